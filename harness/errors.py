@@ -1,0 +1,87 @@
+"""The exception tree: what happened, with which values, and what to do next.
+
+StillframeError          base; `remedy` says what to do
+  UsageError             a wrong word on the command line            exit 2
+  EnvironmentUnfit       the machine lacks something                 exit 3
+    StackUnavailable     a stack cannot be built
+  RecordError            a record or plan cannot be read             exit 2
+  CommandFailed          a command ended otherwise than accepted
+  DeadlineExceeded       a command or a wait took too long
+  StageFailed            a step of a trial ended with an outcome of its own
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.model import Outcome, Stage
+
+
+class StillframeError(Exception):
+    """Base: `str()` gives the sentence, `remedy` the next step."""
+
+    exit_code = 3
+
+    def __init__(self, what: str, *, remedy: str = "") -> None:
+        super().__init__(what)
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        what = super().__str__()
+        return f"{what}. {self.remedy}" if self.remedy else what
+
+
+class UsageError(StillframeError):
+    """A value that the user gave is not one of those that exist."""
+
+    exit_code = 2
+
+
+class EnvironmentUnfit(StillframeError):
+    """The machine lacks what the work needs."""
+
+
+class StackUnavailable(EnvironmentUnfit):
+    """A stack cannot be built or used."""
+
+
+class RecordError(StillframeError):
+    """A plan or record cannot be read."""
+
+    exit_code = 2
+
+
+class CommandFailed(StillframeError):
+    """A command ended with an exit code that was not accepted."""
+
+    def __init__(self, what: str, *, stdout: str = "", stderr: str = "", exit_code: int | None = None) -> None:
+        super().__init__(what)
+        self.stdout = stdout
+        self.stderr = stderr
+        self.code = exit_code
+
+
+class DeadlineExceeded(StillframeError):
+    """Something did not happen in time; what was awaited and for how long is in the sentence."""
+
+
+class StageFailed(StillframeError):
+    """A step of a trial ended with an outcome of its own."""
+
+    def __init__(self, stage: Stage, outcome: Outcome, reason: str, *, log: tuple[str, ...] = ()) -> None:
+        super().__init__(reason)
+        self.stage = stage
+        self.outcome = outcome
+        self.reason = reason
+        self.log = log
+
+
+def unknown(kind: str, value: str, valid: Iterable[str]) -> UsageError:
+    """Build the error for a value outside a known set: the nearest match and all valid names."""
+    names = sorted(valid)
+    near = difflib.get_close_matches(value, names, n=1, cutoff=0.4)
+    guess = f" Did you mean {near[0]!r}?" if near else ""
+    return UsageError(f"unknown {kind} {value!r}", remedy=f"Valid: {', '.join(names)}.{guess}")

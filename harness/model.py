@@ -1,0 +1,221 @@
+"""The vocabulary: frozen values that every room shares.
+
+Times are nanoseconds since the epoch on the machine's wall clock unless a name says otherwise, because
+they are compared with instants that the workload recorded. Ticks are counts.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Frozen(BaseModel):
+    """A value: immutable, compared by content, strict about unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FreezePolicy(StrEnum):
+    """Who holds the container still while memory and disk are taken."""
+
+    NONE = "none"
+    PAUSE = "pause"
+    CGROUP = "cgroup"
+    HOOK = "hook"
+
+
+class Outcome(StrEnum):
+    """What a trial found, mildest first; `severity` orders them."""
+
+    CONSISTENT = "consistent"
+    NOT_CAPTURED = "not-captured"
+    REFUSED = "refused"
+    UNSUPPORTED = "unsupported"
+    VACUOUS = "vacuous"
+    INCONSISTENT = "inconsistent"
+    COLD_START = "cold-start"
+    CHECKPOINT_FAILED = "checkpoint-failed"
+    RESTORE_FAILED = "restore-failed"
+    SOURCE_HARMED = "source-harmed"
+    LEAKED = "leaked"
+    HUNG = "hung"
+    HARNESS_ERROR = "harness-error"
+    MISSING = "missing"
+
+    @property
+    def severity(self) -> int:
+        """Position in the order of severity, 0 the mildest."""
+        return list(Outcome).index(self)
+
+
+class Anomaly(StrEnum):
+    """In which way memory and disk fail to be one instant."""
+
+    DISK_AHEAD = "disk-ahead"
+    DISK_BEHIND = "disk-behind"
+    TORN = "torn"
+    SURFACES_DISAGREE = "surfaces-disagree"
+    TIME_BACKWARDS = "time-backwards"
+    ORDER_BROKEN = "order-broken"
+
+
+class Stage(StrEnum):
+    """A step of a trial, in the order of happening; each has a deadline and a span on the timeline."""
+
+    PREPARE = "prepare"
+    START = "start"
+    FREEZE = "freeze"
+    CHECKPOINT = "checkpoint"
+    CAPTURE = "capture"
+    THAW = "thaw"
+    RESTORE = "restore"
+    READ = "read"
+    CLEAN_UP = "clean-up"
+    AUDIT = "audit"
+
+
+class Participant(Frozen):
+    """A runtime out of a stack: `runc@debian-sid`. Versions are captured data, not identity."""
+
+    runtime: str
+    stack: str
+
+    def __str__(self) -> str:
+        return f"{self.runtime}@{self.stack}"
+
+
+class Cell(Frozen):
+    """One square of the matrix: who checkpoints what, held still by whom, and who restores."""
+
+    workload: str
+    policy: FreezePolicy
+    checkpoint: Participant
+    restore: Participant
+
+    @property
+    def id(self) -> str:
+        """Stable name, usable on a command line: `ledger.none.runc@debian-sid`."""
+        both = str(self.checkpoint)
+        if self.restore != self.checkpoint:
+            both += f"~{self.restore}"
+        return f"{self.workload}.{self.policy}.{both}"
+
+    @property
+    def slug(self) -> str:
+        """The id as a file name."""
+        return self.id.replace("/", "+")
+
+
+class Component(Frozen):
+    """A part whose version was read from the binary itself, in the node."""
+
+    name: str
+    version: str
+
+
+class SurfaceReading(Frozen):
+    """What one surface held, judged from its ring of records."""
+
+    surface: str
+    newest: int | None = Field(description="newest tick it held; null when it held no record of this workload")
+    newest_wall_ns: int | None = Field(description="wall clock of that tick")
+    torn: int = Field(default=0, description="records whose checksum does not fit")
+    foreign: int = Field(default=0, description="whole records of another nonce or in the wrong slot")
+    holes: int = Field(default=0, description="records missing below the newest, within the ring")
+    backwards: int = Field(default=0, description="neighbouring records whose wall clock runs backwards")
+
+
+class Witness(StrEnum):
+    """Who took a reading."""
+
+    RESTORED = "restored"
+    OFFLINE = "offline"
+    SOURCE = "source"
+
+
+class Reading(Frozen):
+    """What memory said and what each surface said, at one moment; surfaces in writing order."""
+
+    witness: Witness
+    nonce: str
+    counter: int
+    counter_wall_ns: int
+    surfaces: tuple[SurfaceReading, ...]
+
+
+class Skew(Frozen):
+    """Distance of a surface from memory: positive when the disk is ahead of memory."""
+
+    witness: Witness
+    surface: str
+    ticks: int | None = Field(description="null when the surface held nothing to compare")
+    microseconds: float | None
+
+
+class Span(Frozen):
+    """A stretch of the trial's timeline; an instant when both ends are equal."""
+
+    name: str
+    start_ns: int
+    end_ns: int
+
+
+class Command(Frozen):
+    """A command as it ran, or a file as it was written (`argv` empty), in order; can be pasted."""
+
+    argv: tuple[str, ...] = ()
+    where: str = Field(description="`host`, or the node's stack")
+    stage: Stage
+    runtime: bool = Field(default=False, description="a command of the runtime under test itself")
+    cwd: str = "/"
+    write_path: str | None = None
+    write_text: str | None = None
+    exit_code: int | None = Field(default=None, description="negative: ended by that signal; null: not finished")
+    start_ns: int
+    seconds: float
+    stdout: str = ""
+    stderr: str = ""
+
+
+class Schedule(Frozen):
+    """When the checkpoint was asked for: planned from the seed, and as it came out."""
+
+    seed: int
+    planned_delay_us: int
+    realised_delay_us: int | None = None
+
+
+class SourceHealth(Frozen):
+    """How the container went on after its live checkpoint; null where it was not observed."""
+
+    ticking: bool | None = None
+    frozen: bool | None = Field(default=None, description="read from the kernel's freezer, not from the runtime")
+    same_nonce: bool | None = None
+    lost_ticks: int | None = None
+    longest_gap_us: float | None = None
+
+
+class HostFacts(Frozen):
+    """What of the machine may matter for a result; nothing that names it."""
+
+    kernel: str
+    architecture: str
+    cgroups: str = Field(description="`v1`, `v2` or `hybrid`")
+    cpus: int
+    memory_gib: float
+    os: str
+
+
+class Verdict(Frozen):
+    """What was found, at which stage, and why in one sentence."""
+
+    outcome: Outcome
+    stage: Stage | None = None
+    reason: str
+    anomalies: tuple[Anomaly, ...] = ()
+
+
+SchemaVersion = Annotated[int, Field(ge=1)]

@@ -1,0 +1,149 @@
+"""Plan and records on disk: what a run promised, and the versioned JSON of each trial.
+
+A run is a folder: `plan.json`, written first, and `records/CELL.jsonl`, one line per trial, appended and synced
+when the trial ends. A line that was cut off by a crash is skipped; what it would have said is `missing`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import Field, ValidationError
+
+from harness.errors import RecordError
+from harness.model import (
+    Cell,
+    Command,
+    Component,
+    Frozen,
+    HostFacts,
+    Reading,
+    Schedule,
+    Skew,
+    SourceHealth,
+    Span,
+    Verdict,
+)
+
+SCHEMA_VERSION = 1
+
+T = TypeVar("T", bound=Frozen)
+
+
+class Record(Frozen):
+    """One trial."""
+
+    schema_version: int = SCHEMA_VERSION
+    run: str = Field(description="id of the run, as in its plan")
+    cell: Cell
+    trial: int = Field(ge=0, description="index within the cell")
+    control: str | None = Field(default=None, description="name of the negative control, if this trial is one")
+    verdict: Verdict
+    start_ns: int
+    end_ns: int
+    schedule: Schedule
+    readings: tuple[Reading, ...] = ()
+    skews: tuple[Skew, ...] = ()
+    source: SourceHealth = SourceHealth()
+    timeline: tuple[Span, ...] = ()
+    components: dict[str, tuple[Component, ...]] = Field(
+        default_factory=dict, description="versions by side: `checkpoint` and `restore`"
+    )
+    host: HostFacts | None = None
+    commands: tuple[Command, ...] = ()
+    leaks: tuple[str, ...] = ()
+    log: tuple[str, ...] = Field(default=(), description="the log lines that matter, most telling last")
+
+
+class Plan(Frozen):
+    """What a run set out to do."""
+
+    schema_version: int = SCHEMA_VERSION
+    run: str
+    stillframe: str = Field(description="version of this program")
+    created_ns: int
+    seed: int
+    rounds: int
+    cells: tuple[Cell, ...]
+    host: HostFacts
+
+
+def read_plan(folder: Path) -> Plan:
+    """Read the plan of the run in `folder`; `RecordError` if there is none or it is of a newer schema."""
+    path = folder / "plan.json"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise RecordError(f"{folder} holds no run: there is no plan.json", remedy="Name a run's folder.") from None
+    return _parse(Plan, text, str(path))
+
+
+def write_plan(folder: Path, plan: Plan) -> None:
+    """Create the run's folder and write its plan."""
+    (folder / "records").mkdir(parents=True, exist_ok=True)
+    aside = folder / "plan.json.new"
+    aside.write_text(plan.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    aside.rename(folder / "plan.json")
+
+
+def append(folder: Path, record: Record) -> Path:
+    """Append one trial to its cell's file, on disk when this returns; the file is private to its owner."""
+    stem = record.cell.slug if record.control is None else f"control-{record.control}.{record.cell.slug}"
+    path = folder / "records" / f"{stem}.jsonl"
+    line = record.model_dump_json().encode() + b"\n"
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, line)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return path
+
+
+def read_records(folder: Path) -> Iterator[Record]:
+    """Read all records of a run, cell by cell in name order, in the order of writing.
+
+    A last line without its newline was cut off and is skipped. Anything else that is no record raises `RecordError`.
+    """
+    for path in sorted((folder / "records").glob("*.jsonl")):
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.endswith("\n"):
+                    yield _parse(Record, line, f"{path}:{number}")
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """JSON Schemas of what is published, by file stem."""
+    return {
+        "plan": Plan.model_json_schema(mode="serialization"),
+        "record": Record.model_json_schema(mode="serialization"),
+    }
+
+
+def missing_trials(plan: Plan, records: Sequence[Record]) -> dict[str, int]:
+    """Planned trials that have not come back, by cell id; cells with none are left out."""
+    received: dict[str, int] = {}
+    for record in records:
+        if record.control is None:
+            received[record.cell.id] = received.get(record.cell.id, 0) + 1
+    short = {cell.id: plan.rounds - received.get(cell.id, 0) for cell in plan.cells}
+    return {cell: count for cell, count in short.items() if count > 0}
+
+
+def _parse(kind: type[T], text: str, where: str) -> T:
+    try:
+        raw = json.loads(text)
+        version = raw.get("schema_version") if isinstance(raw, dict) else None
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise RecordError(
+                f"{where} has schema version {version}, this program reads up to {SCHEMA_VERSION}",
+                remedy="Use a newer stillframe.",
+            )
+        return kind.model_validate(raw)
+    except (json.JSONDecodeError, ValidationError) as error:
+        first = str(error).splitlines()[0]
+        raise RecordError(f"{where} is no {kind.__name__.lower()}: {first}") from error
