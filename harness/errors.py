@@ -62,6 +62,8 @@ class CommandFailed(StillframeError):
         self.stdout = stdout
         self.stderr = stderr
         self.code = exit_code
+        self.log: tuple[str, ...] = ()
+        """Lines of the log behind the command that matter, where there is one."""
 
 
 class DeadlineExceeded(StillframeError):

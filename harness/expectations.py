@@ -26,7 +26,15 @@ MOVING = Expectation(
     control=True,
 )
 
+CONTROLS: dict[str, Outcome] = {
+    "fresh-start": Outcome.COLD_START,
+    "ring-byte": Outcome.INCONSISTENT,
+    "garbage-image": Outcome.RESTORE_FAILED,
+    "stopped-workload": Outcome.VACUOUS,
+}
+"""What must be found where a negative control broke something on purpose, by the control's name."""
+
 
 def expected(cell: Cell) -> Expectation:
-    """Expectation for `cell`: a raw runtime without any freeze is the standing positive control."""
+    """Say what `cell` should be: a raw runtime without any freeze is the standing positive control."""
     return MOVING if cell.policy is FreezePolicy.NONE else STILL

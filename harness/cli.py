@@ -1,0 +1,143 @@
+"""The console command: what can this machine do, what would run, run it, show it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import bench, workload
+from harness.errors import StillframeError, UsageError
+from harness.host import probes
+from harness.options import CHOICES, SCENARIOS, SETTINGS, Options, add_to, planned_cells
+from harness.stacks import build, definition
+from harness.stacks.node import Node
+from reports import show, write
+
+EXIT_CODES = """\
+exit codes:
+  0  all as expected
+  1  an unexpected outcome, worse or better than expected
+  2  usage
+  3  incomplete, or this machine lacks something
+  4  the instrument's own proof failed: no result of the run counts
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; gives the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.act(arguments)
+    except StillframeError as error:
+        print(f"stillframe: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stillframe",
+        description="Is a live checkpoint of a container a still frame: memory and disk of one instant?",
+        epilog=f"start with: stillframe doctor, then sudo stillframe run --stack debian-sid --rounds 3\n\n{EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, act: object, text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(
+            name, help=text, description=text, epilog=EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        made.set_defaults(act=act)
+        return made
+
+    add_to(command("doctor", _doctor, "tell what this machine can do, and why not"), SETTINGS)
+    plan = command("plan", _plan, "list the cells that a run would have; needs no root")
+    add_to(plan, CHOICES, SETTINGS)
+    plan.add_argument("--count", action="store_true", help="only count them")
+    run = command("run", _run, "run cells on real runtimes, print the table, write the report (root)")
+    add_to(run, CHOICES, SETTINGS)
+    run.add_argument("-n", "--workers", type=int, default=1, metavar="N", help="cells at a time (default 1)")
+    run.add_argument("pytest", nargs="*", metavar="-- PYTEST-OPTION", help="handed on to pytest")
+    shown = command("show", _show, "show a cell of a run: its trials, and the commands of one, ready to paste")
+    shown.add_argument("cell", metavar="CELL", help="id, as in the table's links and in `stillframe plan`")
+    shown.add_argument("--trial", type=int, default=None, metavar="N", help="which trial (default: the worst)")
+    shown.add_argument("--run", type=Path, default=None, metavar="DIR", help="folder of the run (default: OUT/latest)")
+    add_to(shown, SETTINGS)
+    shell = command("shell", _shell, "open a shell in a fresh node of a stack, with the workload's image (root)")
+    shell.add_argument("stack", metavar="STACK", help=", ".join(definition.available()))
+    add_to(shell, SETTINGS)
+    report = command("report", _report, "write a run's report anew from its records")
+    report.add_argument("run", type=Path, metavar="RUN", help="folder of the run")
+    report.add_argument(
+        "--to", type=Path, default=None, metavar="DIR", help="where to (default: into the run's folder)"
+    )
+    return parser
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    return Options.read(lambda name: getattr(arguments, name, ()))
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    unfit = 0
+    for finding in probes.examine(_options(arguments).cache):
+        unfit += not finding.fit
+        print(f"{'yes' if finding.fit else 'NO ':3} {finding.what}: {finding.evidence}")  # noqa: T201
+        if not finding.fit:
+            print(f"      {finding.remedy}")  # noqa: T201
+    print("This machine can run the matrix." if not unfit else f"{unfit} of these stand in the way.")  # noqa: T201
+    return 3 if unfit else 0
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    cells = planned_cells(_options(arguments))
+    print(len(cells) if arguments.count else "\n".join(cell.id for cell in cells))  # noqa: T201
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    options = _options(arguments)
+    planned_cells(options)
+    workers = ["-n", str(arguments.workers)] if arguments.workers > 1 else []
+    return int(
+        pytest.main(
+            [str(SCENARIOS), f"--rootdir={SCENARIOS.parent}", *workers, *options.arguments(), *arguments.pytest]
+        )
+    )
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    folder = arguments.run or _options(arguments).out / "latest"
+    print(show.show_cell(folder, arguments.cell, arguments.trial), end="")  # noqa: T201
+    return 0
+
+
+def _shell(arguments: argparse.Namespace) -> int:
+    options = _options(arguments)
+    stack = definition.load(arguments.stack)
+    tell = lambda text: print(text, file=sys.stderr)  # noqa: E731, T201
+    root = build.prepare(stack, options.cache, mirror=options.mirror, progress=tell)
+    program = workload.find("ledger")
+    binary = workload.compile_workload(program, options.cache)
+    with Node(stack.name, root, name="shell") as node:
+        bench.build_image(node, program, binary, bench.Settings(options.period_us, options.ring))
+        tell("A node's shell. Paste what `stillframe show CELL` prints; everything in here ends with it.")
+        return node.interact(["/bin/bash", "-i"])
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    if arguments.to and arguments.to.is_file():
+        raise UsageError(f"--to {arguments.to} is a file", remedy="Name a folder.")
+    print(write.write_report(arguments.run, arguments.to))  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

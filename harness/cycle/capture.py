@@ -1,0 +1,25 @@
+"""Capture: take the writable layer that belongs to a checkpoint, as an engine's export does."""
+
+from __future__ import annotations
+
+from harness.cycle.stages import Stages
+from harness.errors import StageFailed
+from harness.model import Outcome, Stage
+from harness.runtimes.contract import Container
+from harness.stacks.node import Node
+
+
+def copy_upper(node: Node, container: Container, target: str) -> None:
+    """Copy the writable layer with all attributes; whiteouts are device nodes and travel too."""
+    node.run(["cp", "--archive", container.upper, target])
+
+
+def confirm_hook(node: Node, target: str, stages: Stages) -> None:
+    """Make sure that the post-dump script took the layer, and put its span on the timeline."""
+    try:
+        begun, ended = (int(node.path(f"{target}.{when}").read_text(encoding="ascii")) for when in ("begun", "ended"))
+    except (OSError, ValueError) as error:
+        raise StageFailed(
+            Stage.CAPTURE, Outcome.HARNESS_ERROR, f"CRIU's post-dump script did not capture the disk: {error}"
+        ) from error
+    stages.span(Stage.CAPTURE.value, begun, ended)

@@ -1,0 +1,27 @@
+"""Live checkpoint: memory and disk under a freeze policy, the container left running."""
+
+from __future__ import annotations
+
+from harness.cycle import capture
+from harness.cycle.freeze import POLICIES
+from harness.cycle.stages import Stages
+from harness.model import FreezePolicy, Stage
+from harness.runtimes.contract import Captured, Container, Runtime
+
+
+def take(runtime: Runtime, container: Container, folder: str, policy: FreezePolicy, stages: Stages) -> Captured:
+    """Checkpoint `container` into `folder`; memory first and disk second, as engines do."""
+    node = runtime.node
+    upper = f"{folder}/upper"
+    freeze = POLICIES[policy](runtime, container, stages, target=upper)
+    with stages.at(Stage.PREPARE):
+        node.run(["mkdir", "-p", folder])
+    with freeze.hold():
+        with stages.at(Stage.CHECKPOINT):
+            checkpoint = runtime.live_checkpoint(container, folder)
+        if freeze.captures_in_hook:
+            capture.confirm_hook(node, upper, stages)
+        else:
+            with stages.at(Stage.CAPTURE):
+                capture.copy_upper(node, container, upper)
+    return Captured(checkpoint, upper)

@@ -1,0 +1,122 @@
+"""Freeze policies: who holds the container still while memory and disk are taken.
+
+Each is a class with a context manager `hold`, entered before the checkpoint and left after the capture. It restores
+the state that it found, also when the checkpoint fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import ClassVar
+
+from harness.cycle.stages import Stages
+from harness.host import cgroups
+from harness.host.wait import until
+from harness.model import FreezePolicy, Stage
+from harness.runtimes.contract import Container, Runtime, State
+from harness.runtimes.oci import CRIU_CONFIGURATION
+
+FREEZE_SECONDS = 10.0
+
+
+class NoFreeze:
+    """Nobody: the container runs on as soon as CRIU lets go of it."""
+
+    captures_in_hook: ClassVar[bool] = False
+
+    def __init__(self, runtime: Runtime, container: Container, stages: Stages, *, target: str) -> None:
+        """`target` is the folder into which the writable layer will be captured."""
+        self.runtime = runtime
+        self.node = runtime.node
+        self.container = container
+        self.stages = stages
+        self.target = target
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Do nothing."""
+        yield
+
+
+class RuntimePause(NoFreeze):
+    """The runtime's own pause command."""
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Pause, unless it is paused already."""
+        with self.stages.at(Stage.FREEZE):
+            found_paused = self.runtime.state(self.container) is State.PAUSED
+            if not found_paused:
+                self.runtime.pause(self.container)
+        try:
+            yield
+        finally:
+            if not found_paused:
+                with self.stages.at(Stage.THAW):
+                    self.runtime.resume(self.container)
+
+
+class CgroupFreezer(NoFreeze):
+    """The cgroup2 freezer, written by the harness behind the runtime's back."""
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Write `cgroup.freeze` and wait until the kernel says that all tasks have stopped."""
+        with self.stages.at(Stage.FREEZE):
+            found = self.node.path(self._setting).read_text(encoding="ascii").strip()
+            self._set("1")
+        try:
+            yield
+        finally:
+            with self.stages.at(Stage.THAW):
+                self._set(found)
+
+    @property
+    def _setting(self) -> str:
+        return f"{self.container.cgroup}/cgroup.freeze"
+
+    def _set(self, value: str) -> None:
+        self.node.set(self._setting, value)
+        group = str(self.node.path(self.container.cgroup))
+        until(
+            lambda: cgroups.frozen(group) is (value == "1"),
+            seconds=FREEZE_SECONDS,
+            what=f"cgroup.freeze={value} taking effect on {self.container.name}",
+        )
+
+
+class PostDumpHook(NoFreeze):
+    """CRIU itself: the disk is taken in its post-dump action script, the tasks still stopped."""
+
+    captures_in_hook = True
+    SCRIPT = """#!/bin/sh
+# CRIU calls this at every step; at post-dump the images are complete and the tasks still stopped.
+[ "$CRTOOLS_SCRIPT_ACTION" = post-dump ] || exit 0
+date +%s%N > {target}.begun
+cp --archive {upper} {target} || exit 1
+date +%s%N > {target}.ended
+"""
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Put the script into CRIU's configuration for the time of the checkpoint."""
+        script = f"{self.target}.hook"
+        with self.stages.at(Stage.FREEZE):
+            before = self.node.path(CRIU_CONFIGURATION).read_text(encoding="utf-8")
+            text = self.SCRIPT.format(upper=self.container.upper, target=self.target)
+            self.node.write(script, text, mode=0o755)
+            self.node.write(CRIU_CONFIGURATION, f"{before}action-script={script}\n")
+        try:
+            yield
+        finally:
+            with self.stages.at(Stage.THAW):
+                self.node.write(CRIU_CONFIGURATION, before)
+
+
+POLICIES: dict[FreezePolicy, type[NoFreeze]] = {
+    FreezePolicy.NONE: NoFreeze,
+    FreezePolicy.PAUSE: RuntimePause,
+    FreezePolicy.CGROUP: CgroupFreezer,
+    FreezePolicy.HOOK: PostDumpHook,
+}

@@ -1,0 +1,158 @@
+"""Leak audit: what exists before and after, read from the kernel, never asked of a runtime.
+
+Within a node everything belongs to the experiment, so whatever is new there was left behind. On the host only what
+carries our name counts, because other people work there too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyroute2 import IPRoute
+from pyroute2.nftables.main import NFTables
+
+from harness.host import cgroups, syscalls
+
+NODE_FOLDERS = ("/run", "/tmp", "/dev/shm", "/etc/criu", "/var/tmp", "/srv/stillframe")  # noqa: S108
+HOST_FOLDERS = ("/run", "/tmp", "/dev/shm", "/var/tmp", "/var/run", "/etc/criu")  # noqa: S108
+MARK = "stillframe"
+DEPTH = 3
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What exists, as sentences: one per process, mount, group, link, firewall table, file."""
+
+    items: frozenset[str]
+
+    def leaks(self, before: Snapshot) -> tuple[str, ...]:
+        """What is here and was not in `before`."""
+        return tuple(sorted(self.items - before.items))
+
+
+def of_node(pid: int) -> Snapshot:
+    """Everything in the node whose init is `pid`."""
+    root = f"/proc/{pid}/root"
+    items = {f"process {command}" for command in _node_processes(root)}
+    items |= {f"mount {where}" for where in _mounts(f"/proc/{pid}/mountinfo")}
+    for group in groups_of(pid):
+        items |= {f"cgroup {below}" for below in cgroups.subgroups(group)}
+    items |= set(_network_of(pid))
+    for folder in NODE_FOLDERS:
+        items |= {f"file {path}" for path in _files(root, folder, DEPTH)}
+    return Snapshot(frozenset(items))
+
+
+def of_host() -> Snapshot:
+    """What on the host carries our name, and its network."""
+    items = {f"mount {where}" for where in _mounts("/proc/self/mountinfo") if MARK in where}
+    for hierarchy in cgroups.hierarchies():
+        for folder, names, _ in os.walk(hierarchy.mountpoint):
+            items |= {f"cgroup {folder}/{name}" for name in names if name.startswith(cgroups.PREFIX)}
+    items |= {f"process {line}" for line in _host_processes()}
+    items |= set(_network())
+    for folder in HOST_FOLDERS:
+        items |= {f"file {path}" for path in _files("", folder, 1) if MARK in path}
+    return Snapshot(frozenset(items))
+
+
+def groups_of(pid: int) -> list[str]:
+    """The node's own group in each hierarchy, from its init's membership."""
+    found = []
+    for hierarchy in cgroups.hierarchies(pid):
+        group, mark, rest = hierarchy.own.partition(cgroups.PREFIX)
+        found.append(group + mark + rest.split("/")[0])
+    return found
+
+
+def processes_of(pid: int) -> list[str]:
+    """A line per process of the node, with its state and group: evidence for what hangs."""
+    return sorted(_node_processes(f"/proc/{pid}/root", detailed=True))
+
+
+def _node_processes(root: str, *, detailed: bool = False) -> Iterator[str]:
+    for entry in os.listdir(f"{root}/proc"):
+        if not entry.isdecimal():
+            continue
+        with contextlib.suppress(OSError, IndexError):
+            status = Path(f"{root}/proc/{entry}/stat").read_text(encoding="utf-8", errors="replace")
+            name, _, rest = status.partition("(")[2].rpartition(")")
+            state = rest.split()[0]
+            if detailed:
+                group = Path(f"{root}/proc/{entry}/cgroup").read_text(encoding="utf-8").splitlines()[-1]
+                yield f"{entry} {name} state {state} cgroup {group}"
+            else:
+                yield f"{entry} {name}"
+
+
+def _host_processes() -> Iterator[str]:
+    for entry in filter(str.isdecimal, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if f"/{cgroups.PREFIX}" in Path(f"/proc/{entry}/cgroup").read_text(encoding="utf-8"):
+                yield f"{entry} {Path(f'/proc/{entry}/comm').read_text(encoding='utf-8').strip()}"
+
+
+def _mounts(mountinfo: str) -> Iterator[str]:
+    with open(mountinfo, encoding="utf-8") as lines:
+        for line in lines:
+            left, _, right = line.partition(" - ")
+            yield f"{left.split()[4]} ({right.split()[0]})"
+
+
+def _files(root: str, folder: str, depth: int) -> Iterator[str]:
+    with contextlib.suppress(OSError), os.scandir(root + folder) as entries:
+        for entry in entries:
+            path = f"{folder}/{entry.name}"
+            yield path
+            if depth > 1 and entry.is_dir(follow_symlinks=False):
+                yield from _files(root, path, depth - 1)
+
+
+def _network() -> list[str]:
+    """Links, and firewall tables with their chains and rules, of the calling thread's network namespace."""
+    with IPRoute() as links:
+        found = [f"link {link.get('ifname')}" for link in links.get_links()]
+    with NFTables() as firewall:
+        for kind, listing in (
+            ("table", firewall.get_tables()),
+            ("chain", firewall.get_chains()),
+            ("rule", firewall.get_rules()),
+        ):
+            found += [f"nftables {kind} {_nft_name(item)}" for item in listing]
+    return found
+
+
+def _nft_name(item: object) -> str:
+    attributes = dict(item["attrs"])  # type: ignore[index]
+    return " ".join(
+        str(value) for name, value in attributes.items() if name.endswith(("_TABLE", "_CHAIN", "_NAME", "_HANDLE"))
+    )
+
+
+def _network_of(pid: int) -> list[str]:
+    """`_network` of the node: a thread of its own enters the namespace, since that cannot be undone."""
+    found: list[str] = []
+    failed: list[BaseException] = []
+
+    def enter_and_list() -> None:
+        try:
+            namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+            try:
+                syscalls.setns(namespace, syscalls.CLONE_NEWNET)
+            finally:
+                os.close(namespace)
+            found.extend(_network())
+        except BaseException as error:  # noqa: BLE001  # carried to the caller
+            failed.append(error)
+
+    thread = threading.Thread(target=enter_and_list)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return found

@@ -1,0 +1,187 @@
+"""Control groups of every hierarchy. Standard library alone: the node's supervisor imports this.
+
+A node owns one group in each mounted hierarchy, a child of the group in which the harness itself runs. The v1 memory
+hierarchy is left alone: a machine's manager may keep its own accounts there, and CRIU rebuilds what it finds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import time
+
+LEFT_ALONE = frozenset({"memory"})
+PREFIX = "stillframe-"
+
+
+class Hierarchy:
+    """A mounted hierarchy, and the group of it in which this process runs."""
+
+    def __init__(self, *, mountpoint: str, version: int, controllers: frozenset[str], own: str) -> None:
+        self.mountpoint = mountpoint
+        self.version = version
+        self.controllers = controllers
+        self.own = own
+
+    @property
+    def name(self) -> str:
+        """`unified`, or the v1 controllers joined."""
+        return "unified" if self.version == 2 else ",".join(sorted(self.controllers))  # noqa: PLR2004
+
+
+def hierarchies(process: int | str = "self", proc: str = "/proc") -> list[Hierarchy]:
+    """Read the mounted hierarchies and the groups of `process` in them, without those left alone.
+
+    Sources: proc_pid_mountinfo(5) and cgroups(7). Of several mounts of one hierarchy the first counts.
+    """
+    groups = _groups_of(f"{proc}/{process}/cgroup")
+    found: dict[frozenset[str], Hierarchy] = {}
+    with open(f"{proc}/self/mountinfo", encoding="utf-8") as lines:
+        for line in lines:
+            left, _, right = line.partition(" - ")
+            kind, _, options = right.split(" ", 2)
+            if kind not in ("cgroup", "cgroup2"):
+                continue
+            root, mountpoint = left.split()[3:5]
+            controllers = frozenset() if kind == "cgroup2" else _controllers(options, groups)
+            own = groups.get(controllers)
+            if own is None or controllers & LEFT_ALONE or not (own + "/").startswith(root.rstrip("/") + "/"):
+                continue
+            inside = own[len(root.rstrip("/")) :].rstrip("/")
+            found.setdefault(
+                controllers,
+                Hierarchy(
+                    mountpoint=mountpoint,
+                    version=2 if kind == "cgroup2" else 1,
+                    controllers=controllers,
+                    own=mountpoint + inside,
+                ),
+            )
+    return list(found.values())
+
+
+def unified() -> Hierarchy:
+    """Find the cgroup2 hierarchy; `OSError` where none is mounted."""
+    for hierarchy in hierarchies():
+        if hierarchy.version != 1:
+            return hierarchy
+    raise FileNotFoundError(errno.ENOENT, "no cgroup2 file system is mounted")
+
+
+def _groups_of(file: str) -> dict[frozenset[str], str]:
+    groups = {}
+    with open(file, encoding="utf-8") as lines:
+        for line in lines:
+            _, names, path = line.rstrip("\n").split(":", 2)
+            groups[frozenset(filter(None, names.split(",")))] = path
+    return groups
+
+
+def _controllers(options: str, groups: dict[frozenset[str], str]) -> frozenset[str]:
+    given = set(options.strip().rsplit(" ", 1)[-1].split(","))
+    return next((names for names in groups if names and names <= given), frozenset({"?"}))
+
+
+def create(hierarchy: Hierarchy, name: str) -> str:
+    """Create the node's group in `hierarchy`, ready for processes; returns its folder."""
+    path = f"{hierarchy.own}/{name}"
+    os.mkdir(path)
+    if "cpuset" in hierarchy.controllers:
+        _write(f"{path}/cgroup.clone_children", "1")
+        for setting in ("cpuset.cpus", "cpuset.mems"):
+            with open(f"{hierarchy.own}/{setting}", encoding="ascii") as parent:
+                _write(f"{path}/{setting}", parent.read().strip())
+    return path
+
+
+def join(path: str) -> None:
+    """Move the calling process into the group at `path`."""
+    _write(f"{path}/cgroup.procs", "0")
+
+
+def subgroups(path: str) -> list[str]:
+    """All groups below `path`, deepest first, `path` itself last; empty when it is gone."""
+    return [folder for folder, _, _ in os.walk(path, topdown=False)]
+
+
+def processes(path: str) -> list[int]:
+    """Process ids in the group at `path` alone, as seen from here."""
+    try:
+        with open(f"{path}/cgroup.procs", encoding="ascii") as lines:
+            return [int(line) for line in lines]
+    except (FileNotFoundError, OSError):
+        return []
+
+
+def remove(path: str, *, seconds: float = 10.0) -> list[str]:
+    """Thaw, end and remove the group at `path` and all below; returns the folders that resisted."""
+    until = time.monotonic() + seconds
+    while True:
+        left = []
+        for group in subgroups(path):
+            thaw(group)
+            for pid in processes(group):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            try:
+                os.rmdir(group)
+            except FileNotFoundError:
+                pass
+            except OSError:
+                left.append(group)
+        if not left or time.monotonic() > until:
+            return left
+        time.sleep(0.005)
+
+
+def thaw(group: str) -> None:
+    """Let the group's tasks run, under either version of the freezer; silent where there is none."""
+    for setting, value in (("cgroup.freeze", "0"), ("freezer.state", "THAWED")):
+        with contextlib.suppress(OSError):
+            _write(f"{group}/{setting}", value)
+
+
+def frozen(group: str) -> bool | None:
+    """Ask the kernel whether the group is frozen; None where no freezer says so."""
+    with contextlib.suppress(OSError), open(f"{group}/cgroup.events", encoding="ascii") as events:
+        for line in events:
+            if line.startswith("frozen "):
+                return line.split()[1] == "1"
+    with contextlib.suppress(OSError), open(f"{group}/freezer.state", encoding="ascii") as state:
+        return state.read().strip() != "THAWED"
+    return None
+
+
+def sweep() -> list[str]:
+    """Remove groups of nodes whose supervisor is gone (it was killed too); returns those removed."""
+    removed = []
+    for hierarchy in hierarchies():
+        for folder, names, _ in os.walk(hierarchy.mountpoint):
+            for name in [name for name in names if name.startswith(PREFIX)]:
+                names.remove(name)
+                if not _supervised(name):
+                    remove(f"{folder}/{name}")
+                    removed.append(f"{folder}/{name}")
+    return removed
+
+
+def _supervised(name: str) -> bool:
+    """Group names carry the process id and start time of their supervisor: `stillframe-PID-START-...`."""
+    try:
+        pid, started = name[len(PREFIX) :].split("-")[:2]
+        return started == start_time(int(pid))
+    except (ValueError, OSError):
+        return False
+
+
+def start_time(pid: int) -> str:
+    """Start time of a process in clock ticks since boot (field 22 of proc_pid_stat(5)); with the pid it is unique."""
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+        return stat.read().rpartition(")")[2].split()[19]
+
+
+def _write(path: str, value: str) -> None:
+    with open(path, "w", encoding="ascii") as setting:
+        setting.write(value)

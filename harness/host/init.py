@@ -1,0 +1,224 @@
+"""Process 1 of a node: builds the node's view of the world, then starts programs on request and reaps.
+
+Part of the process gate: `harness.host.process.NodeExecutor` is its only client. A request is one packet,
+{"argv", "env", "cwd", "stdio": [bool, bool, bool]} with a descriptor for each true (/dev/null otherwise), and
+"terminal": true to make them its controlling terminal; the answer is {"code": N}, negative for a signal. {"signal": N} is passed on to the program's session. Hanging up kills it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import stat
+import termios
+import warnings  # noqa: F401  # exec wants it, after the host's files are out of sight
+from typing import Any, NoReturn
+
+from harness.host import cgroups, syscalls
+
+ADDRESS = "/run/stillframe/init"
+STORAGE = "/srv/stillframe"
+LEAF = "init"
+DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
+PACKET = 1 << 20
+
+
+def run(spec: dict[str, Any], groups: list[str], unified: str) -> NoReturn:
+    """Become the init of the node described by `spec`; never returns."""
+    code = 1
+    try:
+        syscalls.die_with_parent(signal.SIGKILL)
+        _enter(spec, groups, unified)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+            os.makedirs(os.path.dirname(ADDRESS), 0o700)
+            server.bind(ADDRESS)
+            server.listen(64)
+            os.write(spec["ready"], json.dumps({"pid": spec["pid"]}).encode() + b"\n")
+            for inherited in (spec["ready"], spec["lifeline"]):
+                os.close(inherited)
+            _Init(server).serve()
+        code = 0
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.write(spec["ready"], json.dumps({"error": str(error)}).encode() + b"\n")
+    finally:
+        os._exit(code)
+
+
+def _enter(spec: dict[str, Any], groups: list[str], unified: str) -> None:
+    spec["pid"] = int(os.readlink("/proc/self"))
+    for group in groups:
+        cgroups.join(group)
+    os.mkdir(f"{unified}/{LEAF}")
+    leaf = os.open(f"{unified}/{LEAF}/cgroup.procs", os.O_WRONLY)
+    syscalls.unshare(
+        syscalls.CLONE_NEWNS
+        | syscalls.CLONE_NEWCGROUP
+        | syscalls.CLONE_NEWIPC
+        | syscalls.CLONE_NEWUTS
+        | syscalls.CLONE_NEWNET
+    )
+    os.write(leaf, b"0")  # only now: the namespace's root is the group that we were in
+    os.close(leaf)
+    _build_root(spec["lower"])
+    socket.sethostname(spec["name"][:64])
+    syscalls.loopback_up()
+
+
+def _build_root(stack: str) -> None:
+    """Mount the node's root: the stack below, everything that is written on one tmpfs."""
+    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
+    lower = os.open(stack, os.O_PATH | os.O_DIRECTORY)  # before /tmp, where it may be, is covered
+    syscalls.mount("stillframe", "/tmp", "tmpfs", options="mode=0700")  # noqa: S108
+    os.chdir("/tmp")  # noqa: S108
+    for folder in ("lower", "upper", "work", "root", "storage"):
+        os.mkdir(folder, 0o755)
+    syscalls.mount(f"/proc/self/fd/{lower}", "lower", flags=syscalls.MS_BIND)
+    syscalls.mount("none", "lower", flags=syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY)
+    os.close(lower)
+    syscalls.mount("overlay", "root", "overlay", options="lowerdir=lower,upperdir=upper,workdir=work")
+    quiet = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+    for source, target, kind, flags, options in (
+        ("proc", "root/proc", "proc", quiet, ""),
+        ("sysfs", "root/sys", "sysfs", quiet, ""),
+        ("cgroup2", "root/sys/fs/cgroup", "cgroup2", quiet, ""),
+        ("dev", "root/dev", "tmpfs", syscalls.MS_NOSUID, "mode=0755"),
+        ("run", "root/run", "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=0755"),
+        ("tmp", "root/tmp", "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=1777"),
+        ("storage", f"root{STORAGE}", "", syscalls.MS_BIND, ""),
+    ):
+        os.makedirs(target, exist_ok=True)
+        syscalls.mount(source, target, kind, flags, options)
+    _populate_dev("root/dev")
+    syscalls.pivot_root("root")
+
+
+def _populate_dev(dev: str) -> None:
+    mask = os.umask(0)
+    for name, (major, minor) in DEVICES.items():
+        os.mknod(f"{dev}/{name}", 0o666 | stat.S_IFCHR, os.makedev(major, minor))
+    os.umask(mask)
+    for name, target in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
+        os.symlink(f"/proc/self/fd{target}", f"{dev}/{name}")
+    for folder in ("pts", "shm", "mqueue"):
+        os.mkdir(f"{dev}/{folder}")
+    syscalls.mount("devpts", f"{dev}/pts", "devpts", syscalls.MS_NOSUID, "newinstance,ptmxmode=0666,mode=0620")
+    os.symlink("pts/ptmx", f"{dev}/ptmx")
+    syscalls.mount("shm", f"{dev}/shm", "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=1777")
+
+
+class _Init:
+    def __init__(self, server: socket.socket) -> None:
+        self._server = server
+        self._clients: dict[int, socket.socket] = {}
+        self._sessions: dict[int, int] = {}  # client's descriptor -> process id of the session's leader
+        self._child_ended, wake = os.pipe()
+        for descriptor in (self._child_ended, wake):
+            os.set_blocking(descriptor, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        self._poll = select.poll()
+        self._poll.register(server, select.POLLIN)
+        self._poll.register(self._child_ended, select.POLLIN)
+
+    def serve(self) -> None:
+        while True:
+            for descriptor, _ in self._poll.poll():
+                if descriptor == self._server.fileno():
+                    client, _ = self._server.accept()
+                    self._clients[client.fileno()] = client
+                    self._poll.register(client, select.POLLIN)
+                elif descriptor == self._child_ended:
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(self._child_ended, 4096)
+                    self._reap()
+                elif descriptor in self._clients:
+                    self._hear(self._clients[descriptor])
+
+    def _hear(self, client: socket.socket) -> None:
+        try:
+            packet, descriptors, _, _ = socket.recv_fds(client, PACKET, 3)
+        except ConnectionError:
+            packet, descriptors = b"", []
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)  # recv_fds forgets MSG_CMSG_CLOEXEC
+        session = self._sessions.get(client.fileno())
+        if not packet:
+            self._signal(session, signal.SIGKILL)
+            self._drop(client)
+            return
+        request = json.loads(packet)
+        if "signal" in request:
+            self._signal(session, request["signal"])
+        else:
+            self._sessions[client.fileno()] = _spawn(request, descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            for descriptor, leader in list(self._sessions.items()):
+                if leader == pid:
+                    client = self._clients[descriptor]
+                    with contextlib.suppress(OSError):
+                        client.send(json.dumps({"code": os.waitstatus_to_exitcode(status)}).encode())
+                    self._drop(client)
+
+    def _drop(self, client: socket.socket) -> None:
+        self._poll.unregister(client)
+        self._sessions.pop(client.fileno(), None)
+        del self._clients[client.fileno()]
+        client.close()
+
+    def _signal(self, session: int | None, number: int) -> None:
+        if session is not None:
+            for send in (os.killpg, os.kill):  # the second for one that has no session yet
+                with contextlib.suppress(ProcessLookupError):
+                    send(session, number)
+
+
+def _spawn(request: dict[str, Any], descriptors: list[int]) -> int:
+    given = iter(descriptors)
+    streams = [next(given) if passed else os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC) for passed in request["stdio"]]
+    pid = os.fork()
+    if pid == 0:
+        _execute(request, streams)
+    for passed, stream in zip(request["stdio"], streams, strict=True):
+        if not passed:
+            os.close(stream)
+    return pid
+
+
+def _execute(request: dict[str, Any], streams: list[int]) -> NoReturn:
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        os.setsid()
+        for target, stream in enumerate(streams):
+            os.dup2(stream, target)
+        if request.get("terminal"):
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        os.chdir(request["cwd"])
+        os.execvpe(request["argv"][0], request["argv"], request["env"])  # noqa: S606
+    except OSError as error:
+        where = request["argv"][0] if error.errno != errno.ENOTDIR else request["cwd"]
+        with contextlib.suppress(OSError):
+            os.write(2, f"{where}: {error.strerror}\n".encode())
+        os._exit(127 if error.errno == errno.ENOENT else 126)
+    finally:
+        os._exit(126)

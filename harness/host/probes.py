@@ -1,0 +1,97 @@
+"""What this machine can do, each answer with its evidence and, where it is no, the remedy."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.host import cgroups
+
+NEEDED_GIB = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    fit: bool
+    evidence: str
+    remedy: str = ""
+
+
+def examine(cache: Path) -> Iterator[Finding]:
+    """Look at everything that a run needs; without root what can be told without."""
+    for probe in (_root, _capabilities, _kernel, _namespaces, _overlay, _hierarchies, _compiler, _tools):
+        yield probe()
+    yield _room(cache)
+
+
+def _root() -> Finding:
+    return Finding("root", os.geteuid() == 0, f"effective user id {os.geteuid()}", "Run it with sudo.")
+
+
+def _capabilities() -> Finding:
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff"))
+    admin = bool(int(effective, 16) >> 21 & 1)  # CAP_SYS_ADMIN
+    return Finding(
+        "CAP_SYS_ADMIN", admin, f"CapEff {effective}", "Run it with sudo, outside of a restricted container."
+    )
+
+
+def _kernel() -> Finding:
+    remedy = "Boot a kernel with CONFIG_CHECKPOINT_RESTORE; those of the distributions have it."
+    # /proc/PID/map_files exists with that option alone (proc_pid_map_files(5)).
+    there = Path("/proc/self/map_files").is_dir()
+    return Finding("kernel with checkpoint/restore", there, f"Linux {platform.release()}, /proc/self/map_files", remedy)
+
+
+def _namespaces() -> Finding:
+    kinds = ("mnt", "pid", "cgroup", "ipc", "uts", "net")
+    lacking = [kind for kind in kinds if not Path(f"/proc/self/ns/{kind}").exists()]
+    evidence = f"missing: {', '.join(lacking)}" if lacking else ", ".join(kinds)
+    return Finding("namespaces", not lacking, evidence, "Boot a kernel that has them.")
+
+
+def _overlay() -> Finding:
+    there = "\toverlay\n" in Path("/proc/filesystems").read_text(encoding="ascii")
+    return Finding("overlay file system", there, "/proc/filesystems", "modprobe overlay")
+
+
+def _hierarchies() -> Finding:
+    found = cgroups.hierarchies()
+    evidence = ", ".join(f"{each.name} at {each.mountpoint}" for each in found)
+    unified = [each for each in found if each.version != 1]
+    return Finding(
+        "cgroup2", bool(unified), evidence or "none", "mount -t cgroup2 none /sys/fs/cgroup/unified (on a hybrid host)"
+    )
+
+
+def _compiler() -> Finding:
+    path = next(filter(None, map(shutil.which, (os.environ.get("CC", "cc"), "cc", "gcc", "clang"))), None)
+    return Finding("C compiler", path is not None, path or "none of cc, gcc, clang", "apt-get install gcc libc6-dev")
+
+
+def _tools() -> Finding:
+    needed = ("mmdebstrap", "unshare", "setpriv")
+    lacking = [name for name in needed if shutil.which(name) is None]
+    evidence = f"missing: {', '.join(lacking)}" if lacking else ", ".join(needed)
+    return Finding(
+        "tools for stacks", not lacking, evidence, "apt-get install mmdebstrap debian-archive-keyring util-linux"
+    )
+
+
+def _room(cache: Path) -> Finding:
+    there = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    free = shutil.disk_usage(there).free / (1 << 30)
+    return Finding(
+        "disk space",
+        free >= NEEDED_GIB,
+        f"{free:.1f} GiB free in the cache",
+        f"Make {NEEDED_GIB} GiB of room or use --cache.",
+    )

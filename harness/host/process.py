@@ -1,0 +1,301 @@
+"""The gate: every program that Stillframe starts goes through `Executor.run`.
+
+Argument lists, never a shell; an environment that is built, not inherited; a deadline; accepted exit codes. What ran
+comes back as a `Command` value and stays in the journal of the trial. Output goes to anonymous memory files, so that
+a daemon that keeps them open can neither block nor be cut off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shlex
+import signal
+import socket
+import subprocess  # noqa: TID251
+import time
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.errors import CommandFailed, DeadlineExceeded
+from harness.model import Command, Stage
+
+BASE_ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+}
+OUTPUT_LIMIT = 1 << 20
+"""Bytes of each output stream that are kept: the end, where errors stand."""
+GRACE_SECONDS = 2.0
+
+
+class Journal:
+    """The commands of one trial, in order, and the stage that the next one belongs to."""
+
+    def __init__(self) -> None:
+        self.commands: list[Command] = []
+        self.stage = Stage.PREPARE
+
+    @contextlib.contextmanager
+    def at(self, stage: Stage) -> Iterator[None]:
+        """Attribute what runs inside to `stage`."""
+        before, self.stage = self.stage, stage
+        try:
+            yield
+        finally:
+            self.stage = before
+
+
+class Process(Protocol):
+    """A started program."""
+
+    def wait(self, seconds: float) -> int | None:
+        """Exit code, negative for a signal, or None if it is still running after `seconds`."""
+
+    def signal(self, number: int) -> None:
+        """Signal the program and what it started in its session."""
+
+
+class Executor:
+    """A place where programs run: the host, or a node."""
+
+    where = "host"
+
+    def __init__(self) -> None:
+        self.journal = Journal()
+
+    def _start(
+        self, argv: Sequence[str], env: Mapping[str, str], cwd: str, stdio: tuple[int | None, int | None, int | None]
+    ) -> Process:
+        raise NotImplementedError
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        deadline: float = 30.0,
+        cwd: str = "/",
+        env: Mapping[str, str] | None = None,
+        accept: Container[int] = (0,),
+        stdin: bytes | None = None,
+        detached: bool = False,
+        runtime: bool = False,
+        on_tick: Callable[[bytes], None] | None = None,
+    ) -> Command:
+        """Run `argv` to its end and return how it went.
+
+        `detached` gives it /dev/null for all three streams, for programs that hand their streams on to a container.
+        `on_tick` is called about four times a second with the end of stderr, for progress. Raises `CommandFailed` on
+        an exit code outside `accept`, `DeadlineExceeded` after `deadline` seconds; either way nothing of its session
+        goes on and the journal has it.
+        """
+        environment = {**BASE_ENVIRONMENT, **(env or {})}
+        start, begun = time.time_ns(), time.monotonic()
+        code: int | None = None
+        with contextlib.ExitStack() as files:
+            streams = (None, None) if detached else (_memory_file(files, "stdout"), _memory_file(files, "stderr"))
+            process = self._start(argv, environment, cwd, (_input(files, stdin), *streams))
+            try:
+                code = _await(process, begun + deadline, on_tick, streams[1])
+            finally:
+                if code is None:
+                    _stop(process)
+                command = Command(
+                    argv=tuple(argv),
+                    where=self.where,
+                    stage=self.journal.stage,
+                    runtime=runtime,
+                    cwd=cwd,
+                    exit_code=code,
+                    start_ns=start,
+                    seconds=time.monotonic() - begun,
+                    stdout=_tail(streams[0]),
+                    stderr=_tail(streams[1]),
+                )
+                self.journal.commands.append(command)
+        if code is None:
+            raise DeadlineExceeded(f"{replay(command)} did not end within {deadline:g} s on {self.where}")
+        if code not in accept:
+            raise CommandFailed(
+                f"{replay(command)} {_ending(code)} on {self.where}{_last_line(command)}",
+                stdout=command.stdout,
+                stderr=command.stderr,
+                exit_code=code,
+            )
+        return command
+
+
+class _HostProcess:
+    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+        self._popen = popen
+        self._pidfd = os.pidfd_open(popen.pid)
+
+    def wait(self, seconds: float) -> int | None:
+        if self._pidfd >= 0:
+            if not _readable(self._pidfd, seconds):
+                return None
+            os.close(self._pidfd)
+            self._pidfd = -1
+        return self._popen.wait()
+
+    def signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._popen.pid, number)
+
+
+class Host(Executor):
+    """Programs of the machine itself."""
+
+    PASSED_ON = ("TMPDIR", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE")
+
+    def launch(self, argv: Sequence[str], *, pass_fds: Sequence[int]) -> Process:
+        """Start a program that outlives this call, in a session of its own, with `pass_fds` kept open."""
+        return _HostProcess(
+            subprocess.Popen(  # noqa: S603
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                env=BASE_ENVIRONMENT,
+                cwd="/",
+                start_new_session=True,
+                pass_fds=pass_fds,
+            )
+        )
+
+    def _start(
+        self, argv: Sequence[str], env: Mapping[str, str], cwd: str, stdio: tuple[int | None, int | None, int | None]
+    ) -> Process:
+        passed = {name: os.environ[name] for name in self.PASSED_ON if name in os.environ}
+        streams = [subprocess.DEVNULL if fd is None else fd for fd in stdio]
+        try:
+            popen = subprocess.Popen(  # noqa: S603
+                list(argv),
+                stdin=streams[0],
+                stdout=streams[1],
+                stderr=streams[2],
+                env={**passed, **env},
+                cwd=cwd,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise CommandFailed(f"{argv[0]} could not be started: {error.strerror}") from error
+        return _HostProcess(popen)
+
+
+class _NodeProcess:
+    """The other end is the node's init: it answers with the exit code, and kills the session when we hang up."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def wait(self, seconds: float) -> int | None:
+        if not _readable(self._connection.fileno(), seconds):
+            return None
+        answer = self._connection.recv(1024)
+        self._connection.close()
+        if not answer:
+            raise CommandFailed("the node ended while a command was running in it")
+        return int(json.loads(answer)["code"])
+
+    def signal(self, number: int) -> None:
+        with contextlib.suppress(OSError):
+            self._connection.send(json.dumps({"signal": number}).encode())
+
+
+class NodeExecutor(Executor):
+    """Programs inside a node, started by its init so that they are born in all its namespaces and cgroups."""
+
+    def __init__(self, where: str, address: Path) -> None:
+        super().__init__()
+        self.where = where
+        self._address = str(address)
+
+    def begin(
+        self, argv: Sequence[str], env: Mapping[str, str], stdio: tuple[int, int, int], *, terminal: bool = False
+    ) -> Process:
+        """Start `argv` on the given streams without a deadline; `terminal` makes them its controlling terminal."""
+        return self._request({"argv": list(argv), "env": dict(env), "cwd": "/", "terminal": terminal}, stdio)
+
+    def _start(
+        self, argv: Sequence[str], env: Mapping[str, str], cwd: str, stdio: tuple[int | None, int | None, int | None]
+    ) -> Process:
+        return self._request({"argv": list(argv), "env": dict(env), "cwd": cwd}, stdio)
+
+    def _request(self, request: dict[str, Any], stdio: tuple[int | None, int | None, int | None]) -> Process:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        given = [fd for fd in stdio if fd is not None]
+        request["stdio"] = [fd is not None for fd in stdio]
+        try:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+            connection.connect(self._address)
+            socket.send_fds(connection, [json.dumps(request).encode()], given)
+        except OSError as error:
+            connection.close()
+            raise CommandFailed(f"the node of {self.where} is gone: {error.strerror}") from error
+        return _NodeProcess(connection)
+
+
+def replay(command: Command) -> str:
+    """Render the command as a line that can be pasted into a shell of the place where it ran."""
+    line = shlex.join(command.argv)
+    return line if command.cwd == "/" else f"cd {shlex.quote(command.cwd)} && {line}"
+
+
+def _await(process: Process, until: float, on_tick: Callable[[bytes], None] | None, stderr: int | None) -> int | None:
+    while True:
+        left = max(0.0, until - time.monotonic())
+        code = process.wait(min(left, 0.25) if on_tick else left)
+        if code is not None or left == 0.0:
+            return code
+        if on_tick and stderr is not None:
+            on_tick(_tail(stderr, 4096).encode())
+
+
+def _stop(process: Process) -> None:
+    process.signal(signal.SIGTERM)
+    if process.wait(GRACE_SECONDS) is None:
+        process.signal(signal.SIGKILL)
+        process.wait(GRACE_SECONDS)
+
+
+def _input(files: contextlib.ExitStack, data: bytes | None) -> int | None:
+    if data is None:
+        return None
+    descriptor = _memory_file(files, "stdin")
+    os.write(descriptor, data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _memory_file(files: contextlib.ExitStack, name: str) -> int:
+    descriptor = os.memfd_create(name)
+    files.callback(os.close, descriptor)
+    return descriptor
+
+
+def _tail(descriptor: int | None, limit: int = OUTPUT_LIMIT) -> str:
+    if descriptor is None:
+        return ""
+    size = os.fstat(descriptor).st_size
+    return os.pread(descriptor, limit, max(0, size - limit)).decode(errors="replace")
+
+
+def _readable(descriptor: int, seconds: float) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+def _ending(code: int) -> str:
+    return f"ended with code {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
+
+
+def _last_line(command: Command) -> str:
+    lines = [line for line in (command.stderr or command.stdout).splitlines() if line.strip()]
+    return f": {lines[-1].strip()}" if lines else ""
+
+
+HOST = Host()

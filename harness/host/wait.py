@@ -1,0 +1,27 @@
+"""The one polling function: every wait observes a state under a deadline."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from harness.errors import DeadlineExceeded
+
+T = TypeVar("T")
+SHORTEST, LONGEST = 0.0005, 0.01
+
+
+def until(probe: Callable[[], T | None], *, seconds: float, what: str) -> T:
+    """Call `probe` until it gives neither None nor False; after `seconds` raise `DeadlineExceeded` naming `what`."""
+    end = time.monotonic() + seconds
+    pause = SHORTEST
+    while True:
+        found = probe()
+        if found is not None and found is not False:
+            return found
+        left = end - time.monotonic()
+        if left <= 0:
+            raise DeadlineExceeded(f"{what} did not happen within {seconds:g} s")
+        time.sleep(min(pause, left))
+        pause = min(pause * 2, LONGEST)

@@ -1,0 +1,174 @@
+"""Evidence of a trial -> verdict. Pure: one finding is enough to convict, all are looked for, the worst one counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from harness.model import Anomaly, Outcome, Reading, Skew, SourceHealth, Stage, SurfaceReading, Verdict
+
+ALLOWED_TICKS = range(-1, 1)
+"""Distance disk - memory that one instant allows: the tick is in memory first, then on each surface."""
+AGREEMENT_TICKS = 2
+"""How far two readings may lie apart: a restored workload finishes the tick in which it was stopped."""
+OVERLAP_NS = 250_000_000
+"""How old the last tick may be when the freeze begins; a busy machine withholds the processor for a while."""
+
+
+@dataclass
+class Evidence:
+    """All that a trial learned, filled in as it goes; what stays None was not observed."""
+
+    source_nonce: str | None = None
+    freeze_begin_ns: int | None = None
+    period_ns: int = 0
+    offline: Reading | None = None
+    restored: Reading | None = None
+    restored_moves: bool = False
+    """The restored counter was seen to grow."""
+    started_afresh: bool = False
+    """The restored container announced a start of its own."""
+    source: SourceHealth = field(default_factory=SourceHealth)
+    leaks: tuple[str, ...] = ()
+    failure: Verdict | None = None
+    """How a stage ended that did not come to its end."""
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """Give the worst finding; `consistent` only if there is none."""
+    findings = list(_findings(evidence))
+    if not findings:
+        return Verdict(outcome=Outcome.CONSISTENT, reason="memory and every captured surface are of one instant")
+    return max(findings, key=lambda finding: finding.outcome.severity)
+
+
+def idle_before_freeze_ns(evidence: Evidence) -> int | None:
+    """How long the workload had not ticked when the freeze began; negative when it went on ticking."""
+    cut = evidence.offline or evidence.restored
+    if cut is None or evidence.freeze_begin_ns is None:
+        return None
+    return evidence.freeze_begin_ns - cut.counter_wall_ns
+
+
+def overlapped(evidence: Evidence) -> bool:
+    """Whether the workload was ticking right up to the checkpoint, so that the trial can prove something."""
+    cut = evidence.offline or evidence.restored
+    idle = idle_before_freeze_ns(evidence)
+    return cut is not None and idle is not None and cut.counter > 0 and idle <= OVERLAP_NS + 3 * evidence.period_ns
+
+
+def skews(reading: Reading) -> tuple[Skew, ...]:
+    """Distance of each surface from memory in `reading`."""
+    return tuple(
+        Skew(
+            witness=reading.witness,
+            surface=surface.surface,
+            ticks=None if surface.newest is None else surface.newest - reading.counter,
+            microseconds=None
+            if surface.newest_wall_ns is None
+            else (surface.newest_wall_ns - reading.counter_wall_ns) / 1000,
+        )
+        for surface in reading.surfaces
+    )
+
+
+def anomalies(reading: Reading) -> tuple[Anomaly, ...]:
+    """Ways in which `reading` is not one instant, in the order of the vocabulary; empty when it is one."""
+    found: set[Anomaly] = set()
+    for surface in reading.surfaces:
+        found |= _surface_anomalies(surface, reading.counter)
+    held = [surface.newest for surface in reading.surfaces if surface.newest is not None]
+    if held and max(held) - min(held) > 1:
+        found.add(Anomaly.SURFACES_DISAGREE)
+    if any(later > earlier for earlier, later in pairwise(held)):
+        found.add(Anomaly.ORDER_BROKEN)
+    return tuple(anomaly for anomaly in Anomaly if anomaly in found)
+
+
+def _surface_anomalies(surface: SurfaceReading, counter: int) -> set[Anomaly]:
+    found = set()
+    if surface.newest is None or surface.newest - counter < ALLOWED_TICKS.start:
+        found.add(Anomaly.DISK_BEHIND)
+    elif surface.newest - counter >= ALLOWED_TICKS.stop:
+        found.add(Anomaly.DISK_AHEAD)
+    if surface.torn or surface.foreign:
+        found.add(Anomaly.TORN)
+    if surface.holes:
+        found.add(Anomaly.ORDER_BROKEN)
+    if surface.backwards:
+        found.add(Anomaly.TIME_BACKWARDS)
+    return found
+
+
+def _findings(evidence: Evidence) -> Iterator[Verdict]:
+    if evidence.failure is not None:
+        yield evidence.failure
+    yield from _of_source(evidence.source)
+    if evidence.leaks:
+        yield Verdict(outcome=Outcome.LEAKED, stage=Stage.AUDIT, reason="left behind: " + ", ".join(evidence.leaks))
+    if evidence.offline is not None:
+        yield from _of_reading(evidence.offline)
+    if evidence.failure is not None:
+        return
+    if not overlapped(evidence):
+        idle = (idle_before_freeze_ns(evidence) or 0) / 1e6
+        reason = f"no overlap: the last tick was {idle:.0f} ms before the freeze began"
+        yield Verdict(outcome=Outcome.VACUOUS, stage=Stage.FREEZE, reason=reason)
+        return
+    yield from _of_restored(evidence)
+
+
+def _of_restored(evidence: Evidence) -> Iterator[Verdict]:
+    restored = evidence.restored
+    if evidence.started_afresh or (restored is not None and restored.nonce != evidence.source_nonce):
+        yield Verdict(
+            outcome=Outcome.COLD_START,
+            stage=Stage.RESTORE,
+            reason="the restored container is a new process: its nonce differs",
+        )
+    elif restored is None:
+        yield Verdict(outcome=Outcome.RESTORE_FAILED, stage=Stage.READ, reason="the restored container said nothing")
+    else:
+        if not evidence.restored_moves:
+            yield Verdict(outcome=Outcome.RESTORE_FAILED, stage=Stage.READ, reason="the restored counter does not move")
+        yield from _of_reading(restored)
+        if evidence.offline is not None:
+            yield from _of_disagreement(evidence.offline, restored)
+
+
+def _of_source(source: SourceHealth) -> Iterator[Verdict]:
+    harms = (
+        (source.frozen is True, "the kernel says that the source is still frozen"),
+        (source.same_nonce is False, "the source was replaced by another process"),
+        (bool(source.lost_ticks), f"the source's own disk and memory differ by {source.lost_ticks} ticks"),
+        (source.ticking is False, "the source no longer ticks"),
+    )
+    for harmed, reason in harms:
+        if harmed:
+            yield Verdict(outcome=Outcome.SOURCE_HARMED, stage=Stage.THAW, reason=reason)
+
+
+def _of_reading(reading: Reading) -> Iterator[Verdict]:
+    found = anomalies(reading)
+    if found:
+        worst = max(skews(reading), key=lambda skew: abs(skew.ticks) if skew.ticks is not None else 1 << 62)
+        distance = "nothing of this workload" if worst.ticks is None else f"{worst.ticks:+d} ticks from memory"
+        reason = f"{', '.join(found)}: {worst.surface} holds {distance} ({reading.witness} reading)"
+        yield Verdict(outcome=Outcome.INCONSISTENT, stage=Stage.READ, reason=reason, anomalies=found)
+
+
+def _of_disagreement(offline: Reading, restored: Reading) -> Iterator[Verdict]:
+    said = {skew.surface: skew.ticks for skew in skews(restored)}
+    for skew in skews(offline):
+        other = said.get(skew.surface)
+        same = (
+            skew.ticks == other if skew.ticks is None or other is None else abs(skew.ticks - other) <= AGREEMENT_TICKS
+        )
+        if not same or bool(anomalies(offline)) != bool(anomalies(restored)):
+            yield Verdict(
+                outcome=Outcome.HARNESS_ERROR,
+                stage=Stage.READ,
+                reason=f"the two readings disagree on {skew.surface}: offline {skew.ticks}, restored {other} ticks",
+            )
+            return

@@ -1,0 +1,114 @@
+"""Rings of records and the counter in memory, as bytes: read them, and make them.
+
+The layout is that of `workloads/ledger/ledger.c`.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from harness.model import SurfaceReading
+
+Ticks = NDArray[np.uint64]
+Records = NDArray[np.void]
+
+RECORD = np.dtype([("n", "<u8"), ("wall_ns", "<u8"), ("nonce", "<u8"), ("check", "<u8")])
+MAGIC = b"STILLFRAMELEDGER"
+LARGEST_RING = 1 << 20
+_HEAD = struct.Struct("<16sIIQQ")
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class MemoryCounter:
+    """The counter as it was found in memory, with the wall clock of its tick and what the workload is."""
+
+    n: int
+    wall_ns: int
+    nonce: int
+    ring: int
+
+
+def records_of(nonce: int, newest: int, ring: int, wall_ns: int, *, step_ns: int = 1000) -> bytes:
+    """Make the ring that holds all ticks up to `newest`, which was at `wall_ns`; `step_ns` between ticks."""
+    ticks = np.arange(max(1, newest - ring + 1), newest + 1, dtype=np.uint64)
+    slots = np.zeros(ring, RECORD)
+    slots[ticks % np.uint64(ring)] = make_records(ticks, wall_ns - (newest - ticks.astype(np.int64)) * step_ns, nonce)
+    return slots.tobytes()
+
+
+def make_records(n: ArrayLike, wall_ns: ArrayLike, nonce: int) -> Records:
+    """Make valid records, one per tick in `n`."""
+    records = np.zeros(np.shape(n), RECORD)
+    records["n"], records["wall_ns"], records["nonce"] = n, wall_ns, nonce
+    records["check"] = _check(records)
+    return records
+
+
+def read_ring(data: bytes, *, surface: str, nonce: int, ring: int) -> SurfaceReading:
+    """Judge the bytes of a surface, taken at the moment at which memory was; `ring` is the size that memory knows.
+
+    What a file that was cut off no longer holds counts as empty slots.
+    """
+    size = ring * RECORD.itemsize
+    slots = np.frombuffer(data[:size].ljust(size, b"\0"), RECORD)
+    position = np.arange(ring, dtype=np.uint64)
+    filled = slots != np.zeros((), RECORD)
+    whole = filled & (slots["check"] == _check(slots))
+    n: Ticks = slots["n"]
+    own = whole & (slots["nonce"] == np.uint64(nonce)) & (n != 0) & (n % np.uint64(ring) == position)
+    newest = int(n[own].max(initial=0))
+    expected = np.uint64(newest) - np.arange(min(newest, ring), dtype=np.uint64)[::-1]
+    order = expected % np.uint64(ring)
+    present = own[order] & (n[order] == expected)
+    wall: Ticks = slots["wall_ns"][order]
+    backwards = present[:-1] & present[1:] & (wall[1:] < wall[:-1])
+    return SurfaceReading(
+        surface=surface,
+        newest=newest or None,
+        newest_wall_ns=int(slots["wall_ns"][newest % ring]) if newest else None,
+        torn=int(np.count_nonzero(filled & ~whole)),
+        foreign=int(np.count_nonzero(whole & ~own)),
+        holes=int(np.count_nonzero(~present)),
+        backwards=int(np.count_nonzero(backwards)),
+    )
+
+
+def find_counter(pages: bytes | mmap.mmap) -> MemoryCounter | None:
+    """Find the counter in a process's memory by its magic; None if no occurrence is whole and valid."""
+    return next((found for at in _occurrences(pages) if (found := _parse(pages, at))), None)
+
+
+def _occurrences(pages: bytes | mmap.mmap) -> Iterator[int]:
+    at = pages.find(MAGIC)
+    while at >= 0:
+        yield at
+        at = pages.find(MAGIC, at + 1)
+
+
+def _parse(pages: bytes | mmap.mmap, at: int) -> MemoryCounter | None:
+    if at + _HEAD.size + 2 * RECORD.itemsize > len(pages):
+        return None
+    _, version, ring, nonce, n = _HEAD.unpack_from(pages, at)
+    start = at + _HEAD.size + (n & 1) * RECORD.itemsize
+    (record,) = np.frombuffer(pages[start : start + RECORD.itemsize], RECORD)
+    valid = version == _VERSION and 0 < ring <= LARGEST_RING and nonce != 0
+    valid &= bool(record == make_records([n], [record["wall_ns"]], nonce)[0])
+    return MemoryCounter(n=n, wall_ns=int(record["wall_ns"]), nonce=nonce, ring=ring) if valid else None
+
+
+def _check(records: Records) -> Ticks:
+    return _mix64(_mix64(_mix64(records["n"]) ^ records["wall_ns"]) ^ records["nonce"])
+
+
+def _mix64(x: Ticks) -> Ticks:
+    """Splitmix64's finalizer: bijective, so a change of one field always shows."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

@@ -1,0 +1,144 @@
+"""pytest's side: options, the plan, benches, and the end of a run.
+
+The controller writes the plan and prepares the stacks before anything starts; each worker opens a bench per
+participant; at the end the controller reads the records back, prints the table and decides the exit code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import StillframeError
+from harness.model import Cell
+from harness.options import CHOICES, SCENARIOS, SETTINGS, Options, planned_cells
+from harness.records import Record, read_plan, read_records
+from harness.run import Run, Worker
+from harness.trial import Trial
+from reports import tables, terminal, write
+
+OPTIONS: pytest.StashKey[Options] = pytest.StashKey()
+RUN: pytest.StashKey[Run] = pytest.StashKey()
+EXIT_OF_PYTEST = {
+    pytest.ExitCode.USAGE_ERROR: 2,
+    pytest.ExitCode.INTERNAL_ERROR: 3,
+    pytest.ExitCode.NO_TESTS_COLLECTED: 2,
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options for pytest."""
+    group = parser.getgroup("stillframe", "live checkpoints, judged")
+    for flag, declaration in (*CHOICES, *SETTINGS):
+        group.addoption(flag, **declaration)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Keep the cells of one node on one worker when there are several."""
+    if config.getoption("numprocesses", None) and config.getoption("dist") == "no":
+        config.option.dist = "loadgroup"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the options once; on the controller, promise the run and make it ready."""
+    if not _runs_scenarios(config):
+        return
+    try:
+        options = Options.read(config.getoption)
+        config.stash[OPTIONS] = options
+        if _is_worker(config):
+            config.stash[RUN] = Run.join(Path(config.workerinput["stillframe_run"]))  # type: ignore[attr-defined]
+        elif not config.option.collectonly:
+            config.stash[RUN] = Run.begin(options, planned_cells(options), progress=_progress(config))
+    except StillframeError as error:
+        pytest.exit(str(error), returncode=error.exit_code)
+
+
+def pytest_configure_node(node: Any) -> None:
+    """Tell an xdist worker which run it works for."""
+    if RUN in node.config.stash:
+        node.workerinput["stillframe_run"] = str(node.config.stash[RUN].folder)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give tests that ask for a `cell` one item per planned cell, grouped by participant."""
+    if "cell" not in metafunc.fixturenames:
+        return
+    cells = planned_cells(metafunc.config.stash[OPTIONS])
+    wanted = metafunc.definition.get_closest_marker("cells")
+    chosen = [cell for cell in cells if wanted is None or wanted.args[0](cell)]
+    metafunc.parametrize(
+        "cell",
+        [pytest.param(cell, id=cell.id, marks=pytest.mark.xdist_group(str(cell.checkpoint))) for cell in chosen],
+    )
+
+
+@pytest.fixture(scope="session")
+def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
+    """This process's part of the run; it owns at most one bench at a time."""
+    with Worker(request.config.stash[RUN], request.config.stash[OPTIONS]) as worker:
+        yield worker
+
+
+@pytest.fixture
+def execute(worker: Worker) -> Callable[..., list[Record]]:
+    """Execute all trials of a cell and give their records; `kind` is a control's class, executed once."""
+
+    def execute(cell: Cell, kind: type[Trial] = Trial) -> list[Record]:
+        return list(worker.execute(cell, kind))
+
+    return execute
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Decide the exit code from the records; what pytest itself found wrong is kept."""
+    config = session.config
+    if RUN not in config.stash or _is_worker(config):
+        if not _is_worker(config) and _runs_scenarios(config):
+            session.exitstatus = EXIT_OF_PYTEST.get(pytest.ExitCode(exitstatus), exitstatus)
+        return
+    run = config.stash[RUN]
+    code = tables.summarise(read_plan(run.folder), list(read_records(run.folder))).conclusion.exit_code.value
+    broken = EXIT_OF_PYTEST.get(pytest.ExitCode(exitstatus)) if exitstatus in EXIT_OF_PYTEST else None
+    session.exitstatus = broken or code or (1 if exitstatus == pytest.ExitCode.TESTS_FAILED else 0)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the table and write the report."""
+    if RUN not in config.stash or _is_worker(config):
+        return
+    run = config.stash[RUN]
+    summary = tables.summarise(read_plan(run.folder), list(read_records(run.folder)))
+    terminalreporter.section("stillframe")
+    terminal.show_run(summary)
+    page = write.write_report(run.folder)
+    terminalreporter.write_line(f"report: {page}")
+
+
+def _runs_scenarios(config: pytest.Config) -> bool:
+    if _is_worker(config):
+        return "stillframe_run" in config.workerinput  # type: ignore[attr-defined]
+    named = [Path(str(argument).split("::")[0]).resolve() for argument in config.args]
+    return any(path == SCENARIOS or SCENARIOS in path.parents for path in named)
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def _progress(config: pytest.Config) -> Callable[[str], None]:
+    said: dict[str, str] = {}
+
+    def progress(text: str) -> None:
+        """Print what is new; a build repeats itself while it works."""
+        subject, _, detail = text.partition(": ")
+        if said.get(subject) != detail:
+            said[subject] = detail
+            print(text, flush=True)  # noqa: T201  # no reporter exists yet
+
+    return progress

@@ -1,0 +1,177 @@
+"""A run: its folder, its plan, its stacks; and a worker's share of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from harness import records, workload
+from harness.bench import Bench, Settings
+from harness.errors import EnvironmentUnfit, StillframeError
+from harness.host import cgroups
+from harness.host.facts import host_facts
+from harness.model import Cell, Outcome, Participant, Schedule, Stage, Verdict
+from harness.options import Options
+from harness.records import Plan, Record
+from harness.stacks import build, definition
+from harness.trial import SPOILED, Trial
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk. `stacks` gives each stack's root, or why there is none."""
+
+    folder: Path
+    plan: Plan
+    stacks: dict[str, Path | str]
+    binaries: dict[str, Path]
+
+    @classmethod
+    def begin(cls, options: Options, cells: Sequence[Cell], *, progress: Progress) -> Run:
+        """Promise `cells` in a plan, then make ready what they need; a stack that fails costs its own cells only."""
+        if os.geteuid() != 0:
+            raise EnvironmentUnfit(
+                "checkpointing containers needs root", remedy="Use sudo; `stillframe plan` works without."
+            )
+        swept = cgroups.sweep()
+        if swept:
+            progress(f"host: removed {len(swept)} control groups of a run that was killed")
+        name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{options.seed:08x}"
+        folder = options.out / name
+        plan = Plan(
+            run=name,
+            stillframe=metadata.version("stillframe"),
+            created_ns=time.time_ns(),
+            seed=options.seed,
+            rounds=options.rounds,
+            cells=tuple(cells),
+            host=host_facts(),
+        )
+        records.write_plan(folder, plan)
+        _point(options.out / "latest", name)
+        names = sorted({side.stack for cell in cells for side in (cell.checkpoint, cell.restore)})
+        binaries = {
+            which: workload.compile_workload(workload.find(which), options.cache)
+            for which in sorted({cell.workload for cell in cells})
+        }
+        run = cls(folder, plan, _prepare(names, options, progress), binaries)
+        state = {
+            "stacks": {
+                stack: {"root" if isinstance(at, Path) else "error": str(at)} for stack, at in run.stacks.items()
+            },
+            "binaries": {which: str(path) for which, path in binaries.items()},
+        }
+        (folder / "prepared.json").write_text(json.dumps(state), encoding="utf-8")
+        return run
+
+    @classmethod
+    def join(cls, folder: Path) -> Run:
+        """Read back, in another process, what `begin` made ready."""
+        state = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
+        stacks = {name: Path(at["root"]) if "root" in at else at["error"] for name, at in state["stacks"].items()}
+        binaries = {name: Path(path) for name, path in state["binaries"].items()}
+        return cls(folder, records.read_plan(folder), stacks, binaries)
+
+
+def _prepare(names: Sequence[str], options: Options, progress: Progress) -> dict[str, Path | str]:
+    def prepare(name: str) -> Path | str:
+        try:
+            return build.prepare(definition.load(name), options.cache, mirror=options.mirror, progress=progress)
+        except StillframeError as error:
+            progress(f"{name}: {error}")
+            return str(error)
+
+    with ThreadPoolExecutor(max_workers=max(1, len(names))) as pool:
+        return dict(zip(names, pool.map(prepare, names), strict=True))
+
+
+def _point(link: Path, target: str) -> None:
+    aside = link.with_name(f".{link.name}-{os.getpid()}")
+    aside.symlink_to(target)
+    aside.rename(link)
+
+
+class Worker(contextlib.AbstractContextManager["Worker"]):
+    """Executes cells one after the other, on one bench as long as the participant stays the same."""
+
+    def __init__(self, run: Run, options: Options) -> None:
+        self.run = run
+        self.options = options
+        self._bench: Bench | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def execute(self, cell: Cell, kind: type[Trial] = Trial) -> Iterator[Record]:
+        """Execute a cell's trials, a control's single one, writing each record as soon as it exists."""
+        rounds = self.run.plan.rounds if kind.control is None else 1
+        for number in range(rounds):
+            record = self._one(cell, kind, number, last=number == rounds - 1)
+            records.append(self.run.folder, record)
+            yield record
+
+    def _one(self, cell: Cell, kind: type[Trial], number: int, *, last: bool) -> Record:
+        start = time.time_ns()
+        try:
+            bench = self._bench_for(cell.checkpoint)
+        except StillframeError as error:
+            verdict = Verdict(outcome=Outcome.HARNESS_ERROR, stage=Stage.PREPARE, reason=str(error))
+            return self._without_trial(cell, kind, number, verdict, start)
+        if bench.lacking:
+            reason = "; ".join(f"{one.name}: {one.evidence}" for one in bench.lacking)
+            verdict = Verdict(outcome=Outcome.UNSUPPORTED, stage=Stage.PREPARE, reason=reason)
+            return self._without_trial(cell, kind, number, verdict, start)
+        record = kind(bench, cell, run=self.run.plan.run, number=number, seed=self.run.plan.seed, last=last).run()
+        if record.verdict.outcome in SPOILED:
+            self._close()
+        return record
+
+    def _bench_for(self, participant: Participant) -> Bench:
+        if self._bench is None or self._bench.participant != participant:
+            self._close()
+            root = self.run.stacks[participant.stack]
+            if isinstance(root, str):
+                raise EnvironmentUnfit(root)
+            (name,) = self.run.binaries
+            self._bench = Bench.open(
+                participant,
+                root,
+                workload.find(name),
+                self.run.binaries[name],
+                Settings(period_us=self.options.period_us, ring=self.options.ring),
+            )
+        return self._bench
+
+    def _close(self) -> None:
+        if self._bench is not None:
+            bench, self._bench = self._bench, None
+            bench.close()
+
+    def _without_trial(self, cell: Cell, kind: type[Trial], number: int, verdict: Verdict, start: int) -> Record:
+        return Record(
+            run=self.run.plan.run,
+            cell=cell,
+            trial=number,
+            control=kind.control,
+            verdict=verdict,
+            start_ns=start,
+            end_ns=time.time_ns(),
+            schedule=Schedule(seed=self.run.plan.seed, planned_delay_us=0),
+            host=self.run.plan.host,
+        )

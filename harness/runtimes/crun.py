@@ -1,0 +1,11 @@
+"""crun, the OCI runtime in C; it loads CRIU's library at run time."""
+
+from __future__ import annotations
+
+from harness.runtimes.oci import OciRuntime
+
+
+class Crun(OciRuntime):
+    """crun as it is."""
+
+    name = "crun"

@@ -1,0 +1,11 @@
+"""runc, the reference OCI runtime."""
+
+from __future__ import annotations
+
+from harness.runtimes.oci import OciRuntime
+
+
+class Runc(OciRuntime):
+    """runc as it is."""
+
+    name = "runc"

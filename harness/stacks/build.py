@@ -1,0 +1,142 @@
+"""Build stacks into the cache: once per content of their definition, aside and renamed, never written to again."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from harness.errors import CommandFailed, DeadlineExceeded, StackUnavailable
+from harness.host.process import HOST
+from harness.stacks.definition import StackDefinition
+
+BUILD_SECONDS = 900.0
+NEEDED_BYTES = 1 << 30
+MIRROR_VARIABLE = "STILLFRAME_MIRROR"
+OPTIONS = (
+    "--variant=apt",
+    # Development suites' metadata expires when a mirror lags; the signatures are still checked.
+    '--aptopt=Acquire::Check-Valid-Until "false"',
+    '--aptopt=Acquire::Check-Date "false"',
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    "--dpkgopt=path-exclude=/usr/share/locale/*",
+    "--dpkgopt=path-exclude=/usr/share/man/*",
+)
+# The build dies with us, whatever kills us: its own process tree, tied to our life from both ends.
+TIED = ("setpriv", "--pdeathsig", "KILL", "unshare", "--fork", "--pid", "--kill-child", "--mount-proc")
+Progress = Callable[[str], None]
+
+
+def prepare(definition: StackDefinition, cache: Path, *, mirror: str | None, progress: Progress) -> Path:
+    """Give the stack's root file system, building it if the cache has no undamaged one.
+
+    `progress` is told what is going on. Raises `StackUnavailable` with the reason and a remedy.
+    """
+    if definition.root is not None:
+        return definition.root
+    stacks = cache / "stacks"
+    stacks.mkdir(parents=True, exist_ok=True)
+    ready = stacks / f"{definition.name}-{definition.key}"
+    with _locked(stacks / f"{definition.name}.lock"):
+        for left_over in stacks.glob(f".building-{definition.name}-*"):
+            shutil.rmtree(left_over)
+        if ready.exists() and not _intact(ready):
+            progress(f"{definition.name}: the cached copy is damaged, it is built again")
+            shutil.rmtree(ready)
+        if not ready.exists():
+            _build(definition, ready, mirror, progress)
+    return ready / "root"
+
+
+def _build(definition: StackDefinition, ready: Path, mirror: str | None, progress: Progress) -> None:
+    _check_machine(definition, ready.parent)
+    aside = ready.with_name(f".building-{ready.name}")
+    aside.mkdir(mode=0o755)
+    mirror = mirror or os.environ.get(MIRROR_VARIABLE) or mirror_of_host()
+    argv = [*TIED, "mmdebstrap", *OPTIONS, f"--include={','.join(definition.packages)}"]
+    for suite in definition.also:  # the same sources once more, for the other suite
+        sources = '"$1/etc/apt/sources.list'
+        argv.append(f"--setup-hook=sed 's/ {definition.suite} / {suite} /' {sources}\" > {sources}.d/{suite}.list\"")
+    argv += [str(definition.suite), str(aside / "root"), *([mirror] if mirror else [])]
+    progress(f"{definition.name}: building with mmdebstrap")
+    try:
+        HOST.run(argv, deadline=BUILD_SECONDS, on_tick=lambda end: progress(f"{definition.name}: {_last(end)}"))
+        (aside / "fingerprint").write_text(_fingerprint(aside / "root"), encoding="ascii")
+    except (CommandFailed, DeadlineExceeded) as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise StackUnavailable(
+            f"the stack {definition.name} cannot be built: {_reason(error)}",
+            remedy="Check the network, or name a Debian mirror with --mirror URL or in STILLFRAME_MIRROR.",
+        ) from error
+    aside.rename(ready)
+    progress(f"{definition.name}: ready")
+
+
+def _check_machine(definition: StackDefinition, folder: Path) -> None:
+    if os.geteuid() != 0:
+        raise StackUnavailable(f"building the stack {definition.name} needs root", remedy="Run it with sudo.")
+    for program in ("mmdebstrap", "setpriv", "unshare"):
+        if shutil.which(program) is None:
+            raise StackUnavailable(
+                f"the stack {definition.name} cannot be built: {program} is not installed",
+                remedy="On Debian or Ubuntu: apt-get install mmdebstrap debian-archive-keyring util-linux.",
+            )
+    free = shutil.disk_usage(folder).free
+    if free < NEEDED_BYTES:
+        raise StackUnavailable(
+            f"the stack {definition.name} cannot be built: {folder} has {free >> 20} MiB free, {NEEDED_BYTES >> 20} needed",
+            remedy="Make room, or choose another folder with --cache.",
+        )
+
+
+def mirror_of_host() -> str | None:
+    """The Debian mirror that the host's own apt uses; None where that is no Debian or has no apt."""
+    fields = "$(ORIGIN)|$(LABEL)|$(REPO_URI)"
+    try:
+        listed = HOST.run(["apt-get", "indextargets", "--format", fields, "Created-By: Packages"]).stdout
+    except CommandFailed:
+        return None
+    targets = (line.split("|", 2) for line in listed.splitlines() if line.count("|") >= 2)  # noqa: PLR2004
+    return next((uri for origin, label, uri in targets if origin == label == "Debian"), None)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One builder per stack; the lock goes with its holder, even a killed one."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _intact(ready: Path) -> bool:
+    try:
+        return (ready / "fingerprint").read_text(encoding="ascii") == _fingerprint(ready / "root")
+    except OSError:
+        return False
+
+
+def _fingerprint(root: Path) -> str:
+    """Digest over names, modes and sizes; contents would take as long as a build."""
+    digest = hashlib.sha256()
+    for folder, names, files in os.walk(root):
+        names.sort()
+        for name in sorted([*names, *files]):
+            status = os.lstat(f"{folder}/{name}")
+            digest.update(f"{folder[len(str(root)) :]}/{name} {status.st_mode:o} {status.st_size}\n".encode())
+    return digest.hexdigest()
+
+
+def _last(output: bytes) -> str:
+    lines = [line.strip() for line in output.decode(errors="replace").replace("\r", "\n").splitlines() if line.strip()]
+    return lines[-1].removeprefix("I: ") if lines else "starting"
+
+
+def _reason(error: CommandFailed | DeadlineExceeded) -> str:
+    if isinstance(error, DeadlineExceeded):
+        return str(error)
+    lines = [line for line in error.stderr.splitlines() if line.startswith(("E:", "Err:", "W: Failed"))]
+    return " / ".join(line.strip() for line in lines[:3]) or str(error)

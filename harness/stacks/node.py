@@ -1,0 +1,139 @@
+"""A node: one disposable, isolated instance of a stack.
+
+It has mount, pid, cgroup, ipc, uts and network namespaces of its own, sees the stack under a copy-on-write layer and
+a cgroup2 hierarchy of its own, and owns one group in every v1 hierarchy but memory, because CRIU dumps and rebuilds all
+of them. Everything it writes is on one tmpfs that goes with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from harness.errors import EnvironmentUnfit
+from harness.host import init, supervisor, terminal
+from harness.host.process import HOST, Journal, NodeExecutor
+from harness.model import Command
+
+START_SECONDS = 20.0
+END_SECONDS = 30.0
+
+
+class Node(contextlib.AbstractContextManager["Node"]):
+    """A running node; leaving its context ends everything in it."""
+
+    storage = init.STORAGE
+    """Folder inside the node, on a real file system, for images and containers."""
+
+    def __init__(self, stack: str, lower: Path, *, name: str = "node") -> None:
+        """Start a node called `name` over the root file system `lower`; `EnvironmentUnfit` if it cannot."""
+        if os.geteuid() != 0:
+            raise EnvironmentUnfit("a node needs root", remedy="Run it with sudo.")
+        self.stack = stack
+        self.name = name
+        reader, ready = os.pipe()
+        lifeline, self._lifeline = os.pipe()
+        spec = {"lower": str(lower), "name": name, "lifeline": lifeline, "ready": ready}
+        try:
+            self._supervisor = HOST.launch(
+                [sys.executable, "-I", "-S", str(supervisor.__file__), json.dumps(spec)], pass_fds=(lifeline, ready)
+            )
+        finally:
+            os.close(ready)
+            os.close(lifeline)
+        try:
+            self.pid = self._await_ready(reader)
+        except BaseException:
+            self.end()
+            raise
+        finally:
+            os.close(reader)
+        self._executor = NodeExecutor(stack, self.path(init.ADDRESS))
+        self.run = self._executor.run
+
+    def _await_ready(self, reader: int) -> int:
+        poll = select.poll()
+        poll.register(reader, select.POLLIN)
+        answer = os.read(reader, 65536) if poll.poll(START_SECONDS * 1000) else b""
+        said = json.loads(answer) if answer else {"error": f"nothing heard within {START_SECONDS:g} s"}
+        if "pid" not in said:
+            raise EnvironmentUnfit(
+                f"a node of {self.stack} cannot be started: {said['error']}",
+                remedy="`stillframe doctor` tells what this machine lacks.",
+            )
+        return int(said["pid"])
+
+    @property
+    def journal(self) -> Journal:
+        """Where the commands of the current trial are kept."""
+        return self._executor.journal
+
+    @journal.setter
+    def journal(self, journal: Journal) -> None:
+        self._executor.journal = journal
+
+    def path(self, inside: str) -> Path:
+        """Path on the host for a path in the node; absolute symbolic links in it would lead to the host's root."""
+        return Path(f"/proc/{self.pid}/root{inside}")
+
+    def write(self, inside: str, text: str, *, mode: int = 0o644, record: bool = True) -> None:
+        """Write a file in the node; journalled, so that a replay writes it too."""
+        start, begun = time.time_ns(), time.monotonic()
+        path = self.path(inside)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        path.chmod(mode)
+        if record:
+            self._log_write(inside, text, start, begun)
+
+    def set(self, inside: str, value: str) -> None:
+        """Write a kernel setting (a cgroup's file) in the node; journalled. `OSError` if the kernel declines."""
+        start, begun = time.time_ns(), time.monotonic()
+        try:
+            self.path(inside).write_text(value, encoding="ascii")
+        finally:
+            self._log_write(inside, value, start, begun)
+
+    def _log_write(self, inside: str, text: str, start: int, begun: float) -> None:
+        self.journal.commands.append(
+            Command(
+                where=self.stack,
+                stage=self.journal.stage,
+                write_path=inside,
+                write_text=text,
+                exit_code=0,
+                start_ns=start,
+                seconds=time.monotonic() - begun,
+            )
+        )
+
+    def interact(self, argv: list[str]) -> int:
+        """Run `argv` on the user's terminal; gives its exit code."""
+        return terminal.interact(self._executor, argv)
+
+    def end(self) -> None:
+        """End everything in the node and wait until its groups are gone."""
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1
+            code = self._supervisor.wait(END_SECONDS)
+            if code != 0:
+                raise EnvironmentUnfit(
+                    f"the node {self.name} of {self.stack} left control groups behind (supervisor: {code})",
+                    remedy="They are removed by the next run; a task in uninterruptible sleep may hold them.",
+                )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()

@@ -1,0 +1,223 @@
+"""One trial on one screen: wait for the moment, checkpoint live, read offline, restore, read, judge, record.
+
+`Trial.run` never raises for what happens to a container: every ending is a verdict. It holds the only broad except.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+
+from harness.bench import Bench, Channel, Source
+from harness.cycle import checkpoint
+from harness.cycle.stages import Stages
+from harness.errors import DeadlineExceeded, StageFailed
+from harness.host import audit, cgroups
+from harness.host.facts import host_facts
+from harness.host.wait import until
+from harness.model import Cell, Command, Outcome, Schedule, SourceHealth, Stage, Verdict, Witness
+from harness.oracle import offline
+from harness.oracle.judge import Evidence, anomalies, judge, overlapped, skews
+from harness.records import Record
+from harness.runtimes.contract import Captured, Container
+from harness.workload import Beat, Message, ReadingMessage, Start
+
+LATEST_MOMENT_US = 20_000
+READ_SECONDS = 20.0
+SETTLE_SECONDS = 2.0
+SPOILED = frozenset({Outcome.SOURCE_HARMED, Outcome.LEAKED, Outcome.HUNG, Outcome.HARNESS_ERROR})
+"""Outcomes after which the bench is no longer fit for another trial."""
+
+
+class Trial:
+    """One execution of a cell. A control overrides a step to break something on purpose."""
+
+    control: str | None = None
+
+    def __init__(self, bench: Bench, cell: Cell, *, run: str, number: int, seed: int, last: bool) -> None:
+        """`last`: nobody needs the source container afterwards."""
+        self.bench = bench
+        self.cell = cell
+        self.run_id = run
+        self.number = number
+        self.last = last
+        self.stages = Stages()
+        own_seed = random.Random(f"{seed}/{cell.id}/{number}").getrandbits(63)  # noqa: S311
+        delay = random.Random(own_seed).randrange(LATEST_MOMENT_US)  # noqa: S311
+        self.schedule = Schedule(seed=own_seed, planned_delay_us=delay)
+        self.evidence = Evidence(period_ns=bench.settings.period_us * 1000)
+        self.log: tuple[str, ...] = ()
+        self.inherited: tuple[Command, ...] = bench.setup + (bench.source.commands if bench.source else ())
+
+    def run(self) -> Record:
+        """Execute the trial; the record says how it went."""
+        start = time.time_ns()
+        self.bench.use(self.stages.journal)
+        before = self.bench.idle
+        with self._failures():
+            source = self.bench.running_source(self.stages)
+            before = audit.of_node(self.bench.node.pid)
+            with contextlib.ExitStack() as acquired:
+                self.experiment(source, acquired)
+        if self.last:
+            before = self.bench.idle
+            with self._failures(), self.stages.at(Stage.CLEAN_UP):
+                self.bench.drop_source()
+        with self._failures(), self.stages.at(Stage.AUDIT):
+            self.evidence.leaks = self.bench.quiet_leaks(before, seconds=SETTLE_SECONDS)
+        return self._record(judge(self.evidence), start)
+
+    def experiment(self, source: Source, acquired: contextlib.ExitStack) -> None:
+        """The steps, in order; each adds to the evidence."""
+        self.evidence.source_nonce = source.nonce
+        self.await_moment(source)
+        captured = self.checkpoint(source, acquired)
+        self.read_offline(captured)
+        if overlapped(self.evidence):
+            self.examine(source)
+            clone = self.restore(captured, acquired)
+            self.read_restored(clone)
+
+    def await_moment(self, source: Source) -> None:
+        """Let the planned delay pass while the workload ticks."""
+        source.channel.listen()
+        begun = time.monotonic()
+        due = begun + self.schedule.planned_delay_us / 1e6
+        until(lambda: time.monotonic() >= due, seconds=READ_SECONDS, what="the planned moment")
+        realised = round((time.monotonic() - begun) * 1e6)
+        self.schedule = self.schedule.model_copy(update={"realised_delay_us": realised})
+
+    def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Captured:
+        """Take memory and disk under the cell's freeze policy; after a failure the source must be well, too."""
+        folder = f"{self.bench.node.storage}/checkpoints/{self.number}"
+        acquired.callback(self._remove_checkpoint, folder)
+        self.evidence.freeze_begin_ns = time.time_ns()
+        try:
+            return checkpoint.take(self.bench.runtime, source.container, folder, self.cell.policy, self.stages)
+        except StageFailed:
+            self.examine(source)
+            raise
+
+    def read_offline(self, captured: Captured) -> None:
+        """Read the checkpoint without restoring it."""
+        with self.stages.at(Stage.READ):
+            files, tmpfs = self.bench.rings(captured)
+            self.evidence.offline = offline.read(self.bench.node.path(captured.checkpoint.images), files, tmpfs)
+
+    def examine(self, source: Source) -> None:
+        """See whether the source goes on: thawed, same process, ticking, nothing lost."""
+        with self.stages.at(Stage.READ):
+            now = time.time_ns()
+            frozen = cgroups.frozen(str(self.bench.node.path(source.container.cgroup)))
+            heard_before = len(source.channel.heard)
+            try:
+                source.channel.wait_for(
+                    lambda said: isinstance(said, Beat) and said.n_wall_ns > now,
+                    seconds=READ_SECONDS,
+                    what="a tick of the source",
+                )
+                ticking = True
+            except DeadlineExceeded:
+                ticking = False
+            self.evidence.source = _health(source, source.channel.heard[heard_before:], ticking=ticking, frozen=frozen)
+
+    def restore(self, captured: Captured, acquired: contextlib.ExitStack) -> Container:
+        """Make a new container out of the checkpoint, on a pristine base with the captured layer."""
+        with self.stages.at(Stage.RESTORE):
+            clone = self.bench.runtime.restore(captured, self.bench.spec("clone"))
+        acquired.callback(self._remove, clone)
+        return clone
+
+    def read_restored(self, clone: Container) -> None:
+        """Hear what the restored workload finds, and see its counter move."""
+        group = str(self.bench.node.path(clone.cgroup))
+        channel = self.bench.channel(clone)
+        with self.stages.at(Stage.READ), contextlib.suppress(DeadlineExceeded):
+            first = _hear(channel, group, lambda said: isinstance(said, ReadingMessage | Start))
+            self.stages.span("running again", first.wall_ns, first.wall_ns)
+            self.evidence.started_afresh = isinstance(first, Start)
+            if isinstance(first, ReadingMessage):
+                self.evidence.restored = first.to_reading(Witness.RESTORED)
+                _hear(channel, group, lambda said: isinstance(said, Beat) and said.n > first.n)
+                self.evidence.restored_moves = True
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except StageFailed as failure:
+            self._fail(Verdict(outcome=failure.outcome, stage=failure.stage, reason=failure.reason), failure.log)
+        except Exception as error:  # noqa: BLE001  # what breaks in the harness must not be blamed on a runtime
+            reason = f"{type(error).__name__}: {error}"
+            verdict = Verdict(outcome=Outcome.HARNESS_ERROR, stage=self.stages.journal.stage, reason=reason)
+            self._fail(verdict, tuple(traceback.format_exc().splitlines()[-30:]))
+
+    def _fail(self, verdict: Verdict, log: tuple[str, ...]) -> None:
+        """Keep the worst failure; one during clean-up must not hide the one that came before."""
+        known = self.evidence.failure
+        if known is None or verdict.outcome.severity > known.outcome.severity:
+            self.evidence.failure = verdict
+        self.log += log
+
+    def _remove(self, clone: Container) -> None:
+        with self.stages.at(Stage.CLEAN_UP):
+            self.bench.runtime.kill(clone)
+            self.bench.runtime.delete(clone)
+
+    def _remove_checkpoint(self, folder: str) -> None:
+        with self.stages.at(Stage.CLEAN_UP):
+            self.bench.node.run(["rm", "-rf", "--one-file-system", folder])
+
+    def _record(self, verdict: Verdict, start_ns: int) -> Record:
+        if verdict.outcome in SPOILED:
+            with contextlib.suppress(OSError):
+                self.log += tuple(audit.processes_of(self.bench.node.pid))
+        readings = [reading for reading in (self.evidence.offline, self.evidence.restored) if reading is not None]
+        return Record(
+            run=self.run_id,
+            cell=self.cell,
+            trial=self.number,
+            control=self.control,
+            verdict=verdict,
+            start_ns=start_ns,
+            end_ns=time.time_ns(),
+            schedule=self.schedule,
+            readings=tuple(readings),
+            skews=tuple(skew for reading in readings for skew in skews(reading)),
+            source=self.evidence.source,
+            timeline=tuple(self.stages.timeline),
+            components={"checkpoint": self.bench.components, "restore": self.bench.components},
+            host=host_facts(),
+            commands=(*self.inherited, *self.stages.journal.commands),
+            leaks=self.evidence.leaks,
+            log=self.log,
+        )
+
+
+def _hear(channel: Channel, group: str, wanted: Callable[[Message], bool]) -> Message:
+    """Wait for a message, but not for one of a container whose processes are gone."""
+
+    def probe() -> Message | None:
+        alive = bool(cgroups.processes(group))
+        said = next((message for message in channel.listen() if wanted(message)), None)
+        if said is None and not alive:
+            raise StageFailed(Stage.READ, Outcome.RESTORE_FAILED, "the restored container has ended by itself")
+        return said
+
+    return until(probe, seconds=READ_SECONDS, what="a word of the restored workload")
+
+
+def _health(source: Source, heard: Sequence[Message], *, ticking: bool, frozen: bool | None) -> SourceHealth:
+    own = [message.to_reading(Witness.SOURCE) for message in heard if isinstance(message, ReadingMessage)]
+    apart = [skew.ticks or 0 for reading in own for skew in skews(reading) if anomalies(reading)]
+    gaps = [message.gap_ns for message in heard if isinstance(message, Beat | ReadingMessage)]
+    return SourceHealth(
+        ticking=ticking,
+        frozen=frozen,
+        same_nonce=all(message.nonce == source.nonce for message in heard),
+        lost_ticks=max(map(abs, apart), default=0),
+        longest_gap_us=max(gaps) / 1000 if gaps else None,
+    )

@@ -1,0 +1,233 @@
+"""Workloads: what `workload.toml` says, the binary compiled from its source, and the messages it sends."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import tempfile
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+
+from harness.errors import CommandFailed, EnvironmentUnfit, RecordError, UsageError, unknown
+from harness.host.process import HOST
+from harness.model import Frozen, Reading, SurfaceReading, Witness
+
+RECORD_BYTES = 32
+SMALLEST_RING = 4
+COMPILERS = ("cc", "gcc", "clang")
+FLAGS = ("-std=gnu11", "-O2", "-static", "-Wall", "-Wextra")
+COMPILE_SECONDS = 120.0
+INSTALL = "Install gcc and libc6-dev"
+
+SEQUENCE = re.compile(r"[0-9]{12}")
+
+
+class SurfaceKind(StrEnum):
+    """How the file that carries the counter comes to be in the container."""
+
+    ADDED = "added"
+    IMAGE = "image"
+    TMPFS = "tmpfs"
+
+
+class Surface(Frozen):
+    """A file of the container that carries the counter."""
+
+    name: str = Field(pattern=r"^[a-z0-9-]{1,32}$")
+    path: str = Field(pattern=r"^/", description="in the container")
+    kind: SurfaceKind
+    description: str
+
+
+class Workload(Frozen):
+    """A program that ticks; surfaces in the order of writing."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    description: str
+    source: str = Field(pattern=r"^[^/]+\.c$")
+    surfaces: tuple[Surface, ...] = Field(min_length=1, max_length=16)
+    folder: Path
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        for values in ([each.name for each in self.surfaces], [each.path for each in self.surfaces]):
+            if len(set(values)) < len(values):
+                raise ValueError("two surfaces have the same name or path")
+        return self
+
+    def argv(self, binary: str, report: str, *, period_us: int, ring: int) -> tuple[str, ...]:
+        """Command line inside the container; `report` is the folder for messages."""
+        surfaces = (word for each in self.surfaces for word in ("--surface", f"{each.name}={each.path}"))
+        return (binary, "--period-us", str(period_us), "--ring", str(ring), "--report", report, *surfaces)
+
+
+def workloads_root() -> Path:
+    """Where the workloads are."""
+    return Path(__file__).resolve().parents[1] / "workloads"
+
+
+def available() -> dict[str, Path]:
+    """Folder of each workload by name."""
+    return {path.parent.name: path.parent for path in sorted(workloads_root().glob("*/workload.toml"))}
+
+
+def find(name: str) -> Workload:
+    """Load the workload called `name`; `UsageError` if there is none."""
+    folders = available()
+    if name not in folders:
+        raise unknown("workload", name, folders)
+    return load(folders[name])
+
+
+def load(folder: Path) -> Workload:
+    """Read the definition in `folder`; `UsageError` if it is wrong."""
+    path = folder / "workload.toml"
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        workload = Workload.model_validate({**raw, "folder": folder})
+    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+        raise UsageError(f"{path} is no workload definition: {error}") from error
+    if workload.name != folder.name:
+        raise UsageError(f"{path} calls itself {workload.name!r}", remedy=f"Its name must be {folder.name!r}.")
+    return workload
+
+
+def compile_workload(workload: Workload, cache: Path) -> Path:
+    """Give the static binary, compiled unless `cache` has it; `EnvironmentUnfit` if this machine cannot."""
+    compiler = _compiler()
+    source = workload.folder / workload.source
+    try:
+        version = HOST.run([*compiler, "--version"], deadline=COMPILE_SECONDS).stdout
+        identity = "\0".join((source.read_text(encoding="utf-8"), *FLAGS, *compiler, version))
+        key = hashlib.sha256(identity.encode()).hexdigest()[:16]
+        binary = cache.resolve() / "workloads" / f"{workload.name}-{key}" / workload.name
+        if not _intact(binary):
+            _build([*compiler, *FLAGS, str(source)], binary)
+    except CommandFailed as error:
+        raise EnvironmentUnfit(f"workload {workload.name} cannot be compiled: {error}", remedy=INSTALL) from error
+    return binary
+
+
+def _compiler() -> list[str]:
+    """Words that start the compiler; $CC may bring options."""
+    chosen = shlex.split(os.environ.get("CC", ""))
+    for name in chosen[:1] or COMPILERS:
+        path = shutil.which(name)
+        if path:
+            return [path, *chosen[1:]]
+    wanted = f"$CC names {chosen[0]!r}, which does not exist" if chosen else "there is no C compiler"
+    raise EnvironmentUnfit(wanted, remedy=INSTALL)
+
+
+def _build(command: list[str], binary: Path) -> None:
+    binary.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=binary.parent) as aside:
+        built, digest = Path(aside, binary.name), Path(aside, "sha256")
+        HOST.run([*command, "-o", str(built)], deadline=COMPILE_SECONDS)
+        built.chmod(0o755)
+        digest.write_text(_digest(built), encoding="ascii")
+        built.rename(binary)
+        digest.rename(binary.parent / digest.name)
+
+
+def _intact(binary: Path) -> bool:
+    try:
+        return (binary.parent / "sha256").read_text(encoding="ascii") == _digest(binary)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+Count = Annotated[int, Field(ge=0, lt=1 << 64)]
+Nonce = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+
+
+class Message(Frozen):
+    """What every message says: who, the counter in memory, and when."""
+
+    nonce: Nonce
+    n: Count
+    wall_ns: Count
+
+
+class Start(Message):
+    """A new process has begun; a restored one never says this."""
+
+    event: Literal["start"]
+    pid: Count
+    ring: Count
+    period_us: Count
+    surfaces: tuple[str, ...]
+
+
+class Beat(Message):
+    """It ticks; `gap_ns` is the longest time between two ticks since the beat before."""
+
+    event: Literal["beat"]
+    n_wall_ns: Count
+    gap_ns: Count
+
+
+class ReadingMessage(Message):
+    """What memory and all surfaces held, found after a pause or at a slot that was not as it has to be."""
+
+    event: Literal["reading"]
+    reason: Literal["gap", "discrepancy"]
+    n_wall_ns: Count
+    gap_ns: Count
+    surfaces: tuple[SurfaceReading, ...]
+
+    def to_reading(self, witness: Witness) -> Reading:
+        """Give the reading as a value of the vocabulary."""
+        return Reading(
+            witness=witness, nonce=self.nonce, counter=self.n, counter_wall_ns=self.n_wall_ns, surfaces=self.surfaces
+        )
+
+
+class Stop(Message):
+    """It was asked to end, and does."""
+
+    event: Literal["stop"]
+
+
+class Failed(Message):
+    """A call failed on a surface, and it ends."""
+
+    event: Literal["failed"]
+    errno: Count
+    what: str
+
+
+_MESSAGE: TypeAdapter[Start | Beat | ReadingMessage | Stop | Failed] = TypeAdapter(
+    Annotated[Start | Beat | ReadingMessage | Stop | Failed, Field(discriminator="event")]
+)
+
+
+def read_messages(folder: Path, after: int = -1) -> list[tuple[int, Message]]:
+    """Messages in `folder` with a sequence number above `after`, in order.
+
+    A message is the target of a symbolic link, which is read and never followed: the folder belongs to a container
+    and may hold anything. What is no numbered link is passed over, a link that is no message raises `RecordError`.
+    """
+    with os.scandir(folder) as entries:
+        links = [entry for entry in entries if SEQUENCE.fullmatch(entry.name) and entry.is_symlink()]
+    numbered = sorted((int(link.name), link.path) for link in links)
+    return [(number, _parse(path)) for number, path in numbered if number > after]
+
+
+def _parse(path: str) -> Message:
+    try:
+        return _MESSAGE.validate_json(os.readlink(os.fsencode(path)))  # noqa: PTH115  # a Path changes the text
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RecordError(f"{path} is no message of a workload: {first['msg']} at {first['loc']}") from error

@@ -1,0 +1,148 @@
+"""Words, units and glyphs that every layout shares."""
+
+from __future__ import annotations
+
+import math
+
+from harness.model import FreezePolicy, Outcome
+from reports.tables import MEASURED, CellSummary, ControlSummary, Exit
+
+MEANINGS = {
+    Outcome.CONSISTENT: "restored, and each captured surface is within one tick of memory",
+    Outcome.NOT_CAPTURED: "the surface is documented as outside the checkpoint; the skew is reported",
+    Outcome.REFUSED: "declined early, naming the fact that differs, source unharmed",
+    Outcome.UNSUPPORTED: "proved by a probe to be impossible here",
+    Outcome.VACUOUS: "proves nothing: the workload was not ticking right up to the checkpoint",
+    Outcome.INCONSISTENT: "memory and disk are not of one instant",
+    Outcome.COLD_START: "claimed to be restored, but it is a new process",
+    Outcome.CHECKPOINT_FAILED: "no checkpoint came about",
+    Outcome.RESTORE_FAILED: "the checkpoint could not be restored",
+    Outcome.SOURCE_HARMED: "after a live checkpoint the source is frozen, gone, or lost ticks",
+    Outcome.LEAKED: "processes, mounts, cgroups, namespaces, firewall rules or files were left behind",
+    Outcome.HUNG: "a stage passed its deadline",
+    Outcome.HARNESS_ERROR: "the fault of stillframe or of the host; says nothing about the runtime",
+    Outcome.MISSING: "planned, and did not come back",
+}
+
+HOLDERS = {
+    FreezePolicy.NONE: "nobody holds still",
+    FreezePolicy.PAUSE: "the runtime's pause",
+    FreezePolicy.CGROUP: "the kernel's freezer",
+    FreezePolicy.HOOK: "CRIU's post-dump hook",
+}
+
+VERDICTS = {
+    Exit.EXPECTED: "as expected",
+    Exit.UNEXPECTED: "not as expected",
+    Exit.INCOMPLETE: "incomplete",
+    Exit.BLIND: "instrument blind",
+}
+
+MOST_SHOWN = 999.5
+"""Larger numbers would round to four digits, so they take the next unit."""
+
+FLAGS = {**VERDICTS, Exit.UNEXPECTED: "unexpected"}
+
+_MILD = {Outcome.NOT_CAPTURED, Outcome.REFUSED}
+_VOID = {Outcome.UNSUPPORTED, Outcome.VACUOUS, Outcome.HARNESS_ERROR, Outcome.MISSING}
+
+
+def tone(outcome: Outcome) -> str:
+    """Tint an outcome: `good`, `mild`, `void` (says nothing) or `bad`."""
+    if outcome is Outcome.CONSISTENT:
+        return "good"
+    return "mild" if outcome in _MILD else "void" if outcome in _VOID else "bad"
+
+
+def glyph(outcome: Outcome) -> str:
+    """Choose the sign beside the word, for those who do not see colours."""
+    return {"good": "✓", "mild": "◇", "void": "?", "bad": "✗"}[tone(outcome)]
+
+
+def entry(cell: CellSummary) -> str:
+    """Put a cell in one line: `inconsistent 5/5 disk-ahead +45.2 ms`."""
+    return f"{cell.outcome} {detail(cell)}"
+
+
+def detail(cell: CellSummary) -> str:
+    """Tell what follows the outcome: how many of how many, in which way, by how much, or why."""
+    if cell.outcome is Outcome.CONSISTENT:
+        return f"0/{cell.n} (<{percent(cell.rate_bound or 1.0)})"
+    count = cell.counts.get(cell.outcome, 0)
+    told = f"{cell.missing} of {cell.planned}" if cell.outcome is Outcome.MISSING else f"{count}/{cell.n}"
+    for outcome, number in reversed(cell.counts.items()):
+        if outcome not in (cell.outcome, Outcome.CONSISTENT):
+            told += f", {outcome} {number}"
+    if Outcome.INCONSISTENT in cell.counts or cell.outcome in MEASURED:
+        told = " ".join(filter(None, (told, ", ".join(cell.anomalies), skew(cell.skew_ticks, cell.skew_us))))
+    if cell.outcome in MEASURED or cell.outcome is Outcome.MISSING:
+        return told
+    return f"{told}: {shorten(first_reason(cell))}"
+
+
+def first_reason(cell: CellSummary) -> str:
+    """Tell why the first trial of the cell's outcome ended as it did."""
+    reasons = (trial.verdict.reason for trial in cell.trials if trial.verdict.outcome is cell.outcome)
+    return next(reasons, "did not come back")
+
+
+def expectation(cell: CellSummary) -> str:
+    """Tell what the cell should be: `inconsistent disk-ahead`."""
+    return " ".join(filter(None, (cell.expectation.outcome, cell.expectation.anomaly)))
+
+
+def flag(cell: CellSummary) -> str:
+    """Tell in which way a cell is not as expected: `unexpected, should be consistent`."""
+    return f"{FLAGS[cell.exit_code]}, should be {expectation(cell)}"
+
+
+def control(each: ControlSummary) -> str:
+    """Put a control in one line."""
+    what = f"{each.name} on {each.cell.id}"
+    if each.detected:
+        return f"{what}: detected as {each.verdict.outcome}"
+    wanted = f"expected {each.expected}" if each.expected else "no control of this name is known"
+    return f"{what}: NOT DETECTED, found {each.verdict.outcome}, {wanted}"
+
+
+def skew(ticks: float | None, microseconds: float | None) -> str:
+    """Tell a distance from memory as time, in ticks where there is no clock, empty where nothing is known."""
+    if microseconds is not None:
+        return duration(microseconds, signed=True)
+    return f"{ticks_text(ticks)} ticks" if ticks is not None else ""
+
+
+def ticks_text(ticks: float | None) -> str:
+    """Write a count of ticks with its sign; `empty` when the surface held nothing to compare."""
+    return "empty" if ticks is None else f"{ticks:+,.0f}" if ticks else "0"
+
+
+def duration(microseconds: float, *, signed: bool = False) -> str:
+    """Write three digits and the unit that fits: `45.2 ms`."""
+    for size, unit in ((1.0, "µs"), (1e3, "ms"), (1e6, "s")):
+        value = microseconds / size
+        if abs(value) < MOST_SHOWN or unit == "s":
+            break
+    digits = f"{value:.3g}" if abs(value) < MOST_SHOWN else f"{value:.0f}"
+    return f"{'+' if signed and value > 0 else ''}{digits} {unit}"
+
+
+def percent(rate: float) -> str:
+    """Write a bound in per cent, rounded up, since a bound rounded down would be none."""
+    return f"{math.ceil(rate * 1000 - 1e-9) / 10:.1f} %"
+
+
+def clean(text: str) -> str:
+    """Replace control characters, which could drive a terminal or reorder a line; tabs and line breaks stay."""
+    return "".join(sign if sign.isprintable() or sign in "\t\n" else "\N{REPLACEMENT CHARACTER}" for sign in text)
+
+
+def one_line(text: str) -> str:
+    """Clean text and put it on one line."""
+    return clean(" ".join(text.split()))
+
+
+def shorten(text: str, limit: int = 90) -> str:
+    """Cut to one line of at most `limit` characters."""
+    line = one_line(text)
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"

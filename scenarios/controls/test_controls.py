@@ -1,0 +1,95 @@
+"""Negative controls: something is broken on purpose, and the instrument has to notice what.
+
+Each takes a cell that is otherwise consistent and overrides one step of the trial; the oracle knows nothing of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from harness.bench import Source
+from harness.expectations import CONTROLS
+from harness.host import cgroups
+from harness.model import Cell, FreezePolicy, Stage
+from harness.oracle.judge import OVERLAP_NS
+from harness.records import Record
+from harness.runtimes.contract import Captured, Container
+from harness.trial import Trial
+from harness.workload import RECORD_BYTES, SurfaceKind
+
+
+class FreshStart(Trial):
+    """A container that was started anew poses as the restored one."""
+
+    control = "fresh-start"
+
+    def restore(self, captured: Captured, acquired: contextlib.ExitStack) -> Container:  # noqa: ARG002
+        """Start instead of restoring."""
+        with self.stages.at(Stage.RESTORE):
+            posing = self.bench.runtime.start(self.bench.spec("clone"))
+        acquired.callback(self._remove, posing)
+        return posing
+
+
+class RingByte(Trial):
+    """One byte of a captured ring is changed."""
+
+    control = "ring-byte"
+
+    def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Captured:
+        """Flip a byte in the first surface that is a file, in a record that is long written."""
+        captured = super().checkpoint(source, acquired)
+        surface = next(each for each in self.bench.workload.surfaces if each.kind is SurfaceKind.ADDED)
+        ring = self.bench.node.path(f"{captured.upper}{surface.path}")
+        data = bytearray(ring.read_bytes())
+        where = RECORD_BYTES + 3
+        data[where] ^= 0x10
+        ring.write_bytes(data)
+        return captured
+
+
+class GarbageImage(Trial):
+    """The checkpoint is not one: CRIU's inventory is overwritten."""
+
+    control = "garbage-image"
+
+    def restore(self, captured: Captured, acquired: contextlib.ExitStack) -> Container:
+        """Overwrite the inventory, then restore."""
+        self.bench.node.path(f"{captured.checkpoint.images}/inventory.img").write_bytes(b"garbage" * 64)
+        return super().restore(captured, acquired)
+
+
+class StoppedWorkload(Trial):
+    """The workload has stopped ticking long before the checkpoint."""
+
+    control = "stopped-workload"
+
+    def await_moment(self, source: Source) -> None:
+        """Stop the workload and let more time pass than any busy machine would withhold."""
+        group = str(self.bench.node.path(source.container.cgroup))
+        for pid in cgroups.processes(group):
+            os.kill(pid, signal.SIGSTOP)
+        self.schedule = self.schedule.model_copy(update={"planned_delay_us": 2 * OVERLAP_NS // 1000})
+        super().await_moment(source)
+
+
+KINDS = {kind.control: kind for kind in (FreshStart, RingByte, GarbageImage, StoppedWorkload)}
+
+
+def test_every_control_has_an_expectation() -> None:
+    """The reports know what each control must lead to."""
+    assert set(KINDS) == set(CONTROLS)
+
+
+@pytest.mark.cells(lambda cell: cell.policy is FreezePolicy.PAUSE)
+@pytest.mark.parametrize("name", sorted(CONTROLS))
+def test_control_is_noticed(name: str, cell: Cell, execute: Callable[..., list[Record]]) -> None:
+    """What was broken is found, and called by its name."""
+    (record,) = execute(cell, KINDS[name])
+    if record.verdict.outcome is not CONTROLS[name]:
+        pytest.fail(f"{record.verdict.outcome}, not {CONTROLS[name]}: {record.verdict.reason}", pytrace=False)

@@ -1,0 +1,191 @@
+"""Runs that never ran: plans and records made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from harness.model import (
+    Anomaly,
+    Cell,
+    Command,
+    Component,
+    FreezePolicy,
+    HostFacts,
+    Outcome,
+    Participant,
+    Reading,
+    Schedule,
+    Skew,
+    SourceHealth,
+    Span,
+    Stage,
+    SurfaceReading,
+    Verdict,
+    Witness,
+)
+from harness.records import Plan, Record, append, write_plan
+
+NOON = 1_795_435_200_000_000_000
+MS = 1_000_000
+HOST = HostFacts(
+    kernel="6.18.2", architecture="x86_64", cgroups="hybrid", cpus=4, memory_gib=15.6, os="Debian GNU/Linux 12"
+)
+SURFACES = ("rootfs", "volume")
+
+
+def cell(policy: FreezePolicy = FreezePolicy.PAUSE, runtime: str = "runc", stack: str = "debian-sid") -> Cell:
+    both = Participant(runtime=runtime, stack=stack)
+    return Cell(workload="ledger", policy=policy, checkpoint=both, restore=both)
+
+
+MOVING = cell(FreezePolicy.NONE)
+STILL = cell()
+
+
+def plan(cells: Iterable[Cell], rounds: int = 5, run: str = "2026-11-23-1") -> Plan:
+    return Plan(run=run, stillframe="0.1.0", created_ns=NOON, seed=7, rounds=rounds, cells=tuple(cells), host=HOST)
+
+
+def record(
+    cell: Cell,
+    trial: int = 0,
+    outcome: Outcome = Outcome.CONSISTENT,
+    *,
+    anomalies: tuple[Anomaly, ...] = (),
+    ticks: int = 0,
+    reason: str = "",
+    control: str | None = None,
+) -> Record:
+    start = NOON + trial * 2_000 * MS
+    memory = start + 460 * MS
+    return Record(
+        run="2026-11-23-1",
+        cell=cell,
+        trial=trial,
+        control=control,
+        verdict=Verdict(outcome=outcome, reason=reason or f"a trial that was {outcome}", anomalies=anomalies),
+        start_ns=start,
+        end_ns=start + 1_400 * MS,
+        schedule=Schedule(seed=7 + trial, planned_delay_us=40_000, realised_delay_us=41_250),
+        readings=_readings(memory, ticks),
+        skews=tuple(
+            Skew(witness=witness, surface=surface, ticks=ticks, microseconds=ticks * 15.0)
+            for surface in SURFACES
+            for witness in (Witness.RESTORED, Witness.OFFLINE)
+        ),
+        source=SourceHealth(ticking=True, frozen=False, same_nonce=True, lost_ticks=0, longest_gap_us=92_400),
+        timeline=_timeline(start, held=cell.policy is not FreezePolicy.NONE),
+        components=_components(cell),
+        host=HOST,
+        commands=commands(cell, start),
+    )
+
+
+def moving(cell: Cell, trial: int = 0, ticks: int = 3_000) -> Record:
+    return record(
+        cell, trial, Outcome.INCONSISTENT, anomalies=(Anomaly.DISK_AHEAD,), ticks=ticks, reason="rootfs is ahead"
+    )
+
+
+def expected_run(cells: Iterable[Cell], rounds: int = 5) -> list[Record]:
+    return [
+        moving(each, trial, 3_000 + 13 * trial) if each.policy is FreezePolicy.NONE else record(each, trial)
+        for each in cells
+        for trial in range(rounds)
+    ]
+
+
+def matrix() -> list[Cell]:
+    return [
+        cell(policy, runtime, f"debian-{suite}")
+        for suite in ("trixie", "sid", "experimental")
+        for runtime in ("runc", "crun")
+        for policy in FreezePolicy
+    ]
+
+
+def store(folder: Path, plan: Plan, records: Iterable[Record]) -> Path:
+    write_plan(folder, plan)
+    for each in records:
+        append(folder, each)
+    return folder
+
+
+def poisoned(value: Any, poison: str) -> Any:
+    """The value with `poison` before each of its free strings, however deep; enum members stay."""
+    if type(value) is str:
+        return poison + value
+    if isinstance(value, BaseModel):
+        names = type(value).model_fields
+        return value.model_copy(update={name: poisoned(getattr(value, name), poison) for name in names})
+    if isinstance(value, tuple):
+        return tuple(poisoned(each, poison) for each in value)
+    if isinstance(value, dict):
+        return {key: poisoned(each, poison) for key, each in value.items()}
+    return value
+
+
+def commands(cell: Cell, start: int = NOON) -> tuple[Command, ...]:
+    stack, runtime = cell.checkpoint.stack, cell.checkpoint.runtime
+    rows = [
+        (Stage.PREPARE, False, ("mkdir", "-p", "/bundle/rootfs"), 0),
+        (Stage.START, True, (runtime, "run", "--detach", "one"), 0),
+        (Stage.FREEZE, True, (runtime, "pause", "one"), 0),
+        (Stage.CHECKPOINT, True, (runtime, "checkpoint", "--leave-running", "--image-path", "/out/it's", "one"), 0),
+        (Stage.CAPTURE, False, ("cp", "-a", "/layers/upper", "/out/upper"), 0),
+        (Stage.READ, False, (runtime, "state", "one"), 1),
+    ]
+    config = Command(
+        where=stack,
+        stage=Stage.PREPARE,
+        write_path="/bundle/config.json",
+        write_text='{\n "ociVersion": "1.2.0",\n "EOF": true\n}\n',
+        start_ns=start,
+        seconds=0,
+    )
+    ran = (
+        Command(
+            argv=argv,
+            where=stack,
+            stage=stage,
+            runtime=own,
+            cwd="/bundle" if stage is Stage.START else "/",
+            exit_code=code,
+            start_ns=start,
+            seconds=0.043,
+            stderr="" if not code else "no container of that name\n",
+        )
+        for stage, own, argv, code in rows
+    )
+    return (config, *ran)
+
+
+def _readings(memory_ns: int, ticks: int) -> tuple[Reading, ...]:
+    surfaces = tuple(
+        SurfaceReading(surface=surface, newest=90_000 + ticks, newest_wall_ns=memory_ns + ticks * 15_000)
+        for surface in SURFACES
+    )
+    return tuple(
+        Reading(witness=witness, nonce="c0ffee", counter=90_000, counter_wall_ns=memory_ns, surfaces=surfaces)
+        for witness in (Witness.RESTORED, Witness.OFFLINE)
+    )
+
+
+def _timeline(start: int, *, held: bool) -> tuple[Span, ...]:
+    spans = [("prepare", 0, 300), ("start", 300, 410), ("checkpoint", 430, 515), ("capture", 520, 548)]
+    if held:
+        spans += [("frozen", 418, 560), ("thaw", 556, 560), ("container ran again", 560, 560)]
+    spans += [("restore", 600, 742), ("clean-up", 900, 1_400)]
+    return tuple(
+        Span(name=name, start_ns=start + first * MS, end_ns=start + last * MS)
+        for name, first, last in sorted(spans, key=lambda span: span[1])
+    )
+
+
+def _components(cell: Cell) -> dict[str, tuple[Component, ...]]:
+    own = (Component(name=cell.checkpoint.runtime, version="1.3.6"), Component(name="criu", version="4.2.1"))
+    return {"checkpoint": own, "restore": own}

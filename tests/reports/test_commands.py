@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import pytest
+from synthetic import STILL, commands
+
+from harness.model import Command, Stage
+from reports.commands import ending, failed, heading, last_words, shell, steps
+
+
+def command(**values: Any) -> Command:
+    return Command(
+        **({"where": "debian-sid", "stage": Stage.READ, "start_ns": 1, "seconds": 0.02, "exit_code": 0} | values)
+    )
+
+
+def written(text: str, path: str = "/etc/a b") -> str:
+    return shell(command(write_path=path, write_text=text, exit_code=None))
+
+
+def test_words_survive_the_shell() -> None:
+    argv = ("runc", "it's", "a b", "$(reboot)", "", "a\nb")
+    assert shlex.split(shell(command(argv=argv))) == list(argv)
+
+
+def test_a_directory_is_entered_for_the_command_alone() -> None:
+    assert shell(command(argv=("ls",), cwd="/a b")) == "(cd '/a b' && ls)"
+
+
+def test_a_file_is_a_heredoc_whose_end_is_not_in_it() -> None:
+    assert written("x\n", "/x") == "cat > /x <<'END'\nx\nEND"
+    assert written("END\nEND_\n") == "cat > '/etc/a b' <<'END__'\nEND\nEND_\nEND__"
+
+
+def test_a_file_without_a_last_line_break_gets_none() -> None:
+    assert written("x") == "printf %s x > '/etc/a b'"
+    assert written("") == "printf %s '' > '/etc/a b'"
+
+
+def test_control_characters_are_spelled_out() -> None:
+    assert shell(command(argv=("echo", "a\x1b'\\"))) == "echo $'a\\x1b\\'\\\\'"
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [(0, "exit 0, 20 ms"), (7, "exit 7, 20 ms"), (-9, "ended by SIGKILL, 20 ms"), (None, "not finished, 20 ms")],
+)
+def test_endings(code: int | None, told: str) -> None:
+    (step,) = steps((command(argv=("true",), exit_code=code),))
+    assert ending(step) == told
+    assert failed(step.command) == (code != 0)
+
+
+def test_a_poll_is_told_once() -> None:
+    poll = [command(argv=("state",), start_ns=number, stdout=str(number)) for number in range(40)]
+    first, second = steps((*poll, command(argv=("state",), exit_code=1)))
+    assert (first.times, ending(first)) == (40, "exit 0, 800 ms, 40 times")
+    assert second.times == 1
+
+
+def test_only_failures_have_last_words() -> None:
+    lines = "".join(f"{number}\n" for number in range(9))
+    assert last_words(command(stderr=lines)) == ()
+    words = last_words(command(stderr=lines + "\x1b[2J\n", exit_code=1))
+    assert words == ("stderr: 5", "stderr: 6", "stderr: 7", "stderr: 8", "stderr: \ufffd[2J")
+
+
+def test_headings_tell_stage_and_place() -> None:
+    assert heading(commands(STILL)[0]) == "prepare, in debian-sid"
+    assert heading(command(where="host")) == "read, on the host"

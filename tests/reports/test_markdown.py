@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from synthetic import MOVING, STILL, expected_run, matrix, moving, plan, poisoned, record
+
+from harness.model import Outcome
+from reports.markdown import escape, render
+from reports.tables import summarise
+
+POISON = "|<script>alert(1)</script>\n\n| ![x](https://x.example) `a` **b** ~~c~~ &amp; \\|\x1b"
+
+
+def tokens(text: str) -> list[Token]:
+    return MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text)
+
+
+def tables(text: str) -> list[list[list[str]]]:
+    """Each table as its rows, each row as the text of its columns."""
+    found: list[list[list[str]]] = []
+    for token, content in zip(tokens(text), tokens(text)[1:], strict=False):
+        if token.type == "table_open":
+            found.append([])
+        elif token.type == "tr_open":
+            found[-1].append([])
+        elif token.type in ("th_open", "td_open"):
+            found[-1][-1].append(content.content)
+    return found
+
+
+def test_a_clean_run() -> None:
+    text = render(summarise(plan(matrix()), expected_run(matrix())))
+    assert text.startswith("## As expected: run 2026-11-23-1\n")
+    assert "**All 24 cells as expected, 120 trials.** Exit code 0." in text
+    matrix_table = tables(text)[0]
+    assert [len(row) for row in matrix_table] == [5] * 7
+    assert matrix_table[1][1] == "✗ inconsistent 5/5 disk-ahead +45.4 ms"
+    assert "not as expected" not in text
+
+
+def test_a_clean_cell_says_what_it_proves() -> None:
+    text = render(summarise(plan([STILL], 60), [record(STILL, number) for number in range(60)]))
+    assert "0/60 (&lt;4.9 %)" in text
+
+
+def test_what_is_wrong_has_its_own_table() -> None:
+    text = render(summarise(plan((MOVING, STILL), 1), [moving(MOVING), moving(STILL)]))
+    assert [line.count("|") for line in text.splitlines() if line.startswith("|")][:3] == [4] * 3
+    assert tables(text)[1][1][:2] == [STILL.id, "inconsistent 1/1 disk-ahead +45 ms"]
+
+
+def test_hostile_strings_stay_text_and_tables_keep_their_columns() -> None:
+    records = [moving(MOVING), record(STILL, outcome=Outcome.LEAKED), record(STILL, control="ring-byte")]
+    hostile = [poisoned(each, POISON) for each in records]
+    harmless = [poisoned(each, "x") for each in records]
+    text = render(summarise(poisoned(plan((MOVING, STILL), 1), POISON), hostile))
+    same = render(summarise(poisoned(plan((MOVING, STILL), 1), "x"), harmless))
+    assert [token.type for token in tokens(text)] == [token.type for token in tokens(same)]
+    inline = [child for token in tokens(text) for child in [token, *(token.children or [])]]
+    assert not {child.type for child in inline} & {
+        *("html_inline", "html_block", "image", "link_open", "code_inline", "s_open", "code_block", "fence")
+    }
+    assert [line.count("|") for line in text.splitlines()] == [line.count("|") for line in same.splitlines()]
+    assert "<script" not in text
+
+
+@pytest.mark.parametrize("text", ["x86_64", "runc@debian-sid", "a.b/c", "1.3.6+dfsg-1"])
+def test_ordinary_words_stay_readable(text: str) -> None:
+    assert escape(text) == text
+
+
+@pytest.mark.parametrize("text", ["a\\*b*", "&lt;", "<b>", "a|b", "_a_", "*a*", "~~a~~", "[a](b)", "`a`", "\\"])
+def test_what_is_escaped_is_shown_as_it_was(text: str) -> None:
+    (inline,) = [token for token in tokens(f"x{escape(text)}") if token.type == "inline"]
+    assert {child.type for child in inline.children or []} <= {"text", "text_special"}
+    assert "".join(child.content for child in inline.children or []) == f"x{text}"

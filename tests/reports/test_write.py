@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from synthetic import MOVING, STILL, moving, plan, record, store
+
+from harness.errors import RecordError
+from harness.model import Outcome
+from reports.write import write_report
+
+RECORDS = [moving(MOVING), record(STILL), record(STILL, outcome=Outcome.INCONSISTENT, control="ring-byte")]
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    return store(tmp_path / "run", plan((MOVING, STILL), 1), RECORDS)
+
+
+def test_three_files_and_nothing_left_aside(run_folder: Path) -> None:
+    page = write_report(run_folder)
+    assert page == run_folder / "index.html"
+    names = {path.name for path in run_folder.iterdir()}
+    assert names == {"plan.json", "records", "index.html", "report.md", "summary.json"}
+    assert "All 2 cells as expected, 2 trials." in (run_folder / "report.md").read_text(encoding="utf-8")
+
+
+def test_another_folder_may_take_the_report(run_folder: Path, tmp_path: Path) -> None:
+    assert write_report(run_folder, tmp_path / "site" / "tonight") == tmp_path / "site" / "tonight" / "index.html"
+    assert not (run_folder / "index.html").exists()
+
+
+def test_the_summary_is_for_programs(run_folder: Path) -> None:
+    write_report(run_folder)
+    summary = json.loads((run_folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["schema_version"] == 1
+    assert summary["conclusion"]["exit_code"] == 0
+    assert summary["conclusion"]["sentence"] == "All 2 cells as expected, 2 trials."
+    first, second = summary["cells"]
+    assert (first["id"], first["as_expected"], first["skew_ticks"]) == (MOVING.id, True, 3_000)
+    assert second["entry"] == "consistent 0/1 (<95.0 %)"
+    assert summary["controls"][0]["detected"] is True
+    assert "trials" not in first
+
+
+def test_a_line_that_was_cut_off_is_missing(run_folder: Path) -> None:
+    (path,) = (run_folder / "records").glob(f"{STILL.slug}.jsonl")
+    path.write_text(path.read_text(encoding="utf-8")[:-40], encoding="utf-8")
+    write_report(run_folder)
+    summary = json.loads((run_folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["conclusion"]["exit_code"] == 3
+    assert summary["cells"][1]["entry"] == "missing 1 of 1"
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordError):
+        write_report(tmp_path)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from harness import matrix
+from harness.errors import UsageError
+from harness.options import CHOICES, SETTINGS, Options, add_to, default_cache, planned_cells
+
+
+def parsed(*words: str) -> Options:
+    parser = argparse.ArgumentParser()
+    add_to(parser, CHOICES, SETTINGS)
+    arguments = parser.parse_args(words)
+    return Options.read(lambda name: getattr(arguments, name))
+
+
+def test_nothing_is_asked_for_by_default() -> None:
+    options = parsed()
+    assert (options.stack, options.runtime, options.policy, options.cell) == ((), (), (), ())
+    assert planned_cells(options) == matrix.plan()
+
+
+def test_every_option_is_read(tmp_path: Path) -> None:
+    words = ["--stack", "host", "--stack", "debian-sid", "--runtime", "crun", "--policy", "none", "--cell", "*"]
+    words += ["--rounds", "3", "--seed", "9", "--period-us", "100", "--ring", "64", "--mirror", "http://m/debian"]
+    words += ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
+    assert parsed(*words) == Options(
+        stack=("host", "debian-sid"),
+        runtime=("crun",),
+        policy=("none",),
+        cell=("*",),
+        rounds=3,
+        seed=9,
+        period_us=100,
+        ring=64,
+        mirror="http://m/debian",
+        out=tmp_path / "out",
+        cache=tmp_path / "cache",
+    )
+
+
+def test_the_choices_reach_the_plan() -> None:
+    cells = planned_cells(parsed("--stack", "host", "--runtime", "crun", "--policy", "hook", "--cell", "*.hook.*"))
+    assert [cell.id for cell in cells] == ["ledger.hook.crun@host"]
+
+
+def test_a_seed_is_drawn_when_none_is_given() -> None:
+    assert len({parsed().seed for _ in range(8)}) > 1
+
+
+def test_folders_stay_where_they_were_named_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = parsed("--out", "a/out", "--cache", "b")
+    assert (options.out, options.cache) == (tmp_path / "a" / "out", tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--rounds", "0"),
+        ("--rounds", "-1"),
+        ("--rounds", "100001"),
+        ("--period-us", "-1"),
+        ("--period-us", "10000001"),
+        ("--ring", "3"),
+        ("--ring", "1048577"),
+    ],
+)
+def test_a_wrong_value_is_answered_in_one_sentence_that_names_the_flag(flag: str, value: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parsed(flag, value)
+    assert str(raised.value).startswith(f"{flag} {value}: ")
+    assert "\n" not in str(raised.value)
+    assert raised.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--stack", "host", "--stack", "debian-sid", "--runtime", "runc", "--policy", "hook", "--cell", "*.hook.*"],
+        ["--seed", "-5", "--rounds", "7", "--ring", "4", "--period-us", "1", "--mirror", "http://m/a b"],
+    ],
+)
+def test_options_survive_as_a_command_line(words: list[str]) -> None:
+    options = parsed(*words)
+    assert parsed(*options.arguments()) == options
+
+
+@pytest.mark.parametrize(
+    ("environment", "folder"),
+    [
+        ({"STILLFRAME_CACHE": "/a", "XDG_CACHE_HOME": "/b"}, "/a"),
+        ({"XDG_CACHE_HOME": "/b"}, "/b/stillframe"),
+        ({}, "/c/.cache/stillframe"),
+        ({"STILLFRAME_CACHE": "", "XDG_CACHE_HOME": ""}, "/c/.cache/stillframe"),
+    ],
+)
+def test_the_cache_follows_the_environment(
+    environment: dict[str, str], folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("STILLFRAME_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"HOME": "/c", **environment}.items():
+        monkeypatch.setenv(name, value)
+    assert default_cache() == Path(folder)

@@ -1,0 +1,622 @@
+/*
+ * ledger keeps one counter in memory and in a ring of records on every surface, and reports whenever they differ.
+ *
+ * Tick n: the counter in memory becomes n, then record n is written to each surface in the order given. At any instant
+ * each surface therefore holds n or n-1.
+ *
+ * Record, 32 bytes, all numbers little endian, in slot n mod K of a surface; 32 zero bytes are an empty slot:
+ *     0  u64 n          8  u64 wall_ns (CLOCK_REALTIME)          16  u64 nonce          24  u64 check
+ *     check = mix64(mix64(mix64(n) ^ wall_ns) ^ nonce); mix64 is bijective, so a change of one field always shows.
+ *
+ * Memory, 104 bytes at the start of a page; an offline reader finds them by their magic in a checkpoint's pages:
+ *     0  char magic[16]  "STILLFRAMELEDGER", assembled at run time: the text is nowhere else in memory
+ *    16  u32 version     1
+ *    20  u32 ring        K
+ *    24  u64 nonce       drawn at start, never 0
+ *    32  u64 n           the counter; record n is complete before one store makes the counter n
+ *    40  record slot[2]  record n is slot[n & 1]; tick 0 is the start
+ * So a process that is stopped between any two instructions holds a valid pair of counter and record.
+ *
+ * Messages: a message is a symbolic link in the report folder, named by a 12-digit sequence number; its target is one
+ * JSON object. symlink(2) is atomic, and needs no descriptor that a checkpoint could catch open. A restored process
+ * continues the numbers that it remembers: a name that exists already is passed over.
+ *
+ * Reading: after a pause, before anything else is written, and at the first slot that is not what it has to be, all
+ * surfaces are scanned and what they held when the process last stood still is reported.
+ *
+ * Neither stdio nor malloc: what a checkpoint dumps of this program is what is declared here.
+ */
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "records are little endian");
+
+typedef uint64_t u64;
+
+enum { SURFACES_MAX = 16, NAME_LENGTH_MAX = 32, RING_MIN = 4, RING_MAX = 1 << 20, PERIOD_US_MAX = 10000000 };
+enum { SCAN_SLOTS = 2048, SCAN_ATTEMPTS = 3, SCAN_SLOT_NS = 100 };
+
+#define MS 1000000
+#define BEAT_NS (100 * MS)
+
+static const char usage[] =
+    "usage: ledger [--period-us N] [--ring K] --report DIR --surface NAME=PATH [--surface NAME=PATH ...]\n"
+    "\n"
+    "Keeps the same counter in memory and in a ring of records in each PATH, ticks it, and reports as soon as\n"
+    "memory and the files are not of one instant, as after a restore from an inconsistent checkpoint.\n"
+    "\n"
+    "  --period-us N         microseconds of sleep between ticks, 0 to 10000000; default 0: as fast as possible\n"
+    "  --ring K              records in each file, 4 to 1048576, 32 bytes each; default 65536\n"
+    "  --report DIR          existing folder for messages: `readlink DIR/*` prints them, one JSON object each\n"
+    "  --surface NAME=PATH   file that carries the counter, made if missing; up to 16, written in the order given;\n"
+    "                        NAME is at most 32 of a-z, 0-9 and -\n"
+    "\n"
+    "Ends on SIGTERM or SIGINT. Exit code 0: stopped; 1: a file or the folder failed; 2: a wrong argument.\n"
+    "\n"
+    "Example: mkdir /tmp/report && ledger --period-us 1000 --report /tmp/report --surface disk=/tmp/disk.ring\n";
+
+struct record {
+    u64 n, wall_ns, nonce, check;
+};
+
+static struct {
+    char magic[16];
+    uint32_t version, ring;
+    u64 nonce, n;
+    struct record slot[2];
+} memory __attribute__((aligned(4096), used)) = {.version = 1, .ring = 65536};
+
+struct surface {
+    const char *name, *path;
+    int fd;
+};
+
+static struct surface surfaces[SURFACES_MAX];
+static int surface_count;
+
+static u64 period_ns;
+static u64 pause_ns = 10 * MS; /* a longer time between two ticks is a gap */
+static u64 last_ns;            /* the latest tick, or the end of the latest scan */
+static u64 longest_gap_ns;     /* since the latest beat */
+static u64 beat_origin_ns, beat_after_ns;
+static u64 muted_until; /* the last tick without a check of slots, as what is wrong was reported and is still there */
+static volatile sig_atomic_t stopping;
+
+/* ---- messages ---- */
+
+static char text[4001];
+static size_t used;
+static char message_path[PATH_MAX];
+static char *message_name; /* the sequence number, within message_path */
+static u64 sequence;
+
+static void put(const char *words)
+{
+    while (*words && used < sizeof text - 1)
+        text[used++] = *words++;
+}
+
+static void put_digits(u64 value, unsigned base, int width)
+{
+    char digits[21];
+    char *first = digits + sizeof digits - 1;
+
+    *first = 0;
+    do {
+        *--first = "0123456789abcdef"[value % base];
+        value /= base;
+    } while (--width > 0 || value);
+    put(first);
+}
+
+static void put_name(const char *name)
+{
+    put(",\"");
+    put(name);
+    put("\":");
+}
+
+static void put_field(const char *name, u64 value)
+{
+    put_name(name);
+    put_digits(value, 10, 1);
+}
+
+static void put_field_or_null(const char *name, u64 value)
+{
+    if (value) {
+        put_field(name, value);
+    } else {
+        put_name(name);
+        put("null");
+    }
+}
+
+static u64 clock_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (u64)now.tv_sec * 1000000000 + (u64)now.tv_nsec;
+}
+
+static void begin_message(const char *event, u64 wall_ns)
+{
+    used = 0;
+    put("{\"event\":\"");
+    put(event);
+    put("\",\"nonce\":\"");
+    put_digits(memory.nonce, 16, 16);
+    put("\"");
+    put_field("n", memory.n);
+    put_field("wall_ns", wall_ns);
+}
+
+static void say(void)
+{
+    if (write(STDERR_FILENO, text, used) < 0)
+        return; /* nobody listens, and the exit code says it too */
+}
+
+static _Noreturn void end_with_error(const char *what, const char *path, int error)
+{
+    used = 0;
+    put("ledger: ");
+    put(what);
+    put(" failed on ");
+    put(path);
+    put(": ");
+    put(strerror(error));
+    put("\n");
+    say();
+    _exit(1);
+}
+
+static void send_message(void)
+{
+    put("}");
+    text[used] = 0;
+    for (;; sequence++) {
+        u64 rest = sequence;
+        for (char *digit = message_name + 12; digit-- > message_name; rest /= 10)
+            *digit = (char)('0' + rest % 10);
+        if (symlink(text, message_path) == 0)
+            break;
+        if (errno != EEXIST)
+            end_with_error("symlink", message_path, errno);
+    }
+    sequence++;
+}
+
+static _Noreturn void fail(const char *call, const struct surface *surface, int error)
+{
+    begin_message("failed", clock_ns());
+    put_field("errno", (u64)error);
+    put(",\"what\":\"");
+    put(call);
+    put(" ");
+    put(surface->name);
+    put("\"");
+    send_message();
+    end_with_error(call, surface->path, error);
+}
+
+/* ---- records ---- */
+
+static u64 mix64(u64 x) /* the finalizer of splitmix64 */
+{
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+    return x ^ (x >> 31);
+}
+
+static u64 check_of(const struct record *record)
+{
+    return mix64(mix64(mix64(record->n) ^ record->wall_ns) ^ record->nonce);
+}
+
+static int is_empty(const struct record *record)
+{
+    return !(record->n | record->wall_ns | record->nonce | record->check);
+}
+
+static int holds(const struct record *record, u64 n)
+{
+    return record->n == n && record->nonce == memory.nonce && record->check == check_of(record);
+}
+
+static void remember(u64 n, u64 wall_ns)
+{
+    struct record *record = &memory.slot[n & 1];
+
+    *record = (struct record){.n = n, .wall_ns = wall_ns, .nonce = memory.nonce};
+    record->check = check_of(record);
+    __atomic_store_n(&memory.n, n, __ATOMIC_RELEASE);
+}
+
+/* What lies beyond the end of a file that has become shorter reads as empty slots. */
+static void read_slots(const struct surface *surface, u64 slot, u64 count, struct record *records)
+{
+    size_t size = count * sizeof *records;
+    ssize_t got = pread(surface->fd, records, size, (off_t)(slot * sizeof *records));
+
+    if (got < 0)
+        fail("pread", surface, errno);
+    memset((char *)records + got, 0, size - (size_t)got);
+}
+
+static void write_record(const struct surface *surface, const struct record *record)
+{
+    ssize_t put_out = pwrite(surface->fd, record, sizeof *record, (off_t)(record->n % memory.ring * sizeof *record));
+
+    if (put_out != sizeof *record)
+        fail("pwrite", surface, put_out < 0 ? errno : ENOSPC);
+}
+
+/*
+ * Before record n is written. A restored process was usually stopped inside a write and first finishes it, so that
+ * slot n-1 holds n-1 even where the surface has lost what came before: only slot n-2 shows it.
+ */
+static int fits(const struct surface *surface, u64 n)
+{
+    const u64 ring = memory.ring, first = (n + ring - 2) % ring, whole = ring - first < 3 ? ring - first : 3;
+    struct record near[3];
+
+    read_slots(surface, first, whole, near);
+    if (whole < 3)
+        read_slots(surface, 0, 3 - whole, near + whole);
+    return (n <= 2 || holds(&near[0], n - 2)) && (n <= 1 || holds(&near[1], n - 1)) &&
+           (n > ring ? holds(&near[2], n - ring) : is_empty(&near[2]));
+}
+
+/* ---- scan ---- */
+
+struct finding {
+    u64 newest, newest_wall_ns; /* 0: none */
+    u64 torn, foreign, holes, backwards;
+};
+
+static struct record block[SCAN_SLOTS];
+static u64 block_start; /* first slot in block; RING_MAX: nothing was read yet */
+
+static const struct record *slot_at(const struct surface *surface, u64 slot)
+{
+    const u64 start = slot - slot % SCAN_SLOTS, left = memory.ring - start;
+
+    if (start != block_start)
+        read_slots(surface, start, left < SCAN_SLOTS ? left : SCAN_SLOTS, block);
+    block_start = start;
+    return &block[slot - start];
+}
+
+/*
+ * The newest record that the surface held when the process stood still. Record c, the counter in memory, may have been
+ * written after that, when the process was resumed; it proves nothing unless c-1 is there too.
+ */
+static struct record newest_of(const struct surface *surface, struct finding *finding)
+{
+    const u64 c = memory.n;
+    struct record below = {0}, at = {0}, above = {0};
+
+    for (u64 slot = 0; slot < memory.ring; slot++) {
+        const struct record *record = slot_at(surface, slot);
+
+        if (is_empty(record))
+            continue;
+        if (record->check != check_of(record))
+            finding->torn++;
+        else if (record->nonce != memory.nonce || record->n == 0 || record->n % memory.ring != slot)
+            finding->foreign++;
+        else if (record->n == c)
+            at = *record;
+        else if (record->n < c && record->n > below.n)
+            below = *record;
+        else if (record->n > c && record->n > above.n)
+            above = *record;
+    }
+    if (above.n)
+        return above;
+    return at.n && below.n + 1 >= c ? at : below;
+}
+
+static struct finding scan(const struct surface *surface)
+{
+    struct finding finding = {0};
+    block_start = RING_MAX;
+    const struct record newest = newest_of(surface, &finding);
+    const u64 expected = newest.n < memory.ring ? newest.n : memory.ring;
+    u64 slot = (newest.n + memory.ring - expected) % memory.ring, before_ns = 0;
+
+    finding.newest = newest.n;
+    finding.newest_wall_ns = newest.wall_ns;
+    for (u64 left = expected; left-- > 0;) {
+        slot = slot + 1 < memory.ring ? slot + 1 : 0;
+        const struct record *record = slot_at(surface, slot);
+
+        if (holds(record, newest.n - left)) {
+            finding.backwards += record->wall_ns < before_ns;
+            before_ns = record->wall_ns;
+        } else {
+            /* where record c was written last, it took the place of an older one */
+            finding.holes += !holds(record, memory.n);
+            before_ns = 0;
+        }
+    }
+    return finding;
+}
+
+static int is_wrong(const struct finding *finding)
+{
+    return finding->newest > memory.n || finding->newest + 1 < memory.n || finding->torn || finding->foreign ||
+           finding->holes;
+}
+
+static void put_finding(const struct surface *surface, const struct finding *finding)
+{
+    put("{\"surface\":\"");
+    put(surface->name);
+    put("\"");
+    put_field_or_null("newest", finding->newest);
+    put_field_or_null("newest_wall_ns", finding->newest_wall_ns);
+    put_field("torn", finding->torn);
+    put_field("foreign", finding->foreign);
+    put_field("holes", finding->holes);
+    put_field("backwards", finding->backwards);
+    put("}");
+}
+
+static void count_gap(u64 gap_ns)
+{
+    if (gap_ns > longest_gap_ns)
+        longest_gap_ns = gap_ns;
+}
+
+static void mute(void)
+{
+    muted_until = memory.n + memory.ring;
+}
+
+static void begin_beats(u64 now_ns)
+{
+    beat_origin_ns = now_ns;
+    beat_after_ns = 1 * MS;
+}
+
+static void report(const char *reason)
+{
+    const u64 found_ns = clock_ns(), limit_ns = pause_ns + (u64)surface_count * memory.ring * SCAN_SLOT_NS;
+    u64 gap_ns = found_ns > last_ns ? found_ns - last_ns : 0, begun_ns, took_ns;
+    struct finding findings[SURFACES_MAX];
+    int attempts = 0;
+
+    do { /* a scan that took too long may have been interrupted by a checkpoint, and be of two instants */
+        begun_ns = clock_ns();
+        for (int i = 0; i < surface_count; i++)
+            findings[i] = scan(&surfaces[i]);
+        last_ns = clock_ns();
+        took_ns = last_ns - begun_ns;
+        if (took_ns > limit_ns && last_ns > begun_ns && took_ns > gap_ns)
+            gap_ns = took_ns;
+    } while (took_ns > limit_ns && ++attempts < SCAN_ATTEMPTS);
+
+    begin_message("reading", last_ns);
+    put(",\"reason\":\"");
+    put(reason);
+    put("\"");
+    put_field("n_wall_ns", memory.slot[memory.n & 1].wall_ns);
+    put_field("gap_ns", gap_ns);
+    put(",\"surfaces\":[");
+    for (int i = 0; i < surface_count; i++) {
+        put(i ? "," : "");
+        put_finding(&surfaces[i], &findings[i]);
+        if (is_wrong(&findings[i]))
+            mute();
+    }
+    put("]");
+    send_message();
+
+    count_gap(gap_ns);
+    begin_beats(last_ns);
+}
+
+/* ---- life ---- */
+
+static void beat_when_due(u64 now_ns)
+{
+    if (now_ns < beat_origin_ns + beat_after_ns)
+        return;
+    begin_message("beat", clock_ns());
+    put_field("n_wall_ns", memory.slot[memory.n & 1].wall_ns);
+    put_field("gap_ns", longest_gap_ns);
+    send_message();
+    longest_gap_ns = 0;
+    /* 1, 2, 4 ... 64 ms, so that the counter is soon seen to move, then every 100 ms */
+    beat_after_ns = beat_after_ns < 64 * MS ? 2 * beat_after_ns : (beat_after_ns / BEAT_NS + 1) * BEAT_NS;
+}
+
+static void tick(u64 n)
+{
+    u64 now_ns = clock_ns();
+
+    /* a clock that was set back makes the difference huge, and is a gap too: after a restore elsewhere it happens */
+    if (now_ns - last_ns > pause_ns) {
+        report("gap");
+        now_ns = last_ns;
+    }
+    count_gap(now_ns - last_ns);
+    last_ns = now_ns;
+    remember(n, now_ns);
+    for (int i = 0; i < surface_count; i++) {
+        if (n > muted_until && !fits(&surfaces[i], n)) {
+            report("discrepancy");
+            mute();
+        }
+        write_record(&surfaces[i], &memory.slot[n & 1]);
+    }
+    beat_when_due(now_ns);
+    if (period_ns) {
+        const struct timespec period = {(time_t)(period_ns / 1000000000), (long)(period_ns % 1000000000)};
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &period, NULL);
+    }
+}
+
+static void open_surface(struct surface *surface)
+{
+    const off_t size = (off_t)(memory.ring * sizeof(struct record));
+    struct stat status;
+
+    surface->fd = open(surface->path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (surface->fd < 0)
+        fail("open", surface, errno);
+    if (fstat(surface->fd, &status) < 0)
+        fail("fstat", surface, errno);
+    if (status.st_size < size && ftruncate(surface->fd, size) < 0)
+        fail("ftruncate", surface, errno);
+}
+
+static void begin_memory(u64 now_ns)
+{
+    static const volatile unsigned char veil = 0x20; /* volatile, or the compiler assembles the text itself */
+
+    for (int i = 0; i < 16; i++)
+        memory.magic[i] = (char)("stillframeledger"[i] ^ veil);
+    while (memory.nonce == 0)
+        if (getrandom(&memory.nonce, sizeof memory.nonce, 0) < 0 && errno != EINTR)
+            end_with_error("getrandom", "the nonce", errno);
+    remember(0, now_ns);
+}
+
+static void send_start(u64 now_ns)
+{
+    begin_message("start", now_ns);
+    put_field("pid", (u64)getpid());
+    put_field("ring", memory.ring);
+    put_field("period_us", period_ns / 1000);
+    put(",\"surfaces\":[");
+    for (int i = 0; i < surface_count; i++) {
+        put(i ? ",\"" : "\"");
+        put(surfaces[i].name);
+        put("\"");
+    }
+    put("]");
+    send_message();
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+    stopping = 1;
+}
+
+/* ---- arguments ---- */
+
+static _Noreturn void refuse(const char *option, const char *why, const char *value)
+{
+    used = 0;
+    put("ledger: ");
+    put(option);
+    put(why);
+    put(value);
+    put("; see ledger --help\n");
+    say();
+    _exit(2);
+}
+
+static u64 number_in(const char *option, const char *value, u64 least, u64 most, const char *why)
+{
+    u64 number = 0;
+    const char *digit = value;
+
+    for (; *digit >= '0' && *digit <= '9' && number <= most; digit++)
+        number = 10 * number + (u64)(*digit - '0');
+    if (*digit || digit == value || number < least || number > most)
+        refuse(option, why, value);
+    return number;
+}
+
+static void add_surface(char *value)
+{
+    const size_t length = strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789-");
+
+    if (length == 0 || length > NAME_LENGTH_MAX || value[length] != '=' || !value[length + 1])
+        refuse("--surface", " takes NAME=PATH, and was given ", value);
+    if (surface_count == SURFACES_MAX)
+        refuse("--surface", " can be given 16 times, and this is one more: ", value);
+    value[length] = 0;
+    for (int i = 0; i < surface_count; i++)
+        if (strcmp(surfaces[i].name, value) == 0)
+            refuse("--surface", " was given twice with the name ", value);
+    surfaces[surface_count++] = (struct surface){.name = value, .path = value + length + 1};
+}
+
+static void set_report(const char *folder)
+{
+    const size_t length = strlen(folder);
+
+    if (length == 0 || length + sizeof "/000000000000" > sizeof message_path)
+        refuse("--report", " takes a folder, and was given ", length ? "a path that is too long" : "nothing");
+    memcpy(message_path, folder, length);
+    message_path[length] = '/';
+    message_name = message_path + length + 1;
+}
+
+static void read_arguments(char **argument)
+{
+    for (argument++; *argument; argument += 2) {
+        char *option = *argument, *value = argument[1] ? argument[1] : "";
+
+        if (strcmp(option, "--help") == 0)
+            _exit(write(STDOUT_FILENO, usage, sizeof usage - 1) < 0);
+        if (strcmp(option, "--period-us") == 0)
+            period_ns = 1000 * number_in(option, value, 0, PERIOD_US_MAX, " takes 0 to 10000000, and was given ");
+        else if (strcmp(option, "--ring") == 0)
+            memory.ring =
+                (uint32_t)number_in(option, value, RING_MIN, RING_MAX, " takes 4 to 1048576, and was given ");
+        else if (strcmp(option, "--report") == 0)
+            set_report(value);
+        else if (strcmp(option, "--surface") == 0)
+            add_surface(value);
+        else
+            refuse("there is no option ", option, "");
+        if (!argument[1])
+            refuse(option, " needs a value", "");
+    }
+    if (!message_name)
+        refuse("--report", " is missing", "");
+    if (!surface_count)
+        refuse("--surface", " is missing", "");
+}
+
+int main(int argc, char **argv)
+{
+    const struct sigaction stop = {.sa_handler = on_signal};
+
+    (void)argc;
+    read_arguments(argv);
+    if (3 * period_ns > pause_ns)
+        pause_ns = 3 * period_ns;
+    sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGINT, &stop, NULL);
+    begin_memory(clock_ns());
+    for (int i = 0; i < surface_count; i++)
+        open_surface(&surfaces[i]);
+
+    last_ns = clock_ns();
+    send_start(last_ns);
+    begin_beats(last_ns);
+    for (u64 n = 1; !stopping; n++)
+        tick(n);
+    begin_message("stop", clock_ns());
+    send_message();
+    return 0;
+}
