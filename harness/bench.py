@@ -83,7 +83,7 @@ class Bench:
     capabilities: tuple[Capability, ...]
     components: tuple[Component, ...] = ()
     setup: tuple[Command, ...] = ()
-    idle: audit.Snapshot = audit.Snapshot(frozenset())
+    idle: audit.Snapshot = audit.NOTHING
     """What the node holds when nothing is going on."""
     source: Source | None = None
     _names: int = 0

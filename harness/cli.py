@@ -12,7 +12,7 @@ import pytest
 from harness import bench, workload
 from harness.errors import StillframeError, UsageError
 from harness.host import probes
-from harness.options import CHOICES, SCENARIOS, SETTINGS, Options, add_to, planned_cells
+from harness.options import CHOICES, SCENARIOS, SETTINGS, Options, add_to
 from harness.stacks import build, definition
 from harness.stacks.node import Node
 from reports import show, write
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         code: int = arguments.act(arguments)
     except StillframeError as error:
-        print(f"stillframe: {error}", file=sys.stderr)  # noqa: T201
+        _tell(f"stillframe: {error}")
         return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -66,12 +66,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("-n", "--workers", type=int, default=1, metavar="N", help="cells at a time (default 1)")
     run.add_argument("pytest", nargs="*", metavar="-- PYTEST-OPTION", help="handed on to pytest")
     shown = command("show", _show, "show a cell of a run: its trials, and the commands of one, ready to paste")
-    shown.add_argument("cell", metavar="CELL", help="id, as in the table's links and in `stillframe plan`")
+    shown.add_argument("cell_id", metavar="CELL", help="id, as in the table's links and in `stillframe plan`")
     shown.add_argument("--trial", type=int, default=None, metavar="N", help="which trial (default: the worst)")
     shown.add_argument("--run", type=Path, default=None, metavar="DIR", help="folder of the run (default: OUT/latest)")
     add_to(shown, SETTINGS)
     shell = command("shell", _shell, "open a shell in a fresh node of a stack, with the workload's image (root)")
-    shell.add_argument("stack", metavar="STACK", help=", ".join(definition.available()))
+    shell.add_argument("stack_name", metavar="STACK", help=", ".join(definition.available()))
     add_to(shell, SETTINGS)
     report = command("report", _report, "write a run's report anew from its records")
     report.add_argument("run", type=Path, metavar="RUN", help="folder of the run")
@@ -97,14 +97,15 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    cells = planned_cells(_options(arguments))
+    cells = _options(arguments).cells
     print(len(cells) if arguments.count else "\n".join(cell.id for cell in cells))  # noqa: T201
     return 0
 
 
 def _run(arguments: argparse.Namespace) -> int:
     options = _options(arguments)
-    planned_cells(options)
+    if not options.cells:
+        raise UsageError("the choices leave no cell", remedy="`stillframe plan` lists them.")
     workers = ["-n", str(arguments.workers)] if arguments.workers > 1 else []
     return int(
         pytest.main(
@@ -115,21 +116,24 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _show(arguments: argparse.Namespace) -> int:
     folder = arguments.run or _options(arguments).out / "latest"
-    print(show.show_cell(folder, arguments.cell, arguments.trial), end="")  # noqa: T201
+    print(show.show_cell(folder, arguments.cell_id, arguments.trial), end="")  # noqa: T201
     return 0
 
 
 def _shell(arguments: argparse.Namespace) -> int:
     options = _options(arguments)
-    stack = definition.load(arguments.stack)
-    tell = lambda text: print(text, file=sys.stderr)  # noqa: E731, T201
-    root = build.prepare(stack, options.cache, mirror=options.mirror, progress=tell)
+    stack = definition.load(arguments.stack_name)
+    root = build.prepare(stack, options.cache, mirror=options.mirror, progress=_tell)
     program = workload.find("ledger")
     binary = workload.compile_workload(program, options.cache)
     with Node(stack.name, root, name="shell") as node:
         bench.build_image(node, program, binary, bench.Settings(options.period_us, options.ring))
-        tell("A node's shell. Paste what `stillframe show CELL` prints; everything in here ends with it.")
-        return node.interact(["/bin/bash", "-i"])
+        _tell("A node's shell. Paste what `stillframe show CELL` prints; everything in here ends with it.")
+        return node.interact(["bash"])
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr)  # noqa: T201
 
 
 def _report(arguments: argparse.Namespace) -> int:

@@ -32,7 +32,7 @@ CONTROLS: dict[str, Outcome] = {
     "garbage-image": Outcome.RESTORE_FAILED,
     "stopped-workload": Outcome.VACUOUS,
 }
-"""What must be found where a negative control broke something on purpose, by the control's name."""
+"""What must be among the findings where a negative control broke something on purpose, by the control's name."""
 
 
 def expected(cell: Cell) -> Expectation:

@@ -6,7 +6,8 @@ import fnmatch
 from collections.abc import Iterable, Sequence
 
 from harness.errors import UsageError, unknown
-from harness.model import Cell, FreezePolicy, Participant
+from harness.expectations import CONTROLS
+from harness.model import Cell, Control, FreezePolicy, Participant
 from harness.runtimes import RUNTIMES
 from harness.stacks import definition
 
@@ -38,6 +39,15 @@ def plan(
     return tuple(
         cell for cell in planned if not cells or any(fnmatch.fnmatchcase(cell.id, pattern) for pattern in cells)
     )
+
+
+def controls(cells: Sequence[Cell]) -> tuple[Control, ...]:
+    """The negative controls that stand beside `cells`: each one for every participant that takes part."""
+    participants = dict.fromkeys(cell.checkpoint for cell in cells)
+    held_still = (
+        Cell(workload=DEFAULT_WORKLOAD, policy=FreezePolicy.PAUSE, checkpoint=who, restore=who) for who in participants
+    )
+    return tuple(Control(name=name, cell=cell) for cell in held_still for name in CONTROLS)
 
 
 def _check(kind: str, given: Sequence[str], valid: Iterable[str]) -> None:

@@ -109,6 +109,13 @@ class Cell(Frozen):
         return self.id.replace("/", "+")
 
 
+class Control(Frozen):
+    """A trial in which something is broken on purpose, on an otherwise consistent cell."""
+
+    name: str
+    cell: Cell
+
+
 class Component(Frozen):
     """A part whose version was read from the binary itself, in the node."""
 
@@ -173,6 +180,10 @@ class Command(Frozen):
     cwd: str = "/"
     write_path: str | None = None
     write_text: str | None = None
+    write_mode: int | None = Field(
+        default=None, description="of a file that was made; null for a setting of the kernel"
+    )
+    detached: bool = Field(default=False, description="its streams were /dev/null, since a container inherits them")
     exit_code: int | None = Field(default=None, description="negative: ended by that signal; null: not finished")
     start_ns: int
     seconds: float
@@ -216,6 +227,12 @@ class Verdict(Frozen):
     stage: Stage | None = None
     reason: str
     anomalies: tuple[Anomaly, ...] = ()
+    also: tuple[Outcome, ...] = Field(default=(), description="milder findings of the same trial, worst first")
+
+    @property
+    def found(self) -> tuple[Outcome, ...]:
+        """Everything that was found, worst first."""
+        return (self.outcome, *self.also)
 
 
 SchemaVersion = Annotated[int, Field(ge=1)]

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from harness import matrix
 from harness.errors import UsageError
 from harness.model import Cell, Frozen
 from harness.workload import SMALLEST_RING
@@ -106,6 +107,11 @@ class Options(Frozen):
             flag = f"--{str(first['loc'][0]).replace('_', '-')}"
             raise UsageError(f"{flag} {first['input']!r}: {first['msg']}") from error
 
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells that are asked for; `UsageError` for a name that does not exist."""
+        return matrix.plan(self.stack, self.runtime, self.policy, self.cell)
+
     def arguments(self) -> list[str]:
         """The same options as a command line."""
         words = []
@@ -121,10 +127,3 @@ def add_to(parser: argparse.ArgumentParser, *groups: tuple[tuple[str, dict[str, 
     for group in groups:
         for flag, declaration in group:
             parser.add_argument(flag, **declaration)
-
-
-def planned_cells(options: Options) -> tuple[Cell, ...]:
-    """The cells that the options ask for."""
-    from harness import matrix  # noqa: PLC0415
-
-    return matrix.plan(options.stack, options.runtime, options.policy, options.cell)

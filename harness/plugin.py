@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from harness.errors import StillframeError
+from harness.matrix import controls
 from harness.model import Cell
-from harness.options import CHOICES, SCENARIOS, SETTINGS, Options, planned_cells
-from harness.records import Record, read_plan, read_records
+from harness.options import CHOICES, SCENARIOS, SETTINGS, Options
+from harness.records import Record, read_closing, read_plan, read_records
 from harness.run import Run, Worker
 from harness.trial import Trial
 from reports import tables, terminal, write
@@ -53,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if _is_worker(config):
             config.stash[RUN] = Run.join(Path(config.workerinput["stillframe_run"]))  # type: ignore[attr-defined]
         elif not config.option.collectonly:
-            config.stash[RUN] = Run.begin(options, planned_cells(options), progress=_progress(config))
+            config.stash[RUN] = Run.begin(options, progress=_progress)
     except StillframeError as error:
         pytest.exit(str(error), returncode=error.exit_code)
 
@@ -65,16 +67,19 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give tests that ask for a `cell` one item per planned cell, grouped by participant."""
-    if "cell" not in metafunc.fixturenames:
+    """Give tests that ask for a `cell` or a `control` one item for each planned, grouped by participant."""
+    if OPTIONS not in metafunc.config.stash:
         return
-    cells = planned_cells(metafunc.config.stash[OPTIONS])
-    wanted = metafunc.definition.get_closest_marker("cells")
-    chosen = [cell for cell in cells if wanted is None or wanted.args[0](cell)]
-    metafunc.parametrize(
-        "cell",
-        [pytest.param(cell, id=cell.id, marks=pytest.mark.xdist_group(str(cell.checkpoint))) for cell in chosen],
-    )
+    cells = metafunc.config.stash[OPTIONS].cells
+    if "cell" in metafunc.fixturenames:
+        metafunc.parametrize("cell", [_item(cell, cell.id, cell) for cell in cells])
+    if "control" in metafunc.fixturenames:
+        named = [_item(each, f"{each.name}.{each.cell.checkpoint}", each.cell) for each in controls(cells)]
+        metafunc.parametrize("control", named)
+
+
+def _item(value: object, said: str, cell: Cell) -> ParameterSet:
+    return pytest.param(value, id=said, marks=pytest.mark.xdist_group(str(cell.checkpoint)))
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +108,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
             session.exitstatus = EXIT_OF_PYTEST.get(pytest.ExitCode(exitstatus), exitstatus)
         return
     run = config.stash[RUN]
-    code = tables.summarise(read_plan(run.folder), list(read_records(run.folder))).conclusion.exit_code.value
+    run.close()
+    code = _summary(run).conclusion.exit_code.value
     broken = EXIT_OF_PYTEST.get(pytest.ExitCode(exitstatus)) if exitstatus in EXIT_OF_PYTEST else None
     session.exitstatus = broken or code or (1 if exitstatus == pytest.ExitCode.TESTS_FAILED else 0)
 
@@ -113,11 +119,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if RUN not in config.stash or _is_worker(config):
         return
     run = config.stash[RUN]
-    summary = tables.summarise(read_plan(run.folder), list(read_records(run.folder)))
     terminalreporter.section("stillframe")
-    terminal.show_run(summary)
+    terminal.show_run(_summary(run))
     page = write.write_report(run.folder)
     terminalreporter.write_line(f"report: {page}")
+
+
+def _summary(run: Run) -> tables.RunSummary:
+    return tables.summarise(read_plan(run.folder), list(read_records(run.folder)), read_closing(run.folder))
 
 
 def _runs_scenarios(config: pytest.Config) -> bool:
@@ -131,14 +140,5 @@ def _is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 
 
-def _progress(config: pytest.Config) -> Callable[[str], None]:
-    said: dict[str, str] = {}
-
-    def progress(text: str) -> None:
-        """Print what is new; a build repeats itself while it works."""
-        subject, _, detail = text.partition(": ")
-        if said.get(subject) != detail:
-            said[subject] = detail
-            print(text, flush=True)  # noqa: T201  # no reporter exists yet
-
-    return progress
+def _progress(text: str) -> None:
+    print(text, flush=True)  # noqa: T201  # pytest has no reporter yet

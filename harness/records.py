@@ -1,7 +1,8 @@
 """Plan and records on disk: what a run promised, and the versioned JSON of each trial.
 
-A run is a folder: `plan.json`, written first, and `records/CELL.jsonl`, one line per trial, appended and synced
-when the trial ends. A line that was cut off by a crash is skipped; what it would have said is `missing`.
+A run is a folder: `plan.json`, written first; `records/CELL.jsonl`, one line per trial, appended and synced when the
+trial ends; and `closing.json`, written last. A line that was cut off by a crash is skipped; what it would have said is
+`missing`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from harness.model import (
     Cell,
     Command,
     Component,
+    Control,
     Frozen,
     HostFacts,
     Reading,
@@ -69,7 +71,17 @@ class Plan(Frozen):
     seed: int
     rounds: int
     cells: tuple[Cell, ...]
+    controls: tuple[Control, ...] = ()
     host: HostFacts
+
+
+class Closing(Frozen):
+    """The last word of a run that came to its end: what it left on the host."""
+
+    schema_version: int = SCHEMA_VERSION
+    run: str
+    end_ns: int
+    leaks: tuple[str, ...]
 
 
 def read_plan(folder: Path) -> Plan:
@@ -85,9 +97,24 @@ def read_plan(folder: Path) -> Plan:
 def write_plan(folder: Path, plan: Plan) -> None:
     """Create the run's folder and write its plan."""
     (folder / "records").mkdir(parents=True, exist_ok=True)
-    aside = folder / "plan.json.new"
-    aside.write_text(plan.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    aside.rename(folder / "plan.json")
+    _write(folder / "plan.json", plan)
+
+
+def read_closing(folder: Path) -> Closing | None:
+    """Read the run's last word; None for a run that goes on or was killed."""
+    path = folder / "closing.json"
+    return _parse(Closing, path.read_text(encoding="utf-8"), str(path)) if path.exists() else None
+
+
+def write_closing(folder: Path, closing: Closing) -> None:
+    """Write the run's last word."""
+    _write(folder / "closing.json", closing)
+
+
+def _write(path: Path, value: Frozen) -> None:
+    aside = path.with_name(f"{path.name}.new")
+    aside.write_text(value.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    aside.rename(path)
 
 
 def append(folder: Path, record: Record) -> Path:
@@ -119,6 +146,7 @@ def read_records(folder: Path) -> Iterator[Record]:
 def schemas() -> dict[str, dict[str, Any]]:
     """JSON Schemas of what is published, by file stem."""
     return {
+        "closing": Closing.model_json_schema(mode="serialization"),
         "plan": Plan.model_json_schema(mode="serialization"),
         "record": Record.model_json_schema(mode="serialization"),
     }

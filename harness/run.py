@@ -14,10 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from harness import records, workload
+from harness import matrix, records, workload
 from harness.bench import Bench, Settings
 from harness.errors import EnvironmentUnfit, StillframeError
-from harness.host import cgroups
+from harness.host import audit, cgroups
 from harness.host.facts import host_facts
 from harness.model import Cell, Outcome, Participant, Schedule, Stage, Verdict
 from harness.options import Options
@@ -36,10 +36,12 @@ class Run:
     plan: Plan
     stacks: dict[str, Path | str]
     binaries: dict[str, Path]
+    before: audit.Snapshot | None = None
+    """What of ours was on the host before; on the controller alone."""
 
     @classmethod
-    def begin(cls, options: Options, cells: Sequence[Cell], *, progress: Progress) -> Run:
-        """Promise `cells` in a plan, then make ready what they need; a stack that fails costs its own cells only."""
+    def begin(cls, options: Options, *, progress: Progress) -> Run:
+        """Promise the cells in a plan, then make ready what they need; a stack that fails costs its own cells only."""
         if os.geteuid() != 0:
             raise EnvironmentUnfit(
                 "checkpointing containers needs root", remedy="Use sudo; `stillframe plan` works without."
@@ -47,6 +49,7 @@ class Run:
         swept = cgroups.sweep()
         if swept:
             progress(f"host: removed {len(swept)} control groups of a run that was killed")
+        before, cells = audit.of_host(), options.cells
         name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{options.seed:08x}"
         folder = options.out / name
         plan = Plan(
@@ -55,7 +58,8 @@ class Run:
             created_ns=time.time_ns(),
             seed=options.seed,
             rounds=options.rounds,
-            cells=tuple(cells),
+            cells=cells,
+            controls=matrix.controls(cells),
             host=host_facts(),
         )
         records.write_plan(folder, plan)
@@ -65,7 +69,7 @@ class Run:
             which: workload.compile_workload(workload.find(which), options.cache)
             for which in sorted({cell.workload for cell in cells})
         }
-        run = cls(folder, plan, _prepare(names, options, progress), binaries)
+        run = cls(folder, plan, _prepare(names, options, progress), binaries, before)
         state = {
             "stacks": {
                 stack: {"root" if isinstance(at, Path) else "error": str(at)} for stack, at in run.stacks.items()
@@ -82,6 +86,11 @@ class Run:
         stacks = {name: Path(at["root"]) if "root" in at else at["error"] for name, at in state["stacks"].items()}
         binaries = {name: Path(path) for name, path in state["binaries"].items()}
         return cls(folder, records.read_plan(folder), stacks, binaries)
+
+    def close(self) -> None:
+        """Look at the host once more and write the run's last word."""
+        leaks = audit.of_host().leaks(self.before) if self.before else ()
+        records.write_closing(self.folder, records.Closing(run=self.plan.run, end_ns=time.time_ns(), leaks=leaks))
 
 
 def _prepare(names: Sequence[str], options: Options, progress: Progress) -> dict[str, Path | str]:

@@ -169,7 +169,7 @@ class Trial:
 
     def _remove_checkpoint(self, folder: str) -> None:
         with self.stages.at(Stage.CLEAN_UP):
-            self.bench.node.run(["rm", "-rf", "--one-file-system", folder])
+            self.bench.node.remove(folder)
 
     def _record(self, verdict: Verdict, start_ns: int) -> Record:
         if verdict.outcome in SPOILED:

@@ -34,8 +34,10 @@ def heading(command: Command) -> str:
 def shell(command: Command) -> str:
     """Spell the command, or the writing of its file, so that it can be pasted in any directory."""
     if command.write_path is not None:
-        return _writing(command.write_path, command.write_text or "")
+        return _writing(command.write_path, command.write_text or "", command.write_mode)
     line = " ".join(_quoted(word) for word in command.argv)
+    if command.detached:
+        line += " </dev/null >/dev/null 2>&1"
     return line if command.cwd == "/" else f"(cd {_quoted(command.cwd)} && {line})"
 
 
@@ -69,13 +71,16 @@ def _same(command: Command) -> tuple[object, ...]:
     return (command.model_copy(update={"start_ns": 0, "seconds": 0, "stdout": "", "stderr": ""}),)
 
 
-def _writing(path: str, text: str) -> str:
-    if not text.endswith("\n") or clean(text) != text:
+def _writing(path: str, text: str, mode: int | None) -> str:
+    if mode is None:
         return f"printf %s {_quoted(text)} > {_quoted(path)}"
+    made = f"install -D -m {mode:o} /dev/stdin {_quoted(path)}"
+    if not text.endswith("\n") or clean(text) != text:
+        return f"printf %s {_quoted(text)} | {made}"
     delimiter = "END"
     while delimiter in text:
         delimiter += "_"
-    return f"cat > {_quoted(path)} <<'{delimiter}'\n{text}{delimiter}"
+    return f"{made} <<'{delimiter}'\n{text}{delimiter}"
 
 
 def _quoted(word: str) -> str:

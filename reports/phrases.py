@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from harness.model import FreezePolicy, Outcome
+from harness.model import FreezePolicy, Outcome, Verdict
 from reports.tables import MEASURED, CellSummary, ControlSummary, Exit
 
 MEANINGS = {
@@ -70,10 +70,10 @@ def detail(cell: CellSummary) -> str:
         return f"0/{cell.n} (<{percent(cell.rate_bound or 1.0)})"
     count = cell.counts.get(cell.outcome, 0)
     told = f"{cell.missing} of {cell.planned}" if cell.outcome is Outcome.MISSING else f"{count}/{cell.n}"
-    for outcome, number in reversed(cell.counts.items()):
+    for outcome, number in reversed(cell.findings.items()):
         if outcome not in (cell.outcome, Outcome.CONSISTENT):
             told += f", {outcome} {number}"
-    if Outcome.INCONSISTENT in cell.counts or cell.outcome in MEASURED:
+    if Outcome.INCONSISTENT in cell.findings or cell.outcome in MEASURED:
         told = " ".join(filter(None, (told, ", ".join(cell.anomalies), skew(cell.skew_ticks, cell.skew_us))))
     if cell.outcome in MEASURED or cell.outcome is Outcome.MISSING:
         return told
@@ -100,9 +100,14 @@ def control(each: ControlSummary) -> str:
     """Put a control in one line."""
     what = f"{each.name} on {each.cell.id}"
     if each.detected:
-        return f"{what}: detected as {each.verdict.outcome}"
+        return f"{what}: detected as {each.expected}"
     wanted = f"expected {each.expected}" if each.expected else "no control of this name is known"
-    return f"{what}: NOT DETECTED, found {each.verdict.outcome}, {wanted}"
+    return f"{what}: NOT DETECTED, found {found(each.verdict)}, {wanted}"
+
+
+def found(verdict: Verdict) -> str:
+    """List what a trial found, worst first: `leaked, inconsistent`."""
+    return ", ".join(verdict.found)
 
 
 def skew(ticks: float | None, microseconds: float | None) -> str:

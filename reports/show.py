@@ -7,15 +7,15 @@ from itertools import groupby
 from pathlib import Path
 
 from harness.errors import unknown
-from harness.records import Record, read_plan, read_records
+from harness.records import Record, read_closing, read_plan, read_records
 from reports.commands import ending, heading, last_words, shell, steps
-from reports.phrases import duration, entry, expectation, one_line, skew
+from reports.phrases import duration, entry, expectation, found, one_line, skew
 from reports.tables import CellSummary, largest_ticks, largest_us, summarise, worst_trial
 
 
 def show_cell(run_folder: Path, cell_id: str, trial: int | None = None) -> str:
     """Describe a cell and one of its trials, by default the worst; all but the commands are shell comments."""
-    run = summarise(read_plan(run_folder), list(read_records(run_folder)))
+    run = summarise(read_plan(run_folder), list(read_records(run_folder)), read_closing(run_folder))
     cells = {each.cell.id: each for each in run.cells}
     if cell_id not in cells:
         raise unknown("cell", cell_id, cells)
@@ -36,7 +36,7 @@ def _overview(cell: CellSummary) -> Iterator[str]:
     yield f"# {one_line(cell.cell.id)}: {one_line(entry(cell))}"
     yield f"# expected: {expectation(cell)}, because {one_line(cell.expectation.reason)}"
     for each in cell.trials:
-        told = " ".join(filter(None, (each.verdict.outcome, *each.verdict.anomalies, _skew(each))))
+        told = " ".join(filter(None, (found(each.verdict), *each.verdict.anomalies, _skew(each))))
         yield f"# trial {each.trial}: {told}: {one_line(each.verdict.reason)}"
 
 

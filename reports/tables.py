@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 
 from pydantic import Field
 
 from harness.expectations import CONTROLS, Expectation, expected
 from harness.model import Anomaly, Cell, Component, FreezePolicy, Frozen, HostFacts, Outcome, SchemaVersion, Verdict
-from harness.records import Plan, Record, missing_trials
+from harness.records import Closing, Plan, Record, missing_trials
 from reports.statistics import largest, middle, rate_bound
 
 SUMMARY_VERSION = 1
@@ -40,6 +40,7 @@ class CellSummary(Frozen):
     missing: int
     outcome: Outcome = Field(description="the worst of the trials; `missing` when any is")
     counts: dict[Outcome, int] = Field(description="trials by outcome, mildest first")
+    findings: dict[Outcome, int] = Field(description="trials by all that was found in them, mildest first")
     n: int = Field(description="trials received")
     k: int
     rate_bound: float | None = Field(description="upper 95 % bound of the violation rate, when k is 0")
@@ -70,7 +71,14 @@ class ControlSummary(Frozen):
     @property
     def detected(self) -> bool:
         """Whether the instrument saw what it had to see."""
-        return self.verdict.outcome is self.expected
+        return self.expected in self.verdict.found
+
+    @property
+    def exit_code(self) -> Exit:
+        """What it means for the run: one that did not take place proves nothing either way."""
+        if self.detected:
+            return Exit.EXPECTED
+        return Exit.INCOMPLETE if self.verdict.outcome in NO_EVIDENCE else Exit.BLIND
 
 
 class Row(Frozen):
@@ -117,6 +125,7 @@ class RunSummary(Frozen):
 
     schema_version: SchemaVersion = SUMMARY_VERSION
     plan: Plan
+    closing: Closing | None = Field(description="null for a run that did not come to its end")
     conclusion: Conclusion
     cells: tuple[CellSummary, ...]
     controls: tuple[ControlSummary, ...]
@@ -129,7 +138,7 @@ class RunSummary(Frozen):
         return tuple(_table(name, self.cells) for name in dict.fromkeys(each.cell.workload for each in self.cells))
 
 
-def summarise(plan: Plan, records: Sequence[Record]) -> RunSummary:
+def summarise(plan: Plan, records: Sequence[Record], closing: Closing | None) -> RunSummary:
     """Hold what came back against what was planned and expected; unplanned cells are shown too."""
     trials: dict[Cell, list[Record]] = {cell: [] for cell in plan.cells}
     for record in records:
@@ -140,10 +149,14 @@ def summarise(plan: Plan, records: Sequence[Record]) -> RunSummary:
         summarise_cell(cell, own, planned=plan.rounds if cell in plan.cells else 0, missing=missing.get(cell.id, 0))
         for cell, own in trials.items()
     )
-    controls = tuple(_control(record) for record in records if record.control is not None)
+    controls = (
+        *(_control(record) for record in records if record.control is not None),
+        *_missing_controls(plan, records),
+    )
     return RunSummary(
         plan=plan,
-        conclusion=conclude(cells, controls),
+        closing=closing,
+        conclusion=conclude(cells, controls, closing),
         cells=cells,
         controls=controls,
         versions=_versions(cells),
@@ -156,7 +169,8 @@ def summarise_cell(cell: Cell, trials: Sequence[Record], *, planned: int, missin
     expectation = expected(cell)
     received = Counter(trial.verdict.outcome for trial in trials)
     counts = received + Counter({Outcome.MISSING: missing})
-    telling = [trial for trial in trials if trial.verdict.outcome in MEASURED] or trials
+    findings = Counter(outcome for trial in trials for outcome in trial.verdict.found)
+    telling = [trial for trial in trials if not MEASURED.isdisjoint(trial.verdict.found)] or trials
     seen = {anomaly for trial in trials for anomaly in trial.verdict.anomalies}
     codes = {judge(trial.verdict, expectation) for trial in trials}
     violations = len(trials) - received[Outcome.CONSISTENT]
@@ -166,7 +180,8 @@ def summarise_cell(cell: Cell, trials: Sequence[Record], *, planned: int, missin
         planned=planned,
         missing=missing,
         outcome=max(counts, key=_severity, default=Outcome.MISSING),
-        counts=dict(sorted(counts.items(), key=lambda item: item[0].severity)),
+        counts={outcome: counts[outcome] for outcome in Outcome if counts[outcome]},
+        findings={outcome: findings[outcome] for outcome in Outcome if findings[outcome]},
         n=len(trials),
         k=violations,
         rate_bound=rate_bound(0, len(trials)) if trials and not violations else None,
@@ -180,40 +195,50 @@ def summarise_cell(cell: Cell, trials: Sequence[Record], *, planned: int, missin
 
 
 def judge(verdict: Verdict, expectation: Expectation) -> Exit:
-    """Say what one trial means for the run."""
+    """Say what one trial means for the run; what was seen and then outdone by worse is no blindness."""
     same_anomaly = expectation.anomaly is None or expectation.anomaly in verdict.anomalies
-    if verdict.outcome is expectation.outcome and same_anomaly:
+    seen = expectation.outcome in verdict.found and same_anomaly
+    if seen and verdict.outcome is expectation.outcome:
         return Exit.EXPECTED
     if verdict.outcome in NO_EVIDENCE:
         return Exit.INCOMPLETE
-    return Exit.BLIND if expectation.control else Exit.UNEXPECTED
+    return Exit.BLIND if expectation.control and not seen else Exit.UNEXPECTED
 
 
-def exit_code(cells: Iterable[CellSummary], controls: Iterable[ControlSummary]) -> Exit:
-    """Choose the exit code of a run; one without cells has shown nothing."""
-    codes = {each.exit_code for each in cells} or {Exit.INCOMPLETE}
-    return _prevailing(codes | {Exit.BLIND for control in controls if not control.detected})
-
-
-def conclude(cells: Sequence[CellSummary], controls: Sequence[ControlSummary]) -> Conclusion:
+def conclude(cells: Sequence[CellSummary], controls: Sequence[ControlSummary], closing: Closing | None) -> Conclusion:
     """Sum the run up, what prevails first."""
     by_code = {code: tuple(each.cell.id for each in cells if each.exit_code is code) for code in Exit}
-    undetected = tuple(f"control {each.name} on {each.cell.id}" for each in controls if not each.detected)
+    of_code = {
+        code: tuple(f"control {each.name} on {each.cell.id}" for each in controls if each.exit_code is code)
+        for code in Exit
+    }
     of_all = f"of {_count(len(cells), 'cell')}"
-    findings = []
-    if by_code[Exit.BLIND] or undetected:
+    findings: list[tuple[Exit, Finding]] = []
+
+    def find(code: Exit, what: str, cells: tuple[str, ...] = (), controls: tuple[str, ...] = ()) -> None:
+        findings.append((code, Finding(what=what, cells=cells, controls=controls)))
+
+    if by_code[Exit.BLIND] or of_code[Exit.BLIND]:
         what = "The instrument's own proof failed, so no result of this run counts"
-        findings.append(Finding(what=what, cells=by_code[Exit.BLIND], controls=undetected))
+        find(Exit.BLIND, what, by_code[Exit.BLIND], of_code[Exit.BLIND])
     if found := by_code[Exit.UNEXPECTED]:
-        findings.append(Finding(what=f"{len(found)} {of_all} not as expected", cells=found))
+        find(Exit.UNEXPECTED, f"{len(found)} {of_all} not as expected", found)
+    if closing is not None and closing.leaks:
+        find(Exit.UNEXPECTED, f"Left behind on the host: {', '.join(closing.leaks)}")
     if lacking := by_code[Exit.INCOMPLETE]:
-        findings.append(Finding(what=f"{len(lacking)} {of_all} without complete evidence", cells=lacking))
+        find(Exit.INCOMPLETE, f"{len(lacking)} {of_all} without complete evidence", lacking)
+    if lacking := of_code[Exit.INCOMPLETE]:
+        find(Exit.INCOMPLETE, f"{len(lacking)} of {_count(len(controls), 'control')} did not run", (), lacking)
     if not cells:
-        findings.append(Finding(what="Nothing was planned, so nothing was found"))
+        find(Exit.INCOMPLETE, "Nothing was planned, so nothing was found")
+    if closing is None:
+        find(Exit.INCOMPLETE, "The run did not come to its end")
     if not findings:
         trials = _count(sum(each.n for each in cells), "trial")
-        findings.append(Finding(what=f"All {_count(len(cells), 'cell')} as expected, {trials}"))
-    return Conclusion(exit_code=exit_code(cells, controls), findings=tuple(findings))
+        find(Exit.EXPECTED, f"All {_count(len(cells), 'cell')} as expected, {trials}")
+    return Conclusion(
+        exit_code=_prevailing({code for code, _ in findings}), findings=tuple(finding for _, finding in findings)
+    )
 
 
 def largest_ticks(record: Record) -> float | None:
@@ -262,6 +287,16 @@ def _control(record: Record) -> ControlSummary:
     return ControlSummary(
         name=name, cell=record.cell, trial=record.trial, expected=CONTROLS.get(name), verdict=record.verdict
     )
+
+
+def _missing_controls(plan: Plan, records: Sequence[Record]) -> Iterator[ControlSummary]:
+    received = {(record.control, record.cell) for record in records}
+    for each in plan.controls:
+        if (each.name, each.cell) not in received:
+            verdict = Verdict(outcome=Outcome.MISSING, reason="planned and not received")
+            yield ControlSummary(
+                name=each.name, cell=each.cell, trial=0, expected=CONTROLS.get(each.name), verdict=verdict
+            )
 
 
 def _table(workload: str, cells: Sequence[CellSummary]) -> Table:

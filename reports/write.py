@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.records import read_plan, read_records
+from harness.records import read_closing, read_plan, read_records
 from reports import html, markdown
 from reports.phrases import entry
 from reports.tables import RunSummary, summarise
@@ -13,7 +13,7 @@ from reports.tables import RunSummary, summarise
 
 def write_report(run_folder: Path, out: Path | None = None) -> Path:
     """Write the report into `out`, by default the run's own folder; return the path of the HTML page."""
-    run = summarise(read_plan(run_folder), list(read_records(run_folder)))
+    run = summarise(read_plan(run_folder), list(read_records(run_folder)), read_closing(run_folder))
     folder = out or run_folder
     folder.mkdir(parents=True, exist_ok=True)
     _put(folder / "summary.json", summary_json(run))

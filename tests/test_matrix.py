@@ -8,6 +8,7 @@ import pytest
 
 from harness import matrix
 from harness.errors import UsageError
+from harness.expectations import CONTROLS
 from harness.host.process import Executor
 from harness.model import Cell, FreezePolicy, Participant
 from harness.runtimes import RUNTIMES
@@ -90,8 +91,8 @@ def test_picked_cells_stay_in_the_order_of_the_plan() -> None:
         ("stacks", "stack", "debian-triksie", "debian-trixie", definition.available()),
         ("runtimes", "runtime", "rnuc", "runc", list(RUNTIMES)),
         ("policies", "policy", "paused", "pause", list(FreezePolicy)),
-        ("cells", "cell", "ledger.none.runc@debian-sit", "ledger.none.runc@debian-sid", []),
-        ("cells", "cell", "ledger.nine.*", "ledger.none.crun@debian-sid", [cell.id for cell in matrix.plan()]),
+        ("cells", "cell", "ledger.none.runc@debian-sit", "ledger.none.runc@debian-sid", [matrix.plan()[-1].id]),
+        ("cells", "cell", "ledger.nine.runc@*-sid", "ledger.none.runc@debian-sid", [cell.id for cell in matrix.plan()]),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest_and_all_valid_ones(
@@ -116,3 +117,12 @@ def test_a_name_is_given_once(axis: str) -> None:
     name = {"stacks": "host", "runtimes": "runc", "policies": "none"}[axis]
     with pytest.raises(UsageError, match=f"'{name}' is given twice"):
         matrix.plan(**{axis: [name, name]})
+
+
+def test_every_participant_has_every_control_on_a_container_that_is_held_still() -> None:
+    controls = matrix.controls(matrix.plan(["host"], cells=["*.none.*"]))
+    assert {control.cell.policy for control in controls} == {FreezePolicy.PAUSE}
+    assert [(control.cell.checkpoint.runtime, control.name) for control in controls] == [
+        (runtime, name) for runtime in ("runc", "crun") for name in CONTROLS
+    ]
+    assert matrix.controls(()) == ()

@@ -7,7 +7,7 @@ import pytest
 
 from harness import matrix
 from harness.errors import UsageError
-from harness.options import CHOICES, SETTINGS, Options, add_to, default_cache, planned_cells
+from harness.options import CHOICES, SETTINGS, Options, add_to, default_cache
 
 
 def parsed(*words: str) -> Options:
@@ -20,7 +20,7 @@ def parsed(*words: str) -> Options:
 def test_nothing_is_asked_for_by_default() -> None:
     options = parsed()
     assert (options.stack, options.runtime, options.policy, options.cell) == ((), (), (), ())
-    assert planned_cells(options) == matrix.plan()
+    assert options.cells == matrix.plan()
 
 
 def test_every_option_is_read(tmp_path: Path) -> None:
@@ -43,8 +43,8 @@ def test_every_option_is_read(tmp_path: Path) -> None:
 
 
 def test_the_choices_reach_the_plan() -> None:
-    cells = planned_cells(parsed("--stack", "host", "--runtime", "crun", "--policy", "hook", "--cell", "*.hook.*"))
-    assert [cell.id for cell in cells] == ["ledger.hook.crun@host"]
+    options = parsed("--stack", "host", "--runtime", "crun", "--policy", "hook", "--cell", "*.hook.*")
+    assert [cell.id for cell in options.cells] == ["ledger.hook.crun@host"]
 
 
 def test_a_seed_is_drawn_when_none_is_given() -> None:

@@ -26,7 +26,19 @@ from harness.model import (
     Verdict,
     Witness,
 )
-from harness.records import SCHEMA_VERSION, Plan, Record, append, missing_trials, read_plan, read_records, write_plan
+from harness.records import (
+    SCHEMA_VERSION,
+    Closing,
+    Plan,
+    Record,
+    append,
+    missing_trials,
+    read_closing,
+    read_plan,
+    read_records,
+    write_closing,
+    write_plan,
+)
 
 HOST = HostFacts(kernel="6.18", architecture="x86_64", cgroups="v2", cpus=4, memory_gib=15.6, os="Debian")
 BOTH = Participant(runtime="runc", stack="debian-sid")
@@ -58,7 +70,10 @@ def full_record() -> Record:
     return record().model_copy(
         update={
             "verdict": Verdict(
-                outcome=Outcome.INCONSISTENT, stage=Stage.READ, reason="ä\n€", anomalies=(Anomaly.TORN, Anomaly.DISK_AHEAD)
+                outcome=Outcome.INCONSISTENT,
+                stage=Stage.READ,
+                reason="ä\n€",
+                anomalies=(Anomaly.TORN, Anomaly.DISK_AHEAD),
             ),
             "readings": (
                 Reading(witness=Witness.OFFLINE, nonce="aa", counter=9, counter_wall_ns=8, surfaces=(surface,)),
@@ -88,6 +103,14 @@ def run(tmp_path: Path) -> Path:
 def test_a_plan_comes_back_as_it_was_written(run: Path) -> None:
     assert read_plan(run) == plan()
     assert {path.name for path in run.iterdir()} == {"plan.json", "records"}, "nothing is left aside"
+
+
+def test_a_run_has_a_last_word_when_it_came_to_its_end(run: Path) -> None:
+    assert read_closing(run) is None
+    closing = Closing(run="r1", end_ns=99, leaks=("file /run/stillframe",))
+    write_closing(run, closing)
+    assert read_closing(run) == closing
+    assert {path.name for path in run.iterdir()} == {"plan.json", "closing.json", "records"}
 
 
 def test_a_record_comes_back_as_it_was_written(run: Path) -> None:
@@ -195,3 +218,7 @@ def test_controls_and_more_trials_than_planned_do_not_stand_in_for_missing_ones(
     controls = [record(control="ring-byte"), record(trial=1, control="fresh-start")]
     many = [record(MOVING, trial) for trial in range(5)]
     assert missing_trials(plan(), [*controls, *many]) == {STILL.id: 2}
+
+
+def test_a_trial_that_came_back_twice_does_not_stand_in_for_another() -> None:
+    assert missing_trials(plan(), [record(), record(), record(MOVING), record(MOVING, 1)]) == {STILL.id: 1}

@@ -14,8 +14,6 @@ def take(runtime: Runtime, container: Container, folder: str, policy: FreezePoli
     node = runtime.node
     upper = f"{folder}/upper"
     freeze = POLICIES[policy](runtime, container, stages, target=upper)
-    with stages.at(Stage.PREPARE):
-        node.run(["mkdir", "-p", folder])
     with freeze.hold():
         with stages.at(Stage.CHECKPOINT):
             checkpoint = runtime.live_checkpoint(container, folder)

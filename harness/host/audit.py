@@ -35,6 +35,9 @@ class Snapshot:
         return tuple(sorted(self.items - before.items))
 
 
+NOTHING = Snapshot(frozenset())
+
+
 def of_node(pid: int) -> Snapshot:
     """Everything in the node whose init is `pid`."""
     root = f"/proc/{pid}/root"

@@ -2,7 +2,8 @@
 
 Part of the process gate: `harness.host.process.NodeExecutor` is its only client. A request is one packet,
 {"argv", "env", "cwd", "stdio": [bool, bool, bool]} with a descriptor for each true (/dev/null otherwise), and
-"terminal": true to make them its controlling terminal; the answer is {"code": N}, negative for a signal. {"signal": N} is passed on to the program's session. Hanging up kills it.
+"terminal": true to make them its controlling terminal; the answer is {"code": N}, negative for a signal.
+{"signal": N} is passed on to the program's session. Hanging up kills it.
 """
 
 from __future__ import annotations
@@ -149,7 +150,7 @@ class _Init:
         except ConnectionError:
             packet, descriptors = b"", []
         for descriptor in descriptors:
-            os.set_inheritable(descriptor, False)  # recv_fds forgets MSG_CMSG_CLOEXEC
+            os.set_inheritable(descriptor, False)  # noqa: FBT003  # recv_fds forgets MSG_CMSG_CLOEXEC
         session = self._sessions.get(client.fileno())
         if not packet:
             self._signal(session, signal.SIGKILL)

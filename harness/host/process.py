@@ -109,6 +109,7 @@ class Executor:
                     where=self.where,
                     stage=self.journal.stage,
                     runtime=runtime,
+                    detached=detached,
                     cwd=cwd,
                     exit_code=code,
                     start_ns=start,

@@ -40,7 +40,9 @@ def judge(evidence: Evidence) -> Verdict:
     findings = list(_findings(evidence))
     if not findings:
         return Verdict(outcome=Outcome.CONSISTENT, reason="memory and every captured surface are of one instant")
-    return max(findings, key=lambda finding: finding.outcome.severity)
+    worst = max(findings, key=lambda finding: finding.outcome.severity)
+    others = {finding.outcome for finding in findings} - {worst.outcome}
+    return worst.model_copy(update={"also": tuple(sorted(others, key=lambda each: each.severity, reverse=True))})
 
 
 def idle_before_freeze_ns(evidence: Evidence) -> int | None:

@@ -29,8 +29,7 @@ def read(images: Path, files: Mapping[str, Path], tmpfs: Mapping[str, str]) -> R
         counter=counter.n,
         counter_wall_ns=counter.wall_ns,
         surfaces=tuple(
-            read_ring(data, surface=name, nonce=counter.nonce, ring=counter.ring)
-            for name, data in rings.items()
+            read_ring(data, surface=name, nonce=counter.nonce, ring=counter.ring) for name, data in rings.items()
         ),
     )
 

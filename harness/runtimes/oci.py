@@ -142,7 +142,7 @@ class OciRuntime:
         self._call("delete", "--force", container.name)
         folder = self._folder(container.spec)
         self.node.run(["umount", f"{folder}/rootfs"], accept=(0, NOT_MOUNTED))
-        self.node.run(["rm", "-rf", "--one-file-system", folder])
+        self.node.remove(folder)
 
     def _folder(self, spec: ContainerSpec) -> str:
         return f"{self.node.storage}/containers/{spec.name}"
@@ -173,7 +173,7 @@ class OciRuntime:
         layers = f"lowerdir={spec.image},upperdir={folder}/upper,workdir={folder}/work"
         self.node.run(["mount", "-t", "overlay", "overlay", "-o", layers, f"{folder}/rootfs"])
         container = Container(spec, f"{folder}/report", f"/sys/fs/cgroup/{spec.name}", f"{folder}/upper")
-        self.node.write(f"{folder}/config.json", json.dumps(self._config(container), indent=1))
+        self.node.write(f"{folder}/config.json", json.dumps(self._config(container), indent=1) + "\n")
         return container
 
     def _config(self, container: Container) -> dict[str, Any]:

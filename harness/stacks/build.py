@@ -63,8 +63,16 @@ def _build(definition: StackDefinition, ready: Path, mirror: str | None, progres
         argv.append(f"--setup-hook=sed 's/ {definition.suite} / {suite} /' {sources}\" > {sources}.d/{suite}.list\"")
     argv += [str(definition.suite), str(aside / "root"), *([mirror] if mirror else [])]
     progress(f"{definition.name}: building with mmdebstrap")
+    said = [""]
+
+    def tell(output: bytes) -> None:
+        line = _last(output)
+        if line not in ("", said[0]):
+            said[0] = line
+            progress(f"{definition.name}: {line}")
+
     try:
-        HOST.run(argv, deadline=BUILD_SECONDS, on_tick=lambda end: progress(f"{definition.name}: {_last(end)}"))
+        HOST.run(argv, deadline=BUILD_SECONDS, on_tick=tell)
         (aside / "fingerprint").write_text(_fingerprint(aside / "root"), encoding="ascii")
     except (CommandFailed, DeadlineExceeded) as error:
         shutil.rmtree(aside, ignore_errors=True)
@@ -88,7 +96,7 @@ def _check_machine(definition: StackDefinition, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < NEEDED_BYTES:
         raise StackUnavailable(
-            f"the stack {definition.name} cannot be built: {folder} has {free >> 20} MiB free, {NEEDED_BYTES >> 20} needed",
+            f"no room for the stack {definition.name}: {free >> 20} MiB free in {folder}, {NEEDED_BYTES >> 20} needed",
             remedy="Make room, or choose another folder with --cache.",
         )
 
@@ -132,7 +140,7 @@ def _fingerprint(root: Path) -> str:
 
 def _last(output: bytes) -> str:
     lines = [line.strip() for line in output.decode(errors="replace").replace("\r", "\n").splitlines() if line.strip()]
-    return lines[-1].removeprefix("I: ") if lines else "starting"
+    return lines[-1].removeprefix("I: ") if lines else ""
 
 
 def _reason(error: CommandFailed | DeadlineExceeded) -> str:

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -83,15 +84,18 @@ class Node(contextlib.AbstractContextManager["Node"]):
         """Path on the host for a path in the node; absolute symbolic links in it would lead to the host's root."""
         return Path(f"/proc/{self.pid}/root{inside}")
 
-    def write(self, inside: str, text: str, *, mode: int = 0o644, record: bool = True) -> None:
+    def write(self, inside: str, text: str, *, mode: int = 0o644) -> None:
         """Write a file in the node; journalled, so that a replay writes it too."""
         start, begun = time.time_ns(), time.monotonic()
         path = self.path(inside)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         path.chmod(mode)
-        if record:
-            self._log_write(inside, text, start, begun)
+        self._log_write(inside, text, mode, start, begun)
+
+    def remove(self, inside: str) -> None:
+        """Remove a folder of the node; not journalled, since a replay has no need of it."""
+        shutil.rmtree(self.path(inside), ignore_errors=True)
 
     def set(self, inside: str, value: str) -> None:
         """Write a kernel setting (a cgroup's file) in the node; journalled. `OSError` if the kernel declines."""
@@ -99,15 +103,16 @@ class Node(contextlib.AbstractContextManager["Node"]):
         try:
             self.path(inside).write_text(value, encoding="ascii")
         finally:
-            self._log_write(inside, value, start, begun)
+            self._log_write(inside, value, None, start, begun)
 
-    def _log_write(self, inside: str, text: str, start: int, begun: float) -> None:
+    def _log_write(self, inside: str, text: str, mode: int | None, start: int, begun: float) -> None:
         self.journal.commands.append(
             Command(
                 where=self.stack,
                 stage=self.journal.stage,
                 write_path=inside,
                 write_text=text,
+                write_mode=mode,
                 exit_code=0,
                 start_ns=start,
                 seconds=time.monotonic() - begun,

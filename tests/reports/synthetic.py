@@ -143,6 +143,7 @@ def commands(cell: Cell, start: int = NOON) -> tuple[Command, ...]:
         where=stack,
         stage=Stage.PREPARE,
         write_path="/bundle/config.json",
+        write_mode=0o644,
         write_text='{\n "ociVersion": "1.2.0",\n "EOF": true\n}\n',
         start_ns=start,
         seconds=0,

@@ -4,7 +4,7 @@ import shlex
 from typing import Any
 
 import pytest
-from synthetic import STILL, commands
+from tests.reports.synthetic import STILL, commands
 
 from harness.model import Command, Stage
 from reports.commands import ending, failed, heading, last_words, shell, steps
@@ -16,8 +16,8 @@ def command(**values: Any) -> Command:
     )
 
 
-def written(text: str, path: str = "/etc/a b") -> str:
-    return shell(command(write_path=path, write_text=text, exit_code=None))
+def written(text: str, path: str = "/etc/a b", mode: int | None = 0o640) -> str:
+    return shell(command(write_path=path, write_text=text, write_mode=mode, exit_code=None))
 
 
 def test_words_survive_the_shell() -> None:
@@ -30,13 +30,22 @@ def test_a_directory_is_entered_for_the_command_alone() -> None:
 
 
 def test_a_file_is_a_heredoc_whose_end_is_not_in_it() -> None:
-    assert written("x\n", "/x") == "cat > /x <<'END'\nx\nEND"
-    assert written("END\nEND_\n") == "cat > '/etc/a b' <<'END__'\nEND\nEND_\nEND__"
+    assert written("x\n", "/x") == "install -D -m 640 /dev/stdin /x <<'END'\nx\nEND"
+    assert written("END\nEND_\n").endswith("/dev/stdin '/etc/a b' <<'END__'\nEND\nEND_\nEND__")
 
 
 def test_a_file_without_a_last_line_break_gets_none() -> None:
-    assert written("x") == "printf %s x > '/etc/a b'"
-    assert written("") == "printf %s '' > '/etc/a b'"
+    assert written("x") == "printf %s x | install -D -m 640 /dev/stdin '/etc/a b'"
+    assert written("") == "printf %s '' | install -D -m 640 /dev/stdin '/etc/a b'"
+
+
+def test_a_setting_of_the_kernel_is_written_into() -> None:
+    assert written("1", "/sys/fs/cgroup/x/cgroup.freeze", None) == "printf %s 1 > /sys/fs/cgroup/x/cgroup.freeze"
+
+
+def test_a_detached_command_keeps_no_terminal() -> None:
+    told = shell(command(argv=("runc", "run", "x"), cwd="/b", detached=True))
+    assert told == "(cd /b && runc run x </dev/null >/dev/null 2>&1)"
 
 
 def test_control_characters_are_spelled_out() -> None:

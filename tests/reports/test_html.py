@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from html.parser import HTMLParser
 
 import pytest
-from synthetic import MOVING, MS, STILL, expected_run, matrix, moving, plan, poisoned, record
+from tests.reports.synthetic import MOVING, MS, STILL, expected_run, matrix, moving, plan, poisoned, record
 
 from harness.model import Cell, Outcome
 from harness.records import Record
@@ -108,6 +108,13 @@ def test_commands_and_timeline_are_those_of_the_telling_trials() -> None:
     assert found.text.count("runc checkpoint --leave-running") == 3
     assert "no container of that name" in found.text
     assert found.tags.count("article") == 1
+
+
+def test_a_long_file_is_folded() -> None:
+    trial = record(STILL)
+    long = trial.commands[0].model_copy(update={"write_text": "{\n" + " 1,\n" * 20 + "}"})
+    found = page(trial.model_copy(update={"commands": (long, *trial.commands[1:])}), cells=[STILL])
+    assert "write /bundle/config.json, 22 lines" in found.text
 
 
 def test_skews_and_schedule_of_each_trial_are_told() -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from synthetic import STILL, moving, record
+from tests.reports.synthetic import STILL, moving, record
 
 from harness.model import FreezePolicy, Outcome
 from harness.records import Record
@@ -26,6 +26,14 @@ def test_a_worse_outcome_hides_no_violation() -> None:
     broken = record(STILL, outcome=Outcome.HARNESS_ERROR, reason="no space")
     assert entry(moving(STILL, 0, 3_013), broken) == "harness-error 1/2, inconsistent 1 disk-ahead +45.2 ms: no space"
     assert entry(moving(STILL, 0, 3_013), missing=1) == "missing 1 of 2, inconsistent 1 disk-ahead +45.2 ms"
+
+
+def test_what_a_trial_found_besides_is_told() -> None:
+    trial = moving(STILL, 0, 3_013)
+    verdict = trial.verdict.model_copy(update={"outcome": Outcome.LEAKED, "also": (Outcome.INCONSISTENT,)})
+    told = entry(trial.model_copy(update={"verdict": verdict}))
+    assert told == "leaked 1/1, inconsistent 1 disk-ahead +45.2 ms: rootfs is ahead"
+    assert phrases.found(verdict) == "leaked, inconsistent"
 
 
 def test_a_surface_that_held_nothing_has_no_number() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from synthetic import MOVING, STILL, moving, plan, record
+from tests.reports.synthetic import MOVING, STILL, moving, plan, record
 
 from reports.schema_files import FOLDER, main, texts
 

@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from synthetic import MOVING, STILL, cell, moving, plan, poisoned, record, store
+from tests.reports.synthetic import MOVING, STILL, cell, moving, plan, poisoned, record, store
 
 from harness.errors import UsageError
 from harness.model import Outcome
@@ -28,7 +28,7 @@ def test_the_commands_are_a_script(run_folder: Path) -> None:
     text = show_cell(run_folder, STILL.id, 0)
     assert "# commands of trial 0" in text
     assert "\n# start, in debian-sid\n(cd /bundle && runc run --detach one)\n# exit 0, 43 ms\n" in text
-    assert "cat > /bundle/config.json <<'END'\n{\n" in text
+    assert "install -D -m 644 /dev/stdin /bundle/config.json <<'END'\n{\n" in text
     assert "runc checkpoint --leave-running --image-path '/out/it'\"'\"'s' one\n" in text
     assert "# exit 1, 43 ms\n# stderr: no container of that name\n" in text
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from synthetic import MOVING, STILL, cell, expected_run, matrix, moving, plan, record
+from tests.reports.synthetic import MOVING, STILL, cell, expected_run, matrix, moving, plan, record
 
 from harness.model import Anomaly, Cell, FreezePolicy, Outcome, Participant
 from harness.records import Record
@@ -53,6 +53,21 @@ def test_a_run_that_stopped_early_is_incomplete() -> None:
     found = run(moving(MOVING), record(STILL), rounds=2)
     assert found.conclusion.exit_code == 3
     assert found.conclusion.sentence.startswith("2 of 2 cells without complete evidence: ")
+
+
+def test_a_violation_that_was_outdone_by_worse_is_no_blindness() -> None:
+    trial = moving(MOVING)
+    verdict = trial.verdict.model_copy(update={"outcome": Outcome.LEAKED, "also": (Outcome.INCONSISTENT,)})
+    found = run(trial.model_copy(update={"verdict": verdict}), record(STILL))
+    assert found.conclusion.exit_code == 1
+    assert found.cells[0].findings == {Outcome.INCONSISTENT: 1, Outcome.LEAKED: 1}
+
+
+def test_a_control_may_find_more_than_it_has_to() -> None:
+    trial = record(STILL, outcome=Outcome.LEAKED, control="garbage-image")
+    verdict = trial.verdict.model_copy(update={"also": (Outcome.RESTORE_FAILED,)})
+    found = run(moving(MOVING), record(STILL), trial.model_copy(update={"verdict": verdict}))
+    assert found.conclusion.exit_code == 0
 
 
 def test_better_than_expected_is_unexpected_too(monkeypatch: pytest.MonkeyPatch) -> None:

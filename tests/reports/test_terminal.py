@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from synthetic import MOVING, STILL, expected_run, matrix, moving, plan, poisoned, record
+from tests.reports.synthetic import MOVING, STILL, expected_run, matrix, moving, plan, poisoned, record
 
 from harness.model import Outcome
 from reports.tables import RunSummary, summarise

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from synthetic import MOVING, MS, STILL, moving, poisoned, record
+from tests.reports.synthetic import MOVING, MS, STILL, moving, poisoned, record
 
 from harness.records import Record
 from reports.timeline import draw, lanes, words

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from synthetic import MOVING, STILL, moving, plan, record, store
+from tests.reports.synthetic import MOVING, STILL, moving, plan, record, store
 
 from harness.errors import RecordError
 from harness.model import Outcome

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.host import audit, cgroups
+from harness.host.audit import Snapshot
+
+
+def snapshot(*items: str) -> Snapshot:
+    return Snapshot(frozenset(items))
+
+
+def test_what_is_new_was_left_behind() -> None:
+    before = snapshot("mount / (overlay)", "process 1 init", "file /run/a")
+    after = snapshot("mount / (overlay)", "process 1 init", "process 9 criu", "cgroup /cg/x")
+    assert after.leaks(before) == ("cgroup /cg/x", "process 9 criu")
+
+
+def test_what_went_away_is_no_leak() -> None:
+    assert snapshot("process 1 init").leaks(snapshot("process 1 init", "process 2 criu")) == ()
+    assert snapshot().leaks(snapshot("process 2 criu")) == ()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The root of a node with two processes and some files."""
+    for pid, line in ((1, "1 (init) S 0 1 1"), (42, "42 (a) b (c) T 1 42 42")):
+        folder = tmp_path / "proc" / str(pid)
+        folder.mkdir(parents=True)
+        (folder / "stat").write_text(f"{line}\n", encoding="ascii")
+        (folder / "cgroup").write_text("1:pids:/\n0::/clone\n", encoding="ascii")
+    (tmp_path / "proc" / "77").mkdir()
+    (tmp_path / "proc" / "meminfo").touch()
+    (tmp_path / "run" / "runc" / "one" / "deep").mkdir(parents=True)
+    (tmp_path / "run" / "runc" / "one" / "state.json").touch()
+    (tmp_path / "run" / "link").symlink_to("/proc")
+    return tmp_path
+
+
+def test_processes_are_named_and_those_that_just_ended_are_passed_over(root: Path) -> None:
+    assert set(audit._node_processes(str(root))) == {"1 init", "42 a) b (c"}
+
+
+def test_what_hangs_is_described_with_state_and_group(root: Path) -> None:
+    assert "42 a) b (c state T cgroup 0::/clone" in set(audit._node_processes(str(root), detailed=True))
+
+
+def test_files_are_listed_down_to_a_depth_and_links_are_not_followed(root: Path) -> None:
+    listed = set(audit._files(str(root), "/run", 3))
+    assert listed == {"/run/runc", "/run/runc/one", "/run/runc/one/deep", "/run/runc/one/state.json", "/run/link"}
+    assert set(audit._files(str(root), "/run", 1)) == {"/run/runc", "/run/link"}
+    assert set(audit._files(str(root), "/nowhere", 3)) == set()
+
+
+def test_mounts_are_named_by_place_and_kind(tmp_path: Path) -> None:
+    mountinfo = tmp_path / "mountinfo"
+    mountinfo.write_text(
+        "30 25 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw\n31 25 0:5 /x /a rw - ext4 /dev/sda1 rw\n",
+        encoding="ascii",
+    )
+    assert list(audit._mounts(str(mountinfo))) == ["/sys/fs/cgroup (cgroup2)", "/a (ext4)"]
+
+
+def test_a_node_owns_the_group_that_carries_our_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hierarchies(_: int) -> list[cgroups.Hierarchy]:
+        groups = ("/cg/user.slice/stillframe-7-1-runc/init", "/cg/pids/stillframe-7-1-runc")
+        return [cgroups.Hierarchy(mountpoint="/cg", version=2, controllers=frozenset(), own=own) for own in groups]
+
+    monkeypatch.setattr(cgroups, "hierarchies", hierarchies)
+    assert audit.groups_of(7) == ["/cg/user.slice/stillframe-7-1-runc", "/cg/pids/stillframe-7-1-runc"]

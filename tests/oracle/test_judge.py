@@ -1,0 +1,246 @@
+"""Histories written by hand, and what the judge has to say of each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.model import Anomaly, Outcome, Reading, SourceHealth, Stage, SurfaceReading, Verdict, Witness
+from harness.oracle.judge import OVERLAP_NS, Evidence, anomalies, judge, overlapped, skews
+
+NOW = 1_795_435_200_000_000_000
+TICK_NS = 15_000
+COUNTER = 90_000
+NONCE, OTHER = "00000000c0ffee00", "00000000deadbeef"
+NAMES = ("added", "image", "tmpfs")
+
+
+def surface(skew: int | None, name: str = "added", **defects: int) -> SurfaceReading:
+    if skew is None:
+        return SurfaceReading(surface=name, newest=None, newest_wall_ns=None, **defects)
+    return SurfaceReading(surface=name, newest=COUNTER + skew, newest_wall_ns=NOW + skew * TICK_NS, **defects)
+
+
+def reading(*skews: int | None, witness: Witness = Witness.OFFLINE, nonce: str = NONCE, **defects: int) -> Reading:
+    """A reading with that distance of each surface from memory; `defects` are the first surface's."""
+    first, *others = zip(skews, NAMES, strict=False)
+    return Reading(
+        witness=witness,
+        nonce=nonce,
+        counter=COUNTER,
+        counter_wall_ns=NOW,
+        surfaces=(surface(*first, **defects), *(surface(*other) for other in others)),
+    )
+
+
+def restored(*skews: int | None, nonce: str = NONCE, **defects: int) -> Reading:
+    return reading(*skews, witness=Witness.RESTORED, nonce=nonce, **defects)
+
+
+def trial(**changes: Any) -> Evidence:
+    """What a sound trial learned, with `changes`."""
+    sound = Evidence(
+        source_nonce=NONCE,
+        freeze_begin_ns=NOW - TICK_NS,
+        offline=reading(0, 0, 0),
+        restored=restored(0, 0, 0),
+        restored_moves=True,
+        source=SourceHealth(ticking=True, frozen=False, same_nonce=True, lost_ticks=0, longest_gap_us=90_000.0),
+    )
+    return replace(sound, **changes)
+
+
+def both(*skews: int | None, **defects: int) -> Evidence:
+    return trial(offline=reading(*skews, **defects), restored=restored(*skews, **defects))
+
+
+@pytest.mark.parametrize("held", [(0, 0, 0), (0, 0, -1), (0, -1, -1), (-1, -1, -1)])
+def test_one_instant_is_wherever_the_tick_has_got_to(held: tuple[int, ...]) -> None:
+    verdict = judge(both(*held))
+    assert (verdict.outcome, verdict.anomalies) == (Outcome.CONSISTENT, ())
+
+
+def test_a_restored_workload_may_have_finished_its_tick() -> None:
+    evidence = trial(offline=reading(0, -1, -1), restored=restored(0, 0, 0))
+    assert judge(evidence).outcome is Outcome.CONSISTENT
+
+
+AHEAD, BEHIND, TORN = Anomaly.DISK_AHEAD, Anomaly.DISK_BEHIND, Anomaly.TORN
+DISAGREE, BACKWARDS, ORDER = Anomaly.SURFACES_DISAGREE, Anomaly.TIME_BACKWARDS, Anomaly.ORDER_BROKEN
+HISTORIES = {
+    "every surface is a tick ahead": (both(1, 1, 1), (AHEAD,)),
+    "every surface is far ahead": (both(3000, 3000, 3000), (AHEAD,)),
+    "the first surface is a tick ahead": (both(1, 0, 0), (AHEAD,)),
+    "every surface is two ticks behind": (both(-2, -2, -2), (BEHIND,)),
+    "the last surface is two ticks behind": (both(-1, -1, -2), (BEHIND,)),
+    "no surface holds anything": (both(None, None, None), (BEHIND,)),
+    "one surface holds nothing": (both(0, None, 0), (BEHIND,)),
+    "a record is torn": (both(0, 0, 0, torn=1), (TORN,)),
+    "a record is another's": (both(0, 0, 0, foreign=1), (TORN,)),
+    "the surfaces are two ticks apart": (both(1, 0, -1), (AHEAD, DISAGREE)),
+    "the surfaces are far apart": (both(0, 0, -500), (BEHIND, DISAGREE)),
+    "the second surface is newer than the first": (both(-1, 0, 0), (ORDER,)),
+    "the last surface is newer than the others": (both(-1, -1, 0), (ORDER,)),
+    "a record below the newest is missing": (both(0, 0, 0, holes=1), (ORDER,)),
+    "time runs backwards": (both(0, 0, 0, backwards=1), (BACKWARDS,)),
+    "everything is wrong": (
+        both(9, None, 12, torn=1, foreign=1, holes=1, backwards=1),
+        (AHEAD, BEHIND, TORN, DISAGREE, BACKWARDS, ORDER),
+    ),
+}
+
+
+@pytest.mark.parametrize(("evidence", "expected"), HISTORIES.values(), ids=HISTORIES)
+def test_what_is_not_one_instant_is_inconsistent_and_called_by_its_names(
+    evidence: Evidence, expected: tuple[Anomaly, ...]
+) -> None:
+    verdict = judge(evidence)
+    assert (verdict.outcome, verdict.stage, verdict.anomalies) == (Outcome.INCONSISTENT, Stage.READ, expected)
+
+
+def test_the_reason_names_the_surface_that_is_furthest_away() -> None:
+    assert "image holds -700 ticks from memory (offline reading)" in judge(both(5, -700, 0)).reason
+    assert "tmpfs holds nothing of this workload" in judge(both(0, -700, None)).reason
+
+
+def test_the_offline_reading_alone_convicts_when_the_restore_fails() -> None:
+    failure = Verdict(outcome=Outcome.CONSISTENT, reason="stands for anything milder")
+    verdict = judge(trial(offline=reading(7, 7, 7), restored=None, failure=failure))
+    assert (verdict.outcome, verdict.anomalies) == (Outcome.INCONSISTENT, (AHEAD,))
+
+
+@pytest.mark.parametrize(
+    ("evidence", "outcome", "stage", "words"),
+    [
+        (trial(restored=restored(0, 0, 0, nonce=OTHER)), Outcome.COLD_START, Stage.RESTORE, "nonce differs"),
+        (trial(restored=None, started_afresh=True), Outcome.COLD_START, Stage.RESTORE, "new process"),
+        (trial(started_afresh=True), Outcome.COLD_START, Stage.RESTORE, "new process"),
+        (trial(restored=None, restored_moves=False), Outcome.RESTORE_FAILED, Stage.READ, "said nothing"),
+        (trial(restored_moves=False), Outcome.RESTORE_FAILED, Stage.READ, "does not move"),
+        (trial(source=SourceHealth(frozen=True)), Outcome.SOURCE_HARMED, Stage.THAW, "still frozen"),
+        (trial(source=SourceHealth(same_nonce=False)), Outcome.SOURCE_HARMED, Stage.THAW, "replaced"),
+        (trial(source=SourceHealth(lost_ticks=3)), Outcome.SOURCE_HARMED, Stage.THAW, "differ by 3 ticks"),
+        (trial(source=SourceHealth(ticking=False)), Outcome.SOURCE_HARMED, Stage.THAW, "no longer ticks"),
+        (trial(leaks=("process 9 criu", "mount /x (tmpfs)")), Outcome.LEAKED, Stage.AUDIT, "9 criu, mount /x (tmpfs)"),
+    ],
+)
+def test_what_else_goes_wrong_has_its_outcome_and_its_words(
+    evidence: Evidence, outcome: Outcome, stage: Stage, words: str
+) -> None:
+    verdict = judge(evidence)
+    assert (verdict.outcome, verdict.stage) == (outcome, stage)
+    assert words in verdict.reason
+
+
+def test_what_was_not_observed_of_the_source_is_not_held_against_anybody() -> None:
+    assert judge(trial(source=SourceHealth())).outcome is Outcome.CONSISTENT
+
+
+@pytest.mark.parametrize(
+    ("idle_ns", "period_ns", "counts"),
+    [
+        (-TICK_NS, 0, True),
+        (OVERLAP_NS, 0, True),
+        (OVERLAP_NS + 1, 0, False),
+        (OVERLAP_NS + 3_000_000_000, 1_000_000_000, True),
+        (OVERLAP_NS + 3_000_000_001, 1_000_000_000, False),
+    ],
+)
+def test_a_trial_counts_only_if_the_workload_ticked_up_to_the_freeze(
+    idle_ns: int, period_ns: int, counts: bool
+) -> None:
+    evidence = trial(freeze_begin_ns=NOW + idle_ns, period_ns=period_ns)
+    assert overlapped(evidence) is counts
+    assert judge(evidence).outcome is (Outcome.CONSISTENT if counts else Outcome.VACUOUS)
+
+
+def test_a_trial_without_overlap_says_how_long_nothing_ticked() -> None:
+    assert "4000 ms before the freeze" in judge(trial(freeze_begin_ns=NOW + 4_000_000_000)).reason
+
+
+def test_a_counter_that_never_ticked_proves_nothing() -> None:
+    still = Reading(
+        witness=Witness.OFFLINE, nonce=NONCE, counter=0, counter_wall_ns=NOW, surfaces=reading(-COUNTER).surfaces
+    )
+    assert not overlapped(trial(offline=still))
+
+
+def test_a_trial_that_learned_nothing_is_not_consistent() -> None:
+    assert judge(Evidence()).outcome.severity >= Outcome.VACUOUS.severity
+
+
+def test_without_an_offline_reading_the_restored_one_tells_about_the_overlap() -> None:
+    assert judge(trial(offline=None)).outcome is Outcome.CONSISTENT
+    assert judge(trial(offline=None, freeze_begin_ns=NOW + OVERLAP_NS + 1)).outcome is Outcome.VACUOUS
+
+
+@pytest.mark.parametrize(
+    ("offline", "restored"),
+    [
+        (reading(0, 0, 0), restored(3, 3, 3)),
+        (reading(3, 3, 3), restored(0, 0, 0)),
+        (reading(40, 40, 40), restored(10, 10, 10)),
+        (reading(0, 0, 0), restored(1, 1, 1)),
+        (reading(0, 0, 0), restored(0, 0, 0, torn=1)),
+        (reading(0, 0, None), restored(0, 0, 0)),
+        (reading(0, 0, 0), restored(0, 0)),
+        (reading(0, 0, 0, nonce=OTHER), restored(0, 0, 0)),
+    ],
+)
+def test_two_readings_that_disagree_are_our_own_fault(offline: Reading, restored: Reading) -> None:
+    verdict = judge(trial(offline=offline, restored=restored))
+    assert verdict.outcome is Outcome.HARNESS_ERROR
+    assert "disagree" in verdict.reason
+
+
+def test_two_bad_readings_may_lie_a_finished_tick_apart() -> None:
+    evidence = trial(offline=reading(40, 40, 40), restored=restored(38, 38, 38))
+    assert judge(evidence).outcome is Outcome.INCONSISTENT
+
+
+FAILURE = Verdict(outcome=Outcome.RESTORE_FAILED, stage=Stage.RESTORE, reason="Error (criu): no")
+
+
+def test_a_stage_that_failed_is_the_verdict() -> None:
+    assert judge(trial(restored=None, restored_moves=False, failure=FAILURE)) == FAILURE
+
+
+def test_the_worst_finding_counts_and_of_equals_the_first() -> None:
+    evidence = trial(failure=FAILURE, offline=reading(9, 9, 9))
+    assert judge(evidence).reason == FAILURE.reason
+    harmed = replace(evidence, source=SourceHealth(frozen=True, ticking=False))
+    assert judge(harmed).reason == "the kernel says that the source is still frozen"
+    leaking = replace(harmed, leaks=("process 9 criu",))
+    assert judge(leaking).outcome is Outcome.LEAKED
+    hung = FAILURE.model_copy(update={"outcome": Outcome.HUNG})
+    assert judge(replace(leaking, failure=hung)).reason == hung.reason
+
+
+def test_milder_findings_are_told_too_worst_first() -> None:
+    harmed = both(9, 9, 9)
+    harmed = replace(harmed, source=SourceHealth(frozen=True, ticking=False), leaks=("process 9 criu",))
+    assert judge(harmed).found == (Outcome.LEAKED, Outcome.SOURCE_HARMED, Outcome.INCONSISTENT)
+    assert judge(trial()).found == (Outcome.CONSISTENT,)
+
+
+def test_outcomes_are_ordered_by_severity() -> None:
+    ordered = sorted(Outcome, key=lambda outcome: outcome.severity)
+    assert " ".join(ordered) == (
+        "consistent not-captured refused unsupported vacuous inconsistent cold-start checkpoint-failed "
+        "restore-failed source-harmed leaked hung harness-error missing"
+    )
+
+
+def test_skews_are_distances_from_memory_in_ticks_and_microseconds() -> None:
+    ahead, behind, nothing = skews(reading(2, -3, None))
+    assert (ahead.surface, ahead.ticks, ahead.microseconds) == ("added", 2, 30.0)
+    assert (behind.surface, behind.ticks, behind.microseconds) == ("image", -3, -45.0)
+    assert (nothing.surface, nothing.ticks, nothing.microseconds) == ("tmpfs", None, None)
+    assert {skew.witness for skew in (ahead, behind, nothing)} == {Witness.OFFLINE}
+
+
+def test_a_single_surface_is_enough() -> None:
+    assert anomalies(reading(0)) == ()
+    assert anomalies(reading(1)) == (AHEAD,)

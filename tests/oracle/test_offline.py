@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import io
+import struct
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from harness.model import Reading, Witness
+from harness.oracle.offline import Unreadable, read
+from harness.oracle.ring import MAGIC, make_records, records_of
+
+NONCE, RING, NOW, COUNTER = 0xC0FFEE, 64, 1_795_435_200_000_000_000, 1001
+PAGE = 4096
+
+
+def memory(n: int = COUNTER, nonce: int = NONCE) -> bytes:
+    """The page that the workload declares: magic, version, ring size, nonce, counter, and a record of each parity."""
+    latest = [n, n - 1] if n % 2 == 0 else [n - 1, n]
+    records = make_records(latest, [NOW if tick == n else NOW - 1000 for tick in latest], nonce)
+    return (struct.pack("<16sIIQQ", MAGIC, 1, RING, nonce, n) + records.tobytes()).ljust(PAGE, b"\0")
+
+
+def ring(newest: int = COUNTER, nonce: int = NONCE) -> bytes:
+    return records_of(nonce, newest, RING, NOW + (newest - COUNTER) * 1000)
+
+
+def archive(path: Path, members: dict[str, bytes | None]) -> None:
+    """An archive as CRIU has it made of a tmpfs; None stands for a folder."""
+    with tarfile.open(path, "w:gz") as made:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.type = tarfile.DIRTYPE if content is None else tarfile.REGTYPE
+            member.size = len(content or b"")
+            made.addfile(member, io.BytesIO(content or b""))
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "pages-1.img").write_bytes(bytes(3 * PAGE) + memory() + bytes(PAGE))
+    archive(folder / "tmpfs-dev-73.tar.gz.img", {"./": None, "./tmpfs.ring": ring(COUNTER - 1)})
+    return folder
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    path = tmp_path / "added.ring"
+    path.write_bytes(ring())
+    return path
+
+
+def held(found: Reading) -> dict[str, int | None]:
+    return {surface.surface: surface.newest for surface in found.surfaces}
+
+
+def test_memory_files_and_tmpfs_are_read_without_a_restore(images: Path, disk: Path) -> None:
+    found = read(images, {"added": disk}, {"tmpfs": "tmpfs.ring"})
+    assert (found.witness, found.nonce, found.counter, found.counter_wall_ns) == (
+        Witness.OFFLINE,
+        f"{NONCE:016x}",
+        COUNTER,
+        NOW,
+    )
+    added, tmpfs = found.surfaces
+    assert (added.surface, added.newest, added.newest_wall_ns) == ("added", COUNTER, NOW)
+    assert (tmpfs.surface, tmpfs.newest, tmpfs.newest_wall_ns) == ("tmpfs", COUNTER - 1, NOW - 1000)
+    assert all(not (each.torn or each.foreign or each.holes or each.backwards) for each in found.surfaces)
+
+
+@pytest.mark.parametrize("ahead", [1, 30, 3000])
+def test_a_disk_from_the_future_shows(images: Path, disk: Path, ahead: int) -> None:
+    disk.write_bytes(ring(COUNTER + ahead))
+    (surface,) = read(images, {"added": disk}, {}).surfaces
+    assert (surface.newest, surface.newest_wall_ns) == (COUNTER + ahead, NOW + ahead * 1000)
+
+
+def test_surfaces_keep_their_order_files_first(images: Path, disk: Path) -> None:
+    found = read(images, {"b": disk, "a": disk}, {"t": "tmpfs.ring"})
+    assert list(held(found)) == ["b", "a", "t"]
+
+
+@pytest.mark.parametrize(
+    "decoy",
+    [
+        b"",
+        b"STILLFRAMELEDGER",
+        b"STILLFRAMELEDGER" * PAGE,
+        memory()[:-1].replace(MAGIC, b"stillframeledger"),
+        memory()[:60] + b"\xff" + memory()[61:],
+    ],
+    ids=["an empty file", "the text alone", "the text all over", "no magic", "a damaged counter"],
+)
+def test_pages_without_the_counter_are_passed_over(images: Path, disk: Path, decoy: bytes) -> None:
+    (images / "pages-1.img").rename(images / "pages-2.img")
+    (images / "pages-1.img").write_bytes(decoy)
+    assert read(images, {"added": disk}, {}).counter == COUNTER
+
+
+@pytest.mark.parametrize("pages", [None, b"", bytes(PAGE)], ids=["no file", "an empty file", "other pages"])
+def test_images_without_the_counter_cannot_be_read(images: Path, disk: Path, pages: bytes | None) -> None:
+    (images / "pages-1.img").unlink()
+    if pages is not None:
+        (images / "pages-1.img").write_bytes(pages)
+    with pytest.raises(Unreadable, match="no workload's counter in the memory pages of images"):
+        read(images, {"added": disk}, {})
+
+
+def test_a_surface_that_was_not_captured_holds_nothing(images: Path, tmp_path: Path) -> None:
+    found = read(images, {"added": tmp_path / "nowhere"}, {"tmpfs": "other.ring"})
+    assert held(found) == {"added": None, "tmpfs": None}
+
+
+def test_a_surface_of_another_workload_holds_nothing_of_this_one(images: Path, disk: Path) -> None:
+    disk.write_bytes(ring(nonce=NONCE + 1))
+    (surface,) = read(images, {"added": disk}, {}).surfaces
+    assert (surface.newest, surface.foreign) == (None, RING)
+
+
+def test_a_surface_is_found_in_whichever_archive_has_it(images: Path) -> None:
+    archive(images / "tmpfs-dev-12.tar.gz.img", {"notes": b"nothing", "sub/tmpfs.ring": b"another folder's"})
+    archive(images / "tmpfs-dev-99.tar.gz.img", {"second.ring": ring(COUNTER)})
+    found = read(images, {}, {"tmpfs": "tmpfs.ring", "second": "second.ring"})
+    assert held(found) == {"tmpfs": COUNTER - 1, "second": COUNTER}
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.1, 0.6])
+def test_an_archive_that_was_cut_off_cannot_be_read(images: Path, kept: float) -> None:
+    path = images / "tmpfs-dev-73.tar.gz.img"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(kept * len(whole))])
+    with pytest.raises(Unreadable, match=r"tmpfs-dev-73\.tar\.gz\.img"):
+        read(images, {}, {"tmpfs": "tmpfs.ring"})

@@ -1,0 +1,380 @@
+"""Every adapter, in a node that is a folder: which commands it gives, and what it makes of the answers."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import CommandFailed, UsageError
+from harness.host.process import Executor, Process
+from harness.model import Command, Component
+from harness.runtimes import RUNTIMES, adapter
+from harness.runtimes.contract import Captured, Checkpoint, Container, ContainerSpec, Runtime, State
+from harness.stacks.node import Node
+
+DEFAULTS: dict[str, Any] = {
+    "ociVersion": "1.2.0",
+    "process": {"terminal": True, "args": ["sh"], "user": {"uid": 0, "gid": 0}, "noNewPrivileges": True},
+    "root": {"path": "rootfs", "readonly": True},
+    "hostname": "runc",
+    "mounts": [
+        {"destination": "/proc", "type": "proc", "source": "proc"},
+        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid"]},
+        {"destination": "/sys", "type": "sysfs", "source": "sysfs"},
+        {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"},
+    ],
+    "linux": {
+        "resources": {"devices": [{"allow": False, "access": "rwm"}]},
+        "namespaces": [{"type": "pid"}, {"type": "mount"}],
+        "maskedPaths": ["/proc/kcore"],
+        "readonlyPaths": ["/proc/sys"],
+    },
+}
+SPEC = ContainerSpec(
+    name="one", image="/srv/image", argv=("/ledger", "--ring", "4"), report_mount="/report", tmpfs_mounts=("/scratch",)
+)
+OURS = "/srv/stillframe/containers/one"
+TAKEN = Captured(Checkpoint("/checkpoint/images"), "/checkpoint/upper")
+
+Answer = tuple[int, str, str]
+"""Exit code, standard output, standard error."""
+
+
+class Ended:
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+    def wait(self, seconds: float) -> int:
+        return self.code
+
+    def signal(self, number: int) -> None:
+        raise AssertionError("an ended program was signalled")
+
+
+class Script(Executor):
+    """Answers every command by what is known of its words, and with success otherwise."""
+
+    where = "folder"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers: dict[str, Callable[[Sequence[str], str], Answer]] = {}
+
+    def _start(
+        self, argv: Sequence[str], env: Mapping[str, str], cwd: str, stdio: tuple[int | None, int | None, int | None]
+    ) -> Process:
+        known = (answer for word, answer in self.answers.items() if word in argv)
+        code, *texts = next(known, lambda *_: (0, "", ""))(argv, cwd)
+        for stream, text in zip(stdio[1:], texts, strict=True):
+            if stream is not None:
+                os.write(stream, text.encode())
+        return Ended(code)
+
+
+class FolderNode(Node):
+    """A node whose file system is a folder and whose programs are a script."""
+
+    def __init__(self, root: Path) -> None:
+        self.stack = "folder"
+        self.root = root
+        self.script = Script()
+        self._executor = self.script  # type: ignore[assignment]
+        self.run = self.script.run
+
+    def path(self, inside: str) -> Path:
+        return self.root / inside.lstrip("/")
+
+    def answer(self, word: str, code: int = 0, *, stdout: str = "", stderr: str = "") -> None:
+        self.script.answers[word] = lambda *_: (code, stdout, stderr)
+
+    def put(self, inside: str, text: str) -> None:
+        self.path(inside).parent.mkdir(parents=True, exist_ok=True)
+        self.path(inside).write_text(text, encoding="utf-8")
+
+    def said(self) -> list[str]:
+        """The commands so far, each as one line; files that were written left out."""
+        return [" ".join(command.argv) for command in self.journal.commands if command.argv]
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> FolderNode:
+    node = FolderNode(tmp_path)
+    node.put("/proc/1/cgroup", "12:cpu,cpuacct:/\n1:name=systemd:/\n0::/\n")
+
+    def write_defaults(_: Sequence[str], cwd: str) -> Answer:
+        node.put(f"{cwd}/config.json", json.dumps(DEFAULTS))
+        return 0, "", ""
+
+    def make_folders(argv: Sequence[str], _: str) -> Answer:
+        for word in argv[1:]:
+            if word.startswith("/"):
+                node.path(word).mkdir(parents=True, exist_ok=True)
+        return 0, "", ""
+
+    node.script.answers |= {"spec": write_defaults, "mkdir": make_folders}
+    return node
+
+
+@pytest.fixture(params=sorted(RUNTIMES))
+def runtime(request: pytest.FixtureRequest, node: FolderNode) -> Runtime:
+    return adapter(request.param)(node)
+
+
+@pytest.fixture
+def container() -> Container:
+    return Container(SPEC, report=f"{OURS}/report", cgroup="/sys/fs/cgroup/one", upper=f"{OURS}/upper")
+
+
+def own(node: FolderNode) -> list[Command]:
+    """The commands of the runtime itself."""
+    return [command for command in node.journal.commands if command.runtime]
+
+
+def config(node: FolderNode) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(node.path(f"{OURS}/config.json").read_text(encoding="utf-8"))
+    return read
+
+
+def test_the_registry_knows_its_adapters_by_their_names(node: FolderNode) -> None:
+    assert {name: make(node).name for name, make in RUNTIMES.items()} == {name: name for name in RUNTIMES}
+    with pytest.raises(UsageError, match=r"unknown runtime 'runk'\. Valid: .*Did you mean 'runc'\?"):
+        adapter("runk")
+
+
+def test_criu_is_kept_away_from_the_control_groups(runtime: Runtime, node: FolderNode) -> None:
+    own_configuration = node.path(f"/etc/criu/{runtime.name}.conf").read_text(encoding="utf-8")
+    assert own_configuration == "manage-cgroups=ignore\n"
+    assert node.path("/etc/criu/default.conf").read_text(encoding="utf-8").splitlines() == [
+        "cgroup-root=cpu:/",
+        "cgroup-root=cpuacct:/",
+        "cgroup-root=name=systemd:/",
+    ]
+
+
+def test_a_container_is_started_detached_on_an_overlay_of_its_image(runtime: Runtime, node: FolderNode) -> None:
+    container = runtime.start(SPEC)
+    assert container == Container(SPEC, f"{OURS}/report", "/sys/fs/cgroup/one", f"{OURS}/upper")
+    (mount,) = (line for line in node.said() if line.startswith("mount "))
+    assert mount == (
+        f"mount -t overlay overlay -o lowerdir=/srv/image,upperdir={OURS}/upper,workdir={OURS}/work {OURS}/rootfs"
+    )
+    name = runtime.name
+    assert node.said()[-1] == f"{name} --root /run/{name} --log {OURS}/{name}.log run --detach --bundle {OURS} one"
+    assert own(node)[-1].detached, "the container would inherit our streams"
+
+
+def test_a_new_container_has_an_empty_writable_layer_and_a_restored_one_the_captured(
+    runtime: Runtime, node: FolderNode
+) -> None:
+    runtime.start(SPEC)
+    assert f"mkdir {OURS}/upper" in node.said()
+    node.journal.commands.clear()
+    runtime.restore(TAKEN, SPEC)
+    assert f"cp --archive /checkpoint/upper {OURS}/upper" in node.said()
+    assert f"mkdir {OURS}/upper" not in node.said()
+
+
+def test_the_runtimes_own_defaults_are_kept_but_for_what_the_experiment_needs(
+    runtime: Runtime, node: FolderNode
+) -> None:
+    runtime.start(SPEC)
+    made, expected = config(node), json.loads(json.dumps(DEFAULTS))
+    expected["process"] |= {"terminal": False, "args": ["/ledger", "--ring", "4"]}
+    expected["root"]["readonly"] = False
+    expected["linux"] |= {"resources": {}, "cgroupsPath": "/one"}
+    proc, dev, scratch, report = made.pop("mounts")
+    del expected["mounts"]
+    assert made == expected
+    assert [proc, dev] == DEFAULTS["mounts"][:2]
+    assert (scratch["destination"], scratch["type"]) == ("/scratch", "tmpfs")
+    assert (report["destination"], report["type"], report["source"]) == ("/report", "bind", f"{OURS}/report")
+    assert set(report["options"]) == {"rbind", "rw"}
+
+
+def test_the_defaults_are_asked_for_once_and_not_worn_out(runtime: Runtime, node: FolderNode) -> None:
+    runtime.start(SPEC)
+    first = config(node)
+    runtime.start(SPEC)
+    assert config(node) == first
+    assert sum("spec" in command.argv for command in own(node)) == 1
+
+
+def test_a_live_checkpoint_leaves_the_container_running(
+    runtime: Runtime, node: FolderNode, container: Container
+) -> None:
+    assert runtime.live_checkpoint(container, "/c").images == "/c/images"
+    name = runtime.name
+    assert node.said() == [
+        "mkdir -p /c/images /c/work",
+        f"{name} --root /run/{name} --log /c/{name}.log checkpoint --leave-running "
+        "--image-path /c/images --work-path /c/work one",
+    ]
+
+
+def test_a_restore_makes_a_container_out_of_the_images(runtime: Runtime, node: FolderNode) -> None:
+    assert runtime.restore(TAKEN, SPEC).name == "one"
+    name = runtime.name
+    assert node.said()[-1] == (
+        f"{name} --root /run/{name} --log {OURS}/{name}.log restore --detach --bundle {OURS} "
+        f"--image-path /checkpoint/images --work-path {OURS}/criu one"
+    )
+    assert own(node)[-1].detached, "the container would inherit our streams"
+
+
+CRIU_SAYS = (
+    "(00.1) Error (criu/rlimit.c:1): rlimit: Can't setup RLIMIT_NOFILE for self\n(00.2) Error (criu/x.c:2): why\n"
+)
+
+
+def test_a_failed_checkpoint_brings_criu_s_own_words(runtime: Runtime, node: FolderNode, container: Container) -> None:
+    node.put("/c/work/dump.log", CRIU_SAYS)
+    node.answer("checkpoint", 1, stderr="criu failed: type NOTIFY errno 0")
+    with pytest.raises(CommandFailed) as raised:
+        runtime.live_checkpoint(container, "/c")
+    assert raised.value.log == ("(00.2) Error (criu/x.c:2): why",)
+
+
+def test_a_failed_restore_brings_criu_s_own_words_although_its_folder_goes(runtime: Runtime, node: FolderNode) -> None:
+    node.put(f"{OURS}/criu/restore.log", CRIU_SAYS)
+    node.answer("restore", 1)
+    with pytest.raises(CommandFailed) as raised:
+        runtime.restore(TAKEN, SPEC)
+    assert raised.value.log == ("(00.2) Error (criu/x.c:2): why",)
+
+
+def test_a_failure_without_a_log_is_still_a_failure(runtime: Runtime, node: FolderNode, container: Container) -> None:
+    node.answer("checkpoint", 1, stderr="no")
+    with pytest.raises(CommandFailed) as raised:
+        runtime.live_checkpoint(container, "/c")
+    assert (raised.value.log, raised.value.stderr) == ((), "no")
+
+
+BEGINNINGS: dict[str, Callable[[Runtime], Container]] = {
+    "run": lambda runtime: runtime.start(SPEC),
+    "restore": lambda runtime: runtime.restore(TAKEN, SPEC),
+}
+UNMOUNTED = f"umount {OURS}/rootfs"
+
+
+@pytest.mark.parametrize("command", BEGINNINGS)
+@pytest.mark.parametrize("delete", [0, 1], ids=["", "and its deletion fails too"])
+def test_nothing_stays_of_a_container_that_did_not_come_to_be(
+    runtime: Runtime, node: FolderNode, command: str, delete: int
+) -> None:
+    node.answer(command, 1, stderr="the cause")
+    node.answer("delete", delete, stderr="there is no such container")
+    with pytest.raises(CommandFailed, match="the cause"):
+        BEGINNINGS[command](runtime)
+    assert "delete" in own(node)[-1].argv
+    assert node.said()[-1] == UNMOUNTED
+    assert not node.path(OURS).exists()
+
+
+@pytest.mark.parametrize("command", BEGINNINGS)
+def test_nothing_stays_of_a_bundle_that_could_not_be_laid_out(runtime: Runtime, node: FolderNode, command: str) -> None:
+    node.answer("mount", 32, stderr="the cause")
+    with pytest.raises(CommandFailed, match="the cause"):
+        BEGINNINGS[command](runtime)
+    assert not node.path(OURS).exists()
+
+
+def test_a_container_is_removed_with_all_that_was_made_for_it(
+    runtime: Runtime, node: FolderNode, container: Container
+) -> None:
+    node.put(f"{OURS}/upper/data/added.ring", "x")
+    runtime.delete(container)
+    name = runtime.name
+    assert node.said() == [f"{name} --root /run/{name} delete --force one", UNMOUNTED]
+    assert not node.path(OURS).exists()
+
+
+@pytest.mark.parametrize(("code", "fine"), [(0, True), (32, True), (1, False)])
+def test_a_root_that_is_not_mounted_any_more_is_fine(
+    runtime: Runtime, node: FolderNode, container: Container, code: int, fine: bool
+) -> None:
+    node.answer("umount", code)
+    if fine:
+        runtime.delete(container)
+    else:
+        with pytest.raises(CommandFailed):
+            runtime.delete(container)
+
+
+def test_a_kill_is_over_when_the_kernel_says_so(runtime: Runtime, node: FolderNode, container: Container) -> None:
+    node.put("/sys/fs/cgroup/one/cgroup.procs", "42\n")
+
+    def kill(*_: object) -> Answer:
+        node.put("/sys/fs/cgroup/one/cgroup.procs", "")
+        return 0, "", ""
+
+    node.script.answers["kill"] = kill
+    runtime.kill(container)
+    name = runtime.name
+    assert node.said() == [f"{name} --root /run/{name} kill one KILL"]
+    runtime.kill(container)
+    assert len(node.said()) == 1, "it has ended already"
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+def test_pause_and_resume_are_the_runtimes_own(
+    runtime: Runtime, node: FolderNode, container: Container, verb: str
+) -> None:
+    getattr(runtime, verb)(container)
+    assert node.said() == [f"{runtime.name} --root /run/{runtime.name} {verb} one"]
+    assert own(node) == node.journal.commands[-1:]
+
+
+@pytest.mark.parametrize("state", [State.RUNNING, State.PAUSED, State.STOPPED])
+def test_a_state_is_what_the_runtime_says(
+    runtime: Runtime, node: FolderNode, container: Container, state: State
+) -> None:
+    node.answer("state", stdout=json.dumps({"id": "one", "status": state.value}))
+    assert runtime.state(container) is state
+
+
+@pytest.mark.parametrize(
+    "complaint", ["container does not exist", "error opening file `/run/crun/one/status`: No such file or directory"]
+)
+def test_a_container_that_nobody_knows_is_absent(
+    runtime: Runtime, node: FolderNode, container: Container, complaint: str
+) -> None:
+    node.answer("state", 1, stderr=complaint)
+    assert runtime.state(container) is State.ABSENT
+
+
+def test_any_other_complaint_is_a_failure(runtime: Runtime, node: FolderNode, container: Container) -> None:
+    node.answer("state", 1, stderr="permission denied")
+    with pytest.raises(CommandFailed, match="permission denied"):
+        runtime.state(container)
+
+
+@pytest.mark.parametrize("answer", ["", "{}", "[]", '{"status": "bewildered"}'])
+def test_an_answer_that_is_no_state_is_the_runtimes_failure(
+    runtime: Runtime, node: FolderNode, container: Container, answer: str
+) -> None:
+    node.answer("state", stdout=answer)
+    with pytest.raises(CommandFailed):
+        runtime.state(container)
+
+
+def test_versions_are_read_from_the_binaries(runtime: Runtime, node: FolderNode) -> None:
+    node.answer(runtime.name, stdout=f"{runtime.name} version 1.3.0+ds1-2 \ncommit: 1\nspec: 1.2.1\n")
+    node.answer("criu", stdout="Version: 4.1.1\nGitID: x\n")
+    assert runtime.components() == (
+        Component(name=runtime.name, version="1.3.0+ds1-2"),
+        Component(name="criu", version="4.1.1"),
+    )
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_what_criu_can_do_here_is_asked_of_criu(runtime: Runtime, node: FolderNode, code: int) -> None:
+    node.answer("check", code, stdout="Looks good." if code == 0 else "", stderr="no ptrace" if code else "")
+    (found,) = runtime.capabilities()
+    assert (found.name, found.available) == ("checkpoint", code == 0)
+    assert ("no ptrace" if code else "Looks good.") in found.evidence
+    assert node.said() == ["criu check"]

@@ -1,0 +1,617 @@
+"""The ledger as an ordinary process: what is done to its files while it stands still is what it reports."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import resource
+import signal
+import subprocess  # noqa: TID251
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import numpy as np
+import pytest
+
+from harness.host.wait import until
+from harness.model import SurfaceReading, Witness
+from harness.oracle.ring import MAGIC, RECORD, MemoryCounter, Records, find_counter, make_records, read_ring, records_of
+from harness.workload import (
+    Beat,
+    Failed,
+    Message,
+    ReadingMessage,
+    Start,
+    Stop,
+    compile_workload,
+    find,
+    read_messages,
+)
+
+PATIENCE = 60.0
+HOLD_NS = 100_000_000
+"""Longer than any gap or scan that the ledger lets pass, at the periods and rings used here."""
+NAMES = ("added", "image", "tmpfs")
+ATTEMPTS = 8
+US = 1000
+
+M = TypeVar("M", bound=Message)
+
+
+@pytest.fixture(scope="session")
+def ledger_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_workload(find("ledger"), tmp_path_factory.mktemp("cache"))
+
+
+class Ledger:
+    """A running ledger with its rings and its channel in one folder."""
+
+    def __init__(self, binary: Path, folder: Path, *, ring: int, period_us: int = 0) -> None:
+        self.ring = ring
+        self.folder = folder
+        self.report = folder / "report"
+        self.report.mkdir(parents=True)
+        surfaces = itertools.chain.from_iterable(("--surface", f"{name}={folder / name}") for name in NAMES)
+        argv: list[str | Path] = [
+            binary,
+            "--period-us",
+            str(period_us),
+            "--ring",
+            str(ring),
+            "--report",
+            self.report,
+            *surfaces,
+        ]
+        # SIGXFSZ stays ignored, so that a file size limit is an error and not the end
+        self.process = subprocess.Popen(argv, stderr=subprocess.PIPE, restore_signals=False)
+        self.stopped_ns = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def messages(self, kind: type[M]) -> list[M]:
+        """Messages of one kind that were made since the process was last stopped."""
+        said = (message for _, message in read_messages(self.report))
+        return [message for message in said if isinstance(message, kind) and message.wall_ns > self.stopped_ns]
+
+    def hear(self, kind: type[M], wanted: Callable[[M], bool] = lambda _: True) -> M:
+        return until(
+            lambda: next(filter(wanted, self.messages(kind)), None), seconds=PATIENCE, what=f"a {kind.__name__}"
+        )
+
+    def hear_within(self, ticks: int, memory: MemoryCounter) -> ReadingMessage:
+        """The first reading, which must come while few `ticks` pass."""
+
+        def probe() -> ReadingMessage | None:
+            passed = any(beat.n > memory.n + ticks for beat in self.messages(Beat))
+            first = next(iter(self.messages(ReadingMessage)), None)
+            assert first or not passed, f"nothing was reported for {ticks} ticks"
+            return first
+
+        return until(probe, seconds=PATIENCE, what="a reading")
+
+    def await_tick(self, n: int) -> None:
+        self.hear(Beat, lambda beat: beat.n >= n)
+
+    def stop(self) -> MemoryCounter:
+        """Stop it wherever it is, and give what its memory holds."""
+        self.process.send_signal(signal.SIGSTOP)
+        until(lambda: self._state() == "T", seconds=PATIENCE, what="the stop")
+        self.stopped_ns = time.time_ns()
+        counters = [counter for _, counter in self.counters()]
+        assert len(counters) == 1
+        return counters[0]
+
+    def hold(self) -> None:
+        """Let more time pass than may pass between two ticks."""
+        until(lambda: time.time_ns() > self.stopped_ns + HOLD_NS, seconds=PATIENCE, what="the pause")
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+    def counters(self) -> Iterator[tuple[int, MemoryCounter]]:
+        """Every valid counter in its readable memory, with its address."""
+        for start, data in self.memory():
+            for at in occurrences(data, MAGIC):
+                if counter := find_counter(data[at:]):
+                    yield start + at, counter
+
+    def memory(self) -> Iterator[tuple[int, bytes]]:
+        maps = Path(f"/proc/{self.process.pid}/maps").read_text()
+        with Path(f"/proc/{self.process.pid}/mem").open("rb", buffering=0) as memory:
+            for line in maps.splitlines():
+                span, mode, *_ = line.split()
+                start, end = (int(word, 16) for word in span.split("-"))
+                if mode.startswith("r"):
+                    with contextlib.suppress(OSError, OverflowError):
+                        memory.seek(start)
+                        yield start, memory.read(end - start)
+
+    def records(self, surface: str = "image") -> Records:
+        return np.frombuffer(bytearray((self.folder / surface).read_bytes()), RECORD)
+
+    def put(self, records: Records, surface: str = "image") -> None:
+        with (self.folder / surface).open("r+b") as file:
+            file.write(records.tobytes())
+
+    def offline(self, surface: str, memory: MemoryCounter) -> SurfaceReading:
+        return read_ring((self.folder / surface).read_bytes(), surface=surface, nonce=memory.nonce, ring=memory.ring)
+
+    def _state(self) -> str:
+        return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def occurrences(data: bytes, what: bytes) -> Iterator[int]:
+    at = data.find(what)
+    while at >= 0:
+        yield at
+        at = data.find(what, at + 1)
+
+
+@pytest.fixture
+def start(ledger_binary: Path, tmp_path: Path) -> Iterator[Callable[..., Ledger]]:
+    """Start ledgers that end with the test."""
+    with contextlib.ExitStack() as running:
+        folders = (tmp_path / f"ledger-{number}" for number in itertools.count())
+
+        def start(*, ring: int = 64, period_us: int = 1000) -> Ledger:
+            return running.enter_context(Ledger(ledger_binary, next(folders), ring=ring, period_us=period_us))
+
+        yield start
+
+
+# ---- at a stop
+
+
+def test_memory_and_surfaces_are_within_one_tick_at_any_instant(start: Callable[..., Ledger]) -> None:
+    ledger = start(ring=1024, period_us=0)
+    nonce = ledger.hear(Start).nonce
+    for _ in range(40):
+        memory = ledger.stop()
+        held = [ledger.offline(name, memory) for name in NAMES]
+        newest = [reading.newest or 0 for reading in held]
+        assert (f"{memory.nonce:016x}", memory.ring) == (nonce, 1024)
+        assert newest == sorted(newest, reverse=True)
+        assert {memory.n - tick for tick in newest} <= {0, 1}
+        assert not any(reading.torn or reading.foreign or reading.holes for reading in held)
+        ledger.resume()
+        ledger.await_tick(memory.n + 1)
+
+
+def test_the_magic_is_in_memory_once_at_the_start_of_a_page(start: Callable[..., Ledger]) -> None:
+    ledger = start()
+    ledger.await_tick(1)
+    ledger.stop()
+    ((address, _),) = ledger.counters()
+    assert address % 4096 == 0
+    assert sum(data.count(MAGIC) for _, data in ledger.memory()) == 1
+
+
+def test_memory_knows_the_wall_clock_of_its_tick(start: Callable[..., Ledger]) -> None:
+    ledger = start(period_us=0)
+    begun = ledger.hear(Start)
+    ledger.await_tick(100)
+    memory = ledger.stop()
+    ledger.resume()
+    beat = ledger.hear(Beat, lambda beat: beat.n > memory.n)
+    assert begun.wall_ns < memory.wall_ns < ledger.stopped_ns < beat.n_wall_ns <= beat.wall_ns
+
+
+# ---- after a pause
+
+CLEAN = SurfaceReading(surface="-", newest=None, newest_wall_ns=None)
+"""No finding: what a damage below does not name stays as here."""
+
+Damage = Callable[[Ledger, MemoryCounter], SurfaceReading]
+"""Changes the ring of `image` and gives what must be reported of it, the newest tick relative to nothing."""
+
+
+def reading_after(start: Callable[..., Ledger], damage: Damage) -> tuple[MemoryCounter, ReadingMessage, SurfaceReading]:
+    """Damage a stopped ledger and hear it after a pause.
+
+    Rarely it is stopped with the next tick begun but not yet counted; that tick is then finished first, and what
+    exactly it reports is another story: try again.
+    """
+    for _ in range(ATTEMPTS):
+        ledger = start()
+        ledger.await_tick(2 * ledger.ring + 3)
+        memory = ledger.stop()
+        expected = damage(ledger, memory)
+        ledger.hold()
+        ledger.resume()
+        reading = ledger.hear(ReadingMessage)
+        ledger.process.kill()
+        if reading.n == memory.n:
+            return memory, reading, expected
+    raise AssertionError("the counter in the reading was never the one in memory")
+
+
+def own(ledger: Ledger, memory: MemoryCounter, newest: int, **found: int) -> SurfaceReading:
+    wall = int(ledger.records()["wall_ns"][newest % ledger.ring])
+    return SurfaceReading(surface="image", newest=newest, newest_wall_ns=wall, **found)
+
+
+def nothing(ledger: Ledger, memory: MemoryCounter) -> SurfaceReading:
+    return own(ledger, memory, memory.n)
+
+
+def ahead(ledger: Ledger, memory: MemoryCounter) -> SurfaceReading:
+    records = ledger.records()
+    future = np.arange(memory.n + 1, memory.n + 8)
+    records[future % ledger.ring] = make_records(future, memory.wall_ns + (future - memory.n) * US, memory.nonce)
+    ledger.put(records)
+    return SurfaceReading(surface="image", newest=memory.n + 7, newest_wall_ns=memory.wall_ns + 7 * US)
+
+
+def far_ahead(ledger: Ledger, memory: MemoryCounter) -> SurfaceReading:
+    """More than a ring, and the process finished writing its own record over one of them."""
+    newest, wall_ns = memory.n + 3 * ledger.ring + 7, memory.wall_ns + 1000 * US
+    records = np.frombuffer(bytearray(records_of(memory.nonce, newest, ledger.ring, wall_ns)), RECORD)
+    records[memory.n % ledger.ring] = make_records([memory.n], [memory.wall_ns], memory.nonce)[0]
+    ledger.put(records)
+    return SurfaceReading(surface="image", newest=newest, newest_wall_ns=wall_ns)
+
+
+def rewound(ledger: Ledger, memory: MemoryCounter, ticks: int) -> Records:
+    """The ring as it was `ticks` ago: the latest records have not yet taken the place of those a ring older."""
+    records = ledger.records()
+    restored = np.arange(memory.n - ticks + 1, memory.n + 1) - ledger.ring
+    oldest = int(records["wall_ns"][(memory.n + 1) % ledger.ring])
+    walls = oldest - (memory.n + 1 - ledger.ring - restored) * US
+    records[restored % ledger.ring] = make_records(restored, walls, memory.nonce)
+    return records
+
+
+def behind(ledger: Ledger, memory: MemoryCounter) -> SurfaceReading:
+    ledger.put(rewound(ledger, memory, 20))
+    return own(ledger, memory, memory.n - 20)
+
+
+def behind_but_for_the_last_write(ledger: Ledger, memory: MemoryCounter) -> SurfaceReading:
+    records = rewound(ledger, memory, 20)
+    records[memory.n % ledger.ring] = make_records([memory.n], [memory.wall_ns], memory.nonce)[0]
+    ledger.put(records)
+    return own(ledger, memory, memory.n - 20)
+
+
+def emptied(ledger: Ledger, memory: MemoryCounter) -> SurfaceReading:
+    ledger.put(np.zeros(ledger.ring, RECORD))
+    return CLEAN.model_copy(update={"surface": "image"})
+
+
+def emptied_but_for_the_last_write(ledger: Ledger, memory: MemoryCounter) -> SurfaceReading:
+    records = np.zeros(ledger.ring, RECORD)
+    records[memory.n % ledger.ring] = make_records([memory.n], [memory.wall_ns], memory.nonce)[0]
+    ledger.put(records)
+    return CLEAN.model_copy(update={"surface": "image"})
+
+
+def cut_off(ledger: Ledger, memory: MemoryCounter) -> SurfaceReading:
+    os.truncate(ledger.folder / "image", 0)
+    return CLEAN.model_copy(update={"surface": "image"})
+
+
+def torn(ledger: Ledger, memory: MemoryCounter) -> SurfaceReading:
+    records = ledger.records()
+    records["wall_ns"][(memory.n - 5) % ledger.ring] ^= np.uint64(1)
+    ledger.put(records)
+    return own(ledger, memory, memory.n, torn=1, holes=1)
+
+
+def foreign_nonce(ledger: Ledger, memory: MemoryCounter) -> SurfaceReading:
+    records = ledger.records()
+    records[(memory.n - 5) % ledger.ring] = make_records([memory.n - 5], [memory.wall_ns], memory.nonce ^ 1)[0]
+    ledger.put(records)
+    return own(ledger, memory, memory.n, foreign=1, holes=1)
+
+
+def wrong_slot(ledger: Ledger, memory: MemoryCounter) -> SurfaceReading:
+    records = ledger.records()
+    records[(memory.n - 5) % ledger.ring] = make_records([memory.n + 9], [memory.wall_ns], memory.nonce)[0]
+    ledger.put(records)
+    return own(ledger, memory, memory.n, foreign=1, holes=1)
+
+
+def lost(ledger: Ledger, memory: MemoryCounter) -> SurfaceReading:
+    records = ledger.records()
+    records[(memory.n - 5) % ledger.ring] = np.zeros((), RECORD)
+    ledger.put(records)
+    return own(ledger, memory, memory.n, holes=1)
+
+
+def backwards(ledger: Ledger, memory: MemoryCounter) -> SurfaceReading:
+    records = ledger.records()
+    records[(memory.n - 5) % ledger.ring] = make_records([memory.n - 5], [memory.wall_ns], memory.nonce)[0]
+    ledger.put(records)
+    return own(ledger, memory, memory.n, backwards=1)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        nothing,
+        ahead,
+        far_ahead,
+        behind,
+        behind_but_for_the_last_write,
+        emptied,
+        emptied_but_for_the_last_write,
+        cut_off,
+        torn,
+        foreign_nonce,
+        wrong_slot,
+        lost,
+        backwards,
+    ],
+)
+def test_what_happened_to_a_surface_is_what_is_reported(start: Callable[..., Ledger], damage: Damage) -> None:
+    memory, reading, expected = reading_after(start, damage)
+    clean = [
+        SurfaceReading(surface=name, newest=memory.n, newest_wall_ns=memory.wall_ns) for name in ("added", "tmpfs")
+    ]
+    assert reading.surfaces == (clean[0], expected, clean[1])
+    assert reading.n_wall_ns == memory.wall_ns
+    assert reading.nonce == f"{memory.nonce:016x}"
+
+
+def test_an_older_copy_of_a_real_ring_is_behind(start: Callable[..., Ledger]) -> None:
+    ledger = start(period_us=0, ring=512)
+    ledger.await_tick(2000)
+    memory = ledger.stop()
+    copy, newest = ledger.records(), ledger.offline("image", memory).newest
+    ledger.resume()
+    ledger.await_tick(memory.n + 2000)
+    ledger.stop()
+    ledger.put(copy)
+    ledger.hold()
+    ledger.resume()
+    surface = ledger.hear(ReadingMessage).surfaces[1]
+    assert surface.newest == newest
+    assert (surface.torn, surface.foreign, surface.holes, surface.backwards) == (0, 0, 0, 0)
+
+
+def test_the_pause_itself_is_measured_and_the_counter_soon_moves(start: Callable[..., Ledger]) -> None:
+    ledger = start()
+    ledger.await_tick(10)
+    memory = ledger.stop()
+    ledger.hold()
+    ledger.resume()
+    reading = ledger.hear(ReadingMessage)
+    first = ledger.hear(Beat, lambda beat: beat.n > reading.n)
+    assert reading.reason == "gap"
+    assert min(reading.gap_ns, first.gap_ns) >= HOLD_NS
+    assert reading.n >= memory.n
+    ledger.hear(Beat, lambda beat: beat.n > first.n and beat.gap_ns < first.gap_ns)
+
+
+def test_a_reading_becomes_one_of_the_vocabulary(start: Callable[..., Ledger]) -> None:
+    memory, message, _ = reading_after(start, nothing)
+    reading = message.to_reading(Witness.RESTORED)
+    assert (reading.witness, reading.nonce) == (Witness.RESTORED, f"{memory.nonce:016x}")
+    assert (reading.counter, reading.counter_wall_ns) == (memory.n, memory.wall_ns)
+    assert reading.surfaces == message.surfaces
+
+
+# ---- without a pause
+
+
+def lose(back: int) -> Damage:
+    """Empty the slot of the tick `back` before the next one."""
+
+    def damage(ledger: Ledger, memory: MemoryCounter) -> SurfaceReading:
+        records = ledger.records()
+        records[(memory.n + 1 - back) % ledger.ring] = np.zeros((), RECORD)
+        ledger.put(records)
+        return own(ledger, memory, memory.n - 1 if back == 1 else memory.n, holes=1)
+
+    return damage
+
+
+def foresee(ledger: Ledger, memory: MemoryCounter) -> SurfaceReading:
+    records = ledger.records()
+    records[(memory.n + 1) % ledger.ring] = make_records([memory.n + 1], [memory.wall_ns + 1], memory.nonce)[0]
+    ledger.put(records)
+    return own(ledger, memory, memory.n + 1)
+
+
+def occupy(ledger: Ledger, memory: MemoryCounter) -> SurfaceReading:
+    records = ledger.records()
+    records[(memory.n + 1) % ledger.ring] = make_records([memory.n + 1], [memory.wall_ns], memory.nonce ^ 1)[0]
+    ledger.put(records)
+    return own(ledger, memory, memory.n, foreign=1)
+
+
+@pytest.mark.parametrize(
+    ("ring", "damage"),
+    [
+        pytest.param(4, lose(1), id="before"),
+        pytest.param(4, lose(2), id="two-before"),
+        pytest.param(4, lose(4), id="oldest"),
+        pytest.param(4, foresee, id="future"),
+        pytest.param(1024, occupy, id="empty-slot-taken"),
+        pytest.param(1024, lose(2), id="two-before-in-a-young-ring"),
+    ],
+)
+def test_a_discrepancy_is_found_at_the_next_tick(start: Callable[..., Ledger], ring: int, damage: Damage) -> None:
+    """The period is so long that the damage is done between two ticks, without what counts as a pause."""
+    for _ in range(ATTEMPTS):
+        ledger = start(ring=ring, period_us=200_000)
+        ledger.await_tick(5)
+        memory = ledger.stop()
+        expected = damage(ledger, memory)
+        ledger.resume()
+        reading = ledger.hear_within(3, memory)
+        ledger.process.kill()
+        if reading.reason == "discrepancy" and reading.n == memory.n + 1:
+            break
+    else:
+        pytest.fail("no reading that came of the check before the next tick")
+    before, found, after = reading.surfaces
+    assert found == expected
+    assert (before.newest, after.newest) == (memory.n + 1, memory.n)
+
+
+def test_a_known_discrepancy_is_not_told_again_but_the_next_one_is(start: Callable[..., Ledger]) -> None:
+    ledger = start(ring=8, period_us=20_000)
+    ledger.await_tick(20)
+    for _ in range(2):
+        lose(2)(ledger, ledger.stop())
+        ledger.resume()
+        told = ledger.hear(ReadingMessage)
+        ledger.await_tick(told.n + 3 * ledger.ring)
+        assert [each.n for each in ledger.messages(ReadingMessage) if each.reason == "discrepancy"] in ([], [told.n])
+
+
+@pytest.mark.parametrize("ring", [4, 5, 7, 64])
+def test_nothing_is_reported_wrong_in_many_undisturbed_rounds(start: Callable[..., Ledger], ring: int) -> None:
+    ledger = start(ring=ring, period_us=0)
+    ledger.await_tick(20_000)
+    assert ledger.end() == 0
+    end = ledger.hear(Stop)
+    for reading in ledger.messages(ReadingMessage):
+        clean = [SurfaceReading(surface=name, newest=reading.n, newest_wall_ns=reading.n_wall_ns) for name in NAMES]
+        assert reading.reason == "gap"
+        assert list(reading.surfaces) == clean
+    for name in NAMES:
+        data = (ledger.folder / name).read_bytes()
+        assert len(data) == ring * RECORD.itemsize
+        assert read_ring(data, surface=name, nonce=int(end.nonce, 16), ring=ring).newest == end.n
+
+
+# ---- life and death
+
+
+def test_start_and_stop_are_told(start: Callable[..., Ledger]) -> None:
+    ledger = start(ring=32, period_us=500)
+    ledger.await_tick(3)
+    assert ledger.end(signal.SIGINT) == 0
+    numbers, messages = zip(*read_messages(ledger.report), strict=True)
+    first, last = messages[0], messages[-1]
+    assert isinstance(first, Start)
+    assert (first.n, first.pid, first.ring, first.period_us) == (0, ledger.process.pid, 32, 500)
+    assert first.surfaces == NAMES
+    assert isinstance(last, Stop)
+    assert last.n >= 3
+    assert list(numbers) == list(range(len(numbers)))
+    assert {message.nonce for message in messages} == {first.nonce}
+    assert read_messages(ledger.report, after=numbers[-2]) == [(numbers[-1], last)]
+
+
+def test_another_process_on_the_same_rings_tells_that_they_are_not_its_own(
+    start: Callable[..., Ledger], ledger_binary: Path, tmp_path: Path
+) -> None:
+    old = start(ring=16)
+    old.await_tick(40)
+    old.end()
+    nonce = old.hear(Start).nonce
+    old.report.rename(tmp_path / "report")
+    with Ledger(ledger_binary, old.folder, ring=16, period_us=1000) as new:
+        reading = new.hear(ReadingMessage)
+        assert new.hear(Start).nonce != nonce
+        assert all((surface.newest, surface.foreign) == (None, 16) for surface in reading.surfaces)
+
+
+def test_names_that_exist_in_the_channel_are_passed_over(ledger_binary: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report"
+    report.mkdir()
+    for number in range(3):
+        (report / f"{number:012}").touch()
+    surface = tmp_path / "only"
+    argv: list[str | Path] = [ledger_binary, "--report", report, "--surface", f"only={surface}"]
+    with subprocess.Popen(argv) as process:
+        try:
+            found = until(lambda: read_messages(report), seconds=PATIENCE, what="a message")
+        finally:
+            process.kill()
+    assert found[0][0] == 3
+    assert isinstance(found[0][1], Start)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "--report is missing"),
+        (["--report", "R"], "--surface is missing"),
+        (["--surface", "a=b"], "--report is missing"),
+        (["--report"], "--report takes a folder"),
+        (["--report", "R" * 4096, "--surface", "a=b"], "too long"),
+        (["--report", "R", "--surface"], "NAME=PATH"),
+        (["--report", "R", "--surface", "a"], "NAME=PATH"),
+        (["--report", "R", "--surface", "=b"], "NAME=PATH"),
+        (["--report", "R", "--surface", "a="], "NAME=PATH"),
+        (["--report", "R", "--surface", 'a"=b'], "NAME=PATH"),
+        (["--report", "R", "--surface", "a=b", "--surface", "a=c"], "twice"),
+        (["--report", "R", *(f"--surface=s{n}" for n in range(1))], "there is no option --surface=s0"),
+        (["--report", "R", *itertools.chain(*(("--surface", f"s{n}=s") for n in range(17)))], "16 times"),
+        (["--report", "R", "--surface", "a=b", "--ring", "3"], "4 to 1048576, and was given 3"),
+        (["--report", "R", "--surface", "a=b", "--ring", "1048577"], "4 to 1048576"),
+        (["--report", "R", "--surface", "a=b", "--ring", "18446744073709551620"], "4 to 1048576"),
+        (["--report", "R", "--surface", "a=b", "--ring", "8k"], "and was given 8k"),
+        (["--report", "R", "--surface", "a=b", "--ring"], "4 to 1048576"),
+        (["--report", "R", "--surface", "a=b", "--period-us", "-1"], "and was given -1"),
+        (["--report", "R", "--surface", "a=b", "--period", "1"], "there is no option --period"),
+    ],
+)
+def test_a_wrong_argument_is_told_in_one_sentence(
+    ledger_binary: Path, tmp_path: Path, arguments: list[str], says: str
+) -> None:
+    done = subprocess.run([ledger_binary, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+    assert done.stderr.startswith("ledger: ")
+    assert done.stderr.endswith("; see ledger --help\n")
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_teaches(ledger_binary: Path) -> None:
+    done = subprocess.run([ledger_binary, "--help"], capture_output=True, text=True, check=True)
+    assert all(word in done.stdout for word in ("--period-us", "--ring", "--report", "--surface NAME=PATH", "Example"))
+    assert done.stderr == ""
+
+
+def test_a_surface_that_cannot_be_opened_ends_it(ledger_binary: Path, tmp_path: Path) -> None:
+    argv: list[str | Path] = [ledger_binary, "--report", tmp_path, "--surface", f"image={tmp_path}/absent/image"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    ((_, message),) = read_messages(tmp_path)
+    assert isinstance(message, Failed)
+    assert (message.errno, message.what) == (errno.ENOENT, "open image")
+    assert done.returncode == 1
+    assert done.stderr == f"ledger: open failed on {tmp_path}/absent/image: No such file or directory\n"
+
+
+def test_a_write_that_fails_ends_it(start: Callable[..., Ledger]) -> None:
+    ledger = start()
+    ledger.await_tick(1)
+    _, hard = resource.prlimit(ledger.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(ledger.process.pid, resource.RLIMIT_FSIZE, (RECORD.itemsize, hard))
+    failed = ledger.hear(Failed)
+    assert failed.errno == errno.EFBIG
+    assert failed.what in {f"pwrite {name}" for name in NAMES}
+    assert ledger.process.wait(PATIENCE) == 1
+    assert ledger.process.stderr is not None
+    assert b"pwrite failed on" in ledger.process.stderr.read()
+
+
+def test_a_channel_that_is_gone_ends_it(start: Callable[..., Ledger]) -> None:
+    ledger = start()
+    ledger.await_tick(1)
+    ledger.report.rename(ledger.folder / "elsewhere")
+    assert ledger.process.wait(PATIENCE) == 1
+    assert ledger.process.stderr is not None
+    assert b"symlink failed on" in ledger.process.stderr.read()
