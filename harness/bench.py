@@ -62,6 +62,14 @@ class Source:
     commands: tuple[Command, ...]
     """How it was made, for the replay of any trial that uses it."""
 
+    def tick_after(self, wall_ns: int) -> Message:
+        """Wait until it says that it has ticked after `wall_ns`."""
+        return self.channel.wait_for(
+            lambda said: isinstance(said, Beat) and said.n_wall_ns > wall_ns,
+            seconds=READY_SECONDS,
+            what="a tick of the source",
+        )
+
 
 @dataclass
 class Settings:

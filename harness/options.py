@@ -41,7 +41,7 @@ CHOICES: tuple[tuple[str, dict[str, Any]], ...] = (
     ),
 )
 SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("--rounds", {"type": int, "default": 5, "metavar": "N", "help": "trials per cell (default 5)"}),
+    ("--rounds", {"type": int, "default": 10, "metavar": "N", "help": "trials per cell (default 10)"}),
     (
         "--seed",
         {"type": int, "default": None, "metavar": "N", "help": "seed of the schedule (default: drawn and printed)"},
@@ -84,7 +84,7 @@ class Options(Frozen):
     runtime: tuple[str, ...] = ()
     policy: tuple[str, ...] = ()
     cell: tuple[str, ...] = ()
-    rounds: int = Field(default=5, ge=1, le=100_000)
+    rounds: int = Field(default=10, ge=1, le=100_000)
     seed: int
     period_us: int = Field(default=0, ge=0, le=10_000_000)
     ring: int = Field(default=65536, ge=SMALLEST_RING, le=1 << 20)

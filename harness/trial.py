@@ -96,7 +96,14 @@ class Trial:
         acquired.callback(self._remove_checkpoint, folder)
         self.evidence.freeze_begin_ns = time.time_ns()
         try:
-            return checkpoint.take(self.bench.runtime, source.container, folder, self.cell.policy, self.stages)
+            return checkpoint.take(
+                self.bench.runtime,
+                source.container,
+                folder,
+                self.cell.policy,
+                self.stages,
+                runs_again=lambda: source.tick_after(time.time_ns()),
+            )
         except StageFailed:
             self.examine(source)
             raise
@@ -114,11 +121,7 @@ class Trial:
             frozen = cgroups.frozen(str(self.bench.node.path(source.container.cgroup)))
             heard_before = len(source.channel.heard)
             try:
-                source.channel.wait_for(
-                    lambda said: isinstance(said, Beat) and said.n_wall_ns > now,
-                    seconds=READ_SECONDS,
-                    what="a tick of the source",
-                )
+                source.tick_after(now)
                 ticking = True
             except DeadlineExceeded:
                 ticking = False

@@ -21,9 +21,10 @@ FREEZE_SECONDS = 10.0
 
 
 class NoFreeze:
-    """Nobody: the container runs on as soon as CRIU lets go of it."""
+    """Nobody: the container runs on as soon as CRIU lets go of it, and the capture begins when it was seen to."""
 
     captures_in_hook: ClassVar[bool] = False
+    holds_still: ClassVar[bool] = False
 
     def __init__(self, runtime: Runtime, container: Container, stages: Stages, *, target: str) -> None:
         """`target` is the folder into which the writable layer will be captured."""
@@ -42,6 +43,8 @@ class NoFreeze:
 class RuntimePause(NoFreeze):
     """The runtime's own pause command."""
 
+    holds_still = True
+
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
         """Pause, unless it is paused already."""
@@ -59,6 +62,8 @@ class RuntimePause(NoFreeze):
 
 class CgroupFreezer(NoFreeze):
     """The cgroup2 freezer, written by the harness behind the runtime's back."""
+
+    holds_still = True
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
@@ -90,6 +95,7 @@ class PostDumpHook(NoFreeze):
     """CRIU itself: the disk is taken in its post-dump action script, the tasks still stopped."""
 
     captures_in_hook = True
+    holds_still = True
     SCRIPT = """#!/bin/sh
 # CRIU calls this at every step; at post-dump the images are complete and the tasks still stopped.
 [ "$CRTOOLS_SCRIPT_ACTION" = post-dump ] || exit 0

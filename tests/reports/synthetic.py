@@ -27,7 +27,8 @@ from harness.model import (
     Verdict,
     Witness,
 )
-from harness.records import Plan, Record, append, write_plan
+from harness.records import Closing, Plan, Record, append, write_closing, write_plan
+from reports.tables import RunSummary, summarise
 
 NOON = 1_795_435_200_000_000_000
 MS = 1_000_000
@@ -108,10 +109,20 @@ def matrix() -> list[Cell]:
     ]
 
 
+def closing(*leaks: str) -> Closing:
+    return Closing(run="2026-11-23-1", end_ns=NOON + 60_000 * MS, leaks=leaks)
+
+
+def summary(plan: Plan, records: Iterable[Record]) -> RunSummary:
+    """The summary of a run that came to its end and left nothing behind."""
+    return summarise(plan, list(records), closing())
+
+
 def store(folder: Path, plan: Plan, records: Iterable[Record]) -> Path:
     write_plan(folder, plan)
     for each in records:
         append(folder, each)
+    write_closing(folder, closing())
     return folder
 
 

@@ -4,10 +4,10 @@ import shlex
 from typing import Any
 
 import pytest
-from tests.reports.synthetic import STILL, commands
 
 from harness.model import Command, Stage
 from reports.commands import ending, failed, heading, last_words, shell, steps
+from tests.reports.synthetic import STILL, commands
 
 
 def command(**values: Any) -> Command:

@@ -5,12 +5,11 @@ from collections.abc import Iterable
 from html.parser import HTMLParser
 
 import pytest
-from tests.reports.synthetic import MOVING, MS, STILL, expected_run, matrix, moving, plan, poisoned, record
 
 from harness.model import Cell, Outcome
 from harness.records import Record
 from reports.html import MOST_STEPS, render
-from reports.tables import summarise
+from tests.reports.synthetic import MOVING, MS, STILL, expected_run, matrix, moving, plan, poisoned, record, summary
 
 POISON = "'\"><script>alert(1)</script></style></pre><img src=x onerror=alert(1)>{{ 7*7 }}|\n\x1b"
 VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -50,7 +49,7 @@ class Page(HTMLParser):
 
 
 def page(*records: Record, cells: Iterable[Cell] = (MOVING, STILL), rounds: int = 1) -> Page:
-    return Page(render(summarise(plan(cells, rounds), list(records))))
+    return Page(render(summary(plan(cells, rounds), list(records))))
 
 
 def test_the_page_stands_alone_and_its_links_arrive() -> None:
@@ -92,7 +91,7 @@ def test_hostile_strings_stay_text() -> None:
     records = [moving(MOVING), record(STILL, outcome=Outcome.LEAKED), record(STILL, control="ring-byte")]
     hostile = [poisoned(each, POISON).model_copy(update={"log": (POISON,), "leaks": (POISON,)}) for each in records]
     harmless = [each.model_copy(update={"log": ("x",), "leaks": ("x",)}) for each in records]
-    found = Page(render(summarise(poisoned(plan((MOVING, STILL), 1), POISON), hostile)))
+    found = Page(render(summary(poisoned(plan((MOVING, STILL), 1), POISON), hostile)))
     assert not {"script", "img"} & set(found.tags)
     assert "onerror" not in found.attributes
     assert "<script>alert(1)</script>" in found.text
@@ -140,7 +139,7 @@ def test_a_large_run_is_small_and_quick() -> None:
         ]
         return trial.model_copy(update={"commands": tuple(repeated)})
 
-    run = summarise(plan(matrix()), [long(each) for each in expected_run(matrix())])
+    run = summary(plan(matrix()), [long(each) for each in expected_run(matrix())])
     start = time.monotonic()
     text = render(run)
     assert time.monotonic() - start < 2

@@ -3,11 +3,10 @@ from __future__ import annotations
 import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from tests.reports.synthetic import MOVING, STILL, expected_run, matrix, moving, plan, poisoned, record
 
 from harness.model import Outcome
 from reports.markdown import escape, render
-from reports.tables import summarise
+from tests.reports.synthetic import MOVING, STILL, expected_run, matrix, moving, plan, poisoned, record, summary
 
 POISON = "|<script>alert(1)</script>\n\n| ![x](https://x.example) `a` **b** ~~c~~ &amp; \\|\x1b"
 
@@ -30,7 +29,7 @@ def tables(text: str) -> list[list[list[str]]]:
 
 
 def test_a_clean_run() -> None:
-    text = render(summarise(plan(matrix()), expected_run(matrix())))
+    text = render(summary(plan(matrix()), expected_run(matrix())))
     assert text.startswith("## As expected: run 2026-11-23-1\n")
     assert "**All 24 cells as expected, 120 trials.** Exit code 0." in text
     matrix_table = tables(text)[0]
@@ -40,12 +39,12 @@ def test_a_clean_run() -> None:
 
 
 def test_a_clean_cell_says_what_it_proves() -> None:
-    text = render(summarise(plan([STILL], 60), [record(STILL, number) for number in range(60)]))
+    text = render(summary(plan([STILL], 60), [record(STILL, number) for number in range(60)]))
     assert "0/60 (&lt;4.9 %)" in text
 
 
 def test_what_is_wrong_has_its_own_table() -> None:
-    text = render(summarise(plan((MOVING, STILL), 1), [moving(MOVING), moving(STILL)]))
+    text = render(summary(plan((MOVING, STILL), 1), [moving(MOVING), moving(STILL)]))
     assert [line.count("|") for line in text.splitlines() if line.startswith("|")][:3] == [4] * 3
     assert tables(text)[1][1][:2] == [STILL.id, "inconsistent 1/1 disk-ahead +45 ms"]
 
@@ -54,8 +53,8 @@ def test_hostile_strings_stay_text_and_tables_keep_their_columns() -> None:
     records = [moving(MOVING), record(STILL, outcome=Outcome.LEAKED), record(STILL, control="ring-byte")]
     hostile = [poisoned(each, POISON) for each in records]
     harmless = [poisoned(each, "x") for each in records]
-    text = render(summarise(poisoned(plan((MOVING, STILL), 1), POISON), hostile))
-    same = render(summarise(poisoned(plan((MOVING, STILL), 1), "x"), harmless))
+    text = render(summary(poisoned(plan((MOVING, STILL), 1), POISON), hostile))
+    same = render(summary(poisoned(plan((MOVING, STILL), 1), "x"), harmless))
     assert [token.type for token in tokens(text)] == [token.type for token in tokens(same)]
     inline = [child for token in tokens(text) for child in [token, *(token.children or [])]]
     assert not {child.type for child in inline} & {

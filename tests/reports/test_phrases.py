@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.reports.synthetic import STILL, moving, record
 
 from harness.model import FreezePolicy, Outcome
 from harness.records import Record
 from reports import phrases
 from reports.tables import summarise_cell
+from tests.reports.synthetic import STILL, moving, record
 
 
 def entry(*trials: Record, missing: int = 0) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-from tests.reports.synthetic import MOVING, STILL, moving, plan, record
 
 from reports.schema_files import FOLDER, main, texts
+from tests.reports.synthetic import MOVING, STILL, moving, plan, record
 
 
 def schema(stem: str) -> Any:
@@ -29,4 +29,4 @@ def test_records_and_plans_fit_their_schemas() -> None:
 def test_main_writes_them_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reports.schema_files.FOLDER", tmp_path / "schema")
     main()
-    assert {path.name for path in (tmp_path / "schema").iterdir()} == {"plan.schema.json", "record.schema.json"}
+    assert {path.name for path in (tmp_path / "schema").iterdir()} == {path.name for path in texts()}

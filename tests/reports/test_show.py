@@ -4,11 +4,11 @@ import shlex
 from pathlib import Path
 
 import pytest
-from tests.reports.synthetic import MOVING, STILL, cell, moving, plan, poisoned, record, store
 
 from harness.errors import UsageError
 from harness.model import Outcome
 from reports.show import show_cell
+from tests.reports.synthetic import MOVING, STILL, cell, moving, plan, poisoned, record, store
 
 
 @pytest.fixture

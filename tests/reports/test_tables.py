@@ -1,17 +1,17 @@
 from __future__ import annotations
 
 import pytest
-from tests.reports.synthetic import MOVING, STILL, cell, expected_run, matrix, moving, plan, record
 
-from harness.model import Anomaly, Cell, FreezePolicy, Outcome, Participant
+from harness.model import Anomaly, Cell, Control, FreezePolicy, Outcome, Participant
 from harness.records import Record
 from reports.tables import CellSummary, Exit, RunSummary, summarise, summarise_cell, telling_trials, worst_trial
+from tests.reports.synthetic import MOVING, STILL, cell, closing, expected_run, matrix, moving, plan, record, summary
 
 CONSISTENT, ERROR = Outcome.CONSISTENT, Outcome.HARNESS_ERROR
 
 
 def run(*records: Record, cells: tuple[Cell, ...] = (MOVING, STILL), rounds: int = 1) -> RunSummary:
-    return summarise(plan(cells, rounds), list(records))
+    return summary(plan(cells, rounds), records)
 
 
 def of_still(*outcomes: Outcome, planned: int | None = None) -> CellSummary:
@@ -21,7 +21,7 @@ def of_still(*outcomes: Outcome, planned: int | None = None) -> CellSummary:
 
 
 def test_all_as_expected() -> None:
-    found = summarise(plan(matrix()), expected_run(matrix()))
+    found = summary(plan(matrix()), expected_run(matrix()))
     assert found.conclusion.exit_code is Exit.EXPECTED
     assert found.conclusion.sentence == "All 24 cells as expected, 120 trials."
     assert all(each.as_expected for each in found.cells)
@@ -87,7 +87,9 @@ def test_better_than_expected_is_unexpected_too(monkeypatch: pytest.MonkeyPatch)
         ("garbage-image", Outcome.RESTORE_FAILED, 0),
         ("stopped-workload", Outcome.VACUOUS, 0),
         ("fresh-start", CONSISTENT, 4),
-        ("ring-byte", ERROR, 4),
+        ("ring-byte", Outcome.VACUOUS, 4),
+        ("ring-byte", ERROR, 3),
+        ("ring-byte", Outcome.UNSUPPORTED, 3),
         ("a name that nobody knows", Outcome.VACUOUS, 4),
     ],
 )
@@ -96,6 +98,27 @@ def test_a_control_that_is_not_detected_spoils_the_run(name: str, outcome: Outco
     assert found.conclusion.exit_code == code
     assert (name in found.conclusion.sentence) == bool(code)
     assert found.cells[1].n == 1, "a control is no trial of its cell"
+
+
+def test_a_planned_control_that_did_not_run_is_missing() -> None:
+    controls = (Control(name="ring-byte", cell=STILL), Control(name="fresh-start", cell=STILL))
+    promised = plan((MOVING, STILL), 1).model_copy(update={"controls": controls})
+    came = record(STILL, outcome=Outcome.INCONSISTENT, control="ring-byte")
+    found = summary(promised, [moving(MOVING), record(STILL), came])
+    assert [(each.name, each.detected) for each in found.controls] == [("ring-byte", True), ("fresh-start", False)]
+    assert found.conclusion.exit_code == 3
+    assert found.conclusion.sentence == f"1 of 2 controls did not run: control fresh-start on {STILL.id}."
+
+
+def test_a_run_that_left_something_on_the_host_is_red() -> None:
+    found = summarise(plan((MOVING, STILL), 1), [moving(MOVING), record(STILL)], closing("cgroup /x", "mount /y"))
+    assert found.conclusion.exit_code == 1
+    assert found.conclusion.sentence == "Left behind on the host: cgroup /x, mount /y."
+
+
+def test_a_run_that_was_killed_is_incomplete() -> None:
+    found = summarise(plan((MOVING, STILL), 1), [moving(MOVING), record(STILL)], None)
+    assert found.conclusion.exit_code == 3
 
 
 def test_what_prevails() -> None:
@@ -137,6 +160,9 @@ def test_the_skew_is_that_of_the_violating_trials() -> None:
     trials = [record(STILL, 0), moving(STILL, 1, -500), moving(STILL, 2, -300), moving(STILL, 3, 100), record(STILL, 4)]
     found = summarise_cell(STILL, trials, planned=5, missing=0)
     assert (found.skew_ticks, found.skew_us) == (-300, -4_500)
+    verdict = trials[1].verdict.model_copy(update={"outcome": Outcome.LEAKED, "also": (Outcome.INCONSISTENT,)})
+    leaked = trials[1].model_copy(update={"verdict": verdict})
+    assert summarise_cell(STILL, [trials[0], leaked], planned=2, missing=0).skew_ticks == -500
 
 
 def test_the_largest_skew_of_a_trial_may_be_behind() -> None:

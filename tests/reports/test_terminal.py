@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from tests.reports.synthetic import MOVING, STILL, expected_run, matrix, moving, plan, poisoned, record
 
 from harness.model import Outcome
-from reports.tables import RunSummary, summarise
+from reports.tables import RunSummary
 from reports.terminal import console_for, show_run
+from tests.reports.synthetic import MOVING, STILL, expected_run, matrix, moving, plan, poisoned, record, summary
 
 PLAN = plan(matrix())
 AS_EXPECTED = expected_run(matrix())
@@ -23,7 +23,7 @@ def printed(run: RunSummary, width: int | None = None) -> str:
 
 
 def test_a_log_gets_wide_plain_lines() -> None:
-    text = printed(summarise(PLAN, AS_EXPECTED))
+    text = printed(summary(PLAN, AS_EXPECTED))
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) >= 120
     assert "inconsistent 5/5" in text
@@ -35,7 +35,7 @@ def test_a_log_gets_wide_plain_lines() -> None:
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_terminal_is_never_overrun_and_no_word_is_lost(width: int) -> None:
-    text = printed(summarise(PLAN, AS_EXPECTED), width)
+    text = printed(summary(PLAN, AS_EXPECTED), width)
     assert max(map(len, text.splitlines())) <= width
     assert (text.count("inconsistent"), text.count("consistent"), text.count("0/5")) == (6, 24, 18)
     assert "…" not in text
@@ -43,7 +43,7 @@ def test_a_terminal_is_never_overrun_and_no_word_is_lost(width: int) -> None:
 
 def test_what_is_wrong_is_said_in_words() -> None:
     trials = [moving(MOVING), moving(STILL), record(STILL, control="ring-byte", outcome=Outcome.CONSISTENT)]
-    text = " ".join(printed(summarise(plan((MOVING, STILL), 1), trials)).split())
+    text = " ".join(printed(summary(plan((MOVING, STILL), 1), trials)).split())
     assert "[unexpected, should be consistent]" in text
     assert "ring-byte on ledger.pause.runc@debian-sid: NOT DETECTED, found consistent, expected inconsistent" in text
     assert "controls: 0 of 1 detected" in text
@@ -52,7 +52,7 @@ def test_what_is_wrong_is_said_in_words() -> None:
 
 def test_a_record_cannot_drive_the_terminal() -> None:
     trials = [poisoned(each, "\x1b[2J[red]\n") for each in (moving(MOVING), record(STILL, outcome=Outcome.LEAKED))]
-    text = printed(summarise(plan(()), trials))
+    text = printed(summary(plan(()), trials))
     assert "\x1b" not in text
     assert "[red]" in text
 
@@ -60,5 +60,5 @@ def test_a_record_cannot_drive_the_terminal() -> None:
 def test_a_locale_without_the_letters_costs_no_table(tmp_path: Path) -> None:
     with (tmp_path / "log").open("w", encoding="ascii") as stream:
         foreign = record(STILL, outcome=Outcome.LEAKED, reason="größer")
-        show_run(summarise(plan([STILL], 1), [foreign]), console_for(stream))
+        show_run(summary(plan([STILL], 1), [foreign]), console_for(stream))
     assert "verdict: 1 of 1 cell not as expected" in (tmp_path / "log").read_text(encoding="ascii")

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from tests.reports.synthetic import MOVING, MS, STILL, moving, poisoned, record
-
 from harness.records import Record
 from reports.timeline import draw, lanes, words
+from tests.reports.synthetic import MOVING, MS, STILL, moving, poisoned, record
 
 
 def drawn(trial: Record) -> ET.Element:

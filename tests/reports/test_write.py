@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.reports.synthetic import MOVING, STILL, moving, plan, record, store
 
 from harness.errors import RecordError
 from harness.model import Outcome
 from reports.write import write_report
+from tests.reports.synthetic import MOVING, STILL, moving, plan, record, store
 
 RECORDS = [moving(MOVING), record(STILL), record(STILL, outcome=Outcome.INCONSISTENT, control="ring-byte")]
 
@@ -22,7 +22,7 @@ def test_three_files_and_nothing_left_aside(run_folder: Path) -> None:
     page = write_report(run_folder)
     assert page == run_folder / "index.html"
     names = {path.name for path in run_folder.iterdir()}
-    assert names == {"plan.json", "records", "index.html", "report.md", "summary.json"}
+    assert names == {"plan.json", "closing.json", "records", "index.html", "report.md", "summary.json"}
     assert "All 2 cells as expected, 2 trials." in (run_folder / "report.md").read_text(encoding="utf-8")
 
 
