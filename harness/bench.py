@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from harness.cycle.stages import Stages
 from harness.errors import DeadlineExceeded
-from harness.host import audit
+from harness.host import audit, cgroups
 from harness.host.process import Journal
 from harness.host.wait import until
 from harness.model import Command, Component, Participant, Stage
@@ -153,6 +153,11 @@ class Bench:
     def channel(self, container: Container) -> Channel:
         """The report channel of a container."""
         return Channel(self.node.path(container.report))
+
+    def frozen(self, container: Container) -> bool:
+        """Ask the kernel whether the container is frozen, by its own group or by the node's in the v1 freezer."""
+        groups = [str(self.node.path(container.cgroup)), *audit.groups_of(self.node.pid)]
+        return any(cgroups.frozen(group) for group in groups)
 
     def rings(self, captured: Captured) -> tuple[dict[str, Path], dict[str, str]]:
         """Where the rings of a checkpoint are: files by surface, and names inside CRIU's archives of tmpfs."""

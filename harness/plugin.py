@@ -6,7 +6,7 @@ participant; at the end the controller reads the records back, prints the table 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,19 +99,20 @@ def execute(worker: Worker) -> Callable[..., list[Record]]:
     return execute
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Decide the exit code from the records; what pytest itself found wrong is kept."""
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None]:
+    """When all workers and benches have ended, look at the host and decide the exit code from the records."""
+    yield
     config = session.config
-    if RUN not in config.stash or _is_worker(config):
-        if not _is_worker(config) and _runs_scenarios(config):
-            session.exitstatus = EXIT_OF_PYTEST.get(pytest.ExitCode(exitstatus), exitstatus)
+    if _is_worker(config) or not _runs_scenarios(config):
         return
-    run = config.stash[RUN]
-    run.close()
-    code = _summary(run).conclusion.exit_code.value
-    broken = EXIT_OF_PYTEST.get(pytest.ExitCode(exitstatus)) if exitstatus in EXIT_OF_PYTEST else None
-    session.exitstatus = broken or code or (1 if exitstatus == pytest.ExitCode.TESTS_FAILED else 0)
+    own = EXIT_OF_PYTEST.get(pytest.ExitCode(exitstatus)) if exitstatus in EXIT_OF_PYTEST else None
+    if RUN in config.stash:
+        config.stash[RUN].close()
+        code = _summary(config.stash[RUN]).conclusion.exit_code.value
+        session.exitstatus = own or code or int(exitstatus == pytest.ExitCode.TESTS_FAILED)
+    elif own is not None:
+        session.exitstatus = own
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -118,7 +118,7 @@ class Trial:
         """See whether the source goes on: thawed, same process, ticking, nothing lost."""
         with self.stages.at(Stage.READ):
             now = time.time_ns()
-            frozen = cgroups.frozen(str(self.bench.node.path(source.container.cgroup)))
+            frozen = self.bench.frozen(source.container)
             heard_before = len(source.channel.heard)
             try:
                 source.tick_after(now)
@@ -152,8 +152,10 @@ class Trial:
         try:
             yield
         except StageFailed as failure:
+            _raise_interrupt_behind(failure)
             self._fail(Verdict(outcome=failure.outcome, stage=failure.stage, reason=failure.reason), failure.log)
         except Exception as error:  # noqa: BLE001  # what breaks in the harness must not be blamed on a runtime
+            _raise_interrupt_behind(error)
             reason = f"{type(error).__name__}: {error}"
             verdict = Verdict(outcome=Outcome.HARNESS_ERROR, stage=self.stages.journal.stage, reason=reason)
             self._fail(verdict, tuple(traceback.format_exc().splitlines()[-30:]))
@@ -198,6 +200,15 @@ class Trial:
             leaks=self.evidence.leaks,
             log=self.log,
         )
+
+
+def _raise_interrupt_behind(error: BaseException) -> None:
+    """What fails while we unwind from Ctrl-C says nothing about anybody."""
+    behind = error.__context__
+    while behind is not None:
+        if isinstance(behind, KeyboardInterrupt | SystemExit):
+            raise behind
+        behind = behind.__context__
 
 
 def _hear(channel: Channel, group: str, wanted: Callable[[Message], bool]) -> Message:

@@ -114,9 +114,9 @@ class Ledger:
         assert len(counters) == 1
         return counters[0]
 
-    def hold(self) -> None:
+    def hold(self, pause_ns: int = HOLD_NS) -> None:
         """Let more time pass than may pass between two ticks."""
-        until(lambda: time.time_ns() > self.stopped_ns + HOLD_NS, seconds=PATIENCE, what="the pause")
+        pass_time(self.stopped_ns + pause_ns)
 
     def resume(self) -> None:
         self.process.send_signal(signal.SIGCONT)
@@ -155,6 +155,10 @@ class Ledger:
 
     def _state(self) -> str:
         return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def pass_time(end_ns: int) -> None:
+    until(lambda: time.time_ns() > end_ns, seconds=PATIENCE, what="the end of a pause")
 
 
 def occurrences(data: bytes, what: bytes) -> Iterator[int]:
@@ -430,6 +434,51 @@ def test_the_pause_itself_is_measured_and_the_counter_soon_moves(start: Callable
     assert min(reading.gap_ns, first.gap_ns) >= HOLD_NS
     assert reading.n >= memory.n
     ledger.hear(Beat, lambda beat: beat.n > first.n and beat.gap_ns < first.gap_ns)
+
+
+@pytest.mark.parametrize("kind", [Start, ReadingMessage])
+def test_beats_are_close_together_at_first(start: Callable[..., Ledger], kind: type[Message]) -> None:
+    """Where the machine leaves the ledger enough time, which it does at least once."""
+
+    def beats_in_the_time_of_one() -> int:
+        ledger = start()
+        if kind is ReadingMessage:
+            ledger.await_tick(1)
+            ledger.stop()
+            ledger.hold()
+            ledger.resume()
+        end_ns = ledger.hear(kind).wall_ns + 100_000_000
+        ledger.hear(Beat, lambda beat: beat.wall_ns > end_ns)
+        ledger.process.kill()
+        return sum(beat.wall_ns < end_ns for beat in ledger.messages(Beat))
+
+    assert any(beats_in_the_time_of_one() > 4 for _ in range(ATTEMPTS))
+
+
+def test_a_scan_that_was_interrupted_is_made_again(start: Callable[..., Ledger]) -> None:
+    """The ring is so large that its scan can be stopped halfway, with `added` read already."""
+    ledger = start(ring=1 << 20)
+    ledger.await_tick(10)
+    for _ in range(ATTEMPTS):
+        ledger.stop()
+        pause_ns = ledger.stopped_ns
+        ledger.hold()
+        ledger.resume()
+        pass_time(time.time_ns() + 40_000_000)
+        memory = ledger.stop()
+        readings = [message for _, message in read_messages(ledger.report) if isinstance(message, ReadingMessage)]
+        if not any(reading.wall_ns > pause_ns for reading in readings):
+            break
+        ledger.resume()
+    else:
+        pytest.fail("no scan could be interrupted")
+    future = memory.n + 7
+    with (ledger.folder / "added").open("r+b") as file:
+        file.seek(future * RECORD.itemsize)
+        file.write(make_records([future], [memory.wall_ns], memory.nonce).tobytes())
+    ledger.hold(10 * HOLD_NS)
+    ledger.resume()
+    assert ledger.hear(ReadingMessage).surfaces[0].newest == future
 
 
 def test_a_reading_becomes_one_of_the_vocabulary(start: Callable[..., Ledger]) -> None:

@@ -7,6 +7,7 @@ the state that it found, also when the checkpoint fails.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -39,6 +40,14 @@ class NoFreeze:
         """Do nothing."""
         yield
 
+    @contextlib.contextmanager
+    def _frozen(self) -> Iterator[None]:
+        start = time.time_ns()
+        try:
+            yield
+        finally:
+            self.stages.span("frozen", start, time.time_ns())
+
 
 class RuntimePause(NoFreeze):
     """The runtime's own pause command."""
@@ -53,7 +62,8 @@ class RuntimePause(NoFreeze):
             if not found_paused:
                 self.runtime.pause(self.container)
         try:
-            yield
+            with self._frozen():
+                yield
         finally:
             if not found_paused:
                 with self.stages.at(Stage.THAW):
@@ -72,7 +82,8 @@ class CgroupFreezer(NoFreeze):
             found = self.node.path(self._setting).read_text(encoding="ascii").strip()
             self._set("1")
         try:
-            yield
+            with self._frozen():
+                yield
         finally:
             with self.stages.at(Stage.THAW):
                 self._set(found)

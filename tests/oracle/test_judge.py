@@ -17,26 +17,23 @@ NONCE, OTHER = "00000000c0ffee00", "00000000deadbeef"
 NAMES = ("added", "image", "tmpfs")
 
 
-def surface(skew: int | None, name: str = "added", **defects: int) -> SurfaceReading:
+def surface(skew: int | None, name: str, **defects: int) -> SurfaceReading:
     if skew is None:
         return SurfaceReading(surface=name, newest=None, newest_wall_ns=None, **defects)
     return SurfaceReading(surface=name, newest=COUNTER + skew, newest_wall_ns=NOW + skew * TICK_NS, **defects)
 
 
-def reading(*skews: int | None, witness: Witness = Witness.OFFLINE, nonce: str = NONCE, **defects: int) -> Reading:
+def reading(
+    *skews: int | None, witness: Witness = Witness.OFFLINE, nonce: str = NONCE, defects: dict[str, int] | None = None
+) -> Reading:
     """A reading with that distance of each surface from memory; `defects` are the first surface's."""
     first, *others = zip(skews, NAMES, strict=False)
-    return Reading(
-        witness=witness,
-        nonce=nonce,
-        counter=COUNTER,
-        counter_wall_ns=NOW,
-        surfaces=(surface(*first, **defects), *(surface(*other) for other in others)),
-    )
+    surfaces = (surface(*first, **(defects or {})), *(surface(*other) for other in others))
+    return Reading(witness=witness, nonce=nonce, counter=COUNTER, counter_wall_ns=NOW, surfaces=surfaces)
 
 
 def restored(*skews: int | None, nonce: str = NONCE, **defects: int) -> Reading:
-    return reading(*skews, witness=Witness.RESTORED, nonce=nonce, **defects)
+    return reading(*skews, witness=Witness.RESTORED, nonce=nonce, defects=defects)
 
 
 def trial(**changes: Any) -> Evidence:
@@ -53,7 +50,7 @@ def trial(**changes: Any) -> Evidence:
 
 
 def both(*skews: int | None, **defects: int) -> Evidence:
-    return trial(offline=reading(*skews, **defects), restored=restored(*skews, **defects))
+    return trial(offline=reading(*skews, defects=defects), restored=restored(*skews, **defects))
 
 
 @pytest.mark.parametrize("held", [(0, 0, 0), (0, 0, -1), (0, -1, -1), (-1, -1, -1)])

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.errors import CommandFailed, UsageError
-from harness.host.process import Executor, Process
 from harness.model import Command, Component
 from harness.runtimes import RUNTIMES, adapter
 from harness.runtimes.contract import Captured, Checkpoint, Container, ContainerSpec, Runtime, State
-from harness.stacks.node import Node
+from tests.folder_node import Answer, FolderNode
 
 DEFAULTS: dict[str, Any] = {
     "ociVersion": "1.2.0",
@@ -41,65 +39,6 @@ SPEC = ContainerSpec(
 OURS = "/srv/stillframe/containers/one"
 TAKEN = Captured(Checkpoint("/checkpoint/images"), "/checkpoint/upper")
 
-Answer = tuple[int, str, str]
-"""Exit code, standard output, standard error."""
-
-
-class Ended:
-    def __init__(self, code: int) -> None:
-        self.code = code
-
-    def wait(self, seconds: float) -> int:
-        return self.code
-
-    def signal(self, number: int) -> None:
-        raise AssertionError("an ended program was signalled")
-
-
-class Script(Executor):
-    """Answers every command by what is known of its words, and with success otherwise."""
-
-    where = "folder"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.answers: dict[str, Callable[[Sequence[str], str], Answer]] = {}
-
-    def _start(
-        self, argv: Sequence[str], env: Mapping[str, str], cwd: str, stdio: tuple[int | None, int | None, int | None]
-    ) -> Process:
-        known = (answer for word, answer in self.answers.items() if word in argv)
-        code, *texts = next(known, lambda *_: (0, "", ""))(argv, cwd)
-        for stream, text in zip(stdio[1:], texts, strict=True):
-            if stream is not None:
-                os.write(stream, text.encode())
-        return Ended(code)
-
-
-class FolderNode(Node):
-    """A node whose file system is a folder and whose programs are a script."""
-
-    def __init__(self, root: Path) -> None:
-        self.stack = "folder"
-        self.root = root
-        self.script = Script()
-        self._executor = self.script  # type: ignore[assignment]
-        self.run = self.script.run
-
-    def path(self, inside: str) -> Path:
-        return self.root / inside.lstrip("/")
-
-    def answer(self, word: str, code: int = 0, *, stdout: str = "", stderr: str = "") -> None:
-        self.script.answers[word] = lambda *_: (code, stdout, stderr)
-
-    def put(self, inside: str, text: str) -> None:
-        self.path(inside).parent.mkdir(parents=True, exist_ok=True)
-        self.path(inside).write_text(text, encoding="utf-8")
-
-    def said(self) -> list[str]:
-        """The commands so far, each as one line; files that were written left out."""
-        return [" ".join(command.argv) for command in self.journal.commands if command.argv]
-
 
 @pytest.fixture
 def node(tmp_path: Path) -> FolderNode:
@@ -110,13 +49,7 @@ def node(tmp_path: Path) -> FolderNode:
         node.put(f"{cwd}/config.json", json.dumps(DEFAULTS))
         return 0, "", ""
 
-    def make_folders(argv: Sequence[str], _: str) -> Answer:
-        for word in argv[1:]:
-            if word.startswith("/"):
-                node.path(word).mkdir(parents=True, exist_ok=True)
-        return 0, "", ""
-
-    node.script.answers |= {"spec": write_defaults, "mkdir": make_folders}
+    node.programs["spec"] = write_defaults
     return node
 
 
@@ -266,13 +199,24 @@ UNMOUNTED = f"umount {OURS}/rootfs"
 def test_nothing_stays_of_a_container_that_did_not_come_to_be(
     runtime: Runtime, node: FolderNode, command: str, delete: int
 ) -> None:
-    node.answer(command, 1, stderr="the cause")
+    node.answer(command, 1)
     node.answer("delete", delete, stderr="there is no such container")
-    with pytest.raises(CommandFailed, match="the cause"):
+    with pytest.raises(CommandFailed, match=rf"log {command} --detach .* ended with code 1 on folder$"):
         BEGINNINGS[command](runtime)
     assert "delete" in own(node)[-1].argv
     assert node.said()[-1] == UNMOUNTED
     assert not node.path(OURS).exists()
+
+
+@pytest.mark.parametrize("command", BEGINNINGS)
+def test_the_runtimes_own_log_tells_why_a_container_did_not_come_to_be(
+    runtime: Runtime, node: FolderNode, command: str
+) -> None:
+    node.put(f"{OURS}/{runtime.name}.log", "before\nwhat the runtime has to say\n")
+    node.answer(command, 1)
+    with pytest.raises(CommandFailed) as raised:
+        BEGINNINGS[command](runtime)
+    assert "what the runtime has to say" in raised.value.log, "its streams are /dev/null, and its log goes"
 
 
 @pytest.mark.parametrize("command", BEGINNINGS)
@@ -312,7 +256,7 @@ def test_a_kill_is_over_when_the_kernel_says_so(runtime: Runtime, node: FolderNo
         node.put("/sys/fs/cgroup/one/cgroup.procs", "")
         return 0, "", ""
 
-    node.script.answers["kill"] = kill
+    node.programs["kill"] = kill
     runtime.kill(container)
     name = runtime.name
     assert node.said() == [f"{name} --root /run/{name} kill one KILL"]

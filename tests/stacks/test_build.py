@@ -278,7 +278,7 @@ def test_a_tool_that_is_not_installed_is_named_with_its_package(
 
 def test_a_full_disk_is_told_before_anything_is_built(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=500 << 20))
-    with pytest.raises(StackUnavailable, match=r"has 500 MiB free, 1024 needed\. Make room, or .* --cache\."):
+    with pytest.raises(StackUnavailable, match=r"500 MiB free in .*, 1024 needed\. Make room, or .* --cache\."):
         prepared(cache)
     assert builds() == []
     assert leftovers(cache) == []

@@ -381,11 +381,6 @@ static void count_gap(u64 gap_ns)
         longest_gap_ns = gap_ns;
 }
 
-static void mute(void)
-{
-    muted_until = memory.n + memory.ring;
-}
-
 static void begin_beats(u64 now_ns)
 {
     beat_origin_ns = now_ns;
@@ -420,7 +415,7 @@ static void report(const char *reason)
         put(i ? "," : "");
         put_finding(&surfaces[i], &findings[i]);
         if (is_wrong(&findings[i]))
-            mute();
+            muted_until = memory.n + memory.ring;
     }
     put("]");
     send_message();
@@ -457,10 +452,8 @@ static void tick(u64 n)
     last_ns = now_ns;
     remember(n, now_ns);
     for (int i = 0; i < surface_count; i++) {
-        if (n > muted_until && !fits(&surfaces[i], n)) {
+        if (n > muted_until && !fits(&surfaces[i], n))
             report("discrepancy");
-            mute();
-        }
         write_record(&surfaces[i], &memory.slot[n & 1]);
     }
     beat_when_due(now_ns);

@@ -1,0 +1,82 @@
+"""A node that needs neither root nor a stack: its file system is a folder, its programs follow a script."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from harness.host.process import Executor, Process
+from harness.stacks.node import Node
+
+Answer = tuple[int, str, str]
+"""Exit code, standard output, standard error."""
+Program = Callable[[Sequence[str], str], Answer]
+"""Takes a command line and the current folder."""
+
+
+class Ended:
+    """A process that had ended when it was first looked at."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+    def wait(self, seconds: float) -> int:
+        return self.code
+
+    def signal(self, number: int) -> None:
+        raise AssertionError("an ended program was signalled")
+
+
+class Script(Executor):
+    """Answers a command by the first of its words that is known, and with success otherwise."""
+
+    where = "folder"
+
+    def __init__(self, programs: dict[str, Program]) -> None:
+        super().__init__()
+        self.programs = programs
+
+    def _start(
+        self, argv: Sequence[str], env: Mapping[str, str], cwd: str, stdio: tuple[int | None, int | None, int | None]
+    ) -> Process:
+        program = next((self.programs[word] for word in argv if word in self.programs), None)
+        code, *texts = program(argv, cwd) if program else (0, "", "")
+        for stream, text in zip(stdio[1:], texts, strict=True):
+            if stream is not None:
+                os.write(stream, text.encode())
+        return Ended(code)
+
+
+class FolderNode(Node):
+    """A node in the folder `root`; its `mkdir` is real, whatever else runs in it succeeds unless told otherwise."""
+
+    def __init__(self, root: Path) -> None:
+        self.stack = "folder"
+        self.name = "node"
+        self.pid = os.getpid()
+        self.root = root
+        self.programs: dict[str, Program] = {"mkdir": self._make_folders}
+        self._executor = Script(self.programs)  # type: ignore[assignment]
+        self.run = self._executor.run
+
+    def path(self, inside: str) -> Path:
+        return self.root / inside.lstrip("/")
+
+    def answer(self, word: str, code: int = 0, *, stdout: str = "", stderr: str = "") -> None:
+        """Have commands with that word answered so."""
+        self.programs[word] = lambda *_: (code, stdout, stderr)
+
+    def put(self, inside: str, text: str) -> None:
+        """Write a file without a trace in the journal."""
+        self.path(inside).parent.mkdir(parents=True, exist_ok=True)
+        self.path(inside).write_text(text, encoding="utf-8")
+
+    def said(self) -> list[str]:
+        """The commands so far, a line each; files that were written are left out."""
+        return [" ".join(command.argv) for command in self.journal.commands if command.argv]
+
+    def _make_folders(self, argv: Sequence[str], _: str) -> Answer:
+        for folder in (word for word in argv if word.startswith("/")):
+            self.path(folder).mkdir(parents=True, exist_ok=True)
+        return 0, "", ""
