@@ -27,11 +27,11 @@ class StillframeError(Exception):
 
     def __init__(self, what: str, *, remedy: str = "") -> None:
         super().__init__(what)
+        self.what = what
         self.remedy = remedy
 
     def __str__(self) -> str:
-        what = super().__str__()
-        return f"{what}. {self.remedy}" if self.remedy else what
+        return f"{self.what}. {self.remedy}" if self.remedy else self.what
 
 
 class UsageError(StillframeError):
@@ -83,7 +83,7 @@ class StageFailed(StillframeError):
 
 def unknown(kind: str, value: str, valid: Iterable[str]) -> UsageError:
     """Build the error for a value outside a known set: the nearest match and all valid names."""
-    names = sorted(valid)
+    names = sorted(map(str, valid))
     near = difflib.get_close_matches(value, names, n=1, cutoff=0.4)
     guess = f" Did you mean {near[0]!r}?" if near else ""
     return UsageError(f"unknown {kind} {value!r}", remedy=f"Valid: {', '.join(names)}.{guess}")

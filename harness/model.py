@@ -205,7 +205,9 @@ class SourceHealth(Frozen):
     ticking: bool | None = None
     frozen: bool | None = Field(default=None, description="read from the kernel's freezer, not from the runtime")
     same_nonce: bool | None = None
-    lost_ticks: int | None = None
+    lost_ticks: int | None = Field(
+        default=None, description="by which its own disk and memory differ, at least 1 if they do"
+    )
     longest_gap_us: float | None = None
 
 

@@ -88,8 +88,8 @@ def read_plan(folder: Path) -> Plan:
     """Read the plan of the run in `folder`; `RecordError` if there is none or it is of a newer schema."""
     path = folder / "plan.json"
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
         raise RecordError(f"{folder} holds no run: there is no plan.json", remedy="Name a run's folder.") from None
     return _parse(Plan, text, str(path))
 
@@ -124,7 +124,8 @@ def append(folder: Path, record: Record) -> Path:
     line = record.model_dump_json().encode() + b"\n"
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        os.write(descriptor, line)
+        while line:
+            line = line[os.write(descriptor, line) :]
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -154,11 +155,11 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 def missing_trials(plan: Plan, records: Sequence[Record]) -> dict[str, int]:
     """Planned trials that have not come back, by cell id; cells with none are left out."""
-    received: dict[str, int] = {}
+    received: dict[str, set[int]] = {}
     for record in records:
         if record.control is None:
-            received[record.cell.id] = received.get(record.cell.id, 0) + 1
-    short = {cell.id: plan.rounds - received.get(cell.id, 0) for cell in plan.cells}
+            received.setdefault(record.cell.id, set()).add(record.trial)
+    short = {cell.id: plan.rounds - len(received.get(cell.id, ())) for cell in plan.cells}
     return {cell: count for cell, count in short.items() if count > 0}
 
 

@@ -50,6 +50,7 @@ class Trial:
         self.schedule = Schedule(seed=own_seed, planned_delay_us=delay)
         self.evidence = Evidence(period_ns=bench.settings.period_us * 1000)
         self.log: tuple[str, ...] = ()
+        self._heard = 0
         self.inherited: tuple[Command, ...] = bench.setup + (bench.source.commands if bench.source else ())
 
     def run(self) -> Record:
@@ -94,6 +95,7 @@ class Trial:
         """Take memory and disk under the cell's freeze policy; after a failure the source must be well, too."""
         folder = f"{self.bench.node.storage}/checkpoints/{self.number}"
         acquired.callback(self._remove_checkpoint, folder)
+        self._heard = len(source.channel.listen())
         self.evidence.freeze_begin_ns = time.time_ns()
         try:
             return checkpoint.take(
@@ -119,13 +121,12 @@ class Trial:
         with self.stages.at(Stage.READ):
             now = time.time_ns()
             frozen = self.bench.frozen(source.container)
-            heard_before = len(source.channel.heard)
             try:
                 source.tick_after(now)
                 ticking = True
             except DeadlineExceeded:
                 ticking = False
-            self.evidence.source = _health(source, source.channel.heard[heard_before:], ticking=ticking, frozen=frozen)
+            self.evidence.source = _health(source, source.channel.heard[self._heard :], ticking=ticking, frozen=frozen)
 
     def restore(self, captured: Captured, acquired: contextlib.ExitStack) -> Container:
         """Make a new container out of the checkpoint, on a pristine base with the captured layer."""
@@ -149,22 +150,24 @@ class Trial:
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:
+        """Turn what goes wrong inside into findings: each failed stage, and whatever else as our own error."""
         try:
             yield
-        except StageFailed as failure:
-            _raise_interrupt_behind(failure)
-            self._fail(Verdict(outcome=failure.outcome, stage=failure.stage, reason=failure.reason), failure.log)
         except Exception as error:  # noqa: BLE001  # what breaks in the harness must not be blamed on a runtime
-            _raise_interrupt_behind(error)
-            reason = f"{type(error).__name__}: {error}"
-            verdict = Verdict(outcome=Outcome.HARNESS_ERROR, stage=self.stages.journal.stage, reason=reason)
-            self._fail(verdict, tuple(traceback.format_exc().splitlines()[-30:]))
+            chain = _chain(error)
+            for interrupt in chain:
+                if not isinstance(interrupt, Exception):
+                    raise interrupt from None  # what fails while we unwind from Ctrl-C says nothing about anybody
+            for failure in chain:
+                if isinstance(failure, StageFailed):
+                    self._fail(failure.outcome, failure.stage, failure.reason, failure.log)
+            if not isinstance(error, StageFailed):
+                stage = self.stages.failed_at or self.stages.journal.stage
+                lines = tuple(traceback.format_exc().splitlines()[-30:])
+                self._fail(Outcome.HARNESS_ERROR, stage, f"{type(error).__name__}: {error}", lines)
 
-    def _fail(self, verdict: Verdict, log: tuple[str, ...]) -> None:
-        """Keep the worst failure; one during clean-up must not hide the one that came before."""
-        known = self.evidence.failure
-        if known is None or verdict.outcome.severity > known.outcome.severity:
-            self.evidence.failure = verdict
+    def _fail(self, outcome: Outcome, stage: Stage, reason: str, log: tuple[str, ...]) -> None:
+        self.evidence.failures.append(Verdict(outcome=outcome, stage=stage, reason=reason))
         self.log += log
 
     def _remove(self, clone: Container) -> None:
@@ -202,13 +205,12 @@ class Trial:
         )
 
 
-def _raise_interrupt_behind(error: BaseException) -> None:
-    """What fails while we unwind from Ctrl-C says nothing about anybody."""
-    behind = error.__context__
-    while behind is not None:
-        if isinstance(behind, KeyboardInterrupt | SystemExit):
-            raise behind
-        behind = behind.__context__
+def _chain(error: BaseException) -> list[BaseException]:
+    """`error` and what it came upon while unwinding, oldest first."""
+    chain = [error]
+    while (before := chain[-1].__context__) is not None:
+        chain.append(before)
+    return chain[::-1]
 
 
 def _hear(channel: Channel, group: str, wanted: Callable[[Message], bool]) -> Message:
@@ -226,12 +228,12 @@ def _hear(channel: Channel, group: str, wanted: Callable[[Message], bool]) -> Me
 
 def _health(source: Source, heard: Sequence[Message], *, ticking: bool, frozen: bool | None) -> SourceHealth:
     own = [message.to_reading(Witness.SOURCE) for message in heard if isinstance(message, ReadingMessage)]
-    apart = [skew.ticks or 0 for reading in own for skew in skews(reading) if anomalies(reading)]
+    apart = [abs(skew.ticks or 1) for reading in own for skew in skews(reading) if anomalies(reading)]
     gaps = [message.gap_ns for message in heard if isinstance(message, Beat | ReadingMessage)]
     return SourceHealth(
         ticking=ticking,
         frozen=frozen,
         same_nonce=all(message.nonce == source.nonce for message in heard),
-        lost_ticks=max(map(abs, apart), default=0),
+        lost_ticks=max(apart, default=0),
         longest_gap_us=max(gaps) / 1000 if gaps else None,
     )

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shlex
-import shutil
 import tempfile
 import tomllib
 from enum import StrEnum
@@ -16,15 +14,14 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from harness.errors import CommandFailed, EnvironmentUnfit, RecordError, UsageError, unknown
+from harness.host import compiler
 from harness.host.process import HOST
 from harness.model import Frozen, Reading, SurfaceReading, Witness
 
 RECORD_BYTES = 32
 SMALLEST_RING = 4
-COMPILERS = ("cc", "gcc", "clang")
 FLAGS = ("-std=gnu11", "-O2", "-static", "-Wall", "-Wextra")
 COMPILE_SECONDS = 120.0
-INSTALL = "Install gcc and libc6-dev"
 
 SEQUENCE = re.compile(r"[0-9]{12}")
 
@@ -101,29 +98,20 @@ def load(folder: Path) -> Workload:
 
 def compile_workload(workload: Workload, cache: Path) -> Path:
     """Give the static binary, compiled unless `cache` has it; `EnvironmentUnfit` if this machine cannot."""
-    compiler = _compiler()
+    command = compiler.find()
     source = workload.folder / workload.source
     try:
-        version = HOST.run([*compiler, "--version"], deadline=COMPILE_SECONDS).stdout
-        identity = "\0".join((source.read_text(encoding="utf-8"), *FLAGS, *compiler, version))
+        version = HOST.run([*command, "--version"], deadline=COMPILE_SECONDS).stdout
+        identity = "\0".join((source.read_text(encoding="utf-8"), *FLAGS, *command, version))
         key = hashlib.sha256(identity.encode()).hexdigest()[:16]
         binary = cache.resolve() / "workloads" / f"{workload.name}-{key}" / workload.name
         if not _intact(binary):
-            _build([*compiler, *FLAGS, str(source)], binary)
+            _build([*command, *FLAGS, str(source)], binary)
     except CommandFailed as error:
-        raise EnvironmentUnfit(f"workload {workload.name} cannot be compiled: {error}", remedy=INSTALL) from error
+        raise EnvironmentUnfit(
+            f"workload {workload.name} cannot be compiled: {error}", remedy=compiler.INSTALL
+        ) from error
     return binary
-
-
-def _compiler() -> list[str]:
-    """Words that start the compiler; $CC may bring options."""
-    chosen = shlex.split(os.environ.get("CC", ""))
-    for name in chosen[:1] or COMPILERS:
-        path = shutil.which(name)
-        if path:
-            return [path, *chosen[1:]]
-    wanted = f"$CC names {chosen[0]!r}, which does not exist" if chosen else "there is no C compiler"
-    raise EnvironmentUnfit(wanted, remedy=INSTALL)
 
 
 def _build(command: list[str], binary: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NoReturn
 
 import pytest
@@ -38,7 +39,7 @@ def test_by_default_every_runtime_of_every_stack_is_under_every_policy() -> None
 
 def test_cells_of_one_participant_are_neighbours() -> None:
     participants = [cell.checkpoint for cell in matrix.plan()]
-    changes = sum(left != right for left, right in zip(participants, participants[1:], strict=False))
+    changes = sum(left != right for left, right in pairwise(participants))
     assert changes == len(set(participants)) - 1, "each change costs a node"
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import EnvironmentUnfit, RecordError, UsageError
+from harness.host.compiler import INSTALL
 from harness.workload import (
-    INSTALL,
     Beat,
     SurfaceKind,
     Workload,

@@ -78,10 +78,10 @@ class CgroupFreezer(NoFreeze):
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
         """Write `cgroup.freeze` and wait until the kernel says that all tasks have stopped."""
-        with self.stages.at(Stage.FREEZE):
-            found = self.node.path(self._setting).read_text(encoding="ascii").strip()
-            self._set("1")
+        found = self.node.path(self._setting).read_text(encoding="ascii").strip()
         try:
+            with self.stages.at(Stage.FREEZE):
+                self._set("1")
             with self._frozen():
                 yield
         finally:

@@ -26,6 +26,8 @@ class Stages:
     def __init__(self) -> None:
         self.journal = Journal()
         self.timeline: list[Span] = []
+        self.failed_at: Stage | None = None
+        """The stage in which something broke that is no failure of a command."""
 
     @contextlib.contextmanager
     def at(self, stage: Stage) -> Iterator[None]:
@@ -41,6 +43,9 @@ class Stages:
         except DeadlineExceeded as error:
             outcome = Outcome.HUNG if stage in BLAME else Outcome.HARNESS_ERROR
             raise StageFailed(stage, outcome, str(error)) from error
+        except Exception:
+            self.failed_at = self.failed_at or stage
+            raise
         finally:
             self.span(stage.value, start, time.time_ns())
 

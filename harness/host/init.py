@@ -119,6 +119,7 @@ class _Init:
         self._server = server
         self._clients: dict[int, socket.socket] = {}
         self._sessions: dict[int, int] = {}  # client's descriptor -> process id of the session's leader
+        self._unwanted: set[int] = set()  # leaders that were signalled: their sessions go with them
         self._child_ended, wake = os.pipe()
         for descriptor in (self._child_ended, wake):
             os.set_blocking(descriptor, False)
@@ -158,6 +159,8 @@ class _Init:
             return
         request = json.loads(packet)
         if "signal" in request:
+            if session is not None:
+                self._unwanted.add(session)
             self._signal(session, request["signal"])
         else:
             self._sessions[client.fileno()] = _spawn(request, descriptors)
@@ -172,6 +175,9 @@ class _Init:
                 return
             if pid == 0:
                 return
+            if pid in self._unwanted:
+                self._unwanted.discard(pid)
+                self._signal(pid, signal.SIGKILL)
             for descriptor, leader in list(self._sessions.items()):
                 if leader == pid:
                     client = self._clients[descriptor]

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.host import cgroups
+from harness.errors import EnvironmentUnfit
+from harness.host import cgroups, compiler
 
 NEEDED_GIB = 3
 
@@ -73,8 +74,10 @@ def _hierarchies() -> Finding:
 
 
 def _compiler() -> Finding:
-    path = next(filter(None, map(shutil.which, (os.environ.get("CC", "cc"), "cc", "gcc", "clang"))), None)
-    return Finding("C compiler", path is not None, path or "none of cc, gcc, clang", "apt-get install gcc libc6-dev")
+    try:
+        return Finding("C compiler", fit=True, evidence=compiler.find()[0])
+    except EnvironmentUnfit as error:
+        return Finding("C compiler", fit=False, evidence=error.what, remedy=error.remedy)
 
 
 def _tools() -> Finding:

@@ -90,19 +90,20 @@ class Executor:
 
         `detached` gives it /dev/null for all three streams, for programs that hand their streams on to a container.
         `on_tick` is called about four times a second with the end of stderr, for progress. Raises `CommandFailed` on
-        an exit code outside `accept`, `DeadlineExceeded` after `deadline` seconds; either way nothing of its session
-        goes on and the journal has it.
+        an exit code outside `accept`, `DeadlineExceeded` after `deadline` seconds. What is late or interrupted is ended
+        with its whole session, and the journal has it in any case.
         """
         environment = {**BASE_ENVIRONMENT, **(env or {})}
         start, begun = time.time_ns(), time.monotonic()
         code: int | None = None
         with contextlib.ExitStack() as files:
             streams = (None, None) if detached else (_memory_file(files, "stdout"), _memory_file(files, "stderr"))
-            process = self._start(argv, environment, cwd, (_input(files, stdin), *streams))
+            process: Process | None = None
             try:
+                process = self._start(argv, environment, cwd, (_input(files, stdin), *streams))
                 code = _await(process, begun + deadline, on_tick, streams[1])
             finally:
-                if code is None:
+                if code is None and process is not None:
                     _stop(process)
                 command = Command(
                     argv=tuple(argv),
@@ -139,6 +140,7 @@ class _HostProcess:
         if self._pidfd >= 0:
             if not _readable(self._pidfd, seconds):
                 return None
+            self.signal(signal.SIGKILL)  # what is left of its session, while its number is not anybody else's
             os.close(self._pidfd)
             self._pidfd = -1
         return self._popen.wait()
@@ -182,7 +184,7 @@ class Host(Executor):
                 start_new_session=True,
             )
         except OSError as error:
-            raise CommandFailed(f"{argv[0]} could not be started: {error.strerror}") from error
+            raise CommandFailed(f"{error.filename or argv[0]} could not be started: {error.strerror}") from error
         return _HostProcess(popen)
 
 
@@ -256,6 +258,7 @@ def _await(process: Process, until: float, on_tick: Callable[[bytes], None] | No
 
 
 def _stop(process: Process) -> None:
+    """Ask, then insist; whoever owns the session ends what is left of it once its leader is gone."""
     process.signal(signal.SIGTERM)
     if process.wait(GRACE_SECONDS) is None:
         process.signal(signal.SIGKILL)

@@ -31,8 +31,8 @@ class Evidence:
     """The restored container announced a start of its own."""
     source: SourceHealth = field(default_factory=SourceHealth)
     leaks: tuple[str, ...] = ()
-    failure: Verdict | None = None
-    """How a stage ended that did not come to its end."""
+    failures: list[Verdict] = field(default_factory=list)
+    """How the stages ended that did not come to their end."""
 
 
 def judge(evidence: Evidence) -> Verdict:
@@ -104,14 +104,13 @@ def _surface_anomalies(surface: SurfaceReading, counter: int) -> set[Anomaly]:
 
 
 def _findings(evidence: Evidence) -> Iterator[Verdict]:
-    if evidence.failure is not None:
-        yield evidence.failure
+    yield from evidence.failures
     yield from _of_source(evidence.source)
     if evidence.leaks:
         yield Verdict(outcome=Outcome.LEAKED, stage=Stage.AUDIT, reason="left behind: " + ", ".join(evidence.leaks))
     if evidence.offline is not None:
         yield from _of_reading(evidence.offline)
-    if evidence.failure is not None:
+    if evidence.failures:
         return
     if not overlapped(evidence):
         idle = (idle_before_freeze_ns(evidence) or 0) / 1e6
@@ -161,6 +160,9 @@ def _of_reading(reading: Reading) -> Iterator[Verdict]:
 
 
 def _of_disagreement(offline: Reading, restored: Reading) -> Iterator[Verdict]:
+    if offline.nonce != restored.nonce:
+        reason = f"the two readings disagree on the workload: offline {offline.nonce}, restored {restored.nonce}"
+        yield Verdict(outcome=Outcome.HARNESS_ERROR, stage=Stage.READ, reason=reason)
     said = {skew.surface: skew.ticks for skew in skews(restored)}
     for skew in skews(offline):
         other = said.get(skew.surface)

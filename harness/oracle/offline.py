@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import tarfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -50,10 +51,13 @@ def _from_tmpfs(images: Path, wanted: Mapping[str, str]) -> dict[str, bytes]:
     """CRIU archives each tmpfs as `tmpfs-dev-N.tar.gz.img`, made by tar(1)."""
     found = dict.fromkeys(wanted, b"")
     for path in sorted(images.glob("tmpfs-dev-*.tar.gz.img")):
-        with tarfile.open(path, "r:gz") as archive:
-            for member in archive:
-                for surface, name in wanted.items():
-                    if member.isreg() and member.name.removeprefix("./") == name:
-                        content = archive.extractfile(member)
-                        found[surface] = content.read() if content else b""
+        try:
+            with tarfile.open(path, "r:gz") as archive:
+                for member in archive:
+                    for surface, name in wanted.items():
+                        if member.isreg() and member.name.removeprefix("./") == name:
+                            content = archive.extractfile(member)
+                            found[surface] = content.read() if content else b""
+        except (EOFError, OSError, tarfile.TarError, zlib.error) as error:
+            raise Unreadable(f"{path.name} is no whole archive: {error}") from error
     return found

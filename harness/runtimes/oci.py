@@ -71,8 +71,9 @@ class OciRuntime:
 
     def start(self, spec: ContainerSpec) -> Container:
         """Start a container with an empty writable layer."""
-        container = self._bundle(spec, upper=None)
-        with self._discarded_on_failure(container):
+        container = self._container(spec)
+        with self._undone_on_failure(container):
+            self._lay_out(container, upper=None)
             # Detached: the container inherits the streams, and CRIU refuses descriptors from outside.
             self._call(*self._logged(container), "run", *self._bundled(spec), spec.name, detached=True)
         return container
@@ -85,7 +86,10 @@ class OciRuntime:
             if any(words in error.stderr for words in ("does not exist", "No such file or directory")):
                 return State.ABSENT
             raise
-        return State(json.loads(said)["status"])
+        try:
+            return State(json.loads(said)["status"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise CommandFailed(f"{self.name} state {container.name} gave no state but {said!r}") from error
 
     def pause(self, container: Container) -> None:
         """Freeze it by the runtime's own command."""
@@ -96,20 +100,23 @@ class OciRuntime:
         self._call("resume", container.name)
 
     @contextlib.contextmanager
-    def _criu_log(self, log: str) -> Iterator[None]:
-        """Attach the telling lines of CRIU's log to a failure."""
+    def _explained(self, *logs: str) -> Iterator[None]:
+        """Attach to a failure what the first of `logs` that has an answer says: CRIU's errors, or a runtime's words."""
         try:
             yield
         except CommandFailed as error:
-            with contextlib.suppress(OSError):
-                error.log = criu_log.telling_lines(self.node.path(log).read_text(encoding="utf-8", errors="replace"))
+            for log in logs:
+                with contextlib.suppress(OSError):
+                    text = self.node.path(log).read_text(encoding="utf-8", errors="replace")
+                    own = log.endswith(f"/{self.name}.log")
+                    error.log = error.log or (tuple(text.splitlines()[-12:]) if own else criu_log.telling_lines(text))
             raise
 
     def live_checkpoint(self, container: Container, folder: str) -> Checkpoint:
         """Write its memory below `folder` and leave it running."""
         images, work = f"{folder}/images", f"{folder}/work"
         self.node.run(["mkdir", "-p", images, work])  # crun does not
-        with self._criu_log(f"{work}/dump.log"):
+        with self._explained(f"{work}/dump.log", f"{folder}/{self.name}.log"):
             self._call(
                 *("--log", f"{folder}/{self.name}.log", "checkpoint", "--leave-running"),
                 *("--image-path", images, "--work-path", work, container.name),
@@ -119,9 +126,10 @@ class OciRuntime:
 
     def restore(self, captured: Captured, spec: ContainerSpec) -> Container:
         """Make a new container out of a checkpoint and its writable layer, beside the source."""
-        container = self._bundle(spec, upper=captured.upper)
+        container = self._container(spec)
         work = f"{self._folder(spec)}/criu"
-        with self._discarded_on_failure(container), self._criu_log(f"{work}/restore.log"):
+        with self._undone_on_failure(container, f"{work}/restore.log"):
+            self._lay_out(container, upper=captured.upper)
             self._call(
                 *(*self._logged(container), "restore", *self._bundled(spec)),
                 *("--image-path", captured.checkpoint.images, "--work-path", work, spec.name),
@@ -140,6 +148,9 @@ class OciRuntime:
     def delete(self, container: Container) -> None:
         """Remove it and all that was made for it."""
         self._call("delete", "--force", container.name)
+        self._clear_away(container)
+
+    def _clear_away(self, container: Container) -> None:
         folder = self._folder(container.spec)
         self.node.run(["umount", f"{folder}/rootfs"], accept=(0, NOT_MOUNTED))
         self.node.remove(folder)
@@ -154,27 +165,33 @@ class OciRuntime:
         return ("--detach", "--bundle", self._folder(spec))
 
     @contextlib.contextmanager
-    def _discarded_on_failure(self, container: Container) -> Iterator[None]:
-        """Remove what was made for a container that did not come to be."""
+    def _undone_on_failure(self, container: Container, *logs: str) -> Iterator[None]:
+        """Remove what was made for a container that did not come to be, after its logs were read."""
         try:
-            yield
+            with self._explained(*logs, self._logged(container)[1]):
+                yield
         except StillframeError:
             with contextlib.suppress(CommandFailed):
-                self.delete(container)
+                self._call("delete", "--force", container.name)
+            with contextlib.suppress(CommandFailed):
+                self._clear_away(container)
             raise
 
-    def _bundle(self, spec: ContainerSpec, *, upper: str | None) -> Container:
+    def _container(self, spec: ContainerSpec) -> Container:
         folder = self._folder(spec)
+        return Container(spec, f"{folder}/report", f"/sys/fs/cgroup/{spec.name}", f"{folder}/upper")
+
+    def _lay_out(self, container: Container, *, upper: str | None) -> None:
+        """Make the bundle: an overlay over the image's folder, and the specification."""
+        spec, folder = container.spec, self._folder(container.spec)
         self.node.run(["mkdir", "-p", *(f"{folder}/{name}" for name in ("rootfs", "work", "report", "criu"))])
         if upper is None:
-            self.node.run(["mkdir", f"{folder}/upper"])
+            self.node.run(["mkdir", container.upper])
         else:
-            self.node.run(["cp", "--archive", upper, f"{folder}/upper"])
-        layers = f"lowerdir={spec.image},upperdir={folder}/upper,workdir={folder}/work"
+            self.node.run(["cp", "--archive", upper, container.upper])
+        layers = f"lowerdir={spec.image},upperdir={container.upper},workdir={folder}/work"
         self.node.run(["mount", "-t", "overlay", "overlay", "-o", layers, f"{folder}/rootfs"])
-        container = Container(spec, f"{folder}/report", f"/sys/fs/cgroup/{spec.name}", f"{folder}/upper")
         self.node.write(f"{folder}/config.json", json.dumps(self._config(container), indent=1) + "\n")
-        return container
 
     def _config(self, container: Container) -> dict[str, Any]:
         """Take the runtime's own default specification, with as few changes as the experiment needs."""

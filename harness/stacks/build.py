@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.errors import CommandFailed, DeadlineExceeded, StackUnavailable
 from harness.host.process import HOST
-from harness.stacks.definition import StackDefinition
+from harness.stacks.definition import KEY_DIGITS, StackDefinition
 
 BUILD_SECONDS = 900.0
 NEEDED_BYTES = 1 << 30
@@ -42,7 +42,7 @@ def prepare(definition: StackDefinition, cache: Path, *, mirror: str | None, pro
     stacks.mkdir(parents=True, exist_ok=True)
     ready = stacks / f"{definition.name}-{definition.key}"
     with _locked(stacks / f"{definition.name}.lock"):
-        for left_over in stacks.glob(f".building-{definition.name}-*"):
+        for left_over in stacks.glob(f".building-{definition.name}-{'[0-9a-f]' * KEY_DIGITS}"):
             shutil.rmtree(left_over)
         if ready.exists() and not _intact(ready):
             progress(f"{definition.name}: the cached copy is damaged, it is built again")

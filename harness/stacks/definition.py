@@ -12,6 +12,8 @@ from pydantic import Field, ValidationError, model_validator
 from harness.errors import UsageError, unknown
 from harness.model import Frozen
 
+KEY_DIGITS = 16
+
 
 class StackDefinition(Frozen):
     """A set of binaries: either packages of Debian suites, or the root of a file system that exists."""
@@ -32,7 +34,7 @@ class StackDefinition(Frozen):
     @property
     def key(self) -> str:
         """Digest of the content: a changed definition is another stack in the cache."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:KEY_DIGITS]
 
 
 def folder() -> Path:
@@ -52,7 +54,7 @@ def load(name: str) -> StackDefinition:
     path = folder() / f"{name}.toml"
     try:
         definition = StackDefinition.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
+    except (ValueError, ValidationError) as error:
         raise UsageError(f"{path} is no stack definition: {error}") from error
     if definition.name != name:
         raise UsageError(f"{path} calls itself {definition.name!r}", remedy=f"Its name must be {name!r}.")

@@ -80,9 +80,11 @@ def test_every_stage_has_a_span_also_one_that_failed() -> None:
 
 def test_commands_are_attributed_to_the_stage_they_run_in() -> None:
     stages = Stages()
+    seen = [stages.journal.stage]
     with stages.at(Stage.CHECKPOINT):
-        assert stages.journal.stage is Stage.CHECKPOINT
+        seen.append(stages.journal.stage)
         with stages.at(Stage.CAPTURE):
-            assert stages.journal.stage is Stage.CAPTURE
-        assert stages.journal.stage is Stage.CHECKPOINT
-    assert stages.journal.stage is Stage.PREPARE
+            seen.append(stages.journal.stage)
+        seen.append(stages.journal.stage)
+    seen.append(stages.journal.stage)
+    assert seen == [Stage.PREPARE, Stage.CHECKPOINT, Stage.CAPTURE, Stage.CHECKPOINT, Stage.PREPARE]

@@ -104,7 +104,7 @@ def test_a_failure_without_complaint_tells_the_last_output(host: Host, script: S
 
 
 def test_a_signal_is_called_by_its_name(host: Host, script: Script) -> None:
-    with pytest.raises(CommandFailed, match="program was ended by SIGSEGV on host$") as raised:
+    with pytest.raises(CommandFailed, match=r"program was ended by SIGSEGV on host$") as raised:
         host.run([script("kill -SEGV $$")])
     assert raised.value.code == -signal.SIGSEGV
 
@@ -161,7 +161,10 @@ def test_a_detached_program_gets_no_streams_of_ours(host: Host, script: Script) 
 
 
 def test_a_daemon_that_keeps_the_output_open_does_not_block(host: Host, script: Script, tmp_path: Path) -> None:
-    program = script(f"setsid sh -c '{WAIT_FOR_EVER}' &\necho started")
+    ready = tmp_path / "ready"
+    program = script(
+        f"setsid sh -c 'echo > {ready}; {WAIT_FOR_EVER}' &\nuntil [ -e {ready} ]; do :; done\necho started"
+    )
     assert host.run([program], deadline=20).stdout == "started\n"
     assert survivors(tmp_path), "there was no daemon"
 

@@ -109,7 +109,7 @@ def test_a_missing_program_and_a_signal_are_told_apart(node: Node) -> None:
 
 def test_a_node_that_died_says_so(node: Node) -> None:
     os.kill(node.pid, signal.SIGKILL)
-    with pytest.raises(CommandFailed, match="gone|ended"):
+    with pytest.raises(CommandFailed, match=r"gone|ended"):
         node.run(["true"])
 
 

@@ -17,7 +17,7 @@ NONCE, OTHER = "00000000c0ffee00", "00000000deadbeef"
 NAMES = ("added", "image", "tmpfs")
 
 
-def surface(skew: int | None, name: str, **defects: int) -> SurfaceReading:
+def surface(skew: int | None, name: str, /, **defects: int) -> SurfaceReading:
     if skew is None:
         return SurfaceReading(surface=name, newest=None, newest_wall_ns=None, **defects)
     return SurfaceReading(surface=name, newest=COUNTER + skew, newest_wall_ns=NOW + skew * TICK_NS, **defects)
@@ -32,7 +32,7 @@ def reading(
     return Reading(witness=witness, nonce=nonce, counter=COUNTER, counter_wall_ns=NOW, surfaces=surfaces)
 
 
-def restored(*skews: int | None, nonce: str = NONCE, **defects: int) -> Reading:
+def restored(*skews: int | None, nonce: str = NONCE, defects: dict[str, int] | None = None) -> Reading:
     return reading(*skews, witness=Witness.RESTORED, nonce=nonce, defects=defects)
 
 
@@ -50,7 +50,7 @@ def trial(**changes: Any) -> Evidence:
 
 
 def both(*skews: int | None, **defects: int) -> Evidence:
-    return trial(offline=reading(*skews, defects=defects), restored=restored(*skews, **defects))
+    return trial(offline=reading(*skews, defects=defects), restored=restored(*skews, defects=defects))
 
 
 @pytest.mark.parametrize("held", [(0, 0, 0), (0, 0, -1), (0, -1, -1), (-1, -1, -1)])
@@ -104,7 +104,7 @@ def test_the_reason_names_the_surface_that_is_furthest_away() -> None:
 
 def test_the_offline_reading_alone_convicts_when_the_restore_fails() -> None:
     failure = Verdict(outcome=Outcome.CONSISTENT, reason="stands for anything milder")
-    verdict = judge(trial(offline=reading(7, 7, 7), restored=None, failure=failure))
+    verdict = judge(trial(offline=reading(7, 7, 7), restored=None, failures=[failure]))
     assert (verdict.outcome, verdict.anomalies) == (Outcome.INCONSISTENT, (AHEAD,))
 
 
@@ -180,7 +180,7 @@ def test_without_an_offline_reading_the_restored_one_tells_about_the_overlap() -
         (reading(3, 3, 3), restored(0, 0, 0)),
         (reading(40, 40, 40), restored(10, 10, 10)),
         (reading(0, 0, 0), restored(1, 1, 1)),
-        (reading(0, 0, 0), restored(0, 0, 0, torn=1)),
+        (reading(0, 0, 0), restored(0, 0, 0, defects={"torn": 1})),
         (reading(0, 0, None), restored(0, 0, 0)),
         (reading(0, 0, 0), restored(0, 0)),
         (reading(0, 0, 0, nonce=OTHER), restored(0, 0, 0)),
@@ -201,18 +201,18 @@ FAILURE = Verdict(outcome=Outcome.RESTORE_FAILED, stage=Stage.RESTORE, reason="E
 
 
 def test_a_stage_that_failed_is_the_verdict() -> None:
-    assert judge(trial(restored=None, restored_moves=False, failure=FAILURE)) == FAILURE
+    assert judge(trial(restored=None, restored_moves=False, failures=[FAILURE])) == FAILURE
 
 
 def test_the_worst_finding_counts_and_of_equals_the_first() -> None:
-    evidence = trial(failure=FAILURE, offline=reading(9, 9, 9))
+    evidence = trial(failures=[FAILURE], offline=reading(9, 9, 9))
     assert judge(evidence).reason == FAILURE.reason
     harmed = replace(evidence, source=SourceHealth(frozen=True, ticking=False))
     assert judge(harmed).reason == "the kernel says that the source is still frozen"
     leaking = replace(harmed, leaks=("process 9 criu",))
     assert judge(leaking).outcome is Outcome.LEAKED
     hung = FAILURE.model_copy(update={"outcome": Outcome.HUNG})
-    assert judge(replace(leaking, failure=hung)).reason == hung.reason
+    assert judge(replace(leaking, failures=[hung])).reason == hung.reason
 
 
 def test_milder_findings_are_told_too_worst_first() -> None:

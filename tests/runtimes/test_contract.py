@@ -142,11 +142,12 @@ def test_a_live_checkpoint_leaves_the_container_running(
 ) -> None:
     assert runtime.live_checkpoint(container, "/c").images == "/c/images"
     name = runtime.name
-    assert node.said() == [
-        "mkdir -p /c/images /c/work",
+    made, taken = node.said()
+    assert made == "mkdir -p /c/images /c/work"
+    assert taken == (
         f"{name} --root /run/{name} --log /c/{name}.log checkpoint --leave-running "
-        "--image-path /c/images --work-path /c/work one",
-    ]
+        "--image-path /c/images --work-path /c/work one"
+    )
 
 
 def test_a_restore_makes_a_container_out_of_the_images(runtime: Runtime, node: FolderNode) -> None:

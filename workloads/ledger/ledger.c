@@ -44,7 +44,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "records are little en
 typedef uint64_t u64;
 
 enum { SURFACES_MAX = 16, NAME_LENGTH_MAX = 32, RING_MIN = 4, RING_MAX = 1 << 20, PERIOD_US_MAX = 10000000 };
-enum { SCAN_SLOTS = 2048, SCAN_ATTEMPTS = 3, SCAN_SLOT_NS = 100 };
+enum { SCAN_SLOTS = 2048, SCAN_ATTEMPTS = 3, SCAN_SLOT_NS = 100 /* several times what a slot takes */ };
 
 #define MS 1000000
 #define BEAT_NS (100 * MS)
@@ -257,10 +257,11 @@ static void read_slots(const struct surface *surface, u64 slot, u64 count, struc
 
 static void write_record(const struct surface *surface, const struct record *record)
 {
-    ssize_t put_out = pwrite(surface->fd, record, sizeof *record, (off_t)(record->n % memory.ring * sizeof *record));
+    const off_t place = (off_t)(record->n % memory.ring * sizeof *record);
+    const ssize_t written = pwrite(surface->fd, record, sizeof *record, place);
 
-    if (put_out != sizeof *record)
-        fail("pwrite", surface, put_out < 0 ? errno : ENOSPC);
+    if (written != sizeof *record)
+        fail("pwrite", surface, written < 0 ? errno : ENOSPC);
 }
 
 /*
@@ -443,7 +444,7 @@ static void tick(u64 n)
 {
     u64 now_ns = clock_ns();
 
-    /* a clock that was set back makes the difference huge, and is a gap too: after a restore elsewhere it happens */
+    /* a clock that goes back, as after a restore on another machine, makes the difference huge: a gap too */
     if (now_ns - last_ns > pause_ns) {
         report("gap");
         now_ns = last_ns;
