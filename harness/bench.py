@@ -18,7 +18,7 @@ from harness.errors import DeadlineExceeded
 from harness.host import audit, cgroups
 from harness.host.process import Journal
 from harness.host.wait import until
-from harness.model import Command, Component, Participant, Stage
+from harness.model import Command, Component, Participant, Settings, Stage
 from harness.runtimes import adapter
 from harness.runtimes.contract import Capability, Captured, Container, ContainerSpec, Runtime
 from harness.stacks.node import Node
@@ -72,14 +72,6 @@ class Source:
 
 
 @dataclass
-class Settings:
-    """What a user may set about the workload."""
-
-    period_us: int = 0
-    ring: int = 65536
-
-
-@dataclass
 class Bench:
     """A node with one participant's runtime and the image; `Bench.open` makes it."""
 
@@ -99,7 +91,7 @@ class Bench:
     @classmethod
     def open(cls, participant: Participant, lower: Path, workload: Workload, binary: Path, settings: Settings) -> Bench:
         """Start the node and make it ready."""
-        node = Node(participant.stack, lower, name=participant.runtime)
+        node = Node(participant.stack, lower, name=participant.runtime, version=settings.cgroups)
         try:
             runtime = adapter(participant.runtime)(node)
             bench = cls(participant, node, runtime, workload, settings, runtime.capabilities())

@@ -126,8 +126,8 @@ def _shell(arguments: argparse.Namespace) -> int:
     root = build.prepare(stack, options.cache, mirror=options.mirror, progress=_tell)
     program = workload.find("ledger")
     binary = workload.compile_workload(program, options.cache)
-    with Node(stack.name, root, name="shell") as node:
-        bench.build_image(node, program, binary, bench.Settings(options.period_us, options.ring))
+    with Node(stack.name, root, name="shell", version=options.cgroups) as node:
+        bench.build_image(node, program, binary, options.settings)
         _tell("A node's shell. Paste what `stillframe show CELL` prints; everything in here ends with it.")
         return node.interact(["bash"])
 

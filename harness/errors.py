@@ -57,8 +57,12 @@ class RecordError(StillframeError):
 class CommandFailed(StillframeError):
     """A command ended with an exit code that was not accepted."""
 
-    def __init__(self, what: str, *, stdout: str = "", stderr: str = "", exit_code: int | None = None) -> None:
+    def __init__(
+        self, what: str, *, stdout: str = "", stderr: str = "", exit_code: int | None = None, runtime: bool = False
+    ) -> None:
+        """`runtime`: it was a command of the runtime under test, so its failure is a finding and not our error."""
         super().__init__(what)
+        self.runtime = runtime
         self.stdout = stdout
         self.stderr = stderr
         self.code = exit_code
@@ -68,6 +72,11 @@ class CommandFailed(StillframeError):
 
 class DeadlineExceeded(StillframeError):
     """Something did not happen in time; what was awaited and for how long is in the sentence."""
+
+    def __init__(self, what: str, *, ours: bool = False) -> None:
+        """`ours`: it was a command of the harness, not of the runtime under test."""
+        super().__init__(what)
+        self.ours = ours
 
 
 class StageFailed(StillframeError):

@@ -116,6 +116,21 @@ class Control(Frozen):
     cell: Cell
 
 
+class CgroupVersion(StrEnum):
+    """What a node's runtimes see at /sys/fs/cgroup, and so which freezer the harness writes."""
+
+    V1 = "v1"
+    V2 = "v2"
+
+
+class Settings(Frozen):
+    """What a user may set about the experiment, the same for all cells of a run."""
+
+    period_us: int = Field(default=0, ge=0, le=10_000_000, description="pause between two ticks; 0: none")
+    ring: int = Field(default=65536, ge=4, le=1 << 20, description="records per surface")
+    cgroups: CgroupVersion = CgroupVersion.V2
+
+
 class Component(Frozen):
     """A part whose version was read from the binary itself, in the node."""
 

@@ -13,8 +13,7 @@ from pydantic import Field, ValidationError
 
 from harness import matrix
 from harness.errors import UsageError
-from harness.model import Cell, Frozen
-from harness.workload import SMALLEST_RING
+from harness.model import Cell, CgroupVersion, Settings
 
 SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
 CACHE_VARIABLE = "STILLFRAME_CACHE"
@@ -56,6 +55,14 @@ SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
         },
     ),
     ("--ring", {"type": int, "default": 65536, "metavar": "N", "help": "records per surface (default 65536)"}),
+    (
+        "--cgroups",
+        {
+            "choices": [version.value for version in CgroupVersion],
+            "default": CgroupVersion.V2.value,
+            "help": "version that runtimes see and whose freezer is written; v1 if the host has it (default v2)",
+        },
+    ),
     ("--out", {"type": Path, "default": Path("out"), "metavar": "DIR", "help": "folder for runs (default ./out)"}),
     (
         "--cache",
@@ -77,7 +84,7 @@ SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
-class Options(Frozen):
+class Options(Settings):
     """What the user asked for, read once."""
 
     stack: tuple[str, ...] = ()
@@ -86,8 +93,6 @@ class Options(Frozen):
     cell: tuple[str, ...] = ()
     rounds: int = Field(default=10, ge=1, le=100_000)
     seed: int
-    period_us: int = Field(default=0, ge=0, le=10_000_000)
-    ring: int = Field(default=65536, ge=SMALLEST_RING, le=1 << 20)
     out: Path
     cache: Path
     mirror: str | None = None
@@ -106,6 +111,11 @@ class Options(Frozen):
             first = error.errors()[0]
             flag = f"--{str(first['loc'][0]).replace('_', '-')}"
             raise UsageError(f"{flag} {first['input']!r}: {first['msg']}") from error
+
+    @property
+    def settings(self) -> Settings:
+        """Those that all cells of the run share."""
+        return Settings.model_validate(self.model_dump(include=set(Settings.model_fields)))
 
     @property
     def cells(self) -> tuple[Cell, ...]:

@@ -25,6 +25,7 @@ from harness.model import (
     HostFacts,
     Reading,
     Schedule,
+    Settings,
     Skew,
     SourceHealth,
     Span,
@@ -70,6 +71,7 @@ class Plan(Frozen):
     created_ns: int
     seed: int
     rounds: int
+    settings: Settings = Settings()
     cells: tuple[Cell, ...]
     controls: tuple[Control, ...] = ()
     host: HostFacts

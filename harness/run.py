@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from harness import matrix, records, workload
-from harness.bench import Bench, Settings
+from harness.bench import Bench
 from harness.errors import EnvironmentUnfit, StillframeError
 from harness.host import audit, cgroups
 from harness.host.facts import host_facts
@@ -58,6 +58,7 @@ class Run:
             created_ns=time.time_ns(),
             seed=options.seed,
             rounds=options.rounds,
+            settings=options.settings,
             cells=cells,
             controls=matrix.controls(cells),
             host=host_facts(),
@@ -163,7 +164,7 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
                 root,
                 workload.find(name),
                 self.run.binaries[name],
-                Settings(period_us=self.options.period_us, ring=self.options.ring),
+                self.run.plan.settings,
             )
         return self._bench
 

@@ -79,8 +79,8 @@ class Trial:
         self.read_offline(captured)
         if overlapped(self.evidence):
             self.examine(source)
-            clone = self.restore(captured, acquired)
-            self.read_restored(clone)
+            begun = time.time_ns()
+            self.read_restored(self.restore(captured, acquired), begun)
 
     def await_moment(self, source: Source) -> None:
         """Let the planned delay pass while the workload ticks."""
@@ -135,12 +135,15 @@ class Trial:
         acquired.callback(self._remove, clone)
         return clone
 
-    def read_restored(self, clone: Container) -> None:
-        """Hear what the restored workload finds, and see its counter move."""
+    def read_restored(self, clone: Container, begun: int) -> None:
+        """Hear what the workload finds that is restored since `begun`, and see its counter move."""
         group = str(self.bench.node.path(clone.cgroup))
         channel = self.bench.channel(clone)
         with self.stages.at(Stage.READ), contextlib.suppress(DeadlineExceeded):
-            first = _hear(channel, group, lambda said: isinstance(said, ReadingMessage | Start))
+            # One that it was about to send when it was stopped is older than the restore.
+            first = _hear(
+                channel, group, lambda said: isinstance(said, ReadingMessage | Start) and said.wall_ns > begun
+            )
             self.stages.span("running again", first.wall_ns, first.wall_ns)
             self.evidence.started_afresh = isinstance(first, Start)
             if isinstance(first, ReadingMessage):
@@ -154,17 +157,15 @@ class Trial:
         try:
             yield
         except Exception as error:  # noqa: BLE001  # what breaks in the harness must not be blamed on a runtime
-            chain = _chain(error)
-            for interrupt in chain:
-                if not isinstance(interrupt, Exception):
-                    raise interrupt from None  # what fails while we unwind from Ctrl-C says nothing about anybody
-            for failure in chain:
-                if isinstance(failure, StageFailed):
-                    self._fail(failure.outcome, failure.stage, failure.reason, failure.log)
-            if not isinstance(error, StageFailed):
-                stage = self.stages.failed_at or self.stages.journal.stage
-                lines = tuple(traceback.format_exc().splitlines()[-30:])
-                self._fail(Outcome.HARNESS_ERROR, stage, f"{type(error).__name__}: {error}", lines)
+            for each in _behind(error):
+                if isinstance(each, StageFailed):
+                    self._fail(each.outcome, each.stage, each.reason, each.log)
+                elif isinstance(each, Exception):
+                    stage = self.stages.failed_at or self.stages.journal.stage
+                    lines = tuple("".join(traceback.format_exception(each, chain=False)).splitlines()[-30:])
+                    self._fail(Outcome.HARNESS_ERROR, stage, f"{type(each).__name__}: {each}", lines)
+                else:
+                    raise each from None  # what fails while we unwind from Ctrl-C says nothing about anybody
 
     def _fail(self, outcome: Outcome, stage: Stage, reason: str, log: tuple[str, ...]) -> None:
         self.evidence.failures.append(Verdict(outcome=outcome, stage=stage, reason=reason))
@@ -205,19 +206,24 @@ class Trial:
         )
 
 
-def _chain(error: BaseException) -> list[BaseException]:
-    """`error` and what it came upon while unwinding, oldest first."""
-    chain = [error]
-    while (before := chain[-1].__context__) is not None:
-        chain.append(before)
-    return chain[::-1]
+def _behind(error: BaseException) -> list[BaseException]:
+    """`error` and what it came upon while unwinding, oldest first; not what an error of ours was raised from."""
+    found = []
+    at: BaseException | None = error
+    while at is not None:
+        found.append(at)
+        while at.__cause__ is not None:
+            at = at.__cause__
+        at = at.__context__
+    return found[::-1]
 
 
 def _hear(channel: Channel, group: str, wanted: Callable[[Message], bool]) -> Message:
-    """Wait for a message, but not for one of a container whose processes are gone."""
+    """Wait for a message, but not long for one of a container that has no processes."""
+    patience = time.monotonic() + SETTLE_SECONDS  # a runtime may put them into their group late
 
     def probe() -> Message | None:
-        alive = bool(cgroups.processes(group))
+        alive = time.monotonic() < patience or bool(cgroups.processes(group))
         said = next((message for message in channel.listen() if wanted(message)), None)
         if said is None and not alive:
             raise StageFailed(Stage.READ, Outcome.RESTORE_FAILED, "the restored container has ended by itself")

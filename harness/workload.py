@@ -19,7 +19,6 @@ from harness.host.process import HOST
 from harness.model import Frozen, Reading, SurfaceReading, Witness
 
 RECORD_BYTES = 32
-SMALLEST_RING = 4
 FLAGS = ("-std=gnu11", "-O2", "-static", "-Wall", "-Wextra")
 COMPILE_SECONDS = 120.0
 

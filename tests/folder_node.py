@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness.host.process import Executor, Process
+from harness.model import CgroupVersion
 from harness.stacks.node import Node
 
 Answer = tuple[int, str, str]
@@ -51,9 +52,10 @@ class Script(Executor):
 class FolderNode(Node):
     """A node in the folder `root`; its `mkdir` is real, whatever else runs in it succeeds unless told otherwise."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, version: CgroupVersion = CgroupVersion.V2) -> None:
         self.stack = "folder"
         self.name = "node"
+        self.version = version
         self.pid = os.getpid()
         self.root = root
         self.programs: dict[str, Program] = {"mkdir": self._make_folders}

@@ -7,6 +7,7 @@ import pytest
 
 from harness import matrix
 from harness.errors import UsageError
+from harness.model import CgroupVersion, Settings
 from harness.options import CHOICES, SETTINGS, Options, add_to, default_cache
 
 
@@ -25,7 +26,20 @@ def test_nothing_is_asked_for_by_default() -> None:
 
 def test_every_option_is_read(tmp_path: Path) -> None:
     words = ["--stack", "host", "--stack", "debian-sid", "--runtime", "crun", "--policy", "none", "--cell", "*"]
-    words += ["--rounds", "3", "--seed", "9", "--period-us", "100", "--ring", "64", "--mirror", "http://m/debian"]
+    words += [
+        "--rounds",
+        "3",
+        "--seed",
+        "9",
+        "--period-us",
+        "100",
+        "--ring",
+        "64",
+        "--cgroups",
+        "v1",
+        "--mirror",
+        "http://m/debian",
+    ]
     words += ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
     assert parsed(*words) == Options(
         stack=("host", "debian-sid"),
@@ -36,6 +50,7 @@ def test_every_option_is_read(tmp_path: Path) -> None:
         seed=9,
         period_us=100,
         ring=64,
+        cgroups=CgroupVersion.V1,
         mirror="http://m/debian",
         out=tmp_path / "out",
         cache=tmp_path / "cache",
@@ -45,6 +60,11 @@ def test_every_option_is_read(tmp_path: Path) -> None:
 def test_the_choices_reach_the_plan() -> None:
     options = parsed("--stack", "host", "--runtime", "crun", "--policy", "hook", "--cell", "*.hook.*")
     assert [cell.id for cell in options.cells] == ["ledger.hook.crun@host"]
+
+
+def test_what_all_cells_share_goes_into_the_plan() -> None:
+    options = parsed("--ring", "64", "--period-us", "5", "--cgroups", "v1")
+    assert options.settings == Settings(ring=64, period_us=5, cgroups=CgroupVersion.V1)
 
 
 def test_a_seed_is_drawn_when_none_is_given() -> None:
@@ -82,7 +102,20 @@ def test_a_wrong_value_is_answered_in_one_sentence_that_names_the_flag(flag: str
     [
         [],
         ["--stack", "host", "--stack", "debian-sid", "--runtime", "runc", "--policy", "hook", "--cell", "*.hook.*"],
-        ["--seed", "-5", "--rounds", "7", "--ring", "4", "--period-us", "1", "--mirror", "http://m/a b"],
+        [
+            "--seed",
+            "-5",
+            "--rounds",
+            "7",
+            "--ring",
+            "4",
+            "--period-us",
+            "1",
+            "--cgroups",
+            "v1",
+            "--mirror",
+            "http://m/a b",
+        ],
     ],
 )
 def test_options_survive_as_a_command_line(words: list[str]) -> None:

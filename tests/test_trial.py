@@ -3,60 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from harness import trial, workload
-from harness.bench import Bench, Channel, Settings, Source
+from harness import trial
+from harness.bench import Bench, Source
 from harness.cycle import checkpoint
 from harness.errors import CommandFailed, DeadlineExceeded, StageFailed
-from harness.host import audit
-from harness.host.audit import Snapshot
-from harness.model import (
-    Cell,
-    Command,
-    FreezePolicy,
-    Outcome,
-    Participant,
-    Reading,
-    SourceHealth,
-    Stage,
-    SurfaceReading,
-    Witness,
-)
-from harness.oracle.judge import Evidence, judge
-from harness.runtimes.contract import Captured, Checkpoint, Container, ContainerSpec
-from harness.runtimes.runc import Runc
+from harness.model import Cell, FreezePolicy, Outcome, Reading, SourceHealth, Stage, SurfaceReading, Witness
+from harness.runtimes.contract import Captured, Checkpoint, Container
 from harness.trial import Trial
-from tests.folder_node import FolderNode
-
-RUNC = Participant(runtime="runc", stack="folder")
-CELL = Cell(workload="ledger", policy=FreezePolicy.PAUSE, checkpoint=RUNC, restore=RUNC)
-SPEC = ContainerSpec(name="source-1", image="/image", argv=("/ledger",), report_mount="/report")
-CONTAINER = Container(SPEC, report="/one/report", cgroup="/sys/fs/cgroup/source-1", upper="/one/upper")
-STARTED = Command(argv=("runc", "run", "source-1"), where="folder", stage=Stage.START, start_ns=1, seconds=0)
-NONCE, NOW = "00000000c0ffee00", 1_795_435_200_000_000_000
-
-Play = Callable[["Played", contextlib.ExitStack], None]
-
-
-class Played(Trial):
-    """A trial whose experiment is a function."""
-
-    def __init__(self, bench: Bench, play: Play, *, last: bool = False) -> None:
-        super().__init__(bench, CELL, run="r1", number=3, seed=7, last=last)
-        self.play = play
-
-    def experiment(self, source: Source, acquired: contextlib.ExitStack) -> None:
-        self.play(self, acquired)
-
-
-def nothing(_: Trial, __: contextlib.ExitStack) -> None:
-    pass
+from tests.folder_bench import CELL, CONTAINER, NONCE, NOW, STARTED, Played, node_of, nothing, open_bench
 
 
 def fail(outcome: Outcome, stage: Stage = Stage.RESTORE, log: tuple[str, ...] = ()) -> None:
@@ -71,22 +29,7 @@ def held() -> set[str]:
 
 @pytest.fixture
 def bench(tmp_path: Path, held: set[str], monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr(audit, "of_node", lambda _: Snapshot(frozenset(held)))
-    monkeypatch.setattr(audit, "groups_of", lambda _: [])
-    monkeypatch.setattr(audit, "processes_of", lambda _: ["9 criu state D cgroup 0::/one"])
-    monkeypatch.setattr(trial, "SETTLE_SECONDS", 0.0)
-    node = FolderNode(tmp_path)
-    node.put("/proc/1/cgroup", "0::/\n")
-    bench = Bench(RUNC, node, Runc(node), workload.find("ledger"), Settings(), capabilities=())
-    bench.idle = Snapshot(frozenset({"process 1 init"}))
-    bench.source = Source(CONTAINER, Channel(tmp_path / "report"), NONCE, (STARTED,))
-    (tmp_path / "report").mkdir()
-    return bench
-
-
-def said(bench: Bench) -> list[str]:
-    assert isinstance(bench.node, FolderNode)
-    return bench.node.said()
+    return open_bench(tmp_path, held, monkeypatch)
 
 
 def test_an_exception_is_our_own_fault_and_never_escapes(bench: Bench) -> None:
@@ -167,6 +110,16 @@ def test_of_a_failure_and_one_in_the_clean_up_the_worse_is_told(
     assert record.log[:2] == ("of the restore", "of the clean-up")
 
 
+def test_what_broke_in_the_harness_is_not_hidden_by_the_clean_up(bench: Bench) -> None:
+    def break_down(_: Trial, acquired: contextlib.ExitStack) -> None:
+        acquired.callback(fail, Outcome.LEAKED, Stage.CLEAN_UP)
+        raise ZeroDivisionError
+
+    verdict = Played(bench, break_down).run().verdict
+    assert verdict.found[:2] == (Outcome.HARNESS_ERROR, Outcome.LEAKED)
+    assert "ZeroDivisionError" in verdict.reason
+
+
 def test_the_milder_of_two_failures_is_found_too(bench: Bench) -> None:
     def fail_twice(_: Trial, acquired: contextlib.ExitStack) -> None:
         acquired.callback(fail, Outcome.LEAKED, Stage.CLEAN_UP)
@@ -177,8 +130,7 @@ def test_the_milder_of_two_failures_is_found_too(bench: Bench) -> None:
 
 @pytest.mark.parametrize("first", [Outcome.RESTORE_FAILED, Outcome.HUNG])
 def test_of_a_failure_and_one_at_the_end_of_the_source_the_worse_is_told(bench: Bench, first: Outcome) -> None:
-    assert isinstance(bench.node, FolderNode)
-    bench.node.answer("delete", 1, stderr="it does not go")
+    node_of(bench).answer("delete", 1, stderr="it does not go")
     verdict = Played(bench, lambda *_: fail(first), last=True).run().verdict
     assert verdict.outcome is max(first, Outcome.LEAKED, key=lambda outcome: outcome.severity)
 
@@ -187,7 +139,7 @@ def test_of_a_failure_and_one_at_the_end_of_the_source_the_worse_is_told(bench: 
 def test_only_the_last_trial_drops_the_source(bench: Bench, last: bool) -> None:
     Played(bench, nothing, last=last).run()
     assert (bench.source is None) is last
-    assert ("runc --root /run/runc delete --force source-1" in said(bench)) is last
+    assert ("runc --root /run/runc delete --force source-1" in node_of(bench).said()) is last
 
 
 def test_the_last_trial_drops_the_source_also_after_a_failure(bench: Bench) -> None:
@@ -278,7 +230,7 @@ class Recited(Trial):
         self.steps.append("restore")
         return CONTAINER
 
-    def read_restored(self, clone: Container) -> None:
+    def read_restored(self, clone: Container, begun: int) -> None:
         self.steps.append("read restored")
 
 
@@ -318,7 +270,7 @@ def test_a_controls_record_carries_its_name(bench: Bench, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
-        (CommandFailed("runc ended with code 1"), Outcome.RESTORE_FAILED),
+        (CommandFailed("runc ended with code 1", runtime=True), Outcome.RESTORE_FAILED),
         (DeadlineExceeded("runc did not end within 60 s"), Outcome.HUNG),
         (ValueError("no JSON"), Outcome.HARNESS_ERROR),
     ],
@@ -337,70 +289,10 @@ def test_a_restore_that_fails_ends_as_its_outcome(
     assert (verdict.outcome, verdict.stage) == (outcome, Stage.RESTORE)
 
 
-def tell(bench: Bench, event: str, **said: object) -> None:
-    """Have the source say something on its channel, as the workload does."""
-    assert bench.source is not None
-    folder = bench.source.channel._folder
-    message = {"event": event, "nonce": NONCE, "n": 90, "wall_ns": NOW, "n_wall_ns": NOW, "gap_ns": 5_000, **said}
-    (folder / f"{len(list(folder.iterdir())):012}").symlink_to(json.dumps(message))
+@pytest.mark.parametrize("command", ["mount", "mkdir", "cp"])
+def test_a_bundle_that_cannot_be_laid_out_is_our_own_fault(bench: Bench, command: str) -> None:
+    def attempt(played: Trial, acquired: contextlib.ExitStack) -> None:
+        played.restore(Captured(Checkpoint("/images"), "/upper"), acquired)
 
-
-def tell_reading(bench: Bench, **surface: object) -> None:
-    held = {"surface": "added", "newest": 90, "newest_wall_ns": NOW, **surface}
-    tell(bench, "reading", reason="gap", gap_ns=90_000_000, surfaces=[held])
-
-
-def examined(bench: Bench) -> SourceHealth:
-    assert bench.source is not None
-    trial = Played(bench, nothing)
-    trial.examine(bench.source)
-    return trial.evidence.source
-
-
-LATER = 1 << 62
-
-
-def test_a_source_that_ticks_on_is_well(bench: Bench) -> None:
-    tell_reading(bench)
-    tell(bench, "beat", n_wall_ns=LATER)
-    found = examined(bench)
-    assert (found.ticking, found.frozen, found.same_nonce, found.lost_ticks) == (True, False, True, 0)
-    assert found.longest_gap_us == 90_000.0
-
-
-@pytest.mark.parametrize("wrong", [{"newest": 93}, {"newest": None, "newest_wall_ns": None}, {"torn": 1}, {"holes": 2}])
-def test_a_source_whose_disk_does_not_fit_its_memory_any_more_is_harmed(bench: Bench, wrong: dict[str, Any]) -> None:
-    tell_reading(bench, **wrong)
-    tell(bench, "beat", n_wall_ns=LATER)
-    assert judge(Evidence(source=examined(bench))).outcome is Outcome.SOURCE_HARMED
-
-
-def test_a_source_that_is_another_process_is_harmed(bench: Bench) -> None:
-    tell(bench, "beat", n_wall_ns=LATER, nonce="00000000deadbeef")
-    assert examined(bench).same_nonce is False
-
-
-def test_a_source_that_is_silent_does_not_tick(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.bench.READY_SECONDS", 0.0)
-    tell(bench, "beat", n_wall_ns=1)
-    assert examined(bench).ticking is False
-
-
-@pytest.mark.parametrize("waits", [False, True], ids=["", "and was waited for"])
-def test_what_the_source_said_when_it_ran_again_is_examined(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, waits: bool
-) -> None:
-    def take(*_: object, runs_again: Callable[[], object]) -> Captured:
-        tell_reading(bench, newest=93)
-        tell(bench, "beat", n_wall_ns=LATER)
-        if waits:
-            runs_again()
-        return Captured(Checkpoint("/images"), "/upper")
-
-    def checkpoint_and_examine(played: Trial, acquired: contextlib.ExitStack) -> None:
-        assert bench.source is not None
-        played.checkpoint(bench.source, acquired)
-        played.examine(bench.source)
-
-    monkeypatch.setattr(checkpoint, "take", take)
-    assert Played(bench, checkpoint_and_examine).run().source.lost_ticks == 3
+    node_of(bench).answer(command, 1, stderr="no space left on device")
+    assert Played(bench, attempt).run().verdict.outcome is Outcome.HARNESS_ERROR

@@ -14,11 +14,16 @@ from typing import ClassVar
 from harness.cycle.stages import Stages
 from harness.host import cgroups
 from harness.host.wait import until
-from harness.model import FreezePolicy, Stage
+from harness.model import CgroupVersion, FreezePolicy, Stage
 from harness.runtimes.contract import Container, Runtime, State
 from harness.runtimes.oci import CRIU_CONFIGURATION
 
 FREEZE_SECONDS = 10.0
+FREEZER = {
+    CgroupVersion.V1: ("freezer.state", ("THAWED", "FROZEN")),
+    CgroupVersion.V2: ("cgroup.freeze", ("0", "1")),
+}
+"""The freezer's setting by version, and what is written there to thaw and to freeze."""
 
 
 class NoFreeze:
@@ -71,34 +76,31 @@ class RuntimePause(NoFreeze):
 
 
 class CgroupFreezer(NoFreeze):
-    """The cgroup2 freezer, written by the harness behind the runtime's back."""
+    """The kernel's cgroup freezer, written by the harness behind the runtime's back."""
 
     holds_still = True
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
-        """Write `cgroup.freeze` and wait until the kernel says that all tasks have stopped."""
-        found = self.node.path(self._setting).read_text(encoding="ascii").strip()
+        """Freeze and wait until the kernel says that all tasks have stopped."""
+        found = cgroups.frozen(str(self.node.path(self.container.cgroup)))
         try:
             with self.stages.at(Stage.FREEZE):
-                self._set("1")
+                self._set(frozen=True)
             with self._frozen():
                 yield
         finally:
             with self.stages.at(Stage.THAW):
-                self._set(found)
+                self._set(frozen=bool(found))
 
-    @property
-    def _setting(self) -> str:
-        return f"{self.container.cgroup}/cgroup.freeze"
-
-    def _set(self, value: str) -> None:
-        self.node.set(self._setting, value)
+    def _set(self, *, frozen: bool) -> None:
+        setting, values = FREEZER[self.node.version]
+        self.node.set(f"{self.container.cgroup}/{setting}", values[frozen])
         group = str(self.node.path(self.container.cgroup))
         until(
-            lambda: cgroups.frozen(group) is (value == "1"),
+            lambda: cgroups.frozen(group) is frozen,
             seconds=FREEZE_SECONDS,
-            what=f"cgroup.freeze={value} taking effect on {self.container.name}",
+            what=f"{setting}={values[frozen]} taking effect on {self.container.name}",
         )
 
 

@@ -17,7 +17,7 @@ BLAME = {
     Stage.RESTORE: Outcome.RESTORE_FAILED,
     Stage.CLEAN_UP: Outcome.LEAKED,
 }
-"""Whose failure a failed command is; stages not named here are the harness's own."""
+"""What a failed command of the runtime stands for; in stages not named here, and for commands of ours, we failed."""
 
 
 class Stages:
@@ -39,9 +39,10 @@ class Stages:
         except CommandFailed as error:
             log = error.log or tuple(error.stderr.splitlines()[-20:])
             reason = error.log[0] if error.log else str(error)
-            raise StageFailed(stage, BLAME.get(stage, Outcome.HARNESS_ERROR), reason, log=log) from error
+            outcome = BLAME.get(stage, Outcome.HARNESS_ERROR) if error.runtime else Outcome.HARNESS_ERROR
+            raise StageFailed(stage, outcome, reason, log=log) from error
         except DeadlineExceeded as error:
-            outcome = Outcome.HUNG if stage in BLAME else Outcome.HARNESS_ERROR
+            outcome = Outcome.HUNG if stage in BLAME and not error.ours else Outcome.HARNESS_ERROR
             raise StageFailed(stage, outcome, str(error)) from error
         except Exception:
             self.failed_at = self.failed_at or stage

@@ -150,7 +150,7 @@ def frozen(group: str) -> bool | None:
             if line.startswith("frozen "):
                 return line.split()[1] == "1"
     with contextlib.suppress(OSError), open(f"{group}/freezer.state", encoding="ascii") as state:
-        return state.read().strip() != "THAWED"
+        return state.read().strip() == "FROZEN"
     return None
 
 

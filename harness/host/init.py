@@ -67,12 +67,12 @@ def _enter(spec: dict[str, Any], groups: list[str], unified: str) -> None:
     )
     os.write(leaf, b"0")  # only now: the namespace's root is the group that we were in
     os.close(leaf)
-    _build_root(spec["lower"])
+    _build_root(spec["lower"], spec["v1"])
     socket.sethostname(spec["name"][:64])
     syscalls.loopback_up()
 
 
-def _build_root(stack: str) -> None:
+def _build_root(stack: str, v1: dict[str, str]) -> None:
     """Mount the node's root: the stack below, everything that is written on one tmpfs."""
     syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
     lower = os.open(stack, os.O_PATH | os.O_DIRECTORY)  # before /tmp, where it may be, is covered
@@ -88,7 +88,7 @@ def _build_root(stack: str) -> None:
     for source, target, kind, flags, options in (
         ("proc", "root/proc", "proc", quiet, ""),
         ("sysfs", "root/sys", "sysfs", quiet, ""),
-        ("cgroup2", "root/sys/fs/cgroup", "cgroup2", quiet, ""),
+        *_cgroup_mounts(v1, quiet),
         ("dev", "root/dev", "tmpfs", syscalls.MS_NOSUID, "mode=0755"),
         ("run", "root/run", "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=0755"),
         ("tmp", "root/tmp", "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=1777"),
@@ -98,6 +98,15 @@ def _build_root(stack: str) -> None:
         syscalls.mount(source, target, kind, flags, options)
     _populate_dev("root/dev")
     syscalls.pivot_root("root")
+
+
+def _cgroup_mounts(v1: dict[str, str], flags: int) -> list[tuple[str, str, str, int, str]]:
+    """Pure cgroup2 at the usual place, or every v1 hierarchy that the node owns a group in."""
+    where = "root/sys/fs/cgroup"
+    if not v1:
+        return [("cgroup2", where, "cgroup2", flags, "")]
+    each = [("cgroup", f"{where}/{name}", "cgroup", flags, options) for name, options in v1.items()]
+    return [("cgroup", where, "tmpfs", flags, "mode=0755"), *each]
 
 
 def _populate_dev(dev: str) -> None:

@@ -120,13 +120,15 @@ class Executor:
                 )
                 self.journal.commands.append(command)
         if code is None:
-            raise DeadlineExceeded(f"{replay(command)} did not end within {deadline:g} s on {self.where}")
+            late = f"{replay(command)} did not end within {deadline:g} s on {self.where}"
+            raise DeadlineExceeded(late, ours=not runtime)
         if code not in accept:
             raise CommandFailed(
                 f"{replay(command)} {_ending(code)} on {self.where}{_last_line(command)}",
                 stdout=command.stdout,
                 stderr=command.stderr,
                 exit_code=code,
+                runtime=runtime,
             )
         return command
 

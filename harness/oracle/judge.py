@@ -163,6 +163,9 @@ def _of_disagreement(offline: Reading, restored: Reading) -> Iterator[Verdict]:
     if offline.nonce != restored.nonce:
         reason = f"the two readings disagree on the workload: offline {offline.nonce}, restored {restored.nonce}"
         yield Verdict(outcome=Outcome.HARNESS_ERROR, stage=Stage.READ, reason=reason)
+    elif not 0 <= restored.counter - offline.counter <= AGREEMENT_TICKS:
+        reason = f"the two readings disagree on memory: offline {offline.counter}, restored {restored.counter}"
+        yield Verdict(outcome=Outcome.HARNESS_ERROR, stage=Stage.READ, reason=reason)
     said = {skew.surface: skew.ticks for skew in skews(restored)}
     for skew in skews(offline):
         other = said.get(skew.surface)

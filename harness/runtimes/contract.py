@@ -43,7 +43,7 @@ class Container:
     report: str
     """Folder of the report channel."""
     cgroup: str
-    """Its cgroup2 folder."""
+    """Its folder in the hierarchy of the freezer."""
     upper: str
     """Its writable layer."""
 

@@ -89,7 +89,8 @@ class OciRuntime:
         try:
             return State(json.loads(said)["status"])
         except (ValueError, KeyError, TypeError) as error:
-            raise CommandFailed(f"{self.name} state {container.name} gave no state but {said!r}") from error
+            what = f"{self.name} state {container.name} gave no state but {said!r}"
+            raise CommandFailed(what, runtime=True) from error
 
     def pause(self, container: Container) -> None:
         """Freeze it by the runtime's own command."""
@@ -179,7 +180,7 @@ class OciRuntime:
 
     def _container(self, spec: ContainerSpec) -> Container:
         folder = self._folder(spec)
-        return Container(spec, f"{folder}/report", f"/sys/fs/cgroup/{spec.name}", f"{folder}/upper")
+        return Container(spec, f"{folder}/report", self.node.freezer(spec.name), f"{folder}/upper")
 
     def _lay_out(self, container: Container, *, upper: str | None) -> None:
         """Make the bundle: an overlay over the image's folder, and the specification."""

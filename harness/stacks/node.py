@@ -19,9 +19,9 @@ from types import TracebackType
 from typing import Self
 
 from harness.errors import EnvironmentUnfit
-from harness.host import init, supervisor, terminal
+from harness.host import cgroups, init, supervisor, terminal
 from harness.host.process import HOST, Journal, NodeExecutor
-from harness.model import Command
+from harness.model import CgroupVersion, Command
 
 START_SECONDS = 20.0
 END_SECONDS = 30.0
@@ -33,15 +33,18 @@ class Node(contextlib.AbstractContextManager["Node"]):
     storage = init.STORAGE
     """Folder inside the node, on a real file system, for images and containers."""
 
-    def __init__(self, stack: str, lower: Path, *, name: str = "node") -> None:
+    def __init__(
+        self, stack: str, lower: Path, *, name: str = "node", version: CgroupVersion = CgroupVersion.V2
+    ) -> None:
         """Start a node called `name` over the root file system `lower`; `EnvironmentUnfit` if it cannot."""
         if os.geteuid() != 0:
             raise EnvironmentUnfit("a node needs root", remedy="Run it with sudo.")
         self.stack = stack
         self.name = name
+        self.version = version
         reader, ready = os.pipe()
         lifeline, self._lifeline = os.pipe()
-        spec = {"lower": str(lower), "name": name, "lifeline": lifeline, "ready": ready}
+        spec = {"lower": str(lower), "name": name, "lifeline": lifeline, "ready": ready, "v1": self._v1_mounts()}
         try:
             self._supervisor = HOST.launch(
                 [sys.executable, "-I", "-S", str(supervisor.__file__), json.dumps(spec)], pass_fds=(lifeline, ready)
@@ -58,6 +61,25 @@ class Node(contextlib.AbstractContextManager["Node"]):
             os.close(reader)
         self._executor = NodeExecutor(stack, self.path(init.ADDRESS))
         self.run = self._executor.run
+
+    def _v1_mounts(self) -> dict[str, str]:
+        """Mount options by folder name for a node that sees version 1; empty for one that sees version 2."""
+        if self.version is CgroupVersion.V2:
+            return {}
+        mounts = {
+            each.name.removeprefix("name="): f"none,{each.name}" if each.name.startswith("name=") else each.name
+            for each in cgroups.hierarchies()
+            if each.version == 1
+        }
+        if "freezer" not in mounts:
+            raise EnvironmentUnfit(
+                "this host has no v1 freezer, so its nodes cannot see cgroups version 1", remedy="Use --cgroups v2."
+            )
+        return mounts
+
+    def freezer(self, name: str) -> str:
+        """Folder in the node of the group `name` in the freezer's hierarchy."""
+        return f"/sys/fs/cgroup/{name}" if self.version is CgroupVersion.V2 else f"/sys/fs/cgroup/freezer/{name}"
 
     def _await_ready(self, reader: int) -> int:
         poll = select.poll()

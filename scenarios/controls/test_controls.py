@@ -6,20 +6,19 @@ Each takes a cell that is otherwise consistent and overrides one step of the tri
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
+import time
 from collections.abc import Callable
 
 import pytest
 
 from harness.bench import Source
 from harness.expectations import CONTROLS
-from harness.host import cgroups
+from harness.host.wait import until
 from harness.model import Control, Stage
 from harness.oracle.judge import OVERLAP_NS
 from harness.records import Record
 from harness.runtimes.contract import Captured, Container
-from harness.trial import Trial
+from harness.trial import READ_SECONDS, Trial
 from harness.workload import RECORD_BYTES, SurfaceKind
 
 
@@ -69,13 +68,13 @@ class StoppedWorkload(Trial):
 
     control = "stopped-workload"
 
-    def await_moment(self, source: Source) -> None:
-        """Stop the workload and let more time pass than any busy machine would withhold."""
-        group = str(self.bench.node.path(source.container.cgroup))
-        for pid in cgroups.processes(group):
-            os.kill(pid, signal.SIGSTOP)
-        self.schedule = self.schedule.model_copy(update={"planned_delay_us": 2 * OVERLAP_NS // 1000})
-        super().await_moment(source)
+    def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Captured:
+        """Pause it and let more time pass than any busy machine would withhold, then go on as usual."""
+        runtime, begun = self.bench.runtime, time.monotonic()
+        runtime.pause(source.container)
+        acquired.callback(runtime.resume, source.container)
+        until(lambda: time.monotonic() - begun > 2e-9 * OVERLAP_NS, seconds=READ_SECONDS, what="a long pause")
+        return super().checkpoint(source, acquired)
 
 
 KINDS = {kind.control: kind for kind in (FreshStart, RingByte, GarbageImage, StoppedWorkload)}

@@ -12,35 +12,31 @@ from harness.cycle.freeze import POLICIES
 from harness.cycle.stages import Stages
 from harness.errors import StageFailed
 from harness.host.process import HOST
-from harness.model import FreezePolicy, Outcome, Stage
+from harness.model import CgroupVersion, FreezePolicy, Outcome, Stage
 from harness.runtimes.contract import Captured, Checkpoint, Container, ContainerSpec
 from harness.runtimes.oci import CRIU_CONFIGURATION
 from harness.runtimes.runc import Runc
 from tests.folder_node import Answer, FolderNode
 
-GROUP = "/sys/fs/cgroup/one"
-CONTAINER = Container(
-    ContainerSpec(name="one", image="/image", argv=("/ledger",), report_mount="/report"),
-    report="/one/report",
-    cgroup=GROUP,
-    upper="/one/upper",
-)
+SPEC = ContainerSpec(name="one", image="/image", argv=("/ledger",), report_mount="/report")
 TARGET = "/checkpoint/upper"
 
 
 class Machine(FolderNode):
-    """A node with one running container; its runtime and its kernel obey."""
+    """A node with one running container; its runtime obeys, and its kernel unless `ignores` says otherwise."""
 
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
+    def __init__(self, root: Path, version: CgroupVersion) -> None:
+        super().__init__(root, version)
         self.paused = False
-        self.obeys = True
+        self.ignores: bool | None = None
+        """The wish, to be frozen or not, that the kernel does not fulfil."""
         self.put("/proc/1/cgroup", "1:pids:/\n")
         self.runtime = Runc(self)
         self.stages = Stages()
         self.journal = self.stages.journal
-        self.put(f"{GROUP}/cgroup.freeze", "0\n")
-        self.put(f"{GROUP}/cgroup.events", "populated 1\nfrozen 0\n")
+        self.container = Container(SPEC, report="/one/report", cgroup=self.freezer("one"), upper="/one/upper")
+        self.frozen = False
+        self._tell_state(frozen=False)
         self.programs |= {"state": self._state, "pause": self._pause, "resume": self._resume}
 
     def _state(self, *_: object) -> Answer:
@@ -56,24 +52,34 @@ class Machine(FolderNode):
 
     def set(self, inside: str, value: str) -> None:
         super().set(inside, value)
-        if self.obeys:
-            self.put(f"{GROUP}/cgroup.events", f"populated 1\nfrozen {value}\n")
+        self.frozen = {"cgroup.freeze=1": True, "freezer.state=FROZEN": True}.get(f"{Path(inside).name}={value}", False)
+        if self.frozen is not self.ignores:
+            self._tell_state(frozen=self.frozen)
+        elif self.version is CgroupVersion.V1:
+            self.put(inside, "FREEZING\n" if self.frozen else "FROZEN\n")
+
+    def _tell_state(self, *, frozen: bool) -> None:
+        """Show it as the kernel does: freezer.state of version 1, cgroup.events of version 2."""
+        if self.version is CgroupVersion.V1:
+            self.put(f"{self.container.cgroup}/freezer.state", "FROZEN\n" if frozen else "THAWED\n")
+        else:
+            self.put(f"{self.container.cgroup}/cgroup.events", f"populated 1\nfrozen {frozen:d}\n")
 
     @property
     def held(self) -> dict[str, object]:
         """Everything that a policy may touch."""
         return {
             "paused": self.paused,
-            "frozen": self.path(f"{GROUP}/cgroup.freeze").read_text(encoding="ascii").strip() == "1",
+            "frozen": self.frozen,
             "hooked": "action-script" in self.path(CRIU_CONFIGURATION).read_text(encoding="utf-8"),
         }
 
     def hold(self, policy: FreezePolicy) -> freeze.NoFreeze:
-        return POLICIES[policy](self.runtime, CONTAINER, self.stages, target=TARGET)
+        return POLICIES[policy](self.runtime, self.container, self.stages, target=TARGET)
 
     def take(self, policy: FreezePolicy) -> Captured:
         runs_again = lambda: self.run(["seen-running"])  # noqa: E731
-        return checkpoint.take(self.runtime, CONTAINER, "/checkpoint", policy, self.stages, runs_again=runs_again)
+        return checkpoint.take(self.runtime, self.container, "/checkpoint", policy, self.stages, runs_again=runs_again)
 
     @property
     def steps(self) -> list[str]:
@@ -81,9 +87,9 @@ class Machine(FolderNode):
         return [span.name for span in self.stages.timeline if span.name in list(Stage)]
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path)
+@pytest.fixture(params=list(CgroupVersion))
+def machine(tmp_path: Path, request: pytest.FixtureRequest) -> Machine:
+    return Machine(tmp_path, request.param)
 
 
 RUNNING = {"paused": False, "frozen": False, "hooked": False}
@@ -135,7 +141,8 @@ def test_a_container_that_was_paused_beforehand_stays_paused(machine: Machine) -
 
 
 def test_a_container_that_was_frozen_beforehand_stays_frozen(machine: Machine) -> None:
-    machine.set(f"{GROUP}/cgroup.freeze", "1")
+    machine.frozen = True
+    machine._tell_state(frozen=True)
     with machine.hold(FreezePolicy.CGROUP).hold():
         assert machine.held["frozen"]
     assert machine.held["frozen"]
@@ -156,8 +163,8 @@ def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_no_patience")
 def test_a_freezer_that_does_not_take_effect_is_let_go_again(machine: Machine) -> None:
-    machine.obeys = False
-    with pytest.raises(StageFailed, match=r"cgroup\.freeze=1 taking effect on one") as raised:
+    machine.ignores = True
+    with pytest.raises(StageFailed, match=r"(freeze=1|state=FROZEN) taking effect on one") as raised:
         machine.take(FreezePolicy.CGROUP)
     assert (raised.value.stage, raised.value.outcome) == (Stage.FREEZE, Outcome.HUNG)
     assert machine.held == RUNNING, "or the source would be found harmed, by ourselves"
@@ -166,7 +173,7 @@ def test_a_freezer_that_does_not_take_effect_is_let_go_again(machine: Machine) -
 @pytest.mark.usefixtures("_no_patience")
 def test_a_freezer_that_does_not_let_go_is_a_hang(machine: Machine) -> None:
     with pytest.raises(StageFailed) as raised, machine.hold(FreezePolicy.CGROUP).hold():
-        machine.obeys = False
+        machine.ignores = False
     assert (raised.value.stage, raised.value.outcome) == (Stage.THAW, Outcome.HUNG)
 
 

@@ -26,9 +26,15 @@ def failure_at(stage: Stage, error: Exception) -> StageFailed:
 
 @pytest.mark.parametrize("stage", list(Stage))
 def test_a_failed_command_is_blamed_on_whoever_the_stage_belongs_to(stage: Stage) -> None:
-    failure = failure_at(stage, CommandFailed("runc ended with code 1"))
+    failure = failure_at(stage, CommandFailed("runc ended with code 1", runtime=True))
     assert (failure.stage, failure.outcome) == (stage, BLAMED.get(stage, Outcome.HARNESS_ERROR))
     assert failure.reason == "runc ended with code 1"
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+@pytest.mark.parametrize("error", [CommandFailed("mkdir failed"), DeadlineExceeded("cp is late", ours=True)])
+def test_a_command_of_the_harness_is_never_blamed_on_a_runtime(stage: Stage, error: Exception) -> None:
+    assert failure_at(stage, error).outcome is Outcome.HARNESS_ERROR
 
 
 @pytest.mark.parametrize("stage", list(Stage))
@@ -61,7 +67,7 @@ def test_what_breaks_in_the_harness_leaves_as_it_is() -> None:
 def test_a_stage_within_another_keeps_its_own_verdict() -> None:
     stages = Stages()
     with pytest.raises(StageFailed) as raised, stages.at(Stage.READ), stages.at(Stage.RESTORE):
-        raise CommandFailed("no")
+        raise CommandFailed("no", runtime=True)
     assert (raised.value.stage, raised.value.outcome) == (Stage.RESTORE, Outcome.RESTORE_FAILED)
 
 
@@ -70,7 +76,7 @@ def test_every_stage_has_a_span_also_one_that_failed() -> None:
     with stages.at(Stage.FREEZE):
         pass
     with pytest.raises(StageFailed), stages.at(Stage.CHECKPOINT):
-        raise CommandFailed("no")
+        raise CommandFailed("no", runtime=True)
     stages.span("running again", 5, 5)
     assert [span.name for span in stages.timeline] == ["freeze", "checkpoint", "running again"]
     freeze, checkpoint, instant = stages.timeline

@@ -33,7 +33,7 @@ def root(tmp_path: Path) -> Path:
         (folder / "cgroup").write_text("1:pids:/\n0::/clone\n", encoding="ascii")
     (tmp_path / "proc" / "77").mkdir()
     (tmp_path / "proc" / "meminfo").touch()
-    (tmp_path / "run" / "runc" / "one" / "deep").mkdir(parents=True)
+    (tmp_path / "run" / "runc" / "one" / "deep" / "deeper").mkdir(parents=True)
     (tmp_path / "run" / "runc" / "one" / "state.json").touch()
     (tmp_path / "run" / "link").symlink_to("/proc")
     return tmp_path

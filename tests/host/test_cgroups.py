@@ -144,6 +144,7 @@ def test_a_new_cpuset_gets_what_its_parent_has(tmp_path: Path) -> None:
         ("cgroup.events", "populated 1\n", None),
         ("freezer.state", "FROZEN\n", True),
         ("freezer.state", "THAWED\n", False),
+        ("freezer.state", "FREEZING\n", False),
         ("cgroup.procs", "", None),
     ],
 )
@@ -218,10 +219,10 @@ def test_a_group_knows_its_supervisor(name: str, supervised: bool) -> None:
 
 def test_the_sweep_takes_abandoned_groups_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stale = "stillframe-99999999-1-runc"
-    for name in (f"user.slice/{stale}/container", f"user.slice/{OURS}/container", "user.slice/other"):
+    for name in (f"user.slice/{stale}/container", f"user.slice/{OURS}/{stale}", "user.slice/other"):
         (tmp_path / name).mkdir(parents=True)
     monkeypatch.setattr(cgroups, "hierarchies", lambda: [hierarchy(str(tmp_path), 2)])
     monkeypatch.setattr(cgroups, "thaw", lambda _: None)
     assert cgroups.sweep() == [f"{tmp_path}/user.slice/{stale}"]
     assert {path.name for path in (tmp_path / "user.slice").iterdir()} == {OURS, "other"}
-    assert (tmp_path / "user.slice" / OURS / "container").is_dir()
+    assert (tmp_path / "user.slice" / OURS / stale).is_dir(), "what is in a node belongs to its supervisor"

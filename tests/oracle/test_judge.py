@@ -102,6 +102,12 @@ def test_the_reason_names_the_surface_that_is_furthest_away() -> None:
     assert "tmpfs holds nothing of this workload" in judge(both(0, -700, None)).reason
 
 
+def test_the_restored_reading_alone_convicts() -> None:
+    verdict = judge(trial(offline=None, restored=restored(7, 7, 7)))
+    assert (verdict.outcome, verdict.anomalies) == (Outcome.INCONSISTENT, (AHEAD,))
+    assert "(restored reading)" in verdict.reason
+
+
 def test_the_offline_reading_alone_convicts_when_the_restore_fails() -> None:
     failure = Verdict(outcome=Outcome.CONSISTENT, reason="stands for anything milder")
     verdict = judge(trial(offline=reading(7, 7, 7), restored=None, failures=[failure]))
@@ -190,6 +196,14 @@ def test_two_readings_that_disagree_are_our_own_fault(offline: Reading, restored
     verdict = judge(trial(offline=offline, restored=restored))
     assert verdict.outcome is Outcome.HARNESS_ERROR
     assert "disagree" in verdict.reason
+
+
+@pytest.mark.parametrize(("later", "outcome"), [(1, Outcome.CONSISTENT), (3, Outcome.HARNESS_ERROR)])
+def test_two_readings_are_of_the_same_tick_or_the_next(later: int, outcome: Outcome) -> None:
+    ticked = {"counter": COUNTER + later, "counter_wall_ns": NOW + later * TICK_NS}
+    surfaces = tuple(surface(later, name) for name in NAMES)
+    evidence = trial(restored=restored(0, 0, 0).model_copy(update={**ticked, "surfaces": surfaces}))
+    assert judge(evidence).outcome is outcome
 
 
 def test_two_bad_readings_may_lie_a_finished_tick_apart() -> None:

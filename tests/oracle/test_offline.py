@@ -88,8 +88,8 @@ def test_surfaces_keep_their_order_files_first(images: Path, disk: Path) -> None
         b"",
         b"STILLFRAMELEDGER",
         b"STILLFRAMELEDGER" * PAGE,
-        memory()[:-1].replace(MAGIC, b"stillframeledger"),
-        memory()[:60] + b"\xff" + memory()[61:],
+        memory(n=555)[:-1].replace(MAGIC, b"stillframeledger"),
+        memory(n=555)[:80] + b"\xff" + memory(n=555)[81:],
     ],
     ids=["an empty file", "the text alone", "the text all over", "no magic", "a damaged counter"],
 )
@@ -120,8 +120,8 @@ def test_a_surface_of_another_workload_holds_nothing_of_this_one(images: Path, d
 
 
 def test_a_surface_is_found_in_whichever_archive_has_it(images: Path) -> None:
-    archive(images / "tmpfs-dev-12.tar.gz.img", {"notes": b"nothing", "sub/tmpfs.ring": b"another folder's"})
-    archive(images / "tmpfs-dev-99.tar.gz.img", {"second.ring": ring(COUNTER)})
+    archive(images / "tmpfs-dev-12.tar.gz.img", {"notes": b"nothing"})
+    archive(images / "tmpfs-dev-99.tar.gz.img", {"second.ring": ring(COUNTER), "sub/tmpfs.ring": b"another folder's"})
     found = read(images, {}, {"tmpfs": "tmpfs.ring", "second": "second.ring"})
     assert held(found) == {"tmpfs": COUNTER - 1, "second": COUNTER}
 

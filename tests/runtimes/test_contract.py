@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.errors import CommandFailed, UsageError
-from harness.model import Command, Component
+from harness.model import CgroupVersion, Command, Component
 from harness.runtimes import RUNTIMES, adapter
 from harness.runtimes.contract import Captured, Checkpoint, Container, ContainerSpec, Runtime, State
 from tests.folder_node import Answer, FolderNode
@@ -99,6 +99,11 @@ def test_a_container_is_started_detached_on_an_overlay_of_its_image(runtime: Run
     name = runtime.name
     assert node.said()[-1] == f"{name} --root /run/{name} --log {OURS}/{name}.log run --detach --bundle {OURS} one"
     assert own(node)[-1].detached, "the container would inherit our streams"
+
+
+def test_a_containers_group_is_that_of_the_freezer_that_the_node_has(runtime: Runtime, node: FolderNode) -> None:
+    node.version = CgroupVersion.V1
+    assert runtime.start(SPEC).cgroup == "/sys/fs/cgroup/freezer/one"
 
 
 def test_a_new_container_has_an_empty_writable_layer_and_a_restored_one_the_captured(

@@ -1,0 +1,142 @@
+"""What a trial makes of the words of its source and of the restored workload."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import trial
+from harness.bench import Bench
+from harness.cycle import checkpoint
+from harness.errors import StageFailed
+from harness.model import Outcome, SourceHealth, Stage, Witness
+from harness.oracle.judge import Evidence, judge
+from harness.runtimes.contract import Captured, Checkpoint
+from harness.trial import Trial
+from tests.folder_bench import CONTAINER, NONCE, NOW, Played, node_of, nothing, open_bench, tell, tell_reading
+
+LATER = 1 << 62
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return open_bench(tmp_path, set(), monkeypatch)
+
+
+def examined(bench: Bench) -> SourceHealth:
+    assert bench.source is not None
+    played = Played(bench, nothing)
+    played.examine(bench.source)
+    return played.evidence.source
+
+
+def test_a_source_that_ticks_on_is_well(bench: Bench) -> None:
+    tell_reading(bench)
+    tell(bench, "beat", n_wall_ns=LATER)
+    found = examined(bench)
+    assert (found.ticking, found.frozen, found.same_nonce, found.lost_ticks) == (True, False, True, 0)
+    assert found.longest_gap_us == 90_000.0
+
+
+@pytest.mark.parametrize("wrong", [{"newest": 93}, {"newest": None, "newest_wall_ns": None}, {"torn": 1}, {"holes": 2}])
+def test_a_source_whose_disk_does_not_fit_its_memory_any_more_is_harmed(bench: Bench, wrong: dict[str, Any]) -> None:
+    tell_reading(bench, **wrong)
+    tell(bench, "beat", n_wall_ns=LATER)
+    assert judge(Evidence(source=examined(bench))).outcome is Outcome.SOURCE_HARMED
+
+
+def test_a_source_that_is_another_process_is_harmed(bench: Bench) -> None:
+    tell(bench, "beat", n_wall_ns=LATER, nonce="00000000deadbeef")
+    assert examined(bench).same_nonce is False
+
+
+def test_a_source_that_the_kernel_holds_is_frozen(bench: Bench) -> None:
+    node_of(bench).put(f"{CONTAINER.cgroup}/cgroup.events", "populated 1\nfrozen 1\n")
+    tell(bench, "beat", n_wall_ns=LATER)
+    assert examined(bench).frozen is True
+
+
+def test_a_source_that_is_silent_does_not_tick(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.bench.READY_SECONDS", 0.0)
+    tell(bench, "beat", n_wall_ns=1)
+    assert examined(bench).ticking is False
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["", "and was waited for"])
+def test_what_the_source_said_when_it_ran_again_is_examined(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    def take(*_: object, runs_again: Callable[[], object]) -> Captured:
+        tell_reading(bench, newest=93)
+        tell(bench, "beat", n_wall_ns=LATER)
+        if waits:
+            runs_again()
+        return Captured(Checkpoint("/images"), "/upper")
+
+    def checkpoint_and_examine(played: Trial, acquired: contextlib.ExitStack) -> None:
+        assert bench.source is not None
+        played.checkpoint(bench.source, acquired)
+        played.examine(bench.source)
+
+    monkeypatch.setattr(checkpoint, "take", take)
+    assert Played(bench, checkpoint_and_examine).run().source.lost_ticks == 3
+
+
+@pytest.fixture
+def clone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """The bench with a restored container that has a process, and to which nobody listens for long."""
+    monkeypatch.setattr(trial, "READ_SECONDS", 0.0)
+    node_of(bench).put(f"{CONTAINER.cgroup}/cgroup.procs", "42\n")
+    return bench
+
+
+def learned(clone: Bench) -> Evidence:
+    played = Played(clone, nothing)
+    played.read_restored(CONTAINER, NOW - 1)
+    return played.evidence
+
+
+def test_a_restored_workload_tells_what_it_found_and_ticks_on(clone: Bench) -> None:
+    tell_reading(clone, newest=95, newest_wall_ns=NOW + 5)
+    tell(clone, "beat", n=91)
+    found = learned(clone)
+    assert found.restored is not None
+    assert (found.restored.witness, found.restored.nonce, found.restored.counter) == (Witness.RESTORED, NONCE, 90)
+    assert [surface.newest for surface in found.restored.surfaces] == [95]
+    assert (found.restored_moves, found.started_afresh) == (True, False)
+
+
+def test_a_restored_counter_that_stands_still_is_noticed(clone: Bench) -> None:
+    tell_reading(clone)
+    tell(clone, "beat", n=90)
+    assert not learned(clone).restored_moves
+
+
+def test_what_was_about_to_be_said_at_the_checkpoint_is_not_taken_for_the_restored(clone: Bench) -> None:
+    tell_reading(clone, wall_ns=NOW - 10, newest=70)
+    tell_reading(clone)
+    found = learned(clone)
+    assert found.restored is not None
+    assert found.restored.surfaces[0].newest == 90
+
+
+def test_a_workload_that_starts_anew_is_noticed(clone: Bench) -> None:
+    tell(clone, "start", n=0, pid=1, ring=4, period_us=0, surfaces=["added"])
+    found = learned(clone)
+    assert (found.started_afresh, found.restored) == (True, None)
+
+
+def test_a_restored_workload_that_says_nothing_leaves_no_reading(clone: Bench) -> None:
+    found = learned(clone)
+    assert (found.restored, found.started_afresh, found.restored_moves) == (None, False, False)
+
+
+def test_a_restored_container_without_processes_has_ended(clone: Bench) -> None:
+    node_of(clone).put(f"{CONTAINER.cgroup}/cgroup.procs", "")
+    with pytest.raises(StageFailed, match="has ended by itself") as raised:
+        learned(clone)
+    assert (raised.value.stage, raised.value.outcome) == (Stage.READ, Outcome.RESTORE_FAILED)
