@@ -106,12 +106,9 @@ def _run(arguments: argparse.Namespace) -> int:
     options = _options(arguments)
     if not options.cells:
         raise UsageError("the choices leave no cell", remedy="`stillframe plan` lists them.")
+    configuration = ["-c", str(SCENARIOS.parent / "pyproject.toml"), "-W", "default", "--verbose", "--no-header"]
     workers = ["-n", str(arguments.workers)] if arguments.workers > 1 else []
-    return int(
-        pytest.main(
-            [str(SCENARIOS), f"--rootdir={SCENARIOS.parent}", *workers, *options.arguments(), *arguments.pytest]
-        )
-    )
+    return int(pytest.main([str(SCENARIOS), *configuration, *workers, *options.arguments(), *arguments.pytest]))
 
 
 def _show(arguments: argparse.Namespace) -> int:

@@ -26,18 +26,28 @@ def plan(
     _check("stack", stacks, definition.available())
     _check("runtime", runtimes, RUNTIMES)
     _check("policy", policies, list(FreezePolicy))
-    planned = tuple(
-        Cell(workload=DEFAULT_WORKLOAD, policy=FreezePolicy(policy), checkpoint=who, restore=who)
-        for stack in stacks or DEFAULT_STACKS
-        for runtime in runtimes or DEFAULT_RUNTIMES
-        for who in (Participant(runtime=runtime, stack=stack),)
-        for policy in policies or list(FreezePolicy)
-    )
-    for pattern in cells:
-        if not any(fnmatch.fnmatchcase(cell.id, pattern) for cell in planned):
+    planned = _product(stacks or DEFAULT_STACKS, runtimes or DEFAULT_RUNTIMES, policies or list(FreezePolicy))
+    if not cells:
+        return planned
+    every = _product(definition.available(), list(RUNTIMES), list(FreezePolicy))
+    chosen: set[Cell] = set()
+    for pattern in cells:  # a cell can be named by its id alone, also one that is not run by default
+        found = [cell for cell in planned if fnmatch.fnmatchcase(cell.id, pattern)]
+        if not found and not (stacks or runtimes or policies):
+            found = [cell for cell in every if fnmatch.fnmatchcase(cell.id, pattern)]
+        if not found:
             raise unknown("cell", pattern, [cell.id for cell in planned])
+        chosen.update(found)
+    return tuple(cell for cell in dict.fromkeys((*planned, *every)) if cell in chosen)
+
+
+def _product(stacks: Iterable[str], runtimes: Sequence[str], policies: Sequence[str]) -> tuple[Cell, ...]:
     return tuple(
-        cell for cell in planned if not cells or any(fnmatch.fnmatchcase(cell.id, pattern) for pattern in cells)
+        Cell(workload=DEFAULT_WORKLOAD, policy=FreezePolicy(policy), checkpoint=who, restore=who)
+        for stack in stacks
+        for runtime in runtimes
+        for who in (Participant(runtime=runtime, stack=stack),)
+        for policy in policies
     )
 
 

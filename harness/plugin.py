@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from _pytest.mark import ParameterSet
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from harness.errors import StillframeError
 from harness.matrix import controls
-from harness.model import Cell
+from harness.model import Cell, Control
 from harness.options import CHOICES, SCENARIOS, SETTINGS, Options
 from harness.records import Record, read_closing, read_plan, read_records
 from harness.run import Run, Worker
@@ -36,13 +37,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("stillframe", "live checkpoints, judged")
     for flag, declaration in (*CHOICES, *SETTINGS):
         group.addoption(flag, **declaration)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Keep the cells of one node on one worker when there are several."""
-    if config.getoption("numprocesses", None) and config.getoption("dist") == "no":
-        config.option.dist = "loadgroup"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -66,20 +60,43 @@ def pytest_configure_node(node: Any) -> None:
         node.workerinput["stillframe_run"] = str(node.config.stash[RUN].folder)
 
 
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
+    """Keep everything of one participant on one worker, which then needs one node for it.
+
+    `xdist_group` would say so too, but xdist 3.8 hides a group in an attribute that pytest 9.2 does not read.
+    """
+    if OPTIONS not in config.stash:
+        return None
+    participants = {said: str(cell.checkpoint) for _, said, cell in _items(config.stash[OPTIONS])}
+
+    class ByParticipant(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return participants.get(nodeid.partition("[")[2].removesuffix("]"), nodeid)
+
+    return ByParticipant(config, log)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give tests that ask for a `cell` or a `control` one item for each planned, grouped by participant."""
+    """Give tests that ask for a `cell` or a `control` one item for each that is planned."""
     if OPTIONS not in metafunc.config.stash:
         return
-    cells = metafunc.config.stash[OPTIONS].cells
-    if "cell" in metafunc.fixturenames:
-        metafunc.parametrize("cell", [_item(cell, cell.id, cell) for cell in cells])
-    if "control" in metafunc.fixturenames:
-        named = [_item(each, f"{each.name}.{each.cell.checkpoint}", each.cell) for each in controls(cells)]
-        metafunc.parametrize("control", named)
+    for name, kind in (("cell", Cell), ("control", Control)):
+        if name in metafunc.fixturenames:
+            items = [
+                (value, said) for value, said, _ in _items(metafunc.config.stash[OPTIONS]) if isinstance(value, kind)
+            ]
+            # No timeout: however many rounds there are, every stage of a trial has a deadline of its own.
+            metafunc.parametrize(
+                name, [pytest.param(value, id=said, marks=pytest.mark.timeout(0)) for value, said in items]
+            )
 
 
-def _item(value: object, said: str, cell: Cell) -> ParameterSet:
-    return pytest.param(value, id=said, marks=pytest.mark.xdist_group(str(cell.checkpoint)))
+def _items(options: Options) -> Iterator[tuple[Cell | Control, str, Cell]]:
+    """What is planned, with the name of its test item and its cell."""
+    for cell in options.cells:
+        yield cell, cell.id, cell
+    for control in controls(options.cells):
+        yield control, f"{control.name}.{control.cell.checkpoint}", control.cell
 
 
 @pytest.fixture(scope="session")

@@ -239,7 +239,7 @@ def _health(source: Source, heard: Sequence[Message], *, ticking: bool, frozen: 
     return SourceHealth(
         ticking=ticking,
         frozen=frozen,
-        same_nonce=all(message.nonce == source.nonce for message in heard),
-        lost_ticks=max(apart, default=0),
+        same_nonce=all(message.nonce == source.nonce for message in heard) if heard else None,
+        lost_ticks=max(apart, default=0) if own else None,
         longest_gap_us=max(gaps) / 1000 if gaps else None,
     )

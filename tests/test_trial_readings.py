@@ -46,7 +46,7 @@ def test_a_source_that_ticks_on_is_well(bench: Bench) -> None:
 def test_a_source_whose_disk_does_not_fit_its_memory_any_more_is_harmed(bench: Bench, wrong: dict[str, Any]) -> None:
     tell_reading(bench, **wrong)
     tell(bench, "beat", n_wall_ns=LATER)
-    assert judge(Evidence(source=examined(bench))).outcome is Outcome.SOURCE_HARMED
+    assert Outcome.SOURCE_HARMED in judge(Evidence(source=examined(bench))).found
 
 
 def test_a_source_that_is_another_process_is_harmed(bench: Bench) -> None:
@@ -84,6 +84,24 @@ def test_what_the_source_said_when_it_ran_again_is_examined(
 
     monkeypatch.setattr(checkpoint, "take", take)
     assert Played(bench, checkpoint_and_examine).run().source.lost_ticks == 3
+
+
+def test_what_the_source_said_before_the_checkpoint_is_of_another_trial(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take(*_: object, **__: object) -> Captured:
+        tell_reading(bench)
+        tell(bench, "beat", n_wall_ns=LATER)
+        return Captured(Checkpoint("/images"), "/upper")
+
+    def checkpoint_and_examine(played: Trial, acquired: contextlib.ExitStack) -> None:
+        assert bench.source is not None
+        tell_reading(bench, newest=93)
+        played.checkpoint(bench.source, acquired)
+        played.examine(bench.source)
+
+    monkeypatch.setattr(checkpoint, "take", take)
+    assert Played(bench, checkpoint_and_examine).run().source.lost_ticks == 0
 
 
 @pytest.fixture

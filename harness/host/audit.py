@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,10 +102,13 @@ def _host_processes() -> Iterator[str]:
 
 
 def _mounts(mountinfo: str) -> Iterator[str]:
+    seen: Counter[str] = Counter()
     with open(mountinfo, encoding="utf-8") as lines:
         for line in lines:
             left, _, right = line.partition(" - ")
-            yield f"{left.split()[4]} ({right.split()[0]})"
+            where = f"{left.split()[4]} ({right.split()[0]})"
+            seen[where] += 1
+            yield where if seen[where] == 1 else f"{where}, again: {seen[where]}"
 
 
 def _files(root: str, folder: str, depth: int) -> Iterator[str]:

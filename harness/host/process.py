@@ -91,7 +91,7 @@ class Executor:
         `detached` gives it /dev/null for all three streams, for programs that hand their streams on to a container.
         `on_tick` is called about four times a second with the end of stderr, for progress. Raises `CommandFailed` on
         an exit code outside `accept`, `DeadlineExceeded` after `deadline` seconds. What is late or interrupted is ended
-        with its whole session, and the journal has it in any case.
+        with its process group, and the journal has it in any case.
         """
         environment = {**BASE_ENVIRONMENT, **(env or {})}
         start, begun = time.time_ns(), time.monotonic()

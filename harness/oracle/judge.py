@@ -112,10 +112,13 @@ def _findings(evidence: Evidence) -> Iterator[Verdict]:
         yield from _of_reading(evidence.offline)
     if evidence.failures:
         return
+    cut, idle = evidence.offline or evidence.restored, idle_before_freeze_ns(evidence)
+    if cut is None or idle is None:
+        yield Verdict(outcome=Outcome.HARNESS_ERROR, stage=Stage.READ, reason="nothing was read of memory or disk")
+        return
     if not overlapped(evidence):
-        idle = (idle_before_freeze_ns(evidence) or 0) / 1e6
-        reason = f"no overlap: the last tick was {idle:.0f} ms before the freeze began"
-        yield Verdict(outcome=Outcome.VACUOUS, stage=Stage.FREEZE, reason=reason)
+        reason = f"the last tick was {idle / 1e6:.0f} ms before the freeze began" if cut.counter else "it never ticked"
+        yield Verdict(outcome=Outcome.VACUOUS, stage=Stage.FREEZE, reason=f"no overlap: {reason}")
         return
     yield from _of_restored(evidence)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import mmap
+import os
+import stat
 import tarfile
 import zlib
 from collections.abc import Mapping
@@ -22,7 +24,7 @@ def read(images: Path, files: Mapping[str, Path], tmpfs: Mapping[str, str]) -> R
     Surfaces are in writing order: first all of `files`, then all of `tmpfs`. Raises `Unreadable`.
     """
     counter = _memory(images)
-    rings = {name: path.read_bytes() if path.exists() else b"" for name, path in files.items()}
+    rings = {name: _regular(path) for name, path in files.items()}
     rings |= _from_tmpfs(images, tmpfs)
     return Reading(
         witness=Witness.OFFLINE,
@@ -33,6 +35,16 @@ def read(images: Path, files: Mapping[str, Path], tmpfs: Mapping[str, str]) -> R
             read_ring(data, surface=name, nonce=counter.nonce, ring=counter.ring) for name, data in rings.items()
         ),
     )
+
+
+def _regular(path: Path) -> bytes:
+    """Content of a regular file, empty where there is none; the container may have put anything in its place."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return b""
+    with open(descriptor, "rb") as file:  # noqa: PTH123  # a descriptor
+        return file.read() if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
 
 
 def _memory(images: Path) -> MemoryCounter:

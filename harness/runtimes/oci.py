@@ -57,9 +57,14 @@ class OciRuntime:
 
     def components(self) -> tuple[Component, ...]:
         """Read the versions of the runtime and of CRIU from the binaries."""
-        own = self.node.run([self.name, "--version"]).stdout.splitlines()[0].removeprefix(f"{self.name} version ")
-        criu = self.node.run(["criu", "--version"]).stdout.splitlines()[0].removeprefix("Version: ")
-        return (Component(name=self.name, version=own.strip()), Component(name="criu", version=criu.strip()))
+        programs = ((self.name, f"{self.name} version "), ("criu", "Version: "))
+        return tuple(Component(name=name, version=self._version(name, before)) for name, before in programs)
+
+    def _version(self, program: str, before: str) -> str:
+        said = self.node.run([program, "--version"]).stdout
+        if not said.startswith(before):
+            raise CommandFailed(f"{program} --version says {said[:80]!r}, which does not begin with {before!r}")
+        return said.splitlines()[0].removeprefix(before).strip()
 
     def capabilities(self) -> tuple[Capability, ...]:
         """Ask CRIU whether it can work on this kernel."""

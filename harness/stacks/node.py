@@ -113,7 +113,7 @@ class Node(contextlib.AbstractContextManager["Node"]):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         path.chmod(mode)
-        self._log_write(inside, text, mode, start, begun)
+        self._log_write(inside, text, mode, start=start, begun=begun)
 
     def remove(self, inside: str) -> None:
         """Remove a folder of the node; not journalled, since a replay has no need of it."""
@@ -121,13 +121,14 @@ class Node(contextlib.AbstractContextManager["Node"]):
 
     def set(self, inside: str, value: str) -> None:
         """Write a kernel setting (a cgroup's file) in the node; journalled. `OSError` if the kernel declines."""
-        start, begun = time.time_ns(), time.monotonic()
+        start, begun, code = time.time_ns(), time.monotonic(), 1
         try:
             self.path(inside).write_text(value, encoding="ascii")
+            code = 0
         finally:
-            self._log_write(inside, value, None, start, begun)
+            self._log_write(inside, value, None, start=start, begun=begun, code=code)
 
-    def _log_write(self, inside: str, text: str, mode: int | None, start: int, begun: float) -> None:
+    def _log_write(self, inside: str, text: str, mode: int | None, *, start: int, begun: float, code: int = 0) -> None:
         self.journal.commands.append(
             Command(
                 where=self.stack,
@@ -135,7 +136,7 @@ class Node(contextlib.AbstractContextManager["Node"]):
                 write_path=inside,
                 write_text=text,
                 write_mode=mode,
-                exit_code=0,
+                exit_code=code,
                 start_ns=start,
                 seconds=time.monotonic() - begun,
             )

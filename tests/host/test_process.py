@@ -177,6 +177,15 @@ def test_the_deadline_ends_the_program(host: Host, script: Script, tmp_path: Pat
     assert [command.exit_code for command in host.journal.commands] == [None]
 
 
+@pytest.mark.parametrize("runtime", [False, True])
+def test_an_error_knows_whether_the_command_was_ours_or_the_runtimes(host: Host, script: Script, runtime: bool) -> None:
+    with pytest.raises(DeadlineExceeded) as late:
+        host.run([script(WAIT_FOR_EVER)], deadline=0.0, runtime=runtime)
+    with pytest.raises(CommandFailed) as failed:
+        host.run([script("exit 1")], runtime=runtime)
+    assert (late.value.ours, failed.value.runtime) == (not runtime, runtime)
+
+
 @pytest.mark.parametrize("child", ["", STUBBORN], ids=["its child", "its child that ignores SIGTERM"])
 @pytest.mark.parametrize("leader", ["", STUBBORN], ids=["a program", "a program that ignores SIGTERM"])
 def test_an_interrupt_while_waiting_ends_the_program_and_what_it_started(

@@ -198,7 +198,9 @@ def test_two_readings_that_disagree_are_our_own_fault(offline: Reading, restored
     assert "disagree" in verdict.reason
 
 
-@pytest.mark.parametrize(("later", "outcome"), [(1, Outcome.CONSISTENT), (3, Outcome.HARNESS_ERROR)])
+@pytest.mark.parametrize(
+    ("later", "outcome"), [(1, Outcome.CONSISTENT), (3, Outcome.HARNESS_ERROR), (-1, Outcome.HARNESS_ERROR)]
+)
 def test_two_readings_are_of_the_same_tick_or_the_next(later: int, outcome: Outcome) -> None:
     ticked = {"counter": COUNTER + later, "counter_wall_ns": NOW + later * TICK_NS}
     surfaces = tuple(surface(later, name) for name in NAMES)

@@ -308,8 +308,9 @@ def test_an_answer_that_is_no_state_is_the_runtimes_failure(
     runtime: Runtime, node: FolderNode, container: Container, answer: str
 ) -> None:
     node.answer("state", stdout=answer)
-    with pytest.raises(CommandFailed):
+    with pytest.raises(CommandFailed) as raised:
         runtime.state(container)
+    assert raised.value.runtime
 
 
 def test_versions_are_read_from_the_binaries(runtime: Runtime, node: FolderNode) -> None:
