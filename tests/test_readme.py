@@ -1,0 +1,57 @@
+"""What the README says can be typed, exists."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from harness import matrix
+from harness.cli import _parser
+from harness.stacks.definition import StackDefinition
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+COMMANDS = [
+    words[1:] if words[0] == "sudo" else words
+    for block in blocks("sh")
+    for line in block.splitlines()
+    for part in line.split("|")
+    if (words := shlex.split(part, comments=True))
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_a_command_can_be_typed(words: list[str]) -> None:
+    program, *arguments = words
+    if program != "stillframe":
+        assert (ROOT / program).stat().st_mode & 0o100
+        arguments = ["run", *arguments] if program == "ci/matrix" else arguments
+    if "--help" not in arguments and program != "ci/test":
+        _parser().parse_args(arguments)
+
+
+def test_the_example_of_a_stack_is_one() -> None:
+    (example,) = blocks("toml")
+    assert StackDefinition.model_validate(tomllib.loads(example)).suite == "forky"
+
+
+def test_cells_that_are_named_exist() -> None:
+    named = set(re.findall(r"'(ledger\.[^']+)'", README))
+    assert named
+    assert all(matrix.plan(cells=[cell]) for cell in named)
+
+
+def test_paths_that_are_named_exist() -> None:
+    named = set(re.findall(r"`((?:ci|harness|reports|scenarios|workloads)(?:/[\w./]*)?)`", README))
+    assert len(named) > 8
+    assert [path for path in named if not (ROOT / path).exists()] == []
