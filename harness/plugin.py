@@ -6,6 +6,7 @@ participant; at the end the controller reads the records back, prints the table 
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from harness.errors import StillframeError
+from harness.host.syscalls import die_with_parent
 from harness.matrix import controls
 from harness.model import Cell, Control
 from harness.options import CHOICES, SCENARIOS, SETTINGS, Options
@@ -47,6 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
         options = Options.read(config.getoption)
         config.stash[OPTIONS] = options
         if _is_worker(config):
+            die_with_parent(signal.SIGKILL)  # nobody waits for a worker whose controller was killed
             config.stash[RUN] = Run.join(Path(config.workerinput["stillframe_run"]))  # type: ignore[attr-defined]
         elif not config.option.collectonly:
             config.stash[RUN] = Run.begin(options, progress=_progress)

@@ -55,7 +55,8 @@ def prepare(definition: StackDefinition, cache: Path, *, mirror: str | None, pro
 def _build(definition: StackDefinition, ready: Path, mirror: str | None, progress: Progress) -> None:
     _check_machine(definition, ready.parent)
     aside = ready.with_name(f".building-{ready.name}")
-    aside.mkdir(mode=0o755)
+    scratch = aside / "tmp"
+    scratch.mkdir(parents=True)
     mirror = mirror or os.environ.get(MIRROR_VARIABLE) or mirror_of_host()
     argv = [*TIED, "mmdebstrap", *OPTIONS, f"--include={','.join(definition.packages)}"]
     for suite in definition.also:  # the same sources once more, for the other suite
@@ -72,7 +73,8 @@ def _build(definition: StackDefinition, ready: Path, mirror: str | None, progres
             progress(f"{definition.name}: {line}")
 
     try:
-        HOST.run(argv, deadline=BUILD_SECONDS, on_tick=tell)
+        HOST.run(argv, deadline=BUILD_SECONDS, env={"TMPDIR": str(scratch)}, on_tick=tell)
+        shutil.rmtree(scratch)
         (aside / "fingerprint").write_text(_fingerprint(aside / "root"), encoding="ascii")
     except (CommandFailed, DeadlineExceeded) as error:
         shutil.rmtree(aside, ignore_errors=True)
