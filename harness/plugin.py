@@ -20,13 +20,16 @@ from harness.host.syscalls import die_with_parent
 from harness.matrix import controls
 from harness.model import Cell, Control
 from harness.options import CHOICES, SCENARIOS, SETTINGS, Options
-from harness.records import Record, read_closing, read_plan, read_records
+from harness.records import Record
 from harness.run import Run, Worker
 from harness.trial import Trial
-from reports import tables, terminal, write
+from reports import terminal, write
+from reports.read import read_run
+from reports.tables import RunSummary
 
 OPTIONS: pytest.StashKey[Options] = pytest.StashKey()
 RUN: pytest.StashKey[Run] = pytest.StashKey()
+SUMMARY: pytest.StashKey[RunSummary] = pytest.StashKey()
 EXIT_OF_PYTEST = {
     pytest.ExitCode.USAGE_ERROR: 2,
     pytest.ExitCode.INTERNAL_ERROR: 3,
@@ -129,25 +132,22 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     own = EXIT_OF_PYTEST.get(pytest.ExitCode(exitstatus)) if exitstatus in EXIT_OF_PYTEST else None
     if RUN in config.stash:
         config.stash[RUN].close()
-        code = _summary(config.stash[RUN]).conclusion.exit_code.value
-        session.exitstatus = own or code or int(exitstatus == pytest.ExitCode.TESTS_FAILED)
+        summary = config.stash[SUMMARY] = read_run(config.stash[RUN].folder)
+        session.exitstatus = (
+            own or summary.conclusion.exit_code.value or int(exitstatus == pytest.ExitCode.TESTS_FAILED)
+        )
     elif own is not None:
         session.exitstatus = own
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the table and write the report."""
-    if RUN not in config.stash or _is_worker(config):
+    if SUMMARY not in config.stash:
         return
-    run = config.stash[RUN]
     terminalreporter.section("stillframe")
-    terminal.show_run(_summary(run))
-    page = write.write_report(run.folder)
+    terminal.show_run(config.stash[SUMMARY])
+    page = write.write_summary(config.stash[SUMMARY], config.stash[RUN].folder)
     terminalreporter.write_line(f"report: {page}")
-
-
-def _summary(run: Run) -> tables.RunSummary:
-    return tables.summarise(read_plan(run.folder), list(read_records(run.folder)), read_closing(run.folder))
 
 
 def _runs_scenarios(config: pytest.Config) -> bool:

@@ -99,7 +99,7 @@ def read_plan(folder: Path) -> Plan:
 def write_plan(folder: Path, plan: Plan) -> None:
     """Create the run's folder and write its plan."""
     (folder / "records").mkdir(parents=True, exist_ok=True)
-    _write(folder / "plan.json", plan)
+    write_aside(folder / "plan.json", _text(plan))
 
 
 def read_closing(folder: Path) -> Closing | None:
@@ -110,13 +110,18 @@ def read_closing(folder: Path) -> Closing | None:
 
 def write_closing(folder: Path, closing: Closing) -> None:
     """Write the run's last word."""
-    _write(folder / "closing.json", closing)
+    write_aside(folder / "closing.json", _text(closing))
 
 
-def _write(path: Path, value: Frozen) -> None:
+def write_aside(path: Path, text: str) -> Path:
+    """Write aside and rename, so that a reader never sees half a file; gives the path."""
     aside = path.with_name(f"{path.name}.new")
-    aside.write_text(value.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    aside.rename(path)
+    aside.write_text(text, encoding="utf-8")
+    return aside.rename(path)
+
+
+def _text(value: Frozen) -> str:
+    return value.model_dump_json(indent=1) + "\n"
 
 
 def append(folder: Path, record: Record) -> Path:

@@ -77,7 +77,7 @@ class Run:
             },
             "binaries": {which: str(path) for which, path in binaries.items()},
         }
-        (folder / "prepared.json").write_text(json.dumps(state), encoding="utf-8")
+        records.write_aside(folder / "prepared.json", json.dumps(state))
         return run
 
     @classmethod

@@ -7,16 +7,16 @@ from itertools import groupby
 from pathlib import Path
 
 from harness.errors import unknown
-from harness.records import Record, read_closing, read_plan, read_records
+from harness.records import Record
 from reports.commands import ending, heading, last_words, shell, steps
 from reports.phrases import duration, entry, expectation, found, one_line, skew
-from reports.tables import CellSummary, largest_ticks, largest_us, summarise, worst_trial
+from reports.read import read_run
+from reports.tables import CellSummary, largest_ticks, largest_us, worst_trial
 
 
 def show_cell(run_folder: Path, cell_id: str, trial: int | None = None) -> str:
     """Describe a cell and one of its trials, by default the worst; all but the commands are shell comments."""
-    run = summarise(read_plan(run_folder), list(read_records(run_folder)), read_closing(run_folder))
-    cells = {each.cell.id: each for each in run.cells}
+    cells = {each.cell.id: each for each in read_run(run_folder).cells}
     if cell_id not in cells:
         raise unknown("cell", cell_id, cells)
     cell = cells[cell_id]

@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.records import read_closing, read_plan, read_records
+from harness.records import write_aside
 from reports import html, markdown
 from reports.phrases import entry
-from reports.tables import RunSummary, summarise
+from reports.read import read_run
+from reports.tables import RunSummary
 
 
 def write_report(run_folder: Path, out: Path | None = None) -> Path:
-    """Write the report into `out`, by default the run's own folder; return the path of the HTML page."""
-    run = summarise(read_plan(run_folder), list(read_records(run_folder)), read_closing(run_folder))
-    folder = out or run_folder
+    """Write the report of a run into `out`, by default its own folder; return the path of the HTML page."""
+    return write_summary(read_run(run_folder), out or run_folder)
+
+
+def write_summary(run: RunSummary, folder: Path) -> Path:
+    """Write the report of a run that was read already."""
     folder.mkdir(parents=True, exist_ok=True)
-    _put(folder / "summary.json", summary_json(run))
-    _put(folder / "report.md", markdown.render(run))
-    return _put(folder / "index.html", html.render(run))
+    write_aside(folder / "summary.json", summary_json(run))
+    write_aside(folder / "report.md", markdown.render(run))
+    return write_aside(folder / "index.html", html.render(run))
 
 
 def summary_json(run: RunSummary) -> str:
@@ -30,10 +34,3 @@ def summary_json(run: RunSummary) -> str:
     for raw, control in zip(summary["controls"], run.controls, strict=True):
         raw.update(cell=control.cell.id, detected=control.detected)
     return json.dumps(summary, indent=1, sort_keys=True) + "\n"
-
-
-def _put(path: Path, text: str) -> Path:
-    """Write aside and rename, so that a reader never sees half a file."""
-    aside = path.with_name(f"{path.name}.new")
-    aside.write_text(text, encoding="utf-8")
-    return aside.rename(path)
