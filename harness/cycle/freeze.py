@@ -14,16 +14,11 @@ from typing import ClassVar
 from harness.cycle.stages import Stages
 from harness.host import cgroups
 from harness.host.wait import until
-from harness.model import CgroupVersion, FreezePolicy, Stage
+from harness.model import FreezePolicy, Stage
 from harness.runtimes.contract import Container, Runtime, State
 from harness.runtimes.oci import CRIU_CONFIGURATION
 
 FREEZE_SECONDS = 10.0
-FREEZER = {
-    CgroupVersion.V1: ("freezer.state", ("THAWED", "FROZEN")),
-    CgroupVersion.V2: ("cgroup.freeze", ("0", "1")),
-}
-"""The freezer's setting by version, and what is written there to thaw and to freeze."""
 
 
 class NoFreeze:
@@ -94,7 +89,7 @@ class CgroupFreezer(NoFreeze):
                 self._set(frozen=bool(found))
 
     def _set(self, *, frozen: bool) -> None:
-        setting, values = FREEZER[self.node.version]
+        setting, values = cgroups.FREEZER[self.node.version]
         self.node.set(f"{self.container.cgroup}/{setting}", values[frozen])
         group = str(self.node.path(self.container.cgroup))
         until(

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,9 +55,7 @@ def of_node(pid: int) -> Snapshot:
 def of_host() -> Snapshot:
     """What on the host carries our name, and its network."""
     items = {f"mount {where}" for where in _mounts("/proc/self/mountinfo") if MARK in where}
-    for hierarchy in cgroups.hierarchies():
-        for folder, names, _ in os.walk(hierarchy.mountpoint):
-            items |= {f"cgroup {folder}/{name}" for name in names if name.startswith(cgroups.PREFIX)}
+    items |= {f"cgroup {group}" for group in cgroups.of_nodes()}
     items |= {f"process {line}" for line in _host_processes()}
     items |= set(_network())
     for folder in HOST_FOLDERS:
@@ -143,23 +141,14 @@ def _nft_name(item: object) -> str:
 
 def _network_of(pid: int) -> list[str]:
     """`_network` of the node: a thread of its own enters the namespace, since that cannot be undone."""
-    found: list[str] = []
-    failed: list[BaseException] = []
 
-    def enter_and_list() -> None:
+    def enter_and_list() -> list[str]:
+        namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
         try:
-            namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
-            try:
-                syscalls.setns(namespace, syscalls.CLONE_NEWNET)
-            finally:
-                os.close(namespace)
-            found.extend(_network())
-        except BaseException as error:  # noqa: BLE001  # carried to the caller
-            failed.append(error)
+            syscalls.setns(namespace, syscalls.CLONE_NEWNET)
+        finally:
+            os.close(namespace)
+        return _network()
 
-    thread = threading.Thread(target=enter_and_list)
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-    return found
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(enter_and_list).result()

@@ -14,6 +14,8 @@ import time
 
 LEFT_ALONE = frozenset({"memory"})
 PREFIX = "stillframe-"
+FREEZER = {"v1": ("freezer.state", ("THAWED", "FROZEN")), "v2": ("cgroup.freeze", ("0", "1"))}
+"""The freezer's setting by version, and what is written there to thaw and to freeze."""
 
 
 class Hierarchy:
@@ -111,7 +113,7 @@ def processes(path: str) -> list[int]:
     try:
         with open(f"{path}/cgroup.procs", encoding="ascii") as lines:
             return [int(line) for line in lines]
-    except (FileNotFoundError, OSError):
+    except OSError:
         return []
 
 
@@ -138,9 +140,9 @@ def remove(path: str, *, seconds: float = 10.0) -> list[str]:
 
 def thaw(group: str) -> None:
     """Let the group's tasks run, under either version of the freezer; silent where there is none."""
-    for setting, value in (("cgroup.freeze", "0"), ("freezer.state", "THAWED")):
+    for setting, (thawed, _) in FREEZER.values():
         with contextlib.suppress(OSError):
-            _write(f"{group}/{setting}", value)
+            _write(f"{group}/{setting}", thawed)
 
 
 def frozen(group: str) -> bool | None:
@@ -154,17 +156,22 @@ def frozen(group: str) -> bool | None:
     return None
 
 
-def sweep() -> list[str]:
-    """Remove groups of nodes whose supervisor is gone (it was killed too); returns those removed."""
-    removed = []
+def of_nodes() -> list[str]:
+    """The groups of all nodes on this host, in every hierarchy, whoever started them; not what is below them."""
+    found = []
     for hierarchy in hierarchies():
         for folder, names, _ in os.walk(hierarchy.mountpoint):
-            for name in [name for name in names if name.startswith(PREFIX)]:
-                names.remove(name)
-                if not _supervised(name):
-                    remove(f"{folder}/{name}")
-                    removed.append(f"{folder}/{name}")
-    return removed
+            found += [f"{folder}/{name}" for name in names if name.startswith(PREFIX)]
+            names[:] = [name for name in names if not name.startswith(PREFIX)]
+    return found
+
+
+def sweep() -> list[str]:
+    """Remove groups of nodes whose supervisor is gone (it was killed too); returns those removed."""
+    orphaned = [group for group in of_nodes() if not _supervised(os.path.basename(group))]
+    for group in orphaned:
+        remove(group)
+    return orphaned
 
 
 def _supervised(name: str) -> bool:
