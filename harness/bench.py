@@ -11,12 +11,10 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from harness.cycle.stages import Stages
 from harness.errors import DeadlineExceeded
 from harness.host import audit, cgroups
-from harness.host.process import Journal
 from harness.host.wait import until
 from harness.model import Command, Component, Participant, Settings, Stage
 from harness.runtimes import adapter
@@ -28,8 +26,6 @@ BINARY = "/ledger"
 REPORT = "/report"
 IMAGE_FOLDERS = ("proc", "sys", "dev", "tmp", REPORT)
 READY_SECONDS = 30.0
-
-M = TypeVar("M", bound=Message)
 
 
 class Channel:
@@ -47,9 +43,13 @@ class Channel:
             self.heard.append(message)
         return self.heard
 
-    def wait_for(self, wanted: Callable[[Message], bool], *, seconds: float, what: str) -> Message:
+    def first(self, wanted: Callable[[Message], bool]) -> Message | None:
         """The first message, also of those heard before, for which `wanted` holds."""
-        return until(lambda: next((said for said in self.listen() if wanted(said)), None), seconds=seconds, what=what)
+        return next((said for said in self.listen() if wanted(said)), None)
+
+    def wait_for(self, wanted: Callable[[Message], bool], *, seconds: float, what: str) -> Message:
+        """Wait for `first` to find one."""
+        return until(lambda: self.first(wanted), seconds=seconds, what=what)
 
 
 @dataclass
@@ -189,9 +189,16 @@ class Bench:
 
     def quiet_leaks(self, before: audit.Snapshot, *, seconds: float) -> tuple[str, ...]:
         """What the node holds beyond `before`, given a moment for processes that are just ending."""
+        found: tuple[str, ...] = ()
+
+        def quiet() -> bool:
+            nonlocal found
+            found = self._leaks(before)
+            return not found
+
         with contextlib.suppress(DeadlineExceeded):
-            until(lambda: not self._leaks(before), seconds=seconds, what="silence")
-        return self._leaks(before)
+            until(quiet, seconds=seconds, what="silence")
+        return found
 
     def _leaks(self, before: audit.Snapshot) -> tuple[str, ...]:
         found = audit.of_node(self.node.pid).leaks(before)
@@ -199,10 +206,6 @@ class Bench:
             return found
         kept = f"/{self.source.container.name}/"  # what a runtime notes about a container that is still alive
         return tuple(leak for leak in found if not (leak.startswith("file ") and kept in leak))
-
-    def use(self, journal: Journal) -> None:
-        """Have the node's commands written into `journal`."""
-        self.node.journal = journal
 
 
 def build_image(node: Node, workload: Workload, binary: Path, settings: Settings) -> None:

@@ -108,7 +108,7 @@ def _items(options: Options) -> Iterator[tuple[Cell | Control, str, Cell]]:
 @pytest.fixture(scope="session")
 def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
     """This process's part of the run; it owns at most one bench at a time."""
-    with Worker(request.config.stash[RUN], request.config.stash[OPTIONS]) as worker:
+    with Worker(request.config.stash[RUN]) as worker:
         yield worker
 
 

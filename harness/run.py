@@ -6,26 +6,22 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from harness import matrix, records, workload
 from harness.bench import Bench
 from harness.errors import EnvironmentUnfit, StillframeError
 from harness.host import audit, cgroups
 from harness.host.facts import host_facts
-from harness.model import Cell, Outcome, Participant, Schedule, Stage, Verdict
+from harness.model import Cell, Outcome, Schedule, Stage, Verdict
 from harness.options import Options
 from harness.records import Plan, Record
 from harness.stacks import build, definition
 from harness.trial import SPOILED, Trial
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,7 @@ class Run:
     """What of ours was on the host before; on the controller alone."""
 
     @classmethod
-    def begin(cls, options: Options, *, progress: Progress) -> Run:
+    def begin(cls, options: Options, *, progress: build.Progress) -> Run:
         """Promise the cells in a plan, then make ready what they need; a stack that fails costs its own cells only."""
         if os.geteuid() != 0:
             raise EnvironmentUnfit(
@@ -94,7 +90,7 @@ class Run:
         records.write_closing(self.folder, records.Closing(run=self.plan.run, end_ns=time.time_ns(), leaks=leaks))
 
 
-def _prepare(names: Sequence[str], options: Options, progress: Progress) -> dict[str, Path | str]:
+def _prepare(names: Sequence[str], options: Options, progress: build.Progress) -> dict[str, Path | str]:
     def prepare(name: str) -> Path | str:
         try:
             return build.prepare(definition.load(name), options.cache, mirror=options.mirror, progress=progress)
@@ -115,17 +111,11 @@ def _point(link: Path, target: str) -> None:
 class Worker(contextlib.AbstractContextManager["Worker"]):
     """Executes cells one after the other, on one bench as long as the participant stays the same."""
 
-    def __init__(self, run: Run, options: Options) -> None:
+    def __init__(self, run: Run) -> None:
         self.run = run
-        self.options = options
         self._bench: Bench | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
 
     def execute(self, cell: Cell, kind: type[Trial] = Trial) -> Iterator[Record]:
@@ -134,12 +124,14 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
         for number in range(rounds):
             record = self._one(cell, kind, number, last=number == rounds - 1)
             records.append(self.run.folder, record)
+            if record.verdict.outcome in SPOILED:
+                self._close()
             yield record
 
     def _one(self, cell: Cell, kind: type[Trial], number: int, *, last: bool) -> Record:
         start = time.time_ns()
         try:
-            bench = self._bench_for(cell.checkpoint)
+            bench = self._bench_for(cell)
         except StillframeError as error:
             verdict = Verdict(outcome=Outcome.HARNESS_ERROR, stage=Stage.PREPARE, reason=str(error))
             return self._without_trial(cell, kind, number, verdict, start)
@@ -147,23 +139,20 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
             reason = "; ".join(f"{one.name}: {one.evidence}" for one in bench.lacking)
             verdict = Verdict(outcome=Outcome.UNSUPPORTED, stage=Stage.PREPARE, reason=reason)
             return self._without_trial(cell, kind, number, verdict, start)
-        record = kind(bench, cell, run=self.run.plan.run, number=number, seed=self.run.plan.seed, last=last).run()
-        if record.verdict.outcome in SPOILED:
-            self._close()
-        return record
+        return kind(bench, cell, self.run.plan, number=number, last=last).run()
 
-    def _bench_for(self, participant: Participant) -> Bench:
-        if self._bench is None or self._bench.participant != participant:
+    def _bench_for(self, cell: Cell) -> Bench:
+        wanted = (cell.checkpoint, cell.workload)
+        if self._bench is None or (self._bench.participant, self._bench.workload.name) != wanted:
             self._close()
-            root = self.run.stacks[participant.stack]
+            root = self.run.stacks[cell.checkpoint.stack]
             if isinstance(root, str):
                 raise EnvironmentUnfit(root)
-            (name,) = self.run.binaries
             self._bench = Bench.open(
-                participant,
+                cell.checkpoint,
                 root,
-                workload.find(name),
-                self.run.binaries[name],
+                workload.find(cell.workload),
+                self.run.binaries[cell.workload],
                 self.run.plan.settings,
             )
         return self._bench

@@ -16,12 +16,11 @@ from harness.cycle import checkpoint
 from harness.cycle.stages import Stages
 from harness.errors import DeadlineExceeded, StageFailed
 from harness.host import audit, cgroups
-from harness.host.facts import host_facts
 from harness.host.wait import until
 from harness.model import Cell, Command, Outcome, Schedule, SourceHealth, Stage, Verdict, Witness
 from harness.oracle import offline
 from harness.oracle.judge import Evidence, anomalies, judge, overlapped, skews
-from harness.records import Record
+from harness.records import Plan, Record
 from harness.runtimes.contract import Captured, Container
 from harness.workload import Beat, Message, ReadingMessage, Start
 
@@ -37,15 +36,15 @@ class Trial:
 
     control: str | None = None
 
-    def __init__(self, bench: Bench, cell: Cell, *, run: str, number: int, seed: int, last: bool) -> None:
+    def __init__(self, bench: Bench, cell: Cell, plan: Plan, *, number: int, last: bool) -> None:
         """`last`: nobody needs the source container afterwards."""
         self.bench = bench
         self.cell = cell
-        self.run_id = run
+        self.plan = plan
         self.number = number
         self.last = last
         self.stages = Stages()
-        own_seed = random.Random(f"{seed}/{cell.id}/{number}").getrandbits(63)  # noqa: S311
+        own_seed = random.Random(f"{plan.seed}/{cell.id}/{number}").getrandbits(63)  # noqa: S311
         delay = random.Random(own_seed).randrange(LATEST_MOMENT_US)  # noqa: S311
         self.schedule = Schedule(seed=own_seed, planned_delay_us=delay)
         self.evidence = Evidence(period_ns=bench.settings.period_us * 1000)
@@ -56,15 +55,15 @@ class Trial:
     def run(self) -> Record:
         """Execute the trial; the record says how it went."""
         start = time.time_ns()
-        self.bench.use(self.stages.journal)
+        self.bench.node.journal = self.stages.journal
         before = self.bench.idle
         with self._failures():
             source = self.bench.running_source(self.stages)
-            before = audit.of_node(self.bench.node.pid)
+            if not self.last:
+                before = audit.of_node(self.bench.node.pid)
             with contextlib.ExitStack() as acquired:
                 self.experiment(source, acquired)
         if self.last:
-            before = self.bench.idle
             with self._failures(), self.stages.at(Stage.CLEAN_UP):
                 self.bench.drop_source()
         with self._failures(), self.stages.at(Stage.AUDIT):
@@ -186,7 +185,7 @@ class Trial:
                 self.log += tuple(audit.processes_of(self.bench.node.pid))
         readings = [reading for reading in (self.evidence.offline, self.evidence.restored) if reading is not None]
         return Record(
-            run=self.run_id,
+            run=self.plan.run,
             cell=self.cell,
             trial=self.number,
             control=self.control,
@@ -199,7 +198,7 @@ class Trial:
             source=self.evidence.source,
             timeline=tuple(self.stages.timeline),
             components={"checkpoint": self.bench.components, "restore": self.bench.components},
-            host=host_facts(),
+            host=self.plan.host,
             commands=(*self.inherited, *self.stages.journal.commands),
             leaks=self.evidence.leaks,
             log=self.log,
@@ -224,7 +223,7 @@ def _hear(channel: Channel, group: str, wanted: Callable[[Message], bool]) -> Me
 
     def probe() -> Message | None:
         alive = time.monotonic() < patience or bool(cgroups.processes(group))
-        said = next((message for message in channel.listen() if wanted(message)), None)
+        said = channel.first(wanted)
         if said is None and not alive:
             raise StageFailed(Stage.READ, Outcome.RESTORE_FAILED, "the restored container has ended by itself")
         return said

@@ -13,7 +13,8 @@ from harness import trial, workload
 from harness.bench import Bench, Channel, Source
 from harness.host import audit
 from harness.host.audit import Snapshot
-from harness.model import Cell, Command, FreezePolicy, Participant, Settings, Stage
+from harness.model import Cell, Command, FreezePolicy, HostFacts, Participant, Settings, Stage
+from harness.records import Plan
 from harness.runtimes.contract import Container, ContainerSpec
 from harness.runtimes.runc import Runc
 from harness.trial import Trial
@@ -21,6 +22,8 @@ from tests.folder_node import FolderNode
 
 RUNC = Participant(runtime="runc", stack="folder")
 CELL = Cell(workload="ledger", policy=FreezePolicy.PAUSE, checkpoint=RUNC, restore=RUNC)
+HOST = HostFacts(kernel="6.18", architecture="x86_64", cgroups="v2", cpus=4, memory_gib=15.6, os="Debian")
+PLAN = Plan(run="r1", stillframe="0.1.0", created_ns=1, seed=7, rounds=4, cells=(CELL,), host=HOST)
 SPEC = ContainerSpec(name="source-1", image="/image", argv=("/ledger",), report_mount="/report")
 CONTAINER = Container(SPEC, report="/one/report", cgroup="/sys/fs/cgroup/source-1", upper="/one/upper")
 STARTED = Command(argv=("runc", "run", "source-1"), where="folder", stage=Stage.START, start_ns=1, seconds=0)
@@ -33,7 +36,7 @@ class Played(Trial):
     def __init__(
         self, bench: Bench, play: Callable[[Trial, contextlib.ExitStack], None], *, last: bool = False
     ) -> None:
-        super().__init__(bench, CELL, run="r1", number=3, seed=7, last=last)
+        super().__init__(bench, CELL, PLAN, number=3, last=last)
         self.play = play
 
     def experiment(self, source: Source, acquired: contextlib.ExitStack) -> None:

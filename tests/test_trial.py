@@ -14,7 +14,7 @@ from harness.errors import CommandFailed, DeadlineExceeded, StageFailed
 from harness.model import Cell, FreezePolicy, Outcome, Reading, SourceHealth, Stage, SurfaceReading, Witness
 from harness.runtimes.contract import Captured, Checkpoint, Container
 from harness.trial import Trial
-from tests.folder_bench import CELL, CONTAINER, NONCE, NOW, STARTED, Played, node_of, nothing, open_bench
+from tests.folder_bench import CELL, CONTAINER, NONCE, NOW, PLAN, STARTED, Played, node_of, nothing, open_bench
 
 
 def fail(outcome: Outcome, stage: Stage = Stage.RESTORE, log: tuple[str, ...] = ()) -> None:
@@ -195,7 +195,8 @@ def test_the_processes_are_kept_where_the_node_is_spoiled(bench: Bench, outcome:
 
 def test_the_schedule_follows_from_seed_cell_and_number(bench: Bench) -> None:
     def delay(number: int, seed: int, cell: Cell = CELL) -> int:
-        return Trial(bench, cell, run="r1", number=number, seed=seed, last=False).schedule.planned_delay_us
+        plan = PLAN.model_copy(update={"seed": seed})
+        return Trial(bench, cell, plan, number=number, last=False).schedule.planned_delay_us
 
     other = CELL.model_copy(update={"policy": FreezePolicy.HOOK})
     assert delay(0, 7) == delay(0, 7)
@@ -207,7 +208,7 @@ class Recited(Trial):
     """A trial that only says which steps it takes."""
 
     def __init__(self, bench: Bench, *, overlap: bool) -> None:
-        super().__init__(bench, CELL, run="r1", number=0, seed=7, last=False)
+        super().__init__(bench, CELL, PLAN, number=0, last=False)
         self.overlap = overlap
         self.steps: list[str] = []
 
@@ -260,7 +261,7 @@ def test_a_failed_checkpoint_must_not_harm_the_source_either(
     monkeypatch.setattr(checkpoint, "take", take)
     monkeypatch.setattr(Trial, "examine", examine)
     monkeypatch.setattr(trial, "LATEST_MOMENT_US", 1)
-    assert Trial(bench, CELL, run="r1", number=0, seed=7, last=False).run().verdict.outcome is outcome
+    assert Trial(bench, CELL, PLAN, number=0, last=False).run().verdict.outcome is outcome
 
 
 def test_a_controls_record_carries_its_name(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

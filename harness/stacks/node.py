@@ -15,8 +15,6 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from harness.errors import EnvironmentUnfit
 from harness.host import cgroups, init, supervisor, terminal
@@ -42,9 +40,10 @@ class Node(contextlib.AbstractContextManager["Node"]):
         self.stack = stack
         self.name = name
         self.version = version
+        v1 = self._v1_mounts()
         reader, ready = os.pipe()
         lifeline, self._lifeline = os.pipe()
-        spec = {"lower": str(lower), "name": name, "lifeline": lifeline, "ready": ready, "v1": self._v1_mounts()}
+        spec = {"lower": str(lower), "name": name, "lifeline": lifeline, "ready": ready, "v1": v1}
         try:
             self._supervisor = HOST.launch(
                 [sys.executable, "-I", "-S", str(supervisor.__file__), json.dumps(spec)], pass_fds=(lifeline, ready)
@@ -158,10 +157,5 @@ class Node(contextlib.AbstractContextManager["Node"]):
                     remedy="They are removed by the next run; a task in uninterruptible sleep may hold them.",
                 )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.end()
