@@ -67,8 +67,8 @@ def last_words(command: Command) -> tuple[str, ...]:
     )
 
 
-def _same(command: Command) -> tuple[object, ...]:
-    return (command.model_copy(update={"start_ns": 0, "seconds": 0, "stdout": "", "stderr": ""}),)
+def _same(command: Command) -> Command:
+    return command.model_copy(update={"start_ns": 0, "seconds": 0, "stdout": "", "stderr": ""})
 
 
 def _writing(path: str, text: str, mode: int | None) -> str:

@@ -150,7 +150,7 @@ def summarise(plan: Plan, records: Sequence[Record], closing: Closing | None) ->
         for cell, own in trials.items()
     )
     controls = (
-        *(_control(record) for record in records if record.control is not None),
+        *(_control(each.control, each.cell, each.trial, each.verdict) for each in records if each.control is not None),
         *_missing_controls(plan, records),
     )
     return RunSummary(
@@ -282,11 +282,8 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _control(record: Record) -> ControlSummary:
-    name = record.control or ""
-    return ControlSummary(
-        name=name, cell=record.cell, trial=record.trial, expected=CONTROLS.get(name), verdict=record.verdict
-    )
+def _control(name: str, cell: Cell, trial: int, verdict: Verdict) -> ControlSummary:
+    return ControlSummary(name=name, cell=cell, trial=trial, expected=CONTROLS.get(name), verdict=verdict)
 
 
 def _missing_controls(plan: Plan, records: Sequence[Record]) -> Iterator[ControlSummary]:
@@ -294,9 +291,7 @@ def _missing_controls(plan: Plan, records: Sequence[Record]) -> Iterator[Control
     for each in plan.controls:
         if (each.name, each.cell) not in received:
             verdict = Verdict(outcome=Outcome.MISSING, reason="planned and not received")
-            yield ControlSummary(
-                name=each.name, cell=each.cell, trial=0, expected=CONTROLS.get(each.name), verdict=verdict
-            )
+            yield _control(each.name, each.cell, 0, verdict)
 
 
 def _table(workload: str, cells: Sequence[CellSummary]) -> Table:

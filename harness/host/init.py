@@ -35,12 +35,13 @@ def run(spec: dict[str, Any], groups: list[str], unified: str) -> NoReturn:
     code = 1
     try:
         syscalls.die_with_parent(signal.SIGKILL)
+        pid = int(os.readlink("/proc/self"))  # as the host knows it, whose /proc this still is
         _enter(spec, groups, unified)
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
             os.makedirs(os.path.dirname(ADDRESS), 0o700)
             server.bind(ADDRESS)
             server.listen(64)
-            os.write(spec["ready"], json.dumps({"pid": spec["pid"]}).encode() + b"\n")
+            os.write(spec["ready"], json.dumps({"pid": pid}).encode() + b"\n")
             for inherited in (spec["ready"], spec["lifeline"]):
                 os.close(inherited)
             _Init(server).serve()
@@ -53,7 +54,6 @@ def run(spec: dict[str, Any], groups: list[str], unified: str) -> NoReturn:
 
 
 def _enter(spec: dict[str, Any], groups: list[str], unified: str) -> None:
-    spec["pid"] = int(os.readlink("/proc/self"))
     for group in groups:
         cgroups.join(group)
     os.mkdir(f"{unified}/{LEAF}")

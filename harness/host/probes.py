@@ -13,6 +13,8 @@ from harness.errors import EnvironmentUnfit
 from harness.host import cgroups, compiler
 
 NEEDED_GIB = 3
+TOOLS = ("mmdebstrap", "unshare", "setpriv")
+INSTALL_TOOLS = "apt-get install mmdebstrap debian-archive-keyring util-linux"
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,14 @@ def _compiler() -> Finding:
 
 
 def _tools() -> Finding:
-    needed = ("mmdebstrap", "unshare", "setpriv")
-    lacking = [name for name in needed if shutil.which(name) is None]
-    evidence = f"missing: {', '.join(lacking)}" if lacking else ", ".join(needed)
-    return Finding(
-        "tools for stacks", not lacking, evidence, "apt-get install mmdebstrap debian-archive-keyring util-linux"
-    )
+    lacking = missing_tools()
+    evidence = f"missing: {', '.join(lacking)}" if lacking else ", ".join(TOOLS)
+    return Finding("tools for stacks", not lacking, evidence, INSTALL_TOOLS)
+
+
+def missing_tools() -> list[str]:
+    """Programs that building a stack needs and this machine lacks."""
+    return [name for name in TOOLS if shutil.which(name) is None]
 
 
 def _room(cache: Path) -> Finding:

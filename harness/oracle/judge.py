@@ -34,6 +34,18 @@ class Evidence:
     failures: list[Verdict] = field(default_factory=list)
     """How the stages ended that did not come to their end."""
 
+    @property
+    def cut(self) -> Reading | None:
+        """The reading that tells the instant of the checkpoint."""
+        return self.offline or self.restored
+
+    @property
+    def idle_ns(self) -> int | None:
+        """How long the workload had not ticked when the freeze began; negative when it went on ticking."""
+        if self.cut is None or self.freeze_begin_ns is None:
+            return None
+        return self.freeze_begin_ns - self.cut.counter_wall_ns
+
 
 def judge(evidence: Evidence) -> Verdict:
     """Give the worst finding; `consistent` only if there is none."""
@@ -45,18 +57,9 @@ def judge(evidence: Evidence) -> Verdict:
     return worst.model_copy(update={"also": tuple(sorted(others, key=lambda each: each.severity, reverse=True))})
 
 
-def idle_before_freeze_ns(evidence: Evidence) -> int | None:
-    """How long the workload had not ticked when the freeze began; negative when it went on ticking."""
-    cut = evidence.offline or evidence.restored
-    if cut is None or evidence.freeze_begin_ns is None:
-        return None
-    return evidence.freeze_begin_ns - cut.counter_wall_ns
-
-
 def overlapped(evidence: Evidence) -> bool:
     """Whether the workload was ticking right up to the checkpoint, so that the trial can prove something."""
-    cut = evidence.offline or evidence.restored
-    idle = idle_before_freeze_ns(evidence)
+    cut, idle = evidence.cut, evidence.idle_ns
     return cut is not None and idle is not None and cut.counter > 0 and idle <= OVERLAP_NS + 3 * evidence.period_ns
 
 
@@ -112,7 +115,7 @@ def _findings(evidence: Evidence) -> Iterator[Verdict]:
         yield from _of_reading(evidence.offline)
     if evidence.failures:
         return
-    cut, idle = evidence.offline or evidence.restored, idle_before_freeze_ns(evidence)
+    cut, idle = evidence.cut, evidence.idle_ns
     if cut is None or idle is None:
         yield Verdict(outcome=Outcome.HARNESS_ERROR, stage=Stage.READ, reason="nothing was read of memory or disk")
         return
@@ -170,12 +173,13 @@ def _of_disagreement(offline: Reading, restored: Reading) -> Iterator[Verdict]:
         reason = f"the two readings disagree on memory: offline {offline.counter}, restored {restored.counter}"
         yield Verdict(outcome=Outcome.HARNESS_ERROR, stage=Stage.READ, reason=reason)
     said = {skew.surface: skew.ticks for skew in skews(restored)}
+    one_is_clean = bool(anomalies(offline)) != bool(anomalies(restored))
     for skew in skews(offline):
         other = said.get(skew.surface)
         same = (
             skew.ticks == other if skew.ticks is None or other is None else abs(skew.ticks - other) <= AGREEMENT_TICKS
         )
-        if not same or bool(anomalies(offline)) != bool(anomalies(restored)):
+        if one_is_clean or not same:
             yield Verdict(
                 outcome=Outcome.HARNESS_ERROR,
                 stage=Stage.READ,

@@ -32,7 +32,6 @@ class OciRuntime:
     """Adapter for a runtime with runc's command line; subclasses name the program and its peculiarities."""
 
     name: str
-    libraries: tuple[str, ...] = ()
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -80,7 +79,7 @@ class OciRuntime:
         with self._undone_on_failure(container):
             self._lay_out(container, upper=None)
             # Detached: the container inherits the streams, and CRIU refuses descriptors from outside.
-            self._call(*self._logged(container), "run", *self._bundled(spec), spec.name, detached=True)
+            self._call("--log", self._log(container), "run", *self._bundled(spec), spec.name, detached=True)
         return container
 
     def state(self, container: Container) -> State:
@@ -106,25 +105,29 @@ class OciRuntime:
         self._call("resume", container.name)
 
     @contextlib.contextmanager
-    def _explained(self, *logs: str) -> Iterator[None]:
-        """Attach to a failure what the first of `logs` that has an answer says: CRIU's errors, or a runtime's words."""
+    def _explained(self, *, criu: str | None, own: str) -> Iterator[None]:
+        """Attach to a failure what CRIU's log says of errors, or else the last lines of the runtime's own log."""
         try:
             yield
         except CommandFailed as error:
-            for log in logs:
-                with contextlib.suppress(OSError):
-                    text = self.node.path(log).read_text(encoding="utf-8", errors="replace")
-                    own = log.endswith(f"/{self.name}.log")
-                    error.log = error.log or (tuple(text.splitlines()[-12:]) if own else criu_log.telling_lines(text))
+            told = criu_log.telling_lines(self._text(criu)) if criu else ()
+            error.log = told or tuple(self._text(own).splitlines()[-criu_log.KEPT :])
             raise
+
+    def _text(self, log: str) -> str:
+        try:
+            return self.node.path(log).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
 
     def live_checkpoint(self, container: Container, folder: str) -> Checkpoint:
         """Write its memory below `folder` and leave it running."""
         images, work = f"{folder}/images", f"{folder}/work"
         self.node.run(["mkdir", "-p", images, work])  # crun does not
-        with self._explained(f"{work}/dump.log", f"{folder}/{self.name}.log"):
+        own = f"{folder}/{self.name}.log"
+        with self._explained(criu=f"{work}/dump.log", own=own):
             self._call(
-                *("--log", f"{folder}/{self.name}.log", "checkpoint", "--leave-running"),
+                *("--log", own, "checkpoint", "--leave-running"),
                 *("--image-path", images, "--work-path", work, container.name),
                 deadline=CHECKPOINT_SECONDS,
             )
@@ -134,10 +137,10 @@ class OciRuntime:
         """Make a new container out of a checkpoint and its writable layer, beside the source."""
         container = self._container(spec)
         work = f"{self._folder(spec)}/criu"
-        with self._undone_on_failure(container, f"{work}/restore.log"):
+        with self._undone_on_failure(container, criu=f"{work}/restore.log"):
             self._lay_out(container, upper=captured.upper)
             self._call(
-                *(*self._logged(container), "restore", *self._bundled(spec)),
+                *("--log", self._log(container), "restore", *self._bundled(spec)),
                 *("--image-path", captured.checkpoint.images, "--work-path", work, spec.name),
                 deadline=RESTORE_SECONDS,
                 detached=True,
@@ -164,17 +167,17 @@ class OciRuntime:
     def _folder(self, spec: ContainerSpec) -> str:
         return f"{self.node.storage}/containers/{spec.name}"
 
-    def _logged(self, container: Container) -> tuple[str, ...]:
-        return ("--log", f"{self._folder(container.spec)}/{self.name}.log")
+    def _log(self, container: Container) -> str:
+        return f"{self._folder(container.spec)}/{self.name}.log"
 
     def _bundled(self, spec: ContainerSpec) -> tuple[str, ...]:
         return ("--detach", "--bundle", self._folder(spec))
 
     @contextlib.contextmanager
-    def _undone_on_failure(self, container: Container, *logs: str) -> Iterator[None]:
+    def _undone_on_failure(self, container: Container, *, criu: str | None = None) -> Iterator[None]:
         """Remove what was made for a container that did not come to be, after its logs were read."""
         try:
-            with self._explained(*logs, self._logged(container)[1]):
+            with self._explained(criu=criu, own=self._log(container)):
                 yield
         except StillframeError:
             with contextlib.suppress(CommandFailed):

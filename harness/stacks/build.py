@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from harness.errors import CommandFailed, DeadlineExceeded, StackUnavailable
+from harness.host import probes
 from harness.host.process import HOST
 from harness.stacks.definition import KEY_DIGITS, StackDefinition
 
@@ -64,12 +65,13 @@ def _build(definition: StackDefinition, ready: Path, mirror: str | None, progres
         argv.append(f"--setup-hook=sed 's/ {definition.suite} / {suite} /' {sources}\" > {sources}.d/{suite}.list\"")
     argv += [str(definition.suite), str(aside / "root"), *([mirror] if mirror else [])]
     progress(f"{definition.name}: building with mmdebstrap")
-    said = [""]
+    said = ""
 
     def tell(output: bytes) -> None:
+        nonlocal said
         line = _last(output)
-        if line not in ("", said[0]):
-            said[0] = line
+        if line not in ("", said):
+            said = line
             progress(f"{definition.name}: {line}")
 
     try:
@@ -89,12 +91,11 @@ def _build(definition: StackDefinition, ready: Path, mirror: str | None, progres
 def _check_machine(definition: StackDefinition, folder: Path) -> None:
     if os.geteuid() != 0:
         raise StackUnavailable(f"building the stack {definition.name} needs root", remedy="Run it with sudo.")
-    for program in ("mmdebstrap", "setpriv", "unshare"):
-        if shutil.which(program) is None:
-            raise StackUnavailable(
-                f"the stack {definition.name} cannot be built: {program} is not installed",
-                remedy="On Debian or Ubuntu: apt-get install mmdebstrap debian-archive-keyring util-linux.",
-            )
+    for program in probes.missing_tools():
+        raise StackUnavailable(
+            f"the stack {definition.name} cannot be built: {program} is not installed",
+            remedy=f"On Debian or Ubuntu: {probes.INSTALL_TOOLS}.",
+        )
     free = shutil.disk_usage(folder).free
     if free < NEEDED_BYTES:
         raise StackUnavailable(

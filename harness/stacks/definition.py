@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from harness.errors import UsageError, unknown
 from harness.model import Frozen
@@ -54,7 +54,7 @@ def load(name: str) -> StackDefinition:
     path = folder() / f"{name}.toml"
     try:
         definition = StackDefinition.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, ValidationError) as error:
+    except ValueError as error:
         raise UsageError(f"{path} is no stack definition: {error}") from error
     if definition.name != name:
         raise UsageError(f"{path} calls itself {definition.name!r}", remedy=f"Its name must be {name!r}.")

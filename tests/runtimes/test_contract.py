@@ -171,7 +171,8 @@ CRIU_SAYS = (
 
 
 def test_a_failed_checkpoint_brings_criu_s_own_words(runtime: Runtime, node: FolderNode, container: Container) -> None:
-    node.put("/c/work/dump.log", CRIU_SAYS)
+    work = "/c/work"
+    node.put(f"{work}/dump.log", CRIU_SAYS)
     node.answer("checkpoint", 1, stderr="criu failed: type NOTIFY errno 0")
     with pytest.raises(CommandFailed) as raised:
         runtime.live_checkpoint(container, "/c")
