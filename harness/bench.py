@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,16 +17,32 @@ from harness.cycle.stages import Stages
 from harness.errors import DeadlineExceeded
 from harness.host import audit, cgroups
 from harness.host.wait import until
-from harness.model import Command, Component, Participant, Settings, Stage
+from harness.model import Accommodation, Cell, Command, Component, Participant, Settings, Stage, SurfaceKind
+from harness.oracle.offline import Deleted, File, InTmpfs, Place
 from harness.runtimes import adapter
-from harness.runtimes.contract import Capability, Captured, Container, ContainerSpec, Runtime
+from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, Runtime
 from harness.stacks.node import Node
-from harness.workload import RECORD_BYTES, Beat, Message, Start, SurfaceKind, Workload, read_messages
+from harness.workload import (
+    RECORD_BYTES,
+    Beat,
+    Message,
+    Start,
+    Stop,
+    Surface,
+    Workload,
+    available,
+    find,
+    read_messages,
+)
 
-BINARY = "/ledger"
 REPORT = "/report"
-IMAGE_FOLDERS = ("proc", "sys", "dev", "tmp", REPORT)
+IMAGE_FOLDERS = ("proc", "sys", "dev", "etc", "run", "tmp", REPORT)
 READY_SECONDS = 30.0
+TICK_SECONDS = 10.0
+STOP_SECONDS = 5.0
+SILENCE_SECONDS = 0.4
+SHARED = frozenset({SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME, SurfaceKind.BIND})
+"""Kinds of surface that a restored container would share with a source that still runs."""
 
 
 class Channel:
@@ -59,28 +76,40 @@ class Source:
     container: Container
     channel: Channel
     nonce: str
-    commands: tuple[Command, ...]
+    commands: tuple[Command, ...] = ()
     """How it was made, for the replay of any trial that uses it."""
+    ended: bool = False
+    """It had to go before a restore."""
+    deleted: bool = False
 
     def tick_after(self, wall_ns: int) -> Message:
         """Wait until it says that it has ticked after `wall_ns`."""
         return self.channel.wait_for(
             lambda said: isinstance(said, Beat) and said.n_wall_ns > wall_ns,
-            seconds=READY_SECONDS,
+            seconds=TICK_SECONDS,
             what="a tick of the source",
         )
+
+    def stands_still(self) -> bool:
+        """Watch it for the time of several heartbeats, and say whether none came."""
+        known, begun = len(self.channel.listen()), time.monotonic()
+        until(lambda: time.monotonic() - begun > SILENCE_SECONDS, seconds=READY_SECONDS, what="silence")
+        return len(self.channel.listen()) == known
 
 
 @dataclass
 class Bench:
     """A node with one participant's runtime and the image; `Bench.open` makes it."""
 
-    participant: Participant
+    key: tuple[Participant, str]
+    """What it is for: participant and way."""
     node: Node
     runtime: Runtime
     workload: Workload
+    """What the next container runs; the image has the programs and files of all."""
     settings: Settings
     capabilities: tuple[Capability, ...]
+    image: str = ""
     components: tuple[Component, ...] = ()
     setup: tuple[Command, ...] = ()
     idle: audit.Snapshot = audit.NOTHING
@@ -88,19 +117,28 @@ class Bench:
     source: Source | None = None
     _names: int = 0
 
+    @staticmethod
+    def key_of(cell: Cell) -> tuple[Participant, str]:
+        """What a bench has to be for, to serve a cell."""
+        return cell.checkpoint, cell.way
+
     @classmethod
-    def open(cls, participant: Participant, lower: Path, workload: Workload, binary: Path, settings: Settings) -> Bench:
+    def open(cls, cell: Cell, lower: Path, binaries: Mapping[str, Path], settings: Settings) -> Bench:
         """Start the node and make it ready."""
-        node = Node(participant.stack, lower, name=participant.runtime, version=settings.cgroups)
+        who = cell.checkpoint
+        node = Node(who.stack, lower, name=who.runtime.replace("/", "-"), version=settings.cgroups)
         try:
-            runtime = adapter(participant.runtime)(node)
-            bench = cls(participant, node, runtime, workload, settings, runtime.capabilities())
+            runtime = adapter(who.runtime, cell.way)(node)
+            bench = cls(cls.key_of(cell), node, runtime, find(cell.workload), settings, runtime.capabilities())
             if bench.lacking:
                 return bench
+            runtime.prepare()
             bench.components = runtime.components()
-            build_image(node, workload, binary, settings)
-            for folder in ("checkpoints", "containers"):
-                node.path(f"{node.storage}/{folder}").mkdir()
+            folder = f"{node.storage}/image"
+            lay_out_image(node, folder, binaries, settings)
+            bench.image = runtime.load_image(folder)
+            for name in ("checkpoints", "containers"):
+                node.path(f"{node.storage}/{name}").mkdir()
             bench.setup = tuple(node.journal.commands)
             bench._warm_up()
         except BaseException:
@@ -113,11 +151,26 @@ class Bench:
         """What a probe found that the runtime cannot do here."""
         return tuple(one for one in self.capabilities if not one.available)
 
+    @property
+    def accommodations(self) -> tuple[Accommodation, ...]:
+        """The crutches under which the runtime is used here."""
+        return tuple(self.node.accommodations.values())
+
+    @property
+    def outside(self) -> frozenset[str]:
+        """Names of the surfaces that are documented as outside of a checkpoint."""
+        kinds = self.runtime.way.outside
+        return frozenset(surface.name for surface in self.workload.surfaces if surface.kind in kinds)
+
+    @property
+    def spends_source(self) -> bool:
+        """Whether a restore needs the source gone: it takes its place, or shares a folder with it."""
+        way = self.runtime.way
+        return way.in_place or way.alone or any(surface.kind in SHARED for surface in self.workload.surfaces)
+
     def _warm_up(self) -> None:
         """Let the runtime make once what it keeps for all containers, such as its state folder, before looking."""
-        container = self.runtime.start(self.spec("first"))
-        self.runtime.kill(container)
-        self.runtime.delete(container)
+        self.remove(self.start("first"))
         self.idle = audit.of_node(self.node.pid)
 
     def close(self) -> None:
@@ -125,50 +178,113 @@ class Bench:
         self.source = None
         self.node.end()
 
-    def spec(self, role: str) -> ContainerSpec:
-        """A container of the workload under a name that was not used yet."""
+    def _folder(self, kind: str, role: str) -> str:
+        """A folder under a name that was not used yet."""
         self._names += 1
-        tmpfs = [surface for surface in self.workload.surfaces if surface.kind is SurfaceKind.TMPFS]
-        return ContainerSpec(
-            name=f"{role}-{self._names}",
-            image=self.image,
-            argv=self.workload.argv(BINARY, REPORT, period_us=self.settings.period_us, ring=self.settings.ring),
-            report_mount=REPORT,
-            tmpfs_mounts=tuple(str(Path(surface.path).parent) for surface in tmpfs),
-        )
+        return f"{self.node.storage}/{kind}/{role}-{self._names}"
 
-    @property
-    def image(self) -> str:
-        """The image's folder in the node."""
-        return f"{self.node.storage}/image"
+    def start(self, role: str) -> Container:
+        """Start a container of the workload."""
+        folder = self._folder("containers", role)
+        mounts = tuple(
+            Mount(kind, where, f"{folder}/shared{where}" if kind is SurfaceKind.BIND else "")
+            for kind, where in self.workload.mounts
+        )
+        spec = ContainerSpec(
+            name=Path(folder).name,
+            image=self.image,
+            argv=self.workload.argv(
+                f"/{self.workload.program}", REPORT, period_us=self.settings.period_us, ring=self.settings.ring
+            ),
+            folder=folder,
+            report=f"{folder}/report",
+            report_mount=REPORT,
+            mounts=mounts,
+        )
+        self.node.run(["mkdir", "-p", spec.report, *(mount.source for mount in mounts if mount.source)])
+        return self._made(spec, lambda: self.runtime.start(spec))
+
+    def checkpoint_of(self, container: Container) -> Checkpoint:
+        """A checkpoint to be."""
+        return Checkpoint(container, self._folder("checkpoints", "checkpoint"))
+
+    def restore(self, checkpoint: Checkpoint) -> Container:
+        """Restore with the mounts and the report folder that the source had, as engines do."""
+        origin = checkpoint.container.spec
+        self.node.run(["rm", "-rf", origin.report])
+        self.node.run(["mkdir", origin.report])
+        if self.runtime.way.in_place:
+            return self.runtime.restore(checkpoint, origin)
+        folder = self._folder("containers", "clone")
+        self.node.run(["mkdir", folder])
+        spec = ContainerSpec(
+            Path(folder).name, origin.image, origin.argv, folder, origin.report, origin.report_mount, origin.mounts
+        )
+        return self._made(spec, lambda: self.runtime.restore(checkpoint, spec))
+
+    def _made(self, spec: ContainerSpec, make: Callable[[], Container]) -> Container:
+        try:
+            return make()
+        except BaseException:
+            self.node.remove(spec.folder)
+            raise
+
+    def remove(self, container: Container) -> None:
+        """End and delete a container."""
+        self.runtime.kill(container)
+        self.runtime.delete(container)
+        self.node.remove(container.spec.folder)
+        if self.source is not None:
+            self._link_again(self.source.container.spec)
+
+    def _link_again(self, spec: ContainerSpec) -> None:
+        """Give a source its report folder back at the path where its clone's was."""
+        heard, report = self.node.path(f"{spec.folder}/heard"), self.node.path(spec.report)
+        if heard.exists():
+            shutil.rmtree(report, ignore_errors=True)
+            report.unlink(missing_ok=True)
+            report.symlink_to(f"{spec.folder}/heard")
+
+    def adopt(self, container: Container, nonce: str, commands: tuple[Command, ...] = ()) -> Source:
+        """Make a running container a source: its report folder moves aside, as a clone's will be at the same path."""
+        own = f"{container.spec.folder}/heard"
+        self.node.run(["mv", container.spec.report, own])
+        self.node.run(["ln", "-s", own, container.spec.report])  # for a runtime that starts it again
+        return Source(container, Channel(self.node.path(own)), nonce, commands)
 
     def channel(self, container: Container) -> Channel:
-        """The report channel of a container."""
-        return Channel(self.node.path(container.report))
+        """The report channel of a container that is no source."""
+        return Channel(self.node.path(container.spec.report))
 
     def frozen(self, container: Container) -> bool:
         """Ask the kernel whether the container is frozen, by its own group or by the node's in the v1 freezer."""
         groups = [str(self.node.path(container.cgroup)), *audit.groups_of(self.node.pid)]
         return any(cgroups.frozen(group) for group in groups)
 
-    def rings(self, captured: Captured) -> tuple[dict[str, Path], dict[str, str]]:
-        """Where the rings of a checkpoint are: files by surface, and names inside CRIU's archives of tmpfs."""
-        files, tmpfs = {}, {}
-        for surface in self.workload.surfaces:
-            if surface.kind is SurfaceKind.TMPFS:
-                tmpfs[surface.name] = Path(surface.path).name
-            else:
-                taken = self.node.path(f"{captured.upper}{surface.path}")
-                pristine = self.node.path(f"{self.image}{surface.path}")
-                files[surface.name] = taken if taken.exists() else pristine
-        return files, tmpfs
+    def places(self, contents: Contents) -> dict[str, Place]:
+        """Where a checkpoint keeps each surface, in writing order, without those that are not in it."""
+        found = ((surface.name, self._place(surface, contents.disks)) for surface in self.workload.surfaces)
+        return {name: place for name, place in found if place is not None}
+
+    def _place(self, surface: Surface, disks: Mapping[str, str]) -> Place | None:
+        inside = Path(surface.path)
+        mounted = surface.kind in {kind for kind, _ in self.workload.mounts}
+        where = str(inside.parent) if mounted else "/"
+        if where not in disks:
+            memory = surface.kind in (SurfaceKind.TMPFS, SurfaceKind.SHM)
+            return InTmpfs(inside.name) if memory else None
+        taken = self.node.path(f"{disks[where].rstrip('/')}/{inside.relative_to(where)}")
+        pristine = self.node.path(f"{self.node.storage}/image{inside}")
+        if surface.kind is SurfaceKind.DELETED:
+            return Deleted(taken)
+        return File(taken if mounted or taken.exists() else pristine)
 
     def running_source(self, stages: Stages) -> Source:
         """The source container, started if there is none, ticking."""
         if self.source is None:
             before = len(stages.journal.commands)
             with stages.at(Stage.START):
-                container = self.runtime.start(self.spec("source"))
+                container = self.start("source")
                 channel = self.channel(container)
                 start = channel.wait_for(
                     lambda said: isinstance(said, Start), seconds=READY_SECONDS, what="the workload's first message"
@@ -176,16 +292,46 @@ class Bench:
                 channel.wait_for(
                     lambda said: isinstance(said, Beat) and said.n > 0, seconds=READY_SECONDS, what="the first tick"
                 )
-            made = tuple(stages.journal.commands[before:])
-            self.source = Source(container, channel, start.nonce, made)
+                self.source = self.adopt(container, start.nonce)
+            self.source.commands = tuple(stages.journal.commands[before:])
         return self.source
 
+    def stop_source(self) -> bool:
+        """Ask the source to end, and say whether it does; it is killed in any case."""
+        if self.source is None:
+            return True
+        group = str(self.node.path(self.source.container.cgroup))
+        self.runtime.signal(self.source.container, "TERM")
+        try:
+            self.source.channel.wait_for(lambda said: isinstance(said, Stop), seconds=STOP_SECONDS, what="its stop")
+            until(lambda: not cgroups.processes(group), seconds=STOP_SECONDS, what="its end")
+            answered = True
+        except DeadlineExceeded:
+            answered = False
+        self.runtime.kill(self.source.container)
+        self.source.ended = True
+        if not self.runtime.way.in_place:
+            self._delete(self.source)
+        return answered
+
     def drop_source(self) -> None:
-        """End and delete the source container."""
+        """End and delete the source container, if it is there."""
         if self.source is not None:
-            container, self.source = self.source.container, None
-            self.runtime.kill(container)
-            self.runtime.delete(container)
+            source, self.source = self.source, None
+            if not source.ended:
+                self.runtime.kill(source.container)
+            self._delete(source)
+            self.node.remove(source.container.spec.folder)
+
+    def _delete(self, source: Source) -> None:
+        if not source.deleted:
+            self.runtime.delete(source.container)
+            source.deleted = True
+
+    def snapshot(self) -> audit.Snapshot:
+        """What the node holds, without the processes of the source while it is there."""
+        group = self.source.container.cgroup.removeprefix(self.node.freezer("")) if self.source else ""
+        return audit.of_node(self.node.pid, alive=f"/{group}" if group else "")
 
     def quiet_leaks(self, before: audit.Snapshot, *, seconds: float) -> tuple[str, ...]:
         """What the node holds beyond `before`, given a moment for processes that are just ending."""
@@ -201,20 +347,21 @@ class Bench:
         return found
 
     def _leaks(self, before: audit.Snapshot) -> tuple[str, ...]:
-        found = audit.of_node(self.node.pid).leaks(before)
+        found = self.snapshot().leaks(before)
         if self.source is None:
             return found
-        kept = f"/{self.source.container.name}/"  # what a runtime notes about a container that is still alive
-        return tuple(leak for leak in found if not (leak.startswith("file ") and kept in leak))
+        alive = self.source.container  # what a runtime notes about it is not left over
+        kept = [f"/{name}/" for name in (alive.name, alive.id) if name]
+        return tuple(leak for leak in found if not (leak.startswith("file ") and any(one in leak for one in kept)))
 
 
-def build_image(node: Node, workload: Workload, binary: Path, settings: Settings) -> None:
-    """Lay out the image's folder in the node: the static binary, empty folders, and the rings that an image has."""
-    image = f"{node.storage}/image"
-    parents = [str(Path(surface.path).parent) for surface in workload.surfaces]
-    for name in (*IMAGE_FOLDERS, *parents):
+def lay_out_image(node: Node, image: str, binaries: Mapping[str, Path], settings: Settings) -> None:
+    """Lay out an image's content in the node, the same for all workloads: programs, folders, and files of the image."""
+    surfaces = [surface for name in available() for surface in find(name).surfaces]
+    for name in (*IMAGE_FOLDERS, *(str(Path(surface.path).parent) for surface in surfaces)):
         node.path(f"{image}/{name.lstrip('/')}").mkdir(parents=True, exist_ok=True)
-    shutil.copy(binary, node.path(f"{image}{BINARY}"))
-    for surface in workload.surfaces:
-        if surface.kind is SurfaceKind.IMAGE:
+    for program, binary in binaries.items():
+        shutil.copy(binary, node.path(f"{image}/{program}"))
+    for surface in surfaces:
+        if surface.kind in (SurfaceKind.IMAGE, SurfaceKind.DELETED):
             node.path(f"{image}{surface.path}").write_bytes(bytes(settings.ring * RECORD_BYTES))

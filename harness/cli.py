@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import bench, matrix, workload
+from harness import bench, workload
 from harness.errors import StillframeError, UsageError
 from harness.host import probes
 from harness.options import CHOICES, SCENARIOS, SETTINGS, Options, add_to
@@ -121,12 +121,11 @@ def _shell(arguments: argparse.Namespace) -> int:
     options = _options(arguments)
     stack = definition.load(arguments.stack_name)
     root = build.prepare(stack, options.cache, mirror=options.mirror, progress=_tell)
-    program = workload.find(matrix.DEFAULT_WORKLOAD)
-    binary = workload.compile_workload(program, options.cache)
+    binaries = workload.compile_all(options.cache)
     with Node(stack.name, root, name="shell", version=options.cgroups) as node:
-        bench.build_image(node, program, binary, options.settings)
+        bench.lay_out_image(node, f"{node.storage}/image", binaries, options.settings)
         _tell("A node's shell. Paste what `stillframe show CELL` prints; everything in here ends with it.")
-        return node.interact(["bash"])
+        return node.interact(["bash", "--norc"])
 
 
 def _tell(text: str) -> None:

@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from harness import expectations, workload
 from harness.errors import UsageError, unknown
-from harness.expectations import CONTROLS
-from harness.model import Cell, Control, FreezePolicy, Participant
-from harness.runtimes import RUNTIMES
+from harness.expectations import MOVING, OUTSIDE, STILL, Expectation
+from harness.model import Cell, Control, FreezePolicy, Outcome, Participant, Scenario
+from harness.runtimes import RUNTIMES, way_of
+from harness.runtimes.contract import Way
 from harness.stacks import definition
 
-DEFAULT_STACKS = ("debian-trixie", "debian-sid", "debian-experimental")
-DEFAULT_RUNTIMES = ("runc", "crun")
+DEFAULT_STACKS = ("debian-trixie", "debian-sid", "debian-experimental", "debian-bookworm")
 DEFAULT_WORKLOAD = "ledger"
+PAUSED_BY_USER = (FreezePolicy.PAUSE, FreezePolicy.ENGINE)
+"""Policies for a container that its user has paused, best first: nobody else has to hold it."""
 
 
 def plan(
     stacks: Sequence[str] = (), runtimes: Sequence[str] = (), policies: Sequence[str] = (), cells: Sequence[str] = ()
 ) -> tuple[Cell, ...]:
-    """Every runtime of every stack under every policy, restored by itself; empty choices mean the default.
+    """What is asked of every runtime of every stack, restored by itself; empty choices mean the default.
 
     `cells` narrows to ids, shell patterns allowed. A name that does not exist raises `UsageError`.
     """
     _check("stack", stacks, definition.available())
     _check("runtime", runtimes, RUNTIMES)
     _check("policy", policies, list(FreezePolicy))
-    planned = _product(stacks or DEFAULT_STACKS, runtimes or DEFAULT_RUNTIMES, policies or list(FreezePolicy))
+    planned = tuple(
+        cell
+        for who in _participants(stacks, runtimes)
+        for cell in _cells(who)
+        if not policies or cell.policy in policies
+    )
     if not cells:
+        if not planned:
+            remedy = (
+                "`stillframe plan` lists every cell; what a stack carries by default is `runtimes` in its definition."
+            )
+            raise UsageError("nothing is planned for this choice", remedy=remedy)
         return planned
-    every = _product(definition.available(), list(RUNTIMES), list(FreezePolicy))
+    every = tuple(cell for who in _participants(definition.available(), list(RUNTIMES)) for cell in _cells(who))
     chosen: set[Cell] = set()
     for pattern in cells:  # a cell can be named by its id alone, also one that is not run by default
         found = [cell for cell in planned if fnmatch.fnmatchcase(cell.id, pattern)]
@@ -41,23 +55,75 @@ def plan(
     return tuple(cell for cell in dict.fromkeys((*planned, *every)) if cell in chosen)
 
 
-def _product(stacks: Iterable[str], runtimes: Sequence[str], policies: Sequence[str]) -> tuple[Cell, ...]:
-    return tuple(
-        Cell(workload=DEFAULT_WORKLOAD, policy=FreezePolicy(policy), checkpoint=who, restore=who)
-        for stack in stacks
-        for runtime in runtimes
-        for who in (Participant(runtime=runtime, stack=stack),)
-        for policy in policies
-    )
+def _participants(stacks: Sequence[str], runtimes: Sequence[str]) -> Iterator[Participant]:
+    """What a stack carries; a runtime that it does not carry only where both are asked for by name."""
+    for stack in stacks or DEFAULT_STACKS:
+        carried = definition.load(stack).runtimes
+        _check(f"runtime of the stack {stack}", carried, RUNTIMES)
+        for runtime in runtimes or carried:
+            if stacks or runtime in carried:
+                yield Participant(runtime=runtime, stack=stack)
 
 
-def controls(cells: Sequence[Cell]) -> tuple[Control, ...]:
+def _cells(who: Participant) -> Iterator[Cell]:
+    """Every policy in every way with the default workload, every other surface and scenario held still."""
+    others = [workload.find(name) for name in workload.available() if name != DEFAULT_WORKLOAD]
+    for way in RUNTIMES[who.runtime].ways:
+        for policy in way.policies:
+            yield _cell(who, way, policy)
+        for other in others:
+            if way.surfaces.issuperset(surface.kind for surface in other.surfaces):
+                yield _cell(who, way, way.still, name=other.name)
+        for scenario in way.scenarios:
+            by_user = next((each for each in PAUSED_BY_USER if each in way.policies), way.still)
+            policy = by_user if scenario is Scenario.PAUSED else way.still
+            yield _cell(who, way, policy, scenario=scenario)
+
+
+def _cell(
+    who: Participant,
+    way: Way,
+    policy: FreezePolicy,
+    *,
+    name: str = DEFAULT_WORKLOAD,
+    scenario: Scenario = Scenario.LIVE,
+) -> Cell:
+    return Cell(workload=name, policy=policy, checkpoint=who, restore=who, way=way.name, scenario=scenario)
+
+
+def controls(cells: Sequence[Cell], today: dt.date) -> tuple[Control, ...]:
     """The negative controls that stand beside `cells`: each one for every participant that takes part."""
-    participants = dict.fromkeys(cell.checkpoint for cell in cells)
-    held_still = (
-        Cell(workload=DEFAULT_WORKLOAD, policy=FreezePolicy.PAUSE, checkpoint=who, restore=who) for who in participants
-    )
-    return tuple(Control(name=name, cell=cell) for cell in held_still for name in CONTROLS)
+    found = []
+    for who in dict.fromkeys(cell.checkpoint for cell in cells):
+        ways = sorted(RUNTIMES[who.runtime].ways, key=lambda way: not way.scenarios)
+        stills = [(way, _cell(who, way, way.still)) for way in ways]
+        possible = (each for each in stills if expected(each[1], today).outcome is not Outcome.UNSUPPORTED)
+        way, cell = next(possible, stills[0])
+        found += [Control(name=name, cell=cell) for name in way.controls]
+    return tuple(found)
+
+
+def fewer(cells: Sequence[Cell], rounds: int) -> dict[str, int]:
+    """Cells with fewer than `rounds` trials: those that ask whether and not when have no moment to hit.
+
+    Two at least, where there are: the second sees what the first has done to the source.
+    """
+    about_moment = {cell.id for cell in cells if cell.workload == DEFAULT_WORKLOAD and cell.scenario is Scenario.LIVE}
+    return {cell.id: min(rounds, max(2, rounds // 5)) for cell in cells if cell.id not in about_moment}
+
+
+def expected(cell: Cell, today: dt.date) -> Expectation:
+    """Say what `cell` should be: as declared, or else as it follows from who holds still and what is captured."""
+    return expectations.known(cell, today, otherwise=_follows(cell))
+
+
+def _follows(cell: Cell) -> Expectation:
+    """What follows from the freeze policy and from what the runtime documents."""
+    way = way_of(cell.checkpoint.runtime, cell.way)
+    if way.leaves_disk and cell.policy in (FreezePolicy.NONE, FreezePolicy.ENGINE) and cell.scenario is Scenario.LIVE:
+        return MOVING
+    kinds = {surface.kind for surface in workload.find(cell.workload).surfaces}
+    return OUTSIDE if kinds & way.outside else STILL
 
 
 def _check(kind: str, given: Sequence[str], valid: Iterable[str]) -> None:

@@ -22,9 +22,31 @@ class FreezePolicy(StrEnum):
     """Who holds the container still while memory and disk are taken."""
 
     NONE = "none"
+    ENGINE = "engine"
     PAUSE = "pause"
     CGROUP = "cgroup"
     HOOK = "hook"
+
+
+class SurfaceKind(StrEnum):
+    """How the file that carries the counter comes to be in the container."""
+
+    ADDED = "added"
+    IMAGE = "image"
+    DELETED = "deleted"
+    NAMED_VOLUME = "named-volume"
+    ANONYMOUS_VOLUME = "anonymous-volume"
+    BIND = "bind"
+    TMPFS = "tmpfs"
+    SHM = "shm"
+
+
+class Scenario(StrEnum):
+    """The question that a cell asks."""
+
+    LIVE = "live"
+    PAUSED = "paused"
+    GENERATIONS = "generations"
 
 
 class Outcome(StrEnum):
@@ -73,6 +95,7 @@ class Stage(StrEnum):
     THAW = "thaw"
     RESTORE = "restore"
     READ = "read"
+    STOP = "stop"
     CLEAN_UP = "clean-up"
     AUDIT = "audit"
 
@@ -94,19 +117,24 @@ class Cell(Frozen):
     policy: FreezePolicy
     checkpoint: Participant
     restore: Participant
+    way: str = Field(default="", description="how the runtime is used, by the adapter's word; empty: its plain way")
+    scenario: Scenario = Scenario.LIVE
 
     @property
     def id(self) -> str:
-        """Stable name, usable on a command line: `ledger.none.runc@debian-sid`."""
+        """Stable, usable on a command line: `ledger.none.runc@debian-sid`, `ledger.pause.docker/runc@host+commit`."""
         both = str(self.checkpoint)
         if self.restore != self.checkpoint:
             both += f"~{self.restore}"
-        return f"{self.workload}.{self.policy}.{both}"
+        if self.way:
+            both += f"+{self.way}"
+        asked = f"{self.scenario}:" if self.scenario is not Scenario.LIVE else ""
+        return f"{asked}{self.workload}.{self.policy}.{both}"
 
     @property
     def slug(self) -> str:
         """The id as a file name."""
-        return self.id.replace("/", "+")
+        return self.id.replace("/", "_").replace(":", "_")
 
 
 class Control(Frozen):
@@ -121,6 +149,14 @@ class CgroupVersion(StrEnum):
 
     V1 = "v1"
     V2 = "v2"
+
+
+class Accommodation(Frozen):
+    """What a node changes for a runtime because this machine lacks something; a result under it has crutches."""
+
+    name: str
+    lacking: str = Field(description="what the machine lacks, and the evidence")
+    change: str = Field(description="what is done about it")
 
 
 class Settings(Frozen):
@@ -199,6 +235,7 @@ class Command(Frozen):
         default=None, description="of a file that was made; null for a setting of the kernel"
     )
     detached: bool = Field(default=False, description="its streams were /dev/null, since a container inherits them")
+    background: bool = Field(default=False, description="a daemon, which was not waited for")
     exit_code: int | None = Field(default=None, description="negative: ended by that signal; null: not finished")
     start_ns: int
     seconds: float
@@ -224,6 +261,8 @@ class SourceHealth(Frozen):
         default=None, description="by which its own disk and memory differ, at least 1 if they do"
     )
     longest_gap_us: float | None = None
+    kept_pause: bool | None = Field(default=None, description="it was still paused, as its user had left it")
+    stops: bool | None = Field(default=None, description="it answered when it was asked to end")
 
 
 class HostFacts(Frozen):

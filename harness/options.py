@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import os
 import random
 from collections.abc import Callable
@@ -121,6 +122,16 @@ class Options(Settings):
     def cells(self) -> tuple[Cell, ...]:
         """The cells that are asked for; `UsageError` for a name that does not exist."""
         return matrix.plan(self.stack, self.runtime, self.policy, self.cell)
+
+    @property
+    def today(self) -> dt.date:
+        """The day by which expectations are looked up."""
+        return dt.datetime.now(dt.UTC).date()
+
+    @property
+    def chosen(self) -> bool:
+        """Whether cells were chosen one by one."""
+        return bool(self.cell)
 
     def arguments(self) -> list[str]:
         """The same options as a command line."""

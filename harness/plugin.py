@@ -1,7 +1,7 @@
 """pytest's side: options, the plan, benches, and the end of a run.
 
 The controller writes the plan and prepares the stacks before anything starts; each worker opens a bench per
-participant; at the end the controller reads the records back, prints the table and decides the exit code.
+participant and way; at the end the controller reads the records back, prints the table and decides the exit code.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from harness.bench import Bench
 from harness.errors import StillframeError
 from harness.host.syscalls import die_with_parent
 from harness.matrix import controls
-from harness.model import Cell, Control
+from harness.model import Cell, Control, Scenario
 from harness.options import CHOICES, SCENARIOS, SETTINGS, Options
 from harness.records import Record
 from harness.run import Run, Worker
 from harness.trial import Trial
 from reports import terminal, write
+from reports.cells import Exit, judge_all
 from reports.read import read_run
 from reports.tables import RunSummary
 
@@ -46,6 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Read the options once; on the controller, promise the run and make it ready."""
+    config.addinivalue_line("markers", "scenario(which): the question that a test asks of its cells")
     if not _runs_scenarios(config):
         return
     try:
@@ -67,41 +70,61 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
-    """Keep everything of one participant on one worker, which then needs one node for it.
+    """Keep everything of one bench on one worker, which then needs one node for it.
 
     `xdist_group` would say so too, but xdist 3.8 hides a group in an attribute that pytest 9.2 does not read.
     """
     if OPTIONS not in config.stash:
         return None
-    participants = {said: str(cell.checkpoint) for _, said, cell in _items(config.stash[OPTIONS])}
+    benches = _benches(config.stash[OPTIONS])
 
-    class ByParticipant(LoadScopeScheduling):  # type: ignore[misc]
+    class ByBench(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            return participants.get(nodeid.partition("[")[2].removesuffix("]"), nodeid)
+            return str(benches.get(_said(nodeid), nodeid))
 
-    return ByParticipant(config, log)
+    return ByBench(config, log)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give tests that ask for a `cell` or a `control` one item for each that is planned."""
     if OPTIONS not in metafunc.config.stash:
         return
-    for name, kind in (("cell", Cell), ("control", Control)):
-        if name in metafunc.fixturenames:
-            items = [
-                (value, said) for value, said, _ in _items(metafunc.config.stash[OPTIONS]) if isinstance(value, kind)
-            ]
+    marker = metafunc.definition.get_closest_marker("scenario")
+    scenario = marker.args[0] if marker else Scenario.LIVE
+    for name in {"cell", "control"}.intersection(metafunc.fixturenames):
+        items = [
             # No timeout: however many rounds there are, every stage of a trial has a deadline of its own.
-            metafunc.parametrize(
-                name, [pytest.param(value, id=said, marks=pytest.mark.timeout(0)) for value, said in items]
-            )
+            pytest.param(value, id=said, marks=pytest.mark.timeout(0))
+            for value, said, _ in _items(metafunc.config.stash[OPTIONS])
+            if (value.scenario is scenario if isinstance(value, Cell) else name == "control")
+            and isinstance(value, Cell) is (name == "cell")
+        ]
+        metafunc.parametrize(name, items)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Bring together what shares a bench, whatever file it is in."""
+    if OPTIONS in config.stash:
+        benches = _benches(config.stash[OPTIONS])
+        items.sort(key=lambda item: benches.get(_said(item.name), -1))
+
+
+def _said(name: str) -> str:
+    """What an item's name says in brackets."""
+    return name.partition("[")[2].removesuffix("]")
+
+
+def _benches(options: Options) -> dict[str, int]:
+    """The number of the bench that an item needs, in the order of planning, by what is in its brackets."""
+    numbers: dict[object, int] = {}
+    return {said: numbers.setdefault(Bench.key_of(cell), len(numbers)) for _, said, cell in _items(options)}
 
 
 def _items(options: Options) -> Iterator[tuple[Cell | Control, str, Cell]]:
     """What is planned, with the name of its test item and its cell."""
     for cell in options.cells:
         yield cell, cell.id, cell
-    for control in controls(options.cells):
+    for control in controls(options.cells, options.today):
         yield control, f"{control.name}.{control.cell.checkpoint}", control.cell
 
 
@@ -120,6 +143,19 @@ def execute(worker: Worker) -> Callable[..., list[Record]]:
         return list(worker.execute(cell, kind))
 
     return execute
+
+
+@pytest.fixture
+def check(execute: Callable[..., list[Record]], worker: Worker) -> Callable[..., None]:
+    """Execute a cell as `execute` does, and fail unless every trial ended as expected."""
+
+    def check(cell: Cell, kind: type[Trial] = Trial) -> None:
+        expectation, trials = worker.run.plan.expected(cell), execute(cell, kind)
+        if judge_all(trials, expectation) != {Exit.EXPECTED}:
+            worst = max((trial.verdict for trial in trials), key=lambda found: found.outcome.severity)
+            pytest.fail(f"{worst.outcome}, should be {expectation.outcome}: {worst.reason}", pytrace=False)
+
+    return check
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)

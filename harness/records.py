@@ -16,7 +16,9 @@ from typing import Any, TypeVar
 from pydantic import Field, ValidationError
 
 from harness.errors import RecordError
+from harness.expectations import STILL, Expectation
 from harness.model import (
+    Accommodation,
     Cell,
     Command,
     Component,
@@ -57,6 +59,13 @@ class Record(Frozen):
         default_factory=dict, description="versions by side: `checkpoint` and `restore`"
     )
     host: HostFacts | None = None
+    accommodations: tuple[Accommodation, ...] = Field(
+        default=(), description="crutches under which the runtime was used, since the machine lacks something"
+    )
+    warnings: tuple[str, ...] = Field(
+        default=(),
+        description="what the runtime said on stderr of a checkpoint that it called a success, and what it did unasked",
+    )
     commands: tuple[Command, ...] = ()
     leaks: tuple[str, ...] = ()
     log: tuple[str, ...] = Field(default=(), description="the log lines that matter, most telling last")
@@ -75,6 +84,19 @@ class Plan(Frozen):
     cells: tuple[Cell, ...]
     controls: tuple[Control, ...] = ()
     host: HostFacts
+
+    expectations: dict[str, Expectation] = Field(
+        default_factory=dict, description="cells, by id, that should be other than consistent, or not any more"
+    )
+    fewer: dict[str, int] = Field(default_factory=dict, description="cells, by id, with fewer trials than `rounds`")
+
+    def expected(self, cell: Cell) -> Expectation:
+        """What the cell should be."""
+        return self.expectations.get(cell.id, STILL)
+
+    def rounds_of(self, cell: Cell) -> int:
+        """Trials of a cell."""
+        return self.fewer.get(cell.id, self.rounds)
 
 
 class Closing(Frozen):
@@ -166,7 +188,7 @@ def missing_trials(plan: Plan, records: Sequence[Record]) -> dict[str, int]:
     for record in records:
         if record.control is None:
             received.setdefault(record.cell.id, set()).add(record.trial)
-    short = {cell.id: plan.rounds - len(received.get(cell.id, ())) for cell in plan.cells}
+    short = {cell.id: plan.rounds_of(cell) - len(received.get(cell.id, ())) for cell in plan.cells}
     return {cell: count for cell, count in short.items() if count > 0}
 
 

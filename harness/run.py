@@ -15,6 +15,7 @@ from pathlib import Path
 from harness import matrix, records, workload
 from harness.bench import Bench
 from harness.errors import EnvironmentUnfit, StillframeError
+from harness.expectations import STILL
 from harness.host import audit, cgroups
 from harness.host.facts import host_facts
 from harness.model import Cell, Outcome, Schedule, Stage, Verdict
@@ -48,6 +49,8 @@ class Run:
         before, cells = audit.of_host(), options.cells
         name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{options.seed:08x}"
         folder = options.out / name
+        today = options.today
+        should_be = {cell.id: matrix.expected(cell, today) for cell in cells}
         plan = Plan(
             run=name,
             stillframe=metadata.version("stillframe"),
@@ -56,16 +59,15 @@ class Run:
             rounds=options.rounds,
             settings=options.settings,
             cells=cells,
-            controls=matrix.controls(cells),
+            controls=matrix.controls(cells, today),
             host=host_facts(),
+            expectations={cell: each for cell, each in should_be.items() if each != STILL},
+            fewer={} if options.chosen else matrix.fewer(cells, options.rounds),
         )
         records.write_plan(folder, plan)
         _point(options.out / "latest", name)
         names = sorted({side.stack for cell in cells for side in (cell.checkpoint, cell.restore)})
-        binaries = {
-            which: workload.compile_workload(workload.find(which), options.cache)
-            for which in sorted({cell.workload for cell in cells})
-        }
+        binaries = workload.compile_all(options.cache)
         run = cls(folder, plan, _prepare(names, options, progress), binaries, before)
         state = {
             "stacks": {
@@ -120,7 +122,7 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
 
     def execute(self, cell: Cell, kind: type[Trial] = Trial) -> Iterator[Record]:
         """Execute a cell's trials, a control's single one, writing each record as soon as it exists."""
-        rounds = self.run.plan.rounds if kind.control is None else 1
+        rounds = self.run.plan.rounds_of(cell) if kind.control is None else 1
         for number in range(rounds):
             record = self._one(cell, kind, number, last=number == rounds - 1)
             records.append(self.run.folder, record)
@@ -142,19 +144,13 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
         return kind(bench, cell, self.run.plan, number=number, last=last).run()
 
     def _bench_for(self, cell: Cell) -> Bench:
-        wanted = (cell.checkpoint, cell.workload)
-        if self._bench is None or (self._bench.participant, self._bench.workload.name) != wanted:
+        if self._bench is None or self._bench.key != Bench.key_of(cell):
             self._close()
             root = self.run.stacks[cell.checkpoint.stack]
             if isinstance(root, str):
                 raise EnvironmentUnfit(root)
-            self._bench = Bench.open(
-                cell.checkpoint,
-                root,
-                workload.find(cell.workload),
-                self.run.binaries[cell.workload],
-                self.run.plan.settings,
-            )
+            self._bench = Bench.open(cell, root, self.run.binaries, self.run.plan.settings)
+        self._bench.workload = workload.find(cell.workload)
         return self._bench
 
     def _close(self) -> None:

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 
 from harness.bench import Bench, Channel, Source
-from harness.cycle import checkpoint
+from harness.cycle.checkpoint import take
 from harness.cycle.stages import Stages
 from harness.errors import DeadlineExceeded, StageFailed
 from harness.host import audit, cgroups
@@ -21,18 +21,19 @@ from harness.model import Cell, Command, Outcome, Schedule, SourceHealth, Stage,
 from harness.oracle import offline
 from harness.oracle.judge import Evidence, anomalies, judge, overlapped, skews
 from harness.records import Plan, Record
-from harness.runtimes.contract import Captured, Container
+from harness.runtimes.contract import Checkpoint, Container
 from harness.workload import Beat, Message, ReadingMessage, Start
 
 LATEST_MOMENT_US = 20_000
 READ_SECONDS = 20.0
 SETTLE_SECONDS = 2.0
+DAEMON_LINES = 20
 SPOILED = frozenset({Outcome.SOURCE_HARMED, Outcome.LEAKED, Outcome.HUNG, Outcome.HARNESS_ERROR})
 """Outcomes after which the bench is no longer fit for another trial."""
 
 
 class Trial:
-    """One execution of a cell. A control overrides a step to break something on purpose."""
+    """One execution of a cell. A scenario overrides steps to ask another question, a control to break something."""
 
     control: str | None = None
 
@@ -47,23 +48,30 @@ class Trial:
         own_seed = random.Random(f"{plan.seed}/{cell.id}/{number}").getrandbits(63)  # noqa: S311
         delay = random.Random(own_seed).randrange(LATEST_MOMENT_US)  # noqa: S311
         self.schedule = Schedule(seed=own_seed, planned_delay_us=delay)
-        self.evidence = Evidence(period_ns=bench.settings.period_us * 1000)
+        self.evidence = self.new_evidence()
         self.log: tuple[str, ...] = ()
         self._heard = 0
         self.inherited: tuple[Command, ...] = bench.setup + (bench.source.commands if bench.source else ())
+
+    def new_evidence(self) -> Evidence:
+        """Nothing was observed yet."""
+        return Evidence(period_ns=self.bench.settings.period_us * 1000, outside=self.bench.outside)
 
     def run(self) -> Record:
         """Execute the trial; the record says how it went."""
         start = time.time_ns()
         self.bench.node.journal = self.stages.journal
+        self.bench.node.remarks.clear()
         before = self.bench.idle
         with self._failures():
             source = self.bench.running_source(self.stages)
             if not self.last:
-                before = audit.of_node(self.bench.node.pid)
+                before = self.bench.snapshot()
             with contextlib.ExitStack() as acquired:
                 self.experiment(source, acquired)
-        if self.last:
+        if self.last or (self.bench.source is not None and self.bench.source.ended):
+            with self._failures():
+                self.end_source()
             with self._failures(), self.stages.at(Stage.CLEAN_UP):
                 self.bench.drop_source()
         with self._failures(), self.stages.at(Stage.AUDIT):
@@ -74,12 +82,14 @@ class Trial:
         """The steps, in order; each adds to the evidence."""
         self.evidence.source_nonce = source.nonce
         self.await_moment(source)
-        captured = self.checkpoint(source, acquired)
-        self.read_offline(captured)
-        if overlapped(self.evidence):
+        checkpoint = self.checkpoint(source, acquired)
+        self.read_offline(checkpoint)
+        if self.evidence.cut is None or overlapped(self.evidence):
             self.examine(source)
+            if self.bench.spends_source:
+                self.end_source()
             begun = time.time_ns()
-            self.read_restored(self.restore(captured, acquired), begun)
+            self.read_restored(self.restore(checkpoint, acquired), begun)
 
     def await_moment(self, source: Source) -> None:
         """Let the planned delay pass while the workload ticks."""
@@ -90,17 +100,16 @@ class Trial:
         realised = round((time.monotonic() - begun) * 1e6)
         self.schedule = self.schedule.model_copy(update={"realised_delay_us": realised})
 
-    def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Captured:
+    def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Checkpoint:
         """Take memory and disk under the cell's freeze policy; after a failure the source must be well, too."""
-        folder = f"{self.bench.node.storage}/checkpoints/{self.number}"
-        acquired.callback(self._remove_checkpoint, folder)
+        checkpoint = self.bench.checkpoint_of(source.container)
+        acquired.callback(self._remove_checkpoint, checkpoint)
         self._heard = len(source.channel.listen())
-        self.evidence.freeze_begin_ns = time.time_ns()
+        self.evidence.freeze_begin_ns = self.evidence.freeze_begin_ns or time.time_ns()
         try:
-            return checkpoint.take(
+            take(
                 self.bench.runtime,
-                source.container,
-                folder,
+                checkpoint,
                 self.cell.policy,
                 self.stages,
                 runs_again=lambda: source.tick_after(time.time_ns()),
@@ -108,12 +117,15 @@ class Trial:
         except StageFailed:
             self.examine(source)
             raise
+        return checkpoint
 
-    def read_offline(self, captured: Captured) -> None:
-        """Read the checkpoint without restoring it."""
+    def read_offline(self, checkpoint: Checkpoint) -> None:
+        """Read the checkpoint without restoring it, where that can be done."""
         with self.stages.at(Stage.READ):
-            files, tmpfs = self.bench.rings(captured)
-            self.evidence.offline = offline.read(self.bench.node.path(captured.checkpoint.images), files, tmpfs)
+            contents = self.bench.runtime.contents(checkpoint)
+            if contents.images is not None:
+                images = self.bench.node.path(contents.images)
+                self.evidence.offline = offline.read(images, self.bench.places(contents))
 
     def examine(self, source: Source) -> None:
         """See whether the source goes on: thawed, same process, ticking, nothing lost."""
@@ -127,10 +139,20 @@ class Trial:
                 ticking = False
             self.evidence.source = _health(source, source.channel.heard[self._heard :], ticking=ticking, frozen=frozen)
 
-    def restore(self, captured: Captured, acquired: contextlib.ExitStack) -> Container:
-        """Make a new container out of the checkpoint, on a pristine base with the captured layer."""
+    def end_source(self) -> None:
+        """Ask the source to end, once."""
+        source = self.bench.source
+        if source is not None and not source.ended and self.evidence.source.ticking:
+            with self.stages.at(Stage.STOP):
+                stops = self.bench.stop_source()
+            self.evidence.source = self.evidence.source.model_copy(update={"stops": stops})
+
+    def restore(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> Container:
+        """Make a container out of the checkpoint."""
         with self.stages.at(Stage.RESTORE):
-            clone = self.bench.runtime.restore(captured, self.bench.spec("clone"))
+            clone = self.bench.restore(checkpoint)
+        if self.bench.runtime.way.in_place and self.bench.source is not None:
+            self.bench.source.deleted = True  # with the clone, which it has become
         acquired.callback(self._remove, clone)
         return clone
 
@@ -172,14 +194,16 @@ class Trial:
 
     def _remove(self, clone: Container) -> None:
         with self.stages.at(Stage.CLEAN_UP):
-            self.bench.runtime.kill(clone)
-            self.bench.runtime.delete(clone)
+            self.bench.remove(clone)
 
-    def _remove_checkpoint(self, folder: str) -> None:
+    def _remove_checkpoint(self, checkpoint: Checkpoint) -> None:
         with self.stages.at(Stage.CLEAN_UP):
-            self.bench.node.remove(folder)
+            self.bench.runtime.discard(checkpoint)
+            self.bench.node.remove(checkpoint.folder)
 
     def _record(self, verdict: Verdict, start_ns: int) -> Record:
+        if self.evidence.failures:
+            self.log += self.bench.node.daemon_logs(DAEMON_LINES)
         if verdict.outcome in SPOILED:
             with contextlib.suppress(OSError):
                 self.log += tuple(audit.processes_of(self.bench.node.pid))
@@ -199,10 +223,19 @@ class Trial:
             timeline=tuple(self.stages.timeline),
             components={"checkpoint": self.bench.components, "restore": self.bench.components},
             host=self.plan.host,
+            accommodations=self.bench.accommodations,
             commands=(*self.inherited, *self.stages.journal.commands),
+            warnings=tuple(dict.fromkeys((*_warnings(self.stages.journal.commands), *self.bench.node.remarks))),
             leaks=self.evidence.leaks,
             log=self.log,
         )
+
+
+def _warnings(commands: Sequence[Command]) -> Iterator[str]:
+    """What the runtime said while it checkpointed although it called that a success."""
+    for command in commands:
+        if command.runtime and command.stage is Stage.CHECKPOINT and command.exit_code == 0:
+            yield from (line.strip() for line in command.stderr.splitlines() if line.strip())
 
 
 def _behind(error: BaseException) -> list[BaseException]:

@@ -7,8 +7,7 @@ import os
 import re
 import tempfile
 import tomllib
-from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
@@ -16,7 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from harness.errors import CommandFailed, EnvironmentUnfit, RecordError, UsageError, unknown
 from harness.host import compiler
 from harness.host.process import HOST
-from harness.model import Frozen, Reading, SurfaceReading, Witness
+from harness.model import Frozen, Reading, SurfaceKind, SurfaceReading, Witness
 
 RECORD_BYTES = 32
 FLAGS = ("-std=gnu11", "-O2", "-static", "-Wall", "-Wextra")
@@ -24,13 +23,8 @@ COMPILE_SECONDS = 120.0
 
 SEQUENCE = re.compile(r"[0-9]{12}")
 
-
-class SurfaceKind(StrEnum):
-    """How the file that carries the counter comes to be in the container."""
-
-    ADDED = "added"
-    IMAGE = "image"
-    TMPFS = "tmpfs"
+MOUNTED = frozenset(SurfaceKind) - {SurfaceKind.ADDED, SurfaceKind.IMAGE, SurfaceKind.DELETED}
+"""Kinds of surface that are on a mount, and not on the container's root file system."""
 
 
 class Surface(Frozen):
@@ -41,13 +35,20 @@ class Surface(Frozen):
     kind: SurfaceKind
     description: str
 
+    @property
+    def option(self) -> str:
+        """The workload's option for a surface of this kind."""
+        return "--deleted" if self.kind is SurfaceKind.DELETED else "--surface"
+
 
 class Workload(Frozen):
     """A program that ticks; surfaces in the order of writing."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     description: str
-    source: str = Field(pattern=r"^[^/]+\.c$")
+    source: str = Field(
+        pattern=r"^(\.\./[a-z0-9][a-z0-9-]*/)?[^/]+\.c$", description="in this folder, or in another workload's"
+    )
     surfaces: tuple[Surface, ...] = Field(min_length=1, max_length=16)
     folder: Path
 
@@ -58,9 +59,20 @@ class Workload(Frozen):
                 raise ValueError("two surfaces have the same name or path")
         return self
 
+    @property
+    def program(self) -> str:
+        """Name of its program, which several workloads may share."""
+        return PurePosixPath(self.source).stem
+
+    @property
+    def mounts(self) -> tuple[tuple[SurfaceKind, str], ...]:
+        """Kind and folder of each mount that the surfaces ask for."""
+        found = [(each.kind, str(PurePosixPath(each.path).parent)) for each in self.surfaces if each.kind in MOUNTED]
+        return tuple(dict.fromkeys(found))
+
     def argv(self, binary: str, report: str, *, period_us: int, ring: int) -> tuple[str, ...]:
         """Command line inside the container; `report` is the folder for messages."""
-        surfaces = (word for each in self.surfaces for word in ("--surface", f"{each.name}={each.path}"))
+        surfaces = (word for each in self.surfaces for word in (each.option, f"{each.name}={each.path}"))
         return (binary, "--period-us", str(period_us), "--ring", str(ring), "--report", report, *surfaces)
 
 
@@ -103,7 +115,7 @@ def compile_workload(workload: Workload, cache: Path) -> Path:
         version = HOST.run([*command, "--version"], deadline=COMPILE_SECONDS).stdout
         identity = "\0".join((source.read_text(encoding="utf-8"), *FLAGS, *command, version))
         key = hashlib.sha256(identity.encode()).hexdigest()[:16]
-        binary = cache.resolve() / "workloads" / f"{workload.name}-{key}" / workload.name
+        binary = cache.resolve() / "workloads" / f"{source.stem}-{key}" / source.stem
         if not _intact(binary):
             _build([*command, *FLAGS, str(source)], binary)
     except CommandFailed as error:
@@ -111,6 +123,12 @@ def compile_workload(workload: Workload, cache: Path) -> Path:
             f"workload {workload.name} cannot be compiled: {error}", remedy=compiler.INSTALL
         ) from error
     return binary
+
+
+def compile_all(cache: Path) -> dict[str, Path]:
+    """Compile what every workload needs; binaries by program."""
+    each_once = {workload.program: workload for workload in map(find, available())}
+    return {program: compile_workload(workload, cache) for program, workload in each_once.items()}
 
 
 def _build(command: list[str], binary: Path) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import shlex
 import signal
 from itertools import groupby
+from pathlib import PurePosixPath
+
+from pydantic import Field
 
 from harness.model import Command, Frozen
 from reports.phrases import clean, duration, one_line
@@ -15,15 +18,29 @@ TAIL_LINES = 5
 class Step(Frozen):
     """One command, or the same one repeated without a pause in between, as polling does."""
 
-    command: Command
+    command: Command = Field(description="the last of them")
     times: int
+    failures: int = Field(default=0, description="of these, how often it failed before it succeeded")
     seconds: float
 
 
 def steps(commands: tuple[Command, ...]) -> tuple[Step, ...]:
-    """Fold repetitions that ended alike."""
-    runs = [list(group) for _, group in groupby(commands, key=_same)]
-    return tuple(Step(command=run[-1], times=len(run), seconds=sum(command.seconds for command in run)) for run in runs)
+    """Fold repetitions that ended alike, and those that failed until they succeeded."""
+    runs: list[list[Command]] = []
+    for _, group in groupby(commands, key=lambda command: (_same(command), command.exit_code)):
+        run = list(group)
+        while runs and _succeeded_at_last(runs[-1][-1], run[-1]):
+            run = runs.pop() + run
+        runs.append(run)
+    return tuple(
+        Step(
+            command=run[-1],
+            times=len(run),
+            failures=0 if failed(run[-1]) else sum(map(failed, run)),
+            seconds=sum(command.seconds for command in run),
+        )
+        for run in runs
+    )
 
 
 def heading(command: Command) -> str:
@@ -31,29 +48,28 @@ def heading(command: Command) -> str:
     return one_line(f"{command.stage}, {'on the host' if command.where == 'host' else f'in {command.where}'}")
 
 
-def shell(command: Command) -> str:
-    """Spell the command, or the writing of its file, so that it can be pasted in any directory."""
-    if command.write_path is not None:
-        return _writing(command.write_path, command.write_text or "", command.write_mode)
-    line = " ".join(_quoted(word) for word in command.argv)
-    if command.detached:
-        line += " </dev/null >/dev/null 2>&1"
-    return line if command.cwd == "/" else f"(cd {_quoted(command.cwd)} && {line})"
+def shell(step: Step) -> str:
+    """Spell a step so that it can be pasted: a poll that failed at first is a loop."""
+    spelled = _spelled(step.command)
+    return f"until {spelled}; do sleep 0.1; done" if step.failures else spelled
 
 
 def ending(step: Step) -> str:
-    """Tell how it ended and how long it took, empty for a file: `exit 0, 43 ms`."""
-    if step.command.write_path is not None:
+    """Tell how it ended and how long it took, empty for a file and for a daemon: `exit 0, 43 ms`."""
+    command, code = step.command, step.command.exit_code
+    if command.background or (command.write_path is not None and not code):
         return ""
-    code = step.command.exit_code
     how = "not finished" if code is None else f"exit {code}" if code >= 0 else f"ended by {_signal_name(-code)}"
     times = f", {step.times} times" if step.times > 1 else ""
-    return f"{how}, {duration(step.seconds * 1e6)}{times}"
+    failures = f", of which {step.failures} failed" if step.failures else ""
+    return f"{how}, {duration(step.seconds * 1e6)}{times}{failures}"
 
 
 def failed(command: Command) -> bool:
     """Tell whether a command ended badly or not at all; a poll may do so and be right."""
-    return command.write_path is None and command.exit_code != 0
+    if command.background or command.write_path is not None:
+        return bool(command.exit_code)
+    return command.exit_code != 0
 
 
 def last_words(command: Command) -> tuple[str, ...]:
@@ -68,7 +84,25 @@ def last_words(command: Command) -> tuple[str, ...]:
 
 
 def _same(command: Command) -> Command:
-    return command.model_copy(update={"start_ns": 0, "seconds": 0, "stdout": "", "stderr": ""})
+    return command.model_copy(update={"start_ns": 0, "seconds": 0, "stdout": "", "stderr": "", "exit_code": None})
+
+
+def _succeeded_at_last(before: Command, after: Command) -> bool:
+    """Whether a command that failed is the same as the next one, which did not; a file is written once."""
+    return after.write_path is None and failed(before) and not failed(after) and _same(before) == _same(after)
+
+
+def _spelled(command: Command) -> str:
+    if command.write_path is not None:
+        return _writing(command.write_path, command.write_text or "", command.write_mode)
+    line = " ".join(_quoted(word) for word in command.argv)
+    if command.background:
+        name = PurePosixPath(*command.argv[:1]).name
+        log = _quoted(f"/var/log/{name}.log")  # where the node's `launch` lets it write
+        line += f" </dev/null >{log} 2>&1 &"
+    elif command.detached:
+        line += " </dev/null >/dev/null 2>&1"
+    return line if command.cwd == "/" else f"(cd {_quoted(command.cwd)} && {line})"
 
 
 def _writing(path: str, text: str, mode: int | None) -> str:

@@ -1,20 +1,29 @@
-"""The run as one HTML page that needs neither network nor script."""
+"""The run as one HTML page that needs no network; its one script, a filter, is its own and nothing hangs on it."""
 
 from __future__ import annotations
 
+import hashlib
 import re
+from base64 import b64encode
 from datetime import UTC, datetime
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from harness.model import Cell, Skew, Witness
 from harness.records import Record
-from reports import commands, phrases, tables, timeline
-from reports.tables import CellSummary, RunSummary
+from reports import commands, phrases, timeline
+from reports.cells import CellSummary, telling_trials
+from reports.tables import RunSummary, counted
 
 MOST_STEPS = 120
 """Commands shown of one trial; of a longer one only those of the runtime and those that failed."""
+
+LONG_FILE = 12
+"""Lines of a written file from which on it is folded, and left out where all is well."""
+
+SCRIPT = (Path(__file__).parent / "templates" / "filter.js").read_text(encoding="utf-8")
 
 
 def render(run: RunSummary) -> str:
@@ -27,18 +36,23 @@ def render(run: RunSummary) -> str:
         undefined=StrictUndefined,
         finalize=_printable,
     )
-    environment.filters.update(anchor=anchor, date=_date, duration=phrases.duration)
+    environment.filters.update(anchor=anchor, date=_date, duration=phrases.duration, pieces=pieces, unbroken=_unbroken)
     return environment.get_template("run.html.j2").render(
         run=run,
         outcomes=sorted({outcome for cell in run.cells for outcome in cell.counts}, key=lambda each: each.severity),
-        by_id={cell.cell.id: cell for cell in run.cells},
+        by_id=run.by_id,
         commands=commands,
+        counted=counted,
+        filter_hash=b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
+        filter_script=Markup(SCRIPT),  # noqa: S704 - our own file
+        issue_of={cell: number for number, issue in enumerate(run.known_issues, 1) for cell in issue.cells},
+        long_file=LONG_FILE,
         phrases=phrases,
         skew_at=skew_at,
         skew_columns=skew_columns,
-        source_notes=source_notes,
+        standing=standing,
         steps=steps,
-        telling_trials=tables.telling_trials,
+        telling_trials=telling_trials,
         timeline=timeline,
     )
 
@@ -46,6 +60,11 @@ def render(run: RunSummary) -> str:
 def anchor(cell: Cell) -> str:
     """Name the cell's place on the page, stable from run to run: the id without what a link cannot hold."""
     return "cell-" + re.sub(r"[^\w.@~+-]", "-", cell.slug, flags=re.ASCII)
+
+
+def pieces(label: str) -> list[list[str]]:
+    """Take a row's label apart where it may be folded: its words, and each of them before `@`."""
+    return [re.split(r"(?<=.)(?=@)", word) for word in label.split()]
 
 
 def skew_columns(cell: CellSummary) -> dict[str, tuple[Witness, ...]]:
@@ -62,16 +81,9 @@ def skew_at(trial: Record, surface: str, witness: Witness) -> Skew | None:
     return next((skew for skew in trial.skews if (skew.surface, skew.witness) == (surface, witness)), None)
 
 
-def source_notes(trial: Record) -> tuple[str, ...]:
-    """Tell what is wrong with the source after its live checkpoint; empty when all is well or unobserved."""
-    source = trial.source
-    wrong = {
-        "stopped ticking": source.ticking is False,
-        "left frozen": bool(source.frozen),
-        "other nonce": source.same_nonce is False,
-        f"lost {source.lost_ticks} ticks": bool(source.lost_ticks),
-    }
-    return tuple(note for note, true in wrong.items() if true)
+def standing(cell: CellSummary) -> str:
+    """Choose how an entry stands out: `off` when it is not as expected, `known`, `meant` to be so, or plain."""
+    return {"": "", "known": " known", "expected": " meant"}.get(phrases.mark(cell), " off")
 
 
 def steps(trial: Record) -> tuple[commands.Step, ...]:
@@ -80,6 +92,10 @@ def steps(trial: Record) -> tuple[commands.Step, ...]:
     if len(every) <= MOST_STEPS:
         return every
     return tuple(step for step in every if step.command.runtime or commands.failed(step.command))[-MOST_STEPS:]
+
+
+def _unbroken(text: str) -> Markup:
+    return Markup(phrases.unbroken(str(escape(phrases.clean(text)))))  # noqa: S704 - escaped
 
 
 def _printable(value: object) -> object:

@@ -22,7 +22,7 @@ def render(run: RunSummary) -> str:
         finalize=escape,
         keep_trailing_newline=True,
     )
-    return environment.get_template("run.md.j2").render(run=run, phrases=phrases)
+    return environment.get_template("run.md.j2").render(run=run, by_id=run.by_id, phrases=phrases)
 
 
 def escape(value: object) -> str:

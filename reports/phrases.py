@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 
-from harness.model import FreezePolicy, Outcome, Verdict
-from reports.tables import MEASURED, CellSummary, ControlSummary, Exit
+from harness.expectations import Expectation
+from harness.model import FreezePolicy, Outcome, Scenario, Verdict
+from harness.records import Plan, Record
+from reports.cells import MEASURED, CellSummary, ControlSummary, Exit
+from reports.tables import Column, KnownIssue, Table, counted
 
 MEANINGS = {
     Outcome.CONSISTENT: "restored, and each captured surface is within one tick of memory",
@@ -17,7 +21,7 @@ MEANINGS = {
     Outcome.COLD_START: "claimed to be restored, but it is a new process",
     Outcome.CHECKPOINT_FAILED: "no checkpoint came about",
     Outcome.RESTORE_FAILED: "the checkpoint could not be restored",
-    Outcome.SOURCE_HARMED: "after a live checkpoint the source is frozen, gone, or lost ticks",
+    Outcome.SOURCE_HARMED: "after a live checkpoint the source is frozen, gone, not paused any more, or lost ticks",
     Outcome.LEAKED: "processes, mounts, cgroups, namespaces, firewall rules or files were left behind",
     Outcome.HUNG: "a stage passed its deadline",
     Outcome.HARNESS_ERROR: "the fault of stillframe or of the host; says nothing about the runtime",
@@ -26,9 +30,16 @@ MEANINGS = {
 
 HOLDERS = {
     FreezePolicy.NONE: "nobody holds still",
+    FreezePolicy.ENGINE: "the engine, as it thinks fit",
     FreezePolicy.PAUSE: "the runtime's pause",
     FreezePolicy.CGROUP: "the kernel's freezer",
     FreezePolicy.HOOK: "CRIU's post-dump hook",
+}
+
+SCENARIOS = {
+    Scenario.LIVE: "a running container is checkpointed, runs on, and is restored",
+    Scenario.PAUSED: "its user has paused the container before the checkpoint, and it has to stay paused",
+    Scenario.GENERATIONS: "what was restored is checkpointed and restored again, three times in a row",
 }
 
 VERDICTS = {
@@ -43,6 +54,7 @@ MOST_SHOWN = 999.5
 
 FLAGS = {**VERDICTS, Exit.UNEXPECTED: "unexpected"}
 
+_UNIT = re.compile(r"(?<=\d) (?=[%µmst])")
 _MILD = {Outcome.NOT_CAPTURED, Outcome.REFUSED}
 _VOID = {Outcome.UNSUPPORTED, Outcome.VACUOUS, Outcome.HARNESS_ERROR, Outcome.MISSING}
 
@@ -59,13 +71,59 @@ def glyph(outcome: Outcome) -> str:
     return {"good": "✓", "mild": "◇", "void": "?", "bad": "✗"}[tone(outcome)]
 
 
+def title(table: Table) -> str:
+    """Name a table: `workload ledger`, or `surfaces and scenarios` for several questions side by side."""
+    if not table.by_policy:
+        return "surfaces" if all(each.scenario is Scenario.LIVE for each in table.columns) else "surfaces and scenarios"
+    first = table.columns[0]
+    asked = "" if first.scenario is Scenario.LIVE else f"scenario {first.scenario}: "
+    return f"{asked}workload {first.workload}"
+
+
+def heading(column: Column) -> str:
+    """Name a column by its policy, its workload, or its scenario and workload."""
+    if column.policy:
+        return column.policy
+    return column.workload if column.scenario is Scenario.LIVE else f"{column.scenario}: {column.workload}"
+
+
+def meaning(column: Column) -> str:
+    """Tell what a column is about: who holds still, or which surfaces are read."""
+    return HOLDERS[column.policy] if column.policy else ", ".join(column.surfaces)
+
+
+def scenarios(table: Table) -> dict[Scenario, str]:
+    """Explain what a table asks besides the plain question."""
+    asked = {column.scenario for column in table.columns} - {Scenario.LIVE}
+    return {scenario: told for scenario, told in SCENARIOS.items() if scenario in asked}
+
+
+def marks(numbers: tuple[int, ...]) -> str:
+    """Point to footnotes: ` [1,3]`, empty where there is none."""
+    return f" [{','.join(map(str, numbers))}]" if numbers else ""
+
+
 def entry(cell: CellSummary) -> str:
-    """Put a cell in one line: `inconsistent 5/5 disk-ahead +45.2 ms`."""
+    """Put a cell in one line: `inconsistent 5/5 disk-ahead, order-broken +45.2 ms`."""
     return f"{cell.outcome} {detail(cell)}"
 
 
 def detail(cell: CellSummary) -> str:
     """Tell what follows the outcome: how many of how many, in which way, by how much, or why."""
+    told = _measured(cell, ", ".join(cell.anomalies))
+    if cell.outcome in MEASURED or cell.outcome in (Outcome.CONSISTENT, Outcome.MISSING):
+        return told
+    return f"{told}: {shorten(first_reason(cell))}"
+
+
+def brief(cell: CellSummary, *, bound: bool = True) -> str:
+    """Tell of the same what fits into a table: no reason, the first of the anomalies, the bound if wanted."""
+    if cell.outcome is Outcome.CONSISTENT and not bound:
+        return f"0/{cell.n}"
+    return _measured(cell, *cell.anomalies[:1])
+
+
+def _measured(cell: CellSummary, *anomalies: str) -> str:
     if cell.outcome is Outcome.CONSISTENT:
         return f"0/{cell.n} (<{percent(cell.rate_bound or 1.0)})"
     count = cell.counts.get(cell.outcome, 0)
@@ -74,10 +132,8 @@ def detail(cell: CellSummary) -> str:
         if outcome not in (cell.outcome, Outcome.CONSISTENT):
             told += f", {outcome} {number}"
     if Outcome.INCONSISTENT in cell.findings or cell.outcome in MEASURED:
-        told = " ".join(filter(None, (told, ", ".join(cell.anomalies), skew(cell.skew_ticks, cell.skew_us))))
-    if cell.outcome in MEASURED or cell.outcome is Outcome.MISSING:
-        return told
-    return f"{told}: {shorten(first_reason(cell))}"
+        told = " ".join(filter(None, (told, *anomalies, skew(cell.skew_ticks, cell.skew_us))))
+    return told
 
 
 def first_reason(cell: CellSummary) -> str:
@@ -86,14 +142,29 @@ def first_reason(cell: CellSummary) -> str:
     return next(reasons, "did not come back")
 
 
-def expectation(cell: CellSummary) -> str:
-    """Tell what the cell should be: `inconsistent disk-ahead`."""
-    return " ".join(filter(None, (cell.expectation.outcome, cell.expectation.anomaly)))
+def expectation(told: Expectation) -> str:
+    """Tell what a cell should be: `inconsistent disk-ahead`."""
+    return " ".join(filter(None, (told.outcome, told.anomaly)))
+
+
+def mark(cell: CellSummary) -> str:
+    """Tell how an entry is to be taken: `unexpected`, `known`, `expected`; empty for one that is simply clean."""
+    if not cell.as_expected:
+        return FLAGS[cell.exit_code]
+    if cell.known:
+        return "known"
+    return "" if cell.outcome is Outcome.CONSISTENT else "expected"
 
 
 def flag(cell: CellSummary) -> str:
     """Tell in which way a cell is not as expected: `unexpected, should be consistent`."""
-    return f"{FLAGS[cell.exit_code]}, should be {expectation(cell)}"
+    return f"{FLAGS[cell.exit_code]}, should be {expectation(cell.expectation)}"
+
+
+def deadline(issue: KnownIssue) -> str:
+    """Tell until when a known issue counts as known."""
+    review = issue.expectation.review
+    return f"to be reviewed by {review}" if review else "review is overdue"
 
 
 def control(each: ControlSummary) -> str:
@@ -108,6 +179,29 @@ def control(each: ControlSummary) -> str:
 def found(verdict: Verdict) -> str:
     """List what a trial found, worst first: `leaked, inconsistent`."""
     return ", ".join(verdict.found)
+
+
+def source_notes(trial: Record) -> tuple[str, ...]:
+    """Tell what the source showed after its live checkpoint; of what went without saying, only what went wrong."""
+    source = trial.source
+    notes = {
+        "stopped ticking": source.ticking is False,
+        "left frozen": bool(source.frozen),
+        "other nonce": source.same_nonce is False,
+        f"lost {source.lost_ticks} ticks": bool(source.lost_ticks),
+        "pause undone": source.kept_pause is False,
+        "stayed paused": source.kept_pause is True,
+        "does not end when asked": source.stops is False,
+        "ended when asked": source.stops is True,
+    }
+    return tuple(note for note, true in notes.items() if true)
+
+
+def extent(plan: Plan) -> str:
+    """Tell how much was planned: `24 cells, 5 trials each`."""
+    rounds = sorted({plan.rounds_of(cell) for cell in plan.cells}) or [plan.rounds]
+    each = f"{rounds[0]} to {rounds[-1]}" if len(rounds) > 1 else str(rounds[0])
+    return f"{counted(len(plan.cells), 'cell')}, {each} {'trial' if each == '1' else 'trials'} each"
 
 
 def skew(ticks: float | None, microseconds: float | None) -> str:
@@ -145,6 +239,11 @@ def clean(text: str) -> str:
 def one_line(text: str) -> str:
     """Clean text and put it on one line."""
     return clean(" ".join(text.split()))
+
+
+def unbroken(text: str) -> str:
+    """Keep a number and its unit on one line."""
+    return _UNIT.sub("\N{NO-BREAK SPACE}", text)
 
 
 def shorten(text: str, limit: int = 90) -> str:

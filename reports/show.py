@@ -8,15 +8,15 @@ from pathlib import Path
 
 from harness.errors import unknown
 from harness.records import Record
+from reports.cells import CellSummary, largest_ticks, largest_us, worst_trial
 from reports.commands import ending, heading, last_words, shell, steps
-from reports.phrases import duration, entry, expectation, found, one_line, skew
+from reports.phrases import duration, entry, expectation, found, mark, one_line, skew, source_notes
 from reports.read import read_run
-from reports.tables import CellSummary, largest_ticks, largest_us, worst_trial
 
 
 def show_cell(run_folder: Path, cell_id: str, trial: int | None = None) -> str:
     """Describe a cell and one of its trials, by default the worst; all but the commands are shell comments."""
-    cells = {each.cell.id: each for each in read_run(run_folder).cells}
+    cells = read_run(run_folder).by_id
     if cell_id not in cells:
         raise unknown("cell", cell_id, cells)
     cell = cells[cell_id]
@@ -33,11 +33,15 @@ def _numbered(cell: CellSummary, trial: int) -> Record:
 
 
 def _overview(cell: CellSummary) -> Iterator[str]:
-    yield f"# {one_line(cell.cell.id)}: {one_line(entry(cell))}"
-    yield f"# expected: {expectation(cell)}, because {one_line(cell.expectation.reason)}"
+    how = f" ({mark(cell)})" if mark(cell) else ""
+    yield f"# {one_line(cell.cell.id)}: {one_line(entry(cell))}{how}"
+    yield f"# expected: {expectation(cell.expectation)}, because {one_line(cell.expectation.reason)}"
+    if cell.expectation.link:
+        yield f"# known issue: {one_line(cell.expectation.link)}"
     for each in cell.trials:
         told = " ".join(filter(None, (found(each.verdict), *each.verdict.anomalies, _skew(each))))
-        yield f"# trial {each.trial}: {told}: {one_line(each.verdict.reason)}"
+        warnings = f" (warnings: {len(each.warnings)})" if each.warnings else ""
+        yield f"# trial {each.trial}: {told}: {one_line(each.verdict.reason)}{warnings}"
 
 
 def _skew(record: Record) -> str:
@@ -47,10 +51,17 @@ def _skew(record: Record) -> str:
 def _script(record: Record) -> Iterator[str]:
     yield ""
     yield f"# commands of trial {record.trial}, {duration((record.end_ns - record.start_ns) / 1e3)}"
+    for crutch in record.accommodations:
+        yield f"# accommodation {one_line(f'{crutch.name}: lacking {crutch.lacking}; {crutch.change}')}"
     for title, group in groupby(steps(record.commands), key=lambda step: heading(step.command)):
         yield f"\n# {title}"
         for step in group:
-            yield shell(step.command)
+            yield shell(step)
             yield from (f"# {told}" for told in (ending(step), *last_words(step.command)) if told)
-    yield from (f"# log: {one_line(line)}" for line in record.log)
-    yield from (f"# left behind: {one_line(leak)}" for leak in record.leaks)
+    told = {
+        "warning, although it called the checkpoint a success": record.warnings,
+        "source": source_notes(record),
+        "log": record.log,
+        "left behind": record.leaks,
+    }
+    yield from (f"# {name}: {one_line(line)}" for name, lines in told.items() for line in lines)

@@ -1,111 +1,98 @@
-"""Records to tables: what each cell came to, and what the run comes to. Pure."""
+"""Cells to tables, and the run as a whole: what stands where, what is known, what it comes to. Pure."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from enum import IntEnum
+from collections.abc import Iterable, Iterator, Sequence
 
 from pydantic import Field
 
-from harness.expectations import CONTROLS, Expectation, expected
-from harness.model import Anomaly, Cell, Component, FreezePolicy, Frozen, HostFacts, Outcome, SchemaVersion, Verdict
+from harness.expectations import CONTROLS, Expectation
+from harness.model import (
+    Accommodation,
+    Cell,
+    Component,
+    FreezePolicy,
+    Frozen,
+    HostFacts,
+    Outcome,
+    Scenario,
+    SchemaVersion,
+    Verdict,
+)
 from harness.records import Closing, Plan, Record, missing_trials
-from reports.statistics import largest, middle, rate_bound
+from reports.cells import CellSummary, ControlSummary, Exit, merge, prevailing, summarise_cell
 
 SUMMARY_VERSION = 1
 
-NO_EVIDENCE = frozenset({Outcome.HARNESS_ERROR, Outcome.MISSING, Outcome.UNSUPPORTED})
-"""Outcomes that speak about the environment, so where unexpected they leave a run incomplete."""
-
-MEASURED = frozenset({Outcome.INCONSISTENT, Outcome.NOT_CAPTURED})
-"""Outcomes that are about a skew."""
+MOST_NAMED = 6
+"""Cells and controls that a sentence names; the rest it counts."""
 
 
-class Exit(IntEnum):
-    """Exit code of a run, the one that prevails first."""
+class Column(Frozen):
+    """What is asked in a column, and under which policy; of null, each row has the policy that holds it still."""
 
-    BLIND = 4
-    UNEXPECTED = 1
-    INCOMPLETE = 3
-    EXPECTED = 0
-
-
-class CellSummary(Frozen):
-    """A cell's trials, counted; `k` of `n` had another outcome than consistent."""
-
-    cell: Cell
-    expectation: Expectation
-    planned: int
-    missing: int
-    outcome: Outcome = Field(description="the worst of the trials; `missing` when any is")
-    counts: dict[Outcome, int] = Field(description="trials by outcome, mildest first")
-    findings: dict[Outcome, int] = Field(description="trials by all that was found in them, mildest first")
-    n: int = Field(description="trials received")
-    k: int
-    rate_bound: float | None = Field(description="upper 95 % bound of the violation rate, when k is 0")
-    anomalies: tuple[Anomaly, ...]
-    skew_ticks: float | None = Field(
-        description="median of the trials' largest; where trials ended with an outcome about a skew, of those alone"
-    )
-    skew_us: float | None
-    components: dict[str, tuple[Component, ...]] = Field(description="every version seen, by side")
-    exit_code: Exit
-    trials: tuple[Record, ...] = Field(exclude=True, repr=False)
-
-    @property
-    def as_expected(self) -> bool:
-        """Whether every planned trial came back and was what it should be."""
-        return self.exit_code is Exit.EXPECTED
-
-
-class ControlSummary(Frozen):
-    """A trial in which something was broken on purpose, and whether that was noticed."""
-
-    name: str
-    cell: Cell
-    trial: int
-    expected: Outcome | None = Field(description="null when no control of this name is known, which is no detection")
-    verdict: Verdict
-
-    @property
-    def detected(self) -> bool:
-        """Whether the instrument saw what it had to see."""
-        return self.expected in self.verdict.found
-
-    @property
-    def exit_code(self) -> Exit:
-        """What it means for the run: one that did not take place proves nothing either way."""
-        if self.detected:
-            return Exit.EXPECTED
-        return Exit.INCOMPLETE if self.verdict.outcome in NO_EVIDENCE else Exit.BLIND
+    scenario: Scenario
+    workload: str
+    policy: FreezePolicy | None = None
+    surfaces: tuple[str, ...] = Field(default=(), description="names of the surfaces that were read, in writing order")
 
 
 class Row(Frozen):
-    """A participant's entries, one per policy of the table; null where no cell was planned."""
+    """The entries of one participant, used in one way, one per column; null where no cell was planned."""
 
     label: str
+    marks: tuple[int, ...] = Field(description="numbers of the accommodations that its trials ran under")
     entries: tuple[CellSummary | None, ...]
+
+    @property
+    def policies(self) -> tuple[FreezePolicy, ...]:
+        """Who held still in this row."""
+        return tuple(dict.fromkeys(each.cell.policy for each in self.entries if each))
 
 
 class Table(Frozen):
-    """The matrix of one workload."""
+    """A matrix: one question by policies, or several questions side by side, each row under its own policy."""
 
-    workload: str
-    policies: tuple[FreezePolicy, ...]
+    columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+
+    @property
+    def by_policy(self) -> bool:
+        """Whether the columns are policies."""
+        return all(column.policy for column in self.columns)
+
+    @property
+    def odd(self) -> tuple[CellSummary, ...]:
+        """Cells that are not as expected."""
+        return tuple(each for row in self.rows for each in row.entries if each and not each.as_expected)
+
+
+class KnownIssue(Frozen):
+    """What is declared of cells with a link, and which cells that are."""
+
+    expectation: Expectation
+    cells: tuple[str, ...] = Field(description="ids")
+    as_expected: int = Field(description="of these cells")
+
+
+class Crutch(Frozen):
+    """An accommodation, and which rows ran under it."""
+
+    accommodation: Accommodation
+    rows: tuple[str, ...] = Field(description="labels")
 
 
 class Finding(Frozen):
-    """A part of the verdict, and what it is about."""
+    """A part of the verdict, and all that it is about."""
 
     what: str
     cells: tuple[str, ...] = Field(default=(), description="ids")
     controls: tuple[str, ...] = Field(default=(), description="names and ids")
 
     def __str__(self) -> str:
-        about = ", ".join((*self.cells, *self.controls))
-        return f"{self.what}: {about}." if about else f"{self.what}."
+        about = (*self.cells, *self.controls)
+        more = f" and {len(about) - MOST_NAMED} more" if len(about) > MOST_NAMED else ""
+        return f"{self.what}: {', '.join(about[:MOST_NAMED])}{more}." if about else f"{self.what}."
 
 
 class Conclusion(Frozen):
@@ -129,13 +116,51 @@ class RunSummary(Frozen):
     conclusion: Conclusion
     cells: tuple[CellSummary, ...]
     controls: tuple[ControlSummary, ...]
+    known_issues: tuple[KnownIssue, ...]
+    accommodations: tuple[Crutch, ...] = Field(description="the tables number them from 1")
     versions: dict[str, tuple[Component, ...]] = Field(description="every version seen, by participant")
     hosts: tuple[HostFacts, ...]
 
     @property
+    def by_id(self) -> dict[str, CellSummary]:
+        """The cells by their ids."""
+        return {each.cell.id: each for each in self.cells}
+
+    @property
     def tables(self) -> tuple[Table, ...]:
-        """One matrix per workload, in the plan's order."""
-        return tuple(_table(name, self.cells) for name in dict.fromkeys(each.cell.workload for each in self.cells))
+        """What was asked under several policies, a table each; then all other questions in one table."""
+        asked: dict[tuple[Scenario, str], list[CellSummary]] = {}
+        for each in self.cells:
+            asked.setdefault((each.cell.scenario, each.cell.workload), []).append(each)
+        alone: list[Table] = []
+        beside: list[CellSummary] = []
+        for cells in asked.values():
+            if len(asked) == 1 or _several_policies(cells):
+                alone.append(self._table(cells, by_policy=True))
+            else:
+                beside += cells
+        return (*alone, self._table(beside, by_policy=False)) if beside else tuple(alone)
+
+    def _table(self, cells: Sequence[CellSummary], *, by_policy: bool) -> Table:
+        columns: dict[Column, dict[str, CellSummary]] = {}
+        for each in cells:
+            columns.setdefault(_column(each.cell, by_policy=by_policy), {})[each.label] = each
+        order = (*Scenario, *FreezePolicy)
+        columns = dict(sorted(columns.items(), key=lambda item: order.index(item[0].policy or item[0].scenario)))
+        return Table(
+            columns=tuple(
+                column.model_copy(update={"surfaces": _surfaces(entries.values())})
+                for column, entries in columns.items()
+            ),
+            rows=tuple(
+                Row(
+                    label=label,
+                    marks=tuple(number for number, crutch in enumerate(self.accommodations, 1) if label in crutch.rows),
+                    entries=tuple(entries.get(label) for entries in columns.values()),
+                )
+                for label in dict.fromkeys(each.label for each in cells)
+            ),
+        )
 
 
 def summarise(plan: Plan, records: Sequence[Record], closing: Closing | None) -> RunSummary:
@@ -146,7 +171,13 @@ def summarise(plan: Plan, records: Sequence[Record], closing: Closing | None) ->
             trials.setdefault(record.cell, []).append(record)
     missing = missing_trials(plan, records)
     cells = tuple(
-        summarise_cell(cell, own, planned=plan.rounds if cell in plan.cells else 0, missing=missing.get(cell.id, 0))
+        summarise_cell(
+            cell,
+            own,
+            plan.expected(cell),
+            planned=plan.rounds_of(cell) if cell in plan.cells else 0,
+            missing=missing.get(cell.id, 0),
+        )
         for cell, own in trials.items()
     )
     controls = (
@@ -159,50 +190,11 @@ def summarise(plan: Plan, records: Sequence[Record], closing: Closing | None) ->
         conclusion=conclude(cells, controls, closing),
         cells=cells,
         controls=controls,
+        known_issues=_known_issues(cells),
+        accommodations=_accommodations(cells),
         versions=_versions(cells),
         hosts=tuple(dict.fromkeys((plan.host, *(record.host for record in records if record.host)))),
     )
-
-
-def summarise_cell(cell: Cell, trials: Sequence[Record], *, planned: int, missing: int) -> CellSummary:
-    """Count a cell's trials; `missing` of them have not come back."""
-    expectation = expected(cell)
-    received = Counter(trial.verdict.outcome for trial in trials)
-    counts = received + Counter({Outcome.MISSING: missing})
-    findings = Counter(outcome for trial in trials for outcome in trial.verdict.found)
-    telling = [trial for trial in trials if not MEASURED.isdisjoint(trial.verdict.found)] or trials
-    seen = {anomaly for trial in trials for anomaly in trial.verdict.anomalies}
-    codes = {judge(trial.verdict, expectation) for trial in trials}
-    violations = len(trials) - received[Outcome.CONSISTENT]
-    return CellSummary(
-        cell=cell,
-        expectation=expectation,
-        planned=planned,
-        missing=missing,
-        outcome=max(counts, key=_severity, default=Outcome.MISSING),
-        counts={outcome: counts[outcome] for outcome in Outcome if counts[outcome]},
-        findings={outcome: findings[outcome] for outcome in Outcome if findings[outcome]},
-        n=len(trials),
-        k=violations,
-        rate_bound=rate_bound(0, len(trials)) if trials and not violations else None,
-        anomalies=tuple(anomaly for anomaly in Anomaly if anomaly in seen),
-        skew_ticks=middle(largest_ticks(trial) for trial in telling),
-        skew_us=middle(largest_us(trial) for trial in telling),
-        components=_merge(trial.components for trial in trials),
-        exit_code=_prevailing(codes | ({Exit.INCOMPLETE} if missing or not trials else set())),
-        trials=tuple(sorted(trials, key=lambda trial: trial.trial)),
-    )
-
-
-def judge(verdict: Verdict, expectation: Expectation) -> Exit:
-    """Say what one trial means for the run; what was seen and then outdone by worse is no blindness."""
-    same_anomaly = expectation.anomaly is None or expectation.anomaly in verdict.anomalies
-    seen = expectation.outcome in verdict.found and same_anomaly
-    if seen and verdict.outcome is expectation.outcome:
-        return Exit.EXPECTED
-    if verdict.outcome in NO_EVIDENCE:
-        return Exit.INCOMPLETE
-    return Exit.BLIND if expectation.control and not seen else Exit.UNEXPECTED
 
 
 def conclude(cells: Sequence[CellSummary], controls: Sequence[ControlSummary], closing: Closing | None) -> Conclusion:
@@ -212,7 +204,7 @@ def conclude(cells: Sequence[CellSummary], controls: Sequence[ControlSummary], c
         code: tuple(f"control {each.name} on {each.cell.id}" for each in controls if each.exit_code is code)
         for code in Exit
     }
-    of_all = f"of {_count(len(cells), 'cell')}"
+    of_all = f"of {counted(len(cells), 'cell')}"
     findings: list[tuple[Exit, Finding]] = []
 
     def find(code: Exit, what: str, cells: tuple[str, ...] = (), controls: tuple[str, ...] = ()) -> None:
@@ -228,58 +220,39 @@ def conclude(cells: Sequence[CellSummary], controls: Sequence[ControlSummary], c
     if lacking := by_code[Exit.INCOMPLETE]:
         find(Exit.INCOMPLETE, f"{len(lacking)} {of_all} without complete evidence", lacking)
     if lacking := of_code[Exit.INCOMPLETE]:
-        find(Exit.INCOMPLETE, f"{len(lacking)} of {_count(len(controls), 'control')} did not run", (), lacking)
+        find(Exit.INCOMPLETE, f"{len(lacking)} of {counted(len(controls), 'control')} did not run", (), lacking)
     if not cells:
         find(Exit.INCOMPLETE, "Nothing was planned, so nothing was found")
     if closing is None:
         find(Exit.INCOMPLETE, "The run did not come to its end")
     if not findings:
-        trials = _count(sum(each.n for each in cells), "trial")
-        find(Exit.EXPECTED, f"All {_count(len(cells), 'cell')} as expected, {trials}")
+        trials = counted(sum(each.n for each in cells), "trial")
+        known = sum(each.known for each in cells)
+        told = f", {known} of them known to be wrong" if known else ""
+        find(Exit.EXPECTED, f"All {counted(len(cells), 'cell')} as expected{told}, {trials}")
     return Conclusion(
-        exit_code=_prevailing({code for code, _ in findings}), findings=tuple(finding for _, finding in findings)
+        exit_code=prevailing({code for code, _ in findings}), findings=tuple(finding for _, finding in findings)
     )
 
 
-def largest_ticks(record: Record) -> float | None:
-    """Find the trial's largest skew in ticks, with its sign."""
-    return largest(skew.ticks for skew in record.skews)
-
-
-def largest_us(record: Record) -> float | None:
-    """Find the trial's largest skew in microseconds, with its sign."""
-    return largest(skew.microseconds for skew in record.skews)
-
-
-def worst_trial(cell: CellSummary) -> Record | None:
-    """Choose the trial to look at first: of the worst outcome the one with the largest skew."""
-    return max(
-        cell.trials,
-        key=lambda trial: (trial.verdict.outcome.severity, abs(largest_ticks(trial) or 0)),
-        default=None,
-    )
-
-
-def telling_trials(cell: CellSummary) -> tuple[Record, ...]:
-    """Choose the first trial of each outcome, and the one with the largest skew."""
-    first: dict[Outcome, Record] = {}
-    for trial in cell.trials:
-        first.setdefault(trial.verdict.outcome, trial)
-    most = max(cell.trials, key=lambda trial: abs(largest_ticks(trial) or 0), default=None)
-    chosen = [*first.values(), *([most] if most else [])]
-    return tuple(trial for trial in cell.trials if any(trial is each for each in chosen))
-
-
-def _severity(outcome: Outcome) -> int:
-    return outcome.severity
-
-
-def _prevailing(codes: Iterable[Exit]) -> Exit:
-    return min(codes, key=list(Exit).index)
-
-
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """Write a number of things: `1 cell`, `3 cells`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _several_policies(cells: Iterable[CellSummary]) -> bool:
+    """Whether somebody was asked the same under more than one policy."""
+    labels = [each.label for each in cells]
+    return len(labels) > len(set(labels))
+
+
+def _column(cell: Cell, *, by_policy: bool) -> Column:
+    return Column(scenario=cell.scenario, workload=cell.workload, policy=cell.policy if by_policy else None)
+
+
+def _surfaces(cells: Iterable[CellSummary]) -> tuple[str, ...]:
+    read = (surface.surface for each in cells for trial in each.trials for surface in trial.skews)
+    return tuple(dict.fromkeys(read))
 
 
 def _control(name: str, cell: Cell, trial: int, verdict: Verdict) -> ControlSummary:
@@ -294,36 +267,32 @@ def _missing_controls(plan: Plan, records: Sequence[Record]) -> Iterator[Control
             yield _control(each.name, each.cell, 0, verdict)
 
 
-def _table(workload: str, cells: Sequence[CellSummary]) -> Table:
-    own = [each for each in cells if each.cell.workload == workload]
-    policies = tuple(policy for policy in FreezePolicy if any(each.cell.policy is policy for each in own))
-    entries = {(row_label(each.cell), each.cell.policy): each for each in own}
-    labels = dict.fromkeys(label for label, _ in entries)
-    return Table(
-        workload=workload,
-        policies=policies,
-        rows=tuple(
-            Row(label=label, entries=tuple(entries.get((label, policy)) for policy in policies)) for label in labels
-        ),
+def _known_issues(cells: Iterable[CellSummary]) -> tuple[KnownIssue, ...]:
+    declared: dict[Expectation, list[CellSummary]] = {}
+    for each in cells:
+        if each.expectation.link:
+            declared.setdefault(each.expectation, []).append(each)
+    return tuple(
+        KnownIssue(
+            expectation=expectation,
+            cells=tuple(each.cell.id for each in own),
+            as_expected=sum(each.as_expected for each in own),
+        )
+        for expectation, own in declared.items()
     )
 
 
-def row_label(cell: Cell) -> str:
-    """Name the participants of a cell: one when it restores itself."""
-    return str(cell.checkpoint) if cell.restore == cell.checkpoint else f"{cell.checkpoint} -> {cell.restore}"
+def _accommodations(cells: Iterable[CellSummary]) -> tuple[Crutch, ...]:
+    rows: dict[Accommodation, dict[str, None]] = {}
+    for each in cells:
+        for accommodation in each.accommodations:
+            rows.setdefault(accommodation, {})[each.label] = None
+    return tuple(Crutch(accommodation=accommodation, rows=tuple(labels)) for accommodation, labels in rows.items())
 
 
 def _versions(cells: Iterable[CellSummary]) -> dict[str, tuple[Component, ...]]:
-    return _merge(
+    return merge(
         {str(each.cell.checkpoint if side == "checkpoint" else each.cell.restore): components}
         for each in cells
         for side, components in each.components.items()
     )
-
-
-def _merge(maps: Iterable[Mapping[str, Iterable[Component]]]) -> dict[str, tuple[Component, ...]]:
-    merged: dict[str, dict[Component, None]] = {}
-    for each in maps:
-        for key, components in each.items():
-            merged.setdefault(key, {}).update(dict.fromkeys(components))
-    return {key: tuple(components) for key, components in merged.items()}

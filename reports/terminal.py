@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
 from typing import TextIO
 
@@ -12,11 +14,15 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from reports import phrases
-from reports.tables import CellSummary, Exit, RunSummary, Table
+from reports.cells import CellSummary, Exit
+from reports.tables import Column, Row, RunSummary, Table, counted
 
 LOG_WIDTH = 120
+LABEL, NARROW, ROOMY, WIDE = 16, 12, 18, 30
+"""Columns of text: of the narrowest label; and of an entry at the least (`inconsistent`), at ease, and at most."""
 
 STYLES = {Exit.EXPECTED: "green", Exit.UNEXPECTED: "bold red", Exit.INCOMPLETE: "yellow", Exit.BLIND: "bold magenta"}
+KNOWN = "cyan"
 
 
 def console_for(stream: TextIO) -> Console:
@@ -30,10 +36,19 @@ def console_for(stream: TextIO) -> Console:
 
 
 def show_run(run: RunSummary, console: Console | None = None) -> None:
-    """Print the matrix of each workload, the versions, the controls, and last what is read first: the verdict."""
+    """Print the tables with their footnotes, known issues, versions, controls, and last what is read first."""
     out = console or console_for(sys.stdout)
     for table in run.tables:
-        out.print(_grid(table, out.width))
+        for grid in _grids(table, out.width):
+            out.print(grid)
+            out.print()
+        for line in _below(table):
+            out.print(line)
+    for number, crutch in enumerate(run.accommodations, 1):
+        each = crutch.accommodation
+        out.print(_plain(f"[{number}] {each.name}: lacking {each.lacking}; {each.change}"))
+    for line in _known_issues(run):
+        out.print(line)
     for participant, components in run.versions.items():
         listed = ", ".join(f"{each.name} {each.version}" for each in components)
         out.print(_plain(f"{participant}: {listed}"))
@@ -42,21 +57,67 @@ def show_run(run: RunSummary, console: Console | None = None) -> None:
     out.print(_plain(f"verdict: {run.conclusion.sentence} (exit code {code.value})", STYLES[code]))
 
 
-def _grid(table: Table, width: int) -> Grid:
-    title = _plain(f"workload {table.workload}")
-    grid = Grid(title=title, title_justify="left", box=box.HORIZONTALS, show_lines=True)
-    longest = max(len(row.label) for row in table.rows)
-    grid.add_column("participant", overflow="fold", width=min(longest, width // (len(table.policies) + 1)))
-    for policy in table.policies:
-        grid.add_column(policy.value, overflow="fold")
-    for row in table.rows:
-        grid.add_row(_plain(row.label), *(_entry(each) if each else Text("not planned") for each in row.entries))
+def _grids(table: Table, width: int) -> Iterator[Grid]:
+    """Lay the table out in as many parts as it takes for no word to be lost."""
+    fitting = max(1, (width - LABEL) // (NARROW + 1))
+    parts = -(-len(table.columns) // fitting)
+    size = -(-len(table.columns) // parts)
+    for first in range(0, len(table.columns), size):
+        part = slice(first, first + size)
+        rows = [(row, row.entries[part]) for row in table.rows if any(row.entries[part])]
+        yield _grid(table, table.columns[part], rows, width)
+
+
+def _grid(
+    table: Table, columns: Sequence[Column], rows: Sequence[tuple[Row, Sequence[CellSummary | None]]], width: int
+) -> Grid:
+    longest = max(len(row.label + phrases.marks(row.marks)) for row, _ in rows)
+    label = min(longest, max(LABEL, width - len(columns) * (ROOMY + 1)))
+    entry = min(WIDE, max(1, (width - label) // len(columns) - 1))
+    label = min(longest, width - len(columns) * (entry + 1))
+    title = _plain(phrases.title(table) + ("" if table.by_policy else " (in brackets: who holds still)"))
+    grid = Grid(
+        title=title, title_justify="left", box=box.HORIZONTALS, show_lines=True, show_edge=False, padding=(0, 0)
+    )
+    grid.add_column("participant", overflow="fold", width=label)
+    for column in columns:
+        grid.add_column(_folded(phrases.heading(column), entry), overflow="fold", width=entry)
+    for row, entries in rows:
+        names = _folded(row.label + phrases.marks(row.marks), label)
+        if not table.by_policy:
+            names = Text("\n").join([names, _folded(f"({', '.join(row.policies)})", label)])
+        grid.add_row(names, *(_entry(each, entry, bound=table.by_policy) if each else Text("-") for each in entries))
     return grid
 
 
-def _entry(cell: CellSummary) -> Text:
-    flag = "" if cell.as_expected else f" [{phrases.flag(cell)}]"
-    return _plain(phrases.entry(cell) + flag, STYLES[cell.exit_code])
+def _entry(cell: CellSummary, width: int, *, bound: bool) -> Text:
+    mark = phrases.mark(cell)
+    how = "" if not mark else f" ({mark})" if cell.as_expected else f" [{mark}]"
+    return _folded(f"{cell.outcome} {phrases.brief(cell, bound=bound)}{how}", width, _style(cell))
+
+
+def _style(cell: CellSummary) -> str:
+    return KNOWN if cell.as_expected and cell.known else STYLES[cell.exit_code]
+
+
+def _below(table: Table) -> Iterator[Text]:
+    for scenario, told in phrases.scenarios(table).items():
+        yield _plain(f"{scenario}: {told}")
+    alike: dict[tuple[str, Exit], list[CellSummary]] = {}
+    for cell in table.odd:
+        alike.setdefault((f"{phrases.entry(cell)} [{phrases.flag(cell)}]", cell.exit_code), []).append(cell)
+    for (told, code), cells in alike.items():
+        more = f" and {counted(len(cells) - 1, 'cell')} more" if len(cells) > 1 else ""
+        yield _plain(f"{cells[0].cell.id}{more}: {told}", STYLES[code])
+
+
+def _known_issues(run: RunSummary) -> Iterator[Text]:
+    for issue in run.known_issues:
+        count = f"{issue.as_expected} of {counted(len(issue.cells), 'cell')} as expected"
+        told = f"{phrases.shorten(issue.expectation.reason)} {issue.expectation.link} ({phrases.deadline(issue)})"
+        yield _plain(
+            f"known issue: {told}: {count}", KNOWN if issue.as_expected == len(issue.cells) else STYLES[Exit.UNEXPECTED]
+        )
 
 
 def _controls(run: RunSummary) -> Text:
@@ -69,3 +130,22 @@ def _controls(run: RunSummary) -> Text:
 
 def _plain(text: str, style: str = "") -> Text:
     return Text(phrases.one_line(text), style=style)
+
+
+def _folded(text: str, width: int, style: str = "") -> Text:
+    """Fold at blanks, a word that is too long also before `@` and behind hyphens; a number keeps its unit."""
+    lines = [""]
+    for word in phrases.unbroken(text).split(" "):
+        gap = " " if lines[-1] else ""
+        for piece in _pieces(word, width):
+            if lines[-1] and len(lines[-1] + gap + piece) > width:
+                lines.append(piece)
+            else:
+                lines[-1] += gap + piece
+            gap = ""
+    return Text("\n".join(map(phrases.one_line, lines)), style=style)
+
+
+def _pieces(word: str, width: int) -> Iterator[str]:
+    for part in [word] if len(word) <= width else re.split(r"(?<=.)(?=@)", word):
+        yield from [part] if len(part) <= width else re.split(r"(?<=-)(?=.)", part)

@@ -18,7 +18,7 @@ LANE, BAR, AXIS = 20, 10, 24
 PLOT = WIDTH - LABELS - VALUES
 MOST_MARKS = 8
 
-ASIDE = frozenset({Stage.PREPARE, Stage.START, Stage.READ, Stage.CLEAN_UP, Stage.AUDIT})
+ASIDE = frozenset({Stage.PREPARE, Stage.START, Stage.READ, Stage.STOP, Stage.CLEAN_UP, Stage.AUDIT})
 """Stages so long and so far from the cut that a drawing with them would show nothing else."""
 
 

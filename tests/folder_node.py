@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -50,7 +51,9 @@ class Script(Executor):
 
 
 class FolderNode(Node):
-    """A node in the folder `root`; its `mkdir` is real, whatever else runs in it succeeds unless told otherwise."""
+    """A node in the folder `root`; what is in `TOOLS` is real, whatever else succeeds unless told otherwise."""
+
+    TOOLS = ("ln", "mkdir", "mv", "rm")
 
     def __init__(self, root: Path, version: CgroupVersion = CgroupVersion.V2) -> None:
         self.stack = "folder"
@@ -58,9 +61,13 @@ class FolderNode(Node):
         self.version = version
         self.pid = os.getpid()
         self.root = root
-        self.programs: dict[str, Program] = {"mkdir": self._make_folders}
+        self.programs: dict[str, Program] = dict.fromkeys(self.TOOLS, self._work_on_files)
         self._executor = Script(self.programs)  # type: ignore[assignment]
         self.run = self._executor.run
+        self.accommodations = {}
+        self.remarks = []
+        self.daemons = []
+        self.remarks = []
 
     def path(self, inside: str) -> Path:
         return self.root / inside.lstrip("/")
@@ -78,7 +85,37 @@ class FolderNode(Node):
         """The commands so far, a line each; files that were written are left out."""
         return [" ".join(command.argv) for command in self.journal.commands if command.argv]
 
-    def _make_folders(self, argv: Sequence[str], _: str) -> Answer:
-        for folder in (word for word in argv if word.startswith("/")):
-            self.path(folder).mkdir(parents=True, exist_ok=True)
+    def _work_on_files(self, argv: Sequence[str], _: str) -> Answer:
+        paths = [self.path(word) for word in argv[1:] if word.startswith("/")]
+        match argv[0], paths:
+            case "ln", [_, link]:
+                link.symlink_to(argv[-2])
+            case "mkdir", _:
+                for path in paths:
+                    path.mkdir(parents=True, exist_ok=True)
+            case "mv", [source, target]:
+                shutil.move(source, target)
+            case "rm", _:
+                for path in paths:
+                    path.unlink() if path.is_symlink() else shutil.rmtree(path, ignore_errors=True)
         return 0, "", ""
+
+
+class BareNode(FolderNode):
+    """A node in which there is no program at all."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._executor = Nobody({})  # type: ignore[assignment]
+        self.run = self._executor.run
+
+
+class Nobody(Script):
+    """Answers as the node's init does where a program is missing."""
+
+    def _start(
+        self, argv: Sequence[str], env: Mapping[str, str], cwd: str, stdio: tuple[int | None, int | None, int | None]
+    ) -> Process:
+        if stdio[2] is not None:
+            os.write(stdio[2], f"{argv[0]}: No such file or directory\n".encode())
+        return Ended(127)

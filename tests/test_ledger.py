@@ -52,12 +52,17 @@ def ledger_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Ledger:
     """A running ledger with its rings and its channel in one folder."""
 
-    def __init__(self, binary: Path, folder: Path, *, ring: int, period_us: int = 0) -> None:
+    def __init__(self, binary: Path, folder: Path, *, ring: int, period_us: int = 0, deleted: bool = False) -> None:
+        """`deleted` adds a surface of that name, in second place."""
         self.ring = ring
         self.folder = folder
         self.report = folder / "report"
         self.report.mkdir(parents=True)
-        surfaces = itertools.chain.from_iterable(("--surface", f"{name}={folder / name}") for name in NAMES)
+        options = [("--surface", name) for name in NAMES]
+        if deleted:
+            self.deleted.touch()
+            options.insert(1, ("--deleted", self.deleted.name))
+        surfaces = itertools.chain.from_iterable((option, f"{name}={folder / name}") for option, name in options)
         argv: list[str | Path] = [
             binary,
             "--period-us",
@@ -143,6 +148,10 @@ class Ledger:
                         memory.seek(start)
                         yield start, memory.read(end - start)
 
+    @property
+    def deleted(self) -> Path:
+        return self.folder / "deleted"
+
     def records(self, surface: str = "image") -> Records:
         return np.frombuffer(bytearray((self.folder / surface).read_bytes()), RECORD)
 
@@ -174,8 +183,9 @@ def start(ledger_binary: Path, tmp_path: Path) -> Iterator[Callable[..., Ledger]
     with contextlib.ExitStack() as running:
         folders = (tmp_path / f"ledger-{number}" for number in itertools.count())
 
-        def start(*, ring: int = 64, period_us: int = 1000) -> Ledger:
-            return running.enter_context(Ledger(ledger_binary, next(folders), ring=ring, period_us=period_us))
+        def start(*, ring: int = 64, period_us: int = 1000, deleted: bool = False) -> Ledger:
+            ledger = Ledger(ledger_binary, next(folders), ring=ring, period_us=period_us, deleted=deleted)
+            return running.enter_context(ledger)
 
         yield start
 
@@ -576,6 +586,83 @@ def test_nothing_is_reported_wrong_in_many_undisturbed_rounds(start: Callable[..
         assert read_ring(data, surface=name, nonce=int(end.nonce, 16), ring=ring).newest == end.n
 
 
+# ---- a file that was deleted
+
+
+def test_a_file_that_stays_away_holds_what_memory_holds(start: Callable[..., Ledger]) -> None:
+    ledger = start(period_us=0, deleted=True)
+    assert ledger.hear(Start).surfaces == ("added", "deleted", "image", "tmpfs")
+    assert not ledger.deleted.exists()
+    ledger.await_tick(20_000)
+    for _ in range(2):
+        ledger.stop()
+        ledger.hold()
+        ledger.resume()
+        reading = ledger.hear(ReadingMessage)
+        clean = SurfaceReading(surface="deleted", newest=reading.n, newest_wall_ns=reading.n_wall_ns)
+        assert reading.reason == "gap"
+        assert reading.surfaces[1] == clean
+    assert not ledger.deleted.exists()
+
+
+def test_a_file_that_is_there_again_holds_nothing(start: Callable[..., Ledger]) -> None:
+    ledger = start(deleted=True)
+    ledger.await_tick(2 * ledger.ring)
+    ledger.stop()
+    ledger.deleted.touch()
+    ledger.hold()
+    ledger.resume()
+    reading = ledger.hear(ReadingMessage)
+    assert reading.surfaces[1] == SurfaceReading(surface="deleted", newest=None, newest_wall_ns=None)
+    assert {each.newest for each in reading.surfaces if each.surface != "deleted"} <= {reading.n, reading.n - 1}
+
+
+@pytest.mark.parametrize(("period_us", "within"), [(100_000, 2), (0, 1024)], ids=["slow", "fast"])
+@pytest.mark.parametrize("make", [Path.touch, Path.mkdir, lambda path: path.symlink_to("nowhere")])
+def test_a_file_that_comes_back_between_two_ticks_is_told_once(
+    start: Callable[..., Ledger], make: Callable[[Path], None], period_us: int, within: int
+) -> None:
+    for _ in range(ATTEMPTS):
+        ledger = start(ring=8, period_us=period_us, deleted=True)
+        ledger.await_tick(2)
+        memory = ledger.stop()
+        make(ledger.deleted)
+        ledger.resume()
+        reading = ledger.hear(ReadingMessage)
+        if reading.reason == "discrepancy":
+            break
+        ledger.process.kill()
+    else:
+        pytest.fail("no reading that came of the look between two ticks")
+    assert reading.n <= memory.n + within
+    assert reading.surfaces[1] == SurfaceReading(surface="deleted", newest=None, newest_wall_ns=None)
+    ledger.await_tick(reading.n + (3000 if period_us == 0 else 2 * ledger.ring))
+    assert [each.n for each in ledger.messages(ReadingMessage) if each.reason == "discrepancy"] == [reading.n]
+
+
+def test_a_file_that_comes_back_again_is_told_again(start: Callable[..., Ledger]) -> None:
+    ledger = start(deleted=True)
+    ledger.await_tick(2 * ledger.ring)
+    for there in (True, False, True):
+        ledger.stop()
+        ledger.deleted.touch() if there else ledger.deleted.unlink()
+        ledger.hold()
+        ledger.resume()
+        reading = ledger.hear(ReadingMessage, lambda reading: reading.reason == "gap")
+        assert reading.surfaces[1].newest == (None if there else reading.n)
+
+
+def test_a_file_to_delete_that_is_missing_ends_it(ledger_binary: Path, tmp_path: Path) -> None:
+    absent = tmp_path / "absent"
+    argv: list[str | Path] = [ledger_binary, "--report", tmp_path, "--deleted", f"image={absent}"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    ((_, message),) = read_messages(tmp_path)
+    assert isinstance(message, Failed)
+    assert (message.errno, message.what) == (errno.ENOENT, "unlink image")
+    assert done.returncode == 1
+    assert done.stderr == f"ledger: unlink failed on {absent}: No such file or directory\n"
+
+
 # ---- life and death
 
 
@@ -638,9 +725,11 @@ def test_names_that_exist_in_the_channel_are_passed_over(ledger_binary: Path, tm
         (["--report", "R", "--surface", "=b"], "NAME=PATH"),
         (["--report", "R", "--surface", "a="], "NAME=PATH"),
         (["--report", "R", "--surface", 'a"=b'], "NAME=PATH"),
-        (["--report", "R", "--surface", "a=b", "--surface", "a=c"], "twice"),
+        (["--report", "R", "--surface", "a=b", "--surface", "a=c"], "a second surface the name a"),
+        (["--report", "R", "--surface", "a=b", "--deleted", "a=c"], "--deleted gives a second surface the name a"),
+        (["--report", "R", "--deleted", "a"], "--deleted takes NAME=PATH"),
         (["--report", "R", *(f"--surface=s{n}" for n in range(1))], "there is no option --surface=s0"),
-        (["--report", "R", *itertools.chain(*(("--surface", f"s{n}=s") for n in range(17)))], "16 times"),
+        (["--report", "R", *itertools.chain(*(("--surface", f"s{n}=s") for n in range(17)))], "there can be 16"),
         (["--report", "R", "--surface", "a=b", "--ring", "3"], "4 to 1048576, and was given 3"),
         (["--report", "R", "--surface", "a=b", "--ring", "1048577"], "4 to 1048576"),
         (["--report", "R", "--surface", "a=b", "--ring", "18446744073709551620"], "4 to 1048576"),
@@ -664,7 +753,10 @@ def test_a_wrong_argument_is_told_in_one_sentence(
 
 def test_help_teaches(ledger_binary: Path) -> None:
     done = subprocess.run([ledger_binary, "--help"], capture_output=True, text=True, check=True)
-    assert all(word in done.stdout for word in ("--period-us", "--ring", "--report", "--surface NAME=PATH", "Example"))
+    assert all(
+        word in done.stdout
+        for word in ("--period-us", "--ring", "--report", "--surface NAME=PATH", "--deleted NAME=PATH", "Example")
+    )
     assert done.stderr == ""
 
 

@@ -1,22 +1,55 @@
+"""The plan, of stacks and runtimes made for the purpose."""
+
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Sequence
-from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
 
-from harness import matrix
+from harness import expectations, matrix, workload
 from harness.errors import UsageError
-from harness.expectations import CONTROLS
+from harness.expectations import CONTROLS, MOVING, OUTSIDE, STILL, Declaration
 from harness.host.process import Executor
-from harness.model import Cell, FreezePolicy, Participant
+from harness.model import Anomaly, Cell, FreezePolicy, Outcome, Participant, Scenario, SurfaceKind
 from harness.runtimes import RUNTIMES
+from harness.runtimes.contract import Way
 from harness.stacks import definition
 
-RUNC = Participant(runtime="runc", stack="debian-sid")
-PODMAN = Participant(runtime="podman/crun", stack="host")
+TODAY = dt.date(2026, 11, 23)
+BOTH = (Scenario.PAUSED, Scenario.GENERATIONS)
+ALONE = Way(
+    policies=(FreezePolicy.NONE, FreezePolicy.PAUSE),
+    surfaces=frozenset({SurfaceKind.ADDED, SurfaceKind.TMPFS, SurfaceKind.BIND}),
+    leaves_disk=True,
+    scenarios=BOTH,
+)
+ENGINE = Way(
+    policies=(FreezePolicy.ENGINE,),
+    still=FreezePolicy.ENGINE,
+    surfaces=frozenset(SurfaceKind) - {SurfaceKind.SHM, SurfaceKind.DELETED},
+    outside=frozenset({SurfaceKind.BIND, SurfaceKind.NAMED_VOLUME}),
+    scenarios=BOTH,
+    controls=("fresh-start", "stopped-workload"),
+)
+COMMIT = Way(
+    name="commit", policies=(FreezePolicy.NONE,), still=FreezePolicy.NONE, leaves_disk=True, controls=("fresh-start",)
+)
+ADAPTERS = {
+    "alone": SimpleNamespace(name="alone", ways=(ALONE,)),
+    "engine/alone": SimpleNamespace(name="engine/alone", ways=(ENGINE, COMMIT)),
+    "rare": SimpleNamespace(name="rare", ways=(COMMIT,)),
+}
+STACKS = {"first": ["alone", "engine/alone"], "second": ["alone"], "spare": ["engine/alone"]}
+SAMPLE = {
+    "ledger": {SurfaceKind.ADDED, SurfaceKind.TMPFS},
+    "bind-mount": {SurfaceKind.ADDED, SurfaceKind.BIND},
+    "shm": {SurfaceKind.SHM},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -28,102 +61,300 @@ def _neither_root_nor_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
 
 
-def test_by_default_every_runtime_of_every_stack_is_under_every_policy() -> None:
-    cells = matrix.plan()
-    assert len(cells) == len({cell.id for cell in cells}) == 24
-    assert {cell.checkpoint.stack for cell in cells} == set(matrix.DEFAULT_STACKS)
-    assert {cell.checkpoint.runtime for cell in cells} == {"runc", "crun"}
-    assert {cell.policy for cell in cells} == set(FreezePolicy)
-    assert all(cell.restore == cell.checkpoint for cell in cells)
+@pytest.fixture
+def _sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stacks, adapters and workloads of the sample, and nothing that is declared."""
+    for name, runtimes in STACKS.items():
+        text = f'name = "{name}"\ndescription = "A stack"\nsuite = "sid"\nruntimes = {runtimes}\n'
+        (tmp_path / f"{name}.toml").write_text(text, encoding="utf-8")
+    for name in list(RUNTIMES):
+        monkeypatch.delitem(RUNTIMES, name)
+    for name, adapter in ADAPTERS.items():
+        monkeypatch.setitem(RUNTIMES, name, adapter)
+    folders = {name: folder for name, folder in workload.available().items() if name in SAMPLE}
+    monkeypatch.setattr(definition, "folder", lambda: tmp_path)
+    monkeypatch.setattr(matrix, "DEFAULT_STACKS", ("first", "second"))
+    monkeypatch.setattr(workload, "available", lambda: folders)
+    monkeypatch.setattr(expectations, "declared", lambda: ())
 
 
-def test_cells_of_one_participant_are_neighbours() -> None:
-    participants = [cell.checkpoint for cell in matrix.plan()]
-    changes = sum(left != right for left, right in pairwise(participants))
-    assert changes == len(set(participants)) - 1, "each change costs a node"
+sample = pytest.mark.usefixtures("_sample")
 
 
-@pytest.mark.parametrize(
-    ("checkpoint", "restore", "name", "slug"),
-    [
-        (RUNC, RUNC, "ledger.none.runc@debian-sid", "ledger.none.runc@debian-sid"),
-        (RUNC, PODMAN, "ledger.none.runc@debian-sid~podman/crun@host", "ledger.none.runc@debian-sid~podman+crun@host"),
-    ],
-)
-def test_a_cell_has_a_name_for_command_lines_and_one_for_files(
-    checkpoint: Participant, restore: Participant, name: str, slug: str
+def ids(**choices: Sequence[str]) -> list[str]:
+    return [cell.id for cell in matrix.plan(**choices)]
+
+
+def cell(runtime: str = "alone", policy: FreezePolicy = FreezePolicy.PAUSE, **changes: Any) -> Cell:
+    who = Participant(runtime=runtime, stack="first")
+    return Cell(**{"workload": "ledger", "policy": policy, "checkpoint": who, "restore": who} | changes)
+
+
+def declare(
+    monkeypatch: pytest.MonkeyPatch,
+    review: dt.date,
+    cells: tuple[str, ...] = ("*",),
+    outcome: Outcome = Outcome.HUNG,
 ) -> None:
-    cell = Cell(workload="ledger", policy=FreezePolicy.NONE, checkpoint=checkpoint, restore=restore)
-    assert (cell.id, cell.slug) == (name, slug)
+    known = Declaration(cells=cells, outcome=outcome, reason="so it is", link="https://example.org/1", review=review)
+    monkeypatch.setattr(expectations, "declared", lambda: (known,))
 
 
+ALONE_FIRST = [
+    "ledger.none.alone@first",
+    "ledger.pause.alone@first",
+    "bind-mount.pause.alone@first",
+    "paused:ledger.pause.alone@first",
+    "generations:ledger.pause.alone@first",
+]
+ENGINE_FIRST = [
+    "ledger.engine.engine/alone@first",
+    "bind-mount.engine.engine/alone@first",
+    "paused:ledger.engine.engine/alone@first",
+    "generations:ledger.engine.engine/alone@first",
+    "ledger.none.engine/alone@first+commit",
+]
+ALONE_SECOND = [name.replace("first", "second") for name in ALONE_FIRST]
+
+
+# ---- what is planned
+
+
+@sample
+def test_by_default_everything_is_asked_of_what_the_default_stacks_carry() -> None:
+    assert ids() == [*ALONE_FIRST, *ENGINE_FIRST, *ALONE_SECOND]
+    assert all(each.restore == each.checkpoint for each in matrix.plan())
+
+
+@sample
+def test_a_stack_or_a_runtime_that_is_not_there_by_default_can_be_asked_for() -> None:
+    assert ids(stacks=["spare"]) == [name.replace("first", "spare") for name in ENGINE_FIRST]
+    assert ids(stacks=["second"], runtimes=["rare"]) == ["ledger.none.rare@second+commit"]
+
+
+@sample
+def test_a_runtime_alone_is_asked_of_the_stacks_that_carry_it() -> None:
+    assert ids(runtimes=["alone"]) == [*ALONE_FIRST, *ALONE_SECOND]
+    assert ids(runtimes=["engine/alone"]) == ENGINE_FIRST
+
+
+@sample
 def test_choices_narrow_every_axis() -> None:
-    cells = matrix.plan(["host", "debian-sid"], ["crun"], ["hook", "none"])
-    assert [cell.id for cell in cells] == [
-        "ledger.hook.crun@host",
-        "ledger.none.crun@host",
-        "ledger.hook.crun@debian-sid",
-        "ledger.none.crun@debian-sid",
+    assert ids(stacks=["second", "first"], runtimes=["alone"], policies=["none"]) == [
+        "ledger.none.alone@second",
+        "ledger.none.alone@first",
     ]
 
 
+@sample
+@pytest.mark.parametrize(
+    "choices", [{"runtimes": ["rare"]}, {"policies": ["hook"]}, {"stacks": ["second"], "policies": ["engine"]}]
+)
+def test_a_choice_that_leaves_nothing_is_an_error(choices: dict[str, list[str]]) -> None:
+    with pytest.raises(UsageError, match="nothing is planned for this choice") as raised:
+        matrix.plan(**choices)
+    assert raised.value.remedy
+
+
+@sample
 @pytest.mark.parametrize(
     ("patterns", "count"),
     [
-        (["ledger.none.runc@debian-sid"], 1),
-        (["*.pause.*"], 6),
-        (["*.runc@*", "ledger.none.*"], 15),
-        (["ledger.[ch]*.crun@debian-*"], 6),
-        (["*", "*.pause.*"], 24),
+        (["ledger.none.alone@first"], 1),
+        (["ledger.pause.*"], 2),
+        (["*.alone@*", "ledger.none.*"], 11),
+        (["*:*"], 6),
+        (["ledger.[ne]*.engine/alone@*"], 2),
+        (["*", "*.pause.*"], 15),
     ],
 )
 def test_cells_are_picked_by_pattern(patterns: list[str], count: int) -> None:
     assert len(matrix.plan(cells=patterns)) == count
 
 
+@sample
+@pytest.mark.parametrize("name", ["ledger.none.rare@second+commit", "ledger.engine.engine/alone@spare"])
+def test_a_cell_can_be_picked_that_is_not_run_by_default(name: str) -> None:
+    assert ids(cells=[name]) == [name]
+
+
+@sample
+def test_a_cell_that_is_not_among_the_chosen_is_unknown() -> None:
+    with pytest.raises(UsageError, match="unknown cell"):
+        matrix.plan(["first"], cells=["ledger.none.alone@second"])
+
+
+@sample
 def test_picked_cells_stay_in_the_order_of_the_plan() -> None:
-    every = matrix.plan()
-    assert matrix.plan(cells=[cell.id for cell in reversed(every)]) == every
+    assert ids(cells=ids()[::-1]) == ids()
 
 
+@sample
 @pytest.mark.parametrize(
-    ("axis", "kind", "wrong", "near", "valid"),
+    ("axis", "kind", "wrong", "near"),
     [
-        ("stacks", "stack", "debian-triksie", "debian-trixie", definition.available()),
-        ("runtimes", "runtime", "rnuc", "runc", list(RUNTIMES)),
-        ("policies", "policy", "paused", "pause", list(FreezePolicy)),
-        ("cells", "cell", "ledger.none.runc@debian-sit", "ledger.none.runc@debian-sid", [matrix.plan()[-1].id]),
-        ("cells", "cell", "ledger.nine.runc@*-sid", "ledger.none.runc@debian-sid", [cell.id for cell in matrix.plan()]),
+        ("stacks", "stack", "frist", "first"),
+        ("runtimes", "runtime", "engine-alone", "engine/alone"),
+        ("policies", "policy", "paused", "pause"),
+        ("cells", "cell", "ledger.none.alone@sekond", "ledger.none.alone@second"),
+        ("cells", "cell", "ledger.nine.alone@*-second", "ledger.none.alone@second"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest_and_all_valid_ones(
-    axis: str, kind: str, wrong: str, near: str, valid: list[str]
+    axis: str, kind: str, wrong: str, near: str
 ) -> None:
+    valid = {"stacks": [*STACKS], "runtimes": [*ADAPTERS], "policies": [*FreezePolicy], "cells": ids()}[axis]
     with pytest.raises(UsageError) as raised:
         matrix.plan(**{axis: [wrong]})
     said = str(raised.value)
     assert said.startswith(f"unknown {kind} {wrong!r}. Valid: ")
     assert said.endswith(f"Did you mean {near!r}?")
-    assert all(name in said.partition("Valid: ")[2].partition(" Did you")[0] for name in valid)
+    assert set(said.partition("Valid: ")[2].partition(". Did you")[0].split(", ")) == set(valid)
     assert raised.value.exit_code == 2
 
 
+@sample
 def test_what_resembles_nothing_is_not_guessed_at() -> None:
-    with pytest.raises(UsageError, match=r"^unknown runtime 'podman'\. Valid: crun, runc\.$"):
-        matrix.plan(runtimes=["podman"])
+    with pytest.raises(UsageError, match=r"^unknown runtime 'xyz'\. Valid: alone, engine/alone, rare\.$"):
+        matrix.plan(runtimes=["xyz"])
 
 
+@sample
 @pytest.mark.parametrize("axis", ["stacks", "runtimes", "policies"])
 def test_a_name_is_given_once(axis: str) -> None:
-    name = {"stacks": "host", "runtimes": "runc", "policies": "none"}[axis]
+    name = {"stacks": "first", "runtimes": "alone", "policies": "none"}[axis]
     with pytest.raises(UsageError, match=f"'{name}' is given twice"):
         matrix.plan(**{axis: [name, name]})
 
 
-def test_every_participant_has_every_control_on_a_container_that_is_held_still() -> None:
-    controls = matrix.controls(matrix.plan(["host"], cells=["*.none.*"]))
-    assert {control.cell.policy for control in controls} == {FreezePolicy.PAUSE}
-    assert [(control.cell.checkpoint.runtime, control.name) for control in controls] == [
-        (runtime, name) for runtime in ("runc", "crun") for name in CONTROLS
+@sample
+def test_a_stack_that_carries_what_nobody_knows_is_an_error_that_names_it(tmp_path: Path) -> None:
+    text = 'name = "first"\ndescription = "A stack"\nsuite = "sid"\nruntimes = ["alnoe"]\n'
+    (tmp_path / "first.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match="alnoe"):
+        matrix.plan()
+
+
+# ---- a name for each
+
+
+@pytest.mark.parametrize(
+    ("each", "name", "slug"),
+    [
+        (cell(), "ledger.pause.alone@first", "ledger.pause.alone@first"),
+        (
+            cell(restore=Participant(runtime="podman/crun", stack="host")),
+            "ledger.pause.alone@first~podman/crun@host",
+            "ledger.pause.alone@first~podman_crun@host",
+        ),
+        (
+            cell("engine/alone", FreezePolicy.NONE, way="commit", scenario=Scenario.GENERATIONS, workload="volumes"),
+            "generations:volumes.none.engine/alone@first+commit",
+            "generations_volumes.none.engine_alone@first+commit",
+        ),
+    ],
+)
+def test_a_cell_has_a_name_for_command_lines_and_one_for_files(each: Cell, name: str, slug: str) -> None:
+    assert (each.id, each.slug) == (name, slug)
+
+
+# ---- controls
+
+
+@sample
+def test_every_participant_has_the_controls_that_can_be_played_on_it() -> None:
+    found = matrix.controls(matrix.plan(cells=["ledger.none.*@first*"]), TODAY)
+    assert [(control.name, control.cell.id) for control in found] == [
+        *((name, "ledger.pause.alone@first") for name in CONTROLS),
+        ("fresh-start", "ledger.engine.engine/alone@first"),
+        ("stopped-workload", "ledger.engine.engine/alone@first"),
     ]
-    assert matrix.controls(()) == ()
+    assert matrix.controls((), TODAY) == ()
+
+
+@sample
+def test_controls_are_played_in_the_way_in_which_scenarios_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RUNTIMES, "alone", SimpleNamespace(name="alone", ways=(COMMIT, ENGINE)))
+    controls = matrix.controls([cell()], TODAY)
+    assert {control.cell.policy for control in controls} == {FreezePolicy.ENGINE}
+
+
+@sample
+@pytest.mark.parametrize(
+    ("impossible", "played"),
+    [
+        (["*.engine/alone@first"], "ledger.none.engine/alone@first+commit"),
+        (["*+commit"], "ledger.engine.engine/alone@first"),
+        (["*"], "ledger.engine.engine/alone@first"),
+    ],
+)
+def test_controls_are_not_played_in_a_way_that_is_known_not_to_be_there(
+    monkeypatch: pytest.MonkeyPatch, impossible: list[str], played: str
+) -> None:
+    declare(monkeypatch, TODAY, cells=tuple(impossible), outcome=Outcome.UNSUPPORTED)
+    controls = matrix.controls([cell("engine/alone", FreezePolicy.ENGINE)], TODAY)
+    assert {control.cell.id for control in controls} == {played}
+    assert {control.name for control in controls} == set((COMMIT if "+" in played else ENGINE).controls)
+
+
+# ---- rounds
+
+
+@sample
+def test_only_questions_about_the_moment_are_asked_in_every_round() -> None:
+    fewer = matrix.fewer(matrix.plan(["first"], ["alone"]), 10)
+    assert fewer == dict.fromkeys(ALONE_FIRST[2:], 2)
+
+
+@pytest.mark.parametrize(("rounds", "left"), [(1, 1), (2, 2), (3, 2), (10, 2), (14, 2), (15, 3), (100, 20)])
+def test_every_question_is_asked_twice_at_least_where_there_are_two_rounds(rounds: int, left: int) -> None:
+    asked = cell(workload="volumes")
+    assert matrix.fewer([asked], rounds) == {asked.id: left}
+
+
+# ---- what is expected
+
+
+@sample
+@pytest.mark.parametrize(
+    ("each", "expectation"),
+    [
+        (cell(policy=FreezePolicy.NONE), MOVING),
+        (cell(policy=FreezePolicy.PAUSE), STILL),
+        (cell("engine/alone", FreezePolicy.ENGINE), STILL),
+        (cell("engine/alone", FreezePolicy.NONE, way="commit"), MOVING),
+        (cell(workload="bind-mount"), OUTSIDE),
+        (cell(policy=FreezePolicy.NONE, workload="bind-mount"), MOVING),
+        (cell("engine/alone", FreezePolicy.ENGINE, workload="bind-mount"), OUTSIDE),
+        (cell(scenario=Scenario.PAUSED), STILL),
+        (cell(scenario=Scenario.PAUSED, policy=FreezePolicy.NONE), STILL),
+    ],
+    ids=lambda value: value.id if isinstance(value, Cell) else value.outcome,
+)
+def test_what_is_expected_follows_from_who_holds_still_and_what_is_captured(
+    each: Cell, expectation: expectations.Expectation
+) -> None:
+    assert matrix.expected(each, TODAY) == expectation
+
+
+def test_only_what_must_move_proves_that_the_instrument_sees() -> None:
+    assert (MOVING.outcome, MOVING.anomaly) == (Outcome.INCONSISTENT, Anomaly.DISK_AHEAD)
+    assert [each.control for each in (MOVING, STILL, OUTSIDE)] == [True, False, False]
+
+
+@sample
+@pytest.mark.parametrize("policy", [FreezePolicy.NONE, FreezePolicy.PAUSE])
+def test_what_is_declared_prevails(monkeypatch: pytest.MonkeyPatch, policy: FreezePolicy) -> None:
+    declare(monkeypatch, TODAY)
+    assert matrix.expected(cell(policy=policy), TODAY).outcome is Outcome.HUNG
+
+
+@sample
+@pytest.mark.parametrize("changes", [{}, {"policy": FreezePolicy.NONE}, {"workload": "bind-mount"}])
+def test_past_its_review_a_cell_is_expected_to_be_what_it_would_be_without_a_declaration(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    without = matrix.expected(cell(**changes), TODAY)
+    declare(monkeypatch, TODAY - dt.timedelta(days=1))
+    found = matrix.expected(cell(**changes), TODAY)
+    assert (found.outcome, found.anomaly) == (without.outcome, without.anomaly)

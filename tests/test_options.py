@@ -62,6 +62,11 @@ def test_the_choices_reach_the_plan() -> None:
     assert [cell.id for cell in options.cells] == ["ledger.hook.crun@host"]
 
 
+def test_cells_are_chosen_one_by_one_or_not() -> None:
+    assert not parsed("--stack", "host", "--runtime", "crun", "--policy", "none").chosen
+    assert parsed("--cell", "*").chosen
+
+
 def test_what_all_cells_share_goes_into_the_plan() -> None:
     options = parsed("--ring", "64", "--period-us", "5", "--cgroups", "v1")
     assert options.settings == Settings(ring=64, period_us=5, cgroups=CgroupVersion.V1)

@@ -11,6 +11,7 @@ import pytest
 
 from harness import matrix
 from harness.cli import _parser
+from harness.runtimes import RUNTIMES
 from harness.stacks.definition import StackDefinition
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,11 +43,14 @@ def test_a_command_can_be_typed(words: list[str]) -> None:
 
 def test_the_example_of_a_stack_is_one() -> None:
     (example,) = blocks("toml")
-    assert StackDefinition.model_validate(tomllib.loads(example)).suite == "forky"
+    stack = StackDefinition.model_validate(tomllib.loads(example))
+    assert stack.suite == "forky"
+    assert stack.runtimes, "or nothing is planned for it"
+    assert set(stack.runtimes) <= set(RUNTIMES)
 
 
 def test_cells_that_are_named_exist() -> None:
-    named = set(re.findall(r"'(ledger\.[^']+)'", README))
+    named = set(re.findall(r"'([^'\s]+\.[^'\s]+@[^'\s]+)'", README))
     assert named
     assert all(matrix.plan(cells=[cell]) for cell in named)
 

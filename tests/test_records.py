@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 from pathlib import Path
@@ -7,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RecordError
+from harness.expectations import STILL as AS_IT_SHOULD
+from harness.expectations import Expectation
 from harness.model import (
+    Accommodation,
     Anomaly,
     Cell,
     Command,
@@ -17,6 +21,7 @@ from harness.model import (
     Outcome,
     Participant,
     Reading,
+    Scenario,
     Schedule,
     Skew,
     SourceHealth,
@@ -79,14 +84,25 @@ def full_record() -> Record:
                 Reading(witness=Witness.OFFLINE, nonce="aa", counter=9, counter_wall_ns=8, surfaces=(surface,)),
             ),
             "skews": (Skew(witness=Witness.OFFLINE, surface="added", ticks=None, microseconds=-0.5),),
-            "source": SourceHealth(ticking=True, frozen=False, same_nonce=True, lost_ticks=0, longest_gap_us=1.5),
+            "source": SourceHealth(
+                ticking=True,
+                frozen=False,
+                same_nonce=True,
+                lost_ticks=0,
+                longest_gap_us=1.5,
+                kept_pause=True,
+                stops=False,
+            ),
             "timeline": (Span(name="checkpoint", start_ns=11, end_ns=12),),
             "components": {"checkpoint": (Component(name="criu", version="4.2"),), "restore": ()},
             "host": HOST,
             "commands": (
                 Command(argv=("a", "b c"), where="host", stage=Stage.START, exit_code=-9, start_ns=1, seconds=0.5),
                 Command(where="n", stage=Stage.FREEZE, write_path="/f", write_text="1", start_ns=1, seconds=0),
+                Command(argv=("d",), where="n", stage=Stage.PREPARE, background=True, start_ns=1, seconds=0),
             ),
+            "accommodations": (Accommodation(name="no-resources", lacking="controllers", change="none are set"),),
+            "warnings": ("careful",),
             "leaks": ("process 7 runc",),
             "log": ("Error (criu)",),
         }
@@ -103,6 +119,15 @@ def run(tmp_path: Path) -> Path:
 def test_a_plan_comes_back_as_it_was_written(run: Path) -> None:
     assert read_plan(run) == plan()
     assert {path.name for path in run.iterdir()} == {"plan.json", "records"}, "nothing is left aside"
+
+
+def test_all_that_a_plan_promises_comes_back(tmp_path: Path) -> None:
+    known = Expectation(outcome=Outcome.HUNG, signature="CRIU", reason="it hangs", review=dt.date(2026, 12, 24))
+    asked = STILL.model_copy(update={"way": "commit", "scenario": Scenario.GENERATIONS})
+    changes = {"cells": (asked,), "expectations": {asked.id: known}, "fewer": {asked.id: 1}}
+    written = plan().model_copy(update=changes)
+    write_plan(tmp_path / "r1", written)
+    assert read_plan(tmp_path / "r1") == written
 
 
 def test_a_run_has_a_last_word_when_it_came_to_its_end(run: Path) -> None:
@@ -154,7 +179,7 @@ def test_cells_and_controls_have_files_of_their_own(run: Path) -> None:
         f"{STILL.id}.jsonl",
         f"control-ring-byte.{STILL.id}.jsonl",
         f"{MOVING.id}.jsonl",
-        "ledger.pause.runc@debian-sid~podman+crun@host.jsonl",
+        "ledger.pause.runc@debian-sid~podman_crun@host.jsonl",
     }
     assert len(list(read_records(run))) == 4
 
@@ -212,6 +237,19 @@ def test_trials_that_did_not_come_back_are_counted_by_cell() -> None:
     assert missing_trials(plan(), []) == {MOVING.id: 2, STILL.id: 2}
     assert missing_trials(plan(), [record(), record(MOVING)]) == {MOVING.id: 1, STILL.id: 1}
     assert missing_trials(plan(), [record(), record(trial=1), record(MOVING)]) == {MOVING.id: 1}
+
+
+def test_of_a_cell_with_fewer_rounds_no_more_are_missed() -> None:
+    fewer = plan().model_copy(update={"fewer": {STILL.id: 1}})
+    assert (fewer.rounds_of(STILL), fewer.rounds_of(MOVING)) == (1, 2)
+    assert missing_trials(fewer, []) == {MOVING.id: 2, STILL.id: 1}
+    assert missing_trials(fewer, [record()]) == {MOVING.id: 2}
+
+
+def test_a_plan_says_what_its_cells_should_be() -> None:
+    known = Expectation(outcome=Outcome.HUNG, signature="CRIU", reason="it hangs", review=dt.date(2026, 12, 24))
+    expecting = plan().model_copy(update={"expectations": {MOVING.id: known}})
+    assert (expecting.expected(MOVING), expecting.expected(STILL)) == (known, AS_IT_SHOULD)
 
 
 def test_controls_and_more_trials_than_planned_do_not_stand_in_for_missing_ones() -> None:

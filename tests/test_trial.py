@@ -9,12 +9,23 @@ import pytest
 
 from harness import trial
 from harness.bench import Bench, Source
-from harness.cycle import checkpoint
 from harness.errors import CommandFailed, DeadlineExceeded, StageFailed
 from harness.model import Cell, FreezePolicy, Outcome, Reading, SourceHealth, Stage, SurfaceReading, Witness
-from harness.runtimes.contract import Captured, Checkpoint, Container
+from harness.runtimes.contract import Checkpoint, Container
 from harness.trial import Trial
-from tests.folder_bench import CELL, CONTAINER, NONCE, NOW, PLAN, STARTED, Played, node_of, nothing, open_bench
+from tests.folder_bench import (
+    CELL,
+    CHECKPOINT,
+    CONTAINER,
+    NONCE,
+    NOW,
+    PLAN,
+    STARTED,
+    Played,
+    node_of,
+    nothing,
+    open_bench,
+)
 
 
 def fail(outcome: Outcome, stage: Stage = Stage.RESTORE, log: tuple[str, ...] = ()) -> None:
@@ -139,7 +150,7 @@ def test_of_a_failure_and_one_at_the_end_of_the_source_the_worse_is_told(bench: 
 def test_only_the_last_trial_drops_the_source(bench: Bench, last: bool) -> None:
     Played(bench, nothing, last=last).run()
     assert (bench.source is None) is last
-    assert ("runc --root /run/runc delete --force source-1" in node_of(bench).said()) is last
+    assert ("runc --root /run/runc delete --force source-0" in node_of(bench).said()) is last
 
 
 def test_the_last_trial_drops_the_source_also_after_a_failure(bench: Bench) -> None:
@@ -155,9 +166,9 @@ def test_what_a_trial_leaves_behind_is_found(bench: Bench, held: set[str]) -> No
 
 
 def test_what_the_source_leaves_behind_is_found_after_the_last_trial(bench: Bench, held: set[str]) -> None:
-    held.add("cgroup /cg/source-1")
+    held.add("cgroup /cg/source-0")
     assert Played(bench, nothing).run().leaks == ()
-    assert Played(bench, nothing, last=True).run().leaks == ("cgroup /cg/source-1",)
+    assert Played(bench, nothing, last=True).run().leaks == ("cgroup /cg/source-0",)
 
 
 def sound(witness: Witness) -> Reading:
@@ -215,12 +226,12 @@ class Recited(Trial):
     def await_moment(self, source: Source) -> None:
         self.steps.append("wait")
 
-    def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Captured:
+    def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Checkpoint:
         self.steps.append("checkpoint")
         self.evidence.freeze_begin_ns = NOW
-        return Captured(Checkpoint("/images"), "/upper")
+        return CHECKPOINT
 
-    def read_offline(self, captured: Captured) -> None:
+    def read_offline(self, checkpoint: Checkpoint) -> None:
         self.steps.append("read offline")
         late = {} if self.overlap else {"counter_wall_ns": NOW - 10**12}
         self.evidence.offline = sound(Witness.OFFLINE).model_copy(update=late)
@@ -228,7 +239,7 @@ class Recited(Trial):
     def examine(self, source: Source) -> None:
         self.steps.append("examine")
 
-    def restore(self, captured: Captured, acquired: contextlib.ExitStack) -> Container:
+    def restore(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> Container:
         self.steps.append("restore")
         return CONTAINER
 
@@ -258,7 +269,7 @@ def test_a_failed_checkpoint_must_not_harm_the_source_either(
     def examine(examined: Trial, _: Source) -> None:
         examined.evidence.source = SourceHealth(frozen=frozen)
 
-    monkeypatch.setattr(checkpoint, "take", take)
+    monkeypatch.setattr(trial, "take", take)
     monkeypatch.setattr(Trial, "examine", examine)
     monkeypatch.setattr(trial, "LATEST_MOMENT_US", 1)
     assert Trial(bench, CELL, PLAN, number=0, last=False).run().verdict.outcome is outcome
@@ -284,7 +295,7 @@ def test_a_restore_that_fails_ends_as_its_outcome(
         raise error
 
     def attempt(played: Trial, acquired: contextlib.ExitStack) -> None:
-        played.restore(Captured(Checkpoint("/images"), "/upper"), acquired)
+        played.restore(CHECKPOINT, acquired)
 
     monkeypatch.setattr(bench.runtime, "restore", restore)
     verdict = Played(bench, attempt).run().verdict
@@ -294,7 +305,7 @@ def test_a_restore_that_fails_ends_as_its_outcome(
 @pytest.mark.parametrize("command", ["mount", "mkdir", "cp"])
 def test_a_bundle_that_cannot_be_laid_out_is_our_own_fault(bench: Bench, command: str) -> None:
     def attempt(played: Trial, acquired: contextlib.ExitStack) -> None:
-        played.restore(Captured(Checkpoint("/images"), "/upper"), acquired)
+        played.restore(CHECKPOINT, acquired)
 
     node_of(bench).answer(command, 1, stderr="no space left on device")
     assert Played(bench, attempt).run().verdict.outcome is Outcome.HARNESS_ERROR

@@ -9,15 +9,27 @@ from typing import Any
 
 import pytest
 
-from harness import trial
+from harness import trial, workload
 from harness.bench import Bench
-from harness.cycle import checkpoint
 from harness.errors import StageFailed
-from harness.model import Outcome, SourceHealth, Stage, Witness
+from harness.model import Outcome, Reading, Settings, SourceHealth, Stage, Witness
+from harness.oracle import offline
 from harness.oracle.judge import Evidence, judge
-from harness.runtimes.contract import Captured, Checkpoint
+from harness.runtimes.contract import Contents
 from harness.trial import Trial
-from tests.folder_bench import CONTAINER, NONCE, NOW, Played, node_of, nothing, open_bench, tell, tell_reading
+from tests.folder_bench import (
+    CHECKPOINT,
+    CONTAINER,
+    NONCE,
+    NOW,
+    SPEC,
+    Played,
+    node_of,
+    nothing,
+    open_bench,
+    tell,
+    tell_reading,
+)
 
 LATER = 1 << 62
 
@@ -70,29 +82,27 @@ def test_a_source_that_is_silent_does_not_tick(bench: Bench, monkeypatch: pytest
 def test_what_the_source_said_when_it_ran_again_is_examined(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, waits: bool
 ) -> None:
-    def take(*_: object, runs_again: Callable[[], object]) -> Captured:
+    def take(*_: object, runs_again: Callable[[], object]) -> None:
         tell_reading(bench, newest=93)
         tell(bench, "beat", n_wall_ns=LATER)
         if waits:
             runs_again()
-        return Captured(Checkpoint("/images"), "/upper")
 
     def checkpoint_and_examine(played: Trial, acquired: contextlib.ExitStack) -> None:
         assert bench.source is not None
         played.checkpoint(bench.source, acquired)
         played.examine(bench.source)
 
-    monkeypatch.setattr(checkpoint, "take", take)
+    monkeypatch.setattr(trial, "take", take)
     assert Played(bench, checkpoint_and_examine).run().source.lost_ticks == 3
 
 
 def test_what_the_source_said_before_the_checkpoint_is_of_another_trial(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def take(*_: object, **__: object) -> Captured:
+    def take(*_: object, **__: object) -> None:
         tell_reading(bench)
         tell(bench, "beat", n_wall_ns=LATER)
-        return Captured(Checkpoint("/images"), "/upper")
 
     def checkpoint_and_examine(played: Trial, acquired: contextlib.ExitStack) -> None:
         assert bench.source is not None
@@ -100,8 +110,48 @@ def test_what_the_source_said_before_the_checkpoint_is_of_another_trial(
         played.checkpoint(bench.source, acquired)
         played.examine(bench.source)
 
-    monkeypatch.setattr(checkpoint, "take", take)
+    monkeypatch.setattr(trial, "take", take)
     assert Played(bench, checkpoint_and_examine).run().source.lost_ticks == 0
+
+
+def test_a_trial_knows_what_is_outside_of_the_checkpoint_and_how_fast_it_ticks(bench: Bench) -> None:
+    bench.settings, bench.workload = Settings(period_us=5), workload.find("bind-mount")
+    for evidence in (Played(bench, nothing).evidence, Played(bench, nothing).new_evidence()):
+        assert (evidence.outside, evidence.period_ns) == (frozenset({"bind"}), 5_000)
+
+
+def test_a_checkpoint_is_read_where_it_was_laid_open(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    contents = Contents("/c/criu", {"/": "/c/layer"})
+    found = Reading(witness=Witness.OFFLINE, nonce=NONCE, counter=90, counter_wall_ns=NOW, surfaces=())
+
+    def read(*given: object) -> Reading:
+        asked.extend(given)
+        return found
+
+    node_of(bench).put("/c/layer/data/added.ring", "x")
+    monkeypatch.setattr(bench.runtime, "contents", lambda _: contents)
+    monkeypatch.setattr(offline, "read", read)
+    played = Played(bench, nothing)
+    played.read_offline(CHECKPOINT)
+    assert asked == [bench.node.path("/c/criu"), bench.places(contents)]
+    assert played.evidence.offline is found
+
+
+def test_a_checkpoint_whose_memory_cannot_be_laid_open_is_not_read(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.runtime, "contents", lambda _: Contents(None, {"/": "/c/layer"}))
+    played = Played(bench, nothing)
+    played.read_offline(CHECKPOINT)
+    assert played.evidence.offline is None
+
+
+def test_a_checkpoint_that_cannot_be_read_is_our_own_fault(bench: Bench) -> None:
+    bench.node.path(CHECKPOINT.images).mkdir(parents=True)
+    verdict = Played(bench, lambda played, _: played.read_offline(CHECKPOINT)).run().verdict
+    assert (verdict.outcome, verdict.stage) == (Outcome.HARNESS_ERROR, Stage.READ)
+    assert "no workload's counter" in verdict.reason
 
 
 @pytest.fixture
@@ -109,6 +159,8 @@ def clone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """The bench with a restored container that has a process, and to which nobody listens for long."""
     monkeypatch.setattr(trial, "READ_SECONDS", 0.0)
     node_of(bench).put(f"{CONTAINER.cgroup}/cgroup.procs", "42\n")
+    bench.node.run(["rm", "-rf", SPEC.report])
+    bench.node.run(["mkdir", SPEC.report])
     return bench
 
 
@@ -119,8 +171,8 @@ def learned(clone: Bench) -> Evidence:
 
 
 def test_a_restored_workload_tells_what_it_found_and_ticks_on(clone: Bench) -> None:
-    tell_reading(clone, newest=95, newest_wall_ns=NOW + 5)
-    tell(clone, "beat", n=91)
+    tell_reading(clone, at=SPEC.report, newest=95, newest_wall_ns=NOW + 5)
+    tell(clone, "beat", at=SPEC.report, n=91)
     found = learned(clone)
     assert found.restored is not None
     assert (found.restored.witness, found.restored.nonce, found.restored.counter) == (Witness.RESTORED, NONCE, 90)
@@ -129,21 +181,21 @@ def test_a_restored_workload_tells_what_it_found_and_ticks_on(clone: Bench) -> N
 
 
 def test_a_restored_counter_that_stands_still_is_noticed(clone: Bench) -> None:
-    tell_reading(clone)
-    tell(clone, "beat", n=90)
+    tell_reading(clone, at=SPEC.report)
+    tell(clone, "beat", at=SPEC.report, n=90)
     assert not learned(clone).restored_moves
 
 
 def test_what_was_about_to_be_said_at_the_checkpoint_is_not_taken_for_the_restored(clone: Bench) -> None:
-    tell_reading(clone, wall_ns=NOW - 10, newest=70)
-    tell_reading(clone)
+    tell_reading(clone, at=SPEC.report, wall_ns=NOW - 10, newest=70)
+    tell_reading(clone, at=SPEC.report)
     found = learned(clone)
     assert found.restored is not None
     assert found.restored.surfaces[0].newest == 90
 
 
 def test_a_workload_that_starts_anew_is_noticed(clone: Bench) -> None:
-    tell(clone, "start", n=0, pid=1, ring=4, period_us=0, surfaces=["added"])
+    tell(clone, "start", at=SPEC.report, n=0, pid=1, ring=4, period_us=0, surfaces=["added"])
     found = learned(clone)
     assert (found.started_afresh, found.restored) == (True, None)
 

@@ -11,9 +11,9 @@ import pytest
 
 from harness.errors import EnvironmentUnfit, RecordError, UsageError
 from harness.host.compiler import INSTALL
+from harness.model import SurfaceKind
 from harness.workload import (
     Beat,
-    SurfaceKind,
     Workload,
     available,
     compile_workload,
@@ -56,14 +56,57 @@ def test_a_message_of_another_shape_is_refused(tmp_path: Path, change: dict[str,
 
 def test_the_ledger_is_defined() -> None:
     ledger = find("ledger")
-    assert "ledger" in available()
-    assert [(each.name, each.kind) for each in ledger.surfaces] == [(kind.value, kind) for kind in SurfaceKind]
+    assert [(each.name, each.kind) for each in ledger.surfaces] == [
+        ("added", SurfaceKind.ADDED),
+        ("tmpfs", SurfaceKind.TMPFS),
+    ]
     assert ledger.argv("/ledger", "/report", period_us=5, ring=64) == (
         *("/ledger", "--period-us", "5", "--ring", "64", "--report", "/report"),
         *("--surface", "added=/data/added.ring"),
-        *("--surface", "image=/image/image.ring"),
         *("--surface", "tmpfs=/scratch/tmpfs.ring"),
     )
+
+
+def test_a_deleted_surface_has_an_option_of_its_own() -> None:
+    assert find("deleted-file").argv("/ledger", "/report", period_us=0, ring=4)[-4:] == (
+        *("--surface", "added=/data/added.ring"),
+        *("--deleted", "deleted=/image/deleted"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "mounts"),
+    [
+        ("ledger", ((SurfaceKind.TMPFS, "/scratch"),)),
+        ("image-file", ()),
+        ("image-file-on-host", ()),
+        ("deleted-file", ()),
+        ("volumes", ((SurfaceKind.NAMED_VOLUME, "/named"), (SurfaceKind.ANONYMOUS_VOLUME, "/anonymous"))),
+        ("bind-mount", ((SurfaceKind.BIND, "/bind"),)),
+        ("shm", ((SurfaceKind.TMPFS, "/scratch"), (SurfaceKind.SHM, "/dev/shm"))),
+    ],
+)
+def test_a_workload_says_what_has_to_be_mounted(name: str, mounts: tuple[tuple[SurfaceKind, str], ...]) -> None:
+    assert find(name).mounts == mounts
+
+
+def test_two_surfaces_on_one_mount_ask_for_it_once() -> None:
+    shm = find("shm")
+    second = shm.surfaces[1].model_copy(update={"name": "second", "path": "/scratch/second.ring"})
+    assert shm.model_copy(update={"surfaces": (*shm.surfaces, second)}).mounts == shm.mounts
+
+
+def test_every_kind_of_surface_is_in_a_definition_and_every_definition_has_a_source() -> None:
+    workloads = [find(name) for name in available()]
+    assert {surface.kind for each in workloads for surface in each.surfaces} == set(SurfaceKind)
+    assert all((each.folder / each.source).is_file() for each in workloads)
+
+
+def test_a_source_that_several_workloads_share_is_compiled_once(tmp_path: Path) -> None:
+    binary = compile_workload(trivial(tmp_path), tmp_path / "cache")
+    shared = tmp_path / "shm"
+    shutil.copytree(available()["shm"], shared)
+    assert compile_workload(load(shared), tmp_path / "cache") == binary
 
 
 def test_an_unknown_workload_is_told_with_its_nearest_match() -> None:
@@ -77,8 +120,11 @@ def test_an_unknown_workload_is_told_with_its_nearest_match() -> None:
         ('name = "ledger"', 'name = "other"', "calls itself 'other'"),
         ('name = "ledger"', "", "is no workload definition"),
         ('kind = "tmpfs"', 'kind = "disk"', "is no workload definition"),
-        ('name = "tmpfs"', 'name = "image"', "same name"),
+        ('name = "tmpfs"', 'name = "added"', "same name"),
         ('source = "ledger.c"', 'source = "../ledger.c"', "is no workload definition"),
+        ('source = "ledger.c"', 'source = "../../a/ledger.c"', "is no workload definition"),
+        ('source = "ledger.c"', 'source = "../.././ledger.c"', "is no workload definition"),
+        ('source = "ledger.c"', 'source = "/ledger.c"', "is no workload definition"),
         ("[[surfaces]]", "[[surfaces", "is no workload definition"),
     ],
 )

@@ -1,17 +1,11 @@
-"""Capture: take the writable layer that belongs to a checkpoint, as an engine's export does."""
+"""Capture: the writable layer that CRIU's own script took, made sure of."""
 
 from __future__ import annotations
 
 from harness.cycle.stages import Stages
 from harness.errors import StageFailed
 from harness.model import Outcome, Stage
-from harness.runtimes.contract import Container
 from harness.stacks.node import Node
-
-
-def copy_upper(node: Node, container: Container, target: str) -> None:
-    """Copy the writable layer with all attributes; whiteouts are device nodes and travel too."""
-    node.run(["cp", "--archive", container.upper, target])
 
 
 def confirm_hook(node: Node, target: str, stages: Stages) -> None:

@@ -8,35 +8,34 @@ from harness.cycle import capture
 from harness.cycle.freeze import POLICIES
 from harness.cycle.stages import Stages
 from harness.model import FreezePolicy, Stage
-from harness.runtimes.contract import Captured, Container, Runtime
+from harness.runtimes.contract import Checkpoint, Runtime
 
 
 def take(
     runtime: Runtime,
-    container: Container,
-    folder: str,
+    checkpoint: Checkpoint,
     policy: FreezePolicy,
     stages: Stages,
     *,
     runs_again: Callable[[], object],
-) -> Captured:
-    """Checkpoint `container` into `folder`; memory first and disk second, as engines do.
+) -> None:
+    """Take `checkpoint`; where the runtime leaves the disk to its caller, memory first and disk second.
 
     `runs_again` waits until the container was seen running: where nobody holds it still the disk is taken only then,
     or whether it moves on in time would be up to the scheduler.
     """
-    node = runtime.node
-    upper = f"{folder}/upper"
-    freeze = POLICIES[policy](runtime, container, stages, target=upper)
+    freeze = POLICIES[policy](runtime, checkpoint, stages)
     with freeze.hold():
         with stages.at(Stage.CHECKPOINT):
-            checkpoint = runtime.live_checkpoint(container, folder)
+            runtime.node.run(["mkdir", "-p", checkpoint.folder])
+            runtime.live_checkpoint(checkpoint)
+        if not runtime.way.leaves_disk:
+            return
         if not freeze.holds_still:
             with stages.at(Stage.THAW):
                 runs_again()
         if freeze.captures_in_hook:
-            capture.confirm_hook(node, upper, stages)
+            capture.confirm_hook(runtime.node, checkpoint.upper, stages)
         else:
             with stages.at(Stage.CAPTURE):
-                capture.copy_upper(node, container, upper)
-    return Captured(checkpoint, upper)
+                runtime.capture(checkpoint)

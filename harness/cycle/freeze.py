@@ -15,25 +15,27 @@ from harness.cycle.stages import Stages
 from harness.host import cgroups
 from harness.host.wait import until
 from harness.model import FreezePolicy, Stage
-from harness.runtimes.contract import Container, Runtime, State
-from harness.runtimes.oci import CRIU_CONFIGURATION
+from harness.runtimes import criu_configuration
+from harness.runtimes.contract import Checkpoint, Runtime, State
 
 FREEZE_SECONDS = 10.0
 
 
 class NoFreeze:
-    """Nobody: the container runs on as soon as CRIU lets go of it, and the capture begins when it was seen to."""
+    """Nobody but the runtime itself.
+
+    Where it leaves the disk to its caller, that is taken when the container was seen to run again.
+    """
 
     captures_in_hook: ClassVar[bool] = False
     holds_still: ClassVar[bool] = False
 
-    def __init__(self, runtime: Runtime, container: Container, stages: Stages, *, target: str) -> None:
-        """`target` is the folder into which the writable layer will be captured."""
+    def __init__(self, runtime: Runtime, checkpoint: Checkpoint, stages: Stages) -> None:
         self.runtime = runtime
         self.node = runtime.node
-        self.container = container
+        self.checkpoint = checkpoint
+        self.container = checkpoint.container
         self.stages = stages
-        self.target = target
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
@@ -115,21 +117,22 @@ date +%s%N > {target}.ended
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
         """Put the script into CRIU's configuration for the time of the checkpoint."""
-        script = f"{self.target}.hook"
+        script = f"{self.checkpoint.upper}.hook"
         with self.stages.at(Stage.FREEZE):
-            before = self.node.path(CRIU_CONFIGURATION).read_text(encoding="utf-8")
-            text = self.SCRIPT.format(upper=self.container.upper, target=self.target)
+            before = self.node.path(criu_configuration.DEFAULT).read_text(encoding="utf-8")
+            text = self.SCRIPT.format(upper=self.container.upper, target=self.checkpoint.upper)
             self.node.write(script, text, mode=0o755)
-            self.node.write(CRIU_CONFIGURATION, f"{before}action-script={script}\n")
+            self.node.write(criu_configuration.DEFAULT, f"{before}action-script={script}\n")
         try:
             yield
         finally:
             with self.stages.at(Stage.THAW):
-                self.node.write(CRIU_CONFIGURATION, before)
+                self.node.write(criu_configuration.DEFAULT, before)
 
 
 POLICIES: dict[FreezePolicy, type[NoFreeze]] = {
     FreezePolicy.NONE: NoFreeze,
+    FreezePolicy.ENGINE: NoFreeze,
     FreezePolicy.PAUSE: RuntimePause,
     FreezePolicy.CGROUP: CgroupFreezer,
     FreezePolicy.HOOK: PostDumpHook,

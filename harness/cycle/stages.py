@@ -15,6 +15,7 @@ BLAME = {
     Stage.CHECKPOINT: Outcome.CHECKPOINT_FAILED,
     Stage.THAW: Outcome.SOURCE_HARMED,
     Stage.RESTORE: Outcome.RESTORE_FAILED,
+    Stage.STOP: Outcome.SOURCE_HARMED,
     Stage.CLEAN_UP: Outcome.LEAKED,
 }
 """What a failed command of the runtime stands for; in stages not named here, and for commands of ours, we failed."""

@@ -39,10 +39,13 @@ class Snapshot:
 NOTHING = Snapshot(frozenset())
 
 
-def of_node(pid: int) -> Snapshot:
-    """Everything in the node whose init is `pid`."""
+def of_node(pid: int, alive: str = "") -> Snapshot:
+    """Everything in the node whose init is `pid`, but for the processes of the group `alive`, whose numbers may change.
+
+    `alive` is a group's path below the node's own.
+    """
     root = f"/proc/{pid}/root"
-    items = {f"process {command}" for command in _node_processes(root)}
+    items = {f"process {command}" for command in _node_processes(root, alive=alive)}
     items |= {f"mount {where}" for where in _mounts(f"/proc/{pid}/mountinfo")}
     for group in groups_of(pid):
         items |= {f"cgroup {below}" for below in cgroups.subgroups(group)}
@@ -55,8 +58,9 @@ def of_node(pid: int) -> Snapshot:
 def of_host() -> Snapshot:
     """What on the host carries our name, and its network."""
     items = {f"mount {where}" for where in _mounts("/proc/self/mountinfo") if MARK in where}
-    items |= {f"cgroup {group}" for group in cgroups.of_nodes()}
-    items |= {f"process {line}" for line in _host_processes()}
+    groups = [group for group in cgroups.of_nodes() if not cgroups.of_another_run(group)]
+    items |= {f"cgroup {group}" for group in groups}
+    items |= {f"process {line}" for group in groups for line in _processes_below(group)}
     items |= set(_network())
     for folder in HOST_FOLDERS:
         items |= {f"file {path}" for path in _files("", folder, 1) if MARK in path}
@@ -77,7 +81,7 @@ def processes_of(pid: int) -> list[str]:
     return sorted(_node_processes(f"/proc/{pid}/root", detailed=True))
 
 
-def _node_processes(root: str, *, detailed: bool = False) -> Iterator[str]:
+def _node_processes(root: str, *, alive: str = "", detailed: bool = False) -> Iterator[str]:
     for entry in os.listdir(f"{root}/proc"):
         if not entry.isdecimal():
             continue
@@ -85,18 +89,20 @@ def _node_processes(root: str, *, detailed: bool = False) -> Iterator[str]:
             status = Path(f"{root}/proc/{entry}/stat").read_text(encoding="utf-8", errors="replace")
             name, _, rest = status.partition("(")[2].rpartition(")")
             state = rest.split()[0]
+            group = Path(f"{root}/proc/{entry}/cgroup").read_text(encoding="utf-8").splitlines()[-1]
+            if alive and alive in group:
+                continue
             if detailed:
-                group = Path(f"{root}/proc/{entry}/cgroup").read_text(encoding="utf-8").splitlines()[-1]
                 yield f"{entry} {name} state {state} cgroup {group}"
             else:
                 yield f"{entry} {name}"
 
 
-def _host_processes() -> Iterator[str]:
-    for entry in filter(str.isdecimal, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            if f"/{cgroups.PREFIX}" in Path(f"/proc/{entry}/cgroup").read_text(encoding="utf-8"):
-                yield f"{entry} {Path(f'/proc/{entry}/comm').read_text(encoding='utf-8').strip()}"
+def _processes_below(group: str) -> Iterator[str]:
+    for below in cgroups.subgroups(group):
+        for pid in cgroups.processes(below):
+            with contextlib.suppress(OSError):
+                yield f"{pid} {Path(f'/proc/{pid}/comm').read_text(encoding='utf-8').strip()}"
 
 
 def _mounts(mountinfo: str) -> Iterator[str]:

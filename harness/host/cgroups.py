@@ -174,6 +174,28 @@ def sweep() -> list[str]:
     return orphaned
 
 
+def of_another_run(group: str) -> bool:
+    """Whether the group's supervisor lives and was started neither by us nor by one of our workers."""
+    name = os.path.basename(group)
+    if not _supervised(name):
+        return False
+    parent = _parent(int(name[len(PREFIX) :].split("-")[0]))
+    while parent > 1 and parent != os.getpid():
+        above = _parent(parent)
+        if above <= 1:
+            return True
+        parent = above
+    return False  # ours, or of a worker that is gone
+
+
+def _parent(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+            return int(stat.read().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
 def _supervised(name: str) -> bool:
     """Group names carry the process id and start time of their supervisor: `stillframe-PID-START-...`."""
     try:

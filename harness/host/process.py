@@ -190,13 +190,17 @@ class Host(Executor):
         return _HostProcess(popen)
 
 
-class _NodeProcess:
-    """The other end is the node's init: it answers with the exit code, and kills the session when we hang up."""
+class NodeProcess:
+    """A program in a node.
+
+    The other end is the node's init: it answers with the exit code, and kills the session when we hang up.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
 
     def wait(self, seconds: float) -> int | None:
+        """Exit code, negative for a signal, or None if it is still running after `seconds`."""
         if not _readable(self._connection.fileno(), seconds):
             return None
         answer = self._connection.recv(1024)
@@ -206,8 +210,13 @@ class _NodeProcess:
         return int(json.loads(answer)["code"])
 
     def signal(self, number: int) -> None:
+        """Signal the program and what it started in its session."""
         with contextlib.suppress(OSError):
             self._connection.send(json.dumps({"signal": number}).encode())
+
+    def hang_up(self) -> None:
+        """End it, without waiting."""
+        self._connection.close()
 
 
 class NodeExecutor(Executor):
@@ -224,12 +233,23 @@ class NodeExecutor(Executor):
         """Start `argv` on the given streams without a deadline; `terminal` makes them its controlling terminal."""
         return self._request({"argv": list(argv), "env": dict(env), "cwd": "/", "terminal": terminal}, stdio)
 
+    def launch(self, argv: Sequence[str], *, log: Path) -> NodeProcess:
+        """Start a daemon, its output going to the file `log` of the node; it ends with the node at the latest."""
+        with log.open("ab", buffering=0) as output:
+            start = time.time_ns()
+            process = self._start(argv, BASE_ENVIRONMENT, "/", (None, output.fileno(), output.fileno()))
+        command = Command(
+            argv=tuple(argv), where=self.where, stage=self.journal.stage, background=True, start_ns=start, seconds=0
+        )
+        self.journal.commands.append(command)
+        return process
+
     def _start(
         self, argv: Sequence[str], env: Mapping[str, str], cwd: str, stdio: tuple[int | None, int | None, int | None]
-    ) -> Process:
+    ) -> NodeProcess:
         return self._request({"argv": list(argv), "env": dict(env), "cwd": cwd}, stdio)
 
-    def _request(self, request: dict[str, Any], stdio: tuple[int | None, int | None, int | None]) -> Process:
+    def _request(self, request: dict[str, Any], stdio: tuple[int | None, int | None, int | None]) -> NodeProcess:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         given = [fd for fd in stdio if fd is not None]
         request["stdio"] = [fd is not None for fd in stdio]
@@ -240,7 +260,7 @@ class NodeExecutor(Executor):
         except OSError as error:
             connection.close()
             raise CommandFailed(f"the node of {self.where} is gone: {error.strerror}") from error
-        return _NodeProcess(connection)
+        return NodeProcess(connection)
 
 
 def replay(command: Command) -> str:

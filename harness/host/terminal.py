@@ -28,7 +28,7 @@ def interact(executor: NodeExecutor, argv: list[str]) -> int:
     try:
         process = executor.begin(argv, environment, (theirs, theirs, theirs), terminal=True)
         os.close(theirs)
-        tty.setraw(0)
+        tty.setraw(0, termios.TCSADRAIN)  # what was typed ahead stays
         _relay(ours)
         return _code(process)
     finally:

@@ -23,6 +23,8 @@ class Evidence:
     source_nonce: str | None = None
     freeze_begin_ns: int | None = None
     period_ns: int = 0
+    outside: frozenset[str] = frozenset()
+    """Surfaces that are documented as outside of the checkpoint."""
     offline: Reading | None = None
     restored: Reading | None = None
     restored_moves: bool = False
@@ -78,12 +80,13 @@ def skews(reading: Reading) -> tuple[Skew, ...]:
     )
 
 
-def anomalies(reading: Reading) -> tuple[Anomaly, ...]:
+def anomalies(reading: Reading, outside: frozenset[str] = frozenset()) -> tuple[Anomaly, ...]:
     """Ways in which `reading` is not one instant, in the order of the vocabulary; empty when it is one."""
     found: set[Anomaly] = set()
-    for surface in reading.surfaces:
+    inside = [surface for surface in reading.surfaces if surface.surface not in outside]
+    for surface in inside:
         found |= _surface_anomalies(surface, reading.counter)
-    held = [surface.newest for surface in reading.surfaces if surface.newest is not None]
+    held = [surface.newest for surface in inside if surface.newest is not None]
     if held and max(held) - min(held) > 1:
         found.add(Anomaly.SURFACES_DISAGREE)
     if any(later > earlier for earlier, later in pairwise(held)):
@@ -112,14 +115,14 @@ def _findings(evidence: Evidence) -> Iterator[Verdict]:
     if evidence.leaks:
         yield Verdict(outcome=Outcome.LEAKED, stage=Stage.AUDIT, reason="left behind: " + ", ".join(evidence.leaks))
     if evidence.offline is not None:
-        yield from _of_reading(evidence.offline)
+        yield from _of_reading(evidence.offline, evidence.outside)
     if evidence.failures:
         return
-    cut, idle = evidence.cut, evidence.idle_ns
-    if cut is None or idle is None:
-        yield Verdict(outcome=Outcome.HARNESS_ERROR, stage=Stage.READ, reason="nothing was read of memory or disk")
+    if evidence.freeze_begin_ns is None:
+        yield Verdict(outcome=Outcome.HARNESS_ERROR, stage=Stage.READ, reason="there was no checkpoint to read")
         return
-    if not overlapped(evidence):
+    cut, idle = evidence.cut, evidence.idle_ns
+    if cut is not None and idle is not None and not overlapped(evidence):
         reason = f"the last tick was {idle / 1e6:.0f} ms before the freeze began" if cut.counter else "it never ticked"
         yield Verdict(outcome=Outcome.VACUOUS, stage=Stage.FREEZE, reason=f"no overlap: {reason}")
         return
@@ -139,33 +142,47 @@ def _of_restored(evidence: Evidence) -> Iterator[Verdict]:
     else:
         if not evidence.restored_moves:
             yield Verdict(outcome=Outcome.RESTORE_FAILED, stage=Stage.READ, reason="the restored counter does not move")
-        yield from _of_reading(restored)
+        yield from _of_reading(restored, evidence.outside)
+        yield from _of_outside(restored, evidence.outside)
         if evidence.offline is not None:
-            yield from _of_disagreement(evidence.offline, restored)
+            yield from _of_disagreement(evidence.offline, restored, evidence.outside)
 
 
 def _of_source(source: SourceHealth) -> Iterator[Verdict]:
     harms = (
+        (source.kept_pause is False, "its user had paused the source, and it is not paused any more"),
         (source.frozen is True, "the kernel says that the source is still frozen"),
         (source.same_nonce is False, "the source was replaced by another process"),
         (bool(source.lost_ticks), f"the source's own disk and memory differ by {source.lost_ticks} ticks"),
         (source.ticking is False, "the source no longer ticks"),
+        (source.stops is False, "the source does not end when it is asked to"),
     )
     for harmed, reason in harms:
         if harmed:
             yield Verdict(outcome=Outcome.SOURCE_HARMED, stage=Stage.THAW, reason=reason)
 
 
-def _of_reading(reading: Reading) -> Iterator[Verdict]:
-    found = anomalies(reading)
+def _of_reading(reading: Reading, outside: frozenset[str]) -> Iterator[Verdict]:
+    found = anomalies(reading, outside)
     if found:
-        worst = max(skews(reading), key=lambda skew: abs(skew.ticks) if skew.ticks is not None else 1 << 62)
-        distance = "nothing of this workload" if worst.ticks is None else f"{worst.ticks:+d} ticks from memory"
-        reason = f"{', '.join(found)}: {worst.surface} holds {distance} ({reading.witness} reading)"
+        apart = [skew for skew in skews(reading) if skew.surface not in outside]
+        worst = max(apart, key=lambda skew: abs(skew.ticks) if skew.ticks is not None else 1 << 62)
+        reason = f"{', '.join(found)}: {worst.surface} holds {_distance(worst)} ({reading.witness} reading)"
         yield Verdict(outcome=Outcome.INCONSISTENT, stage=Stage.READ, reason=reason, anomalies=found)
 
 
-def _of_disagreement(offline: Reading, restored: Reading) -> Iterator[Verdict]:
+def _of_outside(restored: Reading, outside: frozenset[str]) -> Iterator[Verdict]:
+    held = [f"{skew.surface} holds {_distance(skew)}" for skew in skews(restored) if skew.surface in outside]
+    if held:
+        reason = f"documented as outside of the checkpoint: {', '.join(held)}"
+        yield Verdict(outcome=Outcome.NOT_CAPTURED, stage=Stage.READ, reason=reason)
+
+
+def _distance(skew: Skew) -> str:
+    return "nothing of this workload" if skew.ticks is None else f"{skew.ticks:+d} ticks from memory"
+
+
+def _of_disagreement(offline: Reading, restored: Reading, outside: frozenset[str]) -> Iterator[Verdict]:
     if offline.nonce != restored.nonce:
         reason = f"the two readings disagree on the workload: offline {offline.nonce}, restored {restored.nonce}"
         yield Verdict(outcome=Outcome.HARNESS_ERROR, stage=Stage.READ, reason=reason)
@@ -173,8 +190,10 @@ def _of_disagreement(offline: Reading, restored: Reading) -> Iterator[Verdict]:
         reason = f"the two readings disagree on memory: offline {offline.counter}, restored {restored.counter}"
         yield Verdict(outcome=Outcome.HARNESS_ERROR, stage=Stage.READ, reason=reason)
     said = {skew.surface: skew.ticks for skew in skews(restored)}
-    one_is_clean = bool(anomalies(offline)) != bool(anomalies(restored))
+    one_is_clean = bool(anomalies(offline, outside)) != bool(anomalies(restored, outside))
     for skew in skews(offline):
+        if skew.surface in outside:
+            continue
         other = said.get(skew.surface)
         same = (
             skew.ticks == other if skew.ticks is None or other is None else abs(skew.ticks - other) <= AGREEMENT_TICKS

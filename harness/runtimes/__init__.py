@@ -6,23 +6,51 @@ and one line here; adapters never import each other, and none judges a result.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
+from typing import Protocol
 
 from harness.errors import unknown
-from harness.runtimes.contract import Runtime
+from harness.runtimes.containerd import Containerd
+from harness.runtimes.contract import Runtime, Way
+from harness.runtimes.criu import Criu
 from harness.runtimes.crun import Crun
+from harness.runtimes.docker import DockerCrun, DockerRunc, DockerRunsc
+from harness.runtimes.podman import PodmanCrun, PodmanRunc
 from harness.runtimes.runc import Runc
+from harness.runtimes.runsc import Runsc
 from harness.stacks.node import Node
 
-RUNTIMES: dict[str, Callable[[Node], Runtime]] = {
-    "crun": Crun,
-    "runc": Runc,
+
+class Adapter(Protocol):
+    """A class of adapters."""
+
+    name: str
+    ways: tuple[Way, ...]
+
+    def __call__(self, node: Node, way: Way) -> Runtime:
+        """Bind it to a node."""
+
+
+RUNTIMES: dict[str, Adapter] = {
+    adapter.name: adapter
+    for adapter in (Runc, Crun, Criu, PodmanRunc, PodmanCrun, DockerRunc, DockerCrun, DockerRunsc, Containerd, Runsc)
 }
 
 
-def adapter(name: str) -> Callable[[Node], Runtime]:
-    """Look up an adapter; an unknown name raises `UsageError` with the nearest match."""
-    try:
-        return RUNTIMES[name]
-    except KeyError:
-        raise unknown("runtime", name, RUNTIMES) from None
+def way_of(runtime: str, name: str) -> Way:
+    """Look up a way to use a runtime; an unknown name raises `UsageError`."""
+    ways = {way.name: way for way in _adapter(runtime).ways}
+    if name not in ways:
+        raise unknown(f"way to use {runtime}", name, ways)
+    return ways[name]
+
+
+def adapter(runtime: str, way: str = "") -> partial[Runtime]:
+    """Look up an adapter for one way; unknown names raise `UsageError` with the nearest match."""
+    return partial(_adapter(runtime), way=way_of(runtime, way))
+
+
+def _adapter(runtime: str) -> Adapter:
+    if runtime not in RUNTIMES:
+        raise unknown("runtime", runtime, RUNTIMES)
+    return RUNTIMES[runtime]

@@ -5,6 +5,7 @@ from __future__ import annotations
 NOISE = (
     "rlimit: Can't setup RLIMIT_NOFILE for self",  # criu#537, harmless, in every log without CAP_SYS_RESOURCE
     "cgroupd: recv req error",  # follows any failure
+    "ddress already assigned",  # ip(8) of the loopback device, harmless
 )
 KEPT = 12
 

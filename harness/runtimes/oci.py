@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from harness.errors import CommandFailed, StillframeError
 from harness.host import cgroups
 from harness.host.wait import until
-from harness.model import Command, Component
-from harness.runtimes import criu_log
-from harness.runtimes.contract import Capability, Captured, Checkpoint, Container, ContainerSpec, State
+from harness.model import Command, Component, FreezePolicy, Scenario, SurfaceKind
+from harness.runtimes import criu_configuration, criu_log
+from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
 from harness.stacks.node import Node
 
 START_SECONDS = 30.0
@@ -25,34 +25,49 @@ RESTORE_SECONDS = 60.0
 KILL_SECONDS = 20.0
 NOT_MOUNTED = 32
 """Exit code of umount(8) for `mount failed`, which covers what is not mounted."""
-CRIU_CONFIGURATION = "/etc/criu/default.conf"
 
 
 class OciRuntime:
     """Adapter for a runtime with runc's command line; subclasses name the program and its peculiarities."""
 
-    name: str
+    name: ClassVar[str]
+    ways: ClassVar[tuple[Way, ...]] = (
+        Way(
+            what="the runtime alone; the harness keeps image and writable layer, as an engine would",
+            policies=(FreezePolicy.NONE, FreezePolicy.PAUSE, FreezePolicy.CGROUP, FreezePolicy.HOOK),
+            surfaces=frozenset(SurfaceKind) - {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME},
+            leaves_disk=True,
+            scenarios=(Scenario.PAUSED, Scenario.GENERATIONS),
+        ),
+    )
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, way: Way) -> None:
         self.node = node
+        self.way = way
         self._defaults: dict[str, Any] | None = None
-        self._configure_criu()
 
-    def _configure_criu(self) -> None:
-        """Keep CRIU away from cgroups: it would rebuild every v1 hierarchy of the host that it can see."""
-        self.node.write(f"/etc/criu/{self.name}.conf", "manage-cgroups=ignore\n")
-        roots = [
-            f"cgroup-root={controller}:/\n"
-            for line in self.node.path("/proc/1/cgroup").read_text(encoding="utf-8").splitlines()
-            for controller in filter(None, line.split(":")[1].split(","))
-        ]
-        self.node.write(CRIU_CONFIGURATION, "".join(roots))
+    def prepare(self) -> None:
+        """Configure CRIU; there is no daemon."""
+        criu_configuration.configure(self.node, self.name)
+        if not self.node.has_controllers():
+            self.node.accommodate(
+                "no-resources",
+                lacking="controllers in the node's cgroup hierarchy: cgroup.controllers is empty",
+                change="linux.resources of the specification is empty",
+            )
+
+    def _argv(self, *arguments: str) -> list[str]:
+        return [self.name, "--root", f"/run/{self.name}", *arguments]
 
     def _call(
         self, *arguments: str, deadline: float = START_SECONDS, detached: bool = False, cwd: str = "/"
     ) -> Command:
-        argv = [self.name, "--root", f"/run/{self.name}", *arguments]
-        return self.node.run(argv, deadline=deadline, detached=detached, cwd=cwd, runtime=True)
+        return self.node.run(self._argv(*arguments), deadline=deadline, detached=detached, cwd=cwd, runtime=True)
+
+    def _begin(self, _: Container, *arguments: str, deadline: float = START_SECONDS) -> None:
+        """Call the runtime for the processes of a new container."""
+        # Detached: the container inherits the streams, and CRIU refuses descriptors from outside.
+        self._call(*arguments, deadline=deadline, detached=True)
 
     def components(self) -> tuple[Component, ...]:
         """Read the versions of the runtime and of CRIU from the binaries."""
@@ -66,20 +81,24 @@ class OciRuntime:
         return said.splitlines()[0].removeprefix(before).strip()
 
     def capabilities(self) -> tuple[Capability, ...]:
-        """Ask CRIU whether it can work on this kernel."""
+        """Ask the runtime whether it is there, and CRIU whether it can work on this kernel."""
         try:
+            self.node.run([self.name, "--version"])
             said = self.node.run(["criu", "check"])
         except CommandFailed as error:
             return (Capability("checkpoint", available=False, evidence=str(error)),)
         return (Capability("checkpoint", available=True, evidence=said.stdout.strip()),)
+
+    def load_image(self, folder: str) -> str:
+        """The folder itself is the image."""
+        return folder
 
     def start(self, spec: ContainerSpec) -> Container:
         """Start a container with an empty writable layer."""
         container = self._container(spec)
         with self._undone_on_failure(container):
             self._lay_out(container, upper=None)
-            # Detached: the container inherits the streams, and CRIU refuses descriptors from outside.
-            self._call("--log", self._log(container), "run", *self._bundled(spec), spec.name, detached=True)
+            self._begin(container, "--log", self._log(container), "run", *self._bundled(spec), spec.name)
         return container
 
     def state(self, container: Container) -> State:
@@ -87,7 +106,7 @@ class OciRuntime:
         try:
             said = self._call("state", container.name).stdout
         except CommandFailed as error:
-            if any(words in error.stderr for words in ("does not exist", "No such file or directory")):
+            if any(words in error.stderr.lower() for words in ("does not exist", "no such file or directory")):
                 return State.ABSENT
             raise
         try:
@@ -120,38 +139,52 @@ class OciRuntime:
         except OSError:
             return ""
 
-    def live_checkpoint(self, container: Container, folder: str) -> Checkpoint:
-        """Write its memory below `folder` and leave it running."""
-        images, work = f"{folder}/images", f"{folder}/work"
-        self.node.run(["mkdir", "-p", images, work])  # crun does not
-        own = f"{folder}/{self.name}.log"
+    def live_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Write its memory and leave it running."""
+        work = f"{checkpoint.folder}/work"
+        self.node.run(["mkdir", "-p", checkpoint.images, work])  # crun does not
+        own = f"{checkpoint.folder}/{self.name}.log"
         with self._explained(criu=f"{work}/dump.log", own=own):
             self._call(
                 *("--log", own, "checkpoint", "--leave-running"),
-                *("--image-path", images, "--work-path", work, container.name),
+                *("--image-path", checkpoint.images, "--work-path", work, checkpoint.container.name),
                 deadline=CHECKPOINT_SECONDS,
             )
-        return Checkpoint(images)
 
-    def restore(self, captured: Captured, spec: ContainerSpec) -> Container:
-        """Make a new container out of a checkpoint and its writable layer, beside the source."""
+    def capture(self, checkpoint: Checkpoint) -> None:
+        """Copy the writable layer with all attributes; whiteouts are device nodes and travel too."""
+        self.node.run(["cp", "--archive", checkpoint.container.upper, checkpoint.upper])
+
+    def contents(self, checkpoint: Checkpoint) -> Contents:
+        """Images and writable layer are folders as they are."""
+        return Contents(checkpoint.images, {"/": checkpoint.upper})
+
+    def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
+        """Make a new container out of the images and the captured layer, beside the source."""
         container = self._container(spec)
-        work = f"{self._folder(spec)}/criu"
+        work = f"{spec.folder}/criu"
         with self._undone_on_failure(container, criu=f"{work}/restore.log"):
-            self._lay_out(container, upper=captured.upper)
-            self._call(
+            self._lay_out(container, upper=checkpoint.upper if self.way.leaves_disk else None)
+            self._begin(
+                container,
                 *("--log", self._log(container), "restore", *self._bundled(spec)),
-                *("--image-path", captured.checkpoint.images, "--work-path", work, spec.name),
+                *("--image-path", checkpoint.images, "--work-path", work, spec.name),
                 deadline=RESTORE_SECONDS,
-                detached=True,
             )
         return container
+
+    def discard(self, checkpoint: Checkpoint) -> None:
+        """All of it is in its folder."""
+
+    def signal(self, container: Container, name: str) -> None:
+        """Send a signal to its first process."""
+        self._call("kill", container.name, name)
 
     def kill(self, container: Container) -> None:
         """End its processes and wait until the kernel says that they are gone."""
         group = str(self.node.path(container.cgroup))
         if cgroups.processes(group):
-            self._call("kill", container.name, "KILL")
+            self.signal(container, "KILL")
             until(lambda: not cgroups.processes(group), seconds=KILL_SECONDS, what=f"the end of {container.name}")
 
     def delete(self, container: Container) -> None:
@@ -160,18 +193,13 @@ class OciRuntime:
         self._clear_away(container)
 
     def _clear_away(self, container: Container) -> None:
-        folder = self._folder(container.spec)
-        self.node.run(["umount", f"{folder}/rootfs"], accept=(0, NOT_MOUNTED))
-        self.node.remove(folder)
-
-    def _folder(self, spec: ContainerSpec) -> str:
-        return f"{self.node.storage}/containers/{spec.name}"
+        self.node.run(["umount", f"{container.spec.folder}/rootfs"], accept=(0, NOT_MOUNTED))
 
     def _log(self, container: Container) -> str:
-        return f"{self._folder(container.spec)}/{self.name}.log"
+        return f"{container.spec.folder}/{self.name}.log"
 
     def _bundled(self, spec: ContainerSpec) -> tuple[str, ...]:
-        return ("--detach", "--bundle", self._folder(spec))
+        return ("--detach", "--bundle", spec.folder)
 
     @contextlib.contextmanager
     def _undone_on_failure(self, container: Container, *, criu: str | None = None) -> Iterator[None]:
@@ -187,36 +215,31 @@ class OciRuntime:
             raise
 
     def _container(self, spec: ContainerSpec) -> Container:
-        folder = self._folder(spec)
-        return Container(spec, f"{folder}/report", self.node.freezer(spec.name), f"{folder}/upper")
+        return Container(spec, self.node.freezer(spec.name), upper=f"{spec.folder}/upper")
 
     def _lay_out(self, container: Container, *, upper: str | None) -> None:
         """Make the bundle: an overlay over the image's folder, and the specification."""
-        spec, folder = container.spec, self._folder(container.spec)
-        self.node.run(["mkdir", "-p", *(f"{folder}/{name}" for name in ("rootfs", "work", "report", "criu"))])
+        spec, folder = container.spec, container.spec.folder
+        self.node.run(["mkdir", "-p", *(f"{folder}/{name}" for name in ("rootfs", "work", "criu"))])
         if upper is None:
             self.node.run(["mkdir", container.upper])
         else:
             self.node.run(["cp", "--archive", upper, container.upper])
         layers = f"lowerdir={spec.image},upperdir={container.upper},workdir={folder}/work"
         self.node.run(["mount", "-t", "overlay", "overlay", "-o", layers, f"{folder}/rootfs"])
-        self.node.write(f"{folder}/config.json", json.dumps(self._config(container), indent=1) + "\n")
+        self.node.write(f"{folder}/config.json", json.dumps(self._config(spec), indent=1) + "\n")
 
-    def _config(self, container: Container) -> dict[str, Any]:
+    def _config(self, spec: ContainerSpec) -> dict[str, Any]:
         """Take the runtime's own default specification, with as few changes as the experiment needs."""
         config = self._default_config()
-        spec = container.spec
         config["process"] |= {"terminal": False, "args": list(spec.argv)}
         config["root"] |= {"path": "rootfs", "readonly": False}
         config["mounts"] = [mount for mount in config["mounts"] if mount["type"] not in ("sysfs", "cgroup")]
-        config["mounts"] += [
-            {"destination": where, "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "mode=755"]}
-            for where in spec.tmpfs_mounts
-        ]
-        config["mounts"].append(
-            {"destination": spec.report_mount, "type": "bind", "source": container.report, "options": ["rbind", "rw"]}
-        )
-        config["linux"] |= {"resources": {}, "cgroupsPath": f"/{spec.name}"}
+        config["mounts"] += [_mount(mount) for mount in spec.mounts if mount.kind is not SurfaceKind.SHM]
+        config["mounts"].append(_mount(Mount(SurfaceKind.BIND, spec.report_mount, spec.report)))
+        config["linux"]["cgroupsPath"] = f"/{spec.name}"
+        if not self.node.has_controllers():
+            config["linux"]["resources"] = {}
         return config
 
     def _default_config(self) -> dict[str, Any]:
@@ -227,3 +250,10 @@ class OciRuntime:
             self._defaults = json.loads(self.node.path(f"{folder}/config.json").read_text(encoding="utf-8"))
         copied: dict[str, Any] = json.loads(json.dumps(self._defaults))
         return copied
+
+
+def _mount(mount: Mount) -> dict[str, Any]:
+    if mount.kind is SurfaceKind.TMPFS:
+        options = ["nosuid", "nodev", "mode=755"]
+        return {"destination": mount.target, "type": "tmpfs", "source": "tmpfs", "options": options}
+    return {"destination": mount.target, "type": "bind", "source": mount.source, "options": ["rbind", "rw"]}

@@ -23,6 +23,7 @@ class StackDefinition(Frozen):
     suite: str | None = Field(default=None, pattern=r"^[a-z0-9-]+$", description="Debian suite of the base system")
     also: tuple[str, ...] = Field(default=(), description="further suites whose packages can be named as PACKAGE/SUITE")
     packages: tuple[str, ...] = ()
+    runtimes: tuple[str, ...] = Field(default=(), description="what of it takes part in the matrix by default")
     root: Path | None = Field(default=None, description="an existing root file system, used as it is")
 
     @model_validator(mode="after")
@@ -33,8 +34,9 @@ class StackDefinition(Frozen):
 
     @property
     def key(self) -> str:
-        """Digest of the content: a changed definition is another stack in the cache."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:KEY_DIGITS]
+        """Digest of what is in it: a changed definition is another stack in the cache."""
+        content = self.model_dump_json(include={"suite", "also", "packages"})
+        return hashlib.sha256(content.encode()).hexdigest()[:KEY_DIGITS]
 
 
 def folder() -> Path:

@@ -16,13 +16,46 @@ import sys
 import time
 from pathlib import Path
 
-from harness.errors import EnvironmentUnfit
+from harness.errors import EnvironmentUnfit, StillframeError
 from harness.host import cgroups, init, supervisor, terminal
-from harness.host.process import HOST, Journal, NodeExecutor
-from harness.model import CgroupVersion, Command
+from harness.host.process import HOST, Journal, NodeExecutor, NodeProcess
+from harness.model import Accommodation, CgroupVersion, Command
 
 START_SECONDS = 20.0
 END_SECONDS = 30.0
+
+
+class Daemon:
+    """A program that runs in the node until the node ends."""
+
+    def __init__(self, name: str, process: NodeProcess, log: Path) -> None:
+        self.name = name
+        self._process = process
+        self._log = log
+        self._code: int | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        if self._code is None:
+            self._code = self._process.wait(0)
+        return self._code is not None
+
+    def check(self) -> None:
+        """Raise `EnvironmentUnfit`, with the last lines of its log, if it has ended."""
+        if self.ended:
+            said = " / ".join(self.tail(3))
+            raise EnvironmentUnfit(f"{self.name} has ended with code {self._code}: {said or 'it said nothing'}")
+
+    def let_go(self) -> None:
+        """Hang up, which ends it."""
+        if not self.ended:
+            self._process.hang_up()
+
+    def tail(self, lines: int) -> tuple[str, ...]:
+        """The last lines of its log."""
+        text = self._log.read_text(encoding="utf-8", errors="replace")
+        return tuple(line for line in text.splitlines() if line.strip())[-lines:]
 
 
 class Node(contextlib.AbstractContextManager["Node"]):
@@ -40,6 +73,10 @@ class Node(contextlib.AbstractContextManager["Node"]):
         self.stack = stack
         self.name = name
         self.version = version
+        self.accommodations: dict[str, Accommodation] = {}
+        self.daemons: list[Daemon] = []
+        self.remarks: list[str] = []
+        """What an adapter saw that is worth a warning, since somebody last asked."""
         v1 = self._v1_mounts()
         reader, ready = os.pipe()
         lifeline, self._lifeline = os.pipe()
@@ -141,12 +178,39 @@ class Node(contextlib.AbstractContextManager["Node"]):
             )
         )
 
+    def launch(self, argv: list[str]) -> Daemon:
+        """Start a daemon; its log is `/var/log/NAME.log` in the node. Whoever needs it waits until it answers."""
+        name = Path(argv[0]).name
+        log = self.path(f"/var/log/{name}.log")
+        self.daemons.append(Daemon(name, self._executor.launch(argv, log=log), log))
+        return self.daemons[-1]
+
+    def daemon_logs(self, lines: int) -> tuple[str, ...]:
+        """The last lines that each daemon has logged."""
+        return tuple(f"{daemon.name}: {line}" for daemon in self.daemons for line in daemon.tail(lines))
+
+    def has_controllers(self) -> bool:
+        """Whether the node's cgroup2 hierarchy has controllers; without, no resource can be limited."""
+        controllers = self.path("/sys/fs/cgroup/cgroup.controllers")
+        return controllers.exists() and bool(controllers.read_text(encoding="ascii").strip())
+
+    def accommodate(self, name: str, *, lacking: str, change: str) -> None:
+        """Put on record that a runtime is used under crutches, since this machine lacks something."""
+        self.accommodations[name] = Accommodation(name=name, lacking=lacking, change=change)
+
+    def remark(self, text: str) -> None:
+        """Say what a runtime did that its user should know."""
+        self.remarks.append(text)
+
     def interact(self, argv: list[str]) -> int:
         """Run `argv` on the user's terminal; gives its exit code."""
         return terminal.interact(self._executor, argv)
 
     def end(self) -> None:
         """End everything in the node and wait until its groups are gone."""
+        while self.daemons:
+            with contextlib.suppress(StillframeError):
+                self.daemons.pop().let_go()
         if self._lifeline >= 0:
             os.close(self._lifeline)
             self._lifeline = -1

@@ -14,12 +14,12 @@ import pytest
 from harness.bench import Source
 from harness.expectations import CONTROLS
 from harness.host.wait import until
-from harness.model import Control, Stage
+from harness.model import Control, Stage, SurfaceKind
 from harness.oracle.judge import OVERLAP_NS
 from harness.records import Record
-from harness.runtimes.contract import Captured, Container
+from harness.runtimes.contract import Checkpoint, Container
 from harness.trial import READ_SECONDS, Trial
-from harness.workload import RECORD_BYTES, SurfaceKind
+from harness.workload import RECORD_BYTES
 
 
 class FreshStart(Trial):
@@ -27,10 +27,10 @@ class FreshStart(Trial):
 
     control = "fresh-start"
 
-    def restore(self, captured: Captured, acquired: contextlib.ExitStack) -> Container:  # noqa: ARG002
+    def restore(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> Container:  # noqa: ARG002
         """Start instead of restoring."""
         with self.stages.at(Stage.RESTORE):
-            posing = self.bench.runtime.start(self.bench.spec("clone"))
+            posing = self.bench.start("clone")
         acquired.callback(self._remove, posing)
         return posing
 
@@ -40,27 +40,30 @@ class RingByte(Trial):
 
     control = "ring-byte"
 
-    def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Captured:
+    def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Checkpoint:
         """Flip a byte in the first surface that is a file, in a record that is long written."""
-        captured = super().checkpoint(source, acquired)
+        checkpoint = super().checkpoint(source, acquired)
         surface = next(each for each in self.bench.workload.surfaces if each.kind is SurfaceKind.ADDED)
-        ring = self.bench.node.path(f"{captured.upper}{surface.path}")
+        ring = self.bench.node.path(f"{checkpoint.upper}{surface.path}")
         data = bytearray(ring.read_bytes())
         where = RECORD_BYTES + 3
         data[where] ^= 0x10
         ring.write_bytes(data)
-        return captured
+        return checkpoint
 
 
 class GarbageImage(Trial):
-    """The checkpoint is not one: CRIU's inventory is overwritten."""
+    """The checkpoint is not one: CRIU's inventory, or else its largest file, is overwritten."""
 
     control = "garbage-image"
 
-    def restore(self, captured: Captured, acquired: contextlib.ExitStack) -> Container:
-        """Overwrite the inventory, then restore."""
-        self.bench.node.path(f"{captured.checkpoint.images}/inventory.img").write_bytes(b"garbage" * 64)
-        return super().restore(captured, acquired)
+    def restore(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> Container:
+        """Overwrite, then restore."""
+        inventory = self.bench.node.path(f"{checkpoint.images}/inventory.img")
+        files = [path for path in self.bench.node.path(checkpoint.folder).rglob("*") if path.is_file()]
+        spoiled = inventory if inventory.exists() else max(files, key=lambda path: path.stat().st_size)
+        spoiled.write_bytes(b"garbage" * 64)
+        return super().restore(checkpoint, acquired)
 
 
 class StoppedWorkload(Trial):
@@ -68,13 +71,19 @@ class StoppedWorkload(Trial):
 
     control = "stopped-workload"
 
-    def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Captured:
-        """Pause it and let more time pass than any busy machine would withhold, then go on as usual."""
+    def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Checkpoint:
+        """Stop it and let more time pass than any busy machine would withhold, then go on as usual."""
         runtime, begun = self.bench.runtime, time.monotonic()
-        runtime.pause(source.container)
-        acquired.callback(runtime.resume, source.container)
+        runtime.signal(source.container, "STOP")
+        acquired.callback(runtime.signal, source.container, "CONT")
         until(lambda: time.monotonic() - begun > 2e-9 * OVERLAP_NS, seconds=READ_SECONDS, what="a long pause")
         return super().checkpoint(source, acquired)
+
+    def restore(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> Container:
+        """Let what was restored go on; only where nothing could be read before."""
+        clone = super().restore(checkpoint, acquired)
+        self.bench.runtime.signal(clone, "CONT")
+        return clone
 
 
 KINDS = {kind.control: kind for kind in (FreshStart, RingByte, GarbageImage, StoppedWorkload)}

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from harness.cycle.stages import Stages
-from harness.errors import CommandFailed, DeadlineExceeded, StageFailed
+from harness.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit, StageFailed
 from harness.model import Outcome, Stage
 
 BLAMED = {
@@ -13,6 +13,7 @@ BLAMED = {
     Stage.CHECKPOINT: Outcome.CHECKPOINT_FAILED,
     Stage.THAW: Outcome.SOURCE_HARMED,
     Stage.RESTORE: Outcome.RESTORE_FAILED,
+    Stage.STOP: Outcome.SOURCE_HARMED,
     Stage.CLEAN_UP: Outcome.LEAKED,
 }
 
@@ -62,6 +63,21 @@ def test_what_breaks_in_the_harness_leaves_as_it_is() -> None:
     with pytest.raises(ZeroDivisionError), stages.at(Stage.CHECKPOINT):
         raise ZeroDivisionError
     assert [span.name for span in stages.timeline] == ["checkpoint"]
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), EnvironmentUnfit("dockerd has ended with code 1")])
+def test_the_stage_in_which_something_else_broke_is_known_the_innermost_of_several(error: Exception) -> None:
+    stages = Stages()
+    with pytest.raises(type(error)), stages.at(Stage.THAW), stages.at(Stage.CAPTURE):
+        raise error
+    assert stages.failed_at is Stage.CAPTURE
+
+
+def test_a_failed_command_is_no_such_thing() -> None:
+    stages = Stages()
+    with pytest.raises(StageFailed), stages.at(Stage.CAPTURE):
+        raise CommandFailed("no", runtime=True)
+    assert stages.failed_at is None
 
 
 def test_a_stage_within_another_keeps_its_own_verdict() -> None:

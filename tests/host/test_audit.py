@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,14 @@ def test_processes_are_named_and_those_that_just_ended_are_passed_over(root: Pat
     assert set(audit._node_processes(str(root))) == {"1 init", "42 a) b (c"}
 
 
+EVERYBODY = {"1 init", "42 a) b (c"}
+
+
+@pytest.mark.parametrize(("alive", "left"), [("/clone", set()), ("/source", EVERYBODY), ("", EVERYBODY)])
+def test_processes_of_a_group_that_is_alive_are_passed_over(root: Path, alive: str, left: set[str]) -> None:
+    assert set(audit._node_processes(str(root), alive=alive)) == left
+
+
 def test_what_hangs_is_described_with_state_and_group(root: Path) -> None:
     assert "42 a) b (c state T cgroup 0::/clone" in set(audit._node_processes(str(root), detailed=True))
 
@@ -70,3 +79,22 @@ def test_a_node_owns_the_group_that_carries_our_name(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(cgroups, "hierarchies", hierarchies)
     assert audit.groups_of(7) == ["/cg/user.slice/stillframe-7-1-runc", "/cg/pids/stillframe-7-1-runc"]
+
+
+def test_nodes_of_another_run_are_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = (str(tmp_path / name) for name in ("stillframe-1-1-ours", "stillframe-2-1-theirs"))
+    for group in (ours, theirs):
+        Path(group, "below").mkdir(parents=True)
+        Path(group, "below", "cgroup.procs").write_text(f"{os.getpid()}\n99999999\n", encoding="ascii")
+    monkeypatch.setattr(audit, "HOST_FOLDERS", ())
+    monkeypatch.setattr(audit, "_network", lambda: ["link lo"])
+    monkeypatch.setattr(audit, "_mounts", lambda _: ["/tmp/stillframe (tmpfs)", "/ (overlay)"])
+    monkeypatch.setattr(cgroups, "of_nodes", lambda: [ours, theirs])
+    monkeypatch.setattr(cgroups, "of_another_run", lambda group: group == theirs)
+    name = Path(f"/proc/{os.getpid()}/comm").read_text(encoding="utf-8").strip()
+    assert audit.of_host().items == {
+        "mount /tmp/stillframe (tmpfs)",
+        f"cgroup {ours}",
+        f"process {os.getpid()} {name}",
+        "link lo",
+    }

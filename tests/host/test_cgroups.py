@@ -217,6 +217,56 @@ def test_a_group_knows_its_supervisor(name: str, supervised: bool) -> None:
     assert cgroups._supervised(name) is supervised
 
 
+HARNESS, WORKER, SUPERVISOR = 4001, 4002, 4003
+
+
+@pytest.mark.parametrize(
+    ("parents", "us", "theirs"),
+    [
+        ({SUPERVISOR: HARNESS, HARNESS: 1}, HARNESS, False),
+        ({SUPERVISOR: WORKER, WORKER: HARNESS, HARNESS: 700, 700: 1}, HARNESS, False),
+        ({SUPERVISOR: WORKER, WORKER: HARNESS, HARNESS: 700, 700: 1}, WORKER, False),
+        ({SUPERVISOR: WORKER, WORKER: HARNESS, HARNESS: 700, 700: 1}, 4004, True),
+        ({SUPERVISOR: HARNESS, HARNESS: 1}, 4004, True),
+        ({SUPERVISOR: HARNESS, HARNESS: 700}, 4004, True),
+        ({SUPERVISOR: 1}, HARNESS, False),
+    ],
+    ids=[
+        "ours",
+        "of our worker",
+        "of us, a worker",
+        "of another worker or run",
+        "of another run",
+        "of another run that is just ending",
+        "of a worker that is gone",
+    ],
+)
+def test_a_group_belongs_to_the_run_that_its_supervisor_descends_from(
+    monkeypatch: pytest.MonkeyPatch, parents: dict[int, int], us: int, theirs: bool
+) -> None:
+    monkeypatch.setattr(cgroups, "_supervised", lambda _: True)
+    monkeypatch.setattr(cgroups, "_parent", lambda pid: parents.get(pid, 0))
+    monkeypatch.setattr(os, "getpid", lambda: us)
+    assert cgroups.of_another_run(f"/cg/stillframe-{SUPERVISOR}-1-node") is theirs
+
+
+NOBODY = {
+    "its number is taken": f"stillframe-{os.getpid()}-1-node",
+    "gone": "stillframe-99999999-1-node",
+    "odd": "stillframe-node",
+}
+
+
+@pytest.mark.parametrize("name", NOBODY.values(), ids=NOBODY)
+def test_a_group_without_its_supervisor_belongs_to_nobody_else(name: str) -> None:
+    assert cgroups.of_another_run(f"/cg/{name}") is False
+
+
+def test_a_process_knows_its_parent() -> None:
+    assert cgroups._parent(os.getpid()) == os.getppid()
+    assert cgroups._parent(99_999_999) == 0
+
+
 def test_the_sweep_takes_abandoned_groups_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stale = "stillframe-99999999-1-runc"
     for name in (f"user.slice/{stale}/container", f"user.slice/{OURS}/{stale}", "user.slice/other"):

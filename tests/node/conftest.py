@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -44,8 +45,16 @@ def node(start: Callable[[str], Node]) -> Node:
     return start("test")
 
 
+@pytest.fixture
+def _alone() -> Iterator[None]:
+    """Whatever worker it is on, a test sees no node of another one; some kill what supervises theirs."""
+    with Path(__file__).open(encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(autouse=True)
-def nothing_left_on_the_host() -> Iterator[None]:
+def nothing_left_on_the_host(_alone: None) -> Iterator[None]:
     before = audit.of_host()
     yield
     assert audit.of_host().leaks(before) == ()

@@ -126,6 +126,8 @@ def test_the_offline_reading_alone_convicts_when_the_restore_fails() -> None:
         (trial(source=SourceHealth(same_nonce=False)), Outcome.SOURCE_HARMED, Stage.THAW, "replaced"),
         (trial(source=SourceHealth(lost_ticks=3)), Outcome.SOURCE_HARMED, Stage.THAW, "differ by 3 ticks"),
         (trial(source=SourceHealth(ticking=False)), Outcome.SOURCE_HARMED, Stage.THAW, "no longer ticks"),
+        (trial(source=SourceHealth(kept_pause=False)), Outcome.SOURCE_HARMED, Stage.THAW, "not paused any more"),
+        (trial(source=SourceHealth(stops=False)), Outcome.SOURCE_HARMED, Stage.THAW, "does not end when it is asked"),
         (trial(leaks=("process 9 criu", "mount /x (tmpfs)")), Outcome.LEAKED, Stage.AUDIT, "9 criu, mount /x (tmpfs)"),
     ],
 )
@@ -135,6 +137,18 @@ def test_what_else_goes_wrong_has_its_outcome_and_its_words(
     verdict = judge(evidence)
     assert (verdict.outcome, verdict.stage) == (outcome, stage)
     assert words in verdict.reason
+
+
+@pytest.mark.parametrize(
+    "health", [SourceHealth(kept_pause=True), SourceHealth(stops=True), SourceHealth(frozen=False)]
+)
+def test_a_source_of_which_good_was_observed_is_not_harmed(health: SourceHealth) -> None:
+    assert judge(trial(source=health)).outcome is Outcome.CONSISTENT
+
+
+def test_a_pause_that_was_lost_is_told_before_what_follows_from_it() -> None:
+    lost = SourceHealth(kept_pause=False, frozen=True, same_nonce=False, lost_ticks=3, ticking=False, stops=False)
+    assert "its user had paused the source" in judge(trial(source=lost)).reason
 
 
 def test_what_was_not_observed_of_the_source_is_not_held_against_anybody() -> None:
@@ -170,8 +184,23 @@ def test_a_counter_that_never_ticked_proves_nothing() -> None:
     assert not overlapped(trial(offline=still))
 
 
-def test_a_trial_that_learned_nothing_is_not_consistent() -> None:
-    assert judge(Evidence()).outcome.severity >= Outcome.VACUOUS.severity
+def test_a_trial_that_learned_nothing_is_our_own_fault() -> None:
+    verdict = judge(Evidence())
+    assert (verdict.outcome, verdict.stage) == (Outcome.HARNESS_ERROR, Stage.READ)
+    assert judge(trial(freeze_begin_ns=None)).outcome is Outcome.HARNESS_ERROR
+
+
+@pytest.mark.parametrize(
+    ("evidence", "outcome"),
+    [
+        (trial(offline=None, restored=None), Outcome.RESTORE_FAILED),
+        (trial(offline=None, restored=None, started_afresh=True), Outcome.COLD_START),
+    ],
+)
+def test_of_a_checkpoint_that_cannot_be_read_the_restored_container_has_to_tell(
+    evidence: Evidence, outcome: Outcome
+) -> None:
+    assert judge(evidence).found == (outcome,)
 
 
 def test_without_an_offline_reading_the_restored_one_tells_about_the_overlap() -> None:
@@ -211,6 +240,67 @@ def test_two_readings_are_of_the_same_tick_or_the_next(later: int, outcome: Outc
 def test_two_bad_readings_may_lie_a_finished_tick_apart() -> None:
     evidence = trial(offline=reading(40, 40, 40), restored=restored(38, 38, 38))
     assert judge(evidence).outcome is Outcome.INCONSISTENT
+
+
+# ---- surfaces that are documented as outside
+
+
+def outside(*skews: int | None, **changes: Any) -> Evidence:
+    """A trial whose last surface is outside."""
+    return replace(both(*skews), outside=frozenset({"tmpfs"}), **changes)
+
+
+@pytest.mark.parametrize("skew", [0, 3000, -3000, None])
+def test_what_a_surface_outside_holds_is_told_and_not_held_against_anybody(skew: int | None) -> None:
+    verdict = judge(outside(0, -1, skew))
+    assert (verdict.outcome, verdict.stage, verdict.anomalies) == (Outcome.NOT_CAPTURED, Stage.READ, ())
+    distance = "nothing of this workload" if skew is None else f"{skew:+d} ticks from memory"
+    assert verdict.reason == f"documented as outside of the checkpoint: tmpfs holds {distance}"
+
+
+def test_defects_of_a_surface_outside_are_not_held_against_anybody_either() -> None:
+    evidence = replace(both(0, 0, 0, torn=3, holes=2, backwards=1), outside=frozenset({"added"}))
+    assert judge(evidence).found == (Outcome.NOT_CAPTURED,)
+
+
+def test_what_is_inside_is_judged_all_the_same() -> None:
+    verdict = judge(outside(7, 7, 3000))
+    assert verdict.found == (Outcome.INCONSISTENT, Outcome.NOT_CAPTURED)
+    assert verdict.anomalies == (AHEAD,)
+    assert "added holds +7 ticks" in verdict.reason, "not the one that is furthest away"
+
+
+def test_without_a_restore_nobody_knows_what_a_surface_outside_holds() -> None:
+    assert judge(outside(0, 0, 9, restored=None, restored_moves=False, failures=[FAILURE])) == FAILURE
+
+
+@pytest.mark.parametrize("after", [(0, 0, -5), (0, 0, None), (0, 0)])
+def test_two_readings_may_disagree_about_a_surface_outside(after: tuple[int | None, ...]) -> None:
+    assert Outcome.HARNESS_ERROR not in judge(outside(0, 0, 400, restored=restored(*after))).found
+
+
+def test_two_readings_that_disagree_on_what_is_inside_are_our_own_fault() -> None:
+    assert judge(outside(0, 0, 9, restored=restored(0, -9, 9))).outcome is Outcome.HARNESS_ERROR
+
+
+def test_a_surface_outside_that_is_not_there_is_not_told() -> None:
+    evidence = replace(both(0, 0), outside=frozenset({"tmpfs"}))
+    assert judge(evidence).outcome is Outcome.CONSISTENT
+
+
+def test_where_everything_is_outside_nothing_can_be_inconsistent() -> None:
+    evidence = replace(both(9, 9, 9), outside=frozenset(NAMES))
+    assert judge(evidence).found == (Outcome.NOT_CAPTURED,)
+
+
+def test_anomalies_are_those_of_what_is_inside() -> None:
+    apart = reading(0, 0, -500)
+    assert anomalies(apart) == (BEHIND, DISAGREE)
+    assert anomalies(apart, frozenset({"tmpfs"})) == ()
+    assert anomalies(reading(-1, 0, 0), frozenset({"added"})) == ()
+
+
+# ---- stages that failed, and several findings
 
 
 FAILURE = Verdict(outcome=Outcome.RESTORE_FAILED, stage=Stage.RESTORE, reason="Error (criu): no")

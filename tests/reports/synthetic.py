@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from harness.expectations import MOVING as SHOULD_MOVE
 from harness.model import (
     Anomaly,
     Cell,
@@ -36,6 +37,8 @@ HOST = HostFacts(
     kernel="6.18.2", architecture="x86_64", cgroups="hybrid", cpus=4, memory_gib=15.6, os="Debian GNU/Linux 12"
 )
 SURFACES = ("rootfs", "volume")
+RAW = (FreezePolicy.NONE, FreezePolicy.PAUSE, FreezePolicy.CGROUP, FreezePolicy.HOOK)
+"""Policies of the runtimes alone."""
 
 
 def cell(policy: FreezePolicy = FreezePolicy.PAUSE, runtime: str = "runc", stack: str = "debian-sid") -> Cell:
@@ -48,7 +51,17 @@ STILL = cell()
 
 
 def plan(cells: Iterable[Cell], rounds: int = 5, run: str = "2026-11-23-1") -> Plan:
-    return Plan(run=run, stillframe="0.1.0", created_ns=NOON, seed=7, rounds=rounds, cells=tuple(cells), host=HOST)
+    cells = tuple(cells)
+    return Plan(
+        run=run,
+        stillframe="0.1.0",
+        created_ns=NOON,
+        seed=7,
+        rounds=rounds,
+        cells=cells,
+        host=HOST,
+        expectations={each.id: SHOULD_MOVE for each in cells if each.policy is FreezePolicy.NONE},
+    )
 
 
 def record(
@@ -105,7 +118,7 @@ def matrix() -> list[Cell]:
         cell(policy, runtime, f"debian-{suite}")
         for suite in ("trixie", "sid", "experimental")
         for runtime in ("runc", "crun")
-        for policy in FreezePolicy
+        for policy in RAW
     ]
 
 

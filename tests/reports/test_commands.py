@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.host.process import HOST
 from harness.model import Command, Stage
 from reports.commands import ending, failed, heading, last_words, shell, steps
 from tests.reports.synthetic import STILL, commands
@@ -16,17 +18,22 @@ def command(**values: Any) -> Command:
     )
 
 
+def spelled(command: Command) -> str:
+    (step,) = steps((command,))
+    return shell(step)
+
+
 def written(text: str, path: str = "/etc/a b", mode: int | None = 0o640) -> str:
-    return shell(command(write_path=path, write_text=text, write_mode=mode, exit_code=None))
+    return spelled(command(write_path=path, write_text=text, write_mode=mode, exit_code=None))
 
 
 def test_words_survive_the_shell() -> None:
     argv = ("runc", "it's", "a b", "$(reboot)", "", "a\nb")
-    assert shlex.split(shell(command(argv=argv))) == list(argv)
+    assert shlex.split(spelled(command(argv=argv))) == list(argv)
 
 
 def test_a_directory_is_entered_for_the_command_alone() -> None:
-    assert shell(command(argv=("ls",), cwd="/a b")) == "(cd '/a b' && ls)"
+    assert spelled(command(argv=("ls",), cwd="/a b")) == "(cd '/a b' && ls)"
 
 
 def test_a_file_is_a_heredoc_whose_end_is_not_in_it() -> None:
@@ -44,12 +51,12 @@ def test_a_setting_of_the_kernel_is_written_into() -> None:
 
 
 def test_a_detached_command_keeps_no_terminal() -> None:
-    told = shell(command(argv=("runc", "run", "x"), cwd="/b", detached=True))
+    told = spelled(command(argv=("runc", "run", "x"), cwd="/b", detached=True))
     assert told == "(cd /b && runc run x </dev/null >/dev/null 2>&1)"
 
 
 def test_control_characters_are_spelled_out() -> None:
-    assert shell(command(argv=("echo", "a\x1b'\\"))) == "echo $'a\\x1b\\'\\\\'"
+    assert spelled(command(argv=("echo", "a\x1b'\\"))) == "echo $'a\\x1b\\'\\\\'"
 
 
 @pytest.mark.parametrize(
@@ -67,6 +74,59 @@ def test_a_poll_is_told_once() -> None:
     first, second = steps((*poll, command(argv=("state",), exit_code=1)))
     assert (first.times, ending(first)) == (40, "exit 0, 800 ms, 40 times")
     assert second.times == 1
+
+
+def test_a_poll_that_failed_until_it_succeeded_is_a_loop() -> None:
+    codes = (None, 7, 7, 1, 0, 0)
+    poll = [command(argv=("ping", "a b"), stage=Stage.PREPARE, exit_code=code) for code in codes]
+    (step,) = steps(tuple(poll))
+    assert shell(step) == "until ping 'a b'; do sleep 0.1; done"
+    assert ending(step) == "exit 0, 120 ms, 6 times, of which 4 failed"
+    assert last_words(step.command) == ()
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        (command(argv=("rm", "x"), exit_code=1), command(argv=("rm", "y"))),
+        (command(argv=("rm", "x"), exit_code=1), command(argv=("rm", "x"), cwd="/x")),
+        (command(argv=("rm", "x"), exit_code=1), command(argv=("ls",)), command(argv=("rm", "x"))),
+        (command(argv=("rm", "x")), command(argv=("rm", "x"), exit_code=1)),
+        (command(argv=("rm", "x"), exit_code=1), command(argv=("rm", "x"), exit_code=2)),
+        tuple(command(write_path="/x", write_text="x\n", write_mode=0o600, exit_code=code) for code in (1, 0)),
+    ],
+)
+def test_nothing_else_is_a_loop(commands: tuple[Command, ...]) -> None:
+    assert len(steps(commands)) == len(commands)
+    assert not any(shell(step).startswith("until") for step in steps(commands))
+
+
+def test_two_polls_in_a_row_are_two_loops() -> None:
+    codes = (1, 0, 1, 1, 0)
+    first, second = steps(tuple(command(argv=("ping",), exit_code=code) for code in codes))
+    assert ((first.times, first.failures), (second.times, second.failures)) == ((2, 1), (3, 2))
+
+
+def test_a_daemon_goes_into_the_background_and_did_not_fail() -> None:
+    daemon = command(argv=("/usr/sbin/dockerd", "--debug"), background=True, exit_code=None)
+    (step,) = steps((daemon,))
+    assert shell(step) == "/usr/sbin/dockerd --debug </dev/null >/var/log/dockerd.log 2>&1 &"
+    assert ending(step) == ""
+    assert not failed(daemon)
+
+
+def test_a_loop_and_a_daemon_can_be_parsed_by_a_shell(tmp_path: Path) -> None:
+    poll = [command(argv=("ping", "it's"), cwd="/a b", exit_code=code) for code in (1, 0)]
+    daemon = command(argv=("d",), cwd="/a b", background=True, exit_code=None)
+    script = tmp_path / "script"
+    script.write_text("\n".join(map(shell, steps((daemon, *poll)))), encoding="utf-8")
+    HOST.run(["bash", "-n", str(script)])
+
+
+def test_a_setting_that_the_kernel_declined_is_a_failure() -> None:
+    (step,) = steps((command(write_path="/sys/x", write_text="1", exit_code=1),))
+    assert ending(step) == "exit 1, 20 ms"
+    assert failed(step.command)
 
 
 def test_only_failures_have_last_words() -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import hashlib
+import re
 import time
+from base64 import b64encode
 from collections.abc import Iterable
 from html.parser import HTMLParser
 
@@ -8,7 +11,8 @@ import pytest
 
 from harness.model import Cell, Outcome
 from harness.records import Record
-from reports.html import MOST_STEPS, render
+from reports.html import MOST_STEPS, SCRIPT, render
+from tests.reports import engines
 from tests.reports.synthetic import MOVING, MS, STILL, expected_run, matrix, moving, plan, poisoned, record, summary
 
 POISON = "'\"><script>alert(1)</script></style></pre><img src=x onerror=alert(1)>{{ 7*7 }}|\n\x1b"
@@ -22,12 +26,14 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[str] = []
         self.open: list[str] = []
+        self.scripts: list[str] = []
         self.ids: list[str] = []
         self.links: list[str] = []
         self.attributes: set[str] = set()
-        self.text = ""
+        self.said: list[str] = []
         self.feed(text)
         self.close()
+        self.text = "".join(self.said)
         assert self.open == []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -45,7 +51,10 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if self.open and self.open[-1] == "script":
+            self.scripts.append(data)
+        else:
+            self.said.append(data)
 
 
 def page(*records: Record, cells: Iterable[Cell] = (MOVING, STILL), rounds: int = 1) -> Page:
@@ -54,12 +63,23 @@ def page(*records: Record, cells: Iterable[Cell] = (MOVING, STILL), rounds: int 
 
 def test_the_page_stands_alone_and_its_links_arrive() -> None:
     found = page(*expected_run(matrix()), cells=matrix(), rounds=5)
-    assert not {"script", "link", "img", "iframe"} & set(found.tags)
+    assert not {"link", "img", "iframe"} & set(found.tags)
     assert not {"src", "srcset", "onclick"} & found.attributes
     assert len(found.links) >= 24 * 2
     assert all(link.startswith("#") and link[1:] in found.ids for link in found.links)
     assert len(found.ids) == len(set(found.ids))
     assert found.tags.count("h1") == 1
+
+
+def test_the_only_script_is_the_filter_and_no_other_could_run() -> None:
+    text = render(summary(plan([STILL], 1), [record(STILL)]))
+    found = Page(text)
+    assert found.scripts == [SCRIPT]
+    allowed = b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+    assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'\"" in text
+    used = set(re.findall(r'getElementById\("(\w+)"\)', SCRIPT))
+    assert used == {"filter", "filtered"}
+    assert used <= set(found.ids)
 
 
 def test_the_verdict_comes_first() -> None:
@@ -70,7 +90,7 @@ def test_the_verdict_comes_first() -> None:
 
 def test_a_clean_cell_says_what_it_proves() -> None:
     found = page(*(record(STILL, number) for number in range(60)), cells=[STILL], rounds=60)
-    assert found.text.count("0/60 (<4.9 %)") > 1
+    assert " ".join(found.text.split()).count("0/60 (<4.9 %)") > 2
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
@@ -88,16 +108,23 @@ def test_missing_and_undetected_are_told() -> None:
 
 
 def test_hostile_strings_stay_text() -> None:
-    records = [moving(MOVING), record(STILL, outcome=Outcome.LEAKED), record(STILL, control="ring-byte")]
-    hostile = [poisoned(each, POISON).model_copy(update={"log": (POISON,), "leaks": (POISON,)}) for each in records]
-    harmless = [each.model_copy(update={"log": ("x",), "leaks": ("x",)}) for each in records]
-    found = Page(render(summary(poisoned(plan((MOVING, STILL), 1), POISON), hostile)))
-    assert not {"script", "img"} & set(found.tags)
+    def told(poison: str) -> Page:
+        lines = {"log": ("x",), "leaks": ("x",), "warnings": ("x",), "accommodations": engines.CRUTCHES}
+        records = [moving(MOVING), record(STILL, outcome=Outcome.LEAKED), record(STILL, control="ring-byte")]
+        hostile = [poisoned(each.model_copy(update=lines), poison) for each in records]
+        known = poisoned(engines.AHEAD, poison).model_copy(update={"link": f"https://{poison}", "signature": ""})
+        some = poisoned(plan((MOVING, STILL), 1), poison)
+        some = some.model_copy(update={"expectations": {each.cell.id: known for each in hostile[:2]}})
+        return Page(render(summary(some, hostile)))
+
+    found = told(POISON)
+    assert "img" not in found.tags
+    assert found.scripts == [SCRIPT]
     assert "onerror" not in found.attributes
     assert "<script>alert(1)</script>" in found.text
     assert "{{ 7*7 }}" in found.text
     assert "\x1b" not in found.text
-    assert set(found.tags) == set(page(*harmless).tags)
+    assert set(found.tags) == set(told("x").tags)
 
 
 def test_commands_and_timeline_are_those_of_the_telling_trials() -> None:
@@ -109,11 +136,16 @@ def test_commands_and_timeline_are_those_of_the_telling_trials() -> None:
     assert found.tags.count("article") == 1
 
 
-def test_a_long_file_is_folded() -> None:
-    trial = record(STILL)
-    long = trial.commands[0].model_copy(update={"write_text": "{\n" + " 1,\n" * 20 + "}"})
-    found = page(trial.model_copy(update={"commands": (long, *trial.commands[1:])}), cells=[STILL])
-    assert "write /bundle/config.json, 22 lines" in found.text
+def test_a_long_file_is_folded_and_left_out_where_all_is_well() -> None:
+    def written(trial: Record) -> Record:
+        long = trial.commands[0].model_copy(update={"write_text": "{\n" + " 1,\n" * 20 + "}"})
+        return trial.model_copy(update={"commands": (long, *trial.commands[1:])})
+
+    well, wrong = page(written(record(STILL)), cells=[STILL]), page(written(moving(STILL)), cells=[STILL])
+    for found in (well, wrong):
+        assert "write /bundle/config.json, 22 lines" in found.text
+    assert "as stillframe show prints them" in well.text
+    assert ("/dev/stdin /bundle/config.json" in well.text, "/dev/stdin /bundle/config.json" in wrong.text) == (0, 1)
 
 
 def test_skews_and_schedule_of_each_trial_are_told() -> None:
@@ -124,10 +156,67 @@ def test_skews_and_schedule_of_each_trial_are_told() -> None:
 
 def test_a_harmed_source_is_told() -> None:
     trial = record(STILL, outcome=Outcome.SOURCE_HARMED)
-    harmed = trial.source.model_copy(update={"ticking": False, "frozen": True, "same_nonce": False, "lost_ticks": 3})
-    text = page(trial.model_copy(update={"source": harmed}), cells=[STILL]).text
-    for told in ("stopped ticking", "left frozen", "other nonce", "lost 3 ticks"):
-        assert told in text
+    harmed = {
+        "ticking": False,
+        "frozen": True,
+        "same_nonce": False,
+        "lost_ticks": 3,
+        "stops": False,
+        "kept_pause": False,
+    }
+    trial = trial.model_copy(update={"source": trial.source.model_copy(update=harmed)})
+    text = page(trial, cells=[STILL]).text
+    told = ("stopped ticking", "left frozen", "other nonce", "lost 3 ticks", "pause undone", "does not end when asked")
+    assert [each for each in told if each not in text] == []
+
+
+@pytest.fixture(scope="module")
+def large() -> Page:
+    return Page(render(engines.summary()))
+
+
+def test_many_cells_have_one_main_table_and_one_of_everything_else(large: Page) -> None:
+    assert large.tags.count("article") == len(engines.cells()) + len((engines.AHEAD, engines.LOST, engines.NO_RESTORE))
+    assert "Workload ledger" in large.text
+    assert "Surfaces and scenarios" in large.text
+    assert "paused: its user has paused the container" in large.text
+    ours = [link for link in large.links if not link.startswith("https://")]
+    assert all(link.startswith("#") and link[1:] in large.ids for link in ours)
+    assert len(large.ids) == len(set(large.ids))
+
+
+def test_known_issues_have_a_section_and_do_not_look_like_failures(large: Page) -> None:
+    outside = [link for link in large.links if link.startswith("https://")]
+    assert outside == [each.link for each in (engines.AHEAD, engines.LOST, engines.NO_RESTORE)]
+    for told in (engines.AHEAD.reason, "to be reviewed by 2027-03-01", "10 of 12 cells as expected", "Known issue 1"):
+        assert told in large.text
+    text = render(engines.summary(all_well=True))
+    assert "<small>0/5 (&lt;45.1\N{NO-BREAK SPACE}%)</small>" in text
+    assert '<td role="cell" data-column="engine" class="bad known">' in text
+    assert " off" not in "".join(re.findall(r'class="[^"]*"', text))
+
+
+def test_a_link_that_is_none_stays_text() -> None:
+    told = engines.AHEAD.model_copy(update={"link": "javascript:alert(1)"})
+    some = plan([STILL], 1).model_copy(update={"expectations": {STILL.id: told}})
+    found = Page(render(summary(some, [moving(STILL)])))
+    assert "javascript:alert(1)" in found.text
+    assert not [link for link in found.links if not link.startswith("#")]
+
+
+def test_crutches_and_warnings_are_told(large: Page) -> None:
+    for crutch in engines.CRUTCHES:
+        assert crutch.lacking in large.text
+        assert crutch.change in large.text
+    assert {"accommodation-1", "accommodation-2"} <= set(large.ids)
+    assert large.links.count("#accommodation-1") > large.links.count("#accommodation-2") > 0
+    assert engines.WARNING in large.text
+    assert "warnings in 5 of 5 trials" in large.text
+
+
+def test_a_daemon_and_its_poll_are_told(large: Page) -> None:
+    assert "dockerd --config-file /etc/docker/daemon.json </dev/null >/var/log/dockerd.log 2>&1 &" in large.text
+    assert "until curl --silent --fail --unix-socket /run/docker.sock http://docker/_ping; do" in large.text
 
 
 def test_a_large_run_is_small_and_quick() -> None:

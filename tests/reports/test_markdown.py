@@ -6,6 +6,7 @@ from markdown_it.token import Token
 
 from harness.model import Outcome
 from reports.markdown import escape, render
+from tests.reports import engines
 from tests.reports.synthetic import MOVING, STILL, expected_run, matrix, moving, plan, poisoned, record, summary
 
 POISON = "|<script>alert(1)</script>\n\n| ![x](https://x.example) `a` **b** ~~c~~ &amp; \\|\x1b"
@@ -34,7 +35,7 @@ def test_a_clean_run() -> None:
     assert "**All 24 cells as expected, 120 trials.** Exit code 0." in text
     matrix_table = tables(text)[0]
     assert [len(row) for row in matrix_table] == [5] * 7
-    assert matrix_table[1][1] == "✗ inconsistent 5/5 disk-ahead +45.4 ms"
+    assert matrix_table[1][1] == "✗ inconsistent 5/5 disk-ahead +45.4 ms (expected)"
     assert "not as expected" not in text
 
 
@@ -49,12 +50,45 @@ def test_what_is_wrong_has_its_own_table() -> None:
     assert tables(text)[1][1][:2] == [STILL.id, "inconsistent 1/1 disk-ahead +45 ms"]
 
 
+def test_engines_have_a_matrix_and_one_table_for_all_other_questions() -> None:
+    text = render(engines.summary())
+    matrix_table, rest, odd = tables(text)[:3]
+    assert matrix_table[0] == ["participant", "none", "engine", "pause", "cgroup", "hook"]
+    assert rest[0][:3] == ["participant", "held still by", "bind-mount"]
+    assert rest[0][-2:] == ["paused: ledger", "generations: ledger"]
+    by_name = {row[0]: row[1:] for row in matrix_table}
+    assert by_name["podman/runc@debian-trixie image \\[1,2\\]"] == [
+        *("-", "✗ inconsistent 5/5 disk-ahead +231 ms (known)", "-", "-", "-"),
+    ]
+    assert by_name["podman/runc@debian-experimental \\[1,2\\]"][1] == "✓ consistent 0/5 (&lt;45.1 %) **unexpected**"
+    assert len(odd) == 1 + 15
+    assert max(len(column) for row in (*matrix_table, *rest) for column in row) < 90
+
+
+def test_known_issues_and_accommodations_have_sections() -> None:
+    text = render(engines.summary())
+    assert f"{engines.AHEAD.reason}: {engines.AHEAD.link} (to be reviewed by 2027-03-01)\n" in text
+    assert (
+        "  - ledger.engine.podman/runc@debian-sid: inconsistent 5/5 disk-ahead, order-broken +231 ms (known)\n" in text
+    )
+    good = "consistent 0/5 (&lt;45.1 %) **unexpected, should be inconsistent disk-ahead**"
+    assert f"  - ledger.engine.podman/runc@debian-experimental: {good}\n" in text
+    (crutches,) = [table for table in tables(text) if table[0][0] == "number"]
+    assert [row[:2] for row in crutches[1:]] == [["1", "no-resources"], ["2", "criu-cgroups"]]
+    assert "285 cells, 1 to 5 trials each" in text
+
+
 def test_hostile_strings_stay_text_and_tables_keep_their_columns() -> None:
-    records = [moving(MOVING), record(STILL, outcome=Outcome.LEAKED), record(STILL, control="ring-byte")]
-    hostile = [poisoned(each, POISON) for each in records]
-    harmless = [poisoned(each, "x") for each in records]
-    text = render(summary(poisoned(plan((MOVING, STILL), 1), POISON), hostile))
-    same = render(summary(poisoned(plan((MOVING, STILL), 1), "x"), harmless))
+    def told(poison: str) -> str:
+        records = [moving(MOVING), record(STILL, outcome=Outcome.LEAKED), record(STILL, control="ring-byte")]
+        crutches = {"accommodations": engines.CRUTCHES, "warnings": ("x",)}
+        hostile = [poisoned(each.model_copy(update=crutches), poison) for each in records]
+        known = poisoned(engines.AHEAD, poison).model_copy(update={"signature": ""})
+        some = poisoned(plan((MOVING, STILL), 1), poison)
+        some = some.model_copy(update={"expectations": {each.cell.id: known for each in hostile[:2]}})
+        return render(summary(some, hostile))
+
+    text, same = told(POISON), told("x")
     assert [token.type for token in tokens(text)] == [token.type for token in tokens(same)]
     inline = [child for token in tokens(text) for child in [token, *(token.children or [])]]
     assert not {child.type for child in inline} & {

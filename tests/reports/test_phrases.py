@@ -2,15 +2,21 @@ from __future__ import annotations
 
 import pytest
 
-from harness.model import FreezePolicy, Outcome
+from harness.expectations import STILL as SHOULD_BE_STILL
+from harness.expectations import Expectation
+from harness.model import Anomaly, FreezePolicy, Outcome, Scenario
 from harness.records import Record
 from reports import phrases
-from reports.tables import summarise_cell
-from tests.reports.synthetic import STILL, moving, record
+from reports.cells import CellSummary, summarise_cell
+from tests.reports.synthetic import MOVING, STILL, moving, plan, record
+
+
+def summary_of(*trials: Record, missing: int = 0, should: Expectation = SHOULD_BE_STILL) -> CellSummary:
+    return summarise_cell(STILL, trials, should, planned=len(trials) + missing, missing=missing)
 
 
 def entry(*trials: Record, missing: int = 0) -> str:
-    return phrases.entry(summarise_cell(STILL, trials, planned=len(trials) + missing, missing=missing))
+    return phrases.entry(summary_of(*trials, missing=missing))
 
 
 def test_entries() -> None:
@@ -34,6 +40,56 @@ def test_what_a_trial_found_besides_is_told() -> None:
     told = entry(trial.model_copy(update={"verdict": verdict}))
     assert told == "leaked 1/1, inconsistent 1 disk-ahead +45.2 ms: rootfs is ahead"
     assert phrases.found(verdict) == "leaked, inconsistent"
+
+
+def test_a_table_has_no_reasons_and_the_first_anomaly_alone() -> None:
+    trial = moving(STILL, 0, 3_013)
+    verdict = trial.verdict.model_copy(update={"anomalies": (Anomaly.DISK_AHEAD, Anomaly.ORDER_BROKEN)})
+    both = trial.model_copy(update={"verdict": verdict})
+    assert entry(both) == "inconsistent 1/1 disk-ahead, order-broken +45.2 ms"
+    assert phrases.brief(summary_of(both)) == "1/1 disk-ahead +45.2 ms"
+    broken = record(STILL, outcome=Outcome.RESTORE_FAILED, reason="long " * 90)
+    assert phrases.brief(summary_of(broken)) == "1/1"
+    assert phrases.brief(summary_of(record(STILL))) == "0/1 (<95.0 %)"
+    assert phrases.brief(summary_of(record(STILL)), bound=False) == "0/1"
+
+
+def test_an_entry_says_how_it_is_to_be_taken() -> None:
+    known = {"outcome": Outcome.INCONSISTENT, "link": "https://x.example/1"}
+    should = SHOULD_BE_STILL.model_copy(update=known)
+    meant = should.model_copy(update={"link": ""})
+    assert phrases.mark(summary_of(record(STILL))) == ""
+    assert phrases.mark(summary_of(moving(STILL), should=should)) == "known"
+    assert phrases.mark(summary_of(moving(STILL), should=meant)) == "expected"
+    assert phrases.mark(summary_of(record(STILL), should=should)) == "unexpected"
+    assert phrases.mark(summary_of(moving(STILL))) == "unexpected"
+    assert phrases.mark(summary_of(record(STILL, outcome=Outcome.HARNESS_ERROR), should=should)) == "incomplete"
+
+
+def test_the_source_tells_what_went_wrong_and_what_was_tried() -> None:
+    def noted(**values: bool | int) -> tuple[str, ...]:
+        trial = record(STILL)
+        return phrases.source_notes(trial.model_copy(update={"source": trial.source.model_copy(update=values)}))
+
+    assert noted() == ()
+    assert noted(kept_pause=True, stops=True) == ("stayed paused", "ended when asked")
+    assert noted(kept_pause=False, stops=False) == ("pause undone", "does not end when asked")
+    assert noted(ticking=False, frozen=True, same_nonce=False, lost_ticks=3) == (
+        *("stopped ticking", "left frozen", "other nonce", "lost 3 ticks"),
+    )
+
+
+def test_how_much_was_planned() -> None:
+    some = plan([MOVING, STILL], 10)
+    assert phrases.extent(some) == "2 cells, 10 trials each"
+    assert phrases.extent(some.model_copy(update={"fewer": {STILL.id: 2}})) == "2 cells, 2 to 10 trials each"
+    assert phrases.extent(plan([STILL], 1)) == "1 cell, 1 trial each"
+
+
+def test_a_number_keeps_its_unit() -> None:
+    assert phrases.unbroken("1/1 disk-ahead +45.2 ms (<4.9 %)").split(" ") == [
+        *("1/1", "disk-ahead", "+45.2\N{NO-BREAK SPACE}ms", "(<4.9\N{NO-BREAK SPACE}%)")
+    ]
 
 
 def test_a_surface_that_held_nothing_has_no_number() -> None:
@@ -74,6 +130,7 @@ def test_skew_falls_back_on_ticks() -> None:
 def test_each_word_of_the_vocabulary_is_explained() -> None:
     assert set(phrases.MEANINGS) == set(Outcome)
     assert set(phrases.HOLDERS) == set(FreezePolicy)
+    assert set(phrases.SCENARIOS) == set(Scenario)
 
 
 def test_control_characters_are_replaced() -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
+from harness.host.process import HOST
 from harness.model import Outcome
 from reports.show import show_cell
+from tests.reports import engines
 from tests.reports.synthetic import MOVING, STILL, cell, moving, plan, poisoned, record, store
 
 
@@ -50,3 +52,27 @@ def test_no_text_of_a_record_becomes_a_command(tmp_path: Path) -> None:
     text = show_cell(store(tmp_path, plan([STILL], 1), [trial]), STILL.id)
     assert "reboot" in text
     assert "reboot" not in shlex.split(text, comments=True)
+
+
+def test_what_the_node_and_the_runtime_said_are_comments(tmp_path: Path) -> None:
+    trial = record(STILL).model_copy(update={"accommodations": engines.CRUTCHES, "warnings": ("x\nreboot",)})
+    health = trial.source.model_copy(update={"stops": False})
+    known = plan([STILL], 1).model_copy(update={"expectations": {STILL.id: engines.AHEAD}})
+    text = show_cell(store(tmp_path, known, [trial.model_copy(update={"source": health})]), STILL.id)
+    assert f"# {STILL.id}: consistent 0/1 (<95.0 %) (unexpected)\n" in text
+    assert f"# known issue: {engines.AHEAD.link}\n" in text
+    assert "# accommodation no-resources: lacking controllers in the node's cgroup hierarchy" in text
+    assert "a trial that was consistent (warnings: 1)\n" in text
+    assert "# warning, although it called the checkpoint a success: x reboot\n" in text
+    assert "# source: does not end when asked\n" in text
+    assert "reboot" not in shlex.split(text, comments=True)
+
+
+def test_a_script_with_a_daemon_can_be_run(tmp_path: Path) -> None:
+    docker = next(each for each in engines.records() if each.cell.checkpoint.runtime == "docker/runc")
+    promised = plan([docker.cell], 1)
+    text = show_cell(store(tmp_path, promised, [docker]), docker.cell.id)
+    assert (
+        "\ndockerd --config-file /etc/docker/daemon.json </dev/null >/var/log/dockerd.log 2>&1 &\nuntil curl " in text
+    )
+    HOST.run(["bash", "-n"], stdin=text.encode())

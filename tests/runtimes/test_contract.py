@@ -1,332 +1,202 @@
-"""Every adapter, in a node that is a folder: which commands it gives, and what it makes of the answers."""
+"""What every adapter in the registry owes to its callers, as far as that can be seen without the programs."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+import re
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import pytest
 
-from harness.errors import CommandFailed, UsageError
-from harness.model import CgroupVersion, Command, Component
-from harness.runtimes import RUNTIMES, adapter
-from harness.runtimes.contract import Captured, Checkpoint, Container, ContainerSpec, Runtime, State
-from tests.folder_node import Answer, FolderNode
+from harness import workload
+from harness.errors import UsageError
+from harness.expectations import CONTROLS
+from harness.matrix import DEFAULT_WORKLOAD
+from harness.model import CgroupVersion, FreezePolicy, Scenario, SurfaceKind
+from harness.runtimes import RUNTIMES, adapter, criu_configuration, way_of
+from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Runtime, Way
+from harness.runtimes.criu import Criu
+from harness.runtimes.oci import OciRuntime
+from tests.folder_node import BareNode, FolderNode
 
-DEFAULTS: dict[str, Any] = {
-    "ociVersion": "1.2.0",
-    "process": {"terminal": True, "args": ["sh"], "user": {"uid": 0, "gid": 0}, "noNewPrivileges": True},
-    "root": {"path": "rootfs", "readonly": True},
-    "hostname": "runc",
-    "mounts": [
-        {"destination": "/proc", "type": "proc", "source": "proc"},
-        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid"]},
-        {"destination": "/sys", "type": "sysfs", "source": "sysfs"},
-        {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"},
-    ],
-    "linux": {
-        "resources": {"devices": [{"allow": False, "access": "rwm"}]},
-        "namespaces": [{"type": "pid"}, {"type": "mount"}],
-        "maskedPaths": ["/proc/kcore"],
-        "readonlyPaths": ["/proc/sys"],
-    },
-}
+FOLDER = f"{FolderNode.storage}/containers/one-1"
 SPEC = ContainerSpec(
-    name="one", image="/srv/image", argv=("/ledger", "--ring", "4"), report_mount="/report", tmpfs_mounts=("/scratch",)
+    name="one-1",
+    image="image",
+    argv=("/ledger",),
+    folder=FOLDER,
+    report=f"{FOLDER}/report",
+    report_mount="/report",
 )
-OURS = "/srv/stillframe/containers/one"
-TAKEN = Captured(Checkpoint("/checkpoint/images"), "/checkpoint/upper")
+WAYS = [pytest.param(name, way, id=f"{name}+{way.name}") for name, found in RUNTIMES.items() for way in found.ways]
+every_runtime = pytest.mark.parametrize("name", sorted(RUNTIMES))
+every_way = pytest.mark.parametrize(("name", "way"), WAYS)
 
 
 @pytest.fixture
 def node(tmp_path: Path) -> FolderNode:
     node = FolderNode(tmp_path)
-    node.put("/proc/1/cgroup", "12:cpu,cpuacct:/\n1:name=systemd:/\n0::/\n")
-
-    def write_defaults(_: Sequence[str], cwd: str) -> Answer:
-        node.put(f"{cwd}/config.json", json.dumps(DEFAULTS))
-        return 0, "", ""
-
-    node.programs["spec"] = write_defaults
+    node.put("/proc/1/cgroup", "0::/\n")
     return node
 
 
-@pytest.fixture(params=sorted(RUNTIMES))
-def runtime(request: pytest.FixtureRequest, node: FolderNode) -> Runtime:
-    return adapter(request.param)(node)
+def bound(name: str, way: Way, node: FolderNode) -> Runtime:
+    return adapter(name, way.name)(node)
 
 
-@pytest.fixture
-def container() -> Container:
-    return Container(SPEC, report=f"{OURS}/report", cgroup="/sys/fs/cgroup/one", upper=f"{OURS}/upper")
+# ---- the registry
 
 
-def own(node: FolderNode) -> list[Command]:
-    """The commands of the runtime itself."""
-    return [command for command in node.journal.commands if command.runtime]
-
-
-def config(node: FolderNode) -> dict[str, Any]:
-    read: dict[str, Any] = json.loads(node.path(f"{OURS}/config.json").read_text(encoding="utf-8"))
-    return read
-
-
-def test_the_registry_knows_its_adapters_by_their_names(node: FolderNode) -> None:
-    assert {name: make(node).name for name, make in RUNTIMES.items()} == {name: name for name in RUNTIMES}
-    with pytest.raises(UsageError, match=r"unknown runtime 'runk'\. Valid: .*Did you mean 'runc'\?"):
-        adapter("runk")
-
-
-def test_criu_is_kept_away_from_the_control_groups(runtime: Runtime, node: FolderNode) -> None:
-    own_configuration = node.path(f"/etc/criu/{runtime.name}.conf").read_text(encoding="utf-8")
-    assert own_configuration == "manage-cgroups=ignore\n"
-    assert node.path("/etc/criu/default.conf").read_text(encoding="utf-8").splitlines() == [
-        "cgroup-root=cpu:/",
-        "cgroup-root=cpuacct:/",
-        "cgroup-root=name=systemd:/",
-    ]
-
-
-def test_a_container_is_started_detached_on_an_overlay_of_its_image(runtime: Runtime, node: FolderNode) -> None:
-    container = runtime.start(SPEC)
-    assert container == Container(SPEC, f"{OURS}/report", "/sys/fs/cgroup/one", f"{OURS}/upper")
-    (mount,) = (line for line in node.said() if line.startswith("mount "))
-    assert mount == (
-        f"mount -t overlay overlay -o lowerdir=/srv/image,upperdir={OURS}/upper,workdir={OURS}/work {OURS}/rootfs"
-    )
-    name = runtime.name
-    assert node.said()[-1] == f"{name} --root /run/{name} --log {OURS}/{name}.log run --detach --bundle {OURS} one"
-    assert own(node)[-1].detached, "the container would inherit our streams"
-
-
-def test_a_containers_group_is_that_of_the_freezer_that_the_node_has(runtime: Runtime, node: FolderNode) -> None:
-    node.version = CgroupVersion.V1
-    assert runtime.start(SPEC).cgroup == "/sys/fs/cgroup/freezer/one"
-
-
-def test_a_new_container_has_an_empty_writable_layer_and_a_restored_one_the_captured(
-    runtime: Runtime, node: FolderNode
-) -> None:
-    runtime.start(SPEC)
-    assert f"mkdir {OURS}/upper" in node.said()
-    node.journal.commands.clear()
-    runtime.restore(TAKEN, SPEC)
-    assert f"cp --archive /checkpoint/upper {OURS}/upper" in node.said()
-    assert f"mkdir {OURS}/upper" not in node.said()
-
-
-def test_the_runtimes_own_defaults_are_kept_but_for_what_the_experiment_needs(
-    runtime: Runtime, node: FolderNode
-) -> None:
-    runtime.start(SPEC)
-    made, expected = config(node), json.loads(json.dumps(DEFAULTS))
-    expected["process"] |= {"terminal": False, "args": ["/ledger", "--ring", "4"]}
-    expected["root"]["readonly"] = False
-    expected["linux"] |= {"resources": {}, "cgroupsPath": "/one"}
-    proc, dev, scratch, report = made.pop("mounts")
-    del expected["mounts"]
-    assert made == expected
-    assert [proc, dev] == DEFAULTS["mounts"][:2]
-    assert (scratch["destination"], scratch["type"]) == ("/scratch", "tmpfs")
-    assert (report["destination"], report["type"], report["source"]) == ("/report", "bind", f"{OURS}/report")
-    assert set(report["options"]) == {"rbind", "rw"}
-
-
-def test_the_defaults_are_asked_for_once_and_not_worn_out(runtime: Runtime, node: FolderNode) -> None:
-    runtime.start(SPEC)
-    first = config(node)
-    runtime.start(SPEC)
-    assert config(node) == first
-    assert sum("spec" in command.argv for command in own(node)) == 1
-
-
-def test_a_live_checkpoint_leaves_the_container_running(
-    runtime: Runtime, node: FolderNode, container: Container
-) -> None:
-    assert runtime.live_checkpoint(container, "/c").images == "/c/images"
-    name = runtime.name
-    made, taken = node.said()
-    assert made == "mkdir -p /c/images /c/work"
-    assert taken == (
-        f"{name} --root /run/{name} --log /c/{name}.log checkpoint --leave-running "
-        "--image-path /c/images --work-path /c/work one"
-    )
-
-
-def test_a_restore_makes_a_container_out_of_the_images(runtime: Runtime, node: FolderNode) -> None:
-    assert runtime.restore(TAKEN, SPEC).name == "one"
-    name = runtime.name
-    assert node.said()[-1] == (
-        f"{name} --root /run/{name} --log {OURS}/{name}.log restore --detach --bundle {OURS} "
-        f"--image-path /checkpoint/images --work-path {OURS}/criu one"
-    )
-    assert own(node)[-1].detached, "the container would inherit our streams"
-
-
-CRIU_SAYS = (
-    "(00.1) Error (criu/rlimit.c:1): rlimit: Can't setup RLIMIT_NOFILE for self\n(00.2) Error (criu/x.c:2): why\n"
-)
-
-
-def test_a_failed_checkpoint_brings_criu_s_own_words(runtime: Runtime, node: FolderNode, container: Container) -> None:
-    work = "/c/work"
-    node.put(f"{work}/dump.log", CRIU_SAYS)
-    node.answer("checkpoint", 1, stderr="criu failed: type NOTIFY errno 0")
-    with pytest.raises(CommandFailed) as raised:
-        runtime.live_checkpoint(container, "/c")
-    assert raised.value.log == ("(00.2) Error (criu/x.c:2): why",)
-
-
-def test_a_failed_restore_brings_criu_s_own_words_although_its_folder_goes(runtime: Runtime, node: FolderNode) -> None:
-    node.put(f"{OURS}/criu/restore.log", CRIU_SAYS)
-    node.answer("restore", 1)
-    with pytest.raises(CommandFailed) as raised:
-        runtime.restore(TAKEN, SPEC)
-    assert raised.value.log == ("(00.2) Error (criu/x.c:2): why",)
-
-
-def test_a_failure_without_a_log_is_still_a_failure(runtime: Runtime, node: FolderNode, container: Container) -> None:
-    node.answer("checkpoint", 1, stderr="no")
-    with pytest.raises(CommandFailed) as raised:
-        runtime.live_checkpoint(container, "/c")
-    assert (raised.value.log, raised.value.stderr) == ((), "no")
-
-
-BEGINNINGS: dict[str, Callable[[Runtime], Container]] = {
-    "run": lambda runtime: runtime.start(SPEC),
-    "restore": lambda runtime: runtime.restore(TAKEN, SPEC),
-}
-UNMOUNTED = f"umount {OURS}/rootfs"
-
-
-@pytest.mark.parametrize("command", BEGINNINGS)
-@pytest.mark.parametrize("delete", [0, 1], ids=["", "and its deletion fails too"])
-def test_nothing_stays_of_a_container_that_did_not_come_to_be(
-    runtime: Runtime, node: FolderNode, command: str, delete: int
-) -> None:
-    node.answer(command, 1)
-    node.answer("delete", delete, stderr="there is no such container")
-    with pytest.raises(CommandFailed, match=rf"log {command} --detach .* ended with code 1 on folder$"):
-        BEGINNINGS[command](runtime)
-    assert "delete" in own(node)[-1].argv
-    assert node.said()[-1] == UNMOUNTED
-    assert not node.path(OURS).exists()
-
-
-@pytest.mark.parametrize("command", BEGINNINGS)
-def test_the_runtimes_own_log_tells_why_a_container_did_not_come_to_be(
-    runtime: Runtime, node: FolderNode, command: str
-) -> None:
-    node.put(f"{OURS}/{runtime.name}.log", "before\nwhat the runtime has to say\n")
-    node.answer(command, 1)
-    with pytest.raises(CommandFailed) as raised:
-        BEGINNINGS[command](runtime)
-    assert "what the runtime has to say" in raised.value.log, "its streams are /dev/null, and its log goes"
-
-
-@pytest.mark.parametrize("command", BEGINNINGS)
-def test_nothing_stays_of_a_bundle_that_could_not_be_laid_out(runtime: Runtime, node: FolderNode, command: str) -> None:
-    node.answer("mount", 32, stderr="the cause")
-    with pytest.raises(CommandFailed, match="the cause"):
-        BEGINNINGS[command](runtime)
-    assert not node.path(OURS).exists()
-
-
-def test_a_container_is_removed_with_all_that_was_made_for_it(
-    runtime: Runtime, node: FolderNode, container: Container
-) -> None:
-    node.put(f"{OURS}/upper/data/added.ring", "x")
-    runtime.delete(container)
-    name = runtime.name
-    assert node.said() == [f"{name} --root /run/{name} delete --force one", UNMOUNTED]
-    assert not node.path(OURS).exists()
-
-
-@pytest.mark.parametrize(("code", "fine"), [(0, True), (32, True), (1, False)])
-def test_a_root_that_is_not_mounted_any_more_is_fine(
-    runtime: Runtime, node: FolderNode, container: Container, code: int, fine: bool
-) -> None:
-    node.answer("umount", code)
-    if fine:
-        runtime.delete(container)
-    else:
-        with pytest.raises(CommandFailed):
-            runtime.delete(container)
-
-
-def test_a_kill_is_over_when_the_kernel_says_so(runtime: Runtime, node: FolderNode, container: Container) -> None:
-    node.put("/sys/fs/cgroup/one/cgroup.procs", "42\n")
-
-    def kill(*_: object) -> Answer:
-        node.put("/sys/fs/cgroup/one/cgroup.procs", "")
-        return 0, "", ""
-
-    node.programs["kill"] = kill
-    runtime.kill(container)
-    name = runtime.name
-    assert node.said() == [f"{name} --root /run/{name} kill one KILL"]
-    runtime.kill(container)
-    assert len(node.said()) == 1, "it has ended already"
-
-
-@pytest.mark.parametrize("verb", ["pause", "resume"])
-def test_pause_and_resume_are_the_runtimes_own(
-    runtime: Runtime, node: FolderNode, container: Container, verb: str
-) -> None:
-    getattr(runtime, verb)(container)
-    assert node.said() == [f"{runtime.name} --root /run/{runtime.name} {verb} one"]
-    assert own(node) == node.journal.commands[-1:]
-
-
-@pytest.mark.parametrize("state", [State.RUNNING, State.PAUSED, State.STOPPED])
-def test_a_state_is_what_the_runtime_says(
-    runtime: Runtime, node: FolderNode, container: Container, state: State
-) -> None:
-    node.answer("state", stdout=json.dumps({"id": "one", "status": state.value}))
-    assert runtime.state(container) is state
+@every_runtime
+def test_an_adapter_is_known_by_its_own_name(name: str) -> None:
+    assert RUNTIMES[name].name == name
+    assert re.fullmatch(r"[a-z0-9-]+(/[a-z0-9-]+)?", name), "it is part of ids and of file names"
 
 
 @pytest.mark.parametrize(
-    "complaint", ["container does not exist", "error opening file `/run/crun/one/status`: No such file or directory"]
+    ("runtime", "way", "message"),
+    [
+        ("runk", "", r"^unknown runtime 'runk'\. Valid: .*Did you mean 'runc'\?$"),
+        ("runc", "sideways", r"^unknown way to use runc 'sideways'\. Valid: "),
+    ],
 )
-def test_a_container_that_nobody_knows_is_absent(
-    runtime: Runtime, node: FolderNode, container: Container, complaint: str
+def test_what_is_not_in_the_registry_is_an_error_that_names_what_is(runtime: str, way: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        adapter(runtime, way)
+    with pytest.raises(UsageError, match=message):
+        way_of(runtime, way)
+
+
+@every_way
+def test_an_adapter_is_bound_to_its_way(name: str, way: Way, node: FolderNode) -> None:
+    runtime = bound(name, way, node)
+    assert (runtime.name, runtime.way, runtime.node) == (name, way, node)
+    assert runtime.ways == RUNTIMES[name].ways
+    assert way_of(name, way.name) == way
+
+
+@every_way
+@pytest.mark.parametrize("version", list(CgroupVersion))
+def test_binding_starts_and_writes_nothing(name: str, way: Way, tmp_path: Path, version: CgroupVersion) -> None:
+    node = FolderNode(tmp_path, version)
+    bound(name, way, node)
+    assert node.journal.commands == []
+    assert list(tmp_path.iterdir()) == []
+    assert (node.daemons, node.accommodations) == ([], {})
+
+
+# ---- ways
+
+
+@every_runtime
+def test_the_plain_way_comes_first_and_each_has_a_name_of_its_own(name: str) -> None:
+    names = [way.name for way in RUNTIMES[name].ways]
+    assert names[0] == ""
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z0-9-]+", each) for each in names[1:]), "it is part of ids"
+
+
+@every_way
+def test_a_way_is_explained(name: str, way: Way) -> None:
+    assert way.what
+    assert way.what == way.what.strip().rstrip(".")
+    assert "\n" not in way.what
+
+
+@every_way
+def test_of_a_ways_policies_one_holds_still(name: str, way: Way) -> None:
+    assert way.policies
+    assert len(set(way.policies)) == len(way.policies)
+    assert way.still in way.policies or way.policies == (FreezePolicy.NONE,)
+
+
+@every_way
+def test_somebody_holds_still_where_the_disk_is_left_to_the_caller(name: str, way: Way) -> None:
+    assert not (way.leaves_disk and way.still in (FreezePolicy.NONE, FreezePolicy.ENGINE))
+
+
+@every_way
+def test_a_hook_is_for_those_whose_disk_it_can_take(name: str, way: Way) -> None:
+    assert FreezePolicy.HOOK not in way.policies or way.leaves_disk
+
+
+@every_way
+def test_a_way_can_carry_the_default_workload(name: str, way: Way) -> None:
+    kinds = {surface.kind for surface in workload.find(DEFAULT_WORKLOAD).surfaces}
+    assert kinds <= way.surfaces <= set(SurfaceKind)
+    assert way.outside <= set(SurfaceKind)
+
+
+@every_way
+def test_the_controls_of_a_way_are_known(name: str, way: Way) -> None:
+    assert set(way.controls) <= set(CONTROLS)
+    assert len(set(way.controls)) == len(way.controls)
+
+
+@every_runtime
+def test_every_runtime_has_controls(name: str) -> None:
+    """They are played in the way in which scenarios are tried, or else in the plain one."""
+    ways = RUNTIMES[name].ways
+    assert next((way for way in ways if way.scenarios), ways[0]).controls
+
+
+@every_way
+def test_a_byte_is_changed_only_where_the_layer_is_left_to_the_caller(name: str, way: Way) -> None:
+    """The control writes into `Checkpoint.upper`, which others do not use."""
+    assert "ring-byte" not in way.controls or way.leaves_disk
+
+
+@every_way
+def test_generations_are_tried_only_where_a_clone_runs_beside_its_source(name: str, way: Way) -> None:
+    assert not (Scenario.GENERATIONS in way.scenarios and (way.in_place or way.alone))
+
+
+@every_way
+def test_a_way_names_what_is_asked_of_it_beside_the_usual(name: str, way: Way) -> None:
+    assert Scenario.LIVE not in way.scenarios
+    assert len(set(way.scenarios)) == len(way.scenarios)
+
+
+# ---- what can be asked of one without programs
+
+
+@every_way
+def test_where_there_is_no_program_a_checkpoint_is_impossible_with_evidence(
+    name: str, way: Way, tmp_path: Path
 ) -> None:
-    node.answer("state", 1, stderr=complaint)
-    assert runtime.state(container) is State.ABSENT
+    runtime = bound(name, way, BareNode(tmp_path))
+    first, *_ = found = runtime.capabilities()
+    assert first == Capability("checkpoint", available=False, evidence="")
+    assert "No such file or directory" in first.evidence
+    assert all(each.evidence for each in found if not each.available)
 
 
-def test_any_other_complaint_is_a_failure(runtime: Runtime, node: FolderNode, container: Container) -> None:
-    node.answer("state", 1, stderr="permission denied")
-    with pytest.raises(CommandFailed, match="permission denied"):
-        runtime.state(container)
+BARE = [each for each in WAYS if issubclass(cast("type", RUNTIMES[str(each.values[0])]), OciRuntime | Criu)]
+"""Runtimes that are no more than their commands; of an engine, the answers would have to be made up."""
+every_bare_way = pytest.mark.parametrize(("name", "way"), BARE)
 
 
-@pytest.mark.parametrize("answer", ["", "{}", "[]", '{"status": "bewildered"}'])
-def test_an_answer_that_is_no_state_is_the_runtimes_failure(
-    runtime: Runtime, node: FolderNode, container: Container, answer: str
+@every_bare_way
+@pytest.mark.parametrize("version", list(CgroupVersion))
+def test_a_container_that_has_ended_already_can_be_killed(
+    name: str, way: Way, tmp_path: Path, version: CgroupVersion
 ) -> None:
-    node.answer("state", stdout=answer)
-    with pytest.raises(CommandFailed) as raised:
-        runtime.state(container)
-    assert raised.value.runtime
+    node = FolderNode(tmp_path, version)
+    container = Container(SPEC, cgroup=node.freezer(SPEC.name), upper=f"{FOLDER}/upper", id="42")
+    node.put(f"{container.cgroup}/cgroup.procs", "")
+    bound(name, way, node).kill(container)
+    assert [command for command in node.journal.commands if "KILL" in command.argv] == []
 
 
-def test_versions_are_read_from_the_binaries(runtime: Runtime, node: FolderNode) -> None:
-    node.answer(runtime.name, stdout=f"{runtime.name} version 1.3.0+ds1-2 \ncommit: 1\nspec: 1.2.1\n")
-    node.answer("criu", stdout="Version: 4.1.1\nGitID: x\n")
-    assert runtime.components() == (
-        Component(name=runtime.name, version="1.3.0+ds1-2"),
-        Component(name="criu", version="4.1.1"),
-    )
+@every_bare_way
+def test_a_checkpoint_that_never_came_to_be_can_be_discarded(name: str, way: Way, node: FolderNode) -> None:
+    container = Container(SPEC, cgroup=node.freezer(SPEC.name), upper=f"{FOLDER}/upper", id="42")
+    bound(name, way, node).discard(Checkpoint(container, f"{node.storage}/checkpoints/checkpoint-1"))
 
 
-@pytest.mark.parametrize("code", [0, 1])
-def test_what_criu_can_do_here_is_asked_of_criu(runtime: Runtime, node: FolderNode, code: int) -> None:
-    node.answer("check", code, stdout="Looks good." if code == 0 else "", stderr="no ptrace" if code else "")
-    (found,) = runtime.capabilities()
-    assert (found.name, found.available) == ("checkpoint", code == 0)
-    assert ("no ptrace" if code else "Looks good.") in found.evidence
-    assert node.said() == ["criu check"]
+@every_bare_way
+@pytest.mark.parametrize("groups", ["0::/\n", "1:pids:/\n0::/\n"], ids=["cgroup2 alone", "others too"])
+def test_the_hook_finds_a_configuration_to_add_to(name: str, way: Way, node: FolderNode, groups: str) -> None:
+    node.put("/proc/1/cgroup", groups)
+    bound(name, way, node).prepare()
+    assert node.path(criu_configuration.DEFAULT).exists() or FreezePolicy.HOOK not in way.policies

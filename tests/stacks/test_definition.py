@@ -102,6 +102,20 @@ def test_a_changed_definition_is_another_stack_in_the_cache(changes: dict[str, A
     assert before.key.isalnum()
 
 
+@pytest.mark.parametrize(
+    "changes", [{"runtimes": ("runc", "crun")}, {"name": "other"}, {"description": "Another description"}]
+)
+def test_what_changes_nothing_in_it_is_the_same_stack_in_the_cache(changes: dict[str, Any]) -> None:
+    assert stack(**changes).key == stack().key
+
+
+def test_a_stack_says_what_of_it_takes_part(stacks: Path) -> None:
+    (stacks / "mine.toml").write_text(SOUND + 'runtimes = ["runc", "podman/crun"]\n', encoding="utf-8")
+    assert load("mine").runtimes == ("runc", "podman/crun")
+    (stacks / "mine.toml").write_text(SOUND, encoding="utf-8")
+    assert load("mine").runtimes == ()
+
+
 @pytest.mark.parametrize("changes", [{"suite": None}, {"root": Path("/")}])
 def test_a_stack_has_one_source(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="either a suite or a root"):

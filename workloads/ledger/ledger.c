@@ -4,6 +4,9 @@
  * Tick n: the counter in memory becomes n, then record n is written to each surface in the order given. At any instant
  * each surface therefore holds n or n-1.
  *
+ * A deleted surface has no ring: it is a file that the image brings and the program deletes at its start. Absent, it
+ * holds whatever memory holds; a file that is there again is behind by everything, and holds nothing.
+ *
  * Record, 32 bytes, all numbers little endian, in slot n mod K of a surface; 32 zero bytes are an empty slot:
  *     0  u64 n          8  u64 wall_ns (CLOCK_REALTIME)          16  u64 nonce          24  u64 check
  *     check = mix64(mix64(mix64(n) ^ wall_ns) ^ nonce); mix64 is bijective, so a change of one field always shows.
@@ -22,7 +25,8 @@
  * continues the numbers that it remembers: a name that exists already is passed over.
  *
  * Reading: after a pause, before anything else is written, and at the first slot that is not what it has to be, all
- * surfaces are scanned and what they held when the process last stood still is reported.
+ * surfaces are scanned and what they held when the process last stood still is reported. A deleted surface is looked
+ * for at every scan, and between two of them at every tick that follows a sleep or at every 1024th.
  *
  * Neither stdio nor malloc: what a checkpoint dumps of this program is what is declared here.
  */
@@ -44,6 +48,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "records are little en
 typedef uint64_t u64;
 
 enum { SURFACES_MAX = 16, NAME_LENGTH_MAX = 32, RING_MIN = 4, RING_MAX = 1 << 20, PERIOD_US_MAX = 10000000 };
+enum { LOOK_TICKS = 1024 };
 enum { SCAN_SLOTS = 2048, SCAN_ATTEMPTS = 3, SCAN_SLOT_NS = 100 /* several times what a slot takes */ };
 
 #define MS 1000000
@@ -51,6 +56,7 @@ enum { SCAN_SLOTS = 2048, SCAN_ATTEMPTS = 3, SCAN_SLOT_NS = 100 /* several times
 
 static const char usage[] =
     "usage: ledger [--period-us N] [--ring K] --report DIR --surface NAME=PATH [--surface NAME=PATH ...]\n"
+    "              [--deleted NAME=PATH ...]\n"
     "\n"
     "Keeps the same counter in memory and in a ring of records in each PATH, ticks it, and reports as soon as\n"
     "memory and the files are not of one instant, as after a restore from an inconsistent checkpoint.\n"
@@ -60,6 +66,7 @@ static const char usage[] =
     "  --report DIR          existing folder for messages: `readlink DIR/*` prints them, one JSON object each\n"
     "  --surface NAME=PATH   file that carries the counter, made if missing; up to 16, written in the order given;\n"
     "                        NAME is at most 32 of a-z, 0-9 and -\n"
+    "  --deleted NAME=PATH   a surface that is an existing file to delete, and that must not come back\n"
     "\n"
     "Ends on SIGTERM or SIGINT. Exit code 0: stopped; 1: a file or the folder failed; 2: a wrong argument.\n"
     "\n"
@@ -79,6 +86,8 @@ static struct {
 struct surface {
     const char *name, *path;
     int fd;
+    int deleted;  /* has no fd */
+    int returned; /* deleted, but there again, and that was reported */
 };
 
 static struct surface surfaces[SURFACES_MAX];
@@ -264,6 +273,17 @@ static void write_record(const struct surface *surface, const struct record *rec
         fail("pwrite", surface, written < 0 ? errno : ENOSPC);
 }
 
+static int is_absent(const struct surface *surface)
+{
+    struct stat status;
+
+    if (lstat(surface->path, &status) == 0)
+        return 0;
+    if (errno != ENOENT)
+        fail("lstat", surface, errno);
+    return 1;
+}
+
 /*
  * Before record n is written. A restored process was usually stopped inside a write and first finishes it, so that
  * slot n-1 holds n-1 even where the surface has lost what came before: only slot n-2 shows it.
@@ -273,6 +293,8 @@ static int fits(const struct surface *surface, u64 n)
     const u64 ring = memory.ring, first = (n + ring - 2) % ring, whole = ring - first < 3 ? ring - first : 3;
     struct record near[3];
 
+    if (surface->deleted)
+        return surface->returned || (!period_ns && n % LOOK_TICKS) || is_absent(surface);
     read_slots(surface, first, whole, near);
     if (whole < 3)
         read_slots(surface, 0, 3 - whole, near + whole);
@@ -328,6 +350,16 @@ static struct record newest_of(const struct surface *surface, struct finding *fi
     if (above.n)
         return above;
     return at.n && below.n + 1 >= c ? at : below;
+}
+
+static struct finding look_for(struct surface *surface)
+{
+    const struct record *record = &memory.slot[memory.n & 1];
+
+    surface->returned = !is_absent(surface);
+    if (surface->returned)
+        return (struct finding){0};
+    return (struct finding){.newest = record->n, .newest_wall_ns = record->wall_ns};
 }
 
 static struct finding scan(const struct surface *surface)
@@ -398,7 +430,7 @@ static void report(const char *reason)
     do { /* a scan that took too long may have been interrupted by a checkpoint, and be of two instants */
         begun_ns = clock_ns();
         for (int i = 0; i < surface_count; i++)
-            findings[i] = scan(&surfaces[i]);
+            findings[i] = surfaces[i].deleted ? look_for(&surfaces[i]) : scan(&surfaces[i]);
         last_ns = clock_ns();
         took_ns = last_ns - begun_ns;
         if (took_ns > limit_ns && last_ns > begun_ns && took_ns > gap_ns)
@@ -455,7 +487,8 @@ static void tick(u64 n)
     for (int i = 0; i < surface_count; i++) {
         if (n > muted_until && !fits(&surfaces[i], n))
             report("discrepancy");
-        write_record(&surfaces[i], &memory.slot[n & 1]);
+        if (!surfaces[i].deleted)
+            write_record(&surfaces[i], &memory.slot[n & 1]);
     }
     beat_when_due(now_ns);
     if (period_ns) {
@@ -469,6 +502,11 @@ static void open_surface(struct surface *surface)
     const off_t size = (off_t)(memory.ring * sizeof(struct record));
     struct stat status;
 
+    if (surface->deleted) {
+        if (unlink(surface->path) < 0)
+            fail("unlink", surface, errno);
+        return;
+    }
     surface->fd = open(surface->path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (surface->fd < 0)
         fail("open", surface, errno);
@@ -538,19 +576,19 @@ static u64 number_in(const char *option, const char *value, u64 least, u64 most,
     return number;
 }
 
-static void add_surface(char *value)
+static void add_surface(const char *option, char *value, int deleted)
 {
     const size_t length = strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789-");
 
     if (length == 0 || length > NAME_LENGTH_MAX || value[length] != '=' || !value[length + 1])
-        refuse("--surface", " takes NAME=PATH, and was given ", value);
+        refuse(option, " takes NAME=PATH, and was given ", value);
     if (surface_count == SURFACES_MAX)
-        refuse("--surface", " can be given 16 times, and this is one more: ", value);
+        refuse(option, " is one too many, there can be 16 surfaces: ", value);
     value[length] = 0;
     for (int i = 0; i < surface_count; i++)
         if (strcmp(surfaces[i].name, value) == 0)
-            refuse("--surface", " was given twice with the name ", value);
-    surfaces[surface_count++] = (struct surface){.name = value, .path = value + length + 1};
+            refuse(option, " gives a second surface the name ", value);
+    surfaces[surface_count++] = (struct surface){.name = value, .path = value + length + 1, .deleted = deleted};
 }
 
 static void set_report(const char *folder)
@@ -579,7 +617,9 @@ static void read_arguments(char **argument)
         else if (strcmp(option, "--report") == 0)
             set_report(value);
         else if (strcmp(option, "--surface") == 0)
-            add_surface(value);
+            add_surface(option, value, 0);
+        else if (strcmp(option, "--deleted") == 0)
+            add_surface(option, value, 1);
         else
             refuse("there is no option ", option, "");
         if (!argument[1])

@@ -1,0 +1,359 @@
+"""containerd, driven by its own client `ctr`; containers run in the engine's shim, and that calls runc.
+
+A checkpoint is an image in the engine's store, with memory in one blob and the writable layer in another. `ctr` pauses
+the container around both. The library below it does not, so two more ways put a checkpoint image together from parts
+that were taken one after the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from harness.errors import CommandFailed, StillframeError
+from harness.host import cgroups
+from harness.host.wait import until
+from harness.model import CgroupVersion, Command, Component, FreezePolicy, Scenario, SurfaceKind
+from harness.runtimes import archives, criu_configuration, criu_log
+from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
+from harness.stacks.node import Node
+
+START_SECONDS = 30.0
+CHECKPOINT_SECONDS = 60.0
+RESTORE_SECONDS = 60.0
+KILL_SECONDS = 20.0
+TURN_SECONDS = 10.0
+TURN_NS = 1_000_000
+"""Time on a processor that is good for some hundred ticks."""
+
+STORE = f"{Node.storage}/containerd"
+BLOBS = f"{STORE}/io.containerd.content.v1.content/blobs/sha256"
+WORK = f"{STORE}/io.containerd.runtime.v2.task/default"
+BUNDLES = "/run/containerd/io.containerd.runtime.v2.task/default"
+SNAPSHOTTER = "overlayfs"
+IMAGE = "workload"
+CONFIGURATION = f"""version = 2
+root = "{STORE}"
+state = "/run/containerd"
+disabled_plugins = [
+  "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime",
+  "io.containerd.podsandbox.controller.v1.podsandbox", "io.containerd.nri.v1.nri",
+]
+[debug]
+level = "warn"
+"""
+
+LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+MEMORY = "application/vnd.containerd.container.criu.checkpoint.criu.tar"
+COMPOSE = "/usr/local/bin/compose-checkpoint"
+COMPOSER = r"""#!/bin/sh
+# compose-checkpoint CONTAINER IMAGE SNAPSHOTTER: make out of the file `layer` and the folder `images` an archive of the
+# image that `ctr containers checkpoint` writes. Source of the format: container_checkpoint_opts.go of containerd.
+set -e
+add() {
+    digest=$(sha256sum "$2" | cut -d ' ' -f 1)
+    parts=$parts${parts:+,}$(printf '{"mediaType": "%s", "digest": "sha256:%s", "size": %d}' \
+        "$1" "$digest" "$(stat -c %s "$2")")
+    mv "$2" "layout/blobs/sha256/$digest"
+}
+byte() {
+    printf "\\$(printf %o "$1")"
+}
+mkdir -p layout/blobs/sha256
+tar --create --file memory --directory images .
+ctr containers info --spec "$1" > spec
+size=$(stat -c %s spec)
+{
+    # A protobuf message of two fields: the name of a type, 54 bytes, and a value, the length of which takes three.
+    printf '\n\066types.containerd.io/opencontainers/runtime-spec/1/Spec\022'
+    byte $((size % 128 + 128))
+    byte $((size / 128 % 128 + 128))
+    byte $((size / 16384))
+    cat spec
+} > config
+add application/vnd.oci.image.layer.v1.tar+gzip layer
+add application/vnd.containerd.container.criu.checkpoint.criu.tar memory
+add application/vnd.containerd.container.checkpoint.config.v1+proto config
+cat > layout/index.json << END
+{"schemaVersion": 2, "manifests": [$parts], "annotations": {
+    "org.opencontainers.image.ref.name": "$2",
+    "io.containerd.checkpoint.snapshotter": "$3",
+    "io.containerd.checkpoint.runtime": "io.containerd.runc.v2"
+}}
+END
+echo '{"imageLayoutVersion": "1.0.0"}' > layout/oci-layout
+tar --create --file archive.tar --directory layout .
+"""
+
+
+class Containerd:
+    """Adapter for `ctr`."""
+
+    name: ClassVar[str] = "containerd"
+    ways: ClassVar[tuple[Way, ...]] = (
+        Way(
+            what="a checkpoint image of memory and writable layer, under one pause by ctr",
+            policies=(FreezePolicy.ENGINE,),
+            still=FreezePolicy.ENGINE,
+            surfaces=frozenset(SurfaceKind) - {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME},
+            scenarios=(Scenario.PAUSED, Scenario.GENERATIONS),
+            controls=("fresh-start", "stopped-workload"),
+        ),
+        Way(
+            name="client-order",
+            what="what a client of the library gets without a pause of its own: the writable layer first, then memory",
+            policies=(FreezePolicy.NONE,),
+            still=FreezePolicy.NONE,
+            controls=(),
+        ),
+        Way(
+            name="task",
+            what="memory by `ctr tasks checkpoint`, then the writable layer by `ctr snapshots diff`",
+            policies=(FreezePolicy.NONE, FreezePolicy.PAUSE),
+            leaves_disk=True,
+            scenarios=(Scenario.PAUSED, Scenario.GENERATIONS),
+            controls=(),
+        ),
+    )
+
+    def __init__(self, node: Node, way: Way) -> None:
+        self.node = node
+        self.way = way
+
+    def _ctr(self, *arguments: str, deadline: float = START_SECONDS) -> Command:
+        return self.node.run(["ctr", *arguments], deadline=deadline, runtime=True)
+
+    def capabilities(self) -> tuple[Capability, ...]:
+        """Ask all programs whether they are there, and CRIU whether it can work on this kernel."""
+        try:
+            for program in ("containerd", "ctr", "containerd-shim-runc-v2", "runc", "umoci"):
+                self.node.run([program, "-v"])
+            said = self.node.run(["criu", "check"])
+        except CommandFailed as error:
+            return (Capability("checkpoint", available=False, evidence=str(error)),)
+        return (Capability("checkpoint", available=True, evidence=said.stdout.strip()),)
+
+    def prepare(self) -> None:
+        """Configure CRIU and the engine, start the engine, and wait until it answers."""
+        criu_configuration.configure(self.node, "runc")
+        if self._lacks_controllers:
+            self.node.accommodate(
+                "no-cpu-shares",
+                lacking="controllers in the node's cgroup hierarchy: cgroup.controllers is empty",
+                change="ctr run --cpu-shares 0",
+            )
+        if self.way.name:
+            self.node.write(COMPOSE, COMPOSER, mode=0o755)
+        self.node.run(["mkdir", "-p", "/run/containerd/fifo"])  # or else the first restore makes and keeps it
+        self.node.write("/etc/containerd/config.toml", CONFIGURATION)
+        daemon = self.node.launch(["containerd"])
+
+        def answers() -> bool:
+            daemon.check()
+            return self.node.run(["ctr", "version"], accept=range(256)).exit_code == 0
+
+        until(answers, seconds=START_SECONDS, what="an answer of containerd")
+
+    def components(self) -> tuple[Component, ...]:
+        """Read the versions from the binaries; the snapshotter is the one that containers are asked to have."""
+        programs = ("containerd", "containerd-shim-runc-v2", "runc", "criu")
+        found = {program: _number(self.node.run([program, "--version"]).stdout) for program in programs[2:]}
+        found |= {program: _number(self.node.run([program, "-v"]).stdout) for program in programs[:2]}
+        found["storage-driver"] = SNAPSHOTTER
+        return tuple(Component(name=name, version=version) for name, version in found.items())
+
+    def load_image(self, folder: str) -> str:
+        """Build an image with umoci and import it."""
+        layout, archive = f"{self.node.storage}/layout", f"{self.node.storage}/workload.tar"
+        self.node.run(["umoci", "init", "--layout", layout])
+        self.node.run(["umoci", "new", "--image", f"{layout}:latest"])
+        self.node.run(["umoci", "insert", "--image", f"{layout}:latest", folder, "/"])
+        self.node.run(["tar", "--create", "--file", archive, "--directory", layout, "."])
+        self._ctr("images", "import", "--base-name", IMAGE, archive)
+        self.node.run(["rm", "-r", layout, archive])
+        return f"{IMAGE}:latest"
+
+    def start(self, spec: ContainerSpec) -> Container:
+        """Start a container with an empty writable layer, in a group that takes its name from the container's.
+
+        The group that ctr gives it otherwise is part of its specification, and so of its checkpoints: a restored
+        container would have to share it with its source, which runc permits up to 1.1 only.
+        """
+        mounts = (*spec.mounts, Mount(SurfaceKind.BIND, spec.report_mount, spec.report))
+        given = [_option(mount) for mount in mounts if mount.kind is not SurfaceKind.SHM]
+        options = [word for option in given for word in ("--mount", option)]
+        if self._lacks_controllers:
+            options += ["--cpu-shares", "0"]
+        container = self._container(spec)
+        with self._undone_on_failure(container):
+            options += ["--detach", "--null-io", "--snapshotter", SNAPSHOTTER, "--cgroup", ""]
+            self._ctr("run", *options, spec.image, spec.name, *spec.argv)
+        return container
+
+    @property
+    def _lacks_controllers(self) -> bool:
+        return self.node.version is CgroupVersion.V2 and not self.node.has_controllers()
+
+    def _container(self, spec: ContainerSpec) -> Container:
+        return Container(spec, self.node.freezer(spec.name))
+
+    def state(self, container: Container) -> State:
+        """Ask for the state of its task; without one it has stopped."""
+        tasks = dict(line.split()[::2] for line in self._ctr("tasks", "list").stdout.splitlines())
+        if container.name not in tasks:
+            known = self._ctr("containers", "list", "--quiet").stdout.split()
+            return State.STOPPED if container.name in known else State.ABSENT
+        return {"RUNNING": State.RUNNING, "PAUSED": State.PAUSED}.get(tasks[container.name], State.STOPPED)
+
+    def pause(self, container: Container) -> None:
+        """Freeze it by ctr's own command."""
+        self._ctr("tasks", "pause", container.name)
+
+    def resume(self, container: Container) -> None:
+        """Undo `pause`."""
+        self._ctr("tasks", "resume", container.name)
+
+    def live_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Take it whole, or memory alone, or both one after the other."""
+        name = checkpoint.container.name
+        with self._explained(f"{BUNDLES}/{name}/criu-dump.log"):
+            if not self.way.name:
+                whole = ("containers", "checkpoint", "--rw", "--task", name, checkpoint.name)
+                self._ctr(*whole, deadline=CHECKPOINT_SECONDS)
+            elif self.way.leaves_disk:
+                self._take_memory(checkpoint)
+            else:
+                self._take_layer(checkpoint)
+                self._await_a_turn(checkpoint.container)
+                self._take_memory(checkpoint)
+                self._compose(checkpoint)
+
+    def _take_memory(self, checkpoint: Checkpoint) -> None:
+        memory = ("tasks", "checkpoint", "--image-path", checkpoint.images, checkpoint.container.name)
+        self._ctr(*memory, deadline=CHECKPOINT_SECONDS)
+
+    def _take_layer(self, checkpoint: Checkpoint) -> None:
+        diff = f"ctr snapshots --snapshotter {SNAPSHOTTER} diff {checkpoint.container.name} > {checkpoint.folder}/layer"
+        self.node.run(["sh", "-c", diff], deadline=CHECKPOINT_SECONDS, runtime=True)
+
+    def _await_a_turn(self, container: Container) -> None:
+        """Let it run; or else whether it does between two commands would be up to the scheduler."""
+        group = str(self.node.path(container.cgroup))
+        begun = _on_processor_ns(group)
+        until(
+            lambda: _on_processor_ns(group) - begun > TURN_NS,
+            seconds=TURN_SECONDS,
+            what=f"a turn of {container.name} on a processor",
+        )
+
+    def _compose(self, checkpoint: Checkpoint) -> None:
+        container, archive = checkpoint.container, f"{checkpoint.folder}/archive.tar"
+        self.node.run([COMPOSE, container.name, container.spec.image, SNAPSHOTTER], cwd=checkpoint.folder)
+        self._ctr("images", "import", "--no-unpack", "--index-name", checkpoint.name, archive)
+
+    def capture(self, checkpoint: Checkpoint) -> None:
+        """Take the writable layer, and put both together."""
+        self._take_layer(checkpoint)
+        self._compose(checkpoint)
+
+    def contents(self, checkpoint: Checkpoint) -> Contents:
+        """Unpack the image's blobs out of the store."""
+        index = json.loads(self._blob(self._digest_of(checkpoint.name)).read_text(encoding="utf-8"))
+        blobs = {part["mediaType"]: self._blob(part["digest"]) for part in index["manifests"]}
+        found = {}
+        for what, media in (("memory", MEMORY), ("writable layer", LAYER)):
+            if media in blobs:
+                found[what] = f"{checkpoint.folder}/{what.split()[-1]}.unpacked"
+                archives.unpack(blobs[media], self.node.path(found[what]))
+            else:
+                self.node.remark(f"ctr called it a success, but the checkpoint has no {what}")
+        return Contents(found.get("memory"), {"/": found["writable layer"]} if "writable layer" in found else {})
+
+    def _digest_of(self, image: str) -> str:
+        said = self._ctr("images", "list", f"name=={image}").stdout
+        found = re.search(r"sha256:[0-9a-f]{64}", said)
+        if found is None:
+            raise CommandFailed(f"ctr images list does not know {image}: {said!r}", runtime=True)
+        return found.group()
+
+    def _blob(self, digest: str) -> Path:
+        return archives.below(self.node.path(BLOBS), digest.removeprefix("sha256:"))
+
+    def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
+        """Make a new container out of the image; mounts are as the checkpoint says."""
+        container = self._container(spec)
+        with self._undone_on_failure(container), self._explained(f"{WORK}/{spec.name}/restore.log"):
+            whole = ("containers", "restore", "--rw", "--live", spec.name, checkpoint.name)
+            try:
+                self._ctr(*whole, deadline=RESTORE_SECONDS)
+            finally:  # containerd forgets what it has unpacked (containerd#10166)
+                self.node.run(["sh", "-c", "rm -rf /tmp/ctrd-checkpoint*"])
+        return container
+
+    def discard(self, checkpoint: Checkpoint) -> None:
+        """Remove the image, and wait until its blobs are gone."""
+        self._ctr("images", "remove", "--sync", checkpoint.name)
+
+    def signal(self, container: Container, name: str) -> None:
+        """Send a signal to its first process by ctr's own command."""
+        self._ctr("tasks", "kill", "--signal", name, container.name)
+
+    def kill(self, container: Container) -> None:
+        """End its processes and wait until the kernel says that they are gone."""
+        group = str(self.node.path(container.cgroup))
+        if self.state(container) is State.PAUSED:
+            self.resume(container)  # version 1 of the freezer holds even a killed process
+        if cgroups.processes(group):
+            self.signal(container, "KILL")
+            until(lambda: not cgroups.processes(group), seconds=KILL_SECONDS, what=f"the end of {container.name}")
+
+    def delete(self, container: Container) -> None:
+        """Remove its task with the shim, and itself with its snapshot."""
+        self._ctr("tasks", "delete", "--force", container.name)
+        self._ctr("containers", "delete", container.name)
+
+    @contextlib.contextmanager
+    def _undone_on_failure(self, container: Container) -> Iterator[None]:
+        """Remove what there is of a container that did not come to be."""
+        try:
+            yield
+        except StillframeError:
+            for what in ("tasks delete --force", "containers delete"):
+                with contextlib.suppress(StillframeError):
+                    self._ctr(*what.split(), container.name)
+            raise
+
+    @contextlib.contextmanager
+    def _explained(self, log: str) -> Iterator[None]:
+        """Attach to a failure what CRIU's log says of errors, if it is of now, or else the engine's own words."""
+        begun = time.time()
+        try:
+            yield
+        except CommandFailed as error:
+            path = self.node.path(log)
+            if path.exists() and path.stat().st_mtime >= begun:
+                error.log = criu_log.telling_lines(path.read_text(encoding="utf-8", errors="replace"))
+            error.log = error.log or (error.stderr.strip(),)
+            raise
+
+
+def _option(mount: Mount) -> str:
+    if mount.kind is SurfaceKind.TMPFS:
+        return f"type=tmpfs,dst={mount.target},options=nosuid:nodev:mode=755"
+    return f"type=bind,src={mount.source},dst={mount.target},options=rbind:rw"
+
+
+def _on_processor_ns(group: str) -> int:
+    """What the processes of a group have had, by the first field of schedstat (Documentation/scheduler/sched-stats)."""
+    schedules = (Path(f"/proc/{pid}/schedstat") for pid in cgroups.processes(group))
+    return sum(int(schedule.read_text(encoding="ascii").split()[0]) for schedule in schedules)
+
+
+def _number(said: str) -> str:
+    """The version in what a program says of itself."""
+    return next(word for word in said.split() if word[0].isdigit())

@@ -1,0 +1,263 @@
+"""CRIU alone, on a process tree in namespaces of its own: what every other adapter has below it.
+
+There is no runtime. util-linux makes the namespaces, the kernel's freezer is the pause, and the harness keeps image
+and writable layer: an overlay over the image's folder is the root, its upper folder is captured beside the checkpoint.
+The network namespace is the node's, which holds nothing but a loopback device.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Iterator
+from typing import ClassVar
+
+from harness.errors import CommandFailed, StillframeError
+from harness.host import cgroups
+from harness.host.wait import until
+from harness.model import Component, FreezePolicy, Scenario, SurfaceKind
+from harness.runtimes import criu_configuration, criu_log
+from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
+from harness.stacks.node import Node
+
+START_SECONDS = 30.0
+CHECKPOINT_SECONDS = 60.0
+RESTORE_SECONDS = 60.0
+FREEZE_SECONDS = 10.0
+KILL_SECONDS = 20.0
+NAMESPACES = ("--mount", "--pid", "--fork", "--ipc", "--uts")
+KILLED_OR_GONE = range(3)
+"""Exit codes of kill: done, a process has ended, none was named."""
+
+FIRST_PROCESS = """#!/bin/sh
+# Process 1 of {name}, as unshare(1) starts it: makes its root, goes there, and becomes the workload.
+exec 2> {folder}/start.log
+trap 'mv {folder}/start.log {folder}/failed' EXIT
+set -e
+read -r pid rest < /proc/self/stat  # the number it has in the node, whose /proc this still is
+echo 0 > {cgroup}/cgroup.procs
+cd {folder}/rootfs
+mount -t proc proc proc
+mount -t tmpfs -o mode=755 dev dev
+mknod -m 666 dev/null c 1 3
+mkdir dev/shm
+mount -t tmpfs -o mode=1777 shm dev/shm
+{mounts}
+mount --move . /  # like switch_root(8): CRIU begins at what is on top
+echo "$pid" > {folder}/pid.new
+mv {folder}/pid.new {folder}/pid
+exec setsid chroot . {command} < dev/null > dev/null 2>&1
+"""
+
+
+class Criu:
+    """Adapter for the command line of CRIU."""
+
+    name: ClassVar[str] = "criu"
+    ways: ClassVar[tuple[Way, ...]] = (
+        Way(
+            what="CRIU alone on a process tree in namespaces of its own; the harness keeps image and writable layer",
+            policies=(FreezePolicy.NONE, FreezePolicy.CGROUP, FreezePolicy.HOOK),
+            still=FreezePolicy.HOOK,
+            surfaces=frozenset(SurfaceKind) - {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME},
+            leaves_disk=True,
+            scenarios=(Scenario.PAUSED, Scenario.GENERATIONS),
+        ),
+    )
+
+    def __init__(self, node: Node, way: Way) -> None:
+        self.node = node
+        self.way = way
+
+    def capabilities(self) -> tuple[Capability, ...]:
+        """Ask CRIU whether it can work on this kernel."""
+        try:
+            said = self.node.run(["criu", "check"])
+        except CommandFailed as error:
+            return (Capability("checkpoint", available=False, evidence=str(error)),)
+        return (Capability("checkpoint", available=True, evidence=said.stdout.strip()),)
+
+    def prepare(self) -> None:
+        """Configure CRIU; there is no daemon."""
+        criu_configuration.configure(self.node)
+
+    def components(self) -> tuple[Component, ...]:
+        """Read the version of CRIU from the binary."""
+        said = self.node.run(["criu", "--version"]).stdout
+        if not said.startswith("Version: "):
+            raise CommandFailed(f"criu --version says {said[:80]!r}, which does not begin with 'Version: '")
+        return (Component(name="criu", version=said.splitlines()[0].removeprefix("Version: ").strip()),)
+
+    def load_image(self, folder: str) -> str:
+        """The folder itself is the image."""
+        return folder
+
+    def start(self, spec: ContainerSpec) -> Container:
+        """Start a process tree with an empty writable layer."""
+        script = f"{spec.folder}/start"
+        with self._undone_on_failure(spec), self._root(spec, upper=None):
+            self.node.write(script, _first_process(spec, self.node.freezer(spec.name)))
+            self.node.run(["setsid", "--fork", "unshare", *NAMESPACES, "sh", script], detached=True)
+            until(lambda: self._has_begun(spec), seconds=START_SECONDS, what=f"the start of {spec.name}")
+        return self._container(spec)
+
+    def _has_begun(self, spec: ContainerSpec) -> bool:
+        if self.node.path(f"{spec.folder}/failed").exists():
+            said = self._text(f"{spec.folder}/failed")
+            raise CommandFailed(f"{spec.folder}/start failed: {said.strip()}", stderr=said)
+        return self.node.path(f"{spec.folder}/pid").exists()
+
+    def state(self, container: Container) -> State:
+        """Ask the kernel, since nobody else knows."""
+        group = str(self.node.path(container.cgroup))
+        frozen = cgroups.frozen(group)
+        if frozen is None:
+            return State.ABSENT
+        if not cgroups.processes(group):
+            return State.STOPPED
+        return State.PAUSED if frozen else State.RUNNING
+
+    def pause(self, container: Container) -> None:
+        """Freeze its control group, since CRIU has no command; a task stopped by SIGSTOP would be restored stopped."""
+        self._set_frozen(container, frozen=True)
+
+    def resume(self, container: Container) -> None:
+        """Undo `pause`."""
+        self._set_frozen(container, frozen=False)
+
+    def _set_frozen(self, container: Container, *, frozen: bool) -> None:
+        setting, values = cgroups.FREEZER[self.node.version]
+        group = str(self.node.path(container.cgroup))
+        self.node.set(f"{container.cgroup}/{setting}", values[frozen])
+        what = f"{setting}={values[frozen]} taking effect on {container.name}"
+        until(lambda: cgroups.frozen(group) is frozen, seconds=FREEZE_SECONDS, what=what)
+
+    def live_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Write its memory and leave it running, or frozen if it was."""
+        container = checkpoint.container
+        log = f"{checkpoint.folder}/dump.log"
+        self.node.run(["mkdir", checkpoint.images])
+        external = [f"mnt[{mount.target}]:{mount.target}" for mount in _binds(container.spec)]
+        # CRIU waits for ever for what is frozen, unless it may thaw it for a moment (criu#2572). Only then: it would
+        # freeze by that group, which takes 100 ms, and on version 1 never ends if a task was stopped (criu#1905).
+        frozen = ("--freeze-cgroup", container.cgroup) if self.state(container) is State.PAUSED else ()
+        with self._explained(log):
+            self.node.run(
+                [
+                    *("criu", "dump", "--tree", container.id, "--leave-running"),
+                    *("--images-dir", checkpoint.images, "--log-file", log),
+                    *("--manage-cgroups=ignore", *frozen),
+                    *(word for each in external for word in ("--external", each)),
+                ],
+                deadline=CHECKPOINT_SECONDS,
+                runtime=True,
+            )
+
+    def capture(self, checkpoint: Checkpoint) -> None:
+        """Copy the writable layer with all attributes; whiteouts are device nodes and travel too."""
+        self.node.run(["cp", "--archive", checkpoint.container.upper, checkpoint.upper])
+
+    def contents(self, checkpoint: Checkpoint) -> Contents:
+        """Images and writable layer are folders as they are."""
+        return Contents(checkpoint.images, {"/": checkpoint.upper})
+
+    def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
+        """Make a new process tree out of the images and the captured layer, beside the source."""
+        log = f"{spec.folder}/restore.log"
+        external = [f"mnt[{mount.target}]:{mount.source}" for mount in _binds(spec)]
+        criu = [
+            *("criu", "restore", "--restore-detached", "--pidfile", f"{spec.folder}/pid"),
+            *("--images-dir", checkpoint.images, "--log-file", log),
+            *("--root", f"{spec.folder}/rootfs", "--manage-cgroups=ignore"),
+            *(word for each in external for word in ("--external", each)),
+        ]
+        # With cgroups ignored, the tree is born in CRIU's own group.
+        joined = f'echo 0 > {self.node.freezer(spec.name)}/cgroup.procs && exec "$@"'
+        with self._undone_on_failure(spec), self._root(spec, upper=checkpoint.upper), self._explained(log):
+            self.node.run(["sh", "-c", joined, "sh", *criu], deadline=RESTORE_SECONDS, runtime=True)
+        return self._container(spec)
+
+    def discard(self, checkpoint: Checkpoint) -> None:
+        """All of it is in its folder."""
+
+    def signal(self, container: Container, name: str) -> None:
+        """Send a signal to its first process."""
+        self.node.run(["kill", f"-{name}", container.id], runtime=True)
+
+    def kill(self, container: Container) -> None:
+        """End what is in its group and wait for it; there may be no first process, after a restore that was ended."""
+        if self.state(container) is State.PAUSED:
+            self.resume(container)  # version 1 of the freezer holds even a killed process
+        group = str(self.node.path(container.cgroup))
+        if cgroups.processes(group):
+            every = f"kill -KILL $(cat {container.cgroup}/cgroup.procs)"
+            self.node.run(["sh", "-c", every], accept=KILLED_OR_GONE)
+            until(lambda: not cgroups.processes(group), seconds=KILL_SECONDS, what=f"the end of {container.name}")
+
+    def delete(self, container: Container) -> None:
+        """Remove its group; its mounts went with its namespace."""
+        self.node.run(["rmdir", container.cgroup])
+
+    def _container(self, spec: ContainerSpec) -> Container:
+        pid = self._text(f"{spec.folder}/pid").strip()
+        return Container(spec, self.node.freezer(spec.name), upper=f"{spec.folder}/upper", id=pid)
+
+    @contextlib.contextmanager
+    def _root(self, spec: ContainerSpec, *, upper: str | None) -> Iterator[None]:
+        """Have the tree's group, and its root mounted at `rootfs` until the tree has a mount of its own."""
+        folder = spec.folder
+        self.node.run(["mkdir", f"{folder}/rootfs", f"{folder}/work", self.node.freezer(spec.name)])
+        self.node.run(["mkdir", f"{folder}/upper"] if upper is None else ["cp", "--archive", upper, f"{folder}/upper"])
+        layers = f"lowerdir={spec.image},upperdir={folder}/upper,workdir={folder}/work"
+        self.node.run(["mount", "-t", "overlay", "overlay", "-o", layers, f"{folder}/rootfs"])
+        try:
+            yield
+        finally:
+            self.node.run(["umount", f"{folder}/rootfs"])
+
+    @contextlib.contextmanager
+    def _undone_on_failure(self, spec: ContainerSpec) -> Iterator[None]:
+        """End what has begun of a tree that did not come to be."""
+        try:
+            yield
+        except StillframeError:
+            with contextlib.suppress(StillframeError, OSError):
+                container = self._container(spec)
+                self.kill(container)
+                self.delete(container)
+            raise
+
+    @contextlib.contextmanager
+    def _explained(self, log: str) -> Iterator[None]:
+        """Attach to a failure what CRIU's log says of errors, or else its last lines."""
+        try:
+            yield
+        except CommandFailed as error:
+            text = self._text(log)
+            error.log = criu_log.telling_lines(text) or tuple(text.splitlines()[-criu_log.KEPT :])
+            raise
+
+    def _text(self, file: str) -> str:
+        try:
+            return self.node.path(file).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+
+
+def _binds(spec: ContainerSpec) -> tuple[Mount, ...]:
+    """What comes from outside of the tree: the channel, and folders of the node."""
+    binds = (mount for mount in spec.mounts if mount.kind is SurfaceKind.BIND)
+    return (*binds, Mount(SurfaceKind.BIND, spec.report_mount, spec.report))
+
+
+def _first_process(spec: ContainerSpec, cgroup: str) -> str:
+    tmpfs = (mount.target for mount in spec.mounts if mount.kind is SurfaceKind.TMPFS)
+    lines = [["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", f".{target}"] for target in tmpfs]
+    lines += [["mount", "--bind", mount.source, f".{mount.target}"] for mount in _binds(spec)]
+    return FIRST_PROCESS.format(
+        name=spec.name,
+        folder=spec.folder,
+        cgroup=cgroup,
+        mounts="\n".join(map(shlex.join, lines)),
+        command=shlex.join(spec.argv),
+    )

@@ -1,0 +1,400 @@
+"""Docker: a daemon, containerd below it, and an OCI runtime below that; driven through the engine's own SDK.
+
+A checkpoint belongs to its container and would go with it, so it is moved to the caller's folder. It holds memory
+alone: the writable layer stays where it is, unless it is committed to an image as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import time
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from docker.types import LogConfig
+from docker.types import Mount as MountOption
+
+from harness.errors import CommandFailed, DeadlineExceeded, StillframeError
+from harness.host.wait import until
+from harness.model import CgroupVersion, Component, FreezePolicy, Scenario, SurfaceKind
+from harness.runtimes import criu_configuration, criu_log
+from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
+from harness.runtimes.docker_client import JournalledClient
+from harness.stacks.node import Node
+
+START_SECONDS = 30.0
+CHECKPOINT_SECONDS = 60.0
+RESTORE_SECONDS = 60.0
+KILL_SECONDS = 20.0
+COLLECTION_SECONDS = 2.0
+
+SOCKET = "/run/docker.sock"
+STORE = f"{Node.storage}/docker"
+CONTAINERS = f"{STORE}/containers"
+BLOBS = f"{STORE}/containerd/daemon/io.containerd.content.v1.content/blobs/sha256"
+BUNDLES = "/run/docker/containerd/daemon/io.containerd.runtime.v2.task/moby"
+LOGS = "/var/log/criu"
+"""Where CRIU leaves the log of a restore; it would vanish with the container otherwise."""
+RUNTIME = "tested"
+"""What the OCI runtime is called in the engine's configuration; its own name may be taken."""
+IMAGE = "workload"
+
+ROOT = frozenset({SurfaceKind.ADDED, SurfaceKind.IMAGE, SurfaceKind.DELETED})
+SHARED = frozenset({SurfaceKind.BIND, SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME})
+SCENARIOS = (Scenario.PAUSED, Scenario.GENERATIONS)
+EVERY = frozenset(SurfaceKind) - {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME}
+
+UNREAD = ("fresh-start", "garbage-image", "stopped-workload")
+"""Controls that do not ask for files of the captured disk."""
+BY_WHOM = (FreezePolicy.ENGINE, FreezePolicy.PAUSE)
+"""Nobody else: containerd itself pauses and resumes around a checkpoint. If a container was frozen by its group, runc
+declines the first, and on crun the second ends the freeze."""
+
+IN_PLACE = Way(
+    what="memory alone, restored into the same container",
+    policies=BY_WHOM,
+    outside=SHARED | ROOT,
+    in_place=True,
+    controls=UNREAD,
+)
+COMMITTED = Way(
+    name="commit",
+    what="memory, then the writable layer committed to an image, restored into a new container of that image",
+    policies=BY_WHOM,
+    outside=SHARED,
+    leaves_disk=True,
+    controls=UNREAD,
+)
+SANDBOX = Way(
+    what="memory and root file system, restored into a new container",
+    policies=BY_WHOM,
+    still=FreezePolicy.ENGINE,
+    outside=SHARED,
+    controls=UNREAD,
+)
+
+
+def _on_host(way: Way, **changes: Any) -> Way:
+    """The same without a network namespace, which Docker 28 cannot restore (moby#50750)."""
+    name = f"{way.name}-host" if way.name else "host"
+    return dataclasses.replace(way, name=name, what=f"{way.what}; on the host's network", **changes)
+
+
+class Docker:
+    """Adapter for the engine; subclasses name the OCI runtime below it."""
+
+    name: ClassVar[str]
+    program: ClassVar[str]
+    ways: ClassVar[tuple[Way, ...]] = (
+        IN_PLACE,
+        _on_host(IN_PLACE),
+        COMMITTED,
+        _on_host(COMMITTED, surfaces=EVERY, scenarios=SCENARIOS),
+    )
+    by_criu: ClassVar[bool] = True
+
+    _client: JournalledClient
+
+    def __init__(self, node: Node, way: Way) -> None:
+        self.node = node
+        self.way = way
+
+    def capabilities(self) -> tuple[Capability, ...]:
+        """Ask all programs whether they are there, and CRIU whether it can work on this kernel."""
+        try:
+            for program in ("dockerd", "containerd", "containerd-shim-runc-v2"):
+                self.node.run([program, "-v"])
+            said = self.node.run([self.program, "--version"])
+            if self.by_criu:
+                said = self.node.run(["criu", "check"])
+        except CommandFailed as error:
+            return (Capability("checkpoint", available=False, evidence=str(error)),)
+        return (Capability("checkpoint", available=True, evidence=said.stdout.strip()),)
+
+    def prepare(self) -> None:
+        """Configure CRIU and the engine, start the engine, and wait until it answers."""
+        if self.by_criu:
+            criu_configuration.configure(self.node, self.program)
+            self.node.run(["mkdir", "-p", LOGS])
+        path = self.node.run(["sh", "-c", f"command -v {self.program}"]).stdout.strip()
+        configuration = {
+            "experimental": True,  # checkpoints are
+            "data-root": STORE,
+            "storage-driver": "overlay2",
+            "exec-opts": ["native.cgroupdriver=cgroupfs"],  # a node has no systemd
+            "bridge": "none",
+            "iptables": False,
+            "ip6tables": False,
+            "runtimes": {RUNTIME: self._runtime(path)},
+        }
+        self.node.write("/etc/docker/daemon.json", json.dumps(configuration, indent=1) + "\n")
+        daemon = self.node.launch(["dockerd"])
+        self._client = JournalledClient(self.node, daemon, SOCKET, timeout=START_SECONDS)
+        socket = self.node.path(SOCKET)
+
+        def answers() -> bool:
+            daemon.check()
+            return socket.exists() and bool(self._client.ping())
+
+        until(answers, seconds=START_SECONDS, what="an answer of dockerd")
+
+    def _runtime(self, path: str) -> dict[str, Any]:
+        """The OCI runtime at `path`, as the engine's configuration has it."""
+        return {"runtimeType": "io.containerd.runc.v2", "options": {"BinaryName": path, "CriuWorkPath": LOGS}}
+
+    def components(self) -> tuple[Component, ...]:
+        """Read the versions of the engine and its containerd as they say them, the others from the binaries."""
+        parts = {part["Name"]: part["Version"] for part in self._client.version()["Components"]}
+        found = {"docker": parts["Engine"], "containerd": parts["containerd"]}
+        for program in (self.program, "criu") if self.by_criu else (self.program,):
+            found[program] = _number(self.node.run([program, "--version"]).stdout)
+        found["storage-driver"] = self._client.info()["Driver"]
+        return tuple(Component(name=name, version=version) for name, version in found.items())
+
+    def load_image(self, folder: str) -> str:
+        """Import an archive of `folder`."""
+        archive = f"{self.node.storage}/workload.tar"
+        self.node.run(["tar", "--create", "--file", archive, "--directory", folder, "."])
+        self._client.import_image_from_file(str(self.node.path(archive)), repository=IMAGE)
+        self.node.run(["rm", archive])
+        return IMAGE
+
+    def start(self, spec: ContainerSpec) -> Container:
+        """Start a container with an empty writable layer."""
+        container = self._create(spec, spec.image)
+        with self._undone_on_failure(container):
+            self._client.start(container.name)
+        return container
+
+    def state(self, container: Container) -> State:
+        """Ask the engine for the container's state."""
+        try:
+            said = self._client.inspect_container(container.name)["State"]["Status"]
+        except CommandFailed as error:
+            if "No such container" in error.stderr:
+                return State.ABSENT
+            raise
+        return {"running": State.RUNNING, "paused": State.PAUSED}.get(said, State.STOPPED)
+
+    def pause(self, container: Container) -> None:
+        """Freeze it by the engine's own request."""
+        self._client.pause(container.name)
+
+    def resume(self, container: Container) -> None:
+        """Undo `pause`."""
+        self._client.unpause(container.name)
+
+    def live_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Write its memory, leave it running, and move the files to the checkpoint's folder."""
+        name, source = checkpoint.name, checkpoint.container
+        with self._explained(f"{BUNDLES}/{source.id}/criu-dump.log"):
+            self._client.post(
+                self._client.at(f"/containers/{source.name}/checkpoints"),
+                json={"CheckpointID": name, "Exit": False},
+                timeout=CHECKPOINT_SECONDS,
+            )
+        moved = f"mv {CONTAINERS}/*/checkpoints/{name} {checkpoint.images}"
+        self.node.run(["sh", "-c", moved], deadline=CHECKPOINT_SECONDS)
+
+    def capture(self, checkpoint: Checkpoint) -> None:
+        """Commit the writable layer to an image, without the pause that the engine would make for that alone."""
+        self._client.commit(checkpoint.container.name, repository=checkpoint.name, pause=False)
+
+    def contents(self, checkpoint: Checkpoint) -> Contents:
+        """Of a committed layer the folder in the engine's storage; what gVisor writes can only be restored."""
+        disks = {}
+        if self.way.leaves_disk:
+            disks["/"] = self._client.inspect_image(checkpoint.name)["GraphDriver"]["Data"]["UpperDir"]
+        return Contents(checkpoint.images if self.by_criu else None, disks)
+
+    def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
+        """Start the same container out of the checkpoint, or a new one of the committed image."""
+        if self.way.in_place:
+            self._start_from(checkpoint, checkpoint.container)
+            return checkpoint.container
+        container = self._create(spec, checkpoint.name if self.way.leaves_disk else spec.image)
+        with self._undone_on_failure(container):
+            self._start_from(checkpoint, container)
+        return container
+
+    def _start_from(self, checkpoint: Checkpoint, container: Container) -> None:
+        """Put it where the engine looks, since it declines any other folder (moby#37344), and start."""
+        mine = f"""$(grep -l '"Name":"/{container.name}"' {CONTAINERS}/*/config.v2.json)"""
+        put = f"to=$(dirname {mine})/checkpoints && mkdir -p $to && cp -a {checkpoint.images} $to/{checkpoint.name}"
+        self.node.run(["sh", "-c", put], deadline=RESTORE_SECONDS)
+        blobs = self.node.path(BLOBS)
+        with contextlib.suppress(DeadlineExceeded):  # containerd's own copy, or it declines to be given it (moby#42900)
+            until(lambda: not any(blobs.glob("*")), seconds=COLLECTION_SECONDS, what="a garbage collection")
+        try:
+            with self._explained(f"{LOGS}/restore.log"):
+                self._client.post(
+                    self._client.at(f"/containers/{container.name}/start"),
+                    params={"checkpoint": checkpoint.name},
+                    timeout=RESTORE_SECONDS,
+                )
+        finally:
+            for left in self.node.path("/tmp").glob("ctrd-checkpoint*"):  # noqa: S108
+                self.node.remark("containerd left in /tmp what it had restored from (containerd#10166); removed")
+                self.node.remove(f"/tmp/{left.name}")  # noqa: S108
+
+    def discard(self, checkpoint: Checkpoint) -> None:
+        """Remove the committed image; memory is in the checkpoint's folder."""
+        if self.way.leaves_disk:
+            try:
+                self._client.remove_image(checkpoint.name)
+            except CommandFailed as error:
+                if "No such image" not in error.stderr:
+                    raise
+
+    def signal(self, container: Container, name: str) -> None:
+        """Send a signal to its first process by the engine's own request."""
+        self._client.kill(container.name, signal=name)
+
+    def kill(self, container: Container) -> None:
+        """End it and wait until the engine has noticed."""
+        if self.state(container) is State.PAUSED:
+            self.resume(container)  # version 1 of the freezer holds even a killed process
+        try:
+            self._client.kill(container.name)
+        except CommandFailed as error:
+            if "is not running" not in error.stderr:
+                raise
+        self._client.wait(container.name, timeout=KILL_SECONDS)
+
+    def delete(self, container: Container) -> None:
+        """Remove it, the file of its network namespace, which is due within a minute, and a group that was left."""
+        self._client.remove_container(container.name, force=True)
+        self.node.run(["find", "/run/docker/netns", "-type", "f", "-fstype", "tmpfs", "-delete"])
+        if self.node.path(container.cgroup).exists():
+            self.node.run(["find", container.cgroup, "-type", "d", "-delete"])
+
+    def _create(self, spec: ContainerSpec, image: str) -> Container:
+        mounts = (*spec.mounts, Mount(SurfaceKind.BIND, spec.report_mount, spec.report))
+        host = self._client.create_host_config(
+            runtime=RUNTIME,
+            network_mode="host" if self.way.name.endswith("host") else "none",
+            mounts=[_mount(mount) for mount in mounts if mount.kind is not SurfaceKind.SHM],
+            log_config=LogConfig(type=LogConfig.types.NONE),
+        )
+        said = self._client.create_container(image, list(spec.argv), name=spec.name, host_config=host, detach=True)
+        return Container(spec, self.node.freezer(f"docker/{said['Id']}"), id=said["Id"])
+
+    @contextlib.contextmanager
+    def _undone_on_failure(self, container: Container) -> Iterator[None]:
+        """Remove a container that did not come to run."""
+        try:
+            yield
+        except StillframeError:
+            with contextlib.suppress(StillframeError):
+                self.delete(container)
+            raise
+
+    @contextlib.contextmanager
+    def _explained(self, log: str) -> Iterator[None]:
+        """Attach to a failure what CRIU's log says of errors, if it is of now, or else the engine's own words."""
+        begun = time.time()
+        try:
+            yield
+        except CommandFailed as error:
+            path = self.node.path(log)
+            if path.exists() and path.stat().st_mtime >= begun:
+                error.log = criu_log.telling_lines(path.read_text(encoding="utf-8", errors="replace"))
+            error.log = error.log or (error.stderr,)
+            raise
+
+
+class DockerRunc(Docker):
+    """Docker on runc."""
+
+    name = "docker/runc"
+    program = "runc"
+
+
+CRUN = "/usr/local/bin/crun-for-containerd"
+DIALECT = """#!/bin/sh
+# containerd's shim speaks to runc. crun has no -no-subreaper and makes no folder for CRIU's logs, and when it has to
+# delete what is gone it says so in other words.
+for word; do
+    shift
+    case $before in
+        --root) root=$word ;;
+        --work-path) mkdir -p "$word" ;;
+        --bundle) bundle=$word ;;
+    esac
+    [ "$word" != delete ] || deletes=yes
+    before=$word
+    [ "$word" = -no-subreaper ] || set -- "$@" "$word"
+done
+[ -z "$deletes" ] || [ -d "$root/$before" ] || exit 0
+"""
+WITHOUT_RESOURCES = """
+[ -z "$bundle" ] || perl -i -0pe 's/"resources":(\\{(?:[^{}]|(?1))*\\})/"resources":{}/' "$bundle/config.json"
+"""
+
+
+class DockerCrun(Docker):
+    """Docker on crun, with an interpreter between containerd and it."""
+
+    name = "docker/crun"
+    program = "crun"
+
+    def _runtime(self, path: str) -> dict[str, Any]:
+        self.node.run(["mkdir", "-p", "/run/crun/.empty-directory"])  # a checkpoint leaves it (crun#2239)
+        script = DIALECT
+        if self.node.version is CgroupVersion.V2 and not self.node.has_controllers():
+            script += WITHOUT_RESOURCES
+            self.node.accommodate(
+                "no-resources",
+                lacking="controllers in the node's cgroup hierarchy: cgroup.controllers is empty",
+                change="linux.resources of the specification is empty",
+            )
+        self.node.write(CRUN, f'{script}exec {path} "$@"\n', mode=0o755)
+        return super()._runtime(CRUN)
+
+
+RUNSC = "/usr/local/bin/runsc-in-a-group"
+IN_A_GROUP = """#!/bin/sh
+for last; do
+    case $last in create | restore) begins=yes ;; esac
+done
+if [ -n "$begins" ]; then
+    mkdir -p {group}/"$last"
+    echo 0 >{group}/"$last"/cgroup.procs
+fi
+exec {runsc} --ignore-cgroups "$@"
+"""
+
+
+class DockerRunsc(Docker):
+    """Docker on gVisor, whose checkpoints hold the root file system with the memory."""
+
+    name = "docker/runsc"
+    program = "runsc"
+    ways: ClassVar[tuple[Way, ...]] = (SANDBOX, _on_host(SANDBOX, surfaces=EVERY, scenarios=SCENARIOS))
+    by_criu = False
+
+    def _runtime(self, path: str) -> dict[str, Any]:
+        # With a network, it takes any namespace for the root one where the kernel has net.core.rmem_default in all.
+        options = ["--platform=systrap", "--network=none"]
+        if self.node.has_controllers():
+            return {"path": path, "runtimeArgs": options}
+        script = IN_A_GROUP.format(group=self.node.freezer("docker"), runsc=" ".join((path, *options)))
+        self.node.write(RUNSC, script, mode=0o755)
+        self.node.accommodate(
+            "ignore-cgroups",
+            lacking="the memory controller among the controllers of the node's cgroup hierarchy",
+            change="--ignore-cgroups; a script before runsc puts the sandbox into its group",
+        )
+        return {"path": RUNSC}
+
+
+def _mount(mount: Mount) -> MountOption:
+    kind = {SurfaceKind.TMPFS: "tmpfs", SurfaceKind.BIND: "bind"}[mount.kind]
+    return MountOption(mount.target, mount.source or None, type=kind)
+
+
+def _number(said: str) -> str:
+    """The version in what a program says of itself."""
+    return next(word for word in said.split() if word[0].isdigit())

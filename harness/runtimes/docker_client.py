@@ -1,0 +1,105 @@
+"""The Docker engine's SDK over the socket of an engine in a node, with what it does in the node's journal.
+
+A request that changes something is journalled as the line for curl(1) that does the same, so that it can be pasted
+into a shell of the node. Whatever goes wrong comes out as an error of ours, with the engine's own words.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import docker
+import requests
+
+from harness.errors import CommandFailed, DeadlineExceeded
+from harness.host.wait import until
+from harness.model import Command
+from harness.stacks.node import Daemon, Node
+
+VERSION = "1.44"
+"""Of the API: the oldest that Docker 29 still talks, and known to all since 25."""
+READ_ONLY = ("GET", "HEAD")
+HTTP_ERROR = 400
+CURL_HTTP_ERROR = 22
+END_SECONDS = 2.0
+
+
+class JournalledClient(docker.APIClient):  # type: ignore[misc]  # it has no types
+    """A client of the engine that `daemon` is; `socket` is a path in the node."""
+
+    def __init__(self, node: Node, daemon: Daemon, socket: str, *, timeout: float) -> None:
+        super().__init__(base_url=f"unix://{node.path(socket)}", version=VERSION, timeout=timeout)
+        self.trust_env = False  # a user's proxies and passwords are for others
+        self._node = node
+        self._daemon = daemon
+        self._socket = socket
+
+    def at(self, path: str) -> str:
+        """Address of a resource, for requests that the SDK has no method for."""
+        return f"{self.base_url}/v{VERSION}{path}"
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Send it, and give the answer to a request that the engine granted.
+
+        Raises `CommandFailed` with what it says to one that it did not, `DeadlineExceeded` if it says nothing in time,
+        and `EnvironmentUnfit` if it has ended.
+        """
+        options["timeout"] = options.get("timeout") or self.timeout  # the SDK waits for ever for some
+        start, begun = time.time_ns(), time.monotonic()
+        code, said = None, ""
+        argv = self._curl(request)
+        line = f"{shlex.join(argv)} on {self._node.stack}"
+        try:
+            response: requests.Response = super().send(request, **options)
+            code = CURL_HTTP_ERROR if response.status_code >= HTTP_ERROR else 0
+            said = response.content.decode(errors="replace")
+        except requests.Timeout as error:
+            raise DeadlineExceeded(f"{line} was not answered within {options['timeout']:g} s") from error
+        except requests.ConnectionError as error:
+            with contextlib.suppress(DeadlineExceeded):
+                until(self._daemon.check, seconds=END_SECONDS, what="the end of the engine")
+            raise CommandFailed(f"{line} was not answered, although the engine runs", runtime=True) from error
+        finally:
+            if request.method not in READ_ONLY:
+                self._node.journal.commands.append(
+                    Command(
+                        argv=argv,
+                        where=self._node.stack,
+                        stage=self._node.journal.stage,
+                        runtime=True,
+                        exit_code=code,
+                        start_ns=start,
+                        seconds=time.monotonic() - begun,
+                        stdout=said,
+                    )
+                )
+        if code:
+            message = _message(said)
+            what = f"{line} failed with status {response.status_code}: {message}"
+            raise CommandFailed(what, stdout=said, stderr=message, exit_code=code, runtime=True)
+        return response
+
+    def _curl(self, request: requests.PreparedRequest) -> tuple[str, ...]:
+        """The same as a line for curl; a body from a file is sent from the file, as the node knows it."""
+        words = ["curl", "--unix-socket", self._socket, "--fail-with-body", "-sS", "-X", str(request.method)]
+        body: Any = request.body
+        if body:
+            words += ["-H", f"Content-Type: {request.headers['Content-Type']!s}"]
+            if hasattr(body, "name"):
+                words += ["--data-binary", f"@{body.name.removeprefix(str(self._node.path('')))}"]
+            else:
+                words += ["-d", body.decode() if isinstance(body, bytes) else body]
+        address = urlsplit(str(request.url))
+        return (*words, address._replace(scheme="http").geturl())
+
+
+def _message(said: str) -> str:
+    try:
+        return str(json.loads(said)["message"])
+    except (ValueError, KeyError, TypeError):
+        return said.strip()

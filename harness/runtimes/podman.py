@@ -1,0 +1,298 @@
+"""Podman, whose checkpoints hold it all: memory, writable layer and volumes, in an archive or in an image.
+
+There is no daemon: every command finds the containers in the store. What podman or its runtime leaves behind by itself,
+as after a restore that failed, is for the leak audit to find, and not cleared away here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from typing import ClassVar
+
+from harness.errors import CommandFailed, StillframeError
+from harness.host import cgroups
+from harness.host.wait import until
+from harness.model import CgroupVersion, Command, Component, FreezePolicy, Scenario, SurfaceKind
+from harness.runtimes import archives, criu_configuration, criu_log
+from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
+from harness.stacks.node import Node
+
+START_SECONDS = 30.0
+CHECKPOINT_SECONDS = 60.0
+RESTORE_SECONDS = 60.0
+KILL_SECONDS = 20.0
+DECLINED = 125
+"""Exit code for what podman itself declines, and for any error of its own."""
+
+STORE = f"{Node.storage}/podman"
+STORAGE = f"""[storage]
+driver = "overlay"
+graphroot = "{STORE}/root"
+runroot = "{STORE}/run"
+"""
+UNLIMITED = """[containers]
+pids_limit = 0
+"""
+IMAGE = "localhost/workload"
+CGROUPS = "libpod_parent"
+"""Parent of the containers' groups, where podman makes them itself because no systemd does."""
+VOLUMES = frozenset({SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME})
+
+
+class Podman:
+    """Adapter for podman's command line; subclasses name the OCI runtime below it."""
+
+    name: ClassVar[str]
+    program: ClassVar[str]
+    """The OCI runtime."""
+    ways: ClassVar[tuple[Way, ...]] = (
+        Way(
+            what="an exported archive of memory, writable layer and volumes, imported under another name",
+            policies=(FreezePolicy.ENGINE, FreezePolicy.CGROUP),
+            still=FreezePolicy.CGROUP,
+            surfaces=frozenset(SurfaceKind),
+            scenarios=(Scenario.PAUSED, Scenario.GENERATIONS),
+            controls=("fresh-start", "garbage-image", "stopped-workload"),
+        ),
+        Way(
+            name="image",
+            what="the same as an image in the engine's own store",
+            policies=(FreezePolicy.ENGINE, FreezePolicy.CGROUP),
+            still=FreezePolicy.CGROUP,
+            controls=(),
+        ),
+    )
+
+    def __init__(self, node: Node, way: Way) -> None:
+        self.node = node
+        self.way = way
+
+    def _podman(self, *arguments: str, deadline: float = START_SECONDS, accept: tuple[int, ...] = (0,)) -> Command:
+        argv = ["podman", "--runtime", self.program, *arguments]
+        return self.node.run(argv, deadline=deadline, accept=accept, runtime=True)
+
+    def capabilities(self) -> tuple[Capability, ...]:
+        """Ask podman and its helpers whether they are there, and CRIU whether it can work on this kernel."""
+        try:
+            for argv in (["podman", "help"], [self.program, "--version"], ["conmon", "--version"]):
+                self.node.run(argv)  # from 6 on podman declines any command under cgroups version 1
+            said = self.node.run(["criu", "check"])
+        except CommandFailed as error:
+            return (Capability("checkpoint", available=False, evidence=str(error)),)
+        return (Capability("checkpoint", available=True, evidence=said.stdout.strip()),)
+
+    def prepare(self) -> None:
+        """Configure CRIU and podman; there is no daemon."""
+        criu_configuration.configure(self.node, self.program)
+        self.node.write("/etc/containers/storage.conf", STORAGE)
+        if self.node.version is CgroupVersion.V2 and not self.node.has_controllers():
+            self.node.write("/etc/containers/containers.conf", UNLIMITED)
+            self.node.accommodate(
+                "no-pids-limit",
+                lacking="controllers in the node's cgroup hierarchy: cgroup.controllers is empty",
+                change="pids_limit = 0 in containers.conf",
+            )
+
+    def components(self) -> tuple[Component, ...]:
+        """Read the versions that podman finds, and CRIU's, from the binaries."""
+        said = json.loads(self._podman("info", "--format", "json").stdout)
+        host = said["host"]
+        versions = {
+            "podman": said["version"]["Version"],
+            "conmon": host["conmon"]["version"],
+            self.program: host["ociRuntime"]["version"],
+            "criu": self.node.run(["criu", "--version"]).stdout,
+            "netavark": host["networkBackendInfo"].get("version", ""),
+        }
+        found = [Component(name=name, version=_number(text)) for name, text in versions.items() if text]
+        return (*found, Component(name="storage-driver", version=said["store"]["graphDriverName"]))
+
+    def load_image(self, folder: str) -> str:
+        """Import an archive of `folder`; its name, since each import gives the same content another id."""
+        archive = f"{self.node.storage}/workload.tar"
+        self.node.run(["tar", "--create", "--file", archive, "--directory", folder, "."])
+        self._podman("import", "--quiet", archive, IMAGE)
+        self.node.run(["rm", archive])
+        return IMAGE
+
+    def start(self, spec: ContainerSpec) -> Container:
+        """Start a container with an empty writable layer."""
+        mounts = (*spec.mounts, Mount(SurfaceKind.BIND, spec.report_mount, spec.report))
+        options = [word for mount in mounts for word in _mount_option(mount, spec.name)]
+        with self._undone_on_failure(spec):
+            said = self._podman(
+                *("run", "--detach", "--pull", "never", "--name", spec.name, "--network", "none"),
+                *(*options, spec.image, *spec.argv),
+            )
+        return self._container(spec, said)
+
+    def state(self, container: Container) -> State:
+        """Ask podman for the container's state."""
+        try:
+            said = self._inspect(container.name, "{{.State.Status}}")
+        except CommandFailed as error:
+            if "no such container" in error.stderr:
+                return State.ABSENT
+            raise
+        return {"running": State.RUNNING, "paused": State.PAUSED}.get(said, State.STOPPED)
+
+    def pause(self, container: Container) -> None:
+        """Freeze it by podman's own command."""
+        self._podman("pause", container.name)
+
+    def resume(self, container: Container) -> None:
+        """Undo `pause`."""
+        self._podman("unpause", container.name)
+
+    def live_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Take it whole, and leave the container running."""
+        to = ("--create-image", _image(checkpoint)) if self._by_image else ("--export", _archive(checkpoint))
+        with self._explained("dump.log", checkpoint.container.id):
+            self._podman(
+                *("container", "checkpoint", "--leave-running", *to),
+                *(() if self._by_image else ("--compress", "none")),
+                checkpoint.container.name,
+                deadline=CHECKPOINT_SECONDS,
+            )
+
+    def capture(self, checkpoint: Checkpoint) -> None:
+        """The checkpoint has the disk."""
+
+    def contents(self, checkpoint: Checkpoint) -> Contents:
+        """Unpack the archives in the checkpoint; the image's layer is a folder of the store already."""
+        if self._by_image:
+            image = ("image", "inspect", "--format", "{{.GraphDriver.Data.UpperDir}}", _image(checkpoint))
+            parts = self._podman(*image).stdout.strip()
+        else:
+            parts = f"{checkpoint.folder}/parts"
+            archives.unpack(self.node.path(_archive(checkpoint)), self.node.path(parts))
+        found = self.node.path(parts)
+        volumes = json.loads((found / "config.dump").read_text(encoding="utf-8")).get("namedVolumes", [])
+        parted = {"/": "rootfs-diff.tar", "/dev/shm": "devshm-checkpoint.tar"}  # noqa: S108
+        parted |= {volume["dest"]: f"volumes/{volume['volumeName']}.tar" for volume in volumes}
+        disks = {"/": f"{checkpoint.folder}/disks/root"}
+        self.node.path(disks["/"]).mkdir(parents=True)
+        for number, (where, archive) in enumerate(parted.items()):
+            path = archives.below(found, archive)
+            if path.exists():
+                folder = disks.setdefault(where, f"{checkpoint.folder}/disks/{number}")
+                archives.unpack(path, self.node.path(folder))
+        deleted = found / "deleted.files"
+        for name in json.loads(deleted.read_text(encoding="utf-8")) if deleted.exists() else ():
+            path = archives.below(self.node.path(disks["/"]), name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.with_name(f".wh.{path.name}").touch()
+        return Contents(f"{parts}/checkpoint", disks)
+
+    def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
+        """Make a new container out of the checkpoint; mounts are as the checkpoint says."""
+        out_of = (_image(checkpoint),) if self._by_image else ("--import", _archive(checkpoint))
+        with self._undone_on_failure(spec), self._explained("restore.log"):
+            said = self._podman("container", "restore", "--name", spec.name, *out_of, deadline=RESTORE_SECONDS)
+        return self._container(spec, said)
+
+    def discard(self, checkpoint: Checkpoint) -> None:
+        """Remove the checkpoint image; the archive is in the checkpoint's folder."""
+        if self._by_image:
+            self._podman("rmi", "--ignore", _image(checkpoint))
+
+    def signal(self, container: Container, name: str) -> None:
+        """Send a signal to its first process by podman's own command."""
+        self._podman("kill", "--signal", name, container.name)
+
+    def kill(self, container: Container) -> None:
+        """End its processes and wait until the kernel says that they are gone."""
+        group = str(self.node.path(container.cgroup))
+        if cgroups.processes(group):
+            if cgroups.frozen(group):
+                self.resume(container)  # version 1 of the freezer holds even a killed process
+            self._podman("kill", "--signal", "KILL", container.name, accept=(0, DECLINED))  # declined: it has ended
+            until(lambda: not cgroups.processes(group), seconds=KILL_SECONDS, what=f"the end of {container.name}")
+
+    def delete(self, container: Container) -> None:
+        """Remove it with its volumes, named or not; `rm --volumes` passes over those that came out of an archive."""
+        volumes: list[str] = []
+        if VOLUMES.intersection(mount.kind for mount in container.spec.mounts):
+            names = '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}} {{end}}{{end}}'
+            volumes = self._inspect(container.name, names).split()
+        self._podman("rm", "--force", "--time", "0", container.name)
+        if volumes:
+            self._podman("volume", "rm", *volumes)
+
+    @property
+    def _by_image(self) -> bool:
+        return self.way.name == "image"
+
+    def _inspect(self, name: str, what: str) -> str:
+        return self._podman("container", "inspect", "--format", what, name).stdout.strip()
+
+    def _container(self, spec: ContainerSpec, said: Command) -> Container:
+        identity = said.stdout.split()[-1]
+        return Container(spec, self.node.freezer(f"{CGROUPS}/libpod-{identity}"), id=identity)
+
+    @contextlib.contextmanager
+    def _undone_on_failure(self, spec: ContainerSpec) -> Iterator[None]:
+        """Remove what there is of a container that did not come to be."""
+        try:
+            yield
+        except StillframeError:
+            with contextlib.suppress(StillframeError):
+                self.delete(Container(spec, cgroup=""))
+            raise
+
+    @contextlib.contextmanager
+    def _explained(self, log: str, identity: str = "*") -> Iterator[None]:
+        """Attach to a failure what CRIU's log says of errors; podman keeps it beside the container until it is gone."""
+        begun = time.time()
+        try:
+            yield
+        except CommandFailed as error:
+            logs = self.node.path(f"{STORE}/root/overlay-containers").glob(f"{identity}/userdata/{log}")
+            new = (path for path in logs if path.stat().st_mtime > begun)
+            text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in new)
+            error.log = criu_log.telling_lines(text)
+            raise
+
+
+class PodmanRunc(Podman):
+    """Podman on runc."""
+
+    name = "podman/runc"
+    program = "runc"
+
+
+class PodmanCrun(Podman):
+    """Podman on crun."""
+
+    name = "podman/crun"
+    program = "crun"
+
+
+def _mount_option(mount: Mount, name: str) -> tuple[str, ...]:
+    match mount.kind:
+        case SurfaceKind.TMPFS:
+            return ("--tmpfs", mount.target)
+        case SurfaceKind.BIND:
+            return ("--volume", f"{mount.source}:{mount.target}")
+        case SurfaceKind.NAMED_VOLUME:
+            return ("--volume", f"{name}{mount.target.replace('/', '-')}:{mount.target}")
+        case SurfaceKind.ANONYMOUS_VOLUME:
+            return ("--volume", mount.target)
+        case _:
+            return ()
+
+
+def _archive(checkpoint: Checkpoint) -> str:
+    return f"{checkpoint.folder}/checkpoint.tar"
+
+
+def _image(checkpoint: Checkpoint) -> str:
+    return f"localhost/{checkpoint.name}"
+
+
+def _number(said: str) -> str:
+    """The version in what a program says of itself."""
+    return next((word.rstrip(",") for word in said.split() if word[0].isdigit()), said.strip())

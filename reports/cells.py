@@ -1,0 +1,200 @@
+"""Records to cells: what the trials of each cell came to, held against what was expected. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from enum import IntEnum
+
+from pydantic import Field
+
+from harness.expectations import Expectation
+from harness.model import Accommodation, Anomaly, Cell, Component, Frozen, Outcome, Verdict
+from harness.records import Record
+from reports.statistics import largest, middle, rate_bound
+
+NO_EVIDENCE = frozenset({Outcome.HARNESS_ERROR, Outcome.MISSING, Outcome.UNSUPPORTED})
+"""Outcomes that speak about the environment, so where unexpected they leave a run incomplete."""
+
+CLEAN = frozenset({Outcome.CONSISTENT, Outcome.NOT_CAPTURED})
+"""Outcomes under which nothing went wrong."""
+
+MEASURED = frozenset({Outcome.INCONSISTENT, Outcome.NOT_CAPTURED})
+"""Outcomes that are about a skew."""
+
+
+class Exit(IntEnum):
+    """Exit code of a run, the one that prevails first."""
+
+    BLIND = 4
+    UNEXPECTED = 1
+    INCOMPLETE = 3
+    EXPECTED = 0
+
+
+class CellSummary(Frozen):
+    """A cell's trials, counted; `k` of `n` had another outcome than consistent."""
+
+    cell: Cell
+    expectation: Expectation
+    planned: int
+    missing: int
+    outcome: Outcome = Field(description="the worst of the trials; `missing` when any is")
+    counts: dict[Outcome, int] = Field(description="trials by outcome, mildest first")
+    findings: dict[Outcome, int] = Field(description="trials by all that was found in them, mildest first")
+    n: int = Field(description="trials received")
+    k: int
+    rate_bound: float | None = Field(description="upper 95 % bound of the violation rate, when k is 0")
+    anomalies: tuple[Anomaly, ...]
+    skew_ticks: float | None = Field(
+        description="median of the trials' largest; where trials ended with an outcome about a skew, of those alone"
+    )
+    skew_us: float | None
+    warned: int = Field(description="trials whose checkpoint the runtime called a success, with words on stderr")
+    components: dict[str, tuple[Component, ...]] = Field(description="every version seen, by side")
+    exit_code: Exit
+    trials: tuple[Record, ...] = Field(exclude=True, repr=False)
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether every planned trial came back and was what it should be."""
+        return self.exit_code is Exit.EXPECTED
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known upstream that this cell is not as it should be."""
+        return bool(self.expectation.link) and self.expectation.outcome is not Outcome.CONSISTENT
+
+    @property
+    def label(self) -> str:
+        """Name who takes part, and in which way."""
+        return row_label(self.cell)
+
+    @property
+    def accommodations(self) -> tuple[Accommodation, ...]:
+        """List the crutches under which its trials ran."""
+        return tuple(dict.fromkeys(each for trial in self.trials for each in trial.accommodations))
+
+
+class ControlSummary(Frozen):
+    """A trial in which something was broken on purpose, and whether that was noticed."""
+
+    name: str
+    cell: Cell
+    trial: int
+    expected: Outcome | None = Field(description="null when no control of this name is known, which is no detection")
+    verdict: Verdict
+
+    @property
+    def detected(self) -> bool:
+        """Whether the instrument saw what it had to see."""
+        return self.expected in self.verdict.found
+
+    @property
+    def exit_code(self) -> Exit:
+        """What it means for the run: one that did not take place proves nothing either way."""
+        if self.detected:
+            return Exit.EXPECTED
+        return Exit.INCOMPLETE if self.verdict.outcome in NO_EVIDENCE else Exit.BLIND
+
+
+def summarise_cell(
+    cell: Cell, trials: Sequence[Record], expectation: Expectation, *, planned: int, missing: int
+) -> CellSummary:
+    """Count a cell's trials; `missing` of them have not come back."""
+    received = Counter(trial.verdict.outcome for trial in trials)
+    counts = received + Counter({Outcome.MISSING: missing})
+    findings = Counter(outcome for trial in trials for outcome in trial.verdict.found)
+    telling = [trial for trial in trials if not MEASURED.isdisjoint(trial.verdict.found)] or trials
+    seen = {anomaly for trial in trials for anomaly in trial.verdict.anomalies}
+    codes = judge_all(trials, expectation)
+    violations = len(trials) - received[Outcome.CONSISTENT]
+    return CellSummary(
+        cell=cell,
+        expectation=expectation,
+        planned=planned,
+        missing=missing,
+        outcome=max(counts, key=lambda outcome: outcome.severity, default=Outcome.MISSING),
+        counts={outcome: counts[outcome] for outcome in Outcome if counts[outcome]},
+        findings={outcome: findings[outcome] for outcome in Outcome if findings[outcome]},
+        n=len(trials),
+        k=violations,
+        rate_bound=rate_bound(0, len(trials)) if trials and not violations else None,
+        anomalies=tuple(anomaly for anomaly in Anomaly if anomaly in seen),
+        skew_ticks=middle(largest_ticks(trial) for trial in telling),
+        skew_us=middle(largest_us(trial) for trial in telling),
+        warned=sum(bool(trial.warnings) for trial in trials),
+        components=merge(trial.components for trial in trials),
+        exit_code=prevailing(codes | ({Exit.INCOMPLETE} if missing or not trials else set())),
+        trials=tuple(sorted(trials, key=lambda trial: trial.trial)),
+    )
+
+
+def judge(trial: Record, expectation: Expectation) -> Exit:
+    """Say what one trial means for the run; what was seen and then outdone by worse is no blindness."""
+    verdict = trial.verdict
+    same_anomaly = expectation.anomaly is None or expectation.anomaly in verdict.anomalies
+    signed = expectation.signed(verdict.reason, *trial.log)
+    seen = expectation.outcome in verdict.found and same_anomaly and signed
+    if seen and verdict.outcome is expectation.outcome:
+        return Exit.EXPECTED
+    if verdict.outcome in NO_EVIDENCE:
+        return Exit.INCOMPLETE
+    return Exit.BLIND if expectation.control and not seen else Exit.UNEXPECTED
+
+
+def judge_all(trials: Sequence[Record], expectation: Expectation) -> set[Exit]:
+    """Say what a cell's trials mean; a known issue has to show once, since clean trials only bound its rate."""
+    codes = {judge(trial, expectation) for trial in trials}
+    if not expectation.link or Exit.EXPECTED not in codes:
+        return codes
+    return {judge(trial, expectation) for trial in trials if trial.verdict.outcome not in CLEAN} | {Exit.EXPECTED}
+
+
+def largest_ticks(record: Record) -> float | None:
+    """Find the trial's largest skew in ticks, with its sign."""
+    return largest(skew.ticks for skew in record.skews)
+
+
+def largest_us(record: Record) -> float | None:
+    """Find the trial's largest skew in microseconds, with its sign."""
+    return largest(skew.microseconds for skew in record.skews)
+
+
+def worst_trial(cell: CellSummary) -> Record | None:
+    """Choose the trial to look at first: of the worst outcome the one with the largest skew."""
+    return max(
+        cell.trials,
+        key=lambda trial: (trial.verdict.outcome.severity, abs(largest_ticks(trial) or 0)),
+        default=None,
+    )
+
+
+def telling_trials(cell: CellSummary) -> tuple[Record, ...]:
+    """Choose the first trial of each outcome, and the one with the largest skew."""
+    first: dict[Outcome, Record] = {}
+    for trial in cell.trials:
+        first.setdefault(trial.verdict.outcome, trial)
+    most = max(cell.trials, key=lambda trial: abs(largest_ticks(trial) or 0), default=None)
+    chosen = [*first.values(), *([most] if most else [])]
+    return tuple(trial for trial in cell.trials if any(trial is each for each in chosen))
+
+
+def row_label(cell: Cell) -> str:
+    """Name the participants of a cell, one when it restores itself, and the way: `docker/runc@debian-sid commit`."""
+    both = str(cell.checkpoint) if cell.restore == cell.checkpoint else f"{cell.checkpoint} -> {cell.restore}"
+    return f"{both} {cell.way}".rstrip()
+
+
+def prevailing(codes: Iterable[Exit]) -> Exit:
+    """Choose the code that counts where several were found."""
+    return min(codes, key=list(Exit).index)
+
+
+def merge(maps: Iterable[Mapping[str, Iterable[Component]]]) -> dict[str, tuple[Component, ...]]:
+    """Bring together what was seen under each key, each version once."""
+    merged: dict[str, dict[Component, None]] = {}
+    for each in maps:
+        for key, components in each.items():
+            merged.setdefault(key, {}).update(dict.fromkeys(components))
+    return {key: tuple(components) for key, components in merged.items()}

@@ -1,0 +1,48 @@
+"""Can what was restored be checkpointed again? Three generations, each a live checkpoint of the one before."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import pytest
+
+from harness.bench import Source
+from harness.model import Cell, Outcome, Scenario
+from harness.oracle.judge import judge
+from harness.runtimes.contract import Container
+from harness.trial import Trial
+
+GENERATIONS = 3
+
+pytestmark = pytest.mark.scenario(Scenario.GENERATIONS)
+
+
+class Generations(Trial):
+    """Each restored container is the source of the next one, and runs on beside it."""
+
+    def experiment(self, source: Source, acquired: contextlib.ExitStack) -> None:
+        """Go on for as long as a generation is as it should be; the evidence is that of the last."""
+        for generation in range(1, GENERATIONS + 1):
+            super().experiment(source, acquired)
+            verdict = judge(self.evidence)
+            self.log += (f"generation {generation} of {GENERATIONS}: {verdict.outcome}: {verdict.reason}",)
+            if verdict.outcome not in (Outcome.CONSISTENT, Outcome.NOT_CAPTURED) or generation == GENERATIONS:
+                return
+            source = self._heir(source.nonce)
+            self.evidence = self.new_evidence()
+
+    def restore(self, *arguments: object) -> Container:
+        """Remember what was restored."""
+        self._clone = super().restore(*arguments)  # type: ignore[arg-type]
+        return self._clone
+
+    def _heir(self, nonce: str) -> Source:
+        heir = self.bench.adopt(self._clone, nonce)
+        heir.tick_after(0)
+        return heir
+
+
+def test_generations(cell: Cell, check: Callable[..., None]) -> None:
+    """The third generation is as consistent as the first."""
+    check(cell, Generations)

@@ -1,0 +1,59 @@
+"""Does a live checkpoint respect a pause? A container that its user has paused must stay so, or be refused clearly."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Callable
+
+import pytest
+
+from harness.bench import Source
+from harness.errors import StageFailed
+from harness.model import Cell, Outcome, Scenario, Stage
+from harness.runtimes.contract import Checkpoint
+from harness.trial import Trial
+
+NAMES_THE_PAUSE = re.compile(r"paus|frozen|not running", re.IGNORECASE)
+
+pytestmark = pytest.mark.scenario(Scenario.PAUSED)
+
+
+class PausedSource(Trial):
+    """The user pauses the source, and somebody takes a live checkpoint of it."""
+
+    _paused: Source | None = None
+
+    def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Checkpoint:
+        """Pause, then take the checkpoint; one that is declined because of the pause is a refusal."""
+        self.evidence.freeze_begin_ns = time.time_ns()
+        with self.stages.at(Stage.FREEZE):
+            self.bench.runtime.pause(source.container)
+        self._paused = source
+        acquired.callback(self._resume)
+        try:
+            return super().checkpoint(source, acquired)
+        except StageFailed as error:
+            if error.outcome is Outcome.CHECKPOINT_FAILED and NAMES_THE_PAUSE.search(error.reason):
+                raise StageFailed(error.stage, Outcome.REFUSED, error.reason, log=error.log) from error
+            raise
+
+    def examine(self, source: Source) -> None:
+        """See that the pause is still on, undo it, and see that the source goes on."""
+        with self.stages.at(Stage.READ):
+            kept = source.stands_still()
+        self._resume()
+        super().examine(source)
+        self.evidence.source = self.evidence.source.model_copy(update={"kept_pause": kept})
+
+    def _resume(self) -> None:
+        if self._paused is not None:
+            paused, self._paused = self._paused, None
+            with self.stages.at(Stage.THAW):
+                self.bench.runtime.resume(paused.container)
+
+
+def test_paused_source(cell: Cell, check: Callable[..., None]) -> None:
+    """The paused container stays paused, and what is restored is of one instant."""
+    check(cell, PausedSource)

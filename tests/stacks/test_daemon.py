@@ -1,0 +1,81 @@
+"""What is known of a daemon: whether it has ended, and what it said last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import EnvironmentUnfit
+from harness.host.process import NodeProcess
+from harness.stacks.node import Daemon
+from tests.folder_node import FolderNode
+
+
+class Running(NodeProcess):
+    """A process that is there until `code` is set, and whose code can be had once."""
+
+    def __init__(self) -> None:
+        self.code: int | None = None
+        self.hung_up = 0
+
+    def wait(self, seconds: float) -> int | None:
+        assert seconds == 0, "a look at it must not take time"
+        assert not self.hung_up
+        code, self.code = self.code, -99 if self.code is not None else None
+        return code
+
+    def hang_up(self) -> None:
+        self.hung_up += 1
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    log = tmp_path / "dockerd.log"
+    log.write_bytes(b"first\n\nsecond\n  third \xff\nlast\n \n")
+    return log
+
+
+def test_a_daemon_that_runs_is_fine(log: Path) -> None:
+    daemon = Daemon("dockerd", Running(), log)
+    for _ in range(2):
+        daemon.check()
+    assert not daemon.ended
+
+
+def test_a_daemon_that_has_ended_is_an_error_with_its_last_words(log: Path) -> None:
+    process = Running()
+    process.code = 1
+    daemon = Daemon("dockerd", process, log)
+    for _ in range(2):  # its code can be had only once
+        with pytest.raises(EnvironmentUnfit) as raised:
+            daemon.check()
+        assert str(raised.value) == ("dockerd has ended with code 1: second /   third \N{REPLACEMENT CHARACTER} / last")
+
+
+def test_a_daemon_that_ended_without_a_word_is_an_error_too(log: Path) -> None:
+    log.write_bytes(b"")
+    process = Running()
+    process.code = 0
+    with pytest.raises(EnvironmentUnfit, match="dockerd has ended with code 0: it said nothing"):
+        Daemon("dockerd", process, log).check()
+
+
+@pytest.mark.parametrize(("code", "times"), [(None, 1), (0, 0)])
+def test_a_daemon_is_let_go_unless_it_has_ended(log: Path, code: int | None, times: int) -> None:
+    process = Running()
+    process.code = code
+    Daemon("dockerd", process, log).let_go()
+    assert process.hung_up == times
+
+
+@pytest.mark.parametrize(("lines", "told"), [(1, ("last",)), (9, ("first", "second", "  third \ufffd", "last"))])
+def test_of_a_log_the_end_is_told(log: Path, lines: int, told: tuple[str, ...]) -> None:
+    assert Daemon("dockerd", Running(), log).tail(lines) == told
+
+
+def test_the_logs_of_a_node_say_whose_they_are(log: Path, tmp_path: Path) -> None:
+    node = FolderNode(tmp_path)
+    assert node.daemon_logs(2) == ()
+    node.daemons += [Daemon("containerd", Running(), log), Daemon("dockerd", Running(), log)]
+    assert node.daemon_logs(1) == ("containerd: last", "dockerd: last")

@@ -1,0 +1,87 @@
+"""Which test asks which question of which cell, and on which bench."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.bench import Bench
+from harness.host.process import HOST
+from harness.matrix import controls
+from harness.model import Scenario
+from harness.options import Options
+from harness.plugin import _benches, _items, _said
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = {
+    Scenario.LIVE: "scenarios/test_live_consistency.py::test_live_consistency",
+    Scenario.PAUSED: "scenarios/test_paused_source.py::test_paused_source",
+    Scenario.GENERATIONS: "scenarios/test_generations.py::test_generations",
+}
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> Options:
+    folder = tmp_path_factory.getbasetemp()
+    return Options(stack=("host",), runtime=("runc", "crun"), seed=1, out=folder, cache=folder)
+
+
+@pytest.fixture(scope="module")
+def collected(options: Options) -> list[str]:
+    """What pytest would execute, in order; collecting needs neither root nor stacks."""
+    words = ["--stack", "host", "--runtime", "runc", "--runtime", "crun", "--out", str(options.out)]
+    done = HOST.run(
+        [sys.executable, "-m", "pytest", "scenarios", "--collect-only", "-q", *words], cwd=str(ROOT), deadline=120
+    )
+    return [line for line in done.stdout.splitlines() if "::" in line]
+
+
+def test_every_cell_is_asked_its_question_once_and_every_control_is_played(
+    options: Options, collected: list[str]
+) -> None:
+    assert set(TESTS) == set(Scenario)
+    expected = [f"{TESTS[cell.scenario]}[{cell.id}]" for cell in options.cells]
+    expected += [
+        f"scenarios/controls/test_controls.py::test_control_is_noticed[{control.name}.{control.cell.checkpoint}]"
+        for control in controls(options.cells, options.today)
+    ]
+    assert sorted(line for line in collected if "[" in line) == sorted(expected)
+
+
+def test_what_shares_a_bench_is_executed_together(options: Options, collected: list[str]) -> None:
+    benches = _benches(options)
+    order = [benches[_said(line)] for line in collected if "[" in line]
+    assert order == sorted(order)
+    assert set(order) == {0, 1}
+
+
+def test_the_names_of_items_tell_them_apart(options: Options) -> None:
+    names = [said for _, said, _ in _items(options)]
+    assert len(set(names)) == len(names)
+    assert not [name for name in names if re.search(r"[\[\]\s]", name)]
+
+
+def test_a_bench_has_a_number_for_whatever_needs_it(options: Options) -> None:
+    benches = _benches(options)
+    assert set(benches) == {said for _, said, _ in _items(options)}
+    keys = {Bench.key_of(cell): benches[said] for _, said, cell in _items(options)}
+    assert sorted(keys.values()) == list(range(len(keys)))
+    assert all(benches[said] == keys[Bench.key_of(cell)] for _, said, cell in _items(options))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("test_live_consistency[ledger.pause.runc@host]", "ledger.pause.runc@host"),
+        (
+            "test_paused_source[paused:ledger.pause.podman/runc@host+image]",
+            "paused:ledger.pause.podman/runc@host+image",
+        ),
+        ("test_every_control_has_an_expectation", ""),
+    ],
+)
+def test_an_item_says_in_brackets_what_it_is_about(name: str, said: str) -> None:
+    assert _said(name) == said

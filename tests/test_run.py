@@ -1,0 +1,265 @@
+"""A run on disk, and a worker's share of it, on benches and trials that only say what was asked of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import bench as benches
+from harness import expectations, records, workload
+from harness.bench import Bench
+from harness.errors import EnvironmentUnfit, StackUnavailable
+from harness.expectations import Declaration
+from harness.host import audit, cgroups
+from harness.host.audit import Snapshot
+from harness.model import Cell, FreezePolicy, Outcome, Participant, Schedule, Settings, Stage, Verdict
+from harness.options import Options
+from harness.records import Plan, Record
+from harness.run import Run, Worker
+from harness.runtimes.contract import Capability
+from harness.stacks import build
+from harness.trial import Trial
+from tests.folder_bench import HOST
+
+RUNC, CRUN = (Participant(runtime=runtime, stack="host") for runtime in ("runc", "crun"))
+CELL = Cell(workload="ledger", policy=FreezePolicy.PAUSE, checkpoint=RUNC, restore=RUNC)
+VOLUMES = CELL.model_copy(update={"workload": "volumes"})
+COMMIT = CELL.model_copy(update={"way": "commit"})
+OTHER = CELL.model_copy(update={"checkpoint": CRUN, "restore": CRUN})
+PLAN = Plan(
+    run="r1",
+    stillframe="0.1.0",
+    created_ns=1,
+    seed=7,
+    rounds=3,
+    cells=(CELL, VOLUMES, COMMIT, OTHER),
+    host=HOST,
+    fewer={VOLUMES.id: 1},
+    settings=Settings(ring=64),
+)
+
+
+@dataclass
+class Seat:
+    """A bench that is only opened and closed."""
+
+    key: tuple[Participant, str]
+    settings: Settings
+    lacking: tuple[Capability, ...] = ()
+    workload: Any = None
+    closed: int = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@dataclass
+class Room:
+    """What happened, and what is to happen."""
+
+    opened: list[Seat] = field(default_factory=list)
+    trials: list[tuple[Seat, str, int, bool, str]] = field(default_factory=list)
+    lacking: tuple[Capability, ...] = ()
+    outcome: Outcome = Outcome.CONSISTENT
+    error: Exception | None = None
+
+    def open(self, cell: Cell, _: Path, __: object, settings: Settings) -> Seat:
+        if self.error is not None:
+            raise self.error
+        self.opened.append(Seat(Bench.key_of(cell), settings, self.lacking))
+        return self.opened[-1]
+
+
+@pytest.fixture
+def room(monkeypatch: pytest.MonkeyPatch) -> Room:
+    room = Room()
+
+    class Told(Trial):
+        def __init__(self, bench: Any, cell: Cell, plan: Plan, *, number: int, last: bool) -> None:
+            self.bench, self.cell, self.plan, self.number, self.last = bench, cell, plan, number, last
+
+        def run(self) -> Record:
+            seat: Any = self.bench
+            room.trials.append((seat, self.cell.id, self.number, self.last, seat.workload.name))
+            return record(self.cell, self.number, room.outcome, self.control)
+
+    class Control(Told):
+        control = "ring-byte"
+
+    monkeypatch.setattr(benches.Bench, "open", room.open)
+    room.trial, room.control = Told, Control  # type: ignore[attr-defined]
+    return room
+
+
+def record(cell: Cell, number: int, outcome: Outcome, control: str | None) -> Record:
+    verdict = Verdict(outcome=outcome, reason="so it was told")
+    schedule = Schedule(seed=7, planned_delay_us=0)
+    return Record(
+        run="r1", cell=cell, trial=number, control=control, verdict=verdict, start_ns=1, end_ns=2, schedule=schedule
+    )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    records.write_plan(tmp_path / "r1", PLAN)
+    return Run(tmp_path / "r1", PLAN, {"host": Path("/")}, {})
+
+
+def execute(run: Run, room: Any, *cells: Cell, control: bool = False) -> list[Record]:
+    kind = room.control if control else room.trial
+    with Worker(run) as worker:
+        return [record for cell in cells for record in worker.execute(cell, kind)]
+
+
+# ---- a worker
+
+
+def test_a_cell_is_tried_as_often_as_planned_and_every_record_is_kept(run: Run, room: Room) -> None:
+    written = execute(run, room, CELL, VOLUMES)
+    assert [(told[1], told[2], told[3]) for told in room.trials] == [
+        (CELL.id, 0, False),
+        (CELL.id, 1, False),
+        (CELL.id, 2, True),
+        (VOLUMES.id, 0, True),
+    ]
+    assert list(records.read_records(run.folder)) == written
+
+
+def test_a_control_is_played_once(run: Run, room: Room) -> None:
+    (written,) = execute(run, room, CELL, control=True)
+    assert written.control == "ring-byte"
+    assert [(told[2], told[3]) for told in room.trials] == [(0, True)]
+
+
+def test_cells_share_a_bench_that_serves_them_each_with_its_workload(run: Run, room: Room) -> None:
+    execute(run, room, CELL, VOLUMES)
+    (seat,) = room.opened
+    assert [told[4] for told in room.trials] == ["ledger", "ledger", "ledger", "volumes"]
+    assert (seat.settings, seat.closed) == (PLAN.settings, 1)
+
+
+@pytest.mark.parametrize("other", [COMMIT, OTHER])
+def test_another_way_or_participant_is_another_bench(run: Run, room: Room, other: Cell) -> None:
+    execute(run, room, CELL, other, CELL)
+    assert [seat.key for seat in room.opened] == [Bench.key_of(each) for each in (CELL, other, CELL)]
+    assert [seat.closed for seat in room.opened] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_a_bench_that_was_spoiled_is_replaced(run: Run, room: Room, outcome: Outcome) -> None:
+    room.outcome = outcome
+    execute(run, room, CELL)
+    spoiled = outcome in {Outcome.SOURCE_HARMED, Outcome.LEAKED, Outcome.HUNG, Outcome.HARNESS_ERROR}
+    assert len(room.opened) == (3 if spoiled else 1)
+    assert all(seat.closed == 1 for seat in room.opened)
+
+
+def test_what_a_runtime_cannot_do_here_is_told_of_every_trial(run: Run, room: Room) -> None:
+    room.lacking = (Capability("checkpoint", available=False, evidence="no ptrace"),)
+    written = execute(run, room, CELL)
+    assert [each.verdict.outcome for each in written] == [Outcome.UNSUPPORTED] * 3
+    assert {each.verdict.reason for each in written} == {"checkpoint: no ptrace"}
+    assert room.trials == []
+
+
+def test_a_bench_that_cannot_be_opened_is_a_verdict_and_tried_again(run: Run, room: Room) -> None:
+    room.error = EnvironmentUnfit("no node")
+    written = execute(run, room, CELL)
+    assert [(each.verdict.outcome, each.verdict.stage) for each in written] == [
+        (Outcome.HARNESS_ERROR, Stage.PREPARE)
+    ] * 3
+    room.error = None
+    assert execute(run, room, CELL)[0].verdict.outcome is Outcome.CONSISTENT
+
+
+def test_a_stack_that_is_not_there_costs_its_own_cells(run: Run, room: Room) -> None:
+    run.stacks["host"] = "mmdebstrap ended with code 1"
+    (written,) = execute(run, room, CELL, control=True)
+    assert (written.verdict.outcome, written.control) == (Outcome.HARNESS_ERROR, "ring-byte")
+    assert "mmdebstrap" in written.verdict.reason
+
+
+# ---- a run
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine on which nothing has to be built, and whose host may be looked at."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(cgroups, "sweep", list)
+    monkeypatch.setattr(audit, "of_host", lambda: Snapshot(frozenset({"link lo"})))
+    monkeypatch.setattr(workload, "compile_all", lambda _: {"ledger": tmp_path / "ledger"})
+    monkeypatch.setattr(build, "prepare", lambda *_, **__: tmp_path / "stack")
+    monkeypatch.setattr(expectations, "declared", lambda: ())
+    return tmp_path
+
+
+def options(folder: Path, **changes: Any) -> Options:
+    given = {"stack": ("host",), "runtime": ("runc",), "seed": 9, "out": folder / "out", "cache": folder / "cache"}
+    return Options(**(given | changes))
+
+
+def begin(asked: Options) -> Run:
+    return Run.begin(asked, progress=lambda _: None)
+
+
+def test_a_run_promises_what_its_cells_should_be(machine: Path) -> None:
+    plan = begin(options(machine)).plan
+    by_outcome = {cell.id: plan.expected(cell).outcome for cell in plan.cells}
+    assert by_outcome["ledger.none.runc@host"] is Outcome.INCONSISTENT
+    assert by_outcome["ledger.pause.runc@host"] is Outcome.CONSISTENT
+    assert set(plan.expectations) == {cell for cell, outcome in by_outcome.items() if outcome is not Outcome.CONSISTENT}
+
+
+def test_what_has_to_be_reviewed_is_in_the_plan(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    days = {"ledger.pause.*": dt.timedelta(days=-1), "ledger.cgroup.*": dt.timedelta(days=1)}
+    today = dt.datetime.now(dt.UTC).date()
+    known = tuple(
+        Declaration(cells=(cells,), outcome=Outcome.HUNG, reason="why", link="https://x.org", review=today + due)
+        for cells, due in days.items()
+    )
+    monkeypatch.setattr(expectations, "declared", lambda: known)
+    plan = begin(options(machine)).plan
+    past, still = plan.expectations["ledger.pause.runc@host"], plan.expectations["ledger.cgroup.runc@host"]
+    assert (past.outcome, still.outcome) == (Outcome.CONSISTENT, Outcome.HUNG)
+    assert "had to be reviewed" in past.reason
+
+
+@pytest.mark.parametrize("chosen", [False, True])
+def test_cells_that_were_chosen_one_by_one_are_tried_in_every_round(machine: Path, chosen: bool) -> None:
+    plan = begin(options(machine, rounds=10, cell=("*",) if chosen else ())).plan
+    assert {plan.rounds_of(cell) for cell in plan.cells} == ({10} if chosen else {10, 2})
+
+
+def test_a_worker_joins_what_was_begun(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> Path:
+        raise StackUnavailable("it cannot be built")
+
+    begun = begin(options(machine))
+    joined = Run.join(begun.folder)
+    assert (joined.plan, joined.stacks, joined.binaries) == (begun.plan, begun.stacks, begun.binaries)
+    assert begun.stacks == {"host": machine / "stack"}
+    assert (machine / "out" / "latest").resolve() == begun.folder.resolve()
+    monkeypatch.setattr(build, "prepare", refuse)
+    assert Run.join(begin(options(machine, seed=10)).folder).stacks == {"host": "it cannot be built"}
+
+
+def test_the_last_word_of_a_run_is_what_it_left_on_the_host(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = begin(options(machine))
+    monkeypatch.setattr(audit, "of_host", lambda: Snapshot(frozenset({"link lo", "link left"})))
+    run.close()
+    closing = records.read_closing(run.folder)
+    assert closing is not None
+    assert (closing.run, closing.leaks) == (run.plan.run, ("link left",))
+
+
+def test_a_run_needs_root(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(EnvironmentUnfit, match="needs root"):
+        begin(options(machine))
+    assert not (machine / "out").exists()
