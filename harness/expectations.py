@@ -26,6 +26,7 @@ class Expectation(Frozen):
     outcome: Outcome
     anomaly: Anomaly | None = None
     signature: str = Field(default="", description="regular expression that the reason or the log has to match")
+    besides: tuple[Outcome, ...] = Field(default=(), description="what trials may come to that do not show it")
     reason: str
     link: str = Field(default="", description="where it is discussed upstream")
     review: dt.date | None = Field(default=None, description="the day after which it does not count any more")

@@ -162,7 +162,7 @@ class Accommodation(Frozen):
 class Settings(Frozen):
     """What a user may set about the experiment, the same for all cells of a run."""
 
-    period_us: int = Field(default=0, ge=0, le=10_000_000, description="pause between two ticks; 0: none")
+    period_us: int = Field(default=100, ge=0, le=10_000_000, description="pause between two ticks; 0: none")
     ring: int = Field(default=65536, ge=4, le=1 << 20, description="records per surface")
     cgroups: CgroupVersion = CgroupVersion.V2
 

@@ -92,8 +92,9 @@ class Trial:
             self.read_restored(self.restore(checkpoint, acquired), begun)
 
     def await_moment(self, source: Source) -> None:
-        """Let the planned delay pass while the workload ticks."""
-        source.channel.listen()
+        """Let the planned delay pass while the workload ticks; on a busy machine it may have to be waited for."""
+        with self.stages.at(Stage.START):
+            source.tick_after(time.time_ns())
         begun = time.monotonic()
         due = begun + self.schedule.planned_delay_us / 1e6
         until(lambda: time.monotonic() >= due, seconds=READ_SECONDS, what="the planned moment")

@@ -148,7 +148,8 @@ def judge_all(trials: Sequence[Record], expectation: Expectation) -> set[Exit]:
     codes = {judge(trial, expectation) for trial in trials}
     if not expectation.link or Exit.EXPECTED not in codes:
         return codes
-    return {judge(trial, expectation) for trial in trials if trial.verdict.outcome not in CLEAN} | {Exit.EXPECTED}
+    beside = CLEAN.union(expectation.besides)
+    return {judge(trial, expectation) for trial in trials if trial.verdict.outcome not in beside} | {Exit.EXPECTED}
 
 
 def largest_ticks(record: Record) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 
 import pytest
@@ -271,8 +272,21 @@ def test_a_failed_checkpoint_must_not_harm_the_source_either(
 
     monkeypatch.setattr(trial, "take", take)
     monkeypatch.setattr(Trial, "examine", examine)
-    monkeypatch.setattr(trial, "LATEST_MOMENT_US", 1)
+    monkeypatch.setattr(Trial, "await_moment", nothing)
     assert Trial(bench, CELL, PLAN, number=0, last=False).run().verdict.outcome is outcome
+
+
+def test_a_source_that_the_machine_withholds_from_ticking_is_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(Source, "tick_after", lambda _, wall_ns: asked.append(wall_ns))
+    begun = time.time_ns()
+    assert bench.source is not None
+    waiting = Trial(bench, CELL, PLAN, number=0, last=False)
+    waiting.await_moment(bench.source)
+    assert asked[0] >= begun
+    assert waiting.schedule.realised_delay_us is not None
 
 
 def test_a_controls_record_carries_its_name(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

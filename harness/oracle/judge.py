@@ -12,7 +12,7 @@ ALLOWED_TICKS = range(-1, 1)
 """Distance disk - memory that one instant allows: the tick is in memory first, then on each surface."""
 AGREEMENT_TICKS = 2
 """How far two readings may lie apart: a restored workload finishes the tick in which it was stopped."""
-OVERLAP_NS = 250_000_000
+OVERLAP_NS = 500_000_000
 """How old the last tick may be when the freeze begins; a busy machine withholds the processor for a while."""
 
 

@@ -49,8 +49,6 @@ EVERY = frozenset(SurfaceKind) - {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOU
 UNREAD = ("fresh-start", "garbage-image", "stopped-workload")
 """Controls that do not ask for files of the captured disk."""
 BY_WHOM = (FreezePolicy.ENGINE, FreezePolicy.PAUSE)
-"""Nobody else: containerd itself pauses and resumes around a checkpoint. If a container was frozen by its group, runc
-declines the first, and on crun the second ends the freeze."""
 
 IN_PLACE = Way(
     what="memory alone, restored into the same container",
@@ -91,7 +89,7 @@ class Docker:
         IN_PLACE,
         _on_host(IN_PLACE),
         COMMITTED,
-        _on_host(COMMITTED, surfaces=EVERY, scenarios=SCENARIOS),
+        _on_host(COMMITTED, surfaces=EVERY, scenarios=SCENARIOS, policies=(*BY_WHOM, FreezePolicy.CGROUP)),
     )
     by_criu: ClassVar[bool] = True
 

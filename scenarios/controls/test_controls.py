@@ -73,8 +73,9 @@ class StoppedWorkload(Trial):
 
     def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Checkpoint:
         """Stop it and let more time pass than any busy machine would withhold, then go on as usual."""
-        runtime, begun = self.bench.runtime, time.monotonic()
+        runtime = self.bench.runtime
         runtime.signal(source.container, "STOP")
+        begun = time.monotonic()
         acquired.callback(runtime.signal, source.container, "CONT")
         until(lambda: time.monotonic() - begun > 2e-9 * OVERLAP_NS, seconds=READ_SECONDS, what="a long pause")
         return super().checkpoint(source, acquired)
