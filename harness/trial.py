@@ -162,10 +162,7 @@ class Trial:
         group = str(self.bench.node.path(clone.cgroup))
         channel = self.bench.channel(clone)
         with self.stages.at(Stage.READ), contextlib.suppress(DeadlineExceeded):
-            # One that it was about to send when it was stopped is older than the restore.
-            first = _hear(
-                channel, group, lambda said: isinstance(said, ReadingMessage | Start) and said.wall_ns > begun
-            )
+            first = _hear(channel, group, lambda said: _begun(said) > begun)
             self.stages.span("running again", first.wall_ns, first.wall_ns)
             self.evidence.started_afresh = isinstance(first, Start)
             if isinstance(first, ReadingMessage):
@@ -249,6 +246,13 @@ def _behind(error: BaseException) -> list[BaseException]:
             at = at.__cause__
         at = at.__context__
     return found[::-1]
+
+
+def _begun(said: Message) -> int:
+    """When a start or a reading began: one that it was in the midst of when it was stopped is of two instants."""
+    if isinstance(said, ReadingMessage):
+        return said.wall_ns - said.scan_ns
+    return said.wall_ns if isinstance(said, Start) else 0
 
 
 def _hear(channel: Channel, group: str, wanted: Callable[[Message], bool]) -> Message:

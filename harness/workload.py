@@ -190,6 +190,8 @@ class ReadingMessage(Message):
     reason: Literal["gap", "discrepancy"]
     n_wall_ns: Count
     gap_ns: Count
+    scan_ns: Count = 0
+    """How long the look at the surfaces took, up to `wall_ns`; what lies within may be of two instants."""
     surfaces: tuple[SurfaceReading, ...]
 
     def to_reading(self, witness: Witness) -> Reading:

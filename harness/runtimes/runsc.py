@@ -7,18 +7,36 @@ it.
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 from typing import ClassVar
 
 from harness.errors import CommandFailed
-from harness.host.wait import until
+from harness.host import cgroups
 from harness.model import Component, FreezePolicy, Scenario, SurfaceKind
 from harness.runtimes.contract import Capability, Checkpoint, Container, Contents, State, Way
 from harness.runtimes.oci import CHECKPOINT_SECONDS, START_SECONDS, OciRuntime
-from harness.stacks.node import Daemon
 
 RETURNS_SINCE = 20240101
-"""Releases before keep `checkpoint --leave-running` in the foreground until the container ends: 20221219 does, 20240729
-does not."""
+"""Releases before end the container to leave it running, restore it, wait in the foreground until it ends again, and
+then remove whatever container has its name: 20221219 does, 20240729 does not."""
+RESTARTED = """\
+echo 0 > {group}/cgroup.procs || exit
+before=$({state}) || exit
+{checkpoint} </dev/null >/dev/null 2>{stderr} &
+while kill -0 $! 2>/dev/null; do
+    case $({state} 2>/dev/null) in
+        "$before") ;;
+        *'"status": "running"'*) kill -KILL $!; exit 0 ;; # or it would remove what the next checkpoint has restored
+    esac
+    sleep 0.01
+done
+wait $!
+"""
+"""Shell script that takes a checkpoint by such a release and comes back when the container runs again."""
+FATAL = re.compile(r'\{"msg":("(?:[^"\\]|\\.)*"),"level":"error","time":"[^"]*"\}')
+"""How runsc logs an error that ends it, with no line end."""
 WITHIN = frozenset(
     {SurfaceKind.ADDED, SurfaceKind.IMAGE, SurfaceKind.DELETED, SurfaceKind.TMPFS, SurfaceKind.SHM, SurfaceKind.BIND}
 )
@@ -64,34 +82,23 @@ class Runsc(OciRuntime):
     )
     OVERLAYS: ClassVar[dict[str, str]] = {"overlay-memory": "root:memory", "overlay-none": "none"}
     _flags: tuple[str, ...] = ()
-    _release = 0
+    _returns = True
 
     def _argv(self, *arguments: str) -> list[str]:
         return [self.name, "--root", "/run/runsc", *self._flags, *arguments]
 
     def capabilities(self) -> tuple[Capability, ...]:
-        """Let a sandbox of this way run a program; older releases know neither systrap nor modes of the overlay."""
+        """Let a sandbox of this way run a program; older releases know neither systrap nor all modes of the overlay."""
         try:
-            self._release = int(self._version("runsc", "runsc version ").partition("~")[2].partition(".")[0] or 0)
-            platform = "ptrace" if self.way.name == "ptrace" or not self._knows("--platform=systrap") else "systrap"
+            dated = re.search(r"\d{8}", self._version("runsc", "runsc version "))
+            self._returns = dated is None or int(dated[0]) >= RETURNS_SINCE
+            known = "systrap" in self.node.run(["runsc", "flags"]).stderr
+            platform = "systrap" if known and self.way.name != "ptrace" else "ptrace"
             self._flags = (f"--platform={platform}", f"--overlay2={self.OVERLAYS.get(self.way.name, 'root:self')}")
-            self.node.run(self._do(*self._flags))
+            probe = self.node.run(["runsc", "--network=none", "--ignore-cgroups", *self._flags, "do", "true"])
         except CommandFailed as error:
             return (Capability("checkpoint", available=False, evidence=str(error)),)
-        return (Capability("checkpoint", available=True, evidence=" ".join(self._do(*self._flags))),)
-
-    @staticmethod
-    def _do(*flags: str) -> list[str]:
-        return ["runsc", "--network=none", "--ignore-cgroups", *flags, "do", "true"]
-
-    def _knows(self, *flags: str) -> bool:
-        try:
-            self.node.run(self._do(*flags))
-        except CommandFailed as error:
-            if error.code == 127:  # noqa: PLR2004  # there is no such program
-                raise
-            return False
-        return True
+        return (Capability("checkpoint", available=True, evidence=shlex.join(probe.argv)),)
 
     def prepare(self) -> None:
         """Keep runsc away from what is not the sandbox's; there is no daemon."""
@@ -113,30 +120,37 @@ class Runsc(OciRuntime):
 
     def live_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Write its memory, and the root file system where that is memory, and leave it running."""
-        if self._release >= RETURNS_SINCE:
+        if self._returns:
             super().live_checkpoint(checkpoint)
             return
-        container, log = checkpoint.container, f"{checkpoint.folder}/runsc.log"
+        name, stderr = checkpoint.container.name, f"{checkpoint.folder}/stderr"  # a panic is told nowhere else
         self.node.run(["mkdir", "-p", checkpoint.images])
-        line = ("--log", log, "checkpoint", "--leave-running", "--image-path", checkpoint.images, container.name)
-        with self._explained(criu=None, own=log):
-            restarted = self.node.launch(_inside(container, self._argv(*line)))
-            until(
-                lambda: self._restarted(restarted, checkpoint),
-                seconds=CHECKPOINT_SECONDS,
-                what=f"the checkpoint of {container.name}",
-            )
-
-    def _restarted(self, command: Daemon, checkpoint: Checkpoint) -> bool:
-        """Whether the container runs again; the command goes on, as the parent of what it has started."""
-        if command.ended:
-            raise CommandFailed(f"checkpoint of {checkpoint.container.name} has ended, and so has it", runtime=True)
-        images = self.node.path(checkpoint.images)
-        return (images / "checkpoint.img").exists() and self.state(checkpoint.container) is State.RUNNING
+        options = ("--leave-running", "--image-path", checkpoint.images)
+        script = RESTARTED.format(
+            group=checkpoint.container.cgroup,
+            state=shlex.join(self._argv("state", name)),
+            checkpoint=shlex.join(self._argv("--log", "/dev/null", "checkpoint", *options, name)),
+            stderr=stderr,
+        )
+        with self._explained(criu=None, own=stderr):
+            self.node.run(["sh", "-c", script], deadline=CHECKPOINT_SECONDS, runtime=True)
+        self.node.remark("checkpoint --leave-running has restarted the container and did not return: it was ended")
 
     def contents(self, checkpoint: Checkpoint) -> Contents:
         """The format is gVisor's own: what is in it is known from a restore."""
         return Contents(None, {"/": checkpoint.upper} if self.way.leaves_disk else {})
+
+    def kill(self, container: Container) -> None:
+        """End it; one that is paused takes no signal."""
+        alive = cgroups.processes(str(self.node.path(container.cgroup)))
+        if alive and self.state(container) is State.PAUSED:
+            self.resume(container)
+        super().kill(container)
+
+    def _text(self, log: str) -> str:
+        """Errors as text, without the stacks of goroutines that come with some."""
+        said = FATAL.sub(lambda error: f"{json.loads(error[1])}\n", super()._text(log))
+        return re.sub(r"\n+goroutine .*", "", said, flags=re.DOTALL)
 
     def _clear_away(self, container: Container) -> None:
         super()._clear_away(container)
@@ -146,5 +160,5 @@ class Runsc(OciRuntime):
 
 def _inside(container: Container, argv: list[str]) -> list[str]:
     """The same command in the container's group: with --ignore-cgroups a sandbox stays where it is started."""
-    script = 'echo 0 > "$0/cgroup.procs" && exec "$@" </dev/null >/dev/null 2>&1'
+    script = 'echo 0 > "$0/cgroup.procs" && exec "$@"'
     return ["sh", "-c", script, container.cgroup, *argv]

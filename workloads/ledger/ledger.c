@@ -26,7 +26,8 @@
  *
  * Reading: after a pause, before anything else is written, and at the first slot that is not what it has to be, all
  * surfaces are scanned and what they held when the process last stood still is reported. A deleted surface is looked
- * for at every scan, and between two of them at every tick that follows a sleep or at every 1024th.
+ * for at every scan, and between two of them at every tick that follows a sleep or at every 1024th. A scan that took
+ * so long that a checkpoint may lie within it is repeated at the next tick; how long it took is in the message.
  *
  * Neither stdio nor malloc: what a checkpoint dumps of this program is what is declared here.
  */
@@ -97,6 +98,7 @@ static u64 period_ns;
 static u64 pause_ns = 10 * MS; /* a longer time between two ticks is a gap */
 static u64 last_ns;            /* the latest tick, or the end of the latest scan */
 static u64 longest_gap_ns;     /* since the latest beat */
+static int scan_again;         /* the latest scan took so long that a checkpoint may lie within it */
 static u64 beat_origin_ns, beat_after_ns;
 static u64 muted_until; /* the last tick without a check of slots, as what is wrong was reported and is still there */
 static volatile sig_atomic_t stopping;
@@ -443,6 +445,7 @@ static void report(const char *reason)
     put("\"");
     put_field("n_wall_ns", memory.slot[memory.n & 1].wall_ns);
     put_field("gap_ns", gap_ns);
+    put_field("scan_ns", took_ns);
     put(",\"surfaces\":[");
     for (int i = 0; i < surface_count; i++) {
         put(i ? "," : "");
@@ -453,6 +456,7 @@ static void report(const char *reason)
     put("]");
     send_message();
 
+    scan_again = took_ns > limit_ns;
     count_gap(gap_ns);
     begin_beats(last_ns);
 }
@@ -477,7 +481,7 @@ static void tick(u64 n)
     u64 now_ns = clock_ns();
 
     /* a clock that goes back, as after a restore on another machine, makes the difference huge: a gap too */
-    if (now_ns - last_ns > pause_ns) {
+    if (now_ns - last_ns > pause_ns || scan_again) {
         report("gap");
         now_ns = last_ns;
     }
