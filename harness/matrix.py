@@ -126,6 +126,15 @@ def _follows(cell: Cell) -> Expectation:
     return OUTSIDE if kinds & way.outside else STILL
 
 
+def words(cells: Iterable[Cell]) -> dict[str, str]:
+    """What the names in the ids of `cells` mean: workloads, and ways as `RUNTIME+WAY`, or `RUNTIME` the plain one."""
+    found = {cell.workload: workload.find(cell.workload).description for cell in cells}
+    for cell in cells:
+        name = f"{cell.checkpoint.runtime}+{cell.way}".rstrip("+")
+        found[name] = way_of(cell.checkpoint.runtime, cell.way).what
+    return found
+
+
 def _check(kind: str, given: Sequence[str], valid: Iterable[str]) -> None:
     names = list(valid)
     for name in given:

@@ -88,6 +88,9 @@ class Plan(Frozen):
     expectations: dict[str, Expectation] = Field(
         default_factory=dict, description="cells, by id, that should be other than consistent, or not any more"
     )
+    words: dict[str, str] = Field(
+        default_factory=dict, description="what the names in ids mean: workloads, and ways as `RUNTIME+WAY`"
+    )
     fewer: dict[str, int] = Field(default_factory=dict, description="cells, by id, with fewer trials than `rounds`")
 
     def expected(self, cell: Cell) -> Expectation:

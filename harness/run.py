@@ -62,6 +62,7 @@ class Run:
             controls=matrix.controls(cells, today),
             host=host_facts(),
             expectations={cell: each for cell, each in should_be.items() if each != STILL},
+            words=matrix.words(cells),
             fewer={} if options.chosen else matrix.fewer(cells, options.rounds),
         )
         records.write_plan(folder, plan)

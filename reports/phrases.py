@@ -80,6 +80,14 @@ def title(table: Table) -> str:
     return f"{asked}workload {first.workload}"
 
 
+def glossary(words: dict[str, str]) -> dict[str, tuple[str, ...]]:
+    """List the names in ids by what they mean, ways as rows spell them: `docker/runc commit`."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, meaning in words.items():
+        found[meaning] = (*found.get(meaning, ()), name.replace("+", " "))
+    return found
+
+
 def heading(column: Column) -> str:
     """Name a column by its policy, its workload, or its scenario and workload."""
     if column.policy:

@@ -16,7 +16,7 @@ from harness.errors import UsageError
 from harness.expectations import CONTROLS, MOVING, OUTSIDE, STILL, Declaration
 from harness.host.process import Executor
 from harness.model import Anomaly, Cell, FreezePolicy, Outcome, Participant, Scenario, SurfaceKind
-from harness.runtimes import RUNTIMES
+from harness.runtimes import RUNTIMES, way_of
 from harness.runtimes.contract import Way
 from harness.stacks import definition
 
@@ -358,3 +358,17 @@ def test_past_its_review_a_cell_is_expected_to_be_what_it_would_be_without_a_dec
     declare(monkeypatch, TODAY - dt.timedelta(days=1))
     found = matrix.expected(cell(**changes), TODAY)
     assert (found.outcome, found.anomaly) == (without.outcome, without.anomaly)
+
+
+def test_names_in_ids_are_explained() -> None:
+    cells = [
+        cell("docker/runc", FreezePolicy.PAUSE, way="commit"),
+        cell("docker/runc", FreezePolicy.ENGINE, way="commit", workload="shm"),
+        cell("runc", FreezePolicy.NONE),
+    ]
+    assert matrix.words(cells) == {
+        "ledger": workload.find("ledger").description,
+        "shm": workload.find("shm").description,
+        "docker/runc+commit": way_of("docker/runc", "commit").what,
+        "runc": way_of("runc", "").what,
+    }

@@ -234,3 +234,10 @@ def test_a_large_run_is_small_and_quick() -> None:
     assert time.monotonic() - start < 2
     assert len(text) < 1_500_000
     assert f">{MOST_STEPS} commands of 420: " in text
+
+
+def test_the_names_in_ids_are_explained() -> None:
+    run = plan([STILL], 1).model_copy(update={"words": {"docker/runc+commit": "memory, then a commit"}})
+    told = Page(render(summary(run, [record(STILL)])))
+    assert "docker/runc commit" in told.text
+    assert "memory, then a commit" in told.text

@@ -135,3 +135,15 @@ def test_each_word_of_the_vocabulary_is_explained() -> None:
 
 def test_control_characters_are_replaced() -> None:
     assert phrases.clean("a\x1b[31m\u202eb\tc\n") == "a\ufffd[31m\ufffdb\tc\n"
+
+
+def test_names_that_mean_the_same_are_explained_once() -> None:
+    words = {
+        "docker/runc+commit": "memory, then a commit",
+        "ledger": "a counter",
+        "docker/crun+commit": "memory, then a commit",
+    }
+    assert phrases.glossary(words) == {
+        "memory, then a commit": ("docker/runc commit", "docker/crun commit"),
+        "a counter": ("ledger",),
+    }
