@@ -166,7 +166,7 @@ class Bench:
     def spends_source(self) -> bool:
         """Whether a restore needs the source gone: it takes its place, or shares a folder with it."""
         way = self.runtime.way
-        return way.in_place or way.alone or any(surface.kind in SHARED for surface in self.workload.surfaces)
+        return way.in_place or any(surface.kind in SHARED for surface in self.workload.surfaces)
 
     def _warm_up(self) -> None:
         """Let the runtime make once what it keeps for all containers, such as its state folder, before looking."""
@@ -245,12 +245,12 @@ class Bench:
             report.unlink(missing_ok=True)
             report.symlink_to(f"{spec.folder}/heard")
 
-    def adopt(self, container: Container, nonce: str, commands: tuple[Command, ...] = ()) -> Source:
+    def adopt(self, container: Container, nonce: str) -> Source:
         """Make a running container a source: its report folder moves aside, as a clone's will be at the same path."""
         own = f"{container.spec.folder}/heard"
         self.node.run(["mv", container.spec.report, own])
         self.node.run(["ln", "-s", own, container.spec.report])  # for a runtime that starts it again
-        return Source(container, Channel(self.node.path(own)), nonce, commands)
+        return Source(container, Channel(self.node.path(own)), nonce)
 
     def channel(self, container: Container) -> Channel:
         """The report channel of a container that is no source."""

@@ -69,7 +69,8 @@ def open_bench(root: Path, held: set[str], monkeypatch: pytest.MonkeyPatch) -> B
     bench = Bench(Bench.key_of(CELL), node, Runc(node, Runc.ways[0]), workload.find("ledger"), Settings(), ())
     bench.image = SPEC.image
     bench.idle = Snapshot(frozenset(held))
-    bench.source = bench.adopt(CONTAINER, NONCE, (STARTED,))
+    bench.source = bench.adopt(CONTAINER, NONCE)
+    bench.source.commands = (STARTED,)
     node.journal.commands.clear()
     return bench
 

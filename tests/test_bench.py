@@ -302,7 +302,6 @@ def test_surfaces_are_outside_by_their_kind(
     [
         ("ledger", {}, False),
         ("ledger", {"in_place": True}, True),
-        ("ledger", {"alone": True}, True),
         ("shm", {}, False),
         ("deleted-file", {}, False),
         ("bind-mount", {}, True),

@@ -13,12 +13,9 @@ from typing import ClassVar
 
 from harness.cycle.stages import Stages
 from harness.host import cgroups
-from harness.host.wait import until
 from harness.model import FreezePolicy, Stage
 from harness.runtimes import criu_configuration
 from harness.runtimes.contract import Checkpoint, Runtime, State
-
-FREEZE_SECONDS = 10.0
 
 
 class NoFreeze:
@@ -83,22 +80,12 @@ class CgroupFreezer(NoFreeze):
         found = cgroups.frozen(str(self.node.path(self.container.cgroup)))
         try:
             with self.stages.at(Stage.FREEZE):
-                self._set(frozen=True)
+                self.node.freeze(self.container.cgroup, frozen=True)
             with self._frozen():
                 yield
         finally:
             with self.stages.at(Stage.THAW):
-                self._set(frozen=bool(found))
-
-    def _set(self, *, frozen: bool) -> None:
-        setting, values = cgroups.FREEZER[self.node.version]
-        self.node.set(f"{self.container.cgroup}/{setting}", values[frozen])
-        group = str(self.node.path(self.container.cgroup))
-        until(
-            lambda: cgroups.frozen(group) is frozen,
-            seconds=FREEZE_SECONDS,
-            what=f"{setting}={values[frozen]} taking effect on {self.container.name}",
-        )
+                self.node.freeze(self.container.cgroup, frozen=bool(found))
 
 
 class PostDumpHook(NoFreeze):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -19,7 +18,7 @@ from harness.errors import CommandFailed, StillframeError
 from harness.host import cgroups
 from harness.host.wait import until
 from harness.model import CgroupVersion, Command, Component, FreezePolicy, Scenario, SurfaceKind
-from harness.runtimes import archives, criu_configuration, criu_log
+from harness.runtimes import archives, criu_configuration, criu_log, shim, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
 from harness.stacks.node import Node
 
@@ -124,6 +123,7 @@ class Containerd:
     def __init__(self, node: Node, way: Way) -> None:
         self.node = node
         self.way = way
+        self._unlimited = False
 
     def _ctr(self, *arguments: str, deadline: float = START_SECONDS) -> Command:
         return self.node.run(["ctr", *arguments], deadline=deadline, runtime=True)
@@ -141,29 +141,20 @@ class Containerd:
     def prepare(self) -> None:
         """Configure CRIU and the engine, start the engine, and wait until it answers."""
         criu_configuration.configure(self.node, "runc")
-        if self._lacks_controllers:
-            self.node.accommodate(
-                "no-cpu-shares",
-                lacking="controllers in the node's cgroup hierarchy: cgroup.controllers is empty",
-                change="ctr run --cpu-shares 0",
-            )
+        if self.node.version is CgroupVersion.V2:
+            self._unlimited = self.node.without_controllers("no-cpu-shares", change="ctr run --cpu-shares 0")
         if self.way.name:
             self.node.write(COMPOSE, COMPOSER, mode=0o755)
         self.node.run(["mkdir", "-p", "/run/containerd/fifo"])  # or else the first restore makes and keeps it
         self.node.write("/etc/containerd/config.toml", CONFIGURATION)
-        daemon = self.node.launch(["containerd"])
-
-        def answers() -> bool:
-            daemon.check()
-            return self.node.run(["ctr", "version"], accept=range(256)).exit_code == 0
-
-        until(answers, seconds=START_SECONDS, what="an answer of containerd")
+        self.node.launch(["containerd"]).await_answer(
+            lambda: self.node.run(["ctr", "version"], accept=range(256)).exit_code == 0, seconds=START_SECONDS
+        )
 
     def components(self) -> tuple[Component, ...]:
         """Read the versions from the binaries; the snapshotter is the one that containers are asked to have."""
-        programs = ("containerd", "containerd-shim-runc-v2", "runc", "criu")
-        found = {program: _number(self.node.run([program, "--version"]).stdout) for program in programs[2:]}
-        found |= {program: _number(self.node.run([program, "-v"]).stdout) for program in programs[:2]}
+        flags = {"containerd": "-v", "containerd-shim-runc-v2": "-v", "runc": "--version", "criu": "--version"}
+        found = {program: versions.of_program(self.node, program, flag=flag) for program, flag in flags.items()}
         found["storage-driver"] = SNAPSHOTTER
         return tuple(Component(name=name, version=version) for name, version in found.items())
 
@@ -187,17 +178,13 @@ class Containerd:
         mounts = (*spec.mounts, Mount(SurfaceKind.BIND, spec.report_mount, spec.report))
         given = [_option(mount) for mount in mounts if mount.kind is not SurfaceKind.SHM]
         options = [word for option in given for word in ("--mount", option)]
-        if self._lacks_controllers:
+        if self._unlimited:
             options += ["--cpu-shares", "0"]
         container = self._container(spec)
         with self._undone_on_failure(container):
             options += ["--detach", "--null-io", "--snapshotter", SNAPSHOTTER, "--cgroup", ""]
             self._ctr("run", *options, spec.image, spec.name, *spec.argv)
         return container
-
-    @property
-    def _lacks_controllers(self) -> bool:
-        return self.node.version is CgroupVersion.V2 and not self.node.has_controllers()
 
     def _container(self, spec: ContainerSpec) -> Container:
         return Container(spec, self.node.freezer(spec.name))
@@ -221,7 +208,7 @@ class Containerd:
     def live_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Take it whole, or memory alone, or both one after the other."""
         name = checkpoint.container.name
-        with self._explained(f"{BUNDLES}/{name}/criu-dump.log"):
+        with criu_log.explained(self.node, f"{BUNDLES}/{name}/criu-dump.log"):
             if not self.way.name:
                 whole = ("containers", "checkpoint", "--rw", "--task", name, checkpoint.name)
                 self._ctr(*whole, deadline=CHECKPOINT_SECONDS)
@@ -287,12 +274,9 @@ class Containerd:
     def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
         """Make a new container out of the image; mounts are as the checkpoint says."""
         container = self._container(spec)
-        with self._undone_on_failure(container), self._explained(f"{WORK}/{spec.name}/restore.log"):
+        with self._undone_on_failure(container), shim.restoring(self.node, f"{WORK}/{spec.name}/restore.log"):
             whole = ("containers", "restore", "--rw", "--live", spec.name, checkpoint.name)
-            try:
-                self._ctr(*whole, deadline=RESTORE_SECONDS)
-            finally:  # containerd forgets what it has unpacked (containerd#10166)
-                self.node.run(["sh", "-c", "rm -rf /tmp/ctrd-checkpoint*"])
+            self._ctr(*whole, deadline=RESTORE_SECONDS)
         return container
 
     def discard(self, checkpoint: Checkpoint) -> None:
@@ -328,19 +312,6 @@ class Containerd:
                     self._ctr(*what.split(), container.name)
             raise
 
-    @contextlib.contextmanager
-    def _explained(self, log: str) -> Iterator[None]:
-        """Attach to a failure what CRIU's log says of errors, if it is of now, or else the engine's own words."""
-        begun = time.time()
-        try:
-            yield
-        except CommandFailed as error:
-            path = self.node.path(log)
-            if path.exists() and path.stat().st_mtime >= begun:
-                error.log = criu_log.telling_lines(path.read_text(encoding="utf-8", errors="replace"))
-            error.log = error.log or (error.stderr.strip(),)
-            raise
-
 
 def _option(mount: Mount) -> str:
     if mount.kind is SurfaceKind.TMPFS:
@@ -352,8 +323,3 @@ def _on_processor_ns(group: str) -> int:
     """What the processes of a group have had, by the first field of schedstat (Documentation/scheduler/sched-stats)."""
     schedules = (Path(f"/proc/{pid}/schedstat") for pid in cgroups.processes(group))
     return sum(int(schedule.read_text(encoding="ascii").split()[0]) for schedule in schedules)
-
-
-def _number(said: str) -> str:
-    """The version in what a program says of itself."""
-    return next(word for word in said.split() if word[0].isdigit())

@@ -47,8 +47,6 @@ class Way:
     """The checkpoint is of memory alone: the caller has to call `capture`."""
     in_place: bool = False
     """A restore needs the source's own, ended container."""
-    alone: bool = False
-    """A restored container cannot run beside its source, which has to be gone."""
     scenarios: tuple[Scenario, ...] = ()
     """Further questions that are asked in this way."""
     controls: tuple[str, ...] = tuple(CONTROLS)

@@ -1,8 +1,7 @@
 """CRIU alone, on a process tree in namespaces of its own: what every other adapter has below it.
 
-There is no runtime. util-linux makes the namespaces, the kernel's freezer is the pause, and the harness keeps image
-and writable layer: an overlay over the image's folder is the root, its upper folder is captured beside the checkpoint.
-The network namespace is the node's, which holds nothing but a loopback device.
+There is no runtime: util-linux makes the namespaces, and the kernel's freezer is the pause. The network namespace is
+the node's, which holds nothing but a loopback device.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from harness.errors import CommandFailed, StillframeError
 from harness.host import cgroups
 from harness.host.wait import until
 from harness.model import Component, FreezePolicy, Scenario, SurfaceKind
-from harness.runtimes import criu_configuration, criu_log
-from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
+from harness.runtimes import criu_configuration, criu_log, versions
+from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Mount, State, Way
+from harness.runtimes.layers import LayersOfOurs
 from harness.stacks.node import Node
 
 START_SECONDS = 30.0
 CHECKPOINT_SECONDS = 60.0
 RESTORE_SECONDS = 60.0
-FREEZE_SECONDS = 10.0
 KILL_SECONDS = 20.0
 NAMESPACES = ("--mount", "--pid", "--fork", "--ipc", "--uts")
 KILLED_OR_GONE = range(3)
@@ -50,7 +49,7 @@ exec setsid chroot . {command} < dev/null > dev/null 2>&1
 """
 
 
-class Criu:
+class Criu(LayersOfOurs):
     """Adapter for the command line of CRIU."""
 
     name: ClassVar[str] = "criu"
@@ -83,19 +82,12 @@ class Criu:
 
     def components(self) -> tuple[Component, ...]:
         """Read the version of CRIU from the binary."""
-        said = self.node.run(["criu", "--version"]).stdout
-        if not said.startswith("Version: "):
-            raise CommandFailed(f"criu --version says {said[:80]!r}, which does not begin with 'Version: '")
-        return (Component(name="criu", version=said.splitlines()[0].removeprefix("Version: ").strip()),)
-
-    def load_image(self, folder: str) -> str:
-        """The folder itself is the image."""
-        return folder
+        return (Component(name="criu", version=versions.of_program(self.node, "criu")),)
 
     def start(self, spec: ContainerSpec) -> Container:
         """Start a process tree with an empty writable layer."""
         script = f"{spec.folder}/start"
-        with self._undone_on_failure(spec), self._root(spec, upper=None):
+        with self._undone_on_failure(spec), self._rooted(spec, upper=None):
             self.node.write(script, _first_process(spec, self.node.freezer(spec.name)))
             self.node.run(["setsid", "--fork", "unshare", *NAMESPACES, "sh", script], detached=True)
             until(lambda: self._has_begun(spec), seconds=START_SECONDS, what=f"the start of {spec.name}")
@@ -103,7 +95,7 @@ class Criu:
 
     def _has_begun(self, spec: ContainerSpec) -> bool:
         if self.node.path(f"{spec.folder}/failed").exists():
-            said = self._text(f"{spec.folder}/failed")
+            said = self.node.read(f"{spec.folder}/failed")
             raise CommandFailed(f"{spec.folder}/start failed: {said.strip()}", stderr=said)
         return self.node.path(f"{spec.folder}/pid").exists()
 
@@ -119,18 +111,11 @@ class Criu:
 
     def pause(self, container: Container) -> None:
         """Freeze its control group, since CRIU has no command; a task stopped by SIGSTOP would be restored stopped."""
-        self._set_frozen(container, frozen=True)
+        self.node.freeze(container.cgroup, frozen=True)
 
     def resume(self, container: Container) -> None:
         """Undo `pause`."""
-        self._set_frozen(container, frozen=False)
-
-    def _set_frozen(self, container: Container, *, frozen: bool) -> None:
-        setting, values = cgroups.FREEZER[self.node.version]
-        group = str(self.node.path(container.cgroup))
-        self.node.set(f"{container.cgroup}/{setting}", values[frozen])
-        what = f"{setting}={values[frozen]} taking effect on {container.name}"
-        until(lambda: cgroups.frozen(group) is frozen, seconds=FREEZE_SECONDS, what=what)
+        self.node.freeze(container.cgroup, frozen=False)
 
     def live_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Write its memory and leave it running, or frozen if it was."""
@@ -153,14 +138,6 @@ class Criu:
                 runtime=True,
             )
 
-    def capture(self, checkpoint: Checkpoint) -> None:
-        """Copy the writable layer with all attributes; whiteouts are device nodes and travel too."""
-        self.node.run(["cp", "--archive", checkpoint.container.upper, checkpoint.upper])
-
-    def contents(self, checkpoint: Checkpoint) -> Contents:
-        """Images and writable layer are folders as they are."""
-        return Contents(checkpoint.images, {"/": checkpoint.upper})
-
     def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
         """Make a new process tree out of the images and the captured layer, beside the source."""
         log = f"{spec.folder}/restore.log"
@@ -168,17 +145,14 @@ class Criu:
         criu = [
             *("criu", "restore", "--restore-detached", "--pidfile", f"{spec.folder}/pid"),
             *("--images-dir", checkpoint.images, "--log-file", log),
-            *("--root", f"{spec.folder}/rootfs", "--manage-cgroups=ignore"),
+            *("--root", self._root(spec), "--manage-cgroups=ignore"),
             *(word for each in external for word in ("--external", each)),
         ]
         # With cgroups ignored, the tree is born in CRIU's own group.
         joined = f'echo 0 > {self.node.freezer(spec.name)}/cgroup.procs && exec "$@"'
-        with self._undone_on_failure(spec), self._root(spec, upper=checkpoint.upper), self._explained(log):
+        with self._undone_on_failure(spec), self._rooted(spec, upper=checkpoint.upper), self._explained(log):
             self.node.run(["sh", "-c", joined, "sh", *criu], deadline=RESTORE_SECONDS, runtime=True)
         return self._container(spec)
-
-    def discard(self, checkpoint: Checkpoint) -> None:
-        """All of it is in its folder."""
 
     def signal(self, container: Container, name: str) -> None:
         """Send a signal to its first process."""
@@ -199,21 +173,18 @@ class Criu:
         self.node.run(["rmdir", container.cgroup])
 
     def _container(self, spec: ContainerSpec) -> Container:
-        pid = self._text(f"{spec.folder}/pid").strip()
-        return Container(spec, self.node.freezer(spec.name), upper=f"{spec.folder}/upper", id=pid)
+        pid = self.node.read(f"{spec.folder}/pid").strip()
+        return Container(spec, self.node.freezer(spec.name), upper=self._upper(spec), id=pid)
 
     @contextlib.contextmanager
-    def _root(self, spec: ContainerSpec, *, upper: str | None) -> Iterator[None]:
-        """Have the tree's group, and its root mounted at `rootfs` until the tree has a mount of its own."""
-        folder = spec.folder
-        self.node.run(["mkdir", f"{folder}/rootfs", f"{folder}/work", self.node.freezer(spec.name)])
-        self.node.run(["mkdir", f"{folder}/upper"] if upper is None else ["cp", "--archive", upper, f"{folder}/upper"])
-        layers = f"lowerdir={spec.image},upperdir={folder}/upper,workdir={folder}/work"
-        self.node.run(["mount", "-t", "overlay", "overlay", "-o", layers, f"{folder}/rootfs"])
+    def _rooted(self, spec: ContainerSpec, *, upper: str | None) -> Iterator[None]:
+        """Have the tree's group, and its root mounted until the tree has a mount of its own."""
+        self.node.run(["mkdir", self.node.freezer(spec.name)])
+        self._mount_root(spec, upper=upper)
         try:
             yield
         finally:
-            self.node.run(["umount", f"{folder}/rootfs"])
+            self.node.run(["umount", self._root(spec)])
 
     @contextlib.contextmanager
     def _undone_on_failure(self, spec: ContainerSpec) -> Iterator[None]:
@@ -227,21 +198,9 @@ class Criu:
                 self.delete(container)
             raise
 
-    @contextlib.contextmanager
-    def _explained(self, log: str) -> Iterator[None]:
+    def _explained(self, log: str) -> contextlib.AbstractContextManager[None]:
         """Attach to a failure what CRIU's log says of errors, or else its last lines."""
-        try:
-            yield
-        except CommandFailed as error:
-            text = self._text(log)
-            error.log = criu_log.telling_lines(text) or tuple(text.splitlines()[-criu_log.KEPT :])
-            raise
-
-    def _text(self, file: str) -> str:
-        try:
-            return self.node.path(file).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return ""
+        return criu_log.explained(self.node, log, otherwise=lambda: self.node.read(log))
 
 
 def _binds(spec: ContainerSpec) -> tuple[Mount, ...]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -19,7 +18,7 @@ from docker.types import Mount as MountOption
 from harness.errors import CommandFailed, DeadlineExceeded, StillframeError
 from harness.host.wait import until
 from harness.model import CgroupVersion, Component, FreezePolicy, Scenario, SurfaceKind
-from harness.runtimes import criu_configuration, criu_log
+from harness.runtimes import criu_configuration, criu_log, shim, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
 from harness.runtimes.docker_client import JournalledClient
 from harness.stacks.node import Node
@@ -130,13 +129,7 @@ class Docker:
         self.node.write("/etc/docker/daemon.json", json.dumps(configuration, indent=1) + "\n")
         daemon = self.node.launch(["dockerd"])
         self._client = JournalledClient(self.node, daemon, SOCKET, timeout=START_SECONDS)
-        socket = self.node.path(SOCKET)
-
-        def answers() -> bool:
-            daemon.check()
-            return socket.exists() and bool(self._client.ping())
-
-        until(answers, seconds=START_SECONDS, what="an answer of dockerd")
+        daemon.await_answer(self._client.answers, seconds=START_SECONDS)
 
     def _runtime(self, path: str) -> dict[str, Any]:
         """The OCI runtime at `path`, as the engine's configuration has it."""
@@ -147,7 +140,7 @@ class Docker:
         parts = {part["Name"]: part["Version"] for part in self._client.version()["Components"]}
         found = {"docker": parts["Engine"], "containerd": parts["containerd"]}
         for program in (self.program, "criu") if self.by_criu else (self.program,):
-            found[program] = _number(self.node.run([program, "--version"]).stdout)
+            found[program] = versions.of_program(self.node, program)
         found["storage-driver"] = self._client.info()["Driver"]
         return tuple(Component(name=name, version=version) for name, version in found.items())
 
@@ -187,7 +180,7 @@ class Docker:
     def live_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Write its memory, leave it running, and move the files to the checkpoint's folder."""
         name, source = checkpoint.name, checkpoint.container
-        with self._explained(f"{BUNDLES}/{source.id}/criu-dump.log"):
+        with criu_log.explained(self.node, f"{BUNDLES}/{source.id}/criu-dump.log"):
             self._client.post(
                 self._client.at(f"/containers/{source.name}/checkpoints"),
                 json={"CheckpointID": name, "Exit": False},
@@ -225,17 +218,12 @@ class Docker:
         blobs = self.node.path(BLOBS)
         with contextlib.suppress(DeadlineExceeded):  # containerd's own copy, or it declines to be given it (moby#42900)
             until(lambda: not any(blobs.glob("*")), seconds=COLLECTION_SECONDS, what="a garbage collection")
-        try:
-            with self._explained(f"{LOGS}/restore.log"):
-                self._client.post(
-                    self._client.at(f"/containers/{container.name}/start"),
-                    params={"checkpoint": checkpoint.name},
-                    timeout=RESTORE_SECONDS,
-                )
-        finally:
-            for left in self.node.path("/tmp").glob("ctrd-checkpoint*"):  # noqa: S108
-                self.node.remark("containerd left in /tmp what it had restored from (containerd#10166); removed")
-                self.node.remove(f"/tmp/{left.name}")  # noqa: S108
+        with shim.restoring(self.node, f"{LOGS}/restore.log"):
+            self._client.post(
+                self._client.at(f"/containers/{container.name}/start"),
+                params={"checkpoint": checkpoint.name},
+                timeout=RESTORE_SECONDS,
+            )
 
     def discard(self, checkpoint: Checkpoint) -> None:
         """Remove the committed image; memory is in the checkpoint's folder."""
@@ -289,19 +277,6 @@ class Docker:
                 self.delete(container)
             raise
 
-    @contextlib.contextmanager
-    def _explained(self, log: str) -> Iterator[None]:
-        """Attach to a failure what CRIU's log says of errors, if it is of now, or else the engine's own words."""
-        begun = time.time()
-        try:
-            yield
-        except CommandFailed as error:
-            path = self.node.path(log)
-            if path.exists() and path.stat().st_mtime >= begun:
-                error.log = criu_log.telling_lines(path.read_text(encoding="utf-8", errors="replace"))
-            error.log = error.log or (error.stderr,)
-            raise
-
 
 class DockerRunc(Docker):
     """Docker on runc."""
@@ -341,13 +316,9 @@ class DockerCrun(Docker):
     def _runtime(self, path: str) -> dict[str, Any]:
         self.node.run(["mkdir", "-p", "/run/crun/.empty-directory"])  # a checkpoint leaves it (crun#2239)
         script = DIALECT
-        if self.node.version is CgroupVersion.V2 and not self.node.has_controllers():
+        change = "linux.resources of the specification is empty"
+        if self.node.version is CgroupVersion.V2 and self.node.without_controllers("no-resources", change=change):
             script += WITHOUT_RESOURCES
-            self.node.accommodate(
-                "no-resources",
-                lacking="controllers in the node's cgroup hierarchy: cgroup.controllers is empty",
-                change="linux.resources of the specification is empty",
-            )
         self.node.write(CRUN, f'{script}exec {path} "$@"\n', mode=0o755)
         return super()._runtime(CRUN)
 
@@ -391,8 +362,3 @@ class DockerRunsc(Docker):
 def _mount(mount: Mount) -> MountOption:
     kind = {SurfaceKind.TMPFS: "tmpfs", SurfaceKind.BIND: "bind"}[mount.kind]
     return MountOption(mount.target, mount.source or None, type=kind)
-
-
-def _number(said: str) -> str:
-    """The version in what a program says of itself."""
-    return next(word for word in said.split() if word[0].isdigit())

@@ -1,7 +1,8 @@
 """The Docker engine's SDK over the socket of an engine in a node, with what it does in the node's journal.
 
-A request that changes something is journalled as the line for curl(1) that does the same, so that it can be pasted
-into a shell of the node. Whatever goes wrong comes out as an error of ours, with the engine's own words.
+A request that changes something, or waits for the engine, is journalled as the line for curl(1) that does the same, so
+that it can be pasted into a shell of the node. Whatever goes wrong comes out as an error of ours, with the engine's own
+words.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from harness.stacks.node import Daemon, Node
 VERSION = "1.44"
 """Of the API: the oldest that Docker 29 still talks, and known to all since 25."""
 READ_ONLY = ("GET", "HEAD")
+PING = "/_ping"
 HTTP_ERROR = 400
 CURL_HTTP_ERROR = 22
+CURL_NO_CONNECTION = 7
 END_SECONDS = 2.0
 
 
@@ -38,6 +41,13 @@ class JournalledClient(docker.APIClient):  # type: ignore[misc]  # it has no typ
         self._node = node
         self._daemon = daemon
         self._socket = socket
+
+    def answers(self) -> bool:
+        """Whether the engine answers yet."""
+        try:
+            return bool(self.ping())
+        except CommandFailed:
+            return False
 
     def at(self, path: str) -> str:
         """Address of a resource, for requests that the SDK has no method for."""
@@ -53,6 +63,7 @@ class JournalledClient(docker.APIClient):  # type: ignore[misc]  # it has no typ
         start, begun = time.time_ns(), time.monotonic()
         code, said = None, ""
         argv = self._curl(request)
+        waits = str(request.url).endswith(PING)
         line = f"{shlex.join(argv)} on {self._node.stack}"
         try:
             response: requests.Response = super().send(request, **options)
@@ -61,11 +72,13 @@ class JournalledClient(docker.APIClient):  # type: ignore[misc]  # it has no typ
         except requests.Timeout as error:
             raise DeadlineExceeded(f"{line} was not answered within {options['timeout']:g} s") from error
         except requests.ConnectionError as error:
-            with contextlib.suppress(DeadlineExceeded):
-                until(self._daemon.check, seconds=END_SECONDS, what="the end of the engine")
+            code = CURL_NO_CONNECTION
+            if not waits:
+                with contextlib.suppress(DeadlineExceeded):
+                    until(self._daemon.check, seconds=END_SECONDS, what="the end of the engine")
             raise CommandFailed(f"{line} was not answered, although the engine runs", runtime=True) from error
         finally:
-            if request.method not in READ_ONLY:
+            if waits or request.method not in READ_ONLY:
                 self._node.journal.commands.append(
                     Command(
                         argv=argv,

@@ -1,8 +1,4 @@
-"""What runc and crun have in common: bundles, and the command line of the OCI runtimes.
-
-A raw runtime does not know images or writable layers. Here the harness does what an engine does: an overlay over the
-image's folder is the container's root, and its upper folder is captured beside the checkpoint.
-"""
+"""What runc and crun have in common: bundles, and the command line of the OCI runtimes."""
 
 from __future__ import annotations
 
@@ -16,7 +12,8 @@ from harness.host import cgroups
 from harness.host.wait import until
 from harness.model import Command, Component, FreezePolicy, Scenario, SurfaceKind
 from harness.runtimes import criu_configuration, criu_log
-from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
+from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Mount, State, Way
+from harness.runtimes.layers import LayersOfOurs
 from harness.stacks.node import Node
 
 START_SECONDS = 30.0
@@ -27,7 +24,7 @@ NOT_MOUNTED = 32
 """Exit code of umount(8) for `mount failed`, which covers what is not mounted."""
 
 
-class OciRuntime:
+class OciRuntime(LayersOfOurs):
     """Adapter for a runtime with runc's command line; subclasses name the program and its peculiarities."""
 
     name: ClassVar[str]
@@ -49,12 +46,7 @@ class OciRuntime:
     def prepare(self) -> None:
         """Configure CRIU; there is no daemon."""
         criu_configuration.configure(self.node, self.name)
-        if not self.node.has_controllers():
-            self.node.accommodate(
-                "no-resources",
-                lacking="controllers in the node's cgroup hierarchy: cgroup.controllers is empty",
-                change="linux.resources of the specification is empty",
-            )
+        self.node.without_controllers("no-resources", change="linux.resources of the specification is empty")
 
     def _argv(self, *arguments: str) -> list[str]:
         return [self.name, "--root", f"/run/{self.name}", *arguments]
@@ -89,10 +81,6 @@ class OciRuntime:
             return (Capability("checkpoint", available=False, evidence=str(error)),)
         return (Capability("checkpoint", available=True, evidence=said.stdout.strip()),)
 
-    def load_image(self, folder: str) -> str:
-        """The folder itself is the image."""
-        return folder
-
     def start(self, spec: ContainerSpec) -> Container:
         """Start a container with an empty writable layer."""
         container = self._container(spec)
@@ -123,47 +111,31 @@ class OciRuntime:
         """Undo `pause`."""
         self._call("resume", container.name)
 
-    @contextlib.contextmanager
-    def _explained(self, *, criu: str | None, own: str) -> Iterator[None]:
+    def _explained(self, *criu: str, own: str) -> contextlib.AbstractContextManager[None]:
         """Attach to a failure what CRIU's log says of errors, or else the last lines of the runtime's own log."""
-        try:
-            yield
-        except CommandFailed as error:
-            told = criu_log.telling_lines(self._text(criu)) if criu else ()
-            error.log = told or tuple(self._text(own).splitlines()[-criu_log.KEPT :])
-            raise
+        return criu_log.explained(self.node, *criu, otherwise=lambda: self._text(own))
 
     def _text(self, log: str) -> str:
-        try:
-            return self.node.path(log).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return ""
+        """What the runtime has logged."""
+        return self.node.read(log)
 
     def live_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Write its memory and leave it running."""
         work = f"{checkpoint.folder}/work"
         self.node.run(["mkdir", "-p", checkpoint.images, work])  # crun does not
         own = f"{checkpoint.folder}/{self.name}.log"
-        with self._explained(criu=f"{work}/dump.log", own=own):
+        with self._explained(f"{work}/dump.log", own=own):
             self._call(
                 *("--log", own, "checkpoint", "--leave-running"),
                 *("--image-path", checkpoint.images, "--work-path", work, checkpoint.container.name),
                 deadline=CHECKPOINT_SECONDS,
             )
 
-    def capture(self, checkpoint: Checkpoint) -> None:
-        """Copy the writable layer with all attributes; whiteouts are device nodes and travel too."""
-        self.node.run(["cp", "--archive", checkpoint.container.upper, checkpoint.upper])
-
-    def contents(self, checkpoint: Checkpoint) -> Contents:
-        """Images and writable layer are folders as they are."""
-        return Contents(checkpoint.images, {"/": checkpoint.upper})
-
     def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
         """Make a new container out of the images and the captured layer, beside the source."""
         container = self._container(spec)
         work = f"{spec.folder}/criu"
-        with self._undone_on_failure(container, criu=f"{work}/restore.log"):
+        with self._undone_on_failure(container, f"{work}/restore.log"):
             self._lay_out(container, upper=checkpoint.upper if self.way.leaves_disk else None)
             self._begin(
                 container,
@@ -172,9 +144,6 @@ class OciRuntime:
                 deadline=RESTORE_SECONDS,
             )
         return container
-
-    def discard(self, checkpoint: Checkpoint) -> None:
-        """All of it is in its folder."""
 
     def signal(self, container: Container, name: str) -> None:
         """Send a signal to its first process."""
@@ -193,7 +162,7 @@ class OciRuntime:
         self._clear_away(container)
 
     def _clear_away(self, container: Container) -> None:
-        self.node.run(["umount", f"{container.spec.folder}/rootfs"], accept=(0, NOT_MOUNTED))
+        self.node.run(["umount", self._root(container.spec)], accept=(0, NOT_MOUNTED))
 
     def _log(self, container: Container) -> str:
         return f"{container.spec.folder}/{self.name}.log"
@@ -202,10 +171,10 @@ class OciRuntime:
         return ("--detach", "--bundle", spec.folder)
 
     @contextlib.contextmanager
-    def _undone_on_failure(self, container: Container, *, criu: str | None = None) -> Iterator[None]:
+    def _undone_on_failure(self, container: Container, *criu: str) -> Iterator[None]:
         """Remove what was made for a container that did not come to be, after its logs were read."""
         try:
-            with self._explained(criu=criu, own=self._log(container)):
+            with self._explained(*criu, own=self._log(container)):
                 yield
         except StillframeError:
             with contextlib.suppress(CommandFailed):
@@ -215,19 +184,14 @@ class OciRuntime:
             raise
 
     def _container(self, spec: ContainerSpec) -> Container:
-        return Container(spec, self.node.freezer(spec.name), upper=f"{spec.folder}/upper")
+        return Container(spec, self.node.freezer(spec.name), upper=self._upper(spec))
 
     def _lay_out(self, container: Container, *, upper: str | None) -> None:
-        """Make the bundle: an overlay over the image's folder, and the specification."""
-        spec, folder = container.spec, container.spec.folder
-        self.node.run(["mkdir", "-p", *(f"{folder}/{name}" for name in ("rootfs", "work", "criu"))])
-        if upper is None:
-            self.node.run(["mkdir", container.upper])
-        else:
-            self.node.run(["cp", "--archive", upper, container.upper])
-        layers = f"lowerdir={spec.image},upperdir={container.upper},workdir={folder}/work"
-        self.node.run(["mount", "-t", "overlay", "overlay", "-o", layers, f"{folder}/rootfs"])
-        self.node.write(f"{folder}/config.json", json.dumps(self._config(spec), indent=1) + "\n")
+        """Make the bundle: the root, and the specification."""
+        spec = container.spec
+        self._mount_root(spec, upper=upper)
+        self.node.run(["mkdir", f"{spec.folder}/criu"])
+        self.node.write(f"{spec.folder}/config.json", json.dumps(self._config(spec), indent=1) + "\n")
 
     def _config(self, spec: ContainerSpec) -> dict[str, Any]:
         """Take the runtime's own default specification, with as few changes as the experiment needs."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -16,7 +15,7 @@ from harness.errors import CommandFailed, StillframeError
 from harness.host import cgroups
 from harness.host.wait import until
 from harness.model import CgroupVersion, Command, Component, FreezePolicy, Scenario, SurfaceKind
-from harness.runtimes import archives, criu_configuration, criu_log
+from harness.runtimes import archives, criu_configuration, criu_log, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
 from harness.stacks.node import Node
 
@@ -88,26 +87,22 @@ class Podman:
         """Configure CRIU and podman; there is no daemon."""
         criu_configuration.configure(self.node, self.program)
         self.node.write("/etc/containers/storage.conf", STORAGE)
-        if self.node.version is CgroupVersion.V2 and not self.node.has_controllers():
+        change = "pids_limit = 0 in containers.conf"
+        if self.node.version is CgroupVersion.V2 and self.node.without_controllers("no-pids-limit", change=change):
             self.node.write("/etc/containers/containers.conf", UNLIMITED)
-            self.node.accommodate(
-                "no-pids-limit",
-                lacking="controllers in the node's cgroup hierarchy: cgroup.controllers is empty",
-                change="pids_limit = 0 in containers.conf",
-            )
 
     def components(self) -> tuple[Component, ...]:
         """Read the versions that podman finds, and CRIU's, from the binaries."""
         said = json.loads(self._podman("info", "--format", "json").stdout)
         host = said["host"]
-        versions = {
+        told = {
             "podman": said["version"]["Version"],
             "conmon": host["conmon"]["version"],
             self.program: host["ociRuntime"]["version"],
             "criu": self.node.run(["criu", "--version"]).stdout,
             "netavark": host["networkBackendInfo"].get("version", ""),
         }
-        found = [Component(name=name, version=_number(text)) for name, text in versions.items() if text]
+        found = [Component(name=name, version=versions.number(text)) for name, text in told.items() if text]
         return (*found, Component(name="storage-driver", version=said["store"]["graphDriverName"]))
 
     def load_image(self, folder: str) -> str:
@@ -243,18 +238,9 @@ class Podman:
                 self.delete(Container(spec, cgroup=""))
             raise
 
-    @contextlib.contextmanager
-    def _explained(self, log: str, identity: str = "*") -> Iterator[None]:
+    def _explained(self, log: str, identity: str = "*") -> contextlib.AbstractContextManager[None]:
         """Attach to a failure what CRIU's log says of errors; podman keeps it beside the container until it is gone."""
-        begun = time.time()
-        try:
-            yield
-        except CommandFailed as error:
-            logs = self.node.path(f"{STORE}/root/overlay-containers").glob(f"{identity}/userdata/{log}")
-            new = (path for path in logs if path.stat().st_mtime > begun)
-            text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in new)
-            error.log = criu_log.telling_lines(text)
-            raise
+        return criu_log.explained(self.node, f"{STORE}/root/overlay-containers/{identity}/userdata/{log}")
 
 
 class PodmanRunc(Podman):
@@ -291,8 +277,3 @@ def _archive(checkpoint: Checkpoint) -> str:
 
 def _image(checkpoint: Checkpoint) -> str:
     return f"localhost/{checkpoint.name}"
-
-
-def _number(said: str) -> str:
-    """The version in what a program says of itself."""
-    return next((word.rstrip(",") for word in said.split() if word[0].isdigit()), said.strip())

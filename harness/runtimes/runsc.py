@@ -132,7 +132,7 @@ class Runsc(OciRuntime):
             checkpoint=shlex.join(self._argv("--log", "/dev/null", "checkpoint", *options, name)),
             stderr=stderr,
         )
-        with self._explained(criu=None, own=stderr):
+        with self._explained(own=stderr):
             self.node.run(["sh", "-c", script], deadline=CHECKPOINT_SECONDS, runtime=True)
         self.node.remark("checkpoint --leave-running has restarted the container and did not return: it was ended")
 

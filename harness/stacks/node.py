@@ -14,15 +14,18 @@ import select
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import EnvironmentUnfit, StillframeError
 from harness.host import cgroups, init, supervisor, terminal
 from harness.host.process import HOST, Journal, NodeExecutor, NodeProcess
+from harness.host.wait import until
 from harness.model import Accommodation, CgroupVersion, Command
 
 START_SECONDS = 20.0
 END_SECONDS = 30.0
+FREEZE_SECONDS = 10.0
 
 
 class Daemon:
@@ -40,6 +43,15 @@ class Daemon:
         if self._code is None:
             self._code = self._process.wait(0)
         return self._code is not None
+
+    def await_answer(self, answers: Callable[[], bool], *, seconds: float) -> None:
+        """Wait until `answers` says so; `EnvironmentUnfit` if the daemon ends before."""
+
+        def probe() -> bool:
+            self.check()
+            return answers()
+
+        until(probe, seconds=seconds, what=f"an answer of {self.name}")
 
     def check(self) -> None:
         """Raise `EnvironmentUnfit`, with the last lines of its log, if it has ended."""
@@ -151,6 +163,13 @@ class Node(contextlib.AbstractContextManager["Node"]):
         path.chmod(mode)
         self._log_write(inside, text, mode, start=start, begun=begun)
 
+    def read(self, inside: str) -> str:
+        """Text of a file in the node, whatever is in it; empty where there is none."""
+        try:
+            return self.path(inside).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+
     def remove(self, inside: str) -> None:
         """Remove a folder of the node; not journalled, since a replay has no need of it."""
         shutil.rmtree(self.path(inside), ignore_errors=True)
@@ -163,6 +182,14 @@ class Node(contextlib.AbstractContextManager["Node"]):
             code = 0
         finally:
             self._log_write(inside, value, None, start=start, begun=begun, code=code)
+
+    def freeze(self, group: str, *, frozen: bool) -> None:
+        """Freeze or thaw a group by the kernel's freezer, and wait until the kernel says that it has come to it."""
+        setting, values = cgroups.FREEZER[self.version]
+        folder = str(self.path(group))
+        self.set(f"{group}/{setting}", values[frozen])
+        what = f"{setting}={values[frozen]} taking effect on {group}"
+        until(lambda: cgroups.frozen(folder) is frozen, seconds=FREEZE_SECONDS, what=what)
 
     def _log_write(self, inside: str, text: str, mode: int | None, *, start: int, begun: float, code: int = 0) -> None:
         self.journal.commands.append(
@@ -193,6 +220,14 @@ class Node(contextlib.AbstractContextManager["Node"]):
         """Whether the node's cgroup2 hierarchy has controllers; without, no resource can be limited."""
         controllers = self.path("/sys/fs/cgroup/cgroup.controllers")
         return controllers.exists() and bool(controllers.read_text(encoding="ascii").strip())
+
+    def without_controllers(self, name: str, change: str) -> bool:
+        """Whether no resource can be limited here; if so, `change` is put on record as what is done about it."""
+        bare = not self.has_controllers()
+        if bare:
+            lacking = "controllers in the node's cgroup hierarchy: cgroup.controllers is empty"
+            self.accommodate(name, lacking=lacking, change=change)
+        return bare
 
     def accommodate(self, name: str, *, lacking: str, change: str) -> None:
         """Put on record that a runtime is used under crutches, since this machine lacks something."""

@@ -1,6 +1,15 @@
 from __future__ import annotations
 
-from harness.runtimes.criu_log import KEPT, telling_lines
+import contextlib
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.errors import CommandFailed
+from harness.runtimes import shim
+from harness.runtimes.criu_log import KEPT, explained, telling_lines
+from tests.folder_node import FolderNode
 
 LOG = """\
 (00.000000) Version: 4.1 (gitid 0)
@@ -30,3 +39,57 @@ def test_of_many_errors_the_last_are_kept() -> None:
 def test_a_log_without_errors_tells_nothing() -> None:
     assert telling_lines("(00.1) Dumping finished successfully\n") == ()
     assert telling_lines("") == ()
+
+
+# ---- what is attached to a failure
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> FolderNode:
+    return FolderNode(tmp_path)
+
+
+def lines_of(explanation: contextlib.AbstractContextManager[None]) -> list[str]:
+    """What a failure inside of `explanation` carries."""
+    with pytest.raises(CommandFailed) as raised, explanation:
+        raise CommandFailed("it failed", stderr="one\ntwo\n")
+    return [line.rpartition(": ")[2] for line in raised.value.log]
+
+
+def test_a_failure_brings_the_log_of_whatever_place_it_is_in(node: FolderNode) -> None:
+    node.put("/store/one/restore.log", LOG)
+    assert (
+        lines_of(explained(node, "/nowhere/restore.log", "/store/*/restore.log"))[0]
+        == "Can't open file /data/added.ring"
+    )
+
+
+def test_the_log_of_an_earlier_command_explains_nothing(node: FolderNode) -> None:
+    node.put("/store/restore.log", LOG)
+    os.utime(node.path("/store/restore.log"), (1, 1))
+    assert lines_of(explained(node, "/store/restore.log")) == ["one", "two"]
+
+
+def test_where_criu_tells_nothing_another_text_stands_for_it(node: FolderNode) -> None:
+    node.put("/store/restore.log", "(00.1) Restore finished successfully\n")
+    assert lines_of(explained(node, "/store/restore.log", otherwise=lambda: "three\n")) == ["three"]
+
+
+def test_success_needs_no_explanation(node: FolderNode) -> None:
+    def asked() -> str:
+        raise AssertionError("nobody wants to know")
+
+    with explained(node, "/store/restore.log", otherwise=asked):
+        pass
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_the_shim_leaves_of_a_restore_is_removed_and_told(node: FolderNode, fails: bool) -> None:
+    with contextlib.suppress(CommandFailed), shim.restoring(node, "/restore.log"):
+        node.put("/tmp/ctrd-checkpoint1/pages-1.img", "memory")
+        node.put("/tmp/other", "")
+        if fails:
+            raise CommandFailed("it failed")
+    assert [path.name for path in node.path("/tmp").iterdir()] == ["other"]
+    (remark,) = node.remarks
+    assert "containerd left in /tmp" in remark

@@ -1,0 +1,15 @@
+"""Versions, out of what programs say of themselves."""
+
+from __future__ import annotations
+
+from harness.stacks.node import Node
+
+
+def number(said: str) -> str:
+    """Find the first word that begins with a digit; the whole text where there is none."""
+    return next((word.rstrip(",") for word in said.split() if word[0].isdigit()), said.strip())
+
+
+def of_program(node: Node, program: str, *, flag: str = "--version") -> str:
+    """Ask a program in the node for its version."""
+    return number(node.run([program, flag]).stdout)
