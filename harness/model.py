@@ -72,6 +72,14 @@ class Outcome(StrEnum):
         """Position in the order of severity, 0 the mildest."""
         return list(Outcome).index(self)
 
+    @property
+    def violates(self) -> bool | None:
+        """Whether a trial with it convicts its cell; null where it proves nothing either way."""
+        if self in (Outcome.CONSISTENT, Outcome.NOT_CAPTURED):
+            return False
+        silent = (Outcome.REFUSED, Outcome.UNSUPPORTED, Outcome.VACUOUS, Outcome.HARNESS_ERROR, Outcome.MISSING)
+        return None if self in silent else True
+
 
 class Anomaly(StrEnum):
     """In which way memory and disk fail to be one instant."""

@@ -11,7 +11,7 @@ from pydantic import Field
 from harness.expectations import Expectation
 from harness.model import Accommodation, Anomaly, Cell, Component, Frozen, Outcome, Verdict
 from harness.records import Record
-from reports.statistics import largest, middle, rate_bound
+from reports.statistics import largest, middle, rate_bound, rate_interval
 
 NO_EVIDENCE = frozenset({Outcome.HARNESS_ERROR, Outcome.MISSING, Outcome.UNSUPPORTED})
 """Outcomes that speak about the environment, so where unexpected they leave a run incomplete."""
@@ -44,7 +44,10 @@ class CellSummary(Frozen):
     findings: dict[Outcome, int] = Field(description="trials by all that was found in them, mildest first")
     n: int = Field(description="trials received")
     k: int
-    rate_bound: float | None = Field(description="upper 95 % bound of the violation rate, when k is 0")
+    rate_bound: float | None = Field(description="exact upper 95 % bound of the violation rate, when k is 0")
+    rate_interval: tuple[float, float] | None = Field(
+        description="exact two-sided 95 % interval of the rate behind k, where the cell is wrong sometimes: 0 < k < n"
+    )
     anomalies: tuple[Anomaly, ...]
     skew_ticks: float | None = Field(
         description="median of the trials' largest; where trials ended with an outcome about a skew, of those alone"
@@ -120,6 +123,7 @@ def summarise_cell(
         n=len(trials),
         k=violations,
         rate_bound=rate_bound(0, len(trials)) if trials and not violations else None,
+        rate_interval=rate_interval(violations, len(trials)) if 0 < violations < len(trials) else None,
         anomalies=tuple(anomaly for anomaly in Anomaly if anomaly in seen),
         skew_ticks=middle(largest_ticks(trial) for trial in telling),
         skew_us=middle(largest_us(trial) for trial in telling),

@@ -9,6 +9,7 @@ from harness.expectations import Expectation
 from harness.model import FreezePolicy, Outcome, Scenario, Verdict
 from harness.records import Plan, Record
 from reports.cells import MEASURED, CellSummary, ControlSummary, Exit
+from reports.statistics import rate_interval
 from reports.tables import Column, KnownIssue, Table, counted
 
 MEANINGS = {
@@ -128,14 +129,16 @@ def brief(cell: CellSummary, *, bound: bool = True) -> str:
     """Tell of the same what fits into a table: no reason, the first of the anomalies, the bound if wanted."""
     if cell.outcome is Outcome.CONSISTENT and not bound:
         return f"0/{cell.n}"
-    return _measured(cell, *cell.anomalies[:1])
+    return _measured(cell, *cell.anomalies[:1], bound=bound)
 
 
-def _measured(cell: CellSummary, *anomalies: str) -> str:
+def _measured(cell: CellSummary, *anomalies: str, bound: bool = True) -> str:
     if cell.outcome is Outcome.CONSISTENT:
         return f"0/{cell.n} (<{percent(cell.rate_bound or 1.0)})"
     count = cell.counts.get(cell.outcome, 0)
     told = f"{cell.missing} of {cell.planned}" if cell.outcome is Outcome.MISSING else f"{count}/{cell.n}"
+    if bound and cell.outcome.violates and count < cell.n:
+        told += f" ({interval(*rate_interval(count, cell.n))})"
     for outcome, number in reversed(cell.findings.items()):
         if outcome not in (cell.outcome, Outcome.CONSISTENT):
             told += f", {outcome} {number}"
@@ -237,6 +240,11 @@ def duration(microseconds: float, *, signed: bool = False) -> str:
 def percent(rate: float) -> str:
     """Write a bound in per cent, rounded up, since a bound rounded down would be none."""
     return f"{math.ceil(rate * 1000 - 1e-9) / 10:.1f} %"
+
+
+def interval(low: float, high: float) -> str:
+    """Write an interval of rates in per cent, rounded outwards: `0.4-11.6 %`."""
+    return f"{math.floor(low * 1000 + 1e-9) / 10:.1f}-{percent(high)}"
 
 
 def clean(text: str) -> str:

@@ -1,21 +1,76 @@
-"""How much a count of trials proves."""
+"""How much a count of trials proves; exact tests and bounds, at 95 % confidence throughout."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from functools import cache
 from statistics import median
 
-CONFIDENCE = 0.95
+LEVEL = 0.05
+"""Of the tests: how often each may see a difference where there is none."""
+
+CONFIDENCE = 1 - LEVEL
+
+# scipy is imported where it is needed: it takes as long to load as the rest of a report to render.
 
 
 @cache
 def rate_bound(violations: int, trials: int) -> float:
     """One-sided 95 % upper bound (Clopper-Pearson) of the violation rate behind `violations` of `trials`, in 0..1."""
-    from scipy.stats import binomtest  # noqa: PLC0415 - takes as long to load as the rest of a report to render
+    if not violations:
+        return 1 - math.pow(LEVEL, 1 / trials)  # what the exact bound comes to when nothing was seen
+    from scipy.stats import binomtest  # noqa: PLC0415
 
     test = binomtest(violations, trials, alternative="less")
     return float(test.proportion_ci(confidence_level=CONFIDENCE, method="exact").high)
+
+
+@cache
+def rate_interval(violations: int, trials: int) -> tuple[float, float]:
+    """Two-sided 95 % interval (Clopper-Pearson) of the rate behind `violations` of `trials`, each end in 0..1."""
+    from scipy.stats import binomtest  # noqa: PLC0415
+
+    found = binomtest(violations, trials).proportion_ci(confidence_level=CONFIDENCE, method="exact")
+    return float(found.low), float(found.high)
+
+
+def clean_trials(rate: float) -> int:
+    """Count the trials without a violation that it takes to bound the rate below `rate`, which is within 0..1."""
+    trials = max(1, math.floor(math.log(LEVEL) / math.log1p(-rate)))
+    while rate_bound(0, trials) >= rate:
+        trials += 1
+    return trials
+
+
+def paired_p(only_one: int, only_other: int) -> float | None:
+    """Exact McNemar test: two-sided p of as unequal a split of the pairs that differ; null when none does."""
+    if not only_one + only_other:
+        return None
+    from scipy.stats import binomtest  # noqa: PLC0415
+
+    return float(binomtest(only_one, only_one + only_other, 0.5).pvalue)
+
+
+@cache
+def different_p(violations: int, trials: int, other_violations: int, other_trials: int) -> float:
+    """Fisher's exact test, two-sided: p of counts as far apart as these when both have the same rate."""
+    from scipy.stats import fisher_exact  # noqa: PLC0415
+
+    table = [[violations, trials - violations], [other_violations, other_trials - other_violations]]
+    return float(fisher_exact(table).pvalue)
+
+
+def adjusted(p_values: Sequence[float]) -> tuple[float, ...]:
+    """Adjust p values of tests that were made together, so that a level bounds the rate of false discoveries.
+
+    Benjamini and Hochberg, 1995, https://doi.org/10.1111/j.2517-6161.1995.tb02031.x
+    """
+    if not p_values:
+        return ()
+    from scipy.stats import false_discovery_control  # noqa: PLC0415
+
+    return tuple(float(each) for each in false_discovery_control(p_values, method="bh"))
 
 
 def middle(values: Iterable[float | None]) -> float | None:

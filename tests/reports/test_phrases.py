@@ -28,6 +28,20 @@ def test_entries() -> None:
     assert entry(*[record(STILL)] * 3, missing=2) == "missing 2 of 5"
 
 
+def test_a_cell_that_is_wrong_sometimes_tells_how_often_it_may_be() -> None:
+    trials = [record(STILL, number) for number in range(58)] + [moving(STILL, number, 3_013) for number in (58, 59)]
+    summary = summary_of(*trials)
+    assert phrases.entry(summary) == "inconsistent 2/60 (0.4-11.6 %) disk-ahead +45.2 ms"
+    assert phrases.brief(summary, bound=False) == "2/60 disk-ahead +45.2 ms"
+    assert summary.rate_interval == pytest.approx((0.0041, 0.1153), abs=5e-5)
+    assert summary_of(moving(STILL)).rate_interval is None
+    assert summary_of(record(STILL)).rate_interval is None
+
+
+def test_what_proves_nothing_has_no_rate() -> None:
+    assert entry(record(STILL), record(STILL, 1, Outcome.VACUOUS)) == "vacuous 1/2: a trial that was vacuous"
+
+
 def test_a_worse_outcome_hides_no_violation() -> None:
     broken = record(STILL, outcome=Outcome.HARNESS_ERROR, reason="no space")
     assert entry(moving(STILL, 0, 3_013), broken) == "harness-error 1/2, inconsistent 1 disk-ahead +45.2 ms: no space"
