@@ -131,13 +131,21 @@ class Cell(Frozen):
     @property
     def id(self) -> str:
         """Stable, usable on a command line: `ledger.none.runc@debian-sid`, `ledger.pause.docker/runc@host+commit`."""
+        return self._named(f"{self.workload}.{self.policy}")
+
+    @property
+    def question(self) -> str:
+        """The id without the policy: cells that share it differ in nothing but who holds still."""
+        return self._named(self.workload)
+
+    def _named(self, what: str) -> str:
         both = str(self.checkpoint)
         if self.restore != self.checkpoint:
             both += f"~{self.restore}"
         if self.way:
             both += f"+{self.way}"
         asked = f"{self.scenario}:" if self.scenario is not Scenario.LIVE else ""
-        return f"{asked}{self.workload}.{self.policy}.{both}"
+        return f"{asked}{what}.{both}"
 
     @property
     def slug(self) -> str:

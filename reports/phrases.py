@@ -9,7 +9,8 @@ from harness.expectations import Expectation
 from harness.model import FreezePolicy, Outcome, Scenario, Verdict
 from harness.records import Plan, Record
 from reports.cells import MEASURED, CellSummary, ControlSummary, Exit
-from reports.statistics import rate_interval
+from reports.freezing import FrozenPair
+from reports.statistics import LEVEL, rate_interval
 from reports.tables import Column, KnownIssue, Table, counted
 
 MEANINGS = {
@@ -50,8 +51,17 @@ VERDICTS = {
     Exit.BLIND: "instrument blind",
 }
 
+FREEZING = (
+    "Trials of the same number have the same schedule under every policy, so they are pairs. Counted are the pairs of "
+    "which one trial violates and the other does not; p is that of McNemar's exact test, two-sided, of each row by "
+    "itself."
+)
+
 MOST_SHOWN = 999.5
 """Larger numbers would round to four digits, so they take the next unit."""
+
+MOST_EXACT = 0.0001
+"""Smaller p values are only told to be so."""
 
 FLAGS = {**VERDICTS, Exit.UNEXPECTED: "unexpected"}
 
@@ -190,6 +200,34 @@ def control(each: ControlSummary) -> str:
 def found(verdict: Verdict) -> str:
     """List what a trial found, worst first: `leaked, inconsistent`."""
     return ", ".join(verdict.found)
+
+
+def freeze_effect(pair: FrozenPair) -> str:
+    """Tell in words what a comparison of pairs proves."""
+    if pair.p is None:
+        return "no pair differs"
+    if not pair.differs:
+        return "no difference is proved"
+    return "held still, fewer trials violate" if pair.only_without > pair.only_with else "held still, more violate"
+
+
+def freezing_line(pairs: tuple[FrozenPair, ...]) -> str:
+    """Put all comparisons of pairs in one line; empty where there are none."""
+    if not pairs:
+        return ""
+    fewer = sum(each.differs and each.only_without > each.only_with for each in pairs)
+    more = sum(each.differs for each in pairs) - fewer
+    only_without, only_with = sum(each.only_without for each in pairs), sum(each.only_with for each in pairs)
+    return (
+        f"freezing, paired: {counted(len(pairs), 'comparison')}, {counted(sum(each.pairs for each in pairs), 'pair')}: "
+        f"{only_without} violate only without a freeze, {only_with} only with one; "
+        f"with p < {LEVEL}, fewer violate held still in {fewer}, more in {more}"
+    )
+
+
+def p_value(p: float | None) -> str:
+    """Write a p value with two digits; a dash where there was nothing to test."""
+    return "-" if p is None else "<0.0001" if p < MOST_EXACT else f"{p:.2g}"
 
 
 def source_notes(trial: Record) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from harness.model import (
 )
 from harness.records import Closing, Plan, Record, missing_trials
 from reports.cells import CellSummary, ControlSummary, Exit, merge, prevailing, summarise_cell
+from reports.freezing import FrozenPair, freezing
 
 SUMMARY_VERSION = 1
 
@@ -116,6 +117,7 @@ class RunSummary(Frozen):
     conclusion: Conclusion
     cells: tuple[CellSummary, ...]
     controls: tuple[ControlSummary, ...]
+    freezing: tuple[FrozenPair, ...] = Field(description="what holding still changes, trial by trial")
     known_issues: tuple[KnownIssue, ...]
     accommodations: tuple[Crutch, ...] = Field(description="the tables number them from 1")
     versions: dict[str, tuple[Component, ...]] = Field(description="every version seen, by participant")
@@ -190,6 +192,7 @@ def summarise(plan: Plan, records: Sequence[Record], closing: Closing | None) ->
         conclusion=conclude(cells, controls, closing),
         cells=cells,
         controls=controls,
+        freezing=freezing(cells),
         known_issues=_known_issues(cells),
         accommodations=_accommodations(cells),
         versions=_versions(cells),

@@ -52,6 +52,8 @@ def show_run(run: RunSummary, console: Console | None = None) -> None:
     for participant, components in run.versions.items():
         listed = ", ".join(f"{each.name} {each.version}" for each in components)
         out.print(_plain(f"{participant}: {listed}"))
+    if told := phrases.freezing_line(run.freezing):
+        out.print(_plain(told))
     out.print(_controls(run))
     code = run.conclusion.exit_code
     out.print(_plain(f"verdict: {run.conclusion.sentence} (exit code {code.value})", STYLES[code]))

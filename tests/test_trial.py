@@ -210,10 +210,16 @@ def test_the_schedule_follows_from_seed_cell_and_number(bench: Bench) -> None:
         plan = PLAN.model_copy(update={"seed": seed})
         return Trial(bench, cell, plan, number=number, last=False).schedule.planned_delay_us
 
-    other = CELL.model_copy(update={"policy": FreezePolicy.HOOK})
+    other = CELL.model_copy(update={"way": "commit"})
     assert delay(0, 7) == delay(0, 7)
     assert len({delay(0, 7), delay(1, 7), delay(0, 8), delay(0, 7, other)}) == 4
     assert all(0 <= delay(number, 7) < trial.LATEST_MOMENT_US for number in range(50))
+
+
+def test_under_another_policy_the_same_trial_has_the_same_schedule(bench: Bench) -> None:
+    cells = [CELL.model_copy(update={"policy": policy}) for policy in FreezePolicy]
+    schedules = {Trial(bench, cell, PLAN, number=3, last=False).schedule for cell in cells}
+    assert len(schedules) == 1
 
 
 class Recited(Trial):
