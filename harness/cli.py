@@ -97,8 +97,10 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    cells = _options(arguments).cells
+    options = _options(arguments)
+    cells = options.cells
     print(len(cells) if arguments.count else "\n".join(cell.id for cell in cells))  # noqa: T201
+    _tell(options.rule)
     return 0
 
 

@@ -15,7 +15,11 @@ from pydantic import Field, ValidationError
 from harness import matrix
 from harness.errors import UsageError
 from harness.model import Cell, CgroupVersion, Settings
+from reports.phrases import percent
+from reports.statistics import clean_trials, rate_bound
 
+DEFAULT_ROUNDS = 5
+MOST_ROUNDS = 100_000
 SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
 CACHE_VARIABLE = "STILLFRAME_CACHE"
 
@@ -45,9 +49,19 @@ SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
         "--rounds",
         {
             "type": int,
-            "default": 5,
+            "default": None,
             "metavar": "N",
-            "help": "trials per cell; fewer where no moment has to be hit (default 5)",
+            "help": f"trials per cell; fewer where no moment has to be hit (default {DEFAULT_ROUNDS})",
+        },
+    ),
+    (
+        "--rate",
+        {
+            "type": float,
+            "default": None,
+            "metavar": "P",
+            "help": "instead of --rounds: try each cell until its first violation, or until so many clean trials "
+            "that its rate is below P with 95 %% confidence (0 < P < 1; 0.05 takes 59 trials)",
         },
     ),
     (
@@ -100,7 +114,8 @@ class Options(Settings):
     runtime: tuple[str, ...] = ()
     policy: tuple[str, ...] = ()
     cell: tuple[str, ...] = ()
-    rounds: int = Field(default=5, ge=1, le=100_000)
+    rounds: int | None = Field(default=None, ge=1, le=MOST_ROUNDS)
+    rate: float | None = Field(default=None, gt=0, lt=1, allow_inf_nan=False)
     seed: int
     out: Path
     cache: Path
@@ -115,11 +130,48 @@ class Options(Settings):
             given["seed"] = random.SystemRandom().getrandbits(32)
         given |= {name: Path(given[name]).absolute() for name in ("out", "cache")}
         try:
-            return cls.model_validate(given)
+            options = cls.model_validate(given)
         except ValidationError as error:
             first = error.errors()[0]
             flag = f"--{str(first['loc'][0]).replace('_', '-')}"
             raise UsageError(f"{flag} {first['input']!r}: {first['msg']}") from error
+        if options.rate is not None and options.rounds is not None:
+            remedy = "Leave one of them out: --rate finds the number of trials by itself."
+            raise UsageError(f"--rounds {options.rounds} and --rate {options.rate:g} exclude each other", remedy=remedy)
+        if options.rate is not None and options.rate <= rate_bound(0, MOST_ROUNDS):
+            what = f"--rate {options.rate:g} takes more than {MOST_ROUNDS} clean trials per cell"
+            raise UsageError(what, remedy="Ask for a higher rate.")
+        return options
+
+    @property
+    def trials(self) -> int:
+        """How many trials a cell has at the most."""
+        return clean_trials(self.rate) if self.rate is not None else self.rounds or DEFAULT_ROUNDS
+
+    @property
+    def fewer(self) -> dict[str, int]:
+        """Cells, by id, that have fewer trials; none where cells were chosen one by one."""
+        return {} if self.chosen else matrix.fewer(self.cells, self.trials)
+
+    @property
+    def rule(self) -> str:
+        """When a cell has been tried often enough, in words and numbers, with what that proves."""
+        most, fewer = self.trials, self.fewer
+        if self.rate is None:
+            bound = percent(rate_bound(0, most))
+            rule = f"Each cell has {most} trials; all clean, it violates in less than {bound} with 95 % confidence"
+        else:
+            rule = (
+                f"Each cell is tried until its first violation, which convicts it, or {most} times; all clean, it "
+                f"violates in less than {100 * self.rate:g} % with 95 % confidence. A cell that never violates is "
+                "never convicted (type I error 0), one that does at that rate or above passes with at most 5 % "
+                "(type II error)"
+            )
+        if fewer:
+            each = " to ".join(dict.fromkeys(str(of(fewer.values())) for of in (min, max)))
+            count = f"{len(fewer)} of {len(self.cells)} cells"
+            rule += f". Without a moment to hit ({count}) they have {each} trials, whatever they find"
+        return f"{rule}."
 
     @property
     def settings(self) -> Settings:

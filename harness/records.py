@@ -25,6 +25,7 @@ from harness.model import (
     Control,
     Frozen,
     HostFacts,
+    Outcome,
     Reading,
     Schedule,
     Settings,
@@ -79,7 +80,12 @@ class Plan(Frozen):
     stillframe: str = Field(description="version of this program")
     created_ns: int
     seed: int
-    rounds: int
+    rounds: int = Field(description="trials of a cell; at the most, where there is a rate")
+    rate: float | None = Field(
+        default=None,
+        description="of violation, below which clean trials have to bound a cell; it ends at its first violation",
+    )
+    rule: str = Field(default="", description="when a cell has been tried often enough, in words")
     settings: Settings = Settings()
     cells: tuple[Cell, ...]
     controls: tuple[Control, ...] = ()
@@ -98,8 +104,12 @@ class Plan(Frozen):
         return self.expectations.get(cell.id, STILL)
 
     def rounds_of(self, cell: Cell) -> int:
-        """Trials of a cell."""
+        """Trials of a cell, at the most."""
         return self.fewer.get(cell.id, self.rounds)
+
+    def ends(self, cell: Cell, outcome: Outcome) -> bool:
+        """Whether a trial with `outcome` is the last of its cell: one violation convicts, where a rate is asked for."""
+        return self.rate is not None and cell.id not in self.fewer and bool(outcome.violates)
 
 
 class Closing(Frozen):
@@ -186,12 +196,18 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def missing_trials(plan: Plan, records: Sequence[Record]) -> dict[str, int]:
-    """Planned trials that have not come back, by cell id; cells with none are left out."""
+    """Planned trials that have not come back, by cell id; cells with none are left out.
+
+    A cell that was convicted where the plan asks for a rate owes the trials before that and no others.
+    """
     received: dict[str, set[int]] = {}
+    due = {cell.id: plan.rounds_of(cell) for cell in plan.cells}
     for record in records:
-        if record.control is None:
+        if record.control is None and record.cell.id in due:
             received.setdefault(record.cell.id, set()).add(record.trial)
-    short = {cell.id: plan.rounds_of(cell) - len(received.get(cell.id, ())) for cell in plan.cells}
+            if plan.ends(record.cell, record.verdict.outcome):
+                due[record.cell.id] = min(due[record.cell.id], record.trial + 1)
+    short = {cell: count - sum(trial < count for trial in received.get(cell, ())) for cell, count in due.items()}
     return {cell: count for cell, count in short.items() if count > 0}
 
 

@@ -56,14 +56,16 @@ class Run:
             stillframe=metadata.version("stillframe"),
             created_ns=time.time_ns(),
             seed=options.seed,
-            rounds=options.rounds,
+            rounds=options.trials,
+            rate=options.rate,
+            rule=options.rule,
             settings=options.settings,
             cells=cells,
             controls=matrix.controls(cells, today),
             host=host_facts(),
             expectations={cell: each for cell, each in should_be.items() if each != STILL},
             words=matrix.words(cells),
-            fewer={} if options.chosen else matrix.fewer(cells, options.rounds),
+            fewer=options.fewer,
         )
         records.write_plan(folder, plan)
         _point(options.out / "latest", name)
@@ -122,14 +124,17 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
         self._close()
 
     def execute(self, cell: Cell, kind: type[Trial] = Trial) -> Iterator[Record]:
-        """Execute a cell's trials, a control's single one, writing each record as soon as it exists."""
+        """Execute a cell's trials as the plan's rule says, a control's single one, writing each record at once."""
         rounds = self.run.plan.rounds_of(cell) if kind.control is None else 1
         for number in range(rounds):
             record = self._one(cell, kind, number, last=number == rounds - 1)
             records.append(self.run.folder, record)
-            if record.verdict.outcome in SPOILED:
-                self._close()
+            convicted = self.run.plan.ends(cell, record.verdict.outcome)
+            if record.verdict.outcome in SPOILED or (convicted and number < rounds - 1):
+                self._close()  # with the source, which nobody needs any more
             yield record
+            if convicted:
+                return
 
     def _one(self, cell: Cell, kind: type[Trial], number: int, *, last: bool) -> Record:
         start = time.time_ns()

@@ -44,6 +44,7 @@ class CellSummary(Frozen):
     findings: dict[Outcome, int] = Field(description="trials by all that was found in them, mildest first")
     n: int = Field(description="trials received")
     k: int
+    stopped: bool = Field(description="ended before its planned trials, since its first violation convicts it")
     rate_bound: float | None = Field(description="exact upper 95 % bound of the violation rate, when k is 0")
     rate_interval: tuple[float, float] | None = Field(
         description="exact two-sided 95 % interval of the rate behind k, where the cell is wrong sometimes: 0 < k < n"
@@ -122,6 +123,7 @@ def summarise_cell(
         findings={outcome: findings[outcome] for outcome in Outcome if findings[outcome]},
         n=len(trials),
         k=violations,
+        stopped=not missing and 0 < len(trials) < planned,
         rate_bound=rate_bound(0, len(trials)) if trials and not violations else None,
         rate_interval=rate_interval(violations, len(trials)) if 0 < violations < len(trials) else None,
         anomalies=tuple(anomaly for anomaly in Anomaly if anomaly in seen),

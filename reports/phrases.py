@@ -247,10 +247,11 @@ def source_notes(trial: Record) -> tuple[str, ...]:
 
 
 def extent(plan: Plan) -> str:
-    """Tell how much was planned: `24 cells, 5 trials each`."""
+    """Tell how much was planned: `24 cells, 5 trials each`, `24 cells, up to 59 trials each`."""
     rounds = sorted({plan.rounds_of(cell) for cell in plan.cells}) or [plan.rounds]
     each = f"{rounds[0]} to {rounds[-1]}" if len(rounds) > 1 else str(rounds[0])
-    return f"{counted(len(plan.cells), 'cell')}, {each} {'trial' if each == '1' else 'trials'} each"
+    most = "up to " if plan.rate is not None and len(rounds) == 1 else ""
+    return f"{counted(len(plan.cells), 'cell')}, {most}{each} {'trial' if each == '1' else 'trials'} each"
 
 
 def skew(ticks: float | None, microseconds: float | None) -> str:

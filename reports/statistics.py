@@ -19,7 +19,7 @@ CONFIDENCE = 1 - LEVEL
 def rate_bound(violations: int, trials: int) -> float:
     """One-sided 95 % upper bound (Clopper-Pearson) of the violation rate behind `violations` of `trials`, in 0..1."""
     if not violations:
-        return 1 - math.pow(LEVEL, 1 / trials)  # what the exact bound comes to when nothing was seen
+        return -math.expm1(math.log(LEVEL) / trials)  # what the exact bound comes to when nothing was seen
     from scipy.stats import binomtest  # noqa: PLC0415
 
     test = binomtest(violations, trials, alternative="less")

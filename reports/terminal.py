@@ -54,6 +54,8 @@ def show_run(run: RunSummary, console: Console | None = None) -> None:
         out.print(_plain(f"{participant}: {listed}"))
     if told := phrases.freezing_line(run.freezing):
         out.print(_plain(told))
+    if run.plan.rule:
+        out.print(_plain(f"rounds: {run.plan.rule}"))
     out.print(_controls(run))
     code = run.conclusion.exit_code
     out.print(_plain(f"verdict: {run.conclusion.sentence} (exit code {code.value})", STYLES[code]))

@@ -106,6 +106,7 @@ def test_a_wrong_value_is_answered_in_one_sentence_that_names_the_flag(flag: str
     "words",
     [
         [],
+        ["--rate", "0.05"],
         ["--stack", "host", "--stack", "debian-sid", "--runtime", "runc", "--policy", "hook", "--cell", "*.hook.*"],
         [
             "--seed",
@@ -126,6 +127,42 @@ def test_a_wrong_value_is_answered_in_one_sentence_that_names_the_flag(flag: str
 def test_options_survive_as_a_command_line(words: list[str]) -> None:
     options = parsed(*words)
     assert parsed(*options.arguments()) == options
+
+
+# ---- how often a cell is tried
+
+
+@pytest.mark.parametrize(
+    ("words", "trials"), [([], 5), (["--rounds", "7"], 7), (["--rate", "0.05"], 59), (["--rate", "0.00003"], 99_857)]
+)
+def test_a_cell_is_tried_as_often_as_was_asked_or_as_the_rate_takes(words: list[str], trials: int) -> None:
+    assert parsed(*words).trials == trials
+
+
+def test_rounds_and_a_rate_exclude_each_other() -> None:
+    with pytest.raises(UsageError, match=r"--rounds 5 and --rate 0\.05 exclude each other\. Leave one of them out"):
+        parsed("--rate", "0.05", "--rounds", "5")
+
+
+@pytest.mark.parametrize("rate", ["0", "1", "-0.1", "1.5", "nan", "inf", "1e-5", "1e-300", "5e-324"])
+def test_a_rate_that_no_number_of_trials_can_bound_is_refused(rate: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parsed("--rate", rate)
+    assert str(raised.value).startswith("--rate ")
+    assert raised.value.exit_code == 2
+
+
+def test_the_rule_is_told_in_words_and_numbers() -> None:
+    choice = ["--stack", "host", "--runtime", "runc"]
+    fixed, sequential = parsed(*choice, "--rounds", "60").rule, parsed(*choice, "--rate", "0.05").rule
+    assert "Each cell has 60 trials; all clean, it violates in less than 4.9 % with 95 % confidence" in fixed
+    assert "until its first violation, which convicts it, or 59 times" in sequential
+    assert "less than 5 % with 95 % confidence" in sequential
+    assert "(type I error 0)" in sequential
+    assert "at most 5 % (type II error)" in sequential
+    assert "they have 12 trials, whatever they find." in fixed
+    assert "they have 11 trials, whatever they find." in sequential
+    assert "whatever they find" not in parsed("--cell", "ledger.none.runc@debian-sid").rule
 
 
 @pytest.mark.parametrize(

@@ -258,5 +258,23 @@ def test_controls_and_more_trials_than_planned_do_not_stand_in_for_missing_ones(
     assert missing_trials(plan(), [*controls, *many]) == {STILL.id: 2}
 
 
+def convicting(cell: Cell = STILL, trial: int = 0) -> Record:
+    return record(cell, trial).model_copy(update={"verdict": Verdict(outcome=Outcome.INCONSISTENT, reason="ahead")})
+
+
+def test_a_cell_that_its_violation_has_ended_is_complete() -> None:
+    asked = plan(rounds=5).model_copy(update={"rate": 0.5})
+    moving = [record(MOVING, trial) for trial in range(5)]
+    assert missing_trials(asked, [*moving, record(), convicting(trial=1)]) == {}
+    assert missing_trials(asked, [*moving, convicting(trial=2)]) == {STILL.id: 2}, "what came before is owed"
+    assert missing_trials(asked, [*moving, record()]) == {STILL.id: 4}
+    assert missing_trials(plan(rounds=5), [*moving, convicting()]) == {STILL.id: 4}, "all rounds are promised"
+
+
+def test_a_violation_ends_no_cell_with_fewer_trials_and_no_other_cell() -> None:
+    asked = plan(rounds=5).model_copy(update={"rate": 0.5, "fewer": {STILL.id: 2}})
+    assert missing_trials(asked, [convicting()]) == {MOVING.id: 5, STILL.id: 1}
+
+
 def test_a_trial_that_came_back_twice_does_not_stand_in_for_another() -> None:
     assert missing_trials(plan(), [record(), record(), record(MOVING), record(MOVING, 1)]) == {STILL.id: 1}

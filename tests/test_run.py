@@ -130,6 +130,36 @@ def test_a_cell_is_tried_as_often_as_planned_and_every_record_is_kept(run: Run, 
     assert list(records.read_records(run.folder)) == written
 
 
+def sequential(run: Run, rounds: int = 3) -> Run:
+    plan = run.plan.model_copy(update={"rate": 0.7, "rounds": rounds})
+    return Run(run.folder, plan, run.stacks, run.binaries)
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_where_a_rate_is_asked_for_the_first_violation_is_the_last_trial(
+    run: Run, room: Room, outcome: Outcome
+) -> None:
+    room.outcome = outcome
+    written = execute(sequential(run), room, CELL)
+    assert len(written) == (1 if outcome.violates else 3)
+    assert records.missing_trials(sequential(run).plan, written).get(CELL.id) is None, "and the cell is complete"
+
+
+def test_the_source_of_a_convicted_cell_serves_no_other_cell(run: Run, room: Room) -> None:
+    room.outcome = Outcome.INCONSISTENT
+    execute(sequential(run), room, CELL, CELL)
+    assert [seat.closed for seat in room.opened] == [1, 1]
+    room.opened.clear()
+    execute(sequential(run, rounds=1), room, CELL, CELL)
+    assert len(room.opened) == 1, "the last planned trial has ended its source"
+
+
+def test_a_cell_with_fewer_trials_is_not_cut_short(run: Run, room: Room) -> None:
+    room.outcome = Outcome.INCONSISTENT
+    fewer = sequential(run).plan.model_copy(update={"fewer": {VOLUMES.id: 2}})
+    assert len(execute(Run(run.folder, fewer, run.stacks, run.binaries), room, VOLUMES)) == 2
+
+
 def test_a_control_is_played_once(run: Run, room: Room) -> None:
     (written,) = execute(run, room, CELL, control=True)
     assert written.control == "ring-byte"
@@ -234,6 +264,14 @@ def test_what_has_to_be_reviewed_is_in_the_plan(machine: Path, monkeypatch: pyte
 def test_cells_that_were_chosen_one_by_one_are_tried_in_every_round(machine: Path, chosen: bool) -> None:
     plan = begin(options(machine, rounds=10, cell=("*",) if chosen else ())).plan
     assert {plan.rounds_of(cell) for cell in plan.cells} == ({10} if chosen else {10, 2})
+
+
+@pytest.mark.parametrize(("asked", "told"), [({"rounds": 9}, (9, None)), ({"rate": 0.05}, (59, 0.05)), ({}, (5, None))])
+def test_the_rule_is_in_the_plan_before_anything_runs(machine: Path, asked: Any, told: tuple[int, float]) -> None:
+    plan = begin(options(machine, **asked)).plan
+    assert (plan.rounds, plan.rate) == told
+    assert plan.rule == options(machine, **asked).rule
+    assert f"{told[0]} t" in plan.rule
 
 
 def test_a_worker_joins_what_was_begun(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:

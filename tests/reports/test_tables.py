@@ -288,6 +288,15 @@ def test_cells_may_have_fewer_rounds() -> None:
     assert found.conclusion.exit_code is Exit.EXPECTED
 
 
+def test_a_cell_that_its_first_violation_has_ended_is_complete() -> None:
+    asked = plan((MOVING, STILL), 59).model_copy(update={"rate": 0.05})
+    found = summary(asked, [moving(MOVING), *(record(STILL, number) for number in range(59))])
+    assert found.conclusion.exit_code is Exit.EXPECTED
+    assert [(each.n, each.missing, each.stopped) for each in found.cells] == [(1, 0, True), (59, 0, False)]
+    again = summary(asked, [record(MOVING), moving(STILL, 3)])
+    assert [(each.missing, each.stopped) for each in again.cells] == [(58, False), (3, False)]
+
+
 def test_a_sentence_does_not_name_everything() -> None:
     some = [cell(runtime=f"r{number}") for number in range(9)]
     (finding,) = run(*map(moving, some), cells=tuple(some)).conclusion.findings
