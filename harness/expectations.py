@@ -21,12 +21,16 @@ from harness.model import Anomaly, Cell, Frozen, Outcome
 
 
 class Expectation(Frozen):
-    """The outcome that every trial of a cell should have."""
+    """The outcome that every trial of a cell should have, or some of them where there is a rate."""
 
     outcome: Outcome
     anomaly: Anomaly | None = None
     signature: str = Field(default="", description="regular expression that the reason or the log has to match")
     besides: tuple[Outcome, ...] = Field(default=(), description="what trials may come to that do not show it")
+    rate: tuple[float, float] | None = Field(
+        default=None,
+        description="low and high, 0 <= low < high <= 1: in which part of the trials it shows, the others being clean",
+    )
     reason: str
     link: str = Field(default="", description="where it is discussed upstream")
     review: dt.date | None = Field(default=None, description="the day after which it does not count any more")
@@ -42,6 +46,13 @@ class Expectation(Frozen):
         except re.error as error:
             raise ValueError(f"no regular expression: {error}") from error
         return text
+
+    @field_validator("rate")
+    @classmethod
+    def _interval(cls, rate: tuple[float, float] | None) -> tuple[float, float] | None:
+        if rate is not None and not 0 <= rate[0] < rate[1] <= 1:
+            raise ValueError(f"{rate[0]:g} to {rate[1]:g} is no interval of rates: needed is 0 <= low < high <= 1")
+        return rate
 
     def signed(self, *lines: str) -> bool:
         """Whether one of `lines` carries the signature."""

@@ -150,12 +150,30 @@ def judge(trial: Record, expectation: Expectation) -> Exit:
 
 
 def judge_all(trials: Sequence[Record], expectation: Expectation) -> set[Exit]:
-    """Say what a cell's trials mean; a known issue has to show once, since clean trials only bound its rate."""
+    """Say what a cell's trials mean; a known issue has to show once, since clean trials only bound its rate.
+
+    One with a rate may show in any number of trials, as long as the evidence does not contradict that rate.
+    """
+    if expectation.rate:
+        return _judge_rate(trials, expectation, *expectation.rate)
     codes = {judge(trial, expectation) for trial in trials}
     if not expectation.link or Exit.EXPECTED not in codes:
         return codes
     beside = CLEAN.union(expectation.besides)
     return {judge(trial, expectation) for trial in trials if trial.verdict.outcome not in beside} | {Exit.EXPECTED}
+
+
+def _judge_rate(trials: Sequence[Record], expectation: Expectation, low: float, high: float) -> set[Exit]:
+    """Judge each trial that neither shows the issue nor may do so, and of the rest how many show it."""
+    judged = [(judge(trial, expectation), trial.verdict.outcome) for trial in trials]
+    beside = {Outcome.CONSISTENT, *expectation.besides}
+    others = [code for code, outcome in judged if code is not Exit.EXPECTED and outcome not in beside]
+    shown, counted = sum(code is Exit.EXPECTED for code, _ in judged), len(judged) - len(others)
+    codes: set[Exit] = set(others)
+    if not counted:
+        return codes
+    least, most = rate_interval(shown, counted)
+    return codes | {Exit.EXPECTED if least <= high and low <= most else Exit.UNEXPECTED}
 
 
 def largest_ticks(record: Record) -> float | None:

@@ -164,8 +164,9 @@ def first_reason(cell: CellSummary) -> str:
 
 
 def expectation(told: Expectation) -> str:
-    """Tell what a cell should be: `inconsistent disk-ahead`."""
-    return " ".join(filter(None, (told.outcome, told.anomaly)))
+    """Tell what a cell should be: `inconsistent disk-ahead`, `hung in 5.0-40.0 % of the trials`."""
+    part = f"in {interval(*told.rate)} of the trials" if told.rate else ""
+    return " ".join(filter(None, (told.outcome, told.anomaly, part)))
 
 
 def mark(cell: CellSummary) -> str:

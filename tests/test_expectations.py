@@ -74,6 +74,13 @@ def test_what_is_declared_of_a_cell_is_expected_of_it(folder: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("rate", [(0.0, 1.0), (0.01, 0.2)])
+def test_what_shows_sometimes_has_a_rate(folder: Path, rate: tuple[float, float]) -> None:
+    declare(folder, SOUND + f"rate = {list(rate)}\n")
+    assert known(CELL, REVIEW).rate == rate
+    assert known(CELL, REVIEW + dt.timedelta(days=1)).rate is None, "past its review"
+
+
 def test_of_other_cells_nothing_is_known(folder: Path) -> None:
     assert known(CELL, REVIEW) is STILL
     declare(folder)
@@ -179,6 +186,13 @@ WRONG = {
     "a link that is none": SOUND.replace("https://example.org/issues/1", "issue 1"),
     "no review": SOUND.replace("review = 2026-12-24\n", ""),
     "a review that is no day": SOUND.replace("2026-12-24", '"soon"'),
+    "a rate that is no interval": SOUND + "rate = 0.5\n",
+    "a rate upside down": SOUND + "rate = [0.5, 0.1]\n",
+    "a rate without width": SOUND + "rate = [0.5, 0.5]\n",
+    "a rate below 0": SOUND + "rate = [-0.1, 0.5]\n",
+    "a rate above 1": SOUND + "rate = [0.1, 1.5]\n",
+    "a rate of three": SOUND + "rate = [0.1, 0.2, 0.3]\n",
+    "a rate that is no number": SOUND + "rate = [nan, 0.5]\n",
     "a signature that is no expression": SOUND.replace(r"[+-]", "["),
 }
 

@@ -6,6 +6,7 @@ from harness.expectations import STILL as SHOULD_BE_STILL
 from harness.expectations import Expectation
 from harness.model import Anomaly, Cell, Control, FreezePolicy, Outcome, Participant, Scenario
 from harness.records import Record
+from reports import phrases
 from reports.cells import CellSummary, Exit, judge, summarise_cell, telling_trials, worst_trial
 from reports.tables import RunSummary, summarise
 from tests.reports import engines
@@ -131,6 +132,59 @@ def test_a_run_that_left_something_on_the_host_is_red() -> None:
 def test_a_run_that_was_killed_is_incomplete() -> None:
     found = summarise(plan((MOVING, STILL), 1), [moving(MOVING), record(STILL)], None)
     assert found.conclusion.exit_code == 3
+
+
+SOMETIMES = Expectation(
+    outcome=Outcome.INCONSISTENT,
+    anomaly=Anomaly.DISK_AHEAD,
+    rate=(0.1, 0.4),
+    reason="a race",
+    link="https://x.example/1",
+)
+
+
+def flaky(shown: int, clean: int, *others: Outcome, should: Expectation = SOMETIMES) -> Exit:
+    trials = [moving(STILL, number) for number in range(shown)]
+    trials += [record(STILL, shown + number) for number in range(clean)]
+    trials += [record(STILL, shown + clean + number, outcome) for number, outcome in enumerate(others)]
+    return summary_of(*trials, should=should).exit_code
+
+
+@pytest.mark.parametrize(
+    ("shown", "clean", "code"),
+    [
+        (1, 0, Exit.EXPECTED),
+        (3, 0, Exit.EXPECTED),
+        (4, 0, Exit.EXPECTED),
+        (5, 0, Exit.UNEXPECTED),
+        (0, 5, Exit.EXPECTED),
+        (0, 35, Exit.EXPECTED),
+        (0, 36, Exit.UNEXPECTED),
+        (2, 8, Exit.EXPECTED),
+        (12, 48, Exit.EXPECTED),
+        (50, 10, Exit.UNEXPECTED),
+        (1, 199, Exit.UNEXPECTED),
+    ],
+)
+def test_an_issue_that_shows_sometimes_may_until_the_evidence_contradicts(shown: int, clean: int, code: Exit) -> None:
+    assert flaky(shown, clean) is code
+
+
+def test_whatever_else_happens_is_judged_as_ever() -> None:
+    assert flaky(1, 4, Outcome.LEAKED) is Exit.UNEXPECTED
+    assert flaky(1, 4, ERROR) is Exit.INCOMPLETE
+    assert flaky(0, 0, ERROR) is Exit.INCOMPLETE
+    assert flaky(1, 4, Outcome.NOT_CAPTURED) is Exit.UNEXPECTED
+    assert flaky(1, 4, Outcome.INCONSISTENT) is Exit.UNEXPECTED, "without its anomaly it is another issue"
+    besides = SOMETIMES.model_copy(update={"besides": (Outcome.LEAKED,)})
+    assert flaky(1, 4, Outcome.LEAKED, should=besides) is Exit.EXPECTED
+    assert flaky(0, 0, *[Outcome.LEAKED] * 36, should=besides) is Exit.UNEXPECTED, "it counts as one that is clean"
+
+
+def test_an_issue_that_shows_sometimes_says_so() -> None:
+    cell = summary_of(record(STILL), should=SOMETIMES)
+    assert phrases.mark(cell) == "known"
+    assert phrases.expectation(SOMETIMES) == "inconsistent disk-ahead in 10.0-40.0 % of the trials"
 
 
 def test_what_prevails() -> None:
