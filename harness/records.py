@@ -7,13 +7,13 @@ trial ends; and `closing.json`, written last. A line that was cut off by a crash
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field
+from pydantic_core import from_json
 
 from harness.errors import RecordError
 from harness.expectations import STILL, Expectation
@@ -70,6 +70,21 @@ class Record(Frozen):
     commands: tuple[Command, ...] = ()
     leaks: tuple[str, ...] = ()
     log: tuple[str, ...] = Field(default=(), description="the log lines that matter, most telling last")
+
+
+CLOSE = frozenset({"commands", "timeline", "readings"})
+"""Fields of a record that take a close look at its trial."""
+
+
+class Place(NamedTuple):
+    """Where a record is: file, bytes before it, and line from 1."""
+
+    path: Path
+    offset: int
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.number}"
 
 
 class Plan(Frozen):
@@ -179,11 +194,36 @@ def read_records(folder: Path) -> Iterator[Record]:
 
     A last line without its newline was cut off and is skipped. Anything else that is no record raises `RecordError`.
     """
+    return (_parse(Record, _decoded(line), str(place)) for place, line in _lines(folder))
+
+
+def read_briefly(folder: Path) -> Iterator[tuple[Place, Record]]:
+    """Read all records as `read_records` does, without what only a close look at one trial needs (`CLOSE`).
+
+    Most of a record is the output of commands; what is left out is not checked either, before `read_at` reads it.
+    """
+    return ((place, _parse(Record, _decoded(line), str(place), without=CLOSE)) for place, line in _lines(folder))
+
+
+def read_at(place: Place) -> Record:
+    """Read one whole record again."""
+    with place.path.open("rb") as file:
+        file.seek(place.offset)
+        return _parse(Record, _decoded(file.readline()), str(place))
+
+
+def _lines(folder: Path) -> Iterator[tuple[Place, bytes]]:
     for path in sorted((folder / "records").glob("*.jsonl")):
-        with path.open(encoding="utf-8", errors="replace") as lines:
+        offset = 0
+        with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                if line.endswith("\n"):
-                    yield _parse(Record, line, f"{path}:{number}")
+                if line.endswith(b"\n"):
+                    yield Place(path, offset, number), line
+                offset += len(line)
+
+
+def _decoded(line: bytes) -> str:
+    return line.decode(errors="replace")
 
 
 def schemas() -> dict[str, dict[str, Any]]:
@@ -211,16 +251,19 @@ def missing_trials(plan: Plan, records: Sequence[Record]) -> dict[str, int]:
     return {cell: count for cell, count in short.items() if count > 0}
 
 
-def _parse(kind: type[T], text: str, where: str) -> T:
+def _parse(kind: type[T], text: str, where: str, *, without: Collection[str] = ()) -> T:
     try:
-        raw = json.loads(text)
+        raw = from_json(text)
         version = raw.get("schema_version") if isinstance(raw, dict) else None
         if isinstance(version, int) and version > SCHEMA_VERSION:
             raise RecordError(
                 f"{where} has schema version {version}, this program reads up to {SCHEMA_VERSION}",
                 remedy="Use a newer stillframe.",
             )
+        if isinstance(raw, dict):
+            for name in without:
+                raw.pop(name, None)
         return kind.model_validate(raw)
-    except (json.JSONDecodeError, ValidationError) as error:
+    except ValueError as error:  # of the JSON, or of what it holds
         first = str(error).splitlines()[0]
         raise RecordError(f"{where} is no {kind.__name__.lower()}: {first}") from error

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from harness.records import read_closing, read_plan, read_records
+from harness.records import Record, read_at, read_briefly, read_closing, read_plan
+from reports.cells import CellSummary, telling_trials
 from reports.tables import RunSummary, summarise
 
 
-def read_run(run_folder: Path) -> RunSummary:
-    """Read plan, records and last word, and sum them up; `RecordError` where there is no run."""
-    return summarise(read_plan(run_folder), list(read_records(run_folder)), read_closing(run_folder))
+def read_run(run_folder: Path, closely: Callable[[CellSummary], Iterable[Record]] = telling_trials) -> RunSummary:
+    """Read plan, records and last word, and sum them up; `RecordError` where there is no run.
+
+    Of each cell the trials that `closely` chooses are whole; the others are without what only a close look needs, so
+    that memory and time go with the number of cells more than with that of trials.
+    """
+    plan, records, places = read_plan(run_folder), [], {}
+    for place, record in read_briefly(run_folder):
+        records.append(record)
+        places[id(record)] = place
+
+    def close_up(cell: CellSummary) -> CellSummary:
+        chosen = {id(trial) for trial in closely(cell)}
+        trials = tuple(read_at(places[id(trial)]) if id(trial) in chosen else trial for trial in cell.trials)
+        return cell.model_copy(update={"trials": trials})
+
+    run = summarise(plan, records, read_closing(run_folder))
+    return run.model_copy(update={"cells": tuple(map(close_up, run.cells))})

@@ -16,11 +16,19 @@ from reports.read import read_run
 
 def show_cell(run_folder: Path, cell_id: str, trial: int | None = None) -> str:
     """Describe a cell and one of its trials, by default the worst; all but the commands are shell comments."""
-    cells = read_run(run_folder).by_id
+
+    def choose(cell: CellSummary) -> Record | None:
+        return worst_trial(cell) if trial is None else _numbered(cell, trial)
+
+    def closely(cell: CellSummary) -> Iterator[Record]:
+        if cell.cell.id == cell_id and (chosen := choose(cell)):
+            yield chosen
+
+    cells = read_run(run_folder, closely).by_id
     if cell_id not in cells:
         raise unknown("cell", cell_id, cells)
     cell = cells[cell_id]
-    chosen = worst_trial(cell) if trial is None else _numbered(cell, trial)
+    chosen = choose(cell)
     lines = [*_overview(cell), *(_script(chosen) if chosen else ())]
     return "\n".join(lines) + "\n"
 
