@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from harness.model import Cell, Skew, Witness
+from harness.model import Cell, Outcome, Skew, Witness
 from harness.records import Record
 from reports import commands, phrases, timeline
 from reports.cells import CellSummary, telling_trials
@@ -19,6 +19,12 @@ from reports.tables import RunSummary, counted
 
 MOST_STEPS = 120
 """Commands shown of one trial; of a longer one only those of the runtime and those that failed."""
+
+MOST_TRIALS = 20
+"""Rows of a cell's table of trials."""
+
+MOST_CLOSE = 1_500
+"""Trials of the page that are shown with timeline and commands, cells that are not as expected first."""
 
 LONG_FILE = 12
 """Lines of a written file from which on it is folded, and left out where all is well."""
@@ -48,11 +54,12 @@ def render(run: RunSummary) -> str:
         issue_of={cell: number for number, issue in enumerate(run.known_issues, 1) for cell in issue.cells},
         long_file=LONG_FILE,
         phrases=phrases,
+        listed_trials=listed_trials,
+        looks=close_looks(run),
         skew_at=skew_at,
         skew_columns=skew_columns,
         standing=standing,
         steps=steps,
-        telling_trials=telling_trials,
         timeline=timeline,
     )
 
@@ -79,6 +86,23 @@ def skew_columns(cell: CellSummary) -> dict[str, tuple[Witness, ...]]:
 def skew_at(trial: Record, surface: str, witness: Witness) -> Skew | None:
     """Find what one witness said of one surface."""
     return next((skew for skew in trial.skews if (skew.surface, skew.witness) == (surface, witness)), None)
+
+
+def listed_trials(cell: CellSummary) -> tuple[Record, ...]:
+    """Choose the trials that are listed: of very many those to look at, those that are not clean, and the first."""
+    telling = {trial.trial for trial in telling_trials(cell)}
+    clean = (Outcome.CONSISTENT, cell.expectation.outcome)
+    first = sorted(cell.trials, key=lambda each: (each.trial not in telling, each.verdict.outcome in clean))
+    return tuple(sorted(first[:MOST_TRIALS], key=lambda each: each.trial))
+
+
+def close_looks(run: RunSummary) -> dict[str, tuple[Record, ...]]:
+    """Choose the trials of each cell, by its id, that are shown closely, as far as the page holds them."""
+    looks, left = {}, MOST_CLOSE
+    for cell in sorted(run.cells, key=lambda each: each.as_expected):
+        looks[cell.cell.id] = telling_trials(cell)[:left]
+        left -= len(looks[cell.cell.id])
+    return looks
 
 
 def standing(cell: CellSummary) -> str:

@@ -11,7 +11,8 @@ import pytest
 
 from harness.model import Cell, Outcome
 from harness.records import Record
-from reports.html import MOST_STEPS, SCRIPT, render
+from reports import html
+from reports.html import MOST_STEPS, SCRIPT, listed_trials, render
 from tests.reports import engines
 from tests.reports.synthetic import MOVING, MS, STILL, expected_run, matrix, moving, plan, poisoned, record, summary
 
@@ -91,6 +92,30 @@ def test_the_verdict_comes_first() -> None:
 def test_a_clean_cell_says_what_it_proves() -> None:
     found = page(*(record(STILL, number) for number in range(60)), cells=[STILL], rounds=60)
     assert " ".join(found.text.split()).count("0/60 (<4.9 %)") > 2
+
+
+def test_of_very_many_trials_those_that_tell_something_are_listed_and_the_rest_is_told_of() -> None:
+    trials = [record(STILL, number) for number in range(500)]
+    trials[300], trials[400] = moving(STILL, 300), record(STILL, 400, Outcome.LEAKED)
+    found = page(*trials, cells=[STILL], rounds=500)
+    assert found.tags.count("tr") < 60
+    assert f"480 trials left out; all are in records/{STILL.slug}.jsonl" in found.text
+    assert f"stillframe show '{STILL.id}' lists them" in found.text
+    assert [each.trial for each in listed_trials(summary(plan([STILL], 500), trials).cells[0])] == [
+        *range(18),
+        *(300, 400),
+    ]
+    assert "left out" not in page(*trials[:20], cells=[STILL], rounds=20).text
+
+
+def test_of_very_many_cells_those_not_as_expected_are_shown_closely(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(html, "MOST_CLOSE", 1)
+    cells = matrix()[:3]
+    trials = [moving(cells[0]), record(cells[1]), moving(cells[2])]
+    found = page(*trials, cells=cells)
+    assert found.tags.count("svg") == 1
+    assert f"stillframe show '{cells[0].id}' prints them" in found.text
+    assert f"stillframe show '{cells[2].id}' prints them" not in found.text
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
