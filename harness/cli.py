@@ -15,7 +15,7 @@ from harness.host import probes
 from harness.options import CHOICES, SCENARIOS, SETTINGS, Options, add_to
 from harness.stacks import build, definition
 from harness.stacks.node import Node
-from reports import show, write
+from reports import pool, show, terminal, write
 
 EXIT_CODES = """\
 exit codes:
@@ -78,6 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument(
         "--to", type=Path, default=None, metavar="DIR", help="where to (default: into the run's folder)"
     )
+    pooled = command("pool", _pool, "add up the trials of several runs, as long as no component has changed")
+    pooled.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a run, in any order")
+    pooled.add_argument("--json", action="store_true", help="for programs")
     return parser
 
 
@@ -132,6 +135,16 @@ def _shell(arguments: argparse.Namespace) -> int:
 
 def _tell(text: str) -> None:
     print(text, file=sys.stderr)  # noqa: T201
+
+
+def _pool(arguments: argparse.Namespace) -> int:
+    pools = pool.pool(arguments.runs)
+    if arguments.json:
+        print(pool.as_json(pools), end="")  # noqa: T201
+        return 0
+    terminal.console_for(sys.stdout).print(pool.table(pools))
+    print("\n".join(pool.footnotes(pools)))  # noqa: T201
+    return 0
 
 
 def _report(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,83 @@
+"""Under which a trial ran: what has to be the same for trials to be added up, and what differs between two. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from pydantic import Field
+
+from harness.model import Component, Frozen
+from harness.records import Plan, Record
+
+
+class Difference(Frozen):
+    """A fact that is not the same before and after; several values are joined by commas, none is empty."""
+
+    what: str = Field(description="name of a component, or of a fact of the machine")
+    side: str = Field(description="`checkpoint`, `restore`, `host`, or `both` where both sides differ alike")
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        side = "" if self.side in ("both", "host") else f" ({self.side})"
+        return f"{self.what} {self.before or 'none'} -> {self.after or 'none'}{side}"
+
+
+class Conditions(Frozen):
+    """Every component's version on both sides, and what of the machine may matter to a freeze or a checkpoint."""
+
+    checkpoint: tuple[Component, ...] = Field(description="by name and version")
+    restore: tuple[Component, ...] = Field(description="by name and version")
+    kernel: str
+    architecture: str
+    cgroups: str
+    accommodations: tuple[str, ...] = Field(description="names of the crutches, which follow from the machine")
+
+    @classmethod
+    def of(cls, trial: Record, plan: Plan) -> Conditions:
+        """Read them from a trial; of one that recorded no host, that of its plan counts."""
+        host = trial.host or plan.host
+        return cls(
+            checkpoint=_ordered(trial.components.get("checkpoint", ())),
+            restore=_ordered(trial.components.get("restore", ())),
+            kernel=host.kernel,
+            architecture=host.architecture,
+            cgroups=host.cgroups,
+            accommodations=tuple(sorted({each.name for each in trial.accommodations})),
+        )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all of it, in hexadecimal."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+def differences(before: Iterable[Conditions], after: Iterable[Conditions]) -> tuple[Difference, ...]:
+    """List what is not the same, components first; both sides together where they differ alike."""
+    old, new = _facts(before), _facts(after)
+    found: dict[tuple[str, str, str], str] = {}
+    for side, what in dict.fromkeys((*old, *new)):
+        versions = (", ".join(sorted(old.get((side, what), ()))), ", ".join(sorted(new.get((side, what), ()))))
+        if versions[0] != versions[1]:
+            key = (what, *versions)
+            found[key] = "both" if key in found else side
+    return tuple(
+        Difference(what=what, side=side, before=first, after=second) for (what, first, second), side in found.items()
+    )
+
+
+def _facts(several: Iterable[Conditions]) -> dict[tuple[str, str], set[str]]:
+    facts: dict[tuple[str, str], set[str]] = {}
+    for each in several:
+        for side, components in (("checkpoint", each.checkpoint), ("restore", each.restore)):
+            for component in components:
+                facts.setdefault((side, component.name), set()).add(component.version)
+        for what in ("kernel", "architecture", "cgroups"):
+            facts.setdefault(("host", what), set()).add(getattr(each, what))
+        facts.setdefault(("host", "accommodations"), set()).update(each.accommodations)
+    return facts
+
+
+def _ordered(components: Iterable[Component]) -> tuple[Component, ...]:
+    return tuple(sorted(set(components), key=lambda each: (each.name, each.version)))
