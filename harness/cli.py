@@ -15,7 +15,7 @@ from harness.host import probes
 from harness.options import CHOICES, SCENARIOS, SETTINGS, Options, add_to
 from harness.stacks import build, definition
 from harness.stacks.node import Node
-from reports import pool, show, terminal, write
+from reports import compare, pool, show, terminal, write
 
 EXIT_CODES = """\
 exit codes:
@@ -24,6 +24,15 @@ exit codes:
   2  usage
   3  incomplete, or this machine lacks something
   4  the instrument's own proof failed: no result of the run counts
+"""
+
+
+COMPARE_EXIT_CODES = """\
+exit codes:
+  0  no difference for the worse
+  1  a regression: a cell that newly violates, is worse, or has disappeared
+  2  usage, or a folder that holds no run
+  3  not comparable: other settings, no common cell, or a run whose own proof failed
 """
 
 
@@ -81,6 +90,11 @@ def _parser() -> argparse.ArgumentParser:
     pooled = command("pool", _pool, "add up the trials of several runs, as long as no component has changed")
     pooled.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a run, in any order")
     pooled.add_argument("--json", action="store_true", help="for programs")
+    compared = command("compare", _compare, "tell what has become worse, better or different between two runs")
+    compared.add_argument("before", type=Path, metavar="A", help="folder of the run that came first")
+    compared.add_argument("after", type=Path, metavar="B", help="folder of the run that is held against it")
+    compared.add_argument("--json", action="store_true", help="for programs")
+    compared.epilog = COMPARE_EXIT_CODES
     return parser
 
 
@@ -145,6 +159,12 @@ def _pool(arguments: argparse.Namespace) -> int:
     terminal.console_for(sys.stdout).print(pool.table(pools))
     print("\n".join(pool.footnotes(pools)))  # noqa: T201
     return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    found = compare.compare_runs(arguments.before, arguments.after)
+    print(compare.as_json(found) if arguments.json else "\n".join(compare.lines(found)).rstrip())  # noqa: T201
+    return found.exit_code.value
 
 
 def _report(arguments: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ StillframeError          base; `remedy` says what to do
   UsageError             a wrong word on the command line            exit 2
   EnvironmentUnfit       the machine lacks something                 exit 3
     StackUnavailable     a stack cannot be built
+  NotComparable          two runs cannot be held against each other  exit 3
   RecordError            a record or plan cannot be read             exit 2
   CommandFailed          a command ended otherwise than accepted
   DeadlineExceeded       a command or a wait took too long
@@ -46,6 +47,10 @@ class EnvironmentUnfit(StillframeError):
 
 class StackUnavailable(EnvironmentUnfit):
     """A stack cannot be built or used."""
+
+
+class NotComparable(StillframeError):
+    """Two runs cannot be held against each other: a difference would not speak about the runtimes."""
 
 
 class RecordError(StillframeError):

@@ -1,0 +1,224 @@
+"""Two runs compared, cell by cell: what has become worse, better or different, and how sure that is.
+
+One violation convicts, so a cell that violates for the first time is a regression whatever its p. The statistics speak
+about rates: Fisher's exact test for each cell, with Benjamini and Hochberg's control of false discoveries over all.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import Field
+
+from harness.errors import NotComparable
+from harness.model import Cell, Frozen, Outcome, Settings
+from harness.records import Plan, Record
+from reports.cells import MEASURED, NO_EVIDENCE, CellSummary, Exit
+from reports.conditions import Conditions, Difference, differences
+from reports.phrases import one_line, p_value, shorten
+from reports.read import read_run
+from reports.statistics import LEVEL, adjusted, different_p
+from reports.tables import RunSummary, counted
+
+NUMBERS = re.compile(r"0x[0-9a-f]+|\b(?=[0-9a-f]*\d)[0-9a-f]{6,}\b|\d+", re.IGNORECASE)
+SILENT = NO_EVIDENCE | {Outcome.VACUOUS}
+
+
+class Kind(StrEnum):
+    """In which way a cell differs, the worst first."""
+
+    NEW = "new"
+    WORSE = "worse"
+    DISAPPEARED = "disappeared"
+    CHANGED = "changed"
+    FIXED = "fixed"
+
+
+MEANINGS = {
+    Kind.NEW: "violates, and did not before",
+    Kind.WORSE: "has a worse outcome, or violates more often",
+    Kind.DISAPPEARED: "had a result, and has none any more",
+    Kind.CHANGED: "is wrong in another way, less so, or differs without a violation",
+    Kind.FIXED: "violated, and does not any more",
+}
+FOR_THE_WORSE = frozenset({Kind.NEW, Kind.WORSE, Kind.DISAPPEARED})
+
+
+class Side(Frozen):
+    """A cell in one of the two runs; `k` of the `n` trials that prove something violated."""
+
+    outcome: Outcome | None = Field(description="the worst that a trial came to; null when none has a result")
+    signatures: tuple[str, ...] = Field(description="in which ways trials came to it, without numbers")
+    n: int
+    k: int
+
+    def __str__(self) -> str:
+        if self.outcome is None:
+            return "no result"
+        counts = f"{self.k}/{self.n}" if self.n else ""
+        return " ".join(filter(None, (self.outcome, counts, *map(shorten, self.signatures[:1]))))
+
+
+class CellDifference(Frozen):
+    """A cell of both runs; without a kind where nothing is different."""
+
+    cell: Cell
+    kind: Kind | None
+    regression: bool = Field(description="for the worse, and not merely what an expected rate allows for")
+    before: Side
+    after: Side
+    p: float | None = Field(description="Fisher's exact test, two-sided; null where a run has no trial to count")
+    adjusted_p: float | None = Field(description="with all other cells taken into account (Benjamini and Hochberg)")
+    conditions: tuple[Difference, ...] = Field(description="versions and facts of the machine that are not the same")
+
+
+class Comparison(Frozen):
+    """All cells of both runs."""
+
+    before: str = Field(description="id of the run that came first")
+    after: str = Field(description="id of the run that is held against it")
+    level: float = Field(default=LEVEL, description="of the adjusted p, below which rates count as different")
+    cells: tuple[CellDifference, ...]
+    added: tuple[str, ...] = Field(description="ids of cells that only the second run has")
+
+    @property
+    def regressions(self) -> tuple[CellDifference, ...]:
+        """What is different for the worse."""
+        return tuple(each for each in self.cells if each.regression)
+
+    @property
+    def exit_code(self) -> Exit:
+        """Whether anything is different for the worse."""
+        return Exit.UNEXPECTED if self.regressions else Exit.EXPECTED
+
+
+def compare_runs(before: Path, after: Path) -> Comparison:
+    """Read two runs and compare them; `RecordError` where there is none, `NotComparable` where that says nothing."""
+    return compare(read_run(before, _nothing), read_run(after, _nothing))
+
+
+def compare(before: RunSummary, after: RunSummary) -> Comparison:
+    """Hold the second run against the first."""
+    _check(before, after)
+    cells = [(each, after.by_id.get(each.cell.id)) for each in before.cells]
+    sides = [(_side(old), _side(new) if new else _side(None)) for old, new in cells]
+    p_values = [different_p(old.k, old.n, new.k, new.n) if old.n and new.n else None for old, new in sides]
+    corrected = iter(adjusted([p for p in p_values if p is not None]))
+    found = []
+    for (old, new), (first, second), p in zip(cells, sides, p_values, strict=True):
+        adjusted_p = next(corrected) if p is not None else None
+        kind = _kind(first, second, sure=adjusted_p is not None and adjusted_p < LEVEL)
+        allowed = new is not None and new.expectation.rate is not None and new.as_expected
+        found.append(
+            CellDifference(
+                cell=old.cell,
+                kind=kind,
+                regression=kind in FOR_THE_WORSE and not allowed,
+                before=first,
+                after=second,
+                p=p,
+                adjusted_p=adjusted_p,
+                conditions=differences(_conditions(old, before.plan), _conditions(new, after.plan)) if new else (),
+            )
+        )
+    added = tuple(each for each in after.by_id if each not in before.by_id)
+    return Comparison(before=before.plan.run, after=after.plan.run, cells=tuple(found), added=added)
+
+
+def _check(before: RunSummary, after: RunSummary) -> None:
+    for name in Settings.model_fields:
+        old, new = getattr(before.plan.settings, name), getattr(after.plan.settings, name)
+        if old != new:
+            what = f"{before.plan.run} ran with {name} {old}, {after.plan.run} with {new}"
+            raise NotComparable(what, remedy="Compare runs with the same settings.")
+    for run in (before, after):
+        if run.conclusion.exit_code is Exit.BLIND:
+            what = f"the instrument's own proof failed in {run.plan.run}, so no result of it counts"
+            raise NotComparable(what, remedy="Compare another run.")
+    if not before.by_id.keys() & after.by_id.keys():
+        what = f"{before.plan.run} and {after.plan.run} have no cell in common"
+        raise NotComparable(what, remedy="Compare runs of the same cells.")
+
+
+def _kind(before: Side, after: Side, *, sure: bool) -> Kind | None:
+    """Name the difference; `sure`: that the rates are not the same."""
+    if after.outcome is None:
+        return Kind.DISAPPEARED if before.outcome is not None else None
+    if after.k and not before.k:
+        return Kind.NEW
+    if before.outcome is None:
+        return None
+    if before.k and not after.k and after.n:
+        return Kind.FIXED
+    more = after.outcome.severity - before.outcome.severity
+    if more > 0 or (sure and after.k / after.n > before.k / before.n):
+        return Kind.WORSE
+    other = bool(before.k) and set(before.signatures).isdisjoint(after.signatures)
+    return Kind.CHANGED if more < 0 or sure or other else None
+
+
+def _side(cell: CellSummary | None) -> Side:
+    trials = [trial for trial in cell.trials if trial.verdict.outcome not in SILENT] if cell else []
+    worst = max((trial.verdict.outcome for trial in trials), key=lambda each: each.severity, default=None)
+    said = [trial.verdict.outcome.violates for trial in trials]
+    return Side(
+        outcome=worst,
+        signatures=tuple(sorted({_signature(trial) for trial in trials if trial.verdict.outcome is worst})),
+        n=len(said) - said.count(None),
+        k=said.count(True),
+    )
+
+
+def _signature(trial: Record) -> str:
+    """In which way a trial came to its outcome: its anomalies, or stage and reason without what changes each time."""
+    verdict = trial.verdict
+    if verdict.outcome in MEASURED:
+        return ", ".join(sorted(verdict.anomalies))
+    return "" if verdict.outcome is Outcome.CONSISTENT else f"{verdict.stage or ''}: {NUMBERS.sub('#', verdict.reason)}"
+
+
+def _conditions(cell: CellSummary, plan: Plan) -> set[Conditions]:
+    return {Conditions.of(trial, plan) for trial in cell.trials if trial.verdict.outcome not in SILENT}
+
+
+def _nothing(_: CellSummary) -> tuple[Record, ...]:
+    return ()
+
+
+def as_json(comparison: Comparison) -> str:
+    """Write the comparison for programs, each cell with its id."""
+    raw = comparison.model_dump(mode="json") | {"exit_code": comparison.exit_code.value}
+    for one, each in zip(raw["cells"], comparison.cells, strict=True):
+        one["id"] = each.cell.id
+    return json.dumps(raw, indent=1, sort_keys=True) + "\n"
+
+
+def lines(comparison: Comparison) -> Iterator[str]:
+    """Tell what is different, the worst first, and last the verdict."""
+    yield f"before: {comparison.before}, after: {comparison.after}"
+    for kind in Kind:
+        if cells := [each for each in comparison.cells if each.kind is kind]:
+            yield f"{kind}: {MEANINGS[kind]}"
+            yield from (f"  {one_line(_told(each))}" for each in cells)
+    if comparison.added:
+        yield f"only after: {counted(len(comparison.added), 'cell')}"
+    tested = sum(each.p is not None for each in comparison.cells)
+    yield (
+        f"rates: Fisher's exact test of {counted(tested, 'cell')}, p adjusted for all of them (Benjamini and "
+        f"Hochberg), different below {comparison.level:g}"
+    )
+    alike = sum(each.kind is None for each in comparison.cells)
+    worse = counted(len(comparison.regressions), "regression")
+    verdict = f"{worse}, {alike} of {counted(len(comparison.cells), 'cell')} without a difference"
+    yield f"verdict: {verdict} (exit code {comparison.exit_code.value})"
+
+
+def _told(each: CellDifference) -> str:
+    tested = f"; p {p_value(each.p)}, adjusted {p_value(each.adjusted_p)}" if each.p is not None else ""
+    what = "; ".join(map(str, each.conditions))
+    allowed = "; within its expected rate" if each.kind in FOR_THE_WORSE and not each.regression else ""
+    return f"{each.cell.id}: {each.before} -> {each.after}{tested}{allowed}{f'; {what}' if what else ''}"
