@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+import gc
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from harness.records import Record, read_at, read_briefly, read_closing, read_plan
@@ -17,9 +19,10 @@ def read_run(run_folder: Path, closely: Callable[[CellSummary], Iterable[Record]
     that memory and time go with the number of cells more than with that of trials.
     """
     plan, records, places = read_plan(run_folder), [], {}
-    for place, record in read_briefly(run_folder):
-        records.append(record)
-        places[id(record)] = place
+    with _no_collector():
+        for place, record in read_briefly(run_folder):
+            records.append(record)
+            places[id(record)] = place
 
     def close_up(cell: CellSummary) -> CellSummary:
         chosen = {id(trial) for trial in closely(cell)}
@@ -28,3 +31,15 @@ def read_run(run_folder: Path, closely: Callable[[CellSummary], Iterable[Record]
 
     run = summarise(plan, records, read_closing(run_folder))
     return run.model_copy(update={"cells": tuple(map(close_up, run.cells))})
+
+
+@contextlib.contextmanager
+def _no_collector() -> Iterator[None]:
+    """Let the collector of cycles rest: values have none, and it would look at all of them again and again."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()

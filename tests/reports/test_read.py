@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,20 @@ def test_what_is_looked_at_is_whole_and_the_rest_is_brief(run_folder: Path) -> N
 def test_everything_can_be_looked_at(run_folder: Path) -> None:
     found = read_run(run_folder, lambda cell: cell.trials)
     assert sum((each.trials for each in found.cells), ()) == tuple(RECORDS)
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_the_collector_runs_afterwards_if_it_ran_before(run_folder: Path, running: bool) -> None:
+    (gc.enable if running else gc.disable)()
+    try:
+        read_run(run_folder)
+        assert gc.isenabled() is running
+        (run_folder / "records" / "damaged.jsonl").write_bytes(b"{}\n")
+        with pytest.raises(RecordError):
+            read_run(run_folder)
+        assert gc.isenabled() is running
+    finally:
+        gc.enable()
 
 
 def test_any_trial_can_be_shown_with_its_commands(run_folder: Path) -> None:
