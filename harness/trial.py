@@ -200,7 +200,7 @@ class Trial:
             self.bench.node.remove(checkpoint.folder)
 
     def _record(self, verdict: Verdict, start_ns: int) -> Record:
-        if self.evidence.failures:
+        if self.evidence.failures or verdict.outcome in SPOILED:
             self.log += self.bench.node.daemon_logs(DAEMON_LINES)
         if verdict.outcome in SPOILED:
             with contextlib.suppress(OSError):

@@ -218,9 +218,9 @@ def test_of_no_cell_two_things_are_declared() -> None:
     assert {cell: count for cell, count in counts.items() if count > 1} == {}
 
 
-def test_what_is_declared_in_here_is_wrong() -> None:
+def test_what_is_declared_in_here_is_wrong_or_at_times() -> None:
     for each in declared():
-        assert each.outcome is not Outcome.CONSISTENT
+        assert each.outcome is not Outcome.CONSISTENT or each.besides
         assert not each.control, "a known issue is no proof that the instrument sees"
         assert each.anomaly is None or each.outcome is Outcome.INCONSISTENT
 

@@ -324,6 +324,7 @@ class DockerCrun(Docker):
 
 
 RUNSC = "/usr/local/bin/runsc-in-a-group"
+PANICS = "/var/log/runsc.panic"
 IN_A_GROUP = """#!/bin/sh
 for last; do
     case $last in create | restore) begins=yes ;; esac
@@ -346,7 +347,8 @@ class DockerRunsc(Docker):
 
     def _runtime(self, path: str) -> dict[str, Any]:
         # With a network, it takes any namespace for the root one where the kernel has net.core.rmem_default in all.
-        options = ["--platform=systrap", "--network=none"]
+        options = ["--platform=systrap", "--network=none", f"--panic-log={PANICS}"]
+        self.node.crash_logs.append(PANICS)
         if self.node.has_controllers():
             return {"path": path, "runtimeArgs": options}
         script = IN_A_GROUP.format(group=self.node.freezer("docker"), runsc=" ".join((path, *options)))
