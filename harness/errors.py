@@ -95,9 +95,14 @@ class StageFailed(StillframeError):
         self.log = log
 
 
+LISTED = 24
+"""Of more valid names than these the first are named."""
+
+
 def unknown(kind: str, value: str, valid: Iterable[str]) -> UsageError:
     """Build the error for a value outside a known set: the nearest match and all valid names."""
     names = sorted(map(str, valid))
     near = difflib.get_close_matches(value, names, n=1, cutoff=0.4)
     guess = f" Did you mean {near[0]!r}?" if near else ""
-    return UsageError(f"unknown {kind} {value!r}", remedy=f"Valid: {', '.join(names)}.{guess}")
+    shown = ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
+    return UsageError(f"unknown {kind} {value!r}", remedy=f"Valid: {shown}.{guess}")

@@ -92,14 +92,6 @@ OUTSIDE = Expectation(
     outcome=Outcome.NOT_CAPTURED, reason="a surface is documented as outside of this runtime's checkpoints"
 )
 
-CONTROLS: dict[str, Outcome] = {
-    "fresh-start": Outcome.COLD_START,
-    "ring-byte": Outcome.INCONSISTENT,
-    "garbage-image": Outcome.RESTORE_FAILED,
-    "stopped-workload": Outcome.VACUOUS,
-}
-"""What must be among the findings where a negative control broke something on purpose, by the control's name."""
-
 
 def folder() -> Path:
     """Where the declarations are."""

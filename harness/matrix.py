@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import fnmatch
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 from harness import expectations, workload
 from harness.errors import UsageError, unknown
 from harness.expectations import MOVING, OUTSIDE, STILL, Expectation
-from harness.model import Cell, Control, FreezePolicy, Outcome, Participant, Scenario
+from harness.model import Cell, Control, ControlKind, FreezePolicy, Outcome, Participant, Scenario
+from harness.mutants import CANARY, CONTROLS, DEFAULT_WORKLOAD, MUTANTS
 from harness.runtimes import RUNTIMES, way_of
 from harness.runtimes.contract import Way
 from harness.stacks import definition
 
 DEFAULT_STACKS = ("debian-trixie", "debian-sid", "debian-experimental", "debian-bookworm")
-DEFAULT_WORKLOAD = "ledger"
 PAUSED_BY_USER = (FreezePolicy.PAUSE, FreezePolicy.ENGINE)
 """Policies for a container that its user has paused, best first: nobody else has to hold it."""
 
@@ -91,16 +92,38 @@ def _cell(
     return Cell(workload=name, policy=policy, checkpoint=who, restore=who, way=way.name, scenario=scenario)
 
 
-def controls(cells: Sequence[Cell], today: dt.date) -> tuple[Control, ...]:
-    """The negative controls that stand beside `cells`: each one for every participant that takes part."""
-    found = []
+def controls(cells: Sequence[Cell], today: dt.date, *, full: bool) -> tuple[Control, ...]:
+    """The proofs that stand beside `cells`: canary, negative controls for each participant, in `full` all mutants."""
+    found = [CANARY.control(cell, ControlKind.CANARY) for cell in _canary(cells, today)]
     for who in dict.fromkeys(cell.checkpoint for cell in cells):
         ways = sorted(RUNTIMES[who.runtime].ways, key=lambda way: not way.scenarios)
         stills = [(way, _cell(who, way, way.still)) for way in ways]
         possible = (each for each in stills if expected(each[1], today).outcome is not Outcome.UNSUPPORTED)
         way, cell = next(possible, stills[0])
-        found += [Control(name=name, cell=cell) for name in way.controls]
-    return tuple(found)
+        found += [CONTROLS[name].control(cell, ControlKind.CONTROL) for name in way.controls]
+    return (*found, *_mutants(cells)) if full else tuple(found)
+
+
+def _canary(cells: Sequence[Cell], today: dt.date) -> Iterator[Cell]:
+    """A cell that must come out wrong, of `cells` if there is one, or else of their stacks."""
+    neighbours = (cell for who in _neighbours(cells) for cell in _cells(who))
+    yield from itertools.islice((cell for cell in (*cells, *neighbours) if expected(cell, today).control), 1)
+
+
+def _mutants(cells: Sequence[Cell]) -> Iterator[Control]:
+    """Every mutant and its neighbour, on the first participant of these stacks on which they can be played."""
+    found = ((who, way) for who in _neighbours(cells) for way in RUNTIMES[who.runtime].ways if way.mutants)
+    for who, way in itertools.islice(found, 1):
+        for proof in MUTANTS:
+            cell = _cell(who, way, way.still, name=proof.workload, scenario=proof.scenario)
+            yield proof.control(cell, ControlKind.MUTANT)
+            yield proof.neighbour(cell.model_copy(update={"workload": proof.beside or proof.workload}))
+
+
+def _neighbours(cells: Iterable[Cell]) -> Iterator[Participant]:
+    """All that the stacks of `cells` carry."""
+    stacks = tuple(dict.fromkeys(cell.checkpoint.stack for cell in cells))
+    return _participants(stacks, ()) if stacks else iter(())
 
 
 def fewer(cells: Sequence[Cell], rounds: int) -> dict[str, int]:

@@ -6,6 +6,7 @@ they are compared with instants that the workload recorded. Ticks are counts.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated
 
@@ -90,6 +91,7 @@ class Anomaly(StrEnum):
     SURFACES_DISAGREE = "surfaces-disagree"
     TIME_BACKWARDS = "time-backwards"
     ORDER_BROKEN = "order-broken"
+    RECORD_LOST = "record-lost"
 
 
 class Stage(StrEnum):
@@ -151,13 +153,6 @@ class Cell(Frozen):
     def slug(self) -> str:
         """The id as a file name."""
         return self.id.replace("/", "_").replace(":", "_")
-
-
-class Control(Frozen):
-    """A trial in which something is broken on purpose, on an otherwise consistent cell."""
-
-    name: str
-    cell: Cell
 
 
 class CgroupVersion(StrEnum):
@@ -305,6 +300,44 @@ class Verdict(Frozen):
     def found(self) -> tuple[Outcome, ...]:
         """Everything that was found, worst first."""
         return (self.outcome, *self.also)
+
+
+class ControlKind(StrEnum):
+    """What part a trial has in the instrument's own proof."""
+
+    CANARY = "canary"
+    CONTROL = "control"
+    MUTANT = "mutant"
+    NEUTRAL = "neutral"
+
+
+class Control(Frozen):
+    """A trial in which something is broken on purpose, and what must be found; or the harmless neighbour of one."""
+
+    name: str
+    cell: Cell
+    kind: ControlKind = ControlKind.CONTROL
+    what: str = Field(default="", description="what is done, in words")
+    outcome: Outcome
+    anomaly: Anomaly | None = None
+    signature: str = Field(default="", description="regular expression that the verdict's reason has to match")
+
+    @property
+    def id(self) -> str:
+        """Its name, as in records: of a neighbour `NAME.neutral`."""
+        return f"{self.name}.neutral" if self.kind is ControlKind.NEUTRAL else self.name
+
+    def seen_in(self, verdict: Verdict) -> bool:
+        """Whether a verdict says what it has to say; a breakdown of our own is no detection unless it is the point."""
+        if self.kind is ControlKind.NEUTRAL:
+            return verdict.outcome is Outcome.CONSISTENT
+        broke_down = verdict.outcome is Outcome.HARNESS_ERROR is not self.outcome
+        return (
+            self.outcome in verdict.found
+            and not broke_down
+            and (self.anomaly is None or self.anomaly in verdict.anomalies)
+            and bool(re.search(self.signature, verdict.reason))
+        )
 
 
 SchemaVersion = Annotated[int, Field(ge=1)]

@@ -8,13 +8,13 @@ import os
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
 from harness import matrix
 from harness.errors import UsageError
-from harness.model import Cell, CgroupVersion, Settings
+from harness.model import Cell, CgroupVersion, Control, Settings
 from reports.phrases import percent
 from reports.statistics import clean_trials, rate_bound
 
@@ -97,6 +97,15 @@ SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
         },
     ),
     (
+        "--proof",
+        {
+            "choices": ["full", "brief"],
+            "default": None,
+            "help": "the instrument's own: full with all mutants, brief with a canary and the negative controls alone "
+            "(default: full, but brief where runtimes, policies or cells are chosen)",
+        },
+    ),
+    (
         "--mirror",
         {
             "default": None,
@@ -120,6 +129,7 @@ class Options(Settings):
     out: Path
     cache: Path
     mirror: str | None = None
+    proof: Literal["full", "brief"] | None = None
 
     @classmethod
     def read(cls, value: Callable[[str], Any]) -> Options:
@@ -187,6 +197,12 @@ class Options(Settings):
     def today(self) -> dt.date:
         """The day by which expectations are looked up."""
         return dt.datetime.now(dt.UTC).date()
+
+    @property
+    def controls(self) -> tuple[Control, ...]:
+        """The instrument's own proof; all of it where the user did not choose among participants or cells."""
+        whole = not (self.cell or self.runtime or self.policy)
+        return matrix.controls(self.cells, self.today, full=whole if self.proof is None else self.proof == "full")
 
     @property
     def chosen(self) -> bool:

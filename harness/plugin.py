@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from xdist.remote import Producer
@@ -18,8 +18,7 @@ from xdist.scheduler import LoadScopeScheduling
 from harness.bench import Bench
 from harness.errors import StillframeError
 from harness.host.syscalls import die_with_parent
-from harness.matrix import controls
-from harness.model import Cell, Control, Scenario
+from harness.model import Cell, Control, ControlKind, Scenario
 from harness.options import CHOICES, SCENARIOS, SETTINGS, Options
 from harness.records import Record
 from harness.run import Run, Worker
@@ -32,6 +31,8 @@ from reports.tables import RunSummary
 OPTIONS: pytest.StashKey[Options] = pytest.StashKey()
 RUN: pytest.StashKey[Run] = pytest.StashKey()
 SUMMARY: pytest.StashKey[RunSummary] = pytest.StashKey()
+NOTHING_PLANNED = "NOTSET"
+"""What pytest says in brackets where there are no parameters."""
 EXIT_OF_PYTEST = {
     pytest.ExitCode.USAGE_ERROR: 2,
     pytest.ExitCode.INTERNAL_ERROR: 3,
@@ -91,13 +92,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     marker = metafunc.definition.get_closest_marker("scenario")
     scenario = marker.args[0] if marker else Scenario.LIVE
-    for name in {"cell", "control"}.intersection(metafunc.fixturenames):
+    for name in {"cell", "control", "mutants"}.intersection(metafunc.fixturenames):
         items = [
             # No timeout: however many rounds there are, every stage of a trial has a deadline of its own.
-            pytest.param(value, id=said, marks=pytest.mark.timeout(0))
-            for value, said, _ in _items(metafunc.config.stash[OPTIONS])
-            if (value.scenario is scenario if isinstance(value, Cell) else name == "control")
-            and isinstance(value, Cell) is (name == "cell")
+            pytest.param(item.value, id=item.said, marks=pytest.mark.timeout(0))
+            for item in _items(metafunc.config.stash[OPTIONS])
+            if item.fixture == name and (name != "cell" or item.cell.scenario is scenario)
         ]
         metafunc.parametrize(name, items)
 
@@ -106,6 +106,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Bring together what shares a bench, whatever file it is in."""
     if OPTIONS in config.stash:
         benches = _benches(config.stash[OPTIONS])
+        items[:] = [item for item in items if _said(item.name) != NOTHING_PLANNED]
         items.sort(key=lambda item: benches.get(_said(item.name), -1))
 
 
@@ -117,15 +118,32 @@ def _said(name: str) -> str:
 def _benches(options: Options) -> dict[str, int]:
     """The number of the bench that an item needs, in the order of planning, by what is in its brackets."""
     numbers: dict[object, int] = {}
-    return {said: numbers.setdefault(Bench.key_of(cell), len(numbers)) for _, said, cell in _items(options)}
+    return {item.said: numbers.setdefault(Bench.key_of(item.cell), len(numbers)) for item in _items(options)}
 
 
-def _items(options: Options) -> Iterator[tuple[Cell | Control, str, Cell]]:
-    """What is planned, with the name of its test item and its cell."""
+class Item(NamedTuple):
+    """What is planned, for the tests that ask for it by a fixture's name."""
+
+    fixture: str
+    value: Cell | Control | tuple[Control, ...]
+    said: str
+    """What stands in brackets."""
+    cell: Cell
+
+
+def _items(options: Options) -> Iterator[Item]:
+    """All that is planned; what mutants come to together is asked where they were played."""
     for cell in options.cells:
-        yield cell, cell.id, cell
-    for control in controls(options.cells, options.today):
-        yield control, f"{control.name}.{control.cell.checkpoint}", control.cell
+        yield Item("cell", cell, cell.id, cell)
+    controls = options.controls
+    for control in controls:
+        yield Item("control", control, f"{control.id}.{control.cell.checkpoint}", control.cell)
+    for control in controls:
+        if control.kind is ControlKind.MUTANT:
+            who = control.cell.checkpoint
+            together = tuple(each for each in controls if each.cell.checkpoint == who)
+            yield Item("mutants", together, f"all.{who}", control.cell)
+            return
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from harness.host import audit, cgroups
 from harness.host.facts import host_facts
 from harness.model import Cell, Outcome, Schedule, Stage, Verdict
 from harness.options import Options
+from harness.oracle.judge import Evidence
 from harness.records import Plan, Record
 from harness.stacks import build, definition
 from harness.trial import SPOILED, Trial
@@ -61,7 +62,7 @@ class Run:
             rule=options.rule,
             settings=options.settings,
             cells=cells,
-            controls=matrix.controls(cells, today),
+            controls=options.controls,
             host=host_facts(),
             expectations={cell: each for cell, each in should_be.items() if each != STILL},
             words=matrix.words(cells),
@@ -118,6 +119,8 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        self.evidence: dict[tuple[str, Cell], Evidence] = {}
+        """What the trials of the instrument's own proof have learned here."""
         self._bench: Bench | None = None
 
     def __exit__(self, *_: object) -> None:
@@ -147,7 +150,11 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
             reason = "; ".join(f"{one.name}: {one.evidence}" for one in bench.lacking)
             verdict = Verdict(outcome=Outcome.UNSUPPORTED, stage=Stage.PREPARE, reason=reason)
             return self._without_trial(cell, kind, number, verdict, start)
-        return kind(bench, cell, self.run.plan, number=number, last=last).run()
+        trial = kind(bench, cell, self.run.plan, number=number, last=last)
+        record = trial.run()
+        if kind.control is not None:
+            self.evidence[kind.control, cell] = trial.evidence
+        return record
 
     def _bench_for(self, cell: Cell) -> Bench:
         if self._bench is None or self._bench.key != Bench.key_of(cell):

@@ -28,6 +28,7 @@ LATEST_MOMENT_US = 20_000
 READ_SECONDS = 20.0
 SETTLE_SECONDS = 2.0
 DAEMON_LINES = 20
+ENDED = "the restored container has ended by itself"
 SPOILED = frozenset({Outcome.SOURCE_HARMED, Outcome.LEAKED, Outcome.HUNG, Outcome.HARNESS_ERROR})
 """Outcomes after which the bench is no longer fit for another trial."""
 
@@ -124,9 +125,14 @@ class Trial:
         """Read the checkpoint without restoring it, where that can be done."""
         with self.stages.at(Stage.READ):
             contents = self.bench.runtime.contents(checkpoint)
-            if contents.images is not None:
+            if contents.images is None:
+                return
+            try:
                 images = self.bench.node.path(contents.images)
                 self.evidence.offline = offline.read(images, self.bench.places(contents))
+            except offline.Unreadable as error:  # whose fault that is, the restore will show
+                self.evidence.unreadable = str(error)
+                self.log += (f"the checkpoint could not be read: {error}",)
 
     def examine(self, source: Source) -> None:
         """See whether the source goes on: thawed, same process, ticking, nothing lost."""
@@ -169,6 +175,7 @@ class Trial:
                 self.evidence.restored = first.to_reading(Witness.RESTORED)
                 _hear(channel, group, lambda said: isinstance(said, Beat) and said.n > first.n)
                 self.evidence.restored_moves = True
+                _see_alive(group)
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:
@@ -200,7 +207,7 @@ class Trial:
             self.bench.node.remove(checkpoint.folder)
 
     def _record(self, verdict: Verdict, start_ns: int) -> Record:
-        if self.evidence.failures:
+        if self.evidence.failures or verdict.outcome in SPOILED:
             self.log += self.bench.node.daemon_logs(DAEMON_LINES)
         if verdict.outcome in SPOILED:
             with contextlib.suppress(OSError):
@@ -255,6 +262,14 @@ def _begun(said: Message) -> int:
     return said.wall_ns if isinstance(said, Start) else 0
 
 
+def _see_alive(group: str) -> None:
+    """What has said all that was asked may have ended since; a runtime may put processes into their group late."""
+    with contextlib.suppress(DeadlineExceeded):
+        until(lambda: any(map(cgroups.processes, cgroups.subgroups(group))), seconds=SETTLE_SECONDS, what="a process")
+        return
+    raise StageFailed(Stage.READ, Outcome.RESTORE_FAILED, ENDED)
+
+
 def _hear(channel: Channel, group: str, wanted: Callable[[Message], bool]) -> Message:
     """Wait for a message, but not long for one of a container that has no processes."""
     patience = time.monotonic() + SETTLE_SECONDS  # a runtime may put them into their group late
@@ -263,7 +278,7 @@ def _hear(channel: Channel, group: str, wanted: Callable[[Message], bool]) -> Me
         alive = time.monotonic() < patience or bool(cgroups.processes(group))
         said = channel.first(wanted)
         if said is None and not alive:
-            raise StageFailed(Stage.READ, Outcome.RESTORE_FAILED, "the restored container has ended by itself")
+            raise StageFailed(Stage.READ, Outcome.RESTORE_FAILED, ENDED)
         return said
 
     return until(probe, seconds=READ_SECONDS, what="a word of the restored workload")

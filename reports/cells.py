@@ -8,8 +8,8 @@ from enum import IntEnum
 
 from pydantic import Field
 
-from harness.expectations import Expectation
-from harness.model import Accommodation, Anomaly, Cell, Component, Frozen, Outcome, Verdict
+from harness.expectations import STILL, Expectation
+from harness.model import Accommodation, Anomaly, Cell, Component, Control, ControlKind, Frozen, Outcome, Verdict
 from harness.records import Record
 from reports.statistics import largest, middle, rate_bound, rate_interval
 
@@ -81,25 +81,36 @@ class CellSummary(Frozen):
 
 
 class ControlSummary(Frozen):
-    """A trial in which something was broken on purpose, and whether that was noticed."""
+    """A trial of the instrument's own proof, and whether it came out as it must."""
 
-    name: str
-    cell: Cell
+    control: Control
     trial: int
-    expected: Outcome | None = Field(description="null when no control of this name is known, which is no detection")
     verdict: Verdict
-
-    @property
-    def detected(self) -> bool:
-        """Whether the instrument saw what it had to see."""
-        return self.expected in self.verdict.found
+    detected: bool = Field(description="what was broken was noticed; of a neutral neighbour: nothing was")
 
     @property
     def exit_code(self) -> Exit:
         """What it means for the run: one that did not take place proves nothing either way."""
         if self.detected:
             return Exit.EXPECTED
-        return Exit.INCOMPLETE if self.verdict.outcome in NO_EVIDENCE else Exit.BLIND
+        ours = self.control.kind is ControlKind.CONTROL and self.verdict.outcome is Outcome.HARNESS_ERROR
+        absent = self.verdict.outcome in (Outcome.MISSING, Outcome.UNSUPPORTED)
+        return Exit.INCOMPLETE if ours or absent else Exit.BLIND
+
+
+class MutantSummary(Frozen):
+    """A mutant and its neutral neighbour; null: not planned."""
+
+    mutant: ControlSummary
+    neutral: ControlSummary | None
+
+
+def summarise_control(control: Control, trial: int, verdict: Verdict, log: tuple[str, ...] = ()) -> ControlSummary:
+    """Hold a trial against what it must come to; a canary also has to be red as an ordinary cell would be."""
+    seen = control.seen_in(verdict)
+    if control.kind is ControlKind.CANARY:
+        seen &= judge(verdict, log, STILL) is Exit.UNEXPECTED
+    return ControlSummary(control=control, trial=trial, verdict=verdict, detected=seen)
 
 
 def summarise_cell(
@@ -136,11 +147,10 @@ def summarise_cell(
     )
 
 
-def judge(trial: Record, expectation: Expectation) -> Exit:
+def judge(verdict: Verdict, log: tuple[str, ...], expectation: Expectation) -> Exit:
     """Say what one trial means for the run; what was seen and then outdone by worse is no blindness."""
-    verdict = trial.verdict
     same_anomaly = expectation.anomaly is None or expectation.anomaly in verdict.anomalies
-    signed = expectation.signed(verdict.reason, *trial.log)
+    signed = expectation.signed(verdict.reason, *log)
     seen = expectation.outcome in verdict.found and same_anomaly and signed
     if seen and verdict.outcome is expectation.outcome:
         return Exit.EXPECTED
@@ -156,16 +166,17 @@ def judge_all(trials: Sequence[Record], expectation: Expectation) -> set[Exit]:
     """
     if expectation.rate:
         return _judge_rate(trials, expectation, *expectation.rate)
-    codes = {judge(trial, expectation) for trial in trials}
+    codes = {judge(trial.verdict, trial.log, expectation) for trial in trials}
     if not expectation.link or Exit.EXPECTED not in codes:
         return codes
     beside = CLEAN.union(expectation.besides)
-    return {judge(trial, expectation) for trial in trials if trial.verdict.outcome not in beside} | {Exit.EXPECTED}
+    odd = (trial for trial in trials if trial.verdict.outcome not in beside)
+    return {judge(trial.verdict, trial.log, expectation) for trial in odd} | {Exit.EXPECTED}
 
 
 def _judge_rate(trials: Sequence[Record], expectation: Expectation, low: float, high: float) -> set[Exit]:
     """Judge each trial that neither shows the issue nor may do so, and of the rest how many show it."""
-    judged = [(judge(trial, expectation), trial.verdict.outcome) for trial in trials]
+    judged = [(judge(trial.verdict, trial.log, expectation), trial.verdict.outcome) for trial in trials]
     beside = {Outcome.CONSISTENT, *expectation.besides}
     others = [code for code, outcome in judged if code is not Exit.EXPECTED and outcome not in beside]
     shown, counted = sum(code is Exit.EXPECTED for code, _ in judged), len(judged) - len(others)

@@ -1,9 +1,14 @@
-"""A trial's commands as shell: what can be pasted, and how each ended."""
+"""A trial's commands as shell: what can be pasted, and how each ended.
+
+An engine gives its containers other ids each time: where one was used later, it is kept in a variable instead.
+"""
 
 from __future__ import annotations
 
+import re
 import shlex
 import signal
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import PurePosixPath
 
@@ -13,6 +18,7 @@ from harness.model import Command, Frozen
 from reports.phrases import clean, duration, one_line
 
 TAIL_LINES = 5
+IDENTITY = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
 
 class Step(Frozen):
@@ -22,6 +28,10 @@ class Step(Frozen):
     times: int
     failures: int = Field(default=0, description="of these, how often it failed before it succeeded")
     seconds: float
+    names: dict[str, str] = Field(default_factory=dict, description="variables by the ids that they stand for")
+    given: tuple[str, int] | None = Field(
+        default=None, description="variable for an id that it gives, and which of the ids on standard output that is"
+    )
 
 
 def steps(commands: tuple[Command, ...]) -> tuple[Step, ...]:
@@ -32,15 +42,29 @@ def steps(commands: tuple[Command, ...]) -> tuple[Step, ...]:
         while runs and _succeeded_at_last(runs[-1][-1], run[-1]):
             run = runs.pop() + run
         runs.append(run)
-    return tuple(
-        Step(
+    return tuple(_named(runs))
+
+
+def _named(runs: list[list[Command]]) -> Iterator[Step]:
+    names: dict[str, str] = {}
+    used = [set(IDENTITY.findall(" ".join((*run[-1].argv, run[-1].write_path or "")))) for run in runs]
+    for number, run in enumerate(runs):
+        later = set[str]().union(*used[number + 1 :])
+        new = [
+            (position, each)
+            for position, each in enumerate(IDENTITY.findall(run[-1].stdout), 1)
+            if each in later and each not in names
+        ]
+        yield Step(
             command=run[-1],
             times=len(run),
             failures=0 if failed(run[-1]) else sum(map(failed, run)),
             seconds=sum(command.seconds for command in run),
+            names={each: name for each, name in names.items() if each in used[number]},
+            given=(f"id{len(names) + 1}", new[0][0]) if new else None,
         )
-        for run in runs
-    )
+        if new:
+            names[new[0][1]] = f"id{len(names) + 1}"
 
 
 def heading(command: Command) -> str:
@@ -50,7 +74,10 @@ def heading(command: Command) -> str:
 
 def shell(step: Step) -> str:
     """Spell a step so that it can be pasted: a poll that failed at first is a loop."""
-    spelled = _spelled(step.command)
+    spelled = _spelled(step.command, step.names)
+    if step.given:
+        name, position = step.given
+        spelled = f"{name}=$({spelled} | grep -oE '[0-9a-f]{{64}}' | sed -n {position}p)"
     return f"until {spelled}; do sleep 0.1; done" if step.failures else spelled
 
 
@@ -92,29 +119,41 @@ def _succeeded_at_last(before: Command, after: Command) -> bool:
     return after.write_path is None and failed(before) and not failed(after) and _same(before) == _same(after)
 
 
-def _spelled(command: Command) -> str:
+def _spelled(command: Command, names: Mapping[str, str]) -> str:
     if command.write_path is not None:
-        return _writing(command.write_path, command.write_text or "", command.write_mode)
-    line = " ".join(_quoted(word) for word in command.argv)
+        return _writing(_expanded(command.write_path, names), command.write_text or "", command.write_mode)
+    line = " ".join(_expanded(word, names) for word in command.argv)
     if command.background:
         name = PurePosixPath(*command.argv[:1]).name
         log = _quoted(f"/var/log/{name}.log")  # where the node's `launch` lets it write
         line += f" </dev/null >{log} 2>&1 &"
     elif command.detached:
         line += " </dev/null >/dev/null 2>&1"
+    elif command.runtime:
+        line += " </dev/null"  # or it might read what was pasted after it
     return line if command.cwd == "/" else f"(cd {_quoted(command.cwd)} && {line})"
 
 
 def _writing(path: str, text: str, mode: int | None) -> str:
     if mode is None:
-        return f"printf %s {_quoted(text)} > {_quoted(path)}"
-    made = f"install -D -m {mode:o} /dev/stdin {_quoted(path)}"
+        return f"printf %s {_quoted(text)} > {path}"
+    made = f"install -D -m {mode:o} /dev/stdin {path}"
     if not text.endswith("\n") or clean(text) != text:
         return f"printf %s {_quoted(text)} | {made}"
     delimiter = "END"
     while delimiter in text:
         delimiter += "_"
     return f"{made} <<'{delimiter}'\n{text}{delimiter}"
+
+
+def _expanded(word: str, names: Mapping[str, str]) -> str:
+    """Quote a word but for the variables in it."""
+    found = [each for each in IDENTITY.findall(word) if each in names]
+    if not found:
+        return _quoted(word)
+    parts = re.split("|".join(found), word)
+    spelled = [f'"${{{names[each]}}}"' for each in found]
+    return "".join(_quoted(part) * bool(part) + name for part, name in zip(parts, (*spelled, ""), strict=True))
 
 
 def _quoted(word: str) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 
 from harness.expectations import Expectation
-from harness.model import FreezePolicy, Outcome, Scenario, Verdict
+from harness.model import Control, ControlKind, FreezePolicy, Outcome, Scenario, Verdict
 from harness.records import Plan, Record
 from reports.cells import MEASURED, CellSummary, ControlSummary, Exit
 from reports.freezing import FrozenPair
 from reports.statistics import LEVEL, rate_interval
-from reports.tables import Column, KnownIssue, Table, counted
+from reports.tables import Column, KnownIssue, RunSummary, Table, counted
 
 MEANINGS = {
     Outcome.CONSISTENT: "restored, and each captured surface is within one tick of memory",
@@ -191,11 +192,37 @@ def deadline(issue: KnownIssue) -> str:
 
 def control(each: ControlSummary) -> str:
     """Put a control in one line."""
-    what = f"{each.name} on {each.cell.id}"
+    what = f"{each.control.kind} {each.control.name} on {each.control.cell.id}"
     if each.detected:
-        return f"{what}: detected as {each.expected}"
-    wanted = f"expected {each.expected}" if each.expected else "no control of this name is known"
-    return f"{what}: NOT DETECTED, found {found(each.verdict)}, {wanted}"
+        return f"{what}: {must_be(each.control)}"
+    how = "FALSE ALARM" if each.control.kind is ControlKind.NEUTRAL else "NOT DETECTED"
+    wanted = f"must be {must_be(each.control)}"
+    return f"{what}: {how}, found {found(each.verdict)} ({shorten(each.verdict.reason)}), {wanted}"
+
+
+def must_be(control: Control) -> str:
+    """Tell what must be found: `inconsistent disk-ahead`."""
+    return " ".join(filter(None, (control.outcome, control.anomaly)))
+
+
+def score(run: RunSummary) -> tuple[str, ...]:
+    """Tell how the instrument's own proof came out, a line for each kind."""
+    canaries = run.of_kind(ControlKind.CANARY)
+    told = [
+        f"canary: {'red, as it must be' if each.detected else 'NOT RED'}: {found(each.verdict)}" for each in canaries
+    ]
+    controls = run.of_kind(ControlKind.CONTROL)
+    told.append(f"controls: {_detected(controls)} of {len(controls)} detected" if controls else "controls: none ran")
+    if run.mutants:
+        neutral = run.of_kind(ControlKind.NEUTRAL)
+        alarms = f"{len(neutral) - _detected(neutral)}/{len(neutral)}"
+        mutants = run.of_kind(ControlKind.MUTANT)
+        told.append(f"mutants: detected {_detected(mutants)}/{len(mutants)}, false alarms {alarms}")
+    return tuple(told)
+
+
+def _detected(controls: Iterable[ControlSummary]) -> int:
+    return sum(each.detected for each in controls)
 
 
 def found(verdict: Verdict) -> str:

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pydantic import Field
 
-from harness.expectations import CONTROLS, Expectation
+from harness.expectations import Expectation
 from harness.model import (
     Accommodation,
     Cell,
     Component,
+    Control,
+    ControlKind,
     FreezePolicy,
     Frozen,
     HostFacts,
@@ -20,7 +22,16 @@ from harness.model import (
     Verdict,
 )
 from harness.records import Closing, Plan, Record, missing_trials
-from reports.cells import CellSummary, ControlSummary, Exit, merge, prevailing, summarise_cell
+from reports.cells import (
+    CellSummary,
+    ControlSummary,
+    Exit,
+    MutantSummary,
+    merge,
+    prevailing,
+    summarise_cell,
+    summarise_control,
+)
 from reports.freezing import FrozenPair, freezing
 
 SUMMARY_VERSION = 1
@@ -128,6 +139,19 @@ class RunSummary(Frozen):
         """The cells by their ids."""
         return {each.cell.id: each for each in self.cells}
 
+    def of_kind(self, kind: ControlKind) -> tuple[ControlSummary, ...]:
+        """The trials of the instrument's own proof that play one part in it."""
+        return tuple(each for each in self.controls if each.control.kind is kind)
+
+    @property
+    def mutants(self) -> tuple[MutantSummary, ...]:
+        """Mutants with their neutral neighbours."""
+        beside = {each.control.name: each for each in self.of_kind(ControlKind.NEUTRAL)}
+        return tuple(
+            MutantSummary(mutant=each, neutral=beside.get(each.control.name))
+            for each in self.of_kind(ControlKind.MUTANT)
+        )
+
     @property
     def tables(self) -> tuple[Table, ...]:
         """What was asked under several policies, a table each; then all other questions in one table."""
@@ -182,10 +206,7 @@ def summarise(plan: Plan, records: Sequence[Record], closing: Closing | None) ->
         )
         for cell, own in trials.items()
     )
-    controls = (
-        *(_control(each.control, each.cell, each.trial, each.verdict) for each in records if each.control is not None),
-        *_missing_controls(plan, records),
-    )
+    controls = tuple(_controls(plan, records))
     return RunSummary(
         plan=plan,
         closing=closing,
@@ -203,10 +224,7 @@ def summarise(plan: Plan, records: Sequence[Record], closing: Closing | None) ->
 def conclude(cells: Sequence[CellSummary], controls: Sequence[ControlSummary], closing: Closing | None) -> Conclusion:
     """Sum the run up, what prevails first."""
     by_code = {code: tuple(each.cell.id for each in cells if each.exit_code is code) for code in Exit}
-    of_code = {
-        code: tuple(f"control {each.name} on {each.cell.id}" for each in controls if each.exit_code is code)
-        for code in Exit
-    }
+    of_code = {code: tuple(_named(each.control) for each in controls if each.exit_code is code) for code in Exit}
     of_all = f"of {counted(len(cells), 'cell')}"
     findings: list[tuple[Exit, Finding]] = []
 
@@ -258,16 +276,22 @@ def _surfaces(cells: Iterable[CellSummary]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(read))
 
 
-def _control(name: str, cell: Cell, trial: int, verdict: Verdict) -> ControlSummary:
-    return ControlSummary(name=name, cell=cell, trial=trial, expected=CONTROLS.get(name), verdict=verdict)
+def _named(control: Control) -> str:
+    return f"{control.kind} {control.name} on {control.cell.id}"
 
 
-def _missing_controls(plan: Plan, records: Sequence[Record]) -> Iterator[ControlSummary]:
-    received = {(record.control, record.cell) for record in records}
-    for each in plan.controls:
-        if (each.name, each.cell) not in received:
-            verdict = Verdict(outcome=Outcome.MISSING, reason="planned and not received")
-            yield _control(each.name, each.cell, 0, verdict)
+def _controls(plan: Plan, records: Sequence[Record]) -> Iterator[ControlSummary]:
+    """What was planned, in that order, as it came back; then what came back without a plan, which proves nothing."""
+    received = {(record.control, record.cell): record for record in records if record.control is not None}
+    for control in plan.controls:
+        record = received.pop((control.id, control.cell), None)
+        if record is None:
+            yield summarise_control(control, 0, Verdict(outcome=Outcome.MISSING, reason="planned and not received"))
+        else:
+            yield summarise_control(control, record.trial, record.verdict, record.log)
+    for (name, cell), record in received.items():
+        control = Control(name=str(name), cell=cell, what="was not planned", outcome=Outcome.MISSING)
+        yield summarise_control(control, record.trial, record.verdict)
 
 
 def _known_issues(cells: Iterable[CellSummary]) -> tuple[KnownIssue, ...]:

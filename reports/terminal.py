@@ -14,7 +14,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from reports import phrases
-from reports.cells import CellSummary, Exit
+from reports.cells import CellSummary, Exit, prevailing
 from reports.tables import Column, Row, RunSummary, Table, counted
 
 LOG_WIDTH = 120
@@ -56,7 +56,8 @@ def show_run(run: RunSummary, console: Console | None = None) -> None:
         out.print(_plain(told))
     if run.plan.rule:
         out.print(_plain(f"rounds: {run.plan.rule}"))
-    out.print(_controls(run))
+    for line in _proof(run):
+        out.print(line)
     code = run.conclusion.exit_code
     out.print(_plain(f"verdict: {run.conclusion.sentence} (exit code {code.value})", STYLES[code]))
 
@@ -124,12 +125,13 @@ def _known_issues(run: RunSummary) -> Iterator[Text]:
         )
 
 
-def _controls(run: RunSummary) -> Text:
-    if not run.controls:
-        return Text("controls: none ran")
-    blind = [phrases.control(each) for each in run.controls if not each.detected]
-    told = f"controls: {len(run.controls) - len(blind)} of {len(run.controls)} detected"
-    return _plain("; ".join([told, *blind]), STYLES[Exit.BLIND if blind else Exit.EXPECTED])
+def _proof(run: RunSummary) -> Iterator[Text]:
+    failed = [each for each in run.controls if not each.detected]
+    style = STYLES[prevailing({each.exit_code for each in failed})] if failed else STYLES[Exit.EXPECTED]
+    for line in phrases.score(run):
+        yield _plain(line, style)
+    for each in failed:
+        yield _plain(phrases.control(each), STYLES[each.exit_code])
 
 
 def _plain(text: str, style: str = "") -> Text:

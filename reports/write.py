@@ -32,5 +32,5 @@ def summary_json(run: RunSummary) -> str:
     for raw, cell in zip(summary["cells"], run.cells, strict=True):
         raw.update(id=cell.cell.id, entry=entry(cell), as_expected=cell.as_expected)
     for raw, control in zip(summary["controls"], run.controls, strict=True):
-        raw.update(cell=control.cell.id, detected=control.detected)
+        raw.update(control=control.control.id, kind=control.control.kind, cell=control.control.cell.id)
     return json.dumps(summary, indent=1, sort_keys=True) + "\n"

@@ -11,7 +11,7 @@ import pytest
 
 from harness import expectations, matrix
 from harness.errors import UsageError
-from harness.expectations import CONTROLS, MOVING, STILL, Declaration, Expectation, declared, known
+from harness.expectations import MOVING, STILL, Declaration, Expectation, declared, known
 from harness.model import Anomaly, Cell, FreezePolicy, Outcome, Participant, Scenario
 from harness.runtimes import RUNTIMES
 from harness.stacks import definition
@@ -232,16 +232,8 @@ def test_of_no_cell_two_things_are_declared() -> None:
     assert {cell: count for cell, count in counts.items() if count > 1} == {}
 
 
-def test_what_is_declared_in_here_is_wrong() -> None:
+def test_what_is_declared_in_here_is_wrong_or_at_times() -> None:
     for each in declared():
-        assert each.outcome is not Outcome.CONSISTENT
+        assert each.outcome is not Outcome.CONSISTENT or each.besides
         assert not each.control, "a known issue is no proof that the instrument sees"
         assert each.anomaly is None or each.outcome is Outcome.INCONSISTENT
-
-
-# ---- controls
-
-
-def test_a_control_that_is_overlooked_would_show() -> None:
-    assert CONTROLS
-    assert Outcome.CONSISTENT not in CONTROLS.values()

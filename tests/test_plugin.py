@@ -10,7 +10,6 @@ import pytest
 
 from harness.bench import Bench
 from harness.host.process import HOST
-from harness.matrix import controls
 from harness.model import Scenario
 from harness.options import Options
 from harness.plugin import _benches, _items, _said
@@ -45,8 +44,8 @@ def test_every_cell_is_asked_its_question_once_and_every_control_is_played(
     assert set(TESTS) == set(Scenario)
     expected = [f"{TESTS[cell.scenario]}[{cell.id}]" for cell in options.cells]
     expected += [
-        f"scenarios/controls/test_controls.py::test_control_is_noticed[{control.name}.{control.cell.checkpoint}]"
-        for control in controls(options.cells, options.today)
+        f"scenarios/controls/test_controls.py::test_control_is_noticed[{control.id}.{control.cell.checkpoint}]"
+        for control in options.controls
     ]
     assert sorted(line for line in collected if "[" in line) == sorted(expected)
 
@@ -59,17 +58,17 @@ def test_what_shares_a_bench_is_executed_together(options: Options, collected: l
 
 
 def test_the_names_of_items_tell_them_apart(options: Options) -> None:
-    names = [said for _, said, _ in _items(options)]
+    names = [item.said for item in _items(options)]
     assert len(set(names)) == len(names)
     assert not [name for name in names if re.search(r"[\[\]\s]", name)]
 
 
 def test_a_bench_has_a_number_for_whatever_needs_it(options: Options) -> None:
     benches = _benches(options)
-    assert set(benches) == {said for _, said, _ in _items(options)}
-    keys = {Bench.key_of(cell): benches[said] for _, said, cell in _items(options)}
+    assert set(benches) == {item.said for item in _items(options)}
+    keys = {Bench.key_of(item.cell): benches[item.said] for item in _items(options)}
     assert sorted(keys.values()) == list(range(len(keys)))
-    assert all(benches[said] == keys[Bench.key_of(cell)] for _, said, cell in _items(options))
+    assert all(benches[item.said] == keys[Bench.key_of(item.cell)] for item in _items(options))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +79,7 @@ def test_a_bench_has_a_number_for_whatever_needs_it(options: Options) -> None:
             "test_paused_source[paused:ledger.pause.podman/runc@host+image]",
             "paused:ledger.pause.podman/runc@host+image",
         ),
-        ("test_every_control_has_an_expectation", ""),
+        ("test_every_control_is_declared", ""),
     ],
 )
 def test_an_item_says_in_brackets_what_it_is_about(name: str, said: str) -> None:

@@ -19,6 +19,7 @@ from harness.host import audit, cgroups
 from harness.host.audit import Snapshot
 from harness.model import Cell, FreezePolicy, Outcome, Participant, Schedule, Settings, Stage, Verdict
 from harness.options import Options
+from harness.oracle.judge import Evidence
 from harness.records import Plan, Record
 from harness.run import Run, Worker
 from harness.runtimes.contract import Capability
@@ -82,6 +83,7 @@ def room(monkeypatch: pytest.MonkeyPatch) -> Room:
     class Told(Trial):
         def __init__(self, bench: Any, cell: Cell, plan: Plan, *, number: int, last: bool) -> None:
             self.bench, self.cell, self.plan, self.number, self.last = bench, cell, plan, number, last
+            self.evidence = Evidence()
 
         def run(self) -> Record:
             seat: Any = self.bench

@@ -11,10 +11,23 @@ import pytest
 from harness import bench as benches
 from harness.bench import Bench, Source
 from harness.errors import CommandFailed
-from harness.model import Command, Outcome, SourceHealth, Stage, SurfaceKind
+from harness.model import Command, Outcome, Reading, SourceHealth, Stage, SurfaceKind, Witness
 from harness.runtimes.contract import Checkpoint, Container
 from harness.trial import Trial
-from tests.folder_bench import CELL, CHECKPOINT, CONTAINER, NOW, PLAN, Played, node_of, nothing, open_bench, tell, use
+from tests.folder_bench import (
+    CELL,
+    CHECKPOINT,
+    CONTAINER,
+    NONCE,
+    NOW,
+    PLAN,
+    Played,
+    node_of,
+    nothing,
+    open_bench,
+    tell,
+    use,
+)
 from tests.folder_node import Answer
 
 ASKED = "runc --root /run/runc kill source-0 TERM"
@@ -263,13 +276,21 @@ def test_crutches_are_on_record(bench: Bench) -> None:
     assert (found.name, found.lacking, found.change) == ("no-resources", "controllers", "none are asked for")
 
 
-@pytest.mark.parametrize("fails", [False, True])
-def test_what_daemons_logged_is_kept_where_something_failed(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, fails: bool
+@pytest.mark.parametrize("outcome", ["consistent", "harness-error", "source-harmed"])
+def test_what_daemons_logged_is_kept_where_something_went_wrong(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, outcome: str
 ) -> None:
-    def play(_: Trial, __: contextlib.ExitStack) -> None:
-        if fails:
+    def play(trial: Trial, __: contextlib.ExitStack) -> None:
+        trial.evidence.freeze_begin_ns, trial.evidence.source_nonce = NOW, NONCE
+        trial.evidence.restored_moves = True
+        trial.evidence.restored = Reading(
+            witness=Witness.RESTORED, nonce=NONCE, counter=90, counter_wall_ns=NOW, surfaces=()
+        )
+        if outcome == "harness-error":
             raise ZeroDivisionError
+        trial.evidence.source = SourceHealth(ticking=outcome == "consistent")
 
     monkeypatch.setattr(bench.node, "daemon_logs", lambda lines: (f"dockerd: the last of {lines}",))
-    assert ("dockerd: the last of 20" in Played(bench, play).run().log) is fails
+    record = Played(bench, play).run()
+    assert record.verdict.outcome == outcome
+    assert ("dockerd: the last of 20" in record.log) is (outcome != "consistent")

@@ -23,6 +23,8 @@ NODE_FOLDERS = ("/run", "/tmp", "/dev/shm", "/etc/criu", "/var/tmp", "/srv/still
 HOST_FOLDERS = ("/run", "/tmp", "/dev/shm", "/var/tmp", "/var/run", "/etc/criu")  # noqa: S108
 MARK = "stillframe"
 DEPTH = 3
+ALL_FAMILIES = 0
+"""NFPROTO_UNSPEC: pyroute2 would list tables of IPv4 alone."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def _network() -> list[str]:
     """Links, and firewall tables with their chains and rules, of the calling thread's network namespace."""
     with IPRoute() as links:
         found = [f"link {link.get('ifname')}" for link in links.get_links()]
-    with NFTables() as firewall:
+    with NFTables(nfgen_family=ALL_FAMILIES) as firewall:
         for kind, listing in (
             ("table", firewall.get_tables()),
             ("chain", firewall.get_chains()),

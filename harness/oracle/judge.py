@@ -1,9 +1,13 @@
-"""Evidence of a trial -> verdict. Pure: one finding is enough to convict, all are looked for, the worst one counts."""
+"""Evidence of a trial -> verdict. Pure: one finding is enough to convict, all are looked for, the worst one counts.
+
+Every check has a name, so that it can be left out: what then escapes shows what the check is for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from itertools import pairwise
 
 from harness.model import Anomaly, Outcome, Reading, Skew, SourceHealth, Stage, SurfaceReading, Verdict
@@ -16,6 +20,42 @@ OVERLAP_NS = 500_000_000
 """How old the last tick may be when the freeze begins; a busy machine withholds the processor for a while."""
 
 
+class Check(StrEnum):
+    """What the oracle looks at; a mutant escapes if the only check that it offends is left out."""
+
+    FAILURE = "a stage came to its end"
+    KEPT_PAUSE = "the source is as paused as its user left it"
+    THAWED = "the source is not frozen"
+    SAME_SOURCE = "the source is the process that it was"
+    SOURCE_WHOLE = "the source's own disk and memory agree"
+    SOURCE_TICKS = "the source goes on ticking"
+    SOURCE_STOPS = "the source ends when it is asked to"
+    NOTHING_LEFT = "nothing is left behind"
+    OVERLAP = "the workload was ticking right up to the checkpoint"
+    SAME_PROCESS = "what is restored does not start anew"
+    SAME_NONCE = "what is restored has the nonce of the source"
+    HEARD = "what is restored says what it found"
+    MOVES = "the restored counter moves"
+    READABLE = "what restores well can be read without a restore"
+    OFFLINE = "the reading without a restore is of one instant"
+    RESTORED = "the reading of the restored workload is of one instant"
+    OUTSIDE = "what is documented as outside is not called consistent"
+    ONE_WORKLOAD = "both readings have the same nonce"
+    ONE_MEMORY = "both readings have the same counter"
+    ONE_DISK = "both readings have the same surfaces"
+    BEHIND = "no surface is behind memory"
+    AHEAD = "no surface is ahead of memory"
+    TORN = "every record is whole"
+    FOREIGN = "every record is of this workload and in its slot"
+    BACKWARDS = "time does not run backwards from record to record"
+    AGREEMENT = "the surfaces hold the same tick, or neighbours"
+    ORDER = "no surface is newer than one that is written before it"
+    COMPLETE = "no record below the newest is missing"
+
+
+NONE_LEFT_OUT: frozenset[Check] = frozenset()
+
+
 @dataclass
 class Evidence:
     """All that a trial learned, filled in as it goes; what stays None was not observed."""
@@ -26,6 +66,8 @@ class Evidence:
     outside: frozenset[str] = frozenset()
     """Surfaces that are documented as outside of the checkpoint."""
     offline: Reading | None = None
+    unreadable: str = ""
+    """Why there is no offline reading although there should be."""
     restored: Reading | None = None
     restored_moves: bool = False
     """The restored counter was seen to grow."""
@@ -49,14 +91,23 @@ class Evidence:
         return self.freeze_begin_ns - self.cut.counter_wall_ns
 
 
-def judge(evidence: Evidence) -> Verdict:
-    """Give the worst finding; `consistent` only if there is none."""
-    findings = list(_findings(evidence))
+def judge(evidence: Evidence, without: frozenset[Check] = NONE_LEFT_OUT) -> Verdict:
+    """Give the worst finding, with the anomalies of all; `consistent` only if there is none.
+
+    The checks in `without` are left out.
+    """
+    findings = [finding for check, finding in _findings(evidence, without) if check not in without]
     if not findings:
         return Verdict(outcome=Outcome.CONSISTENT, reason="memory and every captured surface are of one instant")
     worst = max(findings, key=lambda finding: finding.outcome.severity)
     others = {finding.outcome for finding in findings} - {worst.outcome}
-    return worst.model_copy(update={"also": tuple(sorted(others, key=lambda each: each.severity, reverse=True))})
+    seen = {anomaly for finding in findings for anomaly in finding.anomalies}
+    return worst.model_copy(
+        update={
+            "also": tuple(sorted(others, key=lambda each: each.severity, reverse=True)),
+            "anomalies": tuple(anomaly for anomaly in Anomaly if anomaly in seen),
+        }
+    )
 
 
 def overlapped(evidence: Evidence) -> bool:
@@ -80,117 +131,145 @@ def skews(reading: Reading) -> tuple[Skew, ...]:
     )
 
 
-def anomalies(reading: Reading, outside: frozenset[str] = frozenset()) -> tuple[Anomaly, ...]:
+def anomalies(
+    reading: Reading, outside: frozenset[str] = frozenset(), without: frozenset[Check] = NONE_LEFT_OUT
+) -> tuple[Anomaly, ...]:
     """Ways in which `reading` is not one instant, in the order of the vocabulary; empty when it is one."""
-    found: set[Anomaly] = set()
     inside = [surface for surface in reading.surfaces if surface.surface not in outside]
-    for surface in inside:
-        found |= _surface_anomalies(surface, reading.counter)
-    held = [surface.newest for surface in inside if surface.newest is not None]
-    if held and max(held) - min(held) > 1:
-        found.add(Anomaly.SURFACES_DISAGREE)
-    if any(later > earlier for earlier, later in pairwise(held)):
-        found.add(Anomaly.ORDER_BROKEN)
+    found = {anomaly for check, anomaly in _anomalies(inside, reading.counter) if check not in without}
     return tuple(anomaly for anomaly in Anomaly if anomaly in found)
 
 
-def _surface_anomalies(surface: SurfaceReading, counter: int) -> set[Anomaly]:
-    found = set()
+def _anomalies(surfaces: Sequence[SurfaceReading], counter: int) -> Iterator[tuple[Check, Anomaly]]:
+    for surface in surfaces:
+        yield from _surface_anomalies(surface, counter)
+    held = [surface.newest for surface in surfaces if surface.newest is not None]
+    if held and max(held) - min(held) > 1:
+        yield Check.AGREEMENT, Anomaly.SURFACES_DISAGREE
+    if any(later > earlier for earlier, later in pairwise(held)):
+        yield Check.ORDER, Anomaly.ORDER_BROKEN
+
+
+def _surface_anomalies(surface: SurfaceReading, counter: int) -> Iterator[tuple[Check, Anomaly]]:
     if surface.newest is None or surface.newest - counter < ALLOWED_TICKS.start:
-        found.add(Anomaly.DISK_BEHIND)
+        yield Check.BEHIND, Anomaly.DISK_BEHIND
     elif surface.newest - counter >= ALLOWED_TICKS.stop:
-        found.add(Anomaly.DISK_AHEAD)
-    if surface.torn or surface.foreign:
-        found.add(Anomaly.TORN)
+        yield Check.AHEAD, Anomaly.DISK_AHEAD
+    if surface.torn:
+        yield Check.TORN, Anomaly.TORN
+    if surface.foreign:
+        yield Check.FOREIGN, Anomaly.TORN
     if surface.holes:
-        found.add(Anomaly.ORDER_BROKEN)
+        yield Check.COMPLETE, Anomaly.RECORD_LOST
     if surface.backwards:
-        found.add(Anomaly.TIME_BACKWARDS)
-    return found
+        yield Check.BACKWARDS, Anomaly.TIME_BACKWARDS
 
 
-def _findings(evidence: Evidence) -> Iterator[Verdict]:
-    yield from evidence.failures
+def _findings(evidence: Evidence, without: frozenset[Check]) -> Iterator[tuple[Check, Verdict]]:
+    for failure in evidence.failures:
+        yield Check.FAILURE, failure
     yield from _of_source(evidence.source)
     if evidence.leaks:
-        yield Verdict(outcome=Outcome.LEAKED, stage=Stage.AUDIT, reason="left behind: " + ", ".join(evidence.leaks))
+        reason = "left behind: " + ", ".join(evidence.leaks)
+        yield Check.NOTHING_LEFT, Verdict(outcome=Outcome.LEAKED, stage=Stage.AUDIT, reason=reason)
     if evidence.offline is not None:
-        yield from _of_reading(evidence.offline, evidence.outside)
+        yield from _of_reading(Check.OFFLINE, evidence.offline, evidence.outside, without)
     if evidence.failures:
         return
     if evidence.freeze_begin_ns is None:
-        yield Verdict(outcome=Outcome.HARNESS_ERROR, stage=Stage.READ, reason="there was no checkpoint to read")
+        reason = "there was no checkpoint to read"
+        yield Check.FAILURE, Verdict(outcome=Outcome.HARNESS_ERROR, stage=Stage.READ, reason=reason)
         return
     cut, idle = evidence.cut, evidence.idle_ns
     if cut is not None and idle is not None and not overlapped(evidence):
-        reason = f"the last tick was {idle / 1e6:.0f} ms before the freeze began" if cut.counter else "it never ticked"
-        yield Verdict(outcome=Outcome.VACUOUS, stage=Stage.FREEZE, reason=f"no overlap: {reason}")
+        told = f"the last tick was {idle / 1e6:.0f} ms before the freeze began" if cut.counter else "it never ticked"
+        reason = f"no overlap: {told}"
+        yield Check.OVERLAP, Verdict(outcome=Outcome.VACUOUS, stage=Stage.FREEZE, reason=reason)
         return
-    yield from _of_restored(evidence)
+    of_restored = list(_of_restored(evidence, without))
+    yield from of_restored
+    if evidence.unreadable and not of_restored:
+        reason = f"it restores well, and could not be read: {evidence.unreadable}"
+        yield Check.READABLE, Verdict(outcome=Outcome.HARNESS_ERROR, stage=Stage.READ, reason=reason)
 
 
-def _of_restored(evidence: Evidence) -> Iterator[Verdict]:
+def _of_restored(evidence: Evidence, without: frozenset[Check]) -> Iterator[tuple[Check, Verdict]]:
     restored = evidence.restored
-    if evidence.started_afresh or (restored is not None and restored.nonce != evidence.source_nonce):
-        yield Verdict(
-            outcome=Outcome.COLD_START,
-            stage=Stage.RESTORE,
-            reason="the restored container is a new process: its nonce differs",
-        )
+    new = Verdict(
+        outcome=Outcome.COLD_START,
+        stage=Stage.RESTORE,
+        reason="the restored container is a new process: its nonce differs",
+    )
+    if evidence.started_afresh:
+        yield Check.SAME_PROCESS, new
     elif restored is None:
-        yield Verdict(outcome=Outcome.RESTORE_FAILED, stage=Stage.READ, reason="the restored container said nothing")
+        reason = "the restored container said nothing"
+        yield Check.HEARD, Verdict(outcome=Outcome.RESTORE_FAILED, stage=Stage.READ, reason=reason)
+    elif restored.nonce != evidence.source_nonce:
+        yield Check.SAME_NONCE, new
     else:
         if not evidence.restored_moves:
-            yield Verdict(outcome=Outcome.RESTORE_FAILED, stage=Stage.READ, reason="the restored counter does not move")
-        yield from _of_reading(restored, evidence.outside)
+            reason = "the restored counter does not move"
+            yield Check.MOVES, Verdict(outcome=Outcome.RESTORE_FAILED, stage=Stage.READ, reason=reason)
+        yield from _of_reading(Check.RESTORED, restored, evidence.outside, without)
         yield from _of_outside(restored, evidence.outside)
         if evidence.offline is not None:
-            yield from _of_disagreement(evidence.offline, restored, evidence.outside)
+            yield from _of_disagreement(evidence.offline, restored, evidence.outside, without)
 
 
-def _of_source(source: SourceHealth) -> Iterator[Verdict]:
+def _of_source(source: SourceHealth) -> Iterator[tuple[Check, Verdict]]:
     harms = (
-        (source.kept_pause is False, "its user had paused the source, and it is not paused any more"),
-        (source.frozen is True, "the kernel says that the source is still frozen"),
-        (source.same_nonce is False, "the source was replaced by another process"),
-        (bool(source.lost_ticks), f"the source's own disk and memory differ by {source.lost_ticks} ticks"),
-        (source.ticking is False, "the source no longer ticks"),
-        (source.stops is False, "the source does not end when it is asked to"),
+        (Check.KEPT_PAUSE, source.kept_pause is False, "its user had paused the source, and it is not paused any more"),
+        (Check.THAWED, source.frozen is True, "the kernel says that the source is still frozen"),
+        (Check.SAME_SOURCE, source.same_nonce is False, "the source was replaced by another process"),
+        (
+            Check.SOURCE_WHOLE,
+            bool(source.lost_ticks),
+            f"the source's own disk and memory differ by {source.lost_ticks} ticks",
+        ),
+        (Check.SOURCE_TICKS, source.ticking is False, "the source no longer ticks"),
+        (Check.SOURCE_STOPS, source.stops is False, "the source does not end when it is asked to"),
     )
-    for harmed, reason in harms:
+    for check, harmed, reason in harms:
         if harmed:
-            yield Verdict(outcome=Outcome.SOURCE_HARMED, stage=Stage.THAW, reason=reason)
+            yield check, Verdict(outcome=Outcome.SOURCE_HARMED, stage=Stage.THAW, reason=reason)
 
 
-def _of_reading(reading: Reading, outside: frozenset[str]) -> Iterator[Verdict]:
-    found = anomalies(reading, outside)
+def _of_reading(
+    check: Check, reading: Reading, outside: frozenset[str], without: frozenset[Check]
+) -> Iterator[tuple[Check, Verdict]]:
+    found = anomalies(reading, outside, without)
     if found:
         apart = [skew for skew in skews(reading) if skew.surface not in outside]
         worst = max(apart, key=lambda skew: abs(skew.ticks) if skew.ticks is not None else 1 << 62)
         reason = f"{', '.join(found)}: {worst.surface} holds {_distance(worst)} ({reading.witness} reading)"
-        yield Verdict(outcome=Outcome.INCONSISTENT, stage=Stage.READ, reason=reason, anomalies=found)
+        yield check, Verdict(outcome=Outcome.INCONSISTENT, stage=Stage.READ, reason=reason, anomalies=found)
 
 
-def _of_outside(restored: Reading, outside: frozenset[str]) -> Iterator[Verdict]:
+def _of_outside(restored: Reading, outside: frozenset[str]) -> Iterator[tuple[Check, Verdict]]:
     held = [f"{skew.surface} holds {_distance(skew)}" for skew in skews(restored) if skew.surface in outside]
     if held:
         reason = f"documented as outside of the checkpoint: {', '.join(held)}"
-        yield Verdict(outcome=Outcome.NOT_CAPTURED, stage=Stage.READ, reason=reason)
+        yield Check.OUTSIDE, Verdict(outcome=Outcome.NOT_CAPTURED, stage=Stage.READ, reason=reason)
 
 
 def _distance(skew: Skew) -> str:
     return "nothing of this workload" if skew.ticks is None else f"{skew.ticks:+d} ticks from memory"
 
 
-def _of_disagreement(offline: Reading, restored: Reading, outside: frozenset[str]) -> Iterator[Verdict]:
+def _of_disagreement(
+    offline: Reading, restored: Reading, outside: frozenset[str], without: frozenset[Check]
+) -> Iterator[tuple[Check, Verdict]]:
+    def disagree(check: Check, about: str, one: object, other: object) -> tuple[Check, Verdict]:
+        reason = f"the two readings disagree on {about}: offline {one}, restored {other}"
+        return check, Verdict(outcome=Outcome.HARNESS_ERROR, stage=Stage.READ, reason=reason)
+
     if offline.nonce != restored.nonce:
-        reason = f"the two readings disagree on the workload: offline {offline.nonce}, restored {restored.nonce}"
-        yield Verdict(outcome=Outcome.HARNESS_ERROR, stage=Stage.READ, reason=reason)
+        yield disagree(Check.ONE_WORKLOAD, "the workload", offline.nonce, restored.nonce)
     elif not 0 <= restored.counter - offline.counter <= AGREEMENT_TICKS:
-        reason = f"the two readings disagree on memory: offline {offline.counter}, restored {restored.counter}"
-        yield Verdict(outcome=Outcome.HARNESS_ERROR, stage=Stage.READ, reason=reason)
+        yield disagree(Check.ONE_MEMORY, "memory", offline.counter, restored.counter)
     said = {skew.surface: skew.ticks for skew in skews(restored)}
-    one_is_clean = bool(anomalies(offline, outside)) != bool(anomalies(restored, outside))
+    one_is_clean = bool(anomalies(offline, outside, without)) != bool(anomalies(restored, outside, without))
     for skew in skews(offline):
         if skew.surface in outside:
             continue
@@ -199,9 +278,5 @@ def _of_disagreement(offline: Reading, restored: Reading, outside: frozenset[str
             skew.ticks == other if skew.ticks is None or other is None else abs(skew.ticks - other) <= AGREEMENT_TICKS
         )
         if one_is_clean or not same:
-            yield Verdict(
-                outcome=Outcome.HARNESS_ERROR,
-                stage=Stage.READ,
-                reason=f"the two readings disagree on {skew.surface}: offline {skew.ticks}, restored {other} ticks",
-            )
+            yield disagree(Check.ONE_DISK, skew.surface, skew.ticks, f"{other} ticks")
             return

@@ -13,8 +13,8 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import ClassVar, Protocol
 
-from harness.expectations import CONTROLS
 from harness.model import Component, FreezePolicy, Scenario, SurfaceKind
+from harness.mutants import CONTROLS
 from harness.stacks.node import Node
 
 
@@ -51,6 +51,8 @@ class Way:
     """Further questions that are asked in this way."""
     controls: tuple[str, ...] = tuple(CONTROLS)
     """Negative controls that can be played on it."""
+    mutants: bool = False
+    """All mutants can: its checkpoints are folders, and its program is called by name."""
 
 
 @dataclass(frozen=True)

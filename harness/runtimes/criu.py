@@ -90,14 +90,12 @@ class Criu(LayersOfOurs):
         with self._undone_on_failure(spec), self._rooted(spec, upper=None):
             self.node.write(script, _first_process(spec, self.node.freezer(spec.name)))
             self.node.run(["setsid", "--fork", "unshare", *NAMESPACES, "sh", script], detached=True)
-            until(lambda: self._has_begun(spec), seconds=START_SECONDS, what=f"the start of {spec.name}")
+            told = f"until [ -e {spec.folder}/pid ] || [ -e {spec.folder}/failed ]; do sleep 0.01; done"
+            self.node.run(["sh", "-c", told], deadline=START_SECONDS)
+            if self.node.path(f"{spec.folder}/failed").exists():
+                said = self.node.read(f"{spec.folder}/failed")
+                raise CommandFailed(f"{script} failed: {said.strip()}", stderr=said)
         return self._container(spec)
-
-    def _has_begun(self, spec: ContainerSpec) -> bool:
-        if self.node.path(f"{spec.folder}/failed").exists():
-            said = self.node.read(f"{spec.folder}/failed")
-            raise CommandFailed(f"{spec.folder}/start failed: {said.strip()}", stderr=said)
-        return self.node.path(f"{spec.folder}/pid").exists()
 
     def state(self, container: Container) -> State:
         """Ask the kernel, since nobody else knows."""
@@ -127,16 +125,13 @@ class Criu(LayersOfOurs):
         # freeze by that group, which takes 100 ms, and on version 1 never ends if a task was stopped (criu#1905).
         frozen = ("--freeze-cgroup", container.cgroup) if self.state(container) is State.PAUSED else ()
         with self._explained(log):
-            self.node.run(
-                [
-                    *("criu", "dump", "--tree", container.id, "--leave-running"),
-                    *("--images-dir", checkpoint.images, "--log-file", log),
-                    *("--manage-cgroups=ignore", *frozen),
-                    *(word for each in external for word in ("--external", each)),
-                ],
-                deadline=CHECKPOINT_SECONDS,
-                runtime=True,
-            )
+            argv = [
+                *("criu", "dump", "--leave-running", "--images-dir", checkpoint.images, "--log-file", log),
+                *("--manage-cgroups=ignore", *frozen),
+                *(word for each in external for word in ("--external", each)),
+            ]
+            tree = f"--tree $(cat {container.spec.folder}/pid)"
+            self._sh(f"exec {shlex.join(argv)} {tree}", deadline=CHECKPOINT_SECONDS)
 
     def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
         """Make a new process tree out of the images and the captured layer, beside the source."""
@@ -156,7 +151,7 @@ class Criu(LayersOfOurs):
 
     def signal(self, container: Container, name: str) -> None:
         """Send a signal to its first process."""
-        self.node.run(["kill", f"-{name}", container.id], runtime=True)
+        self._sh(f"kill -{name} $(cat {container.spec.folder}/pid)")
 
     def kill(self, container: Container) -> None:
         """End what is in its group and wait for it; there may be no first process, after a restore that was ended."""
@@ -168,13 +163,16 @@ class Criu(LayersOfOurs):
             self.node.run(["sh", "-c", every], accept=KILLED_OR_GONE)
             until(lambda: not cgroups.processes(group), seconds=KILL_SECONDS, what=f"the end of {container.name}")
 
+    def _sh(self, line: str, *, deadline: float = START_SECONDS) -> None:
+        """Run a line of shell, in which the process is named by its file: a replay has another number."""
+        self.node.run(["sh", "-c", line], deadline=deadline, runtime=True)
+
     def delete(self, container: Container) -> None:
         """Remove its group; its mounts went with its namespace."""
         self.node.run(["rmdir", container.cgroup])
 
     def _container(self, spec: ContainerSpec) -> Container:
-        pid = self.node.read(f"{spec.folder}/pid").strip()
-        return Container(spec, self.node.freezer(spec.name), upper=self._upper(spec), id=pid)
+        return Container(spec, self.node.freezer(spec.name), upper=self._upper(spec))
 
     @contextlib.contextmanager
     def _rooted(self, spec: ContainerSpec, *, upper: str | None) -> Iterator[None]:

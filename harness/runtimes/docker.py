@@ -15,8 +15,7 @@ from typing import Any, ClassVar
 from docker.types import LogConfig
 from docker.types import Mount as MountOption
 
-from harness.errors import CommandFailed, DeadlineExceeded, StillframeError
-from harness.host.wait import until
+from harness.errors import CommandFailed, StillframeError
 from harness.model import CgroupVersion, Component, FreezePolicy, Scenario, SurfaceKind
 from harness.runtimes import criu_configuration, criu_log, shim, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
@@ -27,7 +26,9 @@ START_SECONDS = 30.0
 CHECKPOINT_SECONDS = 60.0
 RESTORE_SECONDS = 60.0
 KILL_SECONDS = 20.0
-COLLECTION_SECONDS = 2.0
+COLLECTION_SECONDS = "2"
+TIMED_OUT = 124
+"""Exit code of timeout(1)."""
 
 SOCKET = "/run/docker.sock"
 STORE = f"{Node.storage}/docker"
@@ -215,9 +216,9 @@ class Docker:
         mine = f"""$(grep -l '"Name":"/{container.name}"' {CONTAINERS}/*/config.v2.json)"""
         put = f"to=$(dirname {mine})/checkpoints && mkdir -p $to && cp -a {checkpoint.images} $to/{checkpoint.name}"
         self.node.run(["sh", "-c", put], deadline=RESTORE_SECONDS)
-        blobs = self.node.path(BLOBS)
-        with contextlib.suppress(DeadlineExceeded):  # containerd's own copy, or it declines to be given it (moby#42900)
-            until(lambda: not any(blobs.glob("*")), seconds=COLLECTION_SECONDS, what="a garbage collection")
+        # Until containerd has collected its own copy, it declines to be given it (moby#42900).
+        collected = f'while [ -n "$(ls {BLOBS})" ]; do sleep 0.01; done'
+        self.node.run(["timeout", COLLECTION_SECONDS, "sh", "-c", collected], accept=(0, TIMED_OUT))
         with shim.restoring(self.node, f"{LOGS}/restore.log"):
             self._client.post(
                 self._client.at(f"/containers/{container.name}/start"),
@@ -324,6 +325,7 @@ class DockerCrun(Docker):
 
 
 RUNSC = "/usr/local/bin/runsc-in-a-group"
+PANICS = "/var/log/runsc.panic"
 IN_A_GROUP = """#!/bin/sh
 for last; do
     case $last in create | restore) begins=yes ;; esac
@@ -346,7 +348,8 @@ class DockerRunsc(Docker):
 
     def _runtime(self, path: str) -> dict[str, Any]:
         # With a network, it takes any namespace for the root one where the kernel has net.core.rmem_default in all.
-        options = ["--platform=systrap", "--network=none"]
+        options = ["--platform=systrap", "--network=none", f"--panic-log={PANICS}"]
+        self.node.crash_logs.append(PANICS)
         if self.node.has_controllers():
             return {"path": path, "runtimeArgs": options}
         script = IN_A_GROUP.format(group=self.node.freezer("docker"), runsc=" ".join((path, *options)))

@@ -7,7 +7,6 @@ words.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shlex
 import time
@@ -17,7 +16,7 @@ from urllib.parse import urlsplit
 import docker
 import requests
 
-from harness.errors import CommandFailed, DeadlineExceeded
+from harness.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit
 from harness.host.wait import until
 from harness.model import Command
 from harness.stacks.node import Daemon, Node
@@ -74,8 +73,7 @@ class JournalledClient(docker.APIClient):  # type: ignore[misc]  # it has no typ
         except requests.ConnectionError as error:
             code = CURL_NO_CONNECTION
             if not waits:
-                with contextlib.suppress(DeadlineExceeded):
-                    until(self._daemon.check, seconds=END_SECONDS, what="the end of the engine")
+                self._see_whether_it_ended(error)
             raise CommandFailed(f"{line} was not answered, although the engine runs", runtime=True) from error
         finally:
             if waits or request.method not in READ_ONLY:
@@ -96,6 +94,14 @@ class JournalledClient(docker.APIClient):  # type: ignore[misc]  # it has no typ
             what = f"{line} failed with status {response.status_code}: {message}"
             raise CommandFailed(what, stdout=said, stderr=message, exit_code=code, runtime=True)
         return response
+
+    def _see_whether_it_ended(self, why: Exception) -> None:
+        try:
+            until(self._daemon.check, seconds=END_SECONDS, what="the end of the engine")
+        except DeadlineExceeded:
+            pass
+        except EnvironmentUnfit as ended:
+            raise ended from why
 
     def _curl(self, request: requests.PreparedRequest) -> tuple[str, ...]:
         """The same as a line for curl; a body from a file is sent from the file, as the node knows it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import shutil
 import sys
@@ -26,6 +27,7 @@ from harness.model import Accommodation, CgroupVersion, Command
 START_SECONDS = 20.0
 END_SECONDS = 30.0
 FREEZE_SECONDS = 10.0
+CRASH = re.compile("panic: |fatal error: ")
 
 
 class Daemon:
@@ -87,6 +89,8 @@ class Node(contextlib.AbstractContextManager["Node"]):
         self.version = version
         self.accommodations: dict[str, Accommodation] = {}
         self.daemons: list[Daemon] = []
+        self.crash_logs: list[str] = []
+        """Files in the node in which Go programs that have no other log tell why they crashed."""
         self.remarks: list[str] = []
         """What an adapter saw that is worth a warning, since somebody last asked."""
         v1 = self._v1_mounts()
@@ -213,8 +217,10 @@ class Node(contextlib.AbstractContextManager["Node"]):
         return self.daemons[-1]
 
     def daemon_logs(self, lines: int) -> tuple[str, ...]:
-        """The last lines that each daemon has logged."""
-        return tuple(f"{daemon.name}: {line}" for daemon in self.daemons for line in daemon.tail(lines))
+        """The last lines that each daemon has logged, and how crashes began."""
+        logged = [f"{daemon.name}: {line}" for daemon in self.daemons for line in daemon.tail(lines)]
+        crashed = [line for log in self.crash_logs for line in self.read(log).splitlines() if CRASH.match(line)]
+        return (*logged, *crashed[-lines:])
 
     def has_controllers(self) -> bool:
         """Whether the node's cgroup2 hierarchy has controllers; without, no resource can be limited."""

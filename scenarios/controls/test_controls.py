@@ -1,4 +1,4 @@
-"""Negative controls: something is broken on purpose, and the instrument has to notice what.
+"""The instrument's own proof: something is broken on purpose, and it has to notice what; or nothing is, and it has not.
 
 Each takes a cell that is otherwise consistent and overrides one step of the trial; the oracle knows nothing of them.
 """
@@ -12,14 +12,16 @@ from collections.abc import Callable
 import pytest
 
 from harness.bench import Source
-from harness.expectations import CONTROLS
 from harness.host.wait import until
-from harness.model import Control, Stage, SurfaceKind
-from harness.oracle.judge import OVERLAP_NS
+from harness.model import Control, ControlKind, Stage, SurfaceKind
+from harness.mutants import CANARY, CONTROLS, MUTANTS
+from harness.oracle.judge import OVERLAP_NS, Check, judge
 from harness.records import Record
+from harness.run import Worker
 from harness.runtimes.contract import Checkpoint, Container
 from harness.trial import READ_SECONDS, Trial
 from harness.workload import RECORD_BYTES
+from scenarios.controls import lying, tampered
 
 
 class FreshStart(Trial):
@@ -87,16 +89,42 @@ class StoppedWorkload(Trial):
         return clone
 
 
-KINDS = {kind.control: kind for kind in (FreshStart, RingByte, GarbageImage, StoppedWorkload)}
+class Canary(Trial):
+    """An ordinary trial, of a cell that must come out wrong."""
+
+    control = CANARY.name
 
 
-def test_every_control_has_an_expectation() -> None:
-    """The reports know what each control must lead to."""
-    assert set(KINDS) == set(CONTROLS)
+KINDS: dict[str, type[Trial]] = {
+    **{str(kind.control): kind for kind in (Canary, FreshStart, RingByte, GarbageImage, StoppedWorkload)},
+    **dict(tampered.kinds()),
+    **dict(lying.kinds()),
+}
+
+
+def test_every_control_is_declared() -> None:
+    """The plan knows what each must lead to, and there is one for all that the plan knows."""
+    mutants = {name for proof in MUTANTS for name in (proof.name, f"{proof.name}.neutral")}
+    assert set(KINDS) == {CANARY.name, *CONTROLS, *mutants}
 
 
 def test_control_is_noticed(control: Control, execute: Callable[..., list[Record]]) -> None:
-    """What was broken is found, and called by its name."""
-    (record,) = execute(control.cell, KINDS[control.name])
-    if CONTROLS[control.name] not in record.verdict.found:
-        pytest.fail(f"{record.verdict.outcome}, not {CONTROLS[control.name]}: {record.verdict.reason}", pytrace=False)
+    """What was broken is found, and called by its name; what was not is passed over."""
+    (record,) = execute(control.cell, KINDS[control.id])
+    if not control.seen_in(record.verdict):
+        pytest.fail(f"{record.verdict.outcome}, not {control.outcome}: {record.verdict.reason}", pytrace=False)
+
+
+def test_every_check_of_the_oracle_is_needed(mutants: tuple[Control, ...], worker: Worker) -> None:
+    """Without any one of them, something that was broken would pass, or be called by another name."""
+    evidence = {control.id: worker.evidence.get((control.id, control.cell)) for control in mutants}
+    if None in evidence.values():
+        pytest.fail(f"did not run: {', '.join(name for name, each in evidence.items() if each is None)}", pytrace=False)
+
+    def escapes(control: Control, check: Check) -> bool:
+        told = evidence[control.id]
+        return told is not None and not control.seen_in(judge(told, frozenset({check})))
+
+    broken = [control for control in mutants if control.kind is not ControlKind.NEUTRAL]
+    needless = [check for check in Check if not any(escapes(control, check) for control in broken)]
+    assert needless == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.model import Anomaly, Outcome, Reading, SourceHealth, Stage, SurfaceReading, Verdict, Witness
-from harness.oracle.judge import OVERLAP_NS, Evidence, anomalies, judge, overlapped, skews
+from harness.oracle.judge import OVERLAP_NS, Check, Evidence, anomalies, judge, overlapped, skews
 
 NOW = 1_795_435_200_000_000_000
 TICK_NS = 15_000
@@ -66,6 +66,7 @@ def test_a_restored_workload_may_have_finished_its_tick() -> None:
 
 AHEAD, BEHIND, TORN = Anomaly.DISK_AHEAD, Anomaly.DISK_BEHIND, Anomaly.TORN
 DISAGREE, BACKWARDS, ORDER = Anomaly.SURFACES_DISAGREE, Anomaly.TIME_BACKWARDS, Anomaly.ORDER_BROKEN
+LOST = Anomaly.RECORD_LOST
 HISTORIES = {
     "every surface is a tick ahead": (both(1, 1, 1), (AHEAD,)),
     "every surface is far ahead": (both(3000, 3000, 3000), (AHEAD,)),
@@ -80,11 +81,11 @@ HISTORIES = {
     "the surfaces are far apart": (both(0, 0, -500), (BEHIND, DISAGREE)),
     "the second surface is newer than the first": (both(-1, 0, 0), (ORDER,)),
     "the last surface is newer than the others": (both(-1, -1, 0), (ORDER,)),
-    "a record below the newest is missing": (both(0, 0, 0, holes=1), (ORDER,)),
+    "a record below the newest is missing": (both(0, 0, 0, holes=1), (LOST,)),
     "time runs backwards": (both(0, 0, 0, backwards=1), (BACKWARDS,)),
     "everything is wrong": (
         both(9, None, 12, torn=1, foreign=1, holes=1, backwards=1),
-        (AHEAD, BEHIND, TORN, DISAGREE, BACKWARDS, ORDER),
+        (AHEAD, BEHIND, TORN, DISAGREE, BACKWARDS, ORDER, LOST),
     ),
 }
 
@@ -347,3 +348,38 @@ def test_skews_are_distances_from_memory_in_ticks_and_microseconds() -> None:
 def test_a_single_surface_is_enough() -> None:
     assert anomalies(reading(0)) == ()
     assert anomalies(reading(1)) == (AHEAD,)
+
+
+# ---- what each check is for
+
+
+def test_what_could_not_be_read_although_it_restores_is_our_own_fault() -> None:
+    verdict = judge(trial(offline=None, unreadable="no pages"))
+    assert (verdict.outcome, verdict.stage) == (Outcome.HARNESS_ERROR, Stage.READ)
+    assert "could not be read: no pages" in verdict.reason
+
+
+def test_what_could_not_be_read_and_restores_badly_is_called_by_what_the_restore_shows() -> None:
+    assert judge(trial(offline=None, unreadable="no pages", restored=None)).outcome is Outcome.RESTORE_FAILED
+
+
+def test_the_anomalies_of_all_findings_are_told() -> None:
+    failure = Verdict(outcome=Outcome.RESTORE_FAILED, reason="a file is missing")
+    verdict = judge(trial(offline=reading(0, None, 0), restored=None, failures=[failure]))
+    assert (verdict.outcome, verdict.also) == (Outcome.RESTORE_FAILED, (Outcome.INCONSISTENT,))
+    assert verdict.anomalies == (BEHIND,)
+
+
+@pytest.mark.parametrize(
+    ("check", "evidence"),
+    [
+        (Check.AHEAD, both(1, 1, 1)),
+        (Check.COMPLETE, both(0, 0, 0, holes=1)),
+        (Check.RESTORED, trial(offline=None, restored=restored(7, 7, 7))),
+        (Check.MOVES, trial(restored_moves=False)),
+        (Check.OVERLAP, trial(freeze_begin_ns=NOW + 10**12)),
+    ],
+)
+def test_a_check_that_is_left_out_finds_nothing(check: Check, evidence: Evidence) -> None:
+    assert judge(evidence).outcome is not Outcome.CONSISTENT
+    assert judge(evidence, frozenset({check})).outcome is Outcome.CONSISTENT

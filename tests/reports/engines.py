@@ -13,7 +13,7 @@ from harness.model import (
     Anomaly,
     Cell,
     Command,
-    Control,
+    ControlKind,
     FreezePolicy,
     Outcome,
     Participant,
@@ -21,6 +21,7 @@ from harness.model import (
     Stage,
     Verdict,
 )
+from harness.mutants import CONTROLS
 from harness.records import Plan, Record
 from reports.tables import RunSummary
 from tests.reports import synthetic
@@ -126,7 +127,7 @@ def plan() -> Plan:
                 cell.id: 1 for cell in planned if cell.workload != "ledger" or cell.scenario is not Scenario.LIVE
             },
             "controls": tuple(
-                Control(name=name, cell=cell)
+                CONTROLS[name].control(cell, ControlKind.CONTROL)
                 for cell in planned
                 if cell.policy is PAUSE
                 and cell.workload == "ledger"
@@ -158,6 +159,7 @@ def records(*, all_well: bool = False) -> list[Record]:
             outcome=Outcome.COLD_START if each.name == "fresh-start" else Outcome.INCONSISTENT,
             control=each.name,
             reason="found, as it had to be",
+            anomalies=(each.anomaly,) if each.anomaly else (),
         )
         for each in promised.controls
     ]

@@ -14,6 +14,7 @@ from harness.model import (
     Cell,
     Command,
     Component,
+    ControlKind,
     FreezePolicy,
     HostFacts,
     Outcome,
@@ -28,6 +29,7 @@ from harness.model import (
     Verdict,
     Witness,
 )
+from harness.mutants import CONTROLS
 from harness.records import Closing, Plan, Record, append, write_closing, write_plan
 from reports.tables import RunSummary, summarise
 
@@ -128,11 +130,21 @@ def closing(*leaks: str) -> Closing:
 
 def summary(plan: Plan, records: Iterable[Record]) -> RunSummary:
     """The summary of a run that came to its end and left nothing behind."""
-    return summarise(plan, list(records), closing())
+    records = list(records)
+    return summarise(promising(plan, records), records, closing())
+
+
+def promising(plan: Plan, records: Iterable[Record]) -> Plan:
+    """The plan, with the controls of those that were played unless it has some."""
+    played = tuple(
+        CONTROLS[each.control].control(each.cell, ControlKind.CONTROL) for each in records if each.control in CONTROLS
+    )
+    return plan.model_copy(update={"controls": plan.controls or played})
 
 
 def store(folder: Path, plan: Plan, records: Iterable[Record]) -> Path:
-    write_plan(folder, plan)
+    records = list(records)
+    write_plan(folder, promising(plan, records))
     for each in records:
         append(folder, each)
     write_closing(folder, closing())

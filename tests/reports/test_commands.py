@@ -55,6 +55,39 @@ def test_a_detached_command_keeps_no_terminal() -> None:
     assert told == "(cd /b && runc run x </dev/null >/dev/null 2>&1)"
 
 
+def test_a_command_of_the_runtime_does_not_read_what_is_pasted_after_it() -> None:
+    assert spelled(command(argv=("ctr", "version"), runtime=True)) == "ctr version </dev/null"
+
+
+FIRST, SECOND, OTHER = ("ab" * 32, "cd" * 32, "ef" * 32)
+
+
+def test_an_id_that_is_used_later_is_kept_in_a_variable() -> None:
+    told = [
+        command(argv=("podman", "run"), stdout=f"{FIRST}\n"),
+        command(argv=("curl", "create"), stdout=f'{{"Image": "{OTHER}", "Id": "{SECOND}"}}'),
+        command(write_path=f"/sys/fs/cgroup/libpod-{FIRST}/cgroup.freeze", write_text="1"),
+        command(argv=("curl", f"it's {FIRST} {SECOND}")),
+    ]
+    assert [shell(step) for step in steps(tuple(told))] == [
+        "id1=$(podman run | grep -oE '[0-9a-f]{64}' | sed -n 1p)",
+        "id2=$(curl create | grep -oE '[0-9a-f]{64}' | sed -n 2p)",
+        'printf %s 1 > /sys/fs/cgroup/libpod-"${id1}"/cgroup.freeze',
+        """curl 'it'"'"'s '"${id1}"' '"${id2}\"""",
+    ]
+
+
+def test_an_id_that_nobody_uses_or_gave_stays_as_it_is() -> None:
+    told = (command(argv=("rm", FIRST)), command(argv=("podman", "run"), stdout=SECOND))
+    assert [shell(step) for step in steps(told)] == [f"rm {FIRST}", "podman run"]
+
+
+def test_a_replay_uses_the_ids_of_its_own() -> None:
+    made = command(argv=("sh", "-c", f"echo {OTHER} $(printf 12%.0s $(seq 32))"), stdout=f"{OTHER} {FIRST}")
+    script = "\n".join(map(shell, steps((made, command(argv=("echo", f"it's {FIRST}"))))))
+    assert HOST.run(["bash", "-c", script]).stdout == f"it's {'12' * 32}\n"
+
+
 def test_control_characters_are_spelled_out() -> None:
     assert spelled(command(argv=("echo", "a\x1b'\\"))) == "echo $'a\\x1b\\'\\\\'"
 

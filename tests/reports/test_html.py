@@ -128,8 +128,8 @@ def test_missing_and_undetected_are_told() -> None:
     text = page(moving(MOVING), record(STILL, control="ring-byte"), rounds=2).text
     assert "? missing2 of 2" in text
     assert "missing 1 of 2" in text
-    assert "✗ NO" in text
-    assert "0 of 1 detected" in text
+    assert "✗ consistent" in text
+    assert "controls: 0 of 1 detected" in text
 
 
 def test_hostile_strings_stay_text() -> None:

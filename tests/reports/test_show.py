@@ -29,9 +29,9 @@ def test_all_trials_and_the_commands_of_the_worst(run_folder: Path) -> None:
 def test_the_commands_are_a_script(run_folder: Path) -> None:
     text = show_cell(run_folder, STILL.id, 0)
     assert "# commands of trial 0" in text
-    assert "\n# start, in debian-sid\n(cd /bundle && runc run --detach one)\n# exit 0, 43 ms\n" in text
+    assert "\n# start, in debian-sid\n(cd /bundle && runc run --detach one </dev/null)\n# exit 0, 43 ms\n" in text
     assert "install -D -m 644 /dev/stdin /bundle/config.json <<'END'\n{\n" in text
-    assert "runc checkpoint --leave-running --image-path '/out/it'\"'\"'s' one\n" in text
+    assert "runc checkpoint --leave-running --image-path '/out/it'\"'\"'s' one </dev/null\n" in text
     assert "# exit 1, 43 ms\n# stderr: no container of that name\n" in text
 
 

@@ -4,10 +4,12 @@ import pytest
 
 from harness.expectations import STILL as SHOULD_BE_STILL
 from harness.expectations import Expectation
-from harness.model import Anomaly, Cell, Control, FreezePolicy, Outcome, Participant, Scenario
+from harness.model import Anomaly, Cell, ControlKind, FreezePolicy, Outcome, Participant, Scenario
+from harness.mutants import CANARY, CONTROLS, MUTANTS
 from harness.records import Record
 from reports import phrases
 from reports.cells import CellSummary, Exit, judge, summarise_cell, telling_trials, worst_trial
+from reports.phrases import score
 from reports.tables import RunSummary, summarise
 from tests.reports import engines
 from tests.reports.synthetic import MOVING, STILL, cell, closing, expected_run, matrix, moving, plan, record, summary
@@ -88,8 +90,8 @@ def test_better_than_expected_is_unexpected_too() -> None:
 def test_a_known_issue_needs_its_signature() -> None:
     known = SHOULD_BE_STILL.model_copy(update={"outcome": Outcome.RESTORE_FAILED, "signature": "magic mismatch"})
     trial = record(STILL, outcome=Outcome.RESTORE_FAILED)
-    assert judge(trial, known) is Exit.UNEXPECTED
-    assert judge(trial.model_copy(update={"log": ("vdso: ELF header magic mismatch",)}), known) is Exit.EXPECTED
+    assert judge(trial.verdict, (), known) is Exit.UNEXPECTED
+    assert judge(trial.verdict, ("vdso: ELF header magic mismatch",), known) is Exit.EXPECTED
 
 
 @pytest.mark.parametrize(
@@ -107,18 +109,25 @@ def test_a_known_issue_needs_its_signature() -> None:
     ],
 )
 def test_a_control_that_is_not_detected_spoils_the_run(name: str, outcome: Outcome, code: int) -> None:
-    found = run(moving(MOVING), record(STILL), record(STILL, outcome=outcome, control=name))
+    control = CONTROLS[name].control(STILL, ControlKind.CONTROL) if name in CONTROLS else None
+    promised = plan((MOVING, STILL), 1).model_copy(update={"controls": (control,) if control else ()})
+    anomalies = (Anomaly.TORN,) if outcome is Outcome.INCONSISTENT else ()
+    played = record(STILL, outcome=outcome, control=name, anomalies=anomalies)
+    found = summary(promised, [moving(MOVING), record(STILL), played])
     assert found.conclusion.exit_code == code
     assert (name in found.conclusion.sentence) == bool(code)
     assert found.cells[1].n == 1, "a control is no trial of its cell"
 
 
 def test_a_planned_control_that_did_not_run_is_missing() -> None:
-    controls = (Control(name="ring-byte", cell=STILL), Control(name="fresh-start", cell=STILL))
+    controls = tuple(CONTROLS[name].control(STILL, ControlKind.CONTROL) for name in ("ring-byte", "fresh-start"))
     promised = plan((MOVING, STILL), 1).model_copy(update={"controls": controls})
-    came = record(STILL, outcome=Outcome.INCONSISTENT, control="ring-byte")
+    came = record(STILL, outcome=Outcome.INCONSISTENT, control="ring-byte", anomalies=(Anomaly.TORN,))
     found = summary(promised, [moving(MOVING), record(STILL), came])
-    assert [(each.name, each.detected) for each in found.controls] == [("ring-byte", True), ("fresh-start", False)]
+    assert [(each.control.name, each.detected) for each in found.controls] == [
+        ("ring-byte", True),
+        ("fresh-start", False),
+    ]
     assert found.conclusion.exit_code == 3
     assert found.conclusion.sentence == f"1 of 2 controls did not run: control fresh-start on {STILL.id}."
 
@@ -373,3 +382,56 @@ def test_the_trials_to_look_at() -> None:
     worst = worst_trial(found)
     assert worst is not None
     assert worst.trial == 3
+
+
+# ---- the instrument's own proof
+
+
+def proven(*, overlooked: str = "", alarm: str = "", canary: Outcome = Outcome.INCONSISTENT) -> RunSummary:
+    """A run of two mutants with their neighbours, and a canary."""
+    proofs = [proof for proof in MUTANTS if proof.name in ("ring-torn", "leaves-mount")]
+    controls = [CANARY.control(MOVING, ControlKind.CANARY)]
+    played = [record(MOVING, outcome=canary, control="canary", anomalies=(Anomaly.DISK_AHEAD,))]
+    for proof in proofs:
+        controls += [proof.control(STILL, ControlKind.MUTANT), proof.neighbour(STILL)]
+        outcome = CONSISTENT if proof.name == overlooked else proof.outcome
+        anomalies = (proof.anomaly,) if proof.anomaly else ()
+        told = record(STILL, outcome=outcome, control=proof.name, reason="left behind: mount /mnt", anomalies=anomalies)
+        neutral = Outcome.LEAKED if proof.name == alarm else CONSISTENT
+        played += [told, record(STILL, outcome=neutral, control=f"{proof.name}.neutral")]
+    promised = plan((MOVING, STILL), 1).model_copy(update={"controls": tuple(controls)})
+    return summary(promised, [moving(MOVING), record(STILL), *played])
+
+
+def test_a_proof_that_holds_is_told_with_its_score() -> None:
+    found = proven()
+    assert found.conclusion.exit_code == 0
+    assert score(found) == (
+        "canary: red, as it must be: inconsistent",
+        "controls: none ran",
+        "mutants: detected 2/2, false alarms 0/2",
+    )
+    assert [each.neutral is not None for each in found.mutants] == [True, True]
+
+
+def test_a_mutant_that_escapes_spoils_the_run() -> None:
+    found = proven(overlooked="ring-torn")
+    assert found.conclusion.exit_code == 4
+    assert f"mutant ring-torn on {STILL.id}" in found.conclusion.sentence
+    assert "detected 1/2" in score(found)[-1]
+
+
+def test_a_false_alarm_spoils_the_run() -> None:
+    found = proven(alarm="leaves-mount")
+    assert found.conclusion.exit_code == 4
+    assert f"neutral leaves-mount on {STILL.id}" in found.conclusion.sentence
+    assert "false alarms 1/2" in score(found)[-1]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"), [(CONSISTENT, 4), (Outcome.VACUOUS, 4), (ERROR, 4), (Outcome.UNSUPPORTED, 3)]
+)
+def test_a_canary_that_is_not_red_spoils_the_run(outcome: Outcome, code: int) -> None:
+    found = proven(canary=outcome)
+    assert found.conclusion.exit_code == code
+    assert score(found)[0].startswith("canary: NOT RED")

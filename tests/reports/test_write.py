@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RecordError
-from harness.model import Outcome
+from harness.model import Anomaly, Outcome
 from reports.write import write_report
 from tests.reports.synthetic import MOVING, STILL, moving, plan, record, store
 
-RECORDS = [moving(MOVING), record(STILL), record(STILL, outcome=Outcome.INCONSISTENT, control="ring-byte")]
+RING_BYTE = record(STILL, outcome=Outcome.INCONSISTENT, control="ring-byte", anomalies=(Anomaly.TORN,))
+RECORDS = [moving(MOVING), record(STILL), RING_BYTE]
 
 
 @pytest.fixture

@@ -10,9 +10,8 @@ import pytest
 
 from harness import workload
 from harness.errors import UsageError
-from harness.expectations import CONTROLS
-from harness.matrix import DEFAULT_WORKLOAD
 from harness.model import CgroupVersion, FreezePolicy, Scenario, SurfaceKind
+from harness.mutants import CONTROLS, DEFAULT_WORKLOAD
 from harness.runtimes import RUNTIMES, adapter, criu_configuration, way_of
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Runtime, Way
 from harness.runtimes.criu import Criu

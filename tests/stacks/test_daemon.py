@@ -79,3 +79,11 @@ def test_the_logs_of_a_node_say_whose_they_are(log: Path, tmp_path: Path) -> Non
     assert node.daemon_logs(2) == ()
     node.daemons += [Daemon("containerd", Running(), log), Daemon("dockerd", Running(), log)]
     assert node.daemon_logs(1) == ("containerd: last", "dockerd: last")
+
+
+def test_of_what_crashed_the_first_words_are_told(tmp_path: Path) -> None:
+    node = FolderNode(tmp_path)
+    node.crash_logs += ["/var/log/runsc.panic", "/nowhere"]
+    node.put("/var/log/runsc.panic", "chatter\npanic: one\n\ngoroutine 44:\nrun.go:1\nfatal error: two\n")
+    assert node.daemon_logs(9) == ("panic: one", "fatal error: two")
+    assert node.daemon_logs(1) == ("fatal error: two",)

@@ -18,6 +18,7 @@
  *    24  u64 nonce       drawn at start, never 0
  *    32  u64 n           the counter; record n is complete before one store makes the counter n
  *    40  record slot[2]  record n is slot[n & 1]; tick 0 is the start
+ *   104  padding         up to the end of the page
  * So a process that is stopped between any two instructions holds a valid pair of counter and record.
  *
  * Messages: a message is a symbolic link in the report folder, named by a 12-digit sequence number; its target is one
@@ -82,6 +83,7 @@ static struct {
     uint32_t version, ring;
     u64 nonce, n;
     struct record slot[2];
+    unsigned char padding[4096 - 104];
 } memory __attribute__((aligned(4096), used)) = {.version = 1, .ring = 65536};
 
 struct surface {

@@ -1,0 +1,309 @@
+"""Changes of a checkpoint's files: what mutants break, and what their neutral neighbours change as much."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import stat
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from harness.oracle.ring import MAGIC, RECORD, Records, make_records
+
+PAGE = 4096
+HEAD = 40
+"""Bytes of the counter's page before its two records."""
+USED = HEAD + 2 * RECORD.itemsize
+"""Bytes of the counter's page that are not padding."""
+FEW = 8
+"""Ticks."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a checkpoint, and of a second one."""
+
+    folder: Path
+    second: Path | None
+
+    @property
+    def ring(self) -> Path:
+        """The surface that is a file added to the root file system."""
+        return self.folder / "upper/data/added.ring"
+
+    @property
+    def pages(self) -> Path:
+        """The memory pages with the counter."""
+        return next(path for path in sorted(self.folder.glob("images/pages-*.img")) if MAGIC in path.read_bytes())
+
+    @property
+    def tmpfs(self) -> Path:
+        """CRIU's archive of the tmpfs that has a surface."""
+        return next(path for path in self.folder.glob("images/tmpfs-dev-*.img") if "tmpfs.ring" in _members(path))
+
+    def of_second(self, path: Path) -> Path:
+        """The same file of the second checkpoint."""
+        if self.second is None:
+            raise ValueError("there is no second checkpoint")
+        return self.second / path.relative_to(self.folder)
+
+
+Change = Callable[[Files], None]
+
+
+# ---- memory
+
+
+def _page(data: bytes) -> int:
+    return data.index(MAGIC) // PAGE * PAGE
+
+
+def _replace_page(files: Files, page: Callable[[bytes], bytes]) -> None:
+    data = files.pages.read_bytes()
+    at = _page(data)
+    _write(files.pages, data[:at] + page(data[at : at + PAGE]) + data[at + PAGE :])
+
+
+def older_page(files: Files) -> None:
+    """Put the counter's page of the second checkpoint there."""
+    data = files.of_second(files.pages).read_bytes()
+    _replace_page(files, lambda _: data[_page(data) :][:PAGE])
+
+
+def zero_page(files: Files) -> None:
+    """Leave nothing of the counter's page."""
+    _replace_page(files, lambda _: bytes(PAGE))
+
+
+def other_nonce(files: Files) -> None:
+    """Change the nonce, so that counter and records are valid still."""
+
+    def change(page: bytes) -> bytes:
+        nonce = int.from_bytes(page[24:32], "little") ^ 1
+        slots = np.frombuffer(page[HEAD:USED], RECORD)
+        records = make_records(slots["n"], slots["wall_ns"], nonce)
+        return page[:24] + nonce.to_bytes(8, "little") + page[32:HEAD] + records.tobytes() + page[USED:]
+
+    _replace_page(files, change)
+
+
+def other_padding(files: Files) -> None:
+    """Change all of the page that nobody reads."""
+    _replace_page(files, lambda page: page[:USED] + bytes(byte ^ 0x55 for byte in page[USED:]))
+
+
+def other_core(files: Files) -> None:
+    """Take the registers of the second checkpoint."""
+    for core in files.folder.glob("images/core-*.img"):
+        _write(core, files.of_second(core).read_bytes())
+
+
+def other_statistics(files: Files) -> None:
+    """Take the statistics of the second checkpoint."""
+    path = files.folder / "work/stats-dump"
+    _write(path, files.of_second(path).read_bytes())
+
+
+# ---- rings
+
+
+def _members(archive: Path) -> list[str]:
+    with tarfile.open(archive, "r:gz") as members:
+        return [Path(name).name for name in members.getnames()]
+
+
+def _newest(slots: Records) -> int:
+    return int(slots["n"].max())
+
+
+def _edit(path: Path, edit: Callable[[Records, int], None]) -> None:
+    slots = np.frombuffer(bytearray(path.read_bytes()), RECORD)
+    edit(slots, _newest(slots))
+    _write(path, slots.tobytes())
+
+
+def _rewind(slots: Records, ticks: int) -> None:
+    """Take the newest away, as if what was there before was there still."""
+    for n in range(_newest(slots), _newest(slots) - ticks, -1):
+        here = slots[n % len(slots)]
+        older = n - len(slots)
+        made = make_records([older], [here["wall_ns"] - 1], int(here["nonce"])) if older > 0 else np.zeros(1, RECORD)
+        slots[n % len(slots)] = made[0]
+
+
+def rewound(files: Files) -> None:
+    """Lose the newest records."""
+    _edit(files.ring, lambda slots, _: _rewind(slots, FEW))
+
+
+def advanced(files: Files) -> None:
+    """Add records from the future."""
+
+    def edit(slots: Records, newest: int) -> None:
+        last = slots[newest % len(slots)]
+        ticks = np.arange(newest + 1, newest + 1 + FEW, dtype=np.uint64)
+        made = make_records(ticks, last["wall_ns"] + (ticks - newest), int(last["nonce"]))
+        slots[ticks % np.uint64(len(slots))] = made
+
+    _edit(files.ring, edit)
+
+
+def torn(files: Files) -> None:
+    """Mix a record with the one before it."""
+
+    def edit(slots: Records, newest: int) -> None:
+        at, before = (newest - FEW) % len(slots), (newest - FEW - 1) % len(slots)
+        slots[at]["n"], slots[at]["wall_ns"] = slots[before]["n"], slots[before]["wall_ns"]
+
+    _edit(files.ring, edit)
+
+
+def lost(files: Files) -> None:
+    """Remove one record."""
+
+    def edit(slots: Records, newest: int) -> None:
+        slots[(newest - FEW) % len(slots)] = np.zeros((), RECORD)
+
+    _edit(files.ring, edit)
+
+
+def foreign(files: Files) -> None:
+    """Put a whole record of another workload in the place of one."""
+
+    def edit(slots: Records, newest: int) -> None:
+        here = slots[(newest - FEW) % len(slots)]
+        made = make_records([here["n"]], [here["wall_ns"]], int(here["nonce"]) ^ 1)
+        slots[(newest - FEW) % len(slots)] = made[0]
+
+    _edit(files.ring, edit)
+
+
+def backwards(files: Files) -> None:
+    """Let a record be later than the one that follows it."""
+
+    def edit(slots: Records, newest: int) -> None:
+        here, following = slots[(newest - FEW) % len(slots)], slots[(newest - FEW + 1) % len(slots)]
+        made = make_records([here["n"]], [following["wall_ns"] + 1], int(here["nonce"]))
+        slots[(newest - FEW) % len(slots)] = made[0]
+
+    _edit(files.ring, edit)
+
+
+def out_of_order(files: Files) -> None:
+    """Let the surface that is written first lack the newest tick of the second."""
+    with tarfile.open(files.tmpfs, "r:gz") as members:
+        (ring,) = (member for member in members if member.name.endswith("tmpfs.ring"))
+        content = members.extractfile(ring)
+        if content is None:
+            raise ValueError(f"{ring.name} is no file")
+        second = _newest(np.frombuffer(content.read(), RECORD))
+    _edit(files.ring, lambda slots, newest: _rewind(slots, newest - second + 1))
+
+
+def reordered(files: Files) -> None:
+    """Write the archive of the tmpfs with its members in the opposite order."""
+    made = io.BytesIO()
+    with tarfile.open(files.tmpfs, "r:gz") as members, tarfile.open(fileobj=made, mode="w:gz") as turned:
+        for member in reversed(members.getmembers()):
+            content = members.extractfile(member) if member.isreg() else None
+            if member.issparse():
+                member.type, member.sparse = tarfile.REGTYPE, None
+            turned.addfile(member, content)
+    _write(files.tmpfs, made.getvalue())
+
+
+def mixed(files: Files) -> None:
+    """Take a surface of the second checkpoint."""
+    _write(files.ring, files.of_second(files.ring).read_bytes())
+
+
+def copied(files: Files) -> None:
+    """Put a copy in the place of a file, with another inode and another time."""
+    _write(files.ring, files.ring.read_bytes(), times=(1, 1))
+
+
+# ---- layers
+
+
+def surface_missing(files: Files) -> None:
+    """Leave the surface out."""
+    files.ring.unlink()
+
+
+def unrelated_file(files: Files) -> None:
+    """Add a file that nobody opened."""
+    (files.folder / "upper/data/unrelated").write_bytes(b"unrelated\n")
+
+
+def image_file_missing(files: Files) -> None:
+    """Leave the modified file of the image out."""
+    (files.folder / "upper/image/image.ring").unlink()
+
+
+def image_file_copied(files: Files) -> None:
+    """Put a copy of it in its place."""
+    path = files.folder / "upper/image/image.ring"
+    _write(path, path.read_bytes(), times=(1, 1))
+
+
+def deleted_file_back(files: Files) -> None:
+    """Remove the mark of deletion."""
+    (files.folder / "upper/image/deleted").unlink()
+
+
+def deleted_again(files: Files) -> None:
+    """Make the mark of deletion anew."""
+    path = files.folder / "upper/image/deleted"
+    path.unlink()
+    os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
+
+
+def _replaced(files: Files, source: Path) -> None:
+    for part in ("images", "upper"):
+        shutil.rmtree(files.folder / part)
+        shutil.copytree(source / part, files.folder / part)
+
+
+def whole_second(files: Files) -> None:
+    """Put the second checkpoint in its place."""
+    if files.second is None:
+        raise ValueError("there is no second checkpoint")
+    _replaced(files, files.second)
+
+
+def whole_copy(files: Files) -> None:
+    """Put a copy of it in its place."""
+    kept = files.folder.with_name(f"{files.folder.name}.copy")
+    shutil.copytree(files.folder, kept)
+    _replaced(files, kept)
+    shutil.rmtree(kept)
+
+
+def pages_hidden(files: Files) -> None:
+    """Take the pages away."""
+    files.pages.unlink()
+
+
+def statistics_hidden(files: Files) -> None:
+    """Take the statistics away."""
+    (files.folder / "work/stats-dump").unlink()
+
+
+def as_it_is(_: Files) -> None:
+    """Change nothing: what has to be noticed is there already."""
+
+
+def _write(path: Path, data: bytes, *, times: tuple[int, int] | None = None) -> None:
+    """Write a new file of the same owner and mode in its place."""
+    status = path.stat()
+    path.unlink()
+    path.write_bytes(data)
+    os.chown(path, status.st_uid, status.st_gid)
+    path.chmod(stat.S_IMODE(status.st_mode))
+    if times:
+        os.utime(path, times)

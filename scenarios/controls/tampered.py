@@ -1,0 +1,190 @@
+"""Mutants whose checkpoint is tampered with, made from real ones, and their neutral neighbours.
+
+Each is a change of files, applied before the checkpoint is read, only while it is read, or after that. That files
+have really changed is verified.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from harness.bench import READY_SECONDS, Source
+from harness.cycle.checkpoint import take
+from harness.model import Outcome, Stage, Verdict
+from harness.mutants import TAMPERED
+from harness.records import Record
+from harness.runtimes.contract import Checkpoint, Container
+from harness.trial import Trial
+from harness.workload import Beat
+from scenarios.controls import changes
+from scenarios.controls.changes import Change, Files
+
+MANY = 64
+"""Ticks after which there are enough records to tamper with."""
+
+
+class Moment(Enum):
+    """When a checkpoint is tampered with."""
+
+    BEFORE_READING = 1
+    WHILE_READING = 2
+    AFTER_READING = 3
+
+
+class Mutant(Trial):
+    """A trial that has to say whether its mutation was really applied."""
+
+    applied = False
+
+    def run(self) -> Record:
+        """Execute the trial; without the mutation it proves nothing."""
+        record = super().run()
+        if self.applied:
+            return record
+        reason = f"the mutation was not applied: {record.verdict.reason}"
+        return record.model_copy(update={"verdict": Verdict(outcome=Outcome.HARNESS_ERROR, reason=reason)})
+
+    def await_moment(self, source: Source) -> None:
+        """Let the workload write some records first."""
+        with self.stages.at(Stage.START):
+            source.channel.wait_for(
+                lambda said: isinstance(said, Beat) and said.n > MANY, seconds=READY_SECONDS, what=f"{MANY} ticks"
+            )
+        super().await_moment(source)
+
+
+class Tampered(Mutant):
+    """A checkpoint of which files are changed."""
+
+    change: Change
+    moment: Moment
+    reads: bool
+    wants: str
+    """`earlier`: takes an earlier checkpoint of the same source; `other`: takes one of another container."""
+    second: Checkpoint | None = None
+
+    def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Checkpoint:
+        """Take a second checkpoint before, where one is wanted."""
+        if self.wants == "earlier":
+            self.second = super().checkpoint(source, acquired)
+            source.tick_after(time.time_ns())
+        elif self.wants == "other":
+            self.second = self._of_another(acquired)
+            source.tick_after(time.time_ns())
+        checkpoint = super().checkpoint(source, acquired)
+        if self.moment is Moment.BEFORE_READING:
+            self._apply(checkpoint)
+        return checkpoint
+
+    def _of_another(self, acquired: contextlib.ExitStack) -> Checkpoint:
+        with self.stages.at(Stage.START):
+            other = self.bench.start("other")
+            ticks = self.bench.channel(other)
+            ticks.wait_for(
+                lambda said: isinstance(said, Beat) and said.n > MANY, seconds=READY_SECONDS, what=f"{MANY} ticks"
+            )
+        checkpoint = self.bench.checkpoint_of(other)
+        acquired.callback(self._remove_checkpoint, checkpoint)
+        take(self.bench.runtime, checkpoint, self.cell.policy, self.stages, runs_again=lambda: None)
+        self._remove(other)
+        return checkpoint
+
+    def read_offline(self, checkpoint: Checkpoint) -> None:
+        """Read it, changed where it is changed for that alone."""
+        if self.moment is Moment.WHILE_READING:
+            folder = self.bench.node.path(checkpoint.folder)
+            kept = folder.with_name(f"{folder.name}.kept")
+            self.bench.node.run(["cp", "--archive", checkpoint.folder, f"{checkpoint.folder}.kept"])
+            self._apply(checkpoint)
+            super().read_offline(checkpoint)
+            shutil.rmtree(folder)
+            kept.rename(folder)
+        elif self.reads:
+            super().read_offline(checkpoint)
+
+    def restore(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> Container:
+        """Restore it, changed where it is changed for that alone."""
+        if self.moment is Moment.AFTER_READING:
+            self._apply(checkpoint)
+        return super().restore(checkpoint, acquired)
+
+    def _apply(self, checkpoint: Checkpoint) -> None:
+        folder = self.bench.node.path(checkpoint.folder)
+        before = _fingerprint(folder)
+        second = self.bench.node.path(self.second.folder) if self.second else None
+        self.change(Files(folder, second))
+        self.applied |= _fingerprint(folder) != before
+
+
+def _fingerprint(folder: Path) -> set[tuple[object, ...]]:
+    """What tells one state of the files from another: names, inodes, times and contents."""
+    found: set[tuple[object, ...]] = set()
+    for path in folder.rglob("*"):
+        status = path.lstat()
+        digest = hashlib.sha256(path.read_bytes()).hexdigest() if stat.S_ISREG(status.st_mode) else ""
+        found.add((path.relative_to(folder), status.st_ino, status.st_mtime_ns, status.st_mode, digest))
+    return found
+
+
+# ---- which is which
+
+
+@dataclass(frozen=True)
+class Tampering:
+    """How a mutant and its neighbour are made."""
+
+    change: Change
+    neutral: Change
+    wants: str = ""
+    moment: Moment = Moment.BEFORE_READING
+    reads: bool = True
+
+
+TAMPERINGS = {
+    "memory-older": Tampering(changes.older_page, changes.other_padding, wants="earlier"),
+    "memory-zeroed": Tampering(changes.zero_page, changes.other_padding),
+    "memory-foreign": Tampering(changes.other_nonce, changes.other_padding),
+    "core-foreign": Tampering(changes.other_core, changes.other_statistics, wants="other"),
+    "ring-rewound": Tampering(changes.rewound, changes.copied),
+    "ring-advanced": Tampering(changes.advanced, changes.copied),
+    "ring-torn": Tampering(changes.torn, changes.copied),
+    "ring-lost": Tampering(changes.lost, changes.copied),
+    "ring-foreign": Tampering(changes.foreign, changes.copied),
+    "ring-backwards": Tampering(changes.backwards, changes.copied),
+    "ring-order": Tampering(changes.out_of_order, changes.reordered),
+    "ring-unread": Tampering(changes.rewound, changes.copied, reads=False),
+    "surface-missing": Tampering(changes.surface_missing, changes.unrelated_file),
+    "surface-mixed": Tampering(changes.mixed, changes.copied, wants="earlier"),
+    "image-file-missing": Tampering(changes.image_file_missing, changes.image_file_copied),
+    "deleted-file-back": Tampering(changes.deleted_file_back, changes.deleted_again),
+    "bind-mount-outside": Tampering(changes.as_it_is, changes.whole_copy),
+    "swapped-memory": Tampering(changes.whole_second, changes.whole_copy, wants="earlier", moment=Moment.AFTER_READING),
+    "swapped-surface": Tampering(changes.rewound, changes.copied, moment=Moment.AFTER_READING),
+    "swapped-workload": Tampering(changes.whole_second, changes.whole_copy, wants="other", moment=Moment.WHILE_READING),
+    "pages-hidden": Tampering(changes.pages_hidden, changes.statistics_hidden, moment=Moment.WHILE_READING),
+}
+
+
+def kinds() -> Iterator[tuple[str, type[Trial]]]:
+    """The trials of all mutants and of their neighbours, by the ids of their controls."""
+    for proof in TAMPERED:
+        made = TAMPERINGS[proof.name]
+        for name, change in ((proof.name, made.change), (f"{proof.name}.neutral", made.neutral)):
+            body = {
+                "__doc__": f"{proof.what}.",
+                "control": name,
+                "change": staticmethod(change),
+                "moment": made.moment,
+                "reads": made.reads,
+                "wants": made.wants,
+                "applied": change is changes.as_it_is,
+            }
+            yield name, type(Tampered.__name__, (Tampered,), body)
