@@ -212,7 +212,7 @@ class Bench:
         """Restore with the mounts and the report folder that the source had, as engines do."""
         origin = checkpoint.container.spec
         self.node.run(["rm", "-rf", origin.report])
-        self.node.run(["mkdir", origin.report])
+        self.node.run(["mkdir", "-p", origin.report])
         if self.runtime.way.in_place:
             return self.runtime.restore(checkpoint, origin)
         folder = self._folder("containers", "clone")
