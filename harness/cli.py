@@ -34,7 +34,8 @@ out of the captured files, and whether both are of one instant. Needs no root wh
 
 PATH is one of
   an archive out of `podman container checkpoint --export`, plain or compressed by gzip or zstd
-  an archive out of `ctr images export`, of an image out of `ctr containers checkpoint --rw --task`
+  an archive out of `ctr images export --local --skip-manifest-json --all-platforms` of an image out of
+  `ctr containers checkpoint --rw --task`
   a folder with CRIU's images, as runc, crun, criu and Docker write them; its disk is elsewhere: --disk
   a folder or an archive that holds one of these unpacked
 """

@@ -287,10 +287,10 @@ def _document(path: Path) -> Any:
 
 
 def _list(document: object, key: str) -> list[Any]:
-    value = document.get(key) if isinstance(document, dict) else None
-    if value is not None and not isinstance(value, list):
+    value = (document.get(key) or []) if isinstance(document, dict) else None
+    if not isinstance(value, list):
         raise Unreadable(f"{key!r} is no list in it")
-    return value or []
+    return value
 
 
 def _text(document: object, key: str) -> str:
