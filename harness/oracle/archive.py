@@ -74,12 +74,13 @@ class _Forward:
         if self._seekable:
             self._raw.seek(position)
             self._position = position
+        self._budget.read(position - self._position)  # at once: a member that is too long is declined by its header
         while self._position < position:
             skipped = len(self._raw.read(min(CHUNK, position - self._position)))
             if not skipped:
                 raise EOFError("unexpected end of data")
             self._position += skipped
-            self._budget.read(skipped)
+            self._budget.read(0)
 
 
 class _Tar(tarfile.TarFile):
@@ -178,9 +179,9 @@ def unpack(
         if member.info.issym() and member.name.rpartition("/")[2] == PARENT:
             links[folder / member.name] = member.info.linkname
         elif member.info.isreg():
+            budget.keep(member.info.size if most is None else min(most, member.info.size))
             with _made(folder / member.name) as file:
                 for chunk in member.chunks(most):
-                    budget.keep(len(chunk))
                     file.write(chunk)
     for path in sorted(links, key=lambda path: -len(path.parts)):  # so that no link is made through another one
         with contextlib.suppress(OSError, ValueError):

@@ -63,7 +63,7 @@ class Budget:
         self._spend("parts", 1, "parts")
 
     def _spend(self, what: str, amount: int, unit: str) -> None:
-        self._left[what] -= amount
+        self._left[what] -= max(0, amount)
         if self._left[what] < 0:
             raise Unreadable(f"it holds more than {self._limits[what]:,} {unit}, and is not read any further")
         if time.monotonic() > self._due:
