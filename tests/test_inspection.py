@@ -15,12 +15,14 @@ import jsonschema
 import pytest
 import zstandard
 
+from harness import workload
 from harness.cli import main
 from harness.errors import UsageError
 from harness.inspection import disks_of, inspect
 from harness.model import Anomaly
+from harness.oracle import layouts
 from harness.oracle.layouts import LAYER, MEMORY
-from harness.oracle.untrusted import Unreadable
+from harness.oracle.untrusted import Budget, Unreadable
 from harness.records import Finding, Inspection, schemas
 from tests.criu_images import COUNTER, IN_PARENT, PAGE, Entry, arguments, dump, memory, ring, tar, tmpfs
 
@@ -35,11 +37,16 @@ def images(folder: Path, *options: str, pages: bytes = memory()) -> Path:
 
 
 def podman(
-    folder: Path, layer: Mapping[str, bytes | None] | None, *, config: object = None, more: Mapping[str, bytes] = {}
+    folder: Path,
+    layer: Mapping[str, bytes | None] | None,
+    *,
+    config: object = None,
+    more: Mapping[str, bytes] = {},
+    options: tuple[str, ...] = LEDGER,
 ) -> Path:
     """An export: `layer` is what its archive of the root file system holds, None: there is none."""
     parts: dict[str, bytes | None] = {"checkpoint/": None}
-    made = images(folder / "checkpoint", *LEDGER)
+    made = images(folder / "checkpoint", *options)
     parts |= {f"checkpoint/{path.name}": path.read_bytes() for path in made.iterdir()}
     parts |= {"config.dump": json.dumps(config or {"namedVolumes": []}).encode(), "spec.dump": b"{}"}
     if layer is not None:
@@ -54,9 +61,9 @@ def digested(blobs: Path, content: bytes, media: str) -> dict[str, object]:
     return {"mediaType": media, "digest": f"sha256:{digest}", "size": len(content)}
 
 
-def containerd(folder: Path, layer: Mapping[str, bytes | None]) -> Path:
+def containerd(folder: Path, layer: Mapping[str, bytes | None], *options: str) -> Path:
     """A checkpoint image as `ctr images export` lays it out; gives the folder of the layout."""
-    made = images(folder / "images", *LEDGER)
+    made = images(folder / "images", *(options or LEDGER))
     dumped = tar(folder / "memory.tar", {path.name: path.read_bytes() for path in made.iterdir()})
     packed = tar(folder / "layer.tar.gz", layer, "w:gz")
     blobs = folder / "layout/blobs/sha256"
@@ -141,6 +148,14 @@ def test_a_checkpoint_image_of_containerd_is_read(tmp_path: Path, pack: Callable
     assert held(found) == {"added": COUNTER - 40, "tmpfs": COUNTER}
 
 
+@pytest.mark.parametrize(("mark", "finding"), [(".wh.deleted", "consistent"), ("deleted", "inconsistent")])
+def test_a_deletion_is_a_whiteout_in_a_layer(tmp_path: Path, mark: str, finding: str) -> None:
+    options = ("--surface", "added=/data/added.ring", "--deleted", "deleted=/image/deleted")
+    layout = containerd(tmp_path, {"data/added.ring": ring(), f"image/{mark}": b""}, *options)
+    found = inspect(layout, {})
+    assert (found.workload, found.finding) == ("deleted-file", finding)
+
+
 def test_an_image_that_is_no_checkpoint_is_called_so(tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text('{"manifests": []}')
     with pytest.raises(Unreadable, match="an image without a checkpoint"):
@@ -155,6 +170,38 @@ def test_images_are_held_against_the_disk_that_is_given(tmp_path: Path, kept: in
     assert found.layout == "criu"
     assert found.finding is (Finding.CONSISTENT if kept == COUNTER else Finding.INCONSISTENT)
     assert held(found) == {"added": kept, "tmpfs": COUNTER}
+
+
+def test_a_disk_that_is_given_takes_the_place_of_the_checkpoint_s_own(tmp_path: Path) -> None:
+    (tmp_path / "upper/data").mkdir(parents=True)
+    (tmp_path / "upper/data/added.ring").write_bytes(ring())
+    archive = podman(tmp_path, {"data/added.ring": ring(COUNTER + 9)})
+    assert inspect(archive, {"/": tmp_path / "upper"}).finding is Finding.CONSISTENT
+
+
+def test_of_workloads_that_fit_alike_the_one_that_lacks_least_is_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = workload.available()
+    for order in (sorted(folders), sorted(folders, reverse=True)):
+        monkeypatch.setattr(workload, "available", lambda order=order: {name: folders[name] for name in order})
+        archive = podman(tmp_path / order[0], {"data/added.ring": ring()}, options=())
+        assert inspect(archive, {}).workload == "ledger", "and not shm, which lacks one more"
+
+
+def test_an_empty_name_in_the_list_of_deletions_marks_nothing(tmp_path: Path) -> None:
+    images(tmp_path / "it/checkpoint", *LEDGER)
+    (tmp_path / "it/config.dump").write_text("{}")
+    (tmp_path / "it/deleted.files").write_text('["", "/", "x"]')
+    opened = layouts.Podman().lay_open(layouts.Folder(tmp_path / "it", Budget()), tmp_path / "to", lambda _: True)
+    assert [path.name for path in (tmp_path / "to").rglob("*") if path.is_file()] == [".wh.x"]
+    assert (opened.disks["/"] / ".wh.x").exists()
+
+
+def test_too_many_names_are_declined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layouts, "MOST_NAMES", 3)
+    with pytest.raises(Unreadable, match="more than 3 files of checkpoints"):
+        inspect(podman(tmp_path, None), {})
 
 
 def test_memory_alone_is_no_still_frame(tmp_path: Path) -> None:

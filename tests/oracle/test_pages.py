@@ -83,6 +83,17 @@ def test_a_page_that_is_in_the_parent_is_found_there(tmp_path: Path, fields: str
     assert counters(newest, tmp_path) == [500]
 
 
+def test_only_those_pages_of_a_parent_count_that_are_asked_for(tmp_path: Path) -> None:
+    older = (memory(300) + memory(500) + memory(700), [Entry(0, 3)])
+    assert counters(chain(tmp_path, older, (bytes(PAGE), [Entry(0, 1), Entry(1, 1, IN_PARENT)])), tmp_path) == [500]
+
+
+def test_the_order_of_entries_is_that_of_the_file_and_not_of_addresses(tmp_path: Path) -> None:
+    older = (memory(500) + bytes(PAGE), [Entry(8, 1), Entry(2, 1)])
+    newer = (b"", [Entry(8, 1, IN_PARENT), Entry(2, 1, IN_PARENT)])
+    assert counters(chain(tmp_path, older, newer), tmp_path) == [500]
+
+
 def test_a_page_of_a_newer_level_wins_over_an_older_one(tmp_path: Path) -> None:
     older = (memory(500) + bytes(PAGE), [Entry(0, 2)])
     newer = (memory(900), [Entry(0, 1), Entry(1, 1, IN_PARENT)])
