@@ -86,8 +86,8 @@ def processes(images: Path, budget: Budget, *, within: Path | None = None) -> tu
         found += _in_memory(list(memory), budget)
     if found:
         return tuple(found)
-    what = "no workload's counter in the memory pages" if pids else "no memory pages"
-    raise NoCounter(f"{what} of {images.name}" + "".join(f"; {each}" for each in dict.fromkeys(missing)))
+    why = list(dict.fromkeys(missing)) if pids else ["it has no pagemap"]
+    raise NoCounter("; ".join([f"no workload's counter in the memory pages of {images.name}", *why]))
 
 
 def _pids(images: Path, budget: Budget) -> list[int]:
