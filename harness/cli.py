@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from harness import bench, workload
+from harness import bench, inspection, workload
 from harness.errors import StillframeError, UsageError
 from harness.host import probes
 from harness.options import CHOICES, SCENARIOS, SETTINGS, Options, add_to
+from harness.records import Finding
 from harness.stacks import build, definition
 from harness.stacks.node import Node
 from reports import compare, pool, show, terminal, write
+from reports.inspection import show_inspection
 
 EXIT_CODES = """\
 exit codes:
@@ -25,6 +27,36 @@ exit codes:
   3  incomplete, or this machine lacks something
   4  the instrument's own proof failed: no result of the run counts
 """
+
+INSPECT = """\
+Reads a checkpoint of one of our workloads without restoring it: the counter out of the memory pages, the same counter
+out of the captured files, and whether both are of one instant. Needs no root where the files can be read.
+
+PATH is one of
+  an archive out of `podman container checkpoint --export`, plain or compressed by gzip or zstd
+  an archive out of `ctr images export --local --skip-manifest-json --all-platforms` of an image out of
+  `ctr containers checkpoint --rw --task`
+  a folder with CRIU's images, as runc, crun, criu and Docker write them; its disk is elsewhere: --disk
+  a folder or an archive that holds one of these unpacked
+"""
+
+INSPECT_EPILOG = """\
+examples:
+  stillframe inspect /tmp/live.tar
+  stillframe inspect /tmp/images --disk /tmp/upper
+  stillframe inspect /tmp/images --disk /tmp/upper --disk /named=/tmp/volume --json
+
+What is read was made by others and is not believed: nothing is written but into a folder of its own below TMPDIR, and
+what would take too much memory, disk or time is declined.
+
+exit codes:
+  0  consistent: memory and every surface that the checkpoint reaches are of one instant
+  1  inconsistent
+  2  usage: no such file, no checkpoint of a known kind, or one that is cut off, damaged or made to do harm
+  3  nothing to compare: no counter of a workload in its memory, or no disk beside it
+"""
+
+INSPECTED = {Finding.CONSISTENT: 0, Finding.INCONSISTENT: 1, Finding.NOTHING_TO_COMPARE: 3}
 
 
 COMPARE_EXIT_CODES = """\
@@ -95,6 +127,23 @@ def _parser() -> argparse.ArgumentParser:
     compared.add_argument("after", type=Path, metavar="B", help="folder of the run that is held against it")
     compared.add_argument("--json", action="store_true", help="for programs")
     compared.epilog = COMPARE_EXIT_CODES
+    inspected = commands.add_parser(
+        "inspect",
+        help="read a checkpoint archive or CRIU's images, of anybody's making, without restoring",
+        description=INSPECT,
+        epilog=INSPECT_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    inspected.set_defaults(act=_inspect)
+    inspected.add_argument("path", type=Path, metavar="PATH", help="archive or folder")
+    inspected.add_argument(
+        "--disk",
+        action="append",
+        default=[],
+        metavar="[MOUNTPOINT=]DIR",
+        help="folder with captured files: the writable layer, or what was mounted at MOUNTPOINT; repeatable",
+    )
+    inspected.add_argument("--json", action="store_true", help="print JSON; schema: reports/schema")
     return parser
 
 
@@ -165,6 +214,15 @@ def _compare(arguments: argparse.Namespace) -> int:
     found = compare.compare_runs(arguments.before, arguments.after)
     print(compare.as_json(found) if arguments.json else "\n".join(compare.lines(found)).rstrip())  # noqa: T201
     return found.exit_code.value
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    found = inspection.inspect(arguments.path, inspection.disks_of(arguments.disk))
+    if arguments.json:
+        print(found.model_dump_json(indent=1))  # noqa: T201
+    else:
+        show_inspection(found)
+    return INSPECTED[found.finding]
 
 
 def _report(arguments: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,6 +20,7 @@ from harness.errors import RecordError
 from harness.expectations import STILL, Expectation
 from harness.model import (
     Accommodation,
+    Anomaly,
     Cell,
     Command,
     Component,
@@ -136,6 +138,31 @@ class Closing(Frozen):
     leaks: tuple[str, ...]
 
 
+class Finding(StrEnum):
+    """What an inspection came to."""
+
+    CONSISTENT = "consistent"
+    INCONSISTENT = "inconsistent"
+    NOTHING_TO_COMPARE = "nothing-to-compare"
+
+
+class Inspection(Frozen):
+    """A checkpoint of anybody's making, read without a restore."""
+
+    schema_version: int = SCHEMA_VERSION
+    path: str = Field(description="as it was given")
+    layout: str = Field(description="how the checkpoint is laid out: `podman`, `containerd` or `criu`")
+    workload: str | None = Field(default=None, description="null when its memory holds no counter of a workload")
+    finding: Finding
+    reason: str
+    reading: Reading | None = None
+    skews: tuple[Skew, ...] = ()
+    anomalies: tuple[Anomaly, ...] = ()
+    absent: dict[str, str] = Field(
+        default_factory=dict, description="surfaces that the checkpoint does not reach and that were not compared: why"
+    )
+
+
 def read_plan(folder: Path) -> Plan:
     """Read the plan of the run in `folder`; `RecordError` if there is none or it is of a newer schema."""
     path = folder / "plan.json"
@@ -230,6 +257,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     """JSON Schemas of what is published, by file stem."""
     return {
         "closing": Closing.model_json_schema(mode="serialization"),
+        "inspection": Inspection.model_json_schema(mode="serialization"),
         "plan": Plan.model_json_schema(mode="serialization"),
         "record": Record.model_json_schema(mode="serialization"),
     }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from scenarios.controls import changes
 from scenarios.controls.changes import Files
 from scenarios.controls.lying import LIES
 from scenarios.controls.tampered import TAMPERINGS
+from tests import criu_images
 
 NONCE, NOW, RING = 0xC0FFEE, 1_795_435_200_000_000_000, 128
 WHO = Participant(runtime="runc", stack="host")
@@ -35,13 +34,9 @@ def checkpoint(folder: Path, n: int = 90, nonce: int = NONCE) -> Path:
     page = (head + n.to_bytes(8, "little") + slots).ljust(changes.PAGE, b"\0")
     for name in ("images", "upper/data", "work"):
         (folder / name).mkdir(parents=True)
-    (folder / "images/pages-1.img").write_bytes(bytes(changes.PAGE) + page)
+    criu_images.dump(folder / "images", bytes(changes.PAGE) + page)
+    criu_images.tmpfs(folder / "images", {"./first": b"1", "./tmpfs.ring": ring})
     (folder / "upper/data/added.ring").write_bytes(ring)
-    with tarfile.open(folder / "images/tmpfs-dev-9.tar.gz.img", "w:gz") as archive:
-        for name, content in (("./first", b"1"), ("./tmpfs.ring", ring)):
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
     return folder
 
 

@@ -41,6 +41,13 @@ def test_a_command_can_be_typed(words: list[str]) -> None:
         _parser().parse_args(arguments)
 
 
+@pytest.mark.parametrize("block", blocks("bash"))
+def test_a_command_among_those_of_others_can_be_typed(block: str) -> None:
+    """Those of others are run by tests/node/test_inspect.py."""
+    (own,) = (shlex.split(line) for line in block.splitlines() if line.startswith("stillframe "))
+    _parser().parse_args(own[1:])
+
+
 def test_the_example_of_a_stack_is_one() -> None:
     (example,) = blocks("toml")
     stack = StackDefinition.model_validate(tomllib.loads(example))

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import mmap
-import os
 import stat
-import tarfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.model import Reading, SurfaceReading, Witness
-from harness.oracle.ring import MemoryCounter, find_counter, read_ring
+from harness.oracle.archive import members
+from harness.oracle.pages import processes
+from harness.oracle.ring import LARGEST_RING, RECORD, MemoryCounter, read_ring
+from harness.oracle.untrusted import Budget, Unreadable, open_regular, pread
 
+__all__ = ["Deleted", "File", "Held", "InTmpfs", "Place", "Unreadable", "in_tmpfs", "read", "reading_of"]
 
-class Unreadable(Exception):
-    """The images do not hold what the reading needs; the sentence says what."""
+LARGEST_SURFACE = LARGEST_RING * RECORD.itemsize
+"""Bytes of the largest ring."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,13 @@ class InTmpfs:
     """A ring in one of CRIU's archives of tmpfs, by the file's name."""
 
     name: str
+
+
+@dataclass(frozen=True)
+class Held:
+    """A ring that was read already."""
+
+    data: bytes
 
 
 @dataclass(frozen=True)
@@ -51,19 +58,29 @@ class Deleted:
         return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
-Place = File | InTmpfs | Deleted
+Place = File | InTmpfs | Held | Deleted
 
 
 def read(images: Path, places: Mapping[str, Place]) -> Reading:
     """Read memory from `images` and each surface, in writing order, from its place. Raises `Unreadable`."""
-    counter = _memory(images)
-    archived = _from_tmpfs(images, {place.name for place in places.values() if isinstance(place, InTmpfs)})
+    budget = Budget()
+    counter = processes(images, budget)[0].counter
+    archived = in_tmpfs(images, {place.name for place in places.values() if isinstance(place, InTmpfs)}, budget)
+    held = {
+        name: Held(archived.get(place.name, b"")) if isinstance(place, InTmpfs) else place
+        for name, place in places.items()
+    }
+    return reading_of(counter, held)
+
+
+def reading_of(counter: MemoryCounter, places: Mapping[str, File | Held | Deleted]) -> Reading:
+    """Hold the surfaces, in writing order, against the counter."""
     surfaces: list[SurfaceReading] = []
     for name, place in places.items():
         if isinstance(place, Deleted):
             surfaces.append(_deletion(name, place, surfaces, counter))
         else:
-            data = archived[place.name] if isinstance(place, InTmpfs) else _regular(place.path)
+            data = place.data if isinstance(place, Held) else _regular(place.path)
             surfaces.append(read_ring(data, surface=name, nonce=counter.nonce, ring=counter.ring))
     return Reading(
         witness=Witness.OFFLINE,
@@ -84,43 +101,19 @@ def _deletion(name: str, place: Deleted, before: list[SurfaceReading], counter: 
 
 
 def _regular(path: Path) -> bytes:
-    """Content of a regular file, empty where there is none; the container may have put anything in its place."""
+    """Ring in a regular file, empty where there is none; the container may have put anything in its place."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
+        with open_regular(path) as descriptor:
+            return pread(descriptor, LARGEST_SURFACE, 0)
+    except Unreadable:
         return b""
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return b""
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read()
-    finally:
-        os.close(descriptor)
 
 
-def _memory(images: Path) -> MemoryCounter:
-    for path in sorted(images.glob("pages-*.img")):
-        with path.open("rb") as file:
-            if path.stat().st_size == 0:
-                continue
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pages:
-                counter = find_counter(pages)
-        if counter is not None:
-            return counter
-    raise Unreadable(f"no workload's counter in the memory pages of {images.name}")
-
-
-def _from_tmpfs(images: Path, names: set[str]) -> dict[str, bytes]:
-    """CRIU archives each tmpfs as `tmpfs-dev-N.tar.gz.img`, made by tar(1)."""
-    found = dict.fromkeys(names, b"")
+def in_tmpfs(images: Path, names: set[str], budget: Budget) -> dict[str, bytes]:
+    """Rings by the names of their files, out of the archives that CRIU has tar(1) make: `tmpfs-dev-N.tar.gz.img`."""
+    found = {}
     for path in sorted(images.glob("tmpfs-dev-*.tar.gz.img")) if names else ():
-        try:
-            with tarfile.open(path, "r:gz") as archive:
-                for member in archive:
-                    name = member.name.removeprefix("./")
-                    if member.isreg() and name in found:
-                        content = archive.extractfile(member)
-                        found[name] = content.read() if content else b""
-        except (EOFError, OSError, tarfile.TarError, zlib.error) as error:
-            raise Unreadable(f"{path.name} is no whole archive: {error}") from error
+        for member in members(path, budget):
+            if member.info.isreg() and member.name in names:
+                found[member.name] = b"".join(member.chunks(LARGEST_SURFACE))
     return found

@@ -18,7 +18,10 @@ from harness.errors import CommandFailed, StillframeError
 from harness.host import cgroups
 from harness.host.wait import until
 from harness.model import CgroupVersion, Command, Component, FreezePolicy, Scenario, SurfaceKind
-from harness.runtimes import archives, criu_configuration, criu_log, shim, versions
+from harness.oracle.archive import unpack
+from harness.oracle.layouts import MEMORY
+from harness.oracle.untrusted import beneath, inside
+from harness.runtimes import criu_configuration, criu_log, shim, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
 from harness.stacks.node import Node
 
@@ -48,7 +51,6 @@ level = "warn"
 """
 
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
-MEMORY = "application/vnd.containerd.container.criu.checkpoint.criu.tar"
 COMPOSE = "/usr/local/bin/compose-checkpoint"
 COMPOSER = r"""#!/bin/sh
 # compose-checkpoint CONTAINER IMAGE SNAPSHOTTER: make out of the file `layer` and the folder `images` an archive of the
@@ -256,7 +258,7 @@ class Containerd:
         for what, media in (("memory", MEMORY), ("writable layer", LAYER)):
             if media in blobs:
                 found[what] = f"{checkpoint.folder}/{what.split()[-1]}.unpacked"
-                archives.unpack(blobs[media], self.node.path(found[what]))
+                unpack(blobs[media], self.node.path(found[what]))
             else:
                 self.node.remark(f"ctr called it a success, but the checkpoint has no {what}")
         return Contents(found.get("memory"), {"/": found["writable layer"]} if "writable layer" in found else {})
@@ -269,7 +271,7 @@ class Containerd:
         return found.group()
 
     def _blob(self, digest: str) -> Path:
-        return archives.below(self.node.path(BLOBS), digest.removeprefix("sha256:"))
+        return beneath(self.node.path(BLOBS), inside(digest.removeprefix("sha256:")))
 
     def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
         """Make a new container out of the image; mounts are as the checkpoint says."""

@@ -15,7 +15,9 @@ from harness.errors import CommandFailed, StillframeError
 from harness.host import cgroups
 from harness.host.wait import until
 from harness.model import CgroupVersion, Command, Component, FreezePolicy, Scenario, SurfaceKind
-from harness.runtimes import archives, criu_configuration, criu_log, versions
+from harness.oracle import layouts
+from harness.oracle.untrusted import Budget
+from harness.runtimes import criu_configuration, criu_log, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
 from harness.stacks.node import Node
 
@@ -158,29 +160,17 @@ class Podman:
 
     def contents(self, checkpoint: Checkpoint) -> Contents:
         """Unpack the archives in the checkpoint; the image's layer is a folder of the store already."""
+        folder, budget = self.node.path(checkpoint.folder), Budget()
+        source: layouts.Source
         if self._by_image:
             image = ("image", "inspect", "--format", "{{.GraphDriver.Data.UpperDir}}", _image(checkpoint))
-            parts = self._podman(*image).stdout.strip()
+            source = layouts.Folder(self.node.path(self._podman(*image).stdout.strip()), budget)
         else:
-            parts = f"{checkpoint.folder}/parts"
-            archives.unpack(self.node.path(_archive(checkpoint)), self.node.path(parts))
-        found = self.node.path(parts)
-        volumes = json.loads((found / "config.dump").read_text(encoding="utf-8")).get("namedVolumes", [])
-        parted = {"/": "rootfs-diff.tar", "/dev/shm": "devshm-checkpoint.tar"}  # noqa: S108
-        parted |= {volume["dest"]: f"volumes/{volume['volumeName']}.tar" for volume in volumes}
-        disks = {"/": f"{checkpoint.folder}/disks/root"}
-        self.node.path(disks["/"]).mkdir(parents=True)
-        for number, (where, archive) in enumerate(parted.items()):
-            path = archives.below(found, archive)
-            if path.exists():
-                folder = disks.setdefault(where, f"{checkpoint.folder}/disks/{number}")
-                archives.unpack(path, self.node.path(folder))
-        deleted = found / "deleted.files"
-        for name in json.loads(deleted.read_text(encoding="utf-8")) if deleted.exists() else ():
-            path = archives.below(self.node.path(disks["/"]), name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.with_name(f".wh.{path.name}").touch()
-        return Contents(f"{parts}/checkpoint", disks)
+            source = layouts.Archive(self.node.path(_archive(checkpoint)), folder / "parts", budget)
+        opened = layouts.Podman().lay_open(source, folder, wanted=lambda _: True)
+        root = self.node.path("/")
+        disks = {mount: f"/{disk.relative_to(root)}" for mount, disk in opened.disks.items()}
+        return Contents(f"/{opened.images.relative_to(root)}", disks)
 
     def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
         """Make a new container out of the checkpoint; mounts are as the checkpoint says."""

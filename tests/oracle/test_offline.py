@@ -1,10 +1,7 @@
 from __future__ import annotations
 
-import io
 import os
 import stat
-import struct
-import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,39 +10,14 @@ import pytest
 from harness.model import Anomaly, Reading, Witness
 from harness.oracle.judge import anomalies
 from harness.oracle.offline import Deleted, File, InTmpfs, Place, Unreadable, read
-from harness.oracle.ring import MAGIC, make_records, records_of
-
-NONCE, RING, NOW, COUNTER = 0xC0FFEE, 64, 1_795_435_200_000_000_000, 1001
-PAGE = 4096
-
-
-def memory(n: int = COUNTER, nonce: int = NONCE) -> bytes:
-    """The page that the workload declares: magic, version, ring size, nonce, counter, and a record of each parity."""
-    latest = [n, n - 1] if n % 2 == 0 else [n - 1, n]
-    records = make_records(latest, [NOW if tick == n else NOW - 1000 for tick in latest], nonce)
-    return (struct.pack("<16sIIQQ", MAGIC, 1, RING, nonce, n) + records.tobytes()).ljust(PAGE, b"\0")
-
-
-def ring(newest: int = COUNTER, nonce: int = NONCE) -> bytes:
-    return records_of(nonce, newest, RING, NOW + (newest - COUNTER) * 1000)
-
-
-def archive(path: Path, members: dict[str, bytes | None]) -> None:
-    """An archive as CRIU has it made of a tmpfs; None stands for a folder."""
-    with tarfile.open(path, "w:gz") as made:
-        for name, content in members.items():
-            member = tarfile.TarInfo(name)
-            member.type = tarfile.DIRTYPE if content is None else tarfile.REGTYPE
-            member.size = len(content or b"")
-            made.addfile(member, io.BytesIO(content or b""))
+from harness.oracle.ring import MAGIC
+from tests.criu_images import COUNTER, NONCE, NOW, PAGE, RING, dump, memory, ring, tmpfs
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    folder = tmp_path / "images"
-    folder.mkdir()
-    (folder / "pages-1.img").write_bytes(bytes(3 * PAGE) + memory() + bytes(PAGE))
-    archive(folder / "tmpfs-dev-73.tar.gz.img", {"./": None, "./tmpfs.ring": ring(COUNTER - 1)})
+    folder = dump(tmp_path / "images", bytes(3 * PAGE) + memory() + bytes(PAGE))
+    tmpfs(folder, {"./": None, "./tmpfs.ring": ring(COUNTER - 1)})
     return folder
 
 
@@ -104,16 +76,14 @@ def test_surfaces_keep_their_order_wherever_they_are(images: Path, disk: Path) -
     ids=["an empty file", "the text alone", "the text all over", "no magic", "a damaged counter"],
 )
 def test_pages_without_the_counter_are_passed_over(images: Path, disk: Path, decoy: bytes) -> None:
-    (images / "pages-1.img").rename(images / "pages-2.img")
-    (images / "pages-1.img").write_bytes(decoy)
+    dump(images, decoy.ljust(-(-len(decoy) // PAGE) * PAGE, b"\0"))
+    dump(images, memory(), pid=20)
     assert read(images, {"added": File(disk)}).counter == COUNTER
 
 
-@pytest.mark.parametrize("pages", [None, b"", bytes(PAGE)], ids=["no file", "an empty file", "other pages"])
-def test_images_without_the_counter_cannot_be_read(images: Path, disk: Path, pages: bytes | None) -> None:
-    (images / "pages-1.img").unlink()
-    if pages is not None:
-        (images / "pages-1.img").write_bytes(pages)
+@pytest.mark.parametrize("pages", [b"", bytes(PAGE)], ids=["an empty file", "other pages"])
+def test_images_without_the_counter_cannot_be_read(images: Path, disk: Path, pages: bytes) -> None:
+    dump(images, pages)
     with pytest.raises(Unreadable, match="no workload's counter in the memory pages of images"):
         read(images, {"added": File(disk)})
 
@@ -130,8 +100,8 @@ def test_a_surface_of_another_workload_holds_nothing_of_this_one(images: Path, d
 
 
 def test_a_surface_is_found_in_whichever_archive_has_it(images: Path) -> None:
-    archive(images / "tmpfs-dev-12.tar.gz.img", {"notes": b"nothing"})
-    archive(images / "tmpfs-dev-99.tar.gz.img", {"second.ring": ring(COUNTER), "sub/tmpfs.ring": b"another folder's"})
+    tmpfs(images, {"notes": b"nothing"}, device=12)
+    tmpfs(images, {"second.ring": ring(COUNTER), "sub/tmpfs.ring": b"another folder's"}, device=99)
     found = read(images, {"tmpfs": InTmpfs("tmpfs.ring"), "second": InTmpfs("second.ring")})
     assert held(found) == {"tmpfs": COUNTER - 1, "second": COUNTER}
 

@@ -1,0 +1,201 @@
+"""Archives of foreign make, streamed: tar, plain or compressed by gzip or zstd, as engines and CRIU write them.
+
+Memory is bounded by `CHUNK` and `MOST_HEADER`, whatever an archive says of itself; time and disk by the `Budget`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import os
+import struct
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import zstandard
+
+from harness.oracle.untrusted import Budget, Unreadable, inside, open_regular
+
+CHUNK = 1 << 20
+MOST_HEADER = 64 << 10
+"""Bytes of a member's headers, long names and extended attributes included."""
+LARGEST_WINDOW = 128 << 20
+"""Bytes that decompression by zstd may hold in memory: its own default for what it takes without being asked to."""
+PARENT = "parent"
+"""Name of the link to the images of an earlier level of memory (CRIU's CR_PARENT_LINK)."""
+
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_BROKEN = (
+    tarfile.TarError,
+    zlib.error,
+    zstandard.ZstdError,
+    struct.error,
+    EOFError,
+    OverflowError,
+    RecursionError,
+    ValueError,
+    gzip.BadGzipFile,
+)
+
+
+class _Forward:
+    """A stream that tarfile reads from: only forward, with an account, and with a limit on headers."""
+
+    def __init__(self, raw: BinaryIO, budget: Budget, *, seekable: bool) -> None:
+        self._raw = raw
+        self._budget = budget
+        self._seekable = seekable
+        self._position = 0
+        self.header: int | None = MOST_HEADER
+        """Bytes that may still be read at once, as long as it is headers that are read."""
+        self.last = b""
+
+    def read(self, size: int) -> bytes:
+        if self.header is not None:
+            self.header -= size
+            if self.header < 0:
+                raise Unreadable(f"it holds a member with more than {MOST_HEADER:,} bytes of headers")
+        self.last = self._raw.read(size)
+        self._position += len(self.last)
+        self._budget.read(len(self.last))
+        return self.last
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, position: int) -> None:
+        if position < self._position:
+            raise Unreadable("it holds a member that begins before the one before it ends")
+        if self._seekable:
+            self._raw.seek(position)
+            self._position = position
+        self._budget.read(position - self._position)  # at once: a member that is too long is declined by its header
+        while self._position < position:
+            skipped = len(self._raw.read(min(CHUNK, position - self._position)))
+            if not skipped:
+                raise EOFError("unexpected end of data")
+            self._position += skipped
+            self._budget.read(0)
+
+
+class _Tar(tarfile.TarFile):
+    """Keeps no list of the members that went by."""
+
+    members: list[tarfile.TarInfo]
+
+    def next(self) -> tarfile.TarInfo | None:
+        stream = cast("_Forward", self.fileobj)
+        stream.header = MOST_HEADER
+        found = super().next()
+        stream.header = None
+        self.members = []
+        if sum(len(key) + len(str(value)) for key, value in self.pax_headers.items()) > MOST_HEADER:
+            raise Unreadable(f"it holds more than {MOST_HEADER:,} bytes of global headers")
+        return found
+
+
+@dataclass(frozen=True)
+class Member:
+    """A member of an archive while it goes by; its content can be taken once, before the next one."""
+
+    name: str
+    """Relative, without `.` and `..`."""
+    info: tarfile.TarInfo
+    _tar: tarfile.TarFile
+    _archive: Path
+
+    def chunks(self, most: int | None = None) -> Iterator[bytes]:
+        """Content of a regular file, of no more than its first `most` bytes."""
+        with _explained(self._archive):
+            content = self._tar.extractfile(self.info)
+            left = self.info.size if most is None else min(most, self.info.size)
+            while content is not None and left > 0:
+                chunk = content.read(min(CHUNK, left))
+                if not chunk:
+                    raise EOFError("unexpected end of data")
+                left -= len(chunk)
+                yield chunk
+
+
+def members(path: Path, budget: Budget) -> Iterator[Member]:
+    """Members of an archive, in its order; `Unreadable` if it is none, is cut off, or leads out of itself."""
+    with open_regular(path) as descriptor, _explained(path):
+        stream = _stream(descriptor, budget)
+        tar = _Tar(fileobj=cast("BinaryIO", stream))
+        for info in iter(tar.next, None):
+            budget.part()
+            yield Member(inside(info.name), info, tar, path)
+        if stream.last.strip(b"\0") or len(stream.last) != tarfile.BLOCKSIZE:
+            raise EOFError("the mark of its end is missing")
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Say of what is wrong with an archive which one it is; what goes wrong outside of it passes."""
+    try:
+        yield
+    except _BROKEN as error:
+        raise Unreadable(f"{path.name} is no whole archive: {error or type(error).__name__}") from error
+    except Unreadable as error:
+        raise Unreadable(f"{path.name} is not believed: {error.what}", remedy=error.remedy) from error
+
+
+def _stream(descriptor: int, budget: Budget) -> _Forward:
+    file = os.fdopen(descriptor, "rb", closefd=False)
+    magic = file.peek(4)
+    if magic.startswith(_GZIP):
+        return _Forward(cast("BinaryIO", gzip.GzipFile(fileobj=file)), budget, seekable=False)
+    if magic.startswith(_ZSTD):
+        decompressor = zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW)
+        reader = decompressor.stream_reader(file, read_across_frames=True, closefd=False)
+        return _Forward(cast("BinaryIO", io.BufferedReader(cast("io.RawIOBase", reader))), budget, seekable=False)
+    return _Forward(file, budget, seekable=True)
+
+
+def unpack(
+    archive: Path,
+    folder: Path,
+    budget: Budget | None = None,
+    *,
+    wanted: Callable[[str], bool] = lambda _: True,
+    most: int | None = None,
+) -> None:
+    """Take the regular files out of an archive that are `wanted`, of each at most its first `most` bytes.
+
+    Whiteouts of OCI layers are such files. Nothing else is made but the links to earlier levels of memory, and those
+    only when all files are written, so that none is written through a link. `folder` has to be free of foreign links.
+    """
+    budget = budget or Budget()
+    folder.mkdir(parents=True, exist_ok=True)
+    links = {}
+    for member in members(archive, budget):
+        if not member.name or not wanted(member.name):
+            continue
+        if member.info.issym() and member.name.rpartition("/")[2] == PARENT:
+            links[folder / member.name] = member.info.linkname
+        elif member.info.isreg():
+            budget.keep(member.info.size if most is None else min(most, member.info.size))
+            with _made(folder / member.name) as file:
+                for chunk in member.chunks(most):
+                    file.write(chunk)
+    for path in sorted(links, key=lambda path: -len(path.parts)):  # so that no link is made through another one
+        with contextlib.suppress(OSError, ValueError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.symlink_to(links[path])
+
+
+@contextlib.contextmanager
+def _made(path: Path) -> Iterator[BinaryIO]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)  # the last one of a name is the one that counts
+        file = path.open("xb")
+    except (OSError, ValueError) as error:
+        raise Unreadable(f"{path.name[:200]!r} cannot be unpacked: {error}") from error
+    with file:
+        yield file

@@ -1,0 +1,126 @@
+"""Foreign files: a container or a stranger chose what is in them, so nothing of them is believed.
+
+Every reader of such files spends from one `Budget`, opens what it reads by `open_regular`, and takes names through
+`inside`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.errors import StillframeError
+
+MOST_READ = 16 << 30
+"""Bytes of one checkpoint, decompressed, that are looked at."""
+MOST_KEPT = 8 << 30
+"""Bytes of one checkpoint that are unpacked to disk."""
+MOST_PARTS = 1_000_000
+"""Members of archives, entries of pagemaps and files of folders, together."""
+MOST_SECONDS = 600.0
+MOST_DOCUMENT = 16 << 20
+"""Bytes of a file that is read into memory whole, as a pagemap is."""
+LONGEST_NAME = 4096
+"""Letters of a path: Linux's PATH_MAX."""
+
+
+class Unreadable(StillframeError):
+    """A checkpoint does not hold what the reading needs, or is made to do harm; the sentence says what."""
+
+    exit_code = 2
+
+
+class Budget:
+    """What the reading of one checkpoint may cost; each method raises `Unreadable` where it would cost more."""
+
+    def __init__(
+        self,
+        *,
+        read: int = MOST_READ,
+        kept: int = MOST_KEPT,
+        parts: int = MOST_PARTS,
+        seconds: float = MOST_SECONDS,
+    ) -> None:
+        self._limits = {"read": read, "kept": kept, "parts": parts}
+        self._left = dict(self._limits)
+        self._seconds = seconds
+        self._due = time.monotonic() + seconds
+
+    def read(self, size: int) -> None:
+        """Account for bytes that were read."""
+        self._spend("read", size, "bytes, decompressed")
+
+    def keep(self, size: int) -> None:
+        """Account for bytes that are about to be written to disk."""
+        self._spend("kept", size, "bytes to unpack")
+
+    def part(self) -> None:
+        """Account for a member of an archive, an entry of a pagemap or a file of a folder."""
+        self._spend("parts", 1, "parts")
+
+    def _spend(self, what: str, amount: int, unit: str) -> None:
+        self._left[what] -= max(0, amount)
+        if self._left[what] < 0:
+            raise Unreadable(f"it holds more than {self._limits[what]:,} {unit}, and is not read any further")
+        if time.monotonic() > self._due:
+            raise Unreadable(f"to read it takes more than {self._seconds:.0f} s, and is given up")
+
+
+@contextlib.contextmanager
+def open_regular(path: Path) -> Iterator[int]:
+    """Give a descriptor of a regular file; anything else is neither followed nor waited for, but `Unreadable`."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        kind = "a symbolic link" if path.is_symlink() else error.strerror
+        raise Unreadable(f"{path.name} cannot be read: {kind}") from error
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise Unreadable(f"{path.name} is no regular file, but of the kind {stat.filemode(mode)[0]!r}")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def read_regular(path: Path, *, most: int = MOST_DOCUMENT) -> bytes:
+    """Content of a regular file of at most `most` bytes."""
+    with open_regular(path) as descriptor:
+        size = os.fstat(descriptor).st_size
+        if size > most:
+            raise Unreadable(f"{path.name} has {size:,} bytes, where at most {most:,} are credible")
+        return pread(descriptor, size, 0)
+
+
+def pread(descriptor: int, size: int, offset: int) -> bytes:
+    """Bytes at `offset`, fewer only where the file ends before."""
+    found = []
+    while size > 0 and (data := os.pread(descriptor, size, offset)):
+        found.append(data)
+        size -= len(data)
+        offset += len(data)
+    return b"".join(found)
+
+
+def inside(name: str) -> str:
+    """Give a member's name relative to its archive; `Unreadable` for one that leads out of it."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if len(name) > LONGEST_NAME:
+        raise Unreadable(f"it holds a file with a name of {len(name):,} letters")
+    if name.startswith("/") or ".." in parts or "\0" in name:
+        raise Unreadable(f"it holds a file with the name {name[:200]!r}, which leads out of it")
+    return "/".join(parts)
+
+
+def beneath(folder: Path, name: str) -> Path:
+    """Where `name` is in a folder of foreign make; of a name that leads through links a path that does not exist."""
+    path = folder
+    for part in name.split("/"):
+        path /= part
+        if path.is_symlink():
+            return folder / ".wh..wh." / name  # a name that neither OCI layers nor overlayfs leave to a container
+    return path

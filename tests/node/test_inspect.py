@@ -1,0 +1,114 @@
+"""The README's plain commands make checkpoints that are inspected outside, and restored to the same counters."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from harness import workload
+from harness.host.process import HOST
+from harness.host.wait import until
+from harness.inspection import inspect
+from harness.model import Reading, Witness
+from harness.oracle.judge import AGREEMENT_TICKS
+from harness.records import Finding
+from harness.runtimes.podman import PodmanRunc
+from harness.runtimes.runc import Runc
+from harness.stacks.node import Node
+from harness.workload import Beat, ReadingMessage
+
+ROOT = Path(__file__).resolve().parents[2]
+WHERE = f"{Node.storage}/by-hand"
+
+
+@pytest.fixture
+def folder(node: Node, tmp_path: Path) -> Path:
+    """The folder in which the commands are typed, as it is seen from the host."""
+    node.run(["mkdir", WHERE])
+    return node.path(WHERE)
+
+
+def commands(program: str) -> tuple[str, str]:
+    """The README's block about a program: how it is compiled, and what is typed in the node."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = (
+        found
+        for found in re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        if f"\n{program} " in found
+    )
+    lines = block.splitlines()
+    assert lines[0].startswith("cc ")
+    assert lines[-1].startswith("stillframe inspect ")
+    return lines[0], "\n".join(lines[1:-1])
+
+
+def compile_here(line: str, folder: Path, tmp_path: Path) -> None:
+    """A node has no compiler."""
+    HOST.run([word if word != "ledger" else str(tmp_path / word) for word in line.split()], cwd=str(ROOT), deadline=60)
+    (folder / "ledger").write_bytes((tmp_path / "ledger").read_bytes())
+    (folder / "ledger").chmod(0o755)
+
+
+def typed(node: Node, lines: str) -> None:
+    node.run(["bash", "-e", "-c", lines], cwd=WHERE, deadline=60)
+
+
+def heard(folder: Path) -> list[Beat | ReadingMessage]:
+    said = [each for _, each in workload.read_messages(folder / "report")]
+    return [each for each in said if isinstance(each, Beat | ReadingMessage)]
+
+
+def ticking_first(lines: str, node: Node, folder: Path) -> None:
+    """Type the lines, and let the workload tick before its checkpoint is taken, as somebody who types would."""
+    start, checkpoint = re.split(r"\n(?=podman container checkpoint|runc pause)", lines)
+    typed(node, start)
+    until(lambda: any(said.n > 500 for said in heard(folder)), seconds=20, what="some ticks")
+    typed(node, checkpoint)
+
+
+def assert_same_as_restored(found: Reading | None, node: Node, folder: Path, lines: str) -> None:
+    """Restore, and compare with what the workload says first: what it held when it stood still."""
+    typed(node, "rm report/*")
+    typed(node, lines)
+    said = until(lambda: heard(folder)[:1], seconds=20, what="a word of the restored workload")[0]
+    assert isinstance(said, ReadingMessage)
+    theirs = said.to_reading(Witness.RESTORED)
+    assert found is not None
+    assert found.nonce == theirs.nonce
+    assert 0 <= theirs.counter - found.counter <= AGREEMENT_TICKS
+    for offline, restored in zip(found.surfaces, theirs.surfaces, strict=True):
+        assert offline.newest is not None
+        assert restored.newest is not None
+        assert abs(restored.newest - offline.newest) <= AGREEMENT_TICKS
+
+
+def test_what_podman_exports_is_inspected_as_it_is_restored(node: Node, folder: Path, tmp_path: Path) -> None:
+    compile_line, lines = commands("podman")
+    PodmanRunc(node, PodmanRunc.ways[0]).prepare()
+    compile_here(compile_line, folder, tmp_path)
+    ticking_first(lines, node, folder)
+    archive = tmp_path / "live.tar"
+    archive.write_bytes((folder / "live.tar").read_bytes())
+    typed(node, "podman rm --force --time 0 live")
+    found = inspect(archive, {})
+    assert (found.layout, found.workload) == ("podman", "ledger")
+    assert found.finding is not Finding.NOTHING_TO_COMPARE
+    again = "podman container restore --import live.tar --name again"
+    assert_same_as_restored(found.reading, node, folder, again)
+    typed(node, "podman rm --force --time 0 again")
+
+
+def test_what_an_oci_runtime_writes_is_inspected_as_it_is_restored(node: Node, folder: Path, tmp_path: Path) -> None:
+    compile_line, lines = commands("runc")
+    Runc(node, Runc.ways[0]).prepare()
+    compile_here(compile_line, folder, tmp_path)
+    ticking_first(lines, node, folder)
+    found = inspect(folder / "images", {"/": folder / "disk"})
+    assert (found.layout, found.workload, found.finding) == ("criu", "ledger", Finding.CONSISTENT)
+    typed(node, "runc kill live KILL; umount rootfs; rm -r upper work; cp --archive disk upper; mkdir work")
+    again = """mount -t overlay overlay -o lowerdir=image,upperdir=upper,workdir=work rootfs
+    runc restore --detach --image-path images again < /dev/null > /dev/null 2>&1"""
+    assert_same_as_restored(found.reading, node, folder, again)
+    typed(node, "runc kill again KILL")

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.oracle.untrusted import LONGEST_NAME, Budget, Unreadable, beneath, inside, read_regular
+
+
+def test_what_is_too_long_is_not_read_into_memory(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"12345")
+    assert read_regular(tmp_path / "x", most=5) == b"12345"
+    with pytest.raises(Unreadable, match="x has 5 bytes, where at most 4 are credible"):
+        read_regular(tmp_path / "x", most=4)
+
+
+@pytest.mark.parametrize(("name", "clean"), [("./a//b/", "a/b"), (".", ""), ("..a/b..", "..a/b..")])
+def test_a_name_is_taken_relative_to_its_archive(name: str, clean: str) -> None:
+    assert inside(name) == clean
+
+
+@pytest.mark.parametrize("name", ["/", "..", "a/..", "a\0b", "a/" * LONGEST_NAME])
+def test_a_name_that_no_honest_archive_holds_is_declined(name: str) -> None:
+    with pytest.raises(Unreadable):
+        inside(name)
+
+
+def test_a_name_leads_nowhere_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/b").touch()
+    (tmp_path / "link").symlink_to("a")
+    assert beneath(tmp_path, "a/b") == tmp_path / "a/b"
+    assert not beneath(tmp_path, "link/b").exists()
+    assert not beneath(tmp_path, "link").exists()
+
+
+@pytest.mark.parametrize("spend", [lambda budget: budget.read(2), lambda budget: budget.keep(2)])
+def test_a_budget_is_spent_once_and_grows_by_nothing(spend: object) -> None:
+    assert callable(spend)
+    budget = Budget(read=5, kept=5)
+    spend(budget)
+    spend(budget)
+    budget.read(-9)
+    budget.keep(-9)
+    with pytest.raises(Unreadable, match="more than 5 bytes"):
+        spend(budget)

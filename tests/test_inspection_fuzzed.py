@@ -1,0 +1,99 @@
+"""Checkpoints that nobody thought of: whatever the bytes are, the reading ends, in one of the ways that are known."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.errors import StillframeError
+from harness.inspection import inspect
+from harness.oracle.pages import processes
+from harness.oracle.untrusted import Budget, Unreadable
+from harness.records import Finding
+from tests.criu_images import MAGICS, PAGE, memory, message, ring
+from tests.test_inspection import containerd, packed, podman
+
+EXAMPLES = settings(
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+@cache
+def valid() -> tuple[bytes, ...]:
+    """Checkpoints that can be read."""
+    layer = {"data/added.ring": ring()}
+    with tempfile.TemporaryDirectory() as folder:
+        a, b = podman(Path(folder, "a"), layer), packed(containerd(Path(folder, "b"), layer))
+        return a.read_bytes(), b.read_bytes()
+
+
+@st.composite
+def spoiled(draw: st.DrawFn) -> bytes:
+    """A valid checkpoint with bytes changed, left out or put in, mostly where headers are."""
+    data = bytearray(draw(st.sampled_from(valid())))
+    for _ in range(draw(st.integers(1, 4))):
+        block = draw(st.integers(0, len(data) // 512)) * 512
+        at = min(len(data), block + draw(st.integers(0, 511)))
+        length = draw(st.sampled_from([0, 1, 8, 12, 512, 4096]))
+        data[at : at + length] = draw(st.binary(max_size=16) | st.just(b"\xff" * 12) | st.just(b"7" * 11))
+    return bytes(data)
+
+
+@contextlib.contextmanager
+def nothing_else_is_written(folder: Path) -> Iterator[None]:
+    own, before = folder / "own", sorted(folder.rglob("*"))
+    own.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(own))
+        yield
+    own.rmdir()
+    assert sorted(folder.rglob("*")) == before
+
+
+def examine(folder: Path, data: bytes) -> None:
+    path = folder / "it"
+    path.write_bytes(data)
+    with nothing_else_is_written(folder), contextlib.suppress(Unreadable):
+        assert inspect(path, {}, budget=Budget(read=64 << 20, kept=16 << 20, seconds=30)).finding in Finding
+
+
+@EXAMPLES
+@given(data=st.binary(max_size=4096) | st.binary(max_size=600).map(lambda data: b"\x1f\x8b\x08\0" + data))
+def test_bytes_of_any_kind_are_read_or_declined(tmp_path: Path, data: bytes) -> None:
+    examine(tmp_path, data)
+
+
+@EXAMPLES
+@given(data=spoiled())
+def test_spoiled_checkpoints_are_read_or_declined(tmp_path: Path, data: bytes) -> None:
+    examine(tmp_path, data)
+
+
+@EXAMPLES
+@given(
+    entries=st.lists(
+        st.dictionaries(st.integers(1, 6), st.integers(0, (1 << 64) - 1), max_size=5).map(message)
+        | st.binary(max_size=12),
+        max_size=6,
+    ),
+    parent=st.sampled_from([".", "..", "/", "parent", "nowhere", "\udcff"]),
+)
+def test_pagemaps_of_any_kind_are_read_or_declined(tmp_path: Path, entries: list[bytes], parent: str) -> None:
+    for path in tmp_path.iterdir():
+        path.unlink()
+    (tmp_path / "pagemap-1.img").write_bytes(MAGICS + message({1: 1}) + b"".join(entries))
+    (tmp_path / "pages-1.img").write_bytes(memory() + bytes(PAGE))
+    (tmp_path / "parent").symlink_to(parent)
+    with contextlib.suppress(StillframeError):
+        assert processes(tmp_path, Budget(seconds=30))
