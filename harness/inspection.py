@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -53,15 +54,25 @@ def disks_of(words: Sequence[str]) -> dict[str, Path]:
         if mount in found:
             raise UsageError(f"--disk {word}: there are two disks for {mount}")
         found[mount] = Path(folder)
-        if not found[mount].is_dir():
-            raise UsageError(f"--disk {word}: {folder} is no folder", remedy="Name the folder with the captured files.")
+        try:
+            os.listdir(folder)  # noqa: PTH208  # its errors are what counts
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"--disk {word}: {folder} cannot be read: {_told(error)}",
+                remedy="Name the folder with the captured files.",
+            ) from error
     return found
 
 
 def inspect(path: Path, disks: Mapping[str, Path], *, budget: Budget | None = None) -> Inspection:
     """Read the checkpoint at `path`, with `disks` by mount point beside it; `Unreadable` if it cannot be believed."""
-    if not path.exists():
-        raise UsageError(f"there is no {path}", remedy="Name an archive of a checkpoint, or a folder with its images.")
+    try:
+        path.stat()
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{path} cannot be read: {_told(error)}",
+            remedy="Name an archive of a checkpoint, or a folder with its images.",
+        ) from error
     try:
         with tempfile.TemporaryDirectory(prefix="stillframe-") as own:
             return _inspect(path, disks, Path(own), budget or Budget())
@@ -69,8 +80,13 @@ def inspect(path: Path, disks: Mapping[str, Path], *, budget: Budget | None = No
         raise Unreadable(f"{path} cannot be read: {error.what}", remedy=error.remedy) from error
     except OSError as error:
         raise EnvironmentUnfit(
-            f"{path} cannot be laid open: {error}", remedy="Have room and rights in the folder that TMPDIR names."
+            f"{path} cannot be read here: {error}",
+            remedy="It takes rights to all of its files, and room in the folder that TMPDIR names.",
         ) from error
+
+
+def _told(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _inspect(path: Path, disks: Mapping[str, Path], own: Path, budget: Budget) -> Inspection:

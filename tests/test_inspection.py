@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import json
@@ -348,6 +349,20 @@ def test_what_is_unpacked_is_for_its_owner_alone(tmp_path: Path, monkeypatch: py
         inspect(podman(tmp_path, None), {})
     assert seen[1] == "0o700"
     assert not Path(seen[0]).exists()
+
+
+def test_a_machine_without_room_is_to_blame_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(layouts, "lay_open", full)
+    (tmp_path / "live.tar").touch()
+    assert main(["inspect", str(tmp_path / "live.tar")]) == 3
+    assert "No space left on device. It takes" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["live.tar"]
 
 
 @pytest.mark.parametrize("words", [["/nowhere"], ["/a=/nowhere"], ["{0}", "{0}"], ["/x={0}", "/x/={0}"]])

@@ -84,7 +84,7 @@ class Folder:
                     elif _NAMES.fullmatch(prefix + entry.name):
                         yield prefix + entry.name
         except OSError as error:
-            raise Unreadable(f"{folder} cannot be read: {error.strerror}") from error
+            raise Unreadable(f"its folder {folder.name} cannot be read: {error.strerror}") from error
 
     def fetch(self, _: Wanted) -> Path:
         """The folder itself."""
