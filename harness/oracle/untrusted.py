@@ -17,7 +17,7 @@ from pathlib import Path
 from harness.errors import StillframeError
 
 MOST_READ = 16 << 30
-"""Bytes of one checkpoint, decompressed, that are looked at."""
+"""Bytes of one checkpoint, decompressed, that are looked at; an archive is gone through twice or more."""
 MOST_KEPT = 8 << 30
 """Bytes of one checkpoint that are unpacked to disk."""
 MOST_PARTS = 1_000_000
