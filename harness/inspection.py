@@ -102,7 +102,16 @@ def _inspect(path: Path, disks: Mapping[str, Path], own: Path, budget: Budget) -
     tmpfs = in_tmpfs(opened.images, names, budget)
     whole = bool(opened.disks)
     candidates = [_candidate(each, process, disks, tmpfs, whole=whole) for process in found for each in known]
-    return _judged(path, layout, max(candidates, key=lambda candidate: candidate.fit))
+    chosen = max(candidates, key=lambda candidate: candidate.fit)
+    if chosen.fit[:2] == (False, 0):
+        return Inspection(
+            path=str(path),
+            layout=layout.name,
+            finding=Finding.NOTHING_TO_COMPARE,
+            reason="nothing tells which workload the counter is of: no surface of any is in the checkpoint",
+            reading=reading_of(chosen.process.counter, {}),
+        )
+    return _judged(path, layout, chosen)
 
 
 def _candidate(
@@ -112,7 +121,9 @@ def _candidate(
     absent: dict[str, str] = {}
     for surface in each.surfaces:
         place = _place(surface, disks, tmpfs, whole=whole)
-        if isinstance(place, str):
+        if process.options and (surface.option, surface.name, surface.path) not in process.options:
+            absent[surface.name] = "the process was started without it"
+        elif isinstance(place, str):
             absent[surface.name] = place
         else:
             places[surface.name] = place

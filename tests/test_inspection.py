@@ -190,6 +190,21 @@ def test_of_workloads_that_fit_alike_the_one_that_lacks_least_is_chosen(
         assert inspect(archive, {}).workload == "ledger", "and not shm, which lacks one more"
 
 
+def test_a_process_that_was_started_with_fewer_surfaces_is_not_blamed_for_the_others(tmp_path: Path) -> None:
+    archive = podman(tmp_path, {"data/added.ring": ring()}, options=("--surface", "added=/data/added.ring"))
+    found = inspect(archive, {})
+    assert (found.finding, held(found)) == (Finding.CONSISTENT, {"added": COUNTER})
+    assert set(found.absent.values()) == {"the process was started without it"}
+
+
+@pytest.mark.parametrize("options", [(), ("--surface", "mine=/mine/ring")], ids=["unknown", "of somebody's own"])
+def test_surfaces_of_no_workload_are_nothing_to_compare(tmp_path: Path, options: tuple[str, ...]) -> None:
+    (tmp_path / "upper").mkdir()
+    made = dump(tmp_path / "images", memory() + arguments(*options))
+    found = inspect(made, {"/": tmp_path / "upper"})
+    assert (found.finding, found.workload) == (Finding.NOTHING_TO_COMPARE, None)
+
+
 def test_an_empty_name_in_the_list_of_deletions_marks_nothing(tmp_path: Path) -> None:
     images(tmp_path / "it/checkpoint", *LEDGER)
     (tmp_path / "it/config.dump").write_text("{}")
