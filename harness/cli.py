@@ -53,7 +53,7 @@ exit codes:
   0  consistent: memory and every surface that the checkpoint reaches are of one instant
   1  inconsistent
   2  usage: no such file, no checkpoint of a known kind, or one that is cut off, damaged or made to do harm
-  3  nothing to compare: no counter of a workload in its memory, or no disk beside it
+  3  nothing to compare: no counter of a workload in its memory, or no disk beside it; or no room or rights to read it
 """
 
 INSPECTED = {Finding.CONSISTENT: 0, Finding.INCONSISTENT: 1, Finding.NOTHING_TO_COMPARE: 3}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -53,15 +54,25 @@ def disks_of(words: Sequence[str]) -> dict[str, Path]:
         if mount in found:
             raise UsageError(f"--disk {word}: there are two disks for {mount}")
         found[mount] = Path(folder)
-        if not found[mount].is_dir():
-            raise UsageError(f"--disk {word}: {folder} is no folder", remedy="Name the folder with the captured files.")
+        try:
+            os.listdir(folder)  # noqa: PTH208  # its errors are what counts
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"--disk {word}: {folder} cannot be read: {_told(error)}",
+                remedy="Name the folder with the captured files.",
+            ) from error
     return found
 
 
 def inspect(path: Path, disks: Mapping[str, Path], *, budget: Budget | None = None) -> Inspection:
     """Read the checkpoint at `path`, with `disks` by mount point beside it; `Unreadable` if it cannot be believed."""
-    if not path.exists():
-        raise UsageError(f"there is no {path}", remedy="Name an archive of a checkpoint, or a folder with its images.")
+    try:
+        path.stat()
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{path} cannot be read: {_told(error)}",
+            remedy="Name an archive of a checkpoint, or a folder with its images.",
+        ) from error
     try:
         with tempfile.TemporaryDirectory(prefix="inspected-") as own:
             return _inspect(path, disks, Path(own), budget or Budget())
@@ -69,8 +80,13 @@ def inspect(path: Path, disks: Mapping[str, Path], *, budget: Budget | None = No
         raise Unreadable(f"{path} cannot be read: {error.what}", remedy=error.remedy) from error
     except OSError as error:
         raise EnvironmentUnfit(
-            f"{path} cannot be laid open: {error}", remedy="Have room and rights in the folder that TMPDIR names."
+            f"{path} cannot be read here: {error}",
+            remedy="It takes rights to all of its files, and room in the folder that TMPDIR names.",
         ) from error
+
+
+def _told(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _inspect(path: Path, disks: Mapping[str, Path], own: Path, budget: Budget) -> Inspection:
@@ -86,7 +102,16 @@ def _inspect(path: Path, disks: Mapping[str, Path], own: Path, budget: Budget) -
     tmpfs = in_tmpfs(opened.images, names, budget)
     whole = bool(opened.disks)
     candidates = [_candidate(each, process, disks, tmpfs, whole=whole) for process in found for each in known]
-    return _judged(path, layout, max(candidates, key=lambda candidate: candidate.fit))
+    chosen = max(candidates, key=lambda candidate: candidate.fit)
+    if chosen.fit[:2] == (False, 0):
+        return Inspection(
+            path=str(path),
+            layout=layout.name,
+            finding=Finding.NOTHING_TO_COMPARE,
+            reason="nothing tells which workload the counter is of: no surface of any is in the checkpoint",
+            reading=reading_of(chosen.process.counter, {}),
+        )
+    return _judged(path, layout, chosen)
 
 
 def _candidate(
@@ -96,7 +121,9 @@ def _candidate(
     absent: dict[str, str] = {}
     for surface in each.surfaces:
         place = _place(surface, disks, tmpfs, whole=whole)
-        if isinstance(place, str):
+        if process.options and (surface.option, surface.name, surface.path) not in process.options:
+            absent[surface.name] = "the process was started without it"
+        elif isinstance(place, str):
             absent[surface.name] = place
         else:
             places[surface.name] = place

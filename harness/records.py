@@ -152,7 +152,9 @@ class Inspection(Frozen):
     schema_version: int = SCHEMA_VERSION
     path: str = Field(description="as it was given")
     layout: str = Field(description="how the checkpoint is laid out: `podman`, `containerd` or `criu`")
-    workload: str | None = Field(default=None, description="null when its memory holds no counter of a workload")
+    workload: str | None = Field(
+        default=None, description="null when its memory holds no counter, or no surface tells whose it is"
+    )
     finding: Finding
     reason: str
     reading: Reading | None = None

@@ -37,7 +37,8 @@ DEFECTS = {
 def show_inspection(found: Inspection, console: Console | None = None) -> None:
     """Print what the checkpoint holds, and what that means."""
     out = console or console_for(sys.stdout)
-    whose = f"of the workload {found.workload}" if found.workload else "of no workload of ours"
+    unknown = "of an unknown workload" if found.reading else "of no workload of ours"
+    whose = f"of the workload {found.workload}" if found.workload else unknown
     out.print(_plain(f"{found.path}: {LAYOUTS[found.layout]}, {whose}"))
     if found.reading:
         out.print(_grid(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import json
@@ -189,6 +190,21 @@ def test_of_workloads_that_fit_alike_the_one_that_lacks_least_is_chosen(
         assert inspect(archive, {}).workload == "ledger", "and not shm, which lacks one more"
 
 
+def test_a_process_that_was_started_with_fewer_surfaces_is_not_blamed_for_the_others(tmp_path: Path) -> None:
+    archive = podman(tmp_path, {"data/added.ring": ring()}, options=("--surface", "added=/data/added.ring"))
+    found = inspect(archive, {})
+    assert (found.finding, held(found)) == (Finding.CONSISTENT, {"added": COUNTER})
+    assert set(found.absent.values()) == {"the process was started without it"}
+
+
+@pytest.mark.parametrize("options", [(), ("--surface", "mine=/mine/ring")], ids=["unknown", "of somebody's own"])
+def test_surfaces_of_no_workload_are_nothing_to_compare(tmp_path: Path, options: tuple[str, ...]) -> None:
+    (tmp_path / "upper").mkdir()
+    made = dump(tmp_path / "images", memory() + arguments(*options))
+    found = inspect(made, {"/": tmp_path / "upper"})
+    assert (found.finding, found.workload) == (Finding.NOTHING_TO_COMPARE, None)
+
+
 def test_an_empty_name_in_the_list_of_deletions_marks_nothing(tmp_path: Path) -> None:
     images(tmp_path / "it/checkpoint", *LEDGER)
     (tmp_path / "it/config.dump").write_text("{}")
@@ -348,6 +364,20 @@ def test_what_is_unpacked_is_for_its_owner_alone(tmp_path: Path, monkeypatch: py
         inspect(podman(tmp_path, None), {})
     assert seen[1] == "0o700"
     assert not Path(seen[0]).exists()
+
+
+def test_a_machine_without_room_is_to_blame_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(layouts, "lay_open", full)
+    (tmp_path / "live.tar").touch()
+    assert main(["inspect", str(tmp_path / "live.tar")]) == 3
+    assert "No space left on device. It takes" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["live.tar"]
 
 
 @pytest.mark.parametrize("words", [["/nowhere"], ["/a=/nowhere"], ["{0}", "{0}"], ["/x={0}", "/x/={0}"]])

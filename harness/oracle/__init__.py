@@ -1,5 +1,6 @@
 """From readings to an outcome.
 
-In come bytes of rings and of memory pages, and what workloads reported; out come readings, skews, anomalies and one
-verdict. Everything here is pure: it starts no process, changes no file, and treats what it reads as hostile.
+In come checkpoints, as engines or CRIU lay them out, and what workloads reported; out come readings, skews, anomalies
+and one verdict. Nothing here starts a process or writes a file, but for what `archive` unpacks into a folder that it is
+given; and whatever is read is treated as hostile.
 """

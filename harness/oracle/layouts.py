@@ -29,12 +29,8 @@ MOST_NAMES = 10_000
 MOST_JSON = 4 << 20
 """Bytes of a JSON document, which takes many times as much memory."""
 
-_OF_CRIU = r"(?:pagemap-[0-9]+\.img|pages-[0-9]+\.img|tmpfs-dev-[0-9]+\.tar\.gz\.img|parent)"
-_NAMES = re.compile(
-    rf"(?:.*/)?{_OF_CRIU}|index\.json|blobs/sha256/[0-9a-f]{{64}}|config\.dump|deleted\.files"
-    r"|rootfs-diff\.tar|devshm-checkpoint\.tar|volumes/[^/]+\.tar"
-)
-"""All that any layout asks for; the rest of an archive goes by."""
+_IMAGE = re.compile(r"(?:.*/)?(?:pagemap-[0-9]+\.img|pages-[0-9]+\.img|tmpfs-dev-[0-9]+\.tar\.gz\.img|parent)")
+"""What is read of CRIU's images, and the link to those of an earlier level."""
 
 Wanted = Callable[[str], bool]
 """Whether the file at this path in the container is wanted."""
@@ -81,10 +77,10 @@ class Folder:
                     if entry.is_dir(follow_symlinks=False):
                         if depth > 1:
                             yield from self._walk(Path(entry.path), f"{prefix}{entry.name}/", depth - 1)
-                    elif _NAMES.fullmatch(prefix + entry.name):
+                    elif _asked(prefix + entry.name):
                         yield prefix + entry.name
         except OSError as error:
-            raise Unreadable(f"{folder} cannot be read: {error.strerror}") from error
+            raise Unreadable(f"its folder {folder.name} cannot be read: {error.strerror}") from error
 
     def fetch(self, _: Wanted) -> Path:
         """The folder itself."""
@@ -101,7 +97,7 @@ class Archive:
         self._fetched = 0
         self.names: set[str] = set()
         for member in members(path, budget):
-            if _NAMES.fullmatch(member.name):
+            if _asked(member.name):
                 self.names.add(member.name)
             if len(self.names) > MOST_NAMES:
                 raise Unreadable(f"{path.name} holds more than {MOST_NAMES:,} files of checkpoints")
@@ -120,6 +116,8 @@ class Layout(Protocol):
     name: ClassVar[str]
     what: ClassVar[str]
     """In a few words."""
+    asks: ClassVar[re.Pattern[str]]
+    """Names of the files that it may ask for."""
 
     def fits(self, names: Collection[str]) -> bool:
         """Whether a checkpoint with files of these names is laid out so."""
@@ -133,6 +131,9 @@ class Podman:
 
     name: ClassVar[str] = "podman"
     what: ClassVar[str] = "an exported checkpoint of Podman"
+    asks: ClassVar[re.Pattern[str]] = re.compile(
+        rf"{_IMAGE.pattern}|config\.dump|deleted\.files|rootfs-diff\.tar|devshm-checkpoint\.tar|volumes/[^/]+\.tar"
+    )
 
     def fits(self, names: Collection[str]) -> bool:
         """It has Podman's description of the container."""
@@ -140,7 +141,7 @@ class Podman:
 
     def lay_open(self, source: Source, to: Path, wanted: Wanted) -> Opened:
         """Memory is a folder, each disk an archive, what was deleted a list."""
-        found = source.fetch(lambda name: _NAMES.fullmatch(name) is not None)
+        found = source.fetch(lambda name: self.asks.fullmatch(name) is not None)
         parts = {"/": "rootfs-diff.tar", "/dev/shm": "devshm-checkpoint.tar"}  # noqa: S108
         parts |= dict(_volumes(_document(found / "config.dump")))
         disks = {"/": to / "disks" / "root"}
@@ -161,6 +162,7 @@ class Containerd:
 
     name: ClassVar[str] = "containerd"
     what: ClassVar[str] = "a checkpoint image of containerd"
+    asks: ClassVar[re.Pattern[str]] = re.compile(r"index\.json|blobs/sha256/[0-9a-f]{64}")
 
     def fits(self, names: Collection[str]) -> bool:
         """It is an OCI layout."""
@@ -201,6 +203,7 @@ class Criu:
 
     name: ClassVar[str] = "criu"
     what: ClassVar[str] = "images of CRIU"
+    asks: ClassVar[re.Pattern[str]] = _IMAGE
 
     def fits(self, names: Collection[str]) -> bool:
         """It has a pagemap."""
@@ -272,7 +275,11 @@ def _blob(digest: str) -> str:
 
 
 def _is_image(name: str) -> bool:
-    return re.fullmatch(_OF_CRIU, name.rpartition("/")[2]) is not None
+    return _IMAGE.fullmatch(name) is not None
+
+
+def _asked(name: str) -> bool:
+    return any(layout.asks.fullmatch(name) for layout in LAYOUTS)
 
 
 def _pagemap(name: str) -> bool:

@@ -11,7 +11,7 @@ from harness.model import Reading, SurfaceReading, Witness
 from harness.oracle.archive import members
 from harness.oracle.pages import processes
 from harness.oracle.ring import LARGEST_RING, RECORD, MemoryCounter, read_ring
-from harness.oracle.untrusted import Budget, Unreadable, open_regular, pread
+from harness.oracle.untrusted import Absent, Budget, Unreadable, open_regular, pread
 
 __all__ = ["Deleted", "File", "Held", "InTmpfs", "Place", "Unreadable", "in_tmpfs", "read", "reading_of"]
 
@@ -105,7 +105,7 @@ def _regular(path: Path) -> bytes:
     try:
         with open_regular(path) as descriptor:
             return pread(descriptor, LARGEST_SURFACE, 0)
-    except Unreadable:
+    except Absent:
         return b""
 
 

@@ -7,6 +7,7 @@ Every reader of such files spends from one `Budget`, opens what it reads by `ope
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 from harness.errors import StillframeError
 
 MOST_READ = 16 << 30
-"""Bytes of one checkpoint, decompressed, that are looked at."""
+"""Bytes of one checkpoint, decompressed, that are looked at; an archive is gone through twice or more."""
 MOST_KEPT = 8 << 30
 """Bytes of one checkpoint that are unpacked to disk."""
 MOST_PARTS = 1_000_000
@@ -27,11 +28,18 @@ MOST_DOCUMENT = 16 << 20
 LONGEST_NAME = 4096
 """Letters of a path: Linux's PATH_MAX."""
 
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO})
+"""Of open(2): nothing, below a file, a link, a socket."""
+
 
 class Unreadable(StillframeError):
     """A checkpoint does not hold what the reading needs, or is made to do harm; the sentence says what."""
 
     exit_code = 2
+
+
+class Absent(Unreadable):
+    """There is no such regular file; what is there instead may be of any kind."""
 
 
 class Budget:
@@ -72,16 +80,16 @@ class Budget:
 
 @contextlib.contextmanager
 def open_regular(path: Path) -> Iterator[int]:
-    """Give a descriptor of a regular file; anything else is neither followed nor waited for, but `Unreadable`."""
+    """Give a descriptor of a regular file; anything else is neither followed nor waited for, but `Absent`."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        kind = "a symbolic link" if path.is_symlink() else error.strerror
-        raise Unreadable(f"{path.name} cannot be read: {kind}") from error
+        told = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
+        raise (Absent if error.errno in _ABSENT else Unreadable)(f"{path.name} cannot be read: {told}") from error
     try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
-            raise Unreadable(f"{path.name} is no regular file, but of the kind {stat.filemode(mode)[0]!r}")
+            raise Absent(f"{path.name} is no regular file, but of the kind {stat.filemode(mode)[0]!r}")
         yield descriptor
     finally:
         os.close(descriptor)

@@ -19,7 +19,7 @@ from harness.host import cgroups
 from harness.host.wait import until
 from harness.model import CgroupVersion, Command, Component, FreezePolicy, Scenario, SurfaceKind
 from harness.oracle.archive import unpack
-from harness.oracle.layouts import MEMORY
+from harness.oracle.layouts import LAYER, MEMORY
 from harness.oracle.untrusted import beneath, inside
 from harness.runtimes import criu_configuration, criu_log, shim, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
@@ -50,7 +50,6 @@ disabled_plugins = [
 level = "warn"
 """
 
-LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 COMPOSE = "/usr/local/bin/compose-checkpoint"
 COMPOSER = r"""#!/bin/sh
 # compose-checkpoint CONTAINER IMAGE SNAPSHOTTER: make out of the file `layer` and the folder `images` an archive of the
@@ -255,7 +254,7 @@ class Containerd:
         index = json.loads(self._blob(self._digest_of(checkpoint.name)).read_text(encoding="utf-8"))
         blobs = {part["mediaType"]: self._blob(part["digest"]) for part in index["manifests"]}
         found = {}
-        for what, media in (("memory", MEMORY), ("writable layer", LAYER)):
+        for what, media in (("memory", MEMORY), ("writable layer", f"{LAYER}+gzip")):
             if media in blobs:
                 found[what] = f"{checkpoint.folder}/{what.split()[-1]}.unpacked"
                 unpack(blobs[media], self.node.path(found[what]))

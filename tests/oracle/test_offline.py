@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -130,6 +131,21 @@ def test_what_is_no_file_holds_nothing_and_is_not_waited_for(images: Path, disk:
     else:
         path.symlink_to(disk if kind == "link" else "/nowhere")
     assert held(read(images, {"added": File(path)})) == {"added": None}
+
+
+def test_a_file_that_may_not_be_read_is_not_taken_for_one_that_is_missing(
+    images: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+
+    def refuse(path: Path, *given: int) -> int:
+        if path == disk:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(path, *given)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(Unreadable, match=r"added\.ring cannot be read: Permission denied"):
+        read(images, {"added": File(disk)})
 
 
 # ---- deletions
