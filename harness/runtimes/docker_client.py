@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import socket as sockets
 import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -65,6 +66,7 @@ class JournalledClient(docker.APIClient):  # type: ignore[misc]  # it has no typ
         waits = str(request.url).endswith(PING)
         line = f"{shlex.join(argv)} on {self._node.stack}"
         try:
+            self._knock()
             response: requests.Response = super().send(request, **options)
             code = CURL_HTTP_ERROR if response.status_code >= HTTP_ERROR else 0
             said = response.content.decode(errors="replace")
@@ -94,6 +96,14 @@ class JournalledClient(docker.APIClient):  # type: ignore[misc]  # it has no typ
             what = f"{line} failed with status {response.status_code}: {message}"
             raise CommandFailed(what, stdout=said, stderr=message, exit_code=code, runtime=True)
         return response
+
+    def _knock(self) -> None:
+        """Raise `requests.ConnectionError` if nobody listens: the SDK would leave a socket open behind it."""
+        with sockets.socket(sockets.AF_UNIX) as knocking:
+            try:
+                knocking.connect(str(self._node.path(self._socket)))
+            except OSError as error:
+                raise requests.ConnectionError(str(error)) from error
 
     def _see_whether_it_ended(self, why: Exception) -> None:
         try:
