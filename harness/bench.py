@@ -201,7 +201,7 @@ class Bench:
             report_mount=REPORT,
             mounts=mounts,
         )
-        self.node.run(["mkdir", "-p", spec.report, *(mount.source for mount in mounts if mount.source)])
+        self.node.make(spec.report, *(mount.source for mount in mounts if mount.source))
         return self._made(spec, lambda: self.runtime.start(spec))
 
     def checkpoint_of(self, container: Container) -> Checkpoint:
@@ -211,12 +211,12 @@ class Bench:
     def restore(self, checkpoint: Checkpoint) -> Container:
         """Restore with the mounts and the report folder that the source had, as engines do."""
         origin = checkpoint.container.spec
-        self.node.run(["rm", "-rf", origin.report])
-        self.node.run(["mkdir", "-p", origin.report])
+        self.node.remove(origin.report, again=True)
+        self.node.make(origin.report)
         if self.runtime.way.in_place:
             return self.runtime.restore(checkpoint, origin)
         folder = self._folder("containers", "clone")
-        self.node.run(["mkdir", folder])
+        self.node.make(folder)
         spec = ContainerSpec(
             Path(folder).name, origin.image, origin.argv, folder, origin.report, origin.report_mount, origin.mounts
         )

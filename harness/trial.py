@@ -22,7 +22,7 @@ from harness.oracle import offline
 from harness.oracle.judge import Evidence, anomalies, judge, overlapped, skews
 from harness.records import Plan, Record
 from harness.runtimes.contract import Checkpoint, Container
-from harness.workload import Beat, Message, ReadingMessage, Start
+from harness.workload import BEAT_NS, Beat, Message, ReadingMessage, Start
 
 LATEST_MOMENT_US = 20_000
 READ_SECONDS = 20.0
@@ -95,7 +95,7 @@ class Trial:
     def await_moment(self, source: Source) -> None:
         """Let the planned delay pass while the workload ticks; on a busy machine it may have to be waited for."""
         with self.stages.at(Stage.START):
-            source.tick_after(time.time_ns())
+            source.tick_after(time.time_ns() - BEAT_NS)  # the latest beat, unless the machine withheld the processor
         begun = time.monotonic()
         due = begun + self.schedule.planned_delay_us / 1e6
         until(lambda: time.monotonic() >= due, seconds=READ_SECONDS, what="the planned moment")

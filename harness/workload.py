@@ -175,6 +175,10 @@ class Start(Message):
     surfaces: tuple[str, ...]
 
 
+BEAT_NS = 100_000_000
+"""A workload that ticks says so at least as often, ledger.c has the same."""
+
+
 class Beat(Message):
     """It ticks; `gap_ns` is the longest time between two ticks since the beat before."""
 

@@ -27,7 +27,7 @@ def take(
     freeze = POLICIES[policy](runtime, checkpoint, stages)
     with freeze.hold():
         with stages.at(Stage.CHECKPOINT):
-            runtime.node.run(["mkdir", "-p", checkpoint.folder])
+            runtime.node.make(checkpoint.folder)
             runtime.live_checkpoint(checkpoint)
         if not runtime.way.leaves_disk:
             return

@@ -146,7 +146,7 @@ class Containerd:
             self._unlimited = self.node.without_controllers("no-cpu-shares", change="ctr run --cpu-shares 0")
         if self.way.name:
             self.node.write(COMPOSE, COMPOSER, mode=0o755)
-        self.node.run(["mkdir", "-p", "/run/containerd/fifo"])  # or else the first restore makes and keeps it
+        self.node.make("/run/containerd/fifo")  # or else the first restore makes and keeps it
         self.node.write("/etc/containerd/config.toml", CONFIGURATION)
         self.node.launch(["containerd"]).await_answer(
             lambda: self.node.run(["ctr", "version"], accept=range(256)).exit_code == 0, seconds=START_SECONDS

@@ -119,7 +119,7 @@ class Criu(LayersOfOurs):
         """Write its memory and leave it running, or frozen if it was."""
         container = checkpoint.container
         log = f"{checkpoint.folder}/dump.log"
-        self.node.run(["mkdir", checkpoint.images])
+        self.node.make(checkpoint.images)
         external = [f"mnt[{mount.target}]:{mount.target}" for mount in _binds(container.spec)]
         # CRIU waits for ever for what is frozen, unless it may thaw it for a moment (criu#2572). Only then: it would
         # freeze by that group, which takes 100 ms, and on version 1 never ends if a task was stopped (criu#1905).

@@ -115,7 +115,7 @@ class Docker:
         """Configure CRIU and the engine, start the engine, and wait until it answers."""
         if self.by_criu:
             criu_configuration.configure(self.node, self.program)
-            self.node.run(["mkdir", "-p", LOGS])
+            self.node.make(LOGS)
         path = self.node.run(["sh", "-c", f"command -v {self.program}"]).stdout.strip()
         configuration = {
             "experimental": True,  # checkpoints are
@@ -315,7 +315,7 @@ class DockerCrun(Docker):
     program = "crun"
 
     def _runtime(self, path: str) -> dict[str, Any]:
-        self.node.run(["mkdir", "-p", "/run/crun/.empty-directory"])  # a checkpoint leaves it (crun#2239)
+        self.node.make("/run/crun/.empty-directory")  # a checkpoint leaves it (crun#2239)
         script = DIALECT
         change = "linux.resources of the specification is empty"
         if self.node.version is CgroupVersion.V2 and self.node.without_controllers("no-resources", change=change):

@@ -39,8 +39,10 @@ class LayersOfOurs:
     def _mount_root(self, spec: ContainerSpec, *, upper: str | None) -> None:
         """Mount the root, with an empty writable layer or a copy of a captured one."""
         work = f"{spec.folder}/work"
-        self.node.run(["mkdir", "-p", self._root(spec), work])
-        layer = ["mkdir", self._upper(spec)] if upper is None else ["cp", "--archive", upper, self._upper(spec)]
-        self.node.run(layer)
+        self.node.make(self._root(spec), work)
+        if upper is None:
+            self.node.make(self._upper(spec))
+        else:
+            self.node.run(["cp", "--archive", upper, self._upper(spec)])
         layers = f"lowerdir={spec.image},upperdir={self._upper(spec)},workdir={work}"
         self.node.run(["mount", "-t", "overlay", "overlay", "-o", layers, self._root(spec)])

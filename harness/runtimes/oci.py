@@ -123,7 +123,7 @@ class OciRuntime(LayersOfOurs):
     def live_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Write its memory and leave it running."""
         work = f"{checkpoint.folder}/work"
-        self.node.run(["mkdir", "-p", checkpoint.images, work])  # crun does not
+        self.node.make(checkpoint.images, work)  # crun does not
         own = f"{checkpoint.folder}/{self.name}.log"
         with self._explained(f"{work}/dump.log", own=own):
             self._call(
@@ -191,7 +191,7 @@ class OciRuntime(LayersOfOurs):
         """Make the bundle: the root, and the specification."""
         spec = container.spec
         self._mount_root(spec, upper=upper)
-        self.node.run(["mkdir", f"{spec.folder}/criu"])
+        self.node.make(f"{spec.folder}/criu")
         self.node.write(f"{spec.folder}/config.json", json.dumps(self._config(spec), indent=1) + "\n")
 
     def _config(self, spec: ContainerSpec) -> dict[str, Any]:
@@ -210,7 +210,7 @@ class OciRuntime(LayersOfOurs):
     def _default_config(self) -> dict[str, Any]:
         if self._defaults is None:
             folder = f"{self.node.storage}/spec-{self.name}"
-            self.node.run(["mkdir", "-p", folder])
+            self.node.make(folder)
             self._call("spec", cwd=folder)
             self._defaults = json.loads(self.node.path(f"{folder}/config.json").read_text(encoding="utf-8"))
         copied: dict[str, Any] = json.loads(json.dumps(self._defaults))

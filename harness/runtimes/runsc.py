@@ -124,7 +124,7 @@ class Runsc(OciRuntime):
             super().live_checkpoint(checkpoint)
             return
         name, stderr = checkpoint.container.name, f"{checkpoint.folder}/stderr"  # a panic is told nowhere else
-        self.node.run(["mkdir", "-p", checkpoint.images])
+        self.node.make(checkpoint.images)
         options = ("--leave-running", "--image-path", checkpoint.images)
         script = RESTARTED.format(
             group=checkpoint.container.cgroup,

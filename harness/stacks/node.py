@@ -12,13 +12,15 @@ import json
 import os
 import re
 import select
+import shlex
 import shutil
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from harness.errors import EnvironmentUnfit, StillframeError
+from harness.errors import CommandFailed, EnvironmentUnfit, StillframeError
 from harness.host import cgroups, init, supervisor, terminal
 from harness.host.process import HOST, Journal, NodeExecutor, NodeProcess
 from harness.host.wait import until
@@ -165,7 +167,7 @@ class Node(contextlib.AbstractContextManager["Node"]):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         path.chmod(mode)
-        self._log_write(inside, text, mode, start=start, begun=begun)
+        self._log(write_path=inside, write_text=text, write_mode=mode, exit_code=0, start=start, begun=begun)
 
     def read(self, inside: str) -> str:
         """Text of a file in the node, whatever is in it; empty where there is none."""
@@ -174,9 +176,26 @@ class Node(contextlib.AbstractContextManager["Node"]):
         except OSError:
             return ""
 
-    def remove(self, inside: str) -> None:
-        """Remove a folder of the node; not journalled, since a replay has no need of it."""
-        shutil.rmtree(self.path(inside), ignore_errors=True)
+    def make(self, *folders: str) -> None:
+        """Make folders and those above them, as the line for mkdir(1) does that is journalled for it, but at once."""
+        start, begun, argv = time.time_ns(), time.monotonic(), ("mkdir", "-p", *folders)
+        try:
+            for folder in folders:
+                self.path(folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CommandFailed(f"{shlex.join(argv)} on {self.stack} failed: {error.strerror}") from error
+        self._log(argv=argv, exit_code=0, start=start, begun=begun)
+
+    def remove(self, inside: str, *, again: bool = False) -> None:
+        """Remove a folder of the node, or a link to one; `again`: a replay has to, so it is journalled."""
+        start, begun = time.time_ns(), time.monotonic()
+        path = self.path(inside)
+        if path.is_symlink():
+            path.unlink()
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+        if again:
+            self._log(argv=("rm", "-rf", inside), exit_code=0, start=start, begun=begun)
 
     def set(self, inside: str, value: str) -> None:
         """Write a kernel setting (a cgroup's file) in the node; journalled. `OSError` if the kernel declines."""
@@ -185,7 +204,7 @@ class Node(contextlib.AbstractContextManager["Node"]):
             self.path(inside).write_text(value, encoding="ascii")
             code = 0
         finally:
-            self._log_write(inside, value, None, start=start, begun=begun, code=code)
+            self._log(write_path=inside, write_text=value, exit_code=code, start=start, begun=begun)
 
     def freeze(self, group: str, *, frozen: bool) -> None:
         """Freeze or thaw a group by the kernel's freezer, and wait until the kernel says that it has come to it."""
@@ -195,19 +214,10 @@ class Node(contextlib.AbstractContextManager["Node"]):
         what = f"{setting}={values[frozen]} taking effect on {group}"
         until(lambda: cgroups.frozen(folder) is frozen, seconds=FREEZE_SECONDS, what=what)
 
-    def _log_write(self, inside: str, text: str, mode: int | None, *, start: int, begun: float, code: int = 0) -> None:
-        self.journal.commands.append(
-            Command(
-                where=self.stack,
-                stage=self.journal.stage,
-                write_path=inside,
-                write_text=text,
-                write_mode=mode,
-                exit_code=code,
-                start_ns=start,
-                seconds=time.monotonic() - begun,
-            )
-        )
+    def _log(self, *, start: int, begun: float, **what: Any) -> None:
+        seconds = time.monotonic() - begun
+        command = Command(where=self.stack, stage=self.journal.stage, start_ns=start, seconds=seconds, **what)
+        self.journal.commands.append(command)
 
     def launch(self, argv: list[str]) -> Daemon:
         """Start a daemon; its log is `/var/log/NAME.log` in the node. Whoever needs it waits until it answers."""

@@ -71,7 +71,7 @@ def test_the_checkpoints_folder_is_there_before_the_runtime_is_asked(machine: Ma
 
 
 def test_a_folder_that_cannot_be_made_is_our_own_fault(machine: Machine) -> None:
-    machine.answer("mkdir", 1, stderr="no space left on device")
+    machine.put(FOLDER, "a file where a folder should be")
     with pytest.raises(StageFailed) as raised:
         machine.take(FreezePolicy.PAUSE)
     assert (raised.value.stage, raised.value.outcome) == (Stage.CHECKPOINT, Outcome.HARNESS_ERROR)

@@ -130,11 +130,11 @@ def test_a_new_container_has_an_empty_writable_layer_and_a_restored_one_the_capt
     runtime: Runtime, node: FolderNode
 ) -> None:
     runtime.start(SPEC)
-    assert f"mkdir {OURS}/upper" in node.said()
+    assert f"mkdir -p {OURS}/upper" in node.said()
     node.journal.commands.clear()
     runtime.restore(TAKEN, SPEC)
     assert f"cp --archive /c/upper {OURS}/upper" in node.said()
-    assert f"mkdir {OURS}/upper" not in node.said()
+    assert f"mkdir -p {OURS}/upper" not in node.said()
 
 
 def test_the_runtimes_own_defaults_are_kept_but_for_what_the_experiment_needs(
