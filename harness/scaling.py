@@ -74,11 +74,14 @@ def _speed(options: Options, workers: int) -> Speed:
     with tempfile.TemporaryDirectory() as out:
         chosen = [word for stack in STACKS for word in ("--stack", stack)]
         chosen += [word for runtime in RUNTIMES for word in ("--runtime", runtime)]
-        argv = [sys.executable, "-m", "harness.cli", "run", *chosen, "--workers", str(workers), "--rounds"]
-        argv += [str(options.rounds), "--seed", str(options.seed), "--cache", str(options.cache), "--out", out]
-        code = HOST.run(argv, deadline=RUN_SECONDS, accept=range(256), cwd=str(Path(__file__).parents[1])).exit_code
-        if code:
-            raise CommandFailed(f"a run with {workers} workers ended with {code}, so its speed says nothing")
+        chosen += [] if options.rounds is None else ["--rounds", str(options.rounds)]
+        argv = [sys.executable, "-m", "harness.cli", "run", *chosen, "--workers", str(workers)]
+        argv += ["--seed", str(options.seed), "--cache", str(options.cache), "--out", out]
+        ended = HOST.run(argv, deadline=RUN_SECONDS, accept=range(256), cwd=str(Path(__file__).parents[1]))
+        if ended.exit_code:
+            said = "".join(f"\n{line}" for line in (ended.stderr or ended.stdout).splitlines()[-10:])
+            what = f"a run with {workers} workers ended with {ended.exit_code}, so its speed says nothing{said}"
+            raise CommandFailed(what)
         records = [record for record in read_records(Path(out) / "latest") if record.control is None]
     seconds = (max(each.end_ns for each in records) - min(each.start_ns for each in records)) / 1e9
     return Speed(workers=workers, cells=len({each.cell.id for each in records}), seconds=seconds)
