@@ -16,8 +16,10 @@ from pathlib import Path
 from harness.cycle.stages import Stages
 from harness.errors import DeadlineExceeded
 from harness.host import audit, cgroups
+from harness.host.process import HOST
 from harness.host.wait import until
 from harness.model import Accommodation, Cell, Command, Component, Participant, Settings, Stage, SurfaceKind
+from harness.mutants import DEFAULT_WORKLOAD
 from harness.oracle.offline import Deleted, File, InTmpfs, Place
 from harness.runtimes import adapter
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, Runtime
@@ -41,6 +43,7 @@ READY_SECONDS = 30.0
 TICK_SECONDS = 10.0
 STOP_SECONDS = 5.0
 SILENCE_SECONDS = 0.4
+BRING_SECONDS = 60.0
 SHARED = frozenset({SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME, SurfaceKind.BIND})
 """Kinds of surface that a restored container would share with a source that still runs."""
 
@@ -119,17 +122,22 @@ class Bench:
 
     @staticmethod
     def key_of(cell: Cell) -> tuple[Participant, str]:
-        """What a bench has to be for, to serve a cell."""
+        """What the bench has to be for on which the cell's source runs."""
         return cell.checkpoint, cell.way
 
+    @staticmethod
+    def far_key_of(cell: Cell) -> tuple[Participant, str]:
+        """What the bench has to be for on which the cell's checkpoint is restored."""
+        return cell.restore, cell.way
+
     @classmethod
-    def open(cls, cell: Cell, lower: Path, binaries: Mapping[str, Path], settings: Settings) -> Bench:
+    def open(cls, key: tuple[Participant, str], lower: Path, binaries: Mapping[str, Path], settings: Settings) -> Bench:
         """Start the node and make it ready."""
-        who = cell.checkpoint
+        who, way = key
         node = Node(who.stack, lower, name=who.runtime.replace("/", "-"), version=settings.cgroups)
         try:
-            runtime = adapter(who.runtime, cell.way)(node)
-            bench = cls(cls.key_of(cell), node, runtime, find(cell.workload), settings, runtime.capabilities())
+            runtime = adapter(who.runtime, way)(node)
+            bench = cls(key, node, runtime, find(DEFAULT_WORKLOAD), settings, runtime.capabilities())
             if bench.lacking:
                 return bench
             runtime.prepare()
@@ -207,6 +215,13 @@ class Bench:
     def checkpoint_of(self, container: Container) -> Checkpoint:
         """A checkpoint to be."""
         return Checkpoint(container, self._folder("checkpoints", "checkpoint"))
+
+    def bring(self, checkpoint: Checkpoint, origin: Bench) -> Checkpoint:
+        """Fetch a checkpoint from another node: its files, and nothing else."""
+        here = Checkpoint(checkpoint.container, self._folder("checkpoints", "brought"))
+        source, target = origin.node.path(checkpoint.folder), self.node.path(here.folder)
+        HOST.run(["cp", "--archive", str(source), str(target)], deadline=BRING_SECONDS)
+        return here
 
     def restore(self, checkpoint: Checkpoint) -> Container:
         """Restore with the mounts and the report folder that the source had, as engines do."""

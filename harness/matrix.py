@@ -22,19 +22,24 @@ PAUSED_BY_USER = (FreezePolicy.PAUSE, FreezePolicy.ENGINE)
 
 
 def plan(
-    stacks: Sequence[str] = (), runtimes: Sequence[str] = (), policies: Sequence[str] = (), cells: Sequence[str] = ()
+    stacks: Sequence[str] = (),
+    runtimes: Sequence[str] = (),
+    policies: Sequence[str] = (),
+    cells: Sequence[str] = (),
+    *,
+    interop: bool = False,
 ) -> tuple[Cell, ...]:
     """What is asked of every runtime of every stack, restored by itself; empty choices mean the default.
 
-    `cells` narrows to ids, shell patterns allowed. A name that does not exist raises `UsageError`.
+    With `interop`: everything that one of them has checkpointed, restored by each that writes the same kind. `cells`
+    narrows to ids, shell patterns allowed. A name that does not exist raises `UsageError`.
     """
     _check("stack", stacks, definition.available())
     _check("runtime", runtimes, RUNTIMES)
     _check("policy", policies, list(FreezePolicy))
     planned = tuple(
         cell
-        for who in _participants(stacks, runtimes)
-        for cell in _cells(who)
+        for cell in _asked(_participants(stacks, runtimes), interop=interop)
         if not policies or cell.policy in policies
     )
     if not cells:
@@ -44,7 +49,8 @@ def plan(
             )
             raise UsageError("nothing is planned for this choice", remedy=remedy)
         return planned
-    every = tuple(cell for who in _participants(definition.available(), list(RUNTIMES)) for cell in _cells(who))
+    everybody = list(_participants(definition.available(), list(RUNTIMES)))
+    every = (*_asked(everybody, interop=False), *_asked(everybody, interop=True))
     chosen: set[Cell] = set()
     for pattern in cells:  # a cell can be named by its id alone, also one that is not run by default
         found = [cell for cell in planned if fnmatch.fnmatchcase(cell.id, pattern)]
@@ -54,6 +60,17 @@ def plan(
             raise unknown("cell", pattern, [cell.id for cell in planned])
         chosen.update(found)
     return tuple(cell for cell in dict.fromkeys((*planned, *every)) if cell in chosen)
+
+
+def _asked(participants: Iterable[Participant], *, interop: bool) -> Iterator[Cell]:
+    if not interop:
+        yield from (cell for who in participants for cell in _cells(who))
+        return
+    users = [(who, way) for who in participants for way in RUNTIMES[who.runtime].ways if way.kind]
+    for who, way in users:
+        for other, others in users:
+            if (others.kind, others.name) == (way.kind, way.name):
+                yield _cell(who, way, way.still).model_copy(update={"restore": other})
 
 
 def _participants(stacks: Sequence[str], runtimes: Sequence[str]) -> Iterator[Participant]:

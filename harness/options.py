@@ -43,6 +43,13 @@ CHOICES: tuple[tuple[str, dict[str, Any]], ...] = (
             "help": "cell by its id, shell patterns allowed; repeatable",
         },
     ),
+    (
+        "--interop",
+        {
+            "action": "store_true",
+            "help": "who restores what whom has checkpointed: all pairs of participants that write the same kind",
+        },
+    ),
 )
 SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
     (
@@ -130,6 +137,7 @@ class Options(Settings):
     cache: Path
     mirror: str | None = None
     proof: Literal["full", "brief"] | None = None
+    interop: bool = False
 
     @classmethod
     def read(cls, value: Callable[[str], Any]) -> Options:
@@ -191,7 +199,7 @@ class Options(Settings):
     @property
     def cells(self) -> tuple[Cell, ...]:
         """The cells that are asked for; `UsageError` for a name that does not exist."""
-        return matrix.plan(self.stack, self.runtime, self.policy, self.cell)
+        return matrix.plan(self.stack, self.runtime, self.policy, self.cell, interop=self.interop)
 
     @property
     def today(self) -> dt.date:
@@ -201,7 +209,7 @@ class Options(Settings):
     @property
     def controls(self) -> tuple[Control, ...]:
         """The instrument's own proof; all of it where the user did not choose among participants or cells."""
-        whole = not (self.cell or self.runtime or self.policy)
+        whole = not (self.cell or self.runtime or self.policy or self.interop)
         return matrix.controls(self.cells, self.today, full=whole if self.proof is None else self.proof == "full")
 
     @property
@@ -215,7 +223,7 @@ class Options(Settings):
         for flag, _ in (*CHOICES, *SETTINGS):
             value = getattr(self, flag.removeprefix("--").replace("-", "_"))
             for one in value if isinstance(value, tuple) else () if value is None else (value,):
-                words += [flag, str(one)]
+                words += [flag] if one is True else [] if one is False else [flag, str(one)]
         return words
 
 

@@ -217,7 +217,7 @@ def _bench(runtime: str, stack: str, options: Options, settings: Settings) -> It
     binaries = workload.compile_all(options.cache)
     binaries[SINGLE_FILE.program] = workload.compile_workload(SINGLE_FILE, options.cache)
     who = Participant(runtime=runtime, stack=stack)
-    bench = Bench.open(_cell(who, FreezePolicy.CGROUP), root, binaries, settings)
+    bench = Bench.open((who, ""), root, binaries, settings)
     try:
         if bench.lacking:
             raise StillframeError("; ".join(f"{who}: {one.evidence}" for one in bench.lacking))

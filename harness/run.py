@@ -115,13 +115,13 @@ def _point(link: Path, target: str) -> None:
 
 
 class Worker(contextlib.AbstractContextManager["Worker"]):
-    """Executes cells one after the other, on one bench as long as the participant stays the same."""
+    """Executes cells one after the other, on the same benches as long as the participants stay the same."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.evidence: dict[tuple[str, Cell], Evidence] = {}
         """What the trials of the instrument's own proof have learned here."""
-        self._bench: Bench | None = None
+        self._benches: dict[object, Bench] = {}
 
     def __exit__(self, *_: object) -> None:
         self._close()
@@ -142,34 +142,40 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
     def _one(self, cell: Cell, kind: type[Trial], number: int, *, last: bool) -> Record:
         start = time.time_ns()
         try:
-            bench = self._bench_for(cell)
+            bench, far = self._benches_for(cell)
         except StillframeError as error:
             verdict = Verdict(outcome=Outcome.HARNESS_ERROR, stage=Stage.PREPARE, reason=str(error))
             return self._without_trial(cell, kind, number, verdict, start)
-        if bench.lacking:
-            reason = "; ".join(f"{one.name}: {one.evidence}" for one in bench.lacking)
+        lacking = dict.fromkeys((*bench.lacking, *far.lacking))
+        if lacking:
+            reason = "; ".join(f"{one.name}: {one.evidence}" for one in lacking)
             verdict = Verdict(outcome=Outcome.UNSUPPORTED, stage=Stage.PREPARE, reason=reason)
             return self._without_trial(cell, kind, number, verdict, start)
-        trial = kind(bench, cell, self.run.plan, number=number, last=last)
+        trial = kind(bench, cell, self.run.plan, number=number, last=last, far=far)
         record = trial.run()
         if kind.control is not None:
             self.evidence[kind.control, cell] = trial.evidence
         return record
 
-    def _bench_for(self, cell: Cell) -> Bench:
-        if self._bench is None or self._bench.key != Bench.key_of(cell):
-            self._close()
-            root = self.run.stacks[cell.checkpoint.stack]
-            if isinstance(root, str):
-                raise EnvironmentUnfit(root)
-            self._bench = Bench.open(cell, root, self.run.binaries, self.run.plan.settings)
-        self._bench.workload = workload.find(cell.workload)
-        return self._bench
+    def _benches_for(self, cell: Cell) -> tuple[Bench, Bench]:
+        """Open what is lacking of the benches of a cell, after closing those that it has no use for."""
+        keys = (Bench.key_of(cell), Bench.far_key_of(cell))
+        for key in [key for key in self._benches if key not in keys]:
+            self._benches.pop(key).close()
+        for key in keys:
+            if key not in self._benches:
+                root = self.run.stacks[key[0].stack]
+                if isinstance(root, str):
+                    raise EnvironmentUnfit(root)
+                self._benches[key] = Bench.open(key, root, self.run.binaries, self.run.plan.settings)
+            self._benches[key].workload = workload.find(cell.workload)
+        return self._benches[keys[0]], self._benches[keys[1]]
 
     def _close(self) -> None:
-        if self._bench is not None:
-            bench, self._bench = self._bench, None
-            bench.close()
+        with contextlib.ExitStack() as closing:
+            for bench in self._benches.values():
+                closing.callback(bench.close)
+            self._benches = {}
 
     def _without_trial(self, cell: Cell, kind: type[Trial], number: int, verdict: Verdict, start: int) -> Record:
         return Record(

@@ -38,9 +38,12 @@ class Trial:
 
     control: str | None = None
 
-    def __init__(self, bench: Bench, cell: Cell, plan: Plan, *, number: int, last: bool) -> None:
-        """`last`: nobody needs the source container afterwards."""
+    def __init__(
+        self, bench: Bench, cell: Cell, plan: Plan, *, number: int, last: bool, far: Bench | None = None
+    ) -> None:
+        """`last`: nobody needs the source container afterwards; `far`: restored there, if not where it runs."""
         self.bench = bench
+        self.far = far or bench
         self.cell = cell
         self.plan = plan
         self.number = number
@@ -53,6 +56,12 @@ class Trial:
         self.log: tuple[str, ...] = ()
         self._heard = 0
         self.inherited: tuple[Command, ...] = bench.setup + (bench.source.commands if bench.source else ())
+        if self.far is not bench:
+            self.inherited = self.far.setup + self.inherited
+
+    @property
+    def _benches(self) -> tuple[Bench, ...]:
+        return (self.bench,) if self.far is self.bench else (self.bench, self.far)
 
     def new_evidence(self) -> Evidence:
         """Nothing was observed yet."""
@@ -61,8 +70,9 @@ class Trial:
     def run(self) -> Record:
         """Execute the trial; the record says how it went."""
         start = time.time_ns()
-        self.bench.node.journal = self.stages.journal
-        self.bench.node.remarks.clear()
+        for bench in self._benches:
+            bench.node.journal = self.stages.journal
+            bench.node.remarks.clear()
         before = self.bench.idle
         with self._failures():
             source = self.bench.running_source(self.stages)
@@ -77,6 +87,8 @@ class Trial:
                 self.bench.drop_source()
         with self._failures(), self.stages.at(Stage.AUDIT):
             self.evidence.leaks = self.bench.quiet_leaks(before, seconds=SETTLE_SECONDS)
+            if self.far is not self.bench:
+                self.evidence.leaks += self.far.quiet_leaks(self.far.idle, seconds=SETTLE_SECONDS)
         return self._record(judge(self.evidence), start)
 
     def experiment(self, source: Source, acquired: contextlib.ExitStack) -> None:
@@ -157,7 +169,11 @@ class Trial:
     def restore(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> Container:
         """Make a container out of the checkpoint."""
         with self.stages.at(Stage.RESTORE):
-            clone = self.bench.restore(checkpoint)
+            if self.far is not self.bench:
+                checkpoint = self.far.bring(checkpoint, self.bench)
+                for left in (checkpoint.folder, checkpoint.container.spec.folder):
+                    acquired.callback(self.far.node.remove, left)
+            clone = self.far.restore(checkpoint)
         if self.bench.runtime.way.in_place and self.bench.source is not None:
             self.bench.source.deleted = True  # with the clone, which it has become
         acquired.callback(self._remove, clone)
@@ -165,8 +181,8 @@ class Trial:
 
     def read_restored(self, clone: Container, begun: int) -> None:
         """Hear what the workload finds that is restored since `begun`, and see its counter move."""
-        group = str(self.bench.node.path(clone.cgroup))
-        channel = self.bench.channel(clone)
+        group = str(self.far.node.path(clone.cgroup))
+        channel = self.far.channel(clone)
         with self.stages.at(Stage.READ), contextlib.suppress(DeadlineExceeded):
             first = _hear(channel, group, lambda said: _begun(said) > begun)
             self.stages.span("running again", first.wall_ns, first.wall_ns)
@@ -199,7 +215,7 @@ class Trial:
 
     def _remove(self, clone: Container) -> None:
         with self.stages.at(Stage.CLEAN_UP):
-            self.bench.remove(clone)
+            self.far.remove(clone)
 
     def _remove_checkpoint(self, checkpoint: Checkpoint) -> None:
         with self.stages.at(Stage.CLEAN_UP):
@@ -208,10 +224,10 @@ class Trial:
 
     def _record(self, verdict: Verdict, start_ns: int) -> Record:
         if self.evidence.failures or verdict.outcome in SPOILED:
-            self.log += self.bench.node.daemon_logs(DAEMON_LINES)
+            self.log += tuple(line for bench in self._benches for line in bench.node.daemon_logs(DAEMON_LINES))
         if verdict.outcome in SPOILED:
             with contextlib.suppress(OSError):
-                self.log += tuple(audit.processes_of(self.bench.node.pid))
+                self.log += tuple(line for bench in self._benches for line in audit.processes_of(bench.node.pid))
         readings = [reading for reading in (self.evidence.offline, self.evidence.restored) if reading is not None]
         return Record(
             run=self.plan.run,
@@ -226,11 +242,18 @@ class Trial:
             skews=tuple(skew for reading in readings for skew in skews(reading)),
             source=self.evidence.source,
             timeline=tuple(self.stages.timeline),
-            components={"checkpoint": self.bench.components, "restore": self.bench.components},
+            components={"checkpoint": self.bench.components, "restore": self.far.components},
             host=self.plan.host,
-            accommodations=self.bench.accommodations,
+            accommodations=tuple(dict.fromkeys(each for bench in self._benches for each in bench.accommodations)),
             commands=(*self.inherited, *self.stages.journal.commands),
-            warnings=tuple(dict.fromkeys((*_warnings(self.stages.journal.commands), *self.bench.node.remarks))),
+            warnings=tuple(
+                dict.fromkeys(
+                    (
+                        *_warnings(self.stages.journal.commands),
+                        *(remark for bench in self._benches for remark in bench.node.remarks),
+                    )
+                )
+            ),
             leaks=self.evidence.leaks,
             log=self.log,
         )

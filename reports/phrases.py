@@ -85,6 +85,8 @@ def glyph(outcome: Outcome) -> str:
 
 def title(table: Table) -> str:
     """Name a table: `workload ledger`, or `surfaces and scenarios` for several questions side by side."""
+    if table.by_pair:
+        return f"who restores what whom has checkpointed: workload {table.columns[0].workload}"
     if not table.by_policy:
         return "surfaces" if all(each.scenario is Scenario.LIVE for each in table.columns) else "surfaces and scenarios"
     first = table.columns[0]
@@ -102,13 +104,15 @@ def glossary(words: dict[str, str]) -> dict[str, tuple[str, ...]]:
 
 def heading(column: Column) -> str:
     """Name a column by its policy, its workload, or its scenario and workload."""
-    if column.policy:
-        return column.policy
+    if column.policy or column.restore:
+        return column.policy or column.restore
     return column.workload if column.scenario is Scenario.LIVE else f"{column.scenario}: {column.workload}"
 
 
 def meaning(column: Column) -> str:
     """Tell what a column is about: who holds still, or which surfaces are read."""
+    if column.restore:
+        return "restores"
     return HOLDERS[column.policy] if column.policy else ", ".join(column.surfaces)
 
 

@@ -46,6 +46,7 @@ class Column(Frozen):
     scenario: Scenario
     workload: str
     policy: FreezePolicy | None = None
+    restore: str = Field(default="", description="who restores, where that is what the table is about")
     surfaces: tuple[str, ...] = Field(default=(), description="names of the surfaces that were read, in writing order")
 
 
@@ -72,6 +73,11 @@ class Table(Frozen):
     def by_policy(self) -> bool:
         """Whether the columns are policies."""
         return all(column.policy for column in self.columns)
+
+    @property
+    def by_pair(self) -> bool:
+        """Whether the columns are those who restore what the rows have checkpointed."""
+        return all(column.restore for column in self.columns)
 
     @property
     def odd(self) -> tuple[CellSummary, ...]:
@@ -155,8 +161,10 @@ class RunSummary(Frozen):
     @property
     def tables(self) -> tuple[Table, ...]:
         """What was asked under several policies, a table each; then all other questions in one table."""
+        paired = _paired(self.cells)
+        pairs = tuple(self._pairs(cells) for cells in _connected(paired))
         asked: dict[tuple[Scenario, str], list[CellSummary]] = {}
-        for each in self.cells:
+        for each in (each for each in self.cells if each not in paired):
             asked.setdefault((each.cell.scenario, each.cell.workload), []).append(each)
         alone: list[Table] = []
         beside: list[CellSummary] = []
@@ -165,7 +173,17 @@ class RunSummary(Frozen):
                 alone.append(self._table(cells, by_policy=True))
             else:
                 beside += cells
-        return (*alone, self._table(beside, by_policy=False)) if beside else tuple(alone)
+        return (*pairs, *alone, *([self._table(beside, by_policy=False)] if beside else []))
+
+    def _pairs(self, cells: Sequence[CellSummary]) -> Table:
+        columns: dict[Column, dict[str, CellSummary]] = {}
+        for each in cells:
+            cell = each.cell
+            column = Column(
+                scenario=cell.scenario, workload=cell.workload, restore=f"{cell.restore} {cell.way}".rstrip()
+            )
+            columns.setdefault(column, {})[_checkpoints(each)] = each
+        return self._laid_out(columns, dict.fromkeys(map(_checkpoints, cells)))
 
     def _table(self, cells: Sequence[CellSummary], *, by_policy: bool) -> Table:
         columns: dict[Column, dict[str, CellSummary]] = {}
@@ -173,6 +191,9 @@ class RunSummary(Frozen):
             columns.setdefault(_column(each.cell, by_policy=by_policy), {})[each.label] = each
         order = (*Scenario, *FreezePolicy)
         columns = dict(sorted(columns.items(), key=lambda item: order.index(item[0].policy or item[0].scenario)))
+        return self._laid_out(columns, dict.fromkeys(each.label for each in cells))
+
+    def _laid_out(self, columns: dict[Column, dict[str, CellSummary]], rows: Iterable[str]) -> Table:
         return Table(
             columns=tuple(
                 column.model_copy(update={"surfaces": _surfaces(entries.values())})
@@ -184,7 +205,7 @@ class RunSummary(Frozen):
                     marks=tuple(number for number, crutch in enumerate(self.accommodations, 1) if label in crutch.rows),
                     entries=tuple(entries.get(label) for entries in columns.values()),
                 )
-                for label in dict.fromkeys(each.label for each in cells)
+                for label in rows
             ),
         )
 
@@ -259,6 +280,37 @@ def conclude(cells: Sequence[CellSummary], controls: Sequence[ControlSummary], c
 def counted(number: int, noun: str) -> str:
     """Write a number of things: `1 cell`, `3 cells`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _checkpoints(each: CellSummary) -> str:
+    return f"{each.cell.checkpoint} {each.cell.way}".rstrip()
+
+
+def _paired(cells: Sequence[CellSummary]) -> list[CellSummary]:
+    """What one has checkpointed and another restores, and the same question restored by itself."""
+    questions = {
+        (each.cell.workload, each.cell.scenario, each.cell.policy, each.cell.way, side)
+        for each in cells
+        if each.cell.restore != each.cell.checkpoint
+        for side in (each.cell.checkpoint, each.cell.restore)
+    }
+    return [
+        each
+        for each in cells
+        if (each.cell.workload, each.cell.scenario, each.cell.policy, each.cell.way, each.cell.checkpoint) in questions
+    ]
+
+
+def _connected(cells: Iterable[CellSummary]) -> list[list[CellSummary]]:
+    """Part the cells by who takes part: who was asked to restore another's checkpoints stands with it in one table."""
+    parts: list[tuple[set[tuple[str, str]], list[CellSummary]]] = []
+    for each in cells:
+        both = {(str(side), each.cell.way) for side in (each.cell.checkpoint, each.cell.restore)}
+        joined = [part for part in parts if part[0] & both]
+        parts = [part for part in parts if not part[0] & both]
+        names = both.union(*(part[0] for part in joined))
+        parts.append((names, [*(cell for part in joined for cell in part[1]), each]))
+    return [found for _, found in parts]
 
 
 def _several_policies(cells: Iterable[CellSummary]) -> bool:

@@ -59,6 +59,9 @@ class Opened(FolderNode):
         Opened.ended += 1
 
 
+KEY = Bench.key_of(CELL)
+
+
 @pytest.fixture
 def _folders_for_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit, "of_node", lambda *_, **__: Snapshot(frozenset({"process 1 init"})))
@@ -69,7 +72,7 @@ def _folders_for_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_folders_for_nodes")
 def test_a_bench_is_ready_for_any_container_of_its_participant(tmp_path: Path) -> None:
-    bench = Bench.open(CELL, tmp_path, {}, Settings(cgroups=CgroupVersion.V1))
+    bench = Bench.open(KEY, tmp_path, {}, Settings(cgroups=CgroupVersion.V1))
     assert isinstance(bench.node, Opened)
     assert bench.node.given == ("folder", tmp_path, "runc", CgroupVersion.V1)
     assert bench.key == Bench.key_of(CELL) == (CELL.checkpoint, "")
@@ -86,7 +89,7 @@ def test_a_bench_is_ready_for_any_container_of_its_participant(tmp_path: Path) -
 def test_a_bench_whose_runtime_lacks_something_says_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lacks = contract.Capability("checkpoint", available=False, evidence="no ptrace")
     monkeypatch.setattr(Runc, "capabilities", lambda _: (lacks, contract.Capability("x", available=True, evidence="")))
-    bench = Bench.open(CELL, tmp_path, {}, Settings())
+    bench = Bench.open(KEY, tmp_path, {}, Settings())
     assert bench.lacking == (lacks,)
     assert node_of(bench).said() == [], "nothing else was asked of it"
 
@@ -101,7 +104,7 @@ def test_a_bench_that_cannot_be_opened_leaves_no_node(
 
     monkeypatch.setattr(Runc, "prepare", refuse)
     with pytest.raises(type(error)):
-        Bench.open(CELL, tmp_path, {}, Settings())
+        Bench.open(KEY, tmp_path, {}, Settings())
     assert Opened.ended == 1
 
 
@@ -114,6 +117,6 @@ def test_the_bench_of_a_way_is_another() -> None:
 def test_the_name_of_a_node_is_no_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RUNTIMES, "podman/runc", Runc)
     who = Participant(runtime="podman/runc", stack="folder")
-    bench = Bench.open(CELL.model_copy(update={"checkpoint": who}), tmp_path, {}, Settings())
+    bench = Bench.open((who, ""), tmp_path, {}, Settings())
     assert isinstance(bench.node, Opened)
     assert bench.node.given[-2] == "podman-runc"

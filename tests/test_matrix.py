@@ -92,7 +92,7 @@ def _sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 sample = pytest.mark.usefixtures("_sample")
 
 
-def ids(**choices: Sequence[str]) -> list[str]:
+def ids(**choices: Any) -> list[str]:
     return [cell.id for cell in matrix.plan(**choices)]
 
 
@@ -161,7 +161,7 @@ def test_choices_narrow_every_axis() -> None:
 @pytest.mark.parametrize(
     "choices", [{"runtimes": ["rare"]}, {"policies": ["hook"]}, {"stacks": ["second"], "policies": ["engine"]}]
 )
-def test_a_choice_that_leaves_nothing_is_an_error(choices: dict[str, list[str]]) -> None:
+def test_a_choice_that_leaves_nothing_is_an_error(choices: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="nothing is planned for this choice") as raised:
         matrix.plan(**choices)
     assert raised.value.remedy
@@ -216,7 +216,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_all_valid_ones(
 ) -> None:
     valid = {"stacks": [*STACKS], "runtimes": [*ADAPTERS], "policies": [*FreezePolicy], "cells": ids()}[axis]
     with pytest.raises(UsageError) as raised:
-        matrix.plan(**{axis: [wrong]})
+        ids(**{axis: [wrong]})
     said = str(raised.value)
     assert said.startswith(f"unknown {kind} {wrong!r}. Valid: ")
     assert said.endswith(f"Did you mean {near!r}?")
@@ -235,7 +235,7 @@ def test_what_resembles_nothing_is_not_guessed_at() -> None:
 def test_a_name_is_given_once(axis: str) -> None:
     name = {"stacks": "first", "runtimes": "alone", "policies": "none"}[axis]
     with pytest.raises(UsageError, match=f"'{name}' is given twice"):
-        matrix.plan(**{axis: [name, name]})
+        ids(**{axis: [name, name]})
 
 
 @sample
@@ -415,3 +415,22 @@ def test_names_in_ids_are_explained() -> None:
         "docker/runc+commit": way_of("docker/runc", "commit").what,
         "runc": way_of("runc", "").what,
     }
+
+
+# ---- two sides
+
+
+def test_everybody_is_asked_to_restore_what_others_of_the_kind_have_checkpointed() -> None:
+    stacks = ["debian-trixie", "debian-sid"]
+    found = matrix.plan(stacks, ["runc", "crun", "criu"], interop=True)
+    sides = {(str(each.checkpoint), str(each.restore)) for each in found}
+    raw = [f"{runtime}@{stack}" for runtime in ("runc", "crun") for stack in stacks]
+    alone = [f"criu@{stack}" for stack in stacks]
+    assert sides == {(one, other) for kind in (raw, alone) for one in kind for other in kind}
+    assert len(found) == len(sides)
+    assert {each.policy for each in found} == {FreezePolicy.PAUSE, FreezePolicy.HOOK}
+
+
+def test_a_cell_of_two_sides_can_be_named_by_its_id_alone() -> None:
+    name = "ledger.pause.runc@debian-trixie~crun@debian-sid"
+    assert [each.id for each in matrix.plan(cells=[name])] == [name]

@@ -69,10 +69,10 @@ class Room:
     outcome: Outcome = Outcome.CONSISTENT
     error: Exception | None = None
 
-    def open(self, cell: Cell, _: Path, __: object, settings: Settings) -> Seat:
+    def open(self, key: tuple[Participant, str], _: Path, __: object, settings: Settings) -> Seat:
         if self.error is not None:
             raise self.error
-        self.opened.append(Seat(Bench.key_of(cell), settings, self.lacking))
+        self.opened.append(Seat(key, settings, self.lacking))
         return self.opened[-1]
 
 
@@ -81,9 +81,10 @@ def room(monkeypatch: pytest.MonkeyPatch) -> Room:
     room = Room()
 
     class Told(Trial):
-        def __init__(self, bench: Any, cell: Cell, plan: Plan, *, number: int, last: bool) -> None:
+        def __init__(self, bench: Any, cell: Cell, plan: Plan, *, number: int, last: bool, far: Any) -> None:
             self.bench, self.cell, self.plan, self.number, self.last = bench, cell, plan, number, last
             self.evidence = Evidence()
+            self.far = far
 
         def run(self) -> Record:
             seat: Any = self.bench
@@ -303,3 +304,10 @@ def test_a_run_needs_root(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(EnvironmentUnfit, match="needs root"):
         begin(options(machine))
     assert not (machine / "out").exists()
+
+
+def test_a_cell_of_two_sides_has_two_benches_and_the_nearer_one_stays(run: Run, room: Room) -> None:
+    far = CELL.model_copy(update={"restore": Participant(runtime="crun", stack="host")})
+    execute(run, room, CELL, far, CELL)
+    assert [str(seat.key[0]) for seat in room.opened] == ["runc@host", "crun@host"]
+    assert [seat.closed for seat in room.opened] == [1, 1]

@@ -51,6 +51,8 @@ class Way:
     """Further questions that are asked in this way."""
     controls: tuple[str, ...] = tuple(CONTROLS)
     """Negative controls that can be played on it."""
+    kind: str = ""
+    """What its checkpoints are; participants of one kind are asked to restore each other's. Empty: nobody else's."""
     mutants: bool = False
     """All mutants can: its checkpoints are folders, and its program is called by name."""
 

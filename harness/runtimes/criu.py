@@ -61,6 +61,7 @@ class Criu(LayersOfOurs):
             surfaces=frozenset(SurfaceKind) - {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME},
             leaves_disk=True,
             scenarios=(Scenario.PAUSED, Scenario.GENERATIONS),
+            kind="CRIU images of a process tree",
         ),
     )
 

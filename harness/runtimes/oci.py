@@ -35,6 +35,7 @@ class OciRuntime(LayersOfOurs):
             surfaces=frozenset(SurfaceKind) - {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME},
             leaves_disk=True,
             scenarios=(Scenario.PAUSED, Scenario.GENERATIONS),
+            kind="CRIU images and a layer",
             mutants=True,
         ),
     )

@@ -57,6 +57,7 @@ class Podman:
             surfaces=frozenset(SurfaceKind),
             scenarios=(Scenario.PAUSED, Scenario.GENERATIONS),
             controls=("fresh-start", "garbage-image", "stopped-workload"),
+            kind="Podman's archive",
         ),
         Way(
             name="image",

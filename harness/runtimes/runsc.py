@@ -63,6 +63,7 @@ class Runsc(OciRuntime):
             policies=(FreezePolicy.ENGINE,),
             still=FreezePolicy.ENGINE,
             controls=UNREAD,
+            kind="gVisor's image",
         ),
         Way(
             name="overlay-none",

@@ -259,11 +259,23 @@ def test_an_unplanned_cell_is_shown_and_judged() -> None:
 
 def test_rows_are_participants_and_columns_policies() -> None:
     pair = STILL.model_copy(update={"restore": Participant(runtime="crun", stack="debian-sid")})
-    (table,) = run(cells=(STILL, MOVING, pair)).tables
+    other = STILL.model_copy(update={"checkpoint": pair.restore, "restore": pair.restore})
+    (table,) = run(cells=(STILL, MOVING, other)).tables
     assert table.by_policy
     assert [column.policy for column in table.columns] == [FreezePolicy.NONE, FreezePolicy.PAUSE]
-    assert [row.label for row in table.rows] == ["runc@debian-sid", "runc@debian-sid -> crun@debian-sid"]
-    assert [[entry and entry.cell for entry in row.entries] for row in table.rows] == [[MOVING, STILL], [None, pair]]
+    assert [row.label for row in table.rows] == ["runc@debian-sid", "crun@debian-sid"]
+    assert [[entry and entry.cell for entry in row.entries] for row in table.rows] == [[MOVING, STILL], [None, other]]
+
+
+def test_who_restores_another_s_checkpoints_stands_in_a_table_of_pairs() -> None:
+    pair = STILL.model_copy(update={"restore": Participant(runtime="crun", stack="debian-sid")})
+    table, rest = run(cells=(STILL, MOVING, pair)).tables
+    assert table.by_pair
+    assert [column.restore for column in table.columns] == ["runc@debian-sid", "crun@debian-sid"]
+    assert [row.label for row in table.rows] == ["runc@debian-sid"]
+    assert [[entry and entry.cell for entry in row.entries] for row in table.rows] == [[STILL, pair]]
+    assert rest.by_policy
+    assert [entry and entry.cell for row in rest.rows for entry in row.entries] == [MOVING]
 
 
 def test_each_way_has_its_row() -> None:
