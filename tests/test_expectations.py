@@ -216,7 +216,8 @@ def test_a_file_that_is_no_utf8_is_an_error_that_names_it(folder: Path) -> None:
 
 
 def every_cell() -> tuple[Cell, ...]:
-    return matrix.plan(definition.available(), list(RUNTIMES))
+    stacks, runtimes = definition.available(), list(RUNTIMES)
+    return tuple(dict.fromkeys((*matrix.plan(stacks, runtimes), *matrix.plan(stacks, runtimes, interop=True))))
 
 
 def test_what_is_declared_in_here_speaks_of_cells_that_can_be_planned() -> None:

@@ -57,7 +57,6 @@ class Podman:
             surfaces=frozenset(SurfaceKind),
             scenarios=(Scenario.PAUSED, Scenario.GENERATIONS),
             controls=("fresh-start", "garbage-image", "stopped-workload"),
-            kind="Podman's archive",
         ),
         Way(
             name="image",
