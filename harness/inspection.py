@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from harness import workload
+from harness.checkpoints import layouts
+from harness.checkpoints.untrusted import Budget, Unreadable, beneath
 from harness.errors import EnvironmentUnfit, UsageError
 from harness.model import SurfaceKind
-from harness.oracle import layouts
 from harness.oracle.judge import anomalies, skews
 from harness.oracle.offline import Deleted, File, Held, in_tmpfs, reading_of
 from harness.oracle.pages import NoCounter, Process, processes
-from harness.oracle.untrusted import Budget, Unreadable, beneath
 from harness.records import Finding, Inspection
 from harness.workload import Surface, Workload
 

@@ -17,13 +17,13 @@ import pytest
 import zstandard
 
 from harness import workload
+from harness.checkpoints import layouts
+from harness.checkpoints.layouts import LAYER, MEMORY
+from harness.checkpoints.untrusted import Budget, Unreadable
 from harness.cli import main
 from harness.errors import UsageError
 from harness.inspection import disks_of, inspect
 from harness.model import Anomaly
-from harness.oracle import layouts
-from harness.oracle.layouts import LAYER, MEMORY
-from harness.oracle.untrusted import Budget, Unreadable
 from harness.records import Finding, Inspection, schemas
 from tests.criu_images import COUNTER, IN_PARENT, PAGE, Entry, arguments, dump, memory, ring, tar, tmpfs
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.checkpoints.untrusted import Budget, Unreadable
 from harness.errors import StillframeError
 from harness.inspection import inspect
 from harness.oracle.pages import processes
-from harness.oracle.untrusted import Budget, Unreadable
 from harness.records import Finding
 from tests.criu_images import MAGICS, PAGE, memory, message, ring
 from tests.test_inspection import containerd, packed, podman

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.checkpoints.archive import members
+from harness.checkpoints.untrusted import Absent, Budget, Unreadable, open_regular, pread
 from harness.model import Reading, SurfaceReading, Witness
-from harness.oracle.archive import members
 from harness.oracle.pages import processes
 from harness.oracle.ring import LARGEST_RING, RECORD, MemoryCounter, read_ring
-from harness.oracle.untrusted import Absent, Budget, Unreadable, open_regular, pread
 
 __all__ = ["Deleted", "File", "Held", "InTmpfs", "Place", "Unreadable", "in_tmpfs", "read", "reading_of"]
 

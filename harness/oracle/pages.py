@@ -10,19 +10,16 @@ from __future__ import annotations
 
 import os
 import re
-import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.message import DecodeError, Message
-
-from harness.oracle.archive import CHUNK, PARENT
+from harness.checkpoints import criu_image
+from harness.checkpoints.archive import CHUNK, PARENT
+from harness.checkpoints.untrusted import Budget, Unreadable, open_regular, pread
 from harness.oracle.ring import MAGIC, MemoryCounter, find_counter
-from harness.oracle.untrusted import Budget, Unreadable, open_regular, pread, read_regular
 
 MOST_LEVELS = 64
 """Levels of memory that are followed, the newest included."""
@@ -31,9 +28,6 @@ PAGE_SIZES = (PAGE, 4 * PAGE, 16 * PAGE)
 IN_PARENT, PRESENT = 1 << 0, 1 << 2
 """Flags of an entry."""
 
-_MAGIC = struct.pack("<II", 0x54564319, 0x56084025)
-_LENGTH = struct.Struct("<I")
-_LONGEST_MESSAGE = 4096
 _ARGUMENT = re.compile(rb"(--surface|--deleted)\0([a-z0-9-]{1,32})=(/[^\0]{0,4095})\0")
 _LONGEST_ARGUMENT = 2 * PAGE
 _MOST_ARGUMENTS = 64
@@ -165,12 +159,12 @@ def _common(
 
 def _stretches(path: Path, budget: Budget) -> tuple[Path, list[_Stretch]]:
     """Read a pagemap: its file of pages, and what is where, by address."""
-    said = _messages(path, budget)
+    said = criu_image.read(path, criu_image.PAGEMAP, budget)
     head = next(said, None)
     if head is None:
         raise Unreadable(f"{path.name} has no head")
-    pages = path.with_name(f"pages-{_parsed(_HEAD, head, path).pages_id}.img")
-    entries = [_entry(_parsed(_ENTRY, each, path)) for each in said]
+    pages = path.with_name(f"pages-{head.pages_id}.img")
+    entries = [_entry(each) for each in said]
     page = _page_size(pages, sum(count for _, count, flags in entries if flags & PRESENT))
     found, at = [], 0
     for address, count, flags in entries:
@@ -198,58 +192,6 @@ def _page_size(pages: Path, count: int) -> int:
     if size < count * PAGE:
         raise Unreadable(f"{pages.name} is compressed or cut off: it has {size:,} bytes for {count:,} pages")
     return next((each for each in PAGE_SIZES if size == count * each), PAGE)
-
-
-def _messages(path: Path, budget: Budget) -> Iterator[bytes]:
-    data = read_regular(path)
-    budget.read(len(data))
-    if not data.startswith(_MAGIC):
-        raise Unreadable(f"{path.name} is no pagemap of CRIU's, or compressed: it begins with {data[:8].hex(' ')!r}")
-    at = len(_MAGIC)
-    while at < len(data):
-        budget.part()
-        (length,) = _LENGTH.unpack(data[at : at + 4].ljust(4, b"\xff"))
-        at += 4
-        if length > _LONGEST_MESSAGE or at + length > len(data):
-            raise Unreadable(f"{path.name} is cut off or damaged at byte {at}")
-        yield data[at : at + length]
-        at += length
-
-
-def _parsed(kind: type[Message], data: bytes, path: Path) -> Any:
-    try:
-        return kind.FromString(data)
-    except DecodeError as error:
-        raise Unreadable(f"{path.name} is damaged: {error}") from error
-
-
-def _message_types() -> tuple[type[Message], type[Message]]:
-    """The part of pagemap.proto that is needed here."""
-    kinds = descriptor_pb2.FieldDescriptorProto
-    fields = {
-        "head": {"pages_id": (1, kinds.TYPE_UINT32)},
-        "entry": {
-            "vaddr": (1, kinds.TYPE_UINT64),
-            "compat_nr_pages": (2, kinds.TYPE_UINT32),
-            "in_parent": (3, kinds.TYPE_BOOL),
-            "flags": (4, kinds.TYPE_UINT32),
-            "nr_pages": (5, kinds.TYPE_UINT64),
-        },
-    }
-    file = descriptor_pb2.FileDescriptorProto(name="pagemap.proto", package="pagemap", syntax="proto2")
-    for name, described in fields.items():
-        message = file.message_type.add(name=name)
-        for field, (number, kind) in described.items():
-            message.field.add(name=field, number=number, type=kind, label=kinds.LABEL_OPTIONAL)
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    head, entry = (
-        message_factory.GetMessageClass(pool.FindMessageTypeByName(f"pagemap.{name}")) for name in ("head", "entry")
-    )
-    return head, entry
-
-
-_HEAD, _ENTRY = _message_types()
 
 
 def _merged(windows: Iterable[_Window]) -> Iterator[_Window]:

@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
+from harness.checkpoints.archive import unpack
+from harness.checkpoints.layouts import LAYER, MEMORY
+from harness.checkpoints.untrusted import beneath, inside
 from harness.errors import CommandFailed, StillframeError
 from harness.host import cgroups
 from harness.host.wait import until
 from harness.model import CgroupVersion, Command, Component, FreezePolicy, Scenario, SurfaceKind
-from harness.oracle.archive import unpack
-from harness.oracle.layouts import LAYER, MEMORY
-from harness.oracle.untrusted import beneath, inside
 from harness.runtimes import criu_configuration, criu_log, shim, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
 from harness.stacks.node import Node

@@ -11,12 +11,12 @@ import json
 from collections.abc import Iterator
 from typing import ClassVar
 
+from harness.checkpoints import layouts
+from harness.checkpoints.untrusted import Budget
 from harness.errors import CommandFailed, StillframeError
 from harness.host import cgroups
 from harness.host.wait import until
 from harness.model import CgroupVersion, Command, Component, FreezePolicy, Scenario, SurfaceKind
-from harness.oracle import layouts
-from harness.oracle.untrusted import Budget
 from harness.runtimes import criu_configuration, criu_log, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
 from harness.stacks.node import Node

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.checkpoints.untrusted import Budget, Unreadable
 from harness.oracle.pages import MOST_LEVELS, NoCounter, Process, processes
-from harness.oracle.untrusted import Budget, Unreadable
 from tests.criu_images import (
     COUNTER,
     IN_PARENT,

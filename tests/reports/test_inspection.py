@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
+from harness.checkpoints.layouts import LAYOUTS as KNOWN
 from harness.model import Anomaly, Reading, Skew, SurfaceReading, Witness
-from harness.oracle.layouts import LAYOUTS as KNOWN
 from harness.records import Finding, Inspection
 from reports.inspection import LAYOUTS, show_inspection
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from harness.oracle.archive import PARENT, members, unpack
-from harness.oracle.untrusted import Budget, Unreadable, beneath, inside, read_regular
+from harness.checkpoints.archive import PARENT, members, unpack
+from harness.checkpoints.untrusted import Budget, Unreadable, beneath, inside, read_regular
 
 DELETED_BY = ".wh."
 """Prefix of a whiteout (OCI image specification, layer.md)."""

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from harness.oracle.archive import MOST_HEADER, unpack
-from harness.oracle.untrusted import Budget, Unreadable
+from harness.checkpoints.archive import MOST_HEADER, unpack
+from harness.checkpoints.untrusted import Budget, Unreadable
 from tests.criu_images import tar
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.oracle.untrusted import LONGEST_NAME, Budget, Unreadable, beneath, inside, read_regular
+from harness.checkpoints.untrusted import LONGEST_NAME, Budget, Unreadable, beneath, inside, read_regular
 
 
 def test_what_is_too_long_is_not_read_into_memory(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from typing import BinaryIO, cast
 
 import zstandard
 
-from harness.oracle.untrusted import Budget, Unreadable, inside, open_regular
+from harness.checkpoints.untrusted import Budget, Unreadable, inside, open_regular
 
 CHUNK = 1 << 20
 MOST_HEADER = 64 << 10
