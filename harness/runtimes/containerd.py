@@ -21,7 +21,7 @@ from harness.errors import CommandFailed, StillframeError
 from harness.host import cgroups
 from harness.host.wait import until
 from harness.model import CgroupVersion, Command, Component, FreezePolicy, Scenario, SurfaceKind
-from harness.runtimes import criu_configuration, criu_log, shim, versions
+from harness.runtimes import criu_configuration, criu_log, image_archive, shim, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
 from harness.stacks.node import Node
 
@@ -38,7 +38,6 @@ BLOBS = f"{STORE}/io.containerd.content.v1.content/blobs/sha256"
 WORK = f"{STORE}/io.containerd.runtime.v2.task/default"
 BUNDLES = "/run/containerd/io.containerd.runtime.v2.task/default"
 SNAPSHOTTER = "overlayfs"
-IMAGE = "workload"
 CONFIGURATION = f"""version = 2
 root = "{STORE}"
 state = "/run/containerd"
@@ -132,7 +131,7 @@ class Containerd:
     def capabilities(self) -> tuple[Capability, ...]:
         """Ask all programs whether they are there, and CRIU whether it can work on this kernel."""
         try:
-            for program in ("containerd", "ctr", "containerd-shim-runc-v2", "runc", "umoci"):
+            for program in ("containerd", "ctr", "containerd-shim-runc-v2", "runc"):
                 self.node.run([program, "-v"])
             said = self.node.run(["criu", "check"])
         except CommandFailed as error:
@@ -160,15 +159,11 @@ class Containerd:
         return tuple(Component(name=name, version=version) for name, version in found.items())
 
     def load_image(self, folder: str) -> str:
-        """Build an image with umoci and import it."""
-        layout, archive = f"{self.node.storage}/layout", f"{self.node.storage}/workload.tar"
-        self.node.run(["umoci", "init", "--layout", layout])
-        self.node.run(["umoci", "new", "--image", f"{layout}:latest"])
-        self.node.run(["umoci", "insert", "--image", f"{layout}:latest", folder, "/"])
-        self.node.run(["tar", "--create", "--file", archive, "--directory", layout, "."])
-        self._ctr("images", "import", "--base-name", IMAGE, archive)
-        self.node.run(["rm", "-r", layout, archive])
-        return f"{IMAGE}:latest"
+        """Import an archive of the image."""
+        archive = image_archive.write(self.node, folder)
+        self._ctr("images", "import", archive)
+        self.node.remove(archive, again=True)
+        return image_archive.NAME
 
     def start(self, spec: ContainerSpec) -> Container:
         """Start a container with an empty writable layer, in a group that takes its name from the container's.

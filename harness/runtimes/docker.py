@@ -17,7 +17,7 @@ from docker.types import Mount as MountOption
 
 from harness.errors import CommandFailed, StillframeError
 from harness.model import CgroupVersion, Component, FreezePolicy, Scenario, SurfaceKind
-from harness.runtimes import criu_configuration, criu_log, shim, versions
+from harness.runtimes import criu_configuration, criu_log, image_archive, shim, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
 from harness.runtimes.docker_client import JournalledClient
 from harness.stacks.node import Node
@@ -39,7 +39,6 @@ LOGS = "/var/log/criu"
 """Where CRIU leaves the log of a restore; it would vanish with the container otherwise."""
 RUNTIME = "tested"
 """What the OCI runtime is called in the engine's configuration; its own name may be taken."""
-IMAGE = "workload"
 
 ROOT = frozenset({SurfaceKind.ADDED, SurfaceKind.IMAGE, SurfaceKind.DELETED})
 SHARED = frozenset({SurfaceKind.BIND, SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME})
@@ -146,12 +145,12 @@ class Docker:
         return tuple(Component(name=name, version=version) for name, version in found.items())
 
     def load_image(self, folder: str) -> str:
-        """Import an archive of `folder`."""
-        archive = f"{self.node.storage}/workload.tar"
-        self.node.run(["tar", "--create", "--file", archive, "--directory", folder, "."])
-        self._client.import_image_from_file(str(self.node.path(archive)), repository=IMAGE)
-        self.node.run(["rm", archive])
-        return IMAGE
+        """Load an archive of the image."""
+        archive = image_archive.write(self.node, folder)
+        with self.node.path(archive).open("rb") as data:
+            self._client.load_image(data)
+        self.node.remove(archive, again=True)
+        return image_archive.NAME
 
     def start(self, spec: ContainerSpec) -> Container:
         """Start a container with an empty writable layer."""

@@ -118,7 +118,7 @@ class JournalledClient(docker.APIClient):  # type: ignore[misc]  # it has no typ
         words = ["curl", "--unix-socket", self._socket, "--fail-with-body", "-sS", "-X", str(request.method)]
         body: Any = request.body
         if body:
-            words += ["-H", f"Content-Type: {request.headers['Content-Type']!s}"]
+            words += ["-H", f"Content-Type: {request.headers.get('Content-Type', 'application/x-tar')!s}"]
             if hasattr(body, "name"):
                 words += ["--data-binary", f"@{body.name.removeprefix(str(self._node.path('')))}"]
             else:

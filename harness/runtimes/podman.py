@@ -17,7 +17,7 @@ from harness.errors import CommandFailed, StillframeError
 from harness.host import cgroups
 from harness.host.wait import until
 from harness.model import CgroupVersion, Command, Component, FreezePolicy, Scenario, SurfaceKind
-from harness.runtimes import criu_configuration, criu_log, versions
+from harness.runtimes import criu_configuration, criu_log, image_archive, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
 from harness.stacks.node import Node
 
@@ -37,7 +37,6 @@ runroot = "{STORE}/run"
 UNLIMITED = """[containers]
 pids_limit = 0
 """
-IMAGE = "localhost/workload"
 CGROUPS = "libpod_parent"
 """Parent of the containers' groups, where podman makes them itself because no systemd does."""
 VOLUMES = frozenset({SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME})
@@ -57,6 +56,7 @@ class Podman:
             surfaces=frozenset(SurfaceKind),
             scenarios=(Scenario.PAUSED, Scenario.GENERATIONS),
             controls=("fresh-start", "garbage-image", "stopped-workload"),
+            kind="exported archive of Podman",
         ),
         Way(
             name="image",
@@ -108,12 +108,11 @@ class Podman:
         return (*found, Component(name="storage-driver", version=said["store"]["graphDriverName"]))
 
     def load_image(self, folder: str) -> str:
-        """Import an archive of `folder`; its name, since each import gives the same content another id."""
-        archive = f"{self.node.storage}/workload.tar"
-        self.node.run(["tar", "--create", "--file", archive, "--directory", folder, "."])
-        self._podman("import", "--quiet", archive, IMAGE)
-        self.node.run(["rm", archive])
-        return IMAGE
+        """Load an archive of the image."""
+        archive = image_archive.write(self.node, folder)
+        self._podman("load", "--quiet", "--input", archive)
+        self.node.remove(archive, again=True)
+        return image_archive.NAME
 
     def start(self, spec: ContainerSpec) -> Container:
         """Start a container with an empty writable layer."""

@@ -187,10 +187,10 @@ class Node(contextlib.AbstractContextManager["Node"]):
         self._log(argv=argv, exit_code=0, start=start, begun=begun)
 
     def remove(self, inside: str, *, again: bool = False) -> None:
-        """Remove a folder of the node, or a link to one; `again`: a replay has to, so it is journalled."""
+        """Remove a folder or a file of the node; `again`: a replay has to, so it is journalled."""
         start, begun = time.time_ns(), time.monotonic()
         path = self.path(inside)
-        if path.is_symlink():
+        if path.is_symlink() or path.is_file():
             path.unlink()
         else:
             shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,41 @@
+"""The workload's image as an archive that every engine loads, the same to the byte in every node.
+
+Engines name an image by the digest of its configuration, and restore a checkpoint only on the image of that name: by
+loading the same bytes, engines in different nodes come to have the same image.
+https://github.com/moby/docker-image-spec/blob/main/spec.md
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+
+from harness.stacks.node import Node
+
+NAME = "localhost/workload:latest"
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""Names that Go has for what the kernel says; where both have the same name, it is not here."""
+
+
+def write(node: Node, folder: str) -> str:
+    """Make an image `NAME` whose only layer is the content of `folder`; gives the archive, for the caller to remove."""
+    parts, archive = f"{node.storage}/workload", f"{node.storage}/workload.tar"
+    node.make(parts)
+    same = ("--format=ustar", "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner")
+    node.run(["tar", "--create", *same, "--file", f"{parts}/layer.tar", "--directory", folder, "."])
+    digest = node.run(["sha256sum", f"{parts}/layer.tar"]).stdout.split()[0]
+    machine = platform.machine()
+    configuration = {
+        "architecture": ARCHITECTURES.get(machine, machine),
+        "config": {},
+        "created": "1970-01-01T00:00:00Z",
+        "history": [{"created": "1970-01-01T00:00:00Z"}],
+        "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
+    }
+    manifest = [{"Config": "config.json", "RepoTags": [NAME], "Layers": ["layer.tar"]}]
+    node.write(f"{parts}/config.json", json.dumps(configuration))
+    node.write(f"{parts}/manifest.json", json.dumps(manifest))
+    node.run(["tar", "--create", "--file", archive, "--directory", parts, "."])
+    node.remove(parts, again=True)
+    return archive
