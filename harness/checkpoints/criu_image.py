@@ -23,7 +23,7 @@ _LENGTH = struct.Struct("<I")
 _LONGEST_MESSAGE = 64 << 10
 
 _KIND = descriptor_pb2.FieldDescriptorProto
-_FIELDS: dict[str, dict[str, tuple[int, int]]] = {
+_FIELDS: dict[str, dict[str, tuple[int, Any]]] = {
     "pagemap_head": {"pages_id": (1, _KIND.TYPE_UINT32)},
     "pagemap_entry": {
         "vaddr": (1, _KIND.TYPE_UINT64),
@@ -34,6 +34,7 @@ _FIELDS: dict[str, dict[str, tuple[int, int]]] = {
     },
     "inventory_entry": {
         "img_version": (1, _KIND.TYPE_UINT32),
+        "root_cg_set": (5, _KIND.TYPE_UINT32),
         "lsmtype": (6, _KIND.TYPE_UINT32),
         "pre_dump_mode": (9, _KIND.TYPE_UINT32),
         "network_lock_method": (11, _KIND.TYPE_UINT32),
@@ -56,7 +57,18 @@ _FIELDS: dict[str, dict[str, tuple[int, int]]] = {
         "sb_flags": (17, _KIND.TYPE_UINT32),
         "ext_key": (18, _KIND.TYPE_STRING),
     },
+    "sysctl_entry": {
+        "type": (1, _KIND.TYPE_INT32),
+        "iarg": (2, _KIND.TYPE_INT32),
+        "sarg": (3, _KIND.TYPE_STRING),
+    },
+    "netns_entry": {"ext_key": (8, _KIND.TYPE_STRING), "ipv4_sysctl": (10, "sysctl_entry")},
+    "cgroup_dir_entry": {"dir_name": (1, _KIND.TYPE_STRING)},
+    "cg_controller_entry": {"dirs": (2, "cgroup_dir_entry")},
+    "cg_set_entry": {"id": (1, _KIND.TYPE_UINT32)},
+    "cgroup_entry": {"sets": (1, "cg_set_entry"), "controllers": (2, "cg_controller_entry")},
 }
+"""Numbers and kinds of fields; a kind that is a name is a list of these messages."""
 
 
 def _message_types() -> dict[str, type[Message]]:
@@ -64,7 +76,14 @@ def _message_types() -> dict[str, type[Message]]:
     for name, fields in _FIELDS.items():
         message = file.message_type.add(name=name)
         for field, (number, kind) in fields.items():
-            message.field.add(name=field, number=number, type=kind, label=_KIND.LABEL_OPTIONAL)
+            nested = isinstance(kind, str)
+            message.field.add(
+                name=field,
+                number=number,
+                type=_KIND.TYPE_MESSAGE if nested else kind,
+                type_name=f".criu.{kind}" if nested else None,
+                label=_KIND.LABEL_REPEATED if nested else _KIND.LABEL_OPTIONAL,
+            )
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"criu.{name}")) for name in _FIELDS}
@@ -85,6 +104,8 @@ class Kind:
 
 PAGEMAP = Kind("pagemap", struct.pack("<II", _COMMON, 0x56084025), (_TYPES["pagemap_head"], _TYPES["pagemap_entry"]))
 MOUNTS = Kind("table of mounts", struct.pack("<II", _COMMON, 0x55563928), (_TYPES["mnt_entry"],))
+CGROUPS = Kind("table of control groups", struct.pack("<II", _COMMON, 0x59383330), (_TYPES["cgroup_entry"],))
+NETWORK = Kind("network namespace", struct.pack("<II", _COMMON, 0x55933752), (_TYPES["netns_entry"],))
 INVENTORY = Kind("inventory", struct.pack("<I", 0x58313116), (_TYPES["inventory_entry"],))
 
 
@@ -113,10 +134,7 @@ def read(path: Path, kind: Kind, budget: Budget) -> Iterator[Any]:
         number += 1
 
 
-def write(path: Path, kind: Kind, messages: Iterable[Message]) -> None:
-    """Write an image anew, in place, for its owner's eyes only."""
-    data = kind.magic
-    for message in messages:
-        encoded = message.SerializeToString()
-        data += _LENGTH.pack(len(encoded)) + encoded
-    path.write_bytes(data)
+def encoded(kind: Kind, messages: Iterable[Message]) -> bytes:
+    """Content of an image; fields that are not described here are in it as they were read."""
+    bodies = (message.SerializeToString() for message in messages)
+    return kind.magic + b"".join(_LENGTH.pack(len(body)) + body for body in bodies)

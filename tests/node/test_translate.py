@@ -1,0 +1,73 @@
+"""What one participant has checkpointed and another one declines is translated, and then restored: same counter."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import workload
+from harness.bench import Bench, Source
+from harness.checkpoints.translation.bridges import Runtime, to_runtime
+from harness.cycle.checkpoint import take
+from harness.cycle.stages import Stages
+from harness.errors import CommandFailed
+from harness.host.wait import until
+from harness.model import FreezePolicy, Participant, Settings
+from harness.options import default_cache
+from harness.runtimes.contract import Checkpoint
+from harness.workload import ReadingMessage
+from tests.node.conftest import STACK
+
+Open = Callable[[str], Bench]
+
+
+@pytest.fixture
+def opened(stack_root: Path) -> Iterator[Open]:
+    binaries = workload.compile_all(default_cache())
+    with contextlib.ExitStack() as benches:
+
+        def open_bench(runtime: str) -> Bench:
+            bench = Bench.open((Participant(runtime=runtime, stack=STACK), ""), stack_root, binaries, Settings())
+            benches.callback(bench.close)
+            return bench
+
+        yield open_bench
+
+
+def checkpointed(bench: Bench, policy: FreezePolicy) -> tuple[Source, Checkpoint]:
+    stages = Stages()
+    source = bench.running_source(stages)
+    checkpoint = bench.checkpoint_of(source.container)
+    take(bench.runtime, checkpoint, policy, stages, runs_again=lambda: None)
+    return source, checkpoint
+
+
+def assert_goes_on(bench: Bench, checkpoint: Checkpoint, source: Source) -> None:
+    """Restore, and hear the first word of it: the same counter as in the source, and as on every surface."""
+    clone = bench.restore(checkpoint)
+    heard = bench.channel(clone)
+    said = until(
+        lambda: next((each for each in heard.listen() if isinstance(each, ReadingMessage)), None),
+        seconds=20,
+        what="a reading of the restored workload",
+    )
+    assert said.nonce == source.nonce
+    assert all(surface.newest is not None and abs(surface.newest - said.n) <= 1 for surface in said.surfaces)
+    bench.remove(clone)
+
+
+@pytest.mark.parametrize(("origin", "target"), [("runc", "crun"), ("crun", "runc")])
+def test_images_of_one_runtime_are_restored_by_the_other(opened: Open, origin: str, target: str) -> None:
+    near, far = opened(origin), opened(target)
+    source, checkpoint = checkpointed(near, FreezePolicy.PAUSE)
+    as_it_is = far.bring(checkpoint, near)
+    with pytest.raises(CommandFailed) as declined:
+        far.restore(as_it_is)
+    assert any("No mapping for" in line for line in declined.value.log)
+    translated = far.bring(checkpoint, near)
+    done = to_runtime(far.node.path(translated.images), Runtime(target))
+    assert {"/proc/keys", "/proc/timer_list"} <= {each.split(":")[0] for each in done}
+    assert_goes_on(far, translated, source)
