@@ -71,6 +71,8 @@ class CommandFailed(StillframeError):
         self.stdout = stdout
         self.stderr = stderr
         self.code = exit_code
+        self.late = False
+        """What was asked to load memory had begun: CRIU, or a sandbox."""
         self.log: tuple[str, ...] = ()
         """Lines of the log behind the command that matter, where there is one."""
 

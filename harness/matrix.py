@@ -31,8 +31,8 @@ def plan(
 ) -> tuple[Cell, ...]:
     """What is asked of every runtime of every stack, restored by itself; empty choices mean the default.
 
-    With `interop`: everything that one of them has checkpointed, restored by each that writes the same kind. `cells`
-    narrows to ids, shell patterns allowed. A name that does not exist raises `UsageError`.
+    With `interop`: everything that one of them has checkpointed, restored by each that writes the same kind, as it is
+    and over bridges. `cells` narrows to ids, shell patterns allowed. A name that does not exist raises `UsageError`.
     """
     _check("stack", stacks, definition.available())
     _check("runtime", runtimes, RUNTIMES)
@@ -70,7 +70,8 @@ def _asked(participants: Iterable[Participant], *, interop: bool) -> Iterator[Ce
     for who, way in users:
         for other, others in users:
             if (others.kind, others.name) == (way.kind, way.name):
-                yield _cell(who, way, way.still).model_copy(update={"restore": other})
+                for scenario in (Scenario.LIVE, *(way.bridges if other != who else ())):
+                    yield _cell(who, way, way.still, scenario=scenario).model_copy(update={"restore": other})
 
 
 def _participants(stacks: Sequence[str], runtimes: Sequence[str]) -> Iterator[Participant]:

@@ -48,6 +48,8 @@ class Scenario(StrEnum):
     LIVE = "live"
     PAUSED = "paused"
     GENERATIONS = "generations"
+    MAPPED = "mapped"
+    TRANSLATED = "translated"
 
 
 class Outcome(StrEnum):
@@ -300,6 +302,13 @@ class Verdict(Frozen):
     def found(self) -> tuple[Outcome, ...]:
         """Everything that was found, worst first."""
         return (self.outcome, *self.also)
+
+
+class Refusal(Frozen):
+    """How well a restore was declined."""
+
+    early: bool = Field(description="before anything was begun that loads memory: CRIU, or a sandbox")
+    named: tuple[str, ...] = Field(description="facts that differ, where both sides were named")
 
 
 class ControlKind(StrEnum):

@@ -29,6 +29,7 @@ from harness.model import (
     HostFacts,
     Outcome,
     Reading,
+    Refusal,
     Schedule,
     Settings,
     Skew,
@@ -70,6 +71,12 @@ class Record(Frozen):
         description="what the runtime said on stderr of a checkpoint that it called a success, and what it did unasked",
     )
     commands: tuple[Command, ...] = ()
+    changes: tuple[str, ...] = Field(
+        default=(), description="what was changed in a checkpoint, or where it is restored, so that it restores"
+    )
+    refusal: Refusal | None = Field(
+        default=None, description="how the restore was declined, where it was; `source` and `leaks` tell of the harm"
+    )
     leaks: tuple[str, ...] = ()
     log: tuple[str, ...] = Field(default=(), description="the log lines that matter, most telling last")
 

@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator, Sequence
 from harness.bench import Bench, Channel, Source
 from harness.cycle.checkpoint import take
 from harness.cycle.stages import Stages
-from harness.errors import DeadlineExceeded, StageFailed
+from harness.errors import CommandFailed, DeadlineExceeded, StageFailed
 from harness.host import audit, cgroups
 from harness.host.wait import until
 from harness.model import Cell, Command, Outcome, Schedule, SourceHealth, Stage, Verdict, Witness
 from harness.oracle import offline
 from harness.oracle.judge import Evidence, anomalies, judge, overlapped, skews
+from harness.oracle.refusal import graded
 from harness.records import Plan, Record
 from harness.runtimes.contract import Checkpoint, Container
 from harness.workload import BEAT_NS, Beat, Message, ReadingMessage, Start
@@ -54,6 +55,7 @@ class Trial:
         self.schedule = Schedule(seed=own_seed, planned_delay_us=delay)
         self.evidence = self.new_evidence()
         self.log: tuple[str, ...] = ()
+        self.changes: tuple[str, ...] = ()
         self._heard = 0
         self.inherited: tuple[Command, ...] = bench.setup + (bench.source.commands if bench.source else ())
         if self.far is not bench:
@@ -173,11 +175,25 @@ class Trial:
                 checkpoint = self.far.bring(checkpoint, self.bench)
                 for left in (checkpoint.folder, checkpoint.container.spec.folder):
                     acquired.callback(self.far.node.remove, left)
-            clone = self.far.restore(checkpoint)
+            self.build_bridge(checkpoint, acquired)
+            clone = self._restored(checkpoint)
         if self.bench.runtime.way.in_place and self.bench.source is not None:
             self.bench.source.deleted = True  # with the clone, which it has become
         acquired.callback(self._remove, clone)
         return clone
+
+    def _restored(self, checkpoint: Checkpoint) -> Container:
+        """Restore it; if that is declined by another than has checkpointed, grade how."""
+        try:
+            return self.far.restore(checkpoint)
+        except CommandFailed as error:
+            if error.runtime and self.far is not self.bench:
+                said = "\n".join((error.stderr, *error.log))
+                self.evidence.refusal = graded(said, self.bench.components, self.far.components, late=error.late)
+            raise
+
+    def build_bridge(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> None:
+        """Nothing: it is restored as it is."""
 
     def read_restored(self, clone: Container, begun: int) -> None:
         """Hear what the workload finds that is restored since `begun`, and see its counter move."""
@@ -254,6 +270,8 @@ class Trial:
                     )
                 )
             ),
+            changes=self.changes,
+            refusal=self.evidence.refusal,
             leaks=self.evidence.leaks,
             log=self.log,
         )

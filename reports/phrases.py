@@ -10,6 +10,7 @@ from harness.expectations import Expectation
 from harness.model import Control, ControlKind, FreezePolicy, Outcome, Scenario, Verdict
 from harness.records import Plan, Record
 from reports.cells import MEASURED, CellSummary, ControlSummary, Exit
+from reports.crossing import Bridge, Declined
 from reports.freezing import FrozenPair
 from reports.statistics import LEVEL, rate_interval
 from reports.tables import Column, KnownIssue, RunSummary, Table, counted
@@ -43,6 +44,8 @@ SCENARIOS = {
     Scenario.LIVE: "a running container is checkpointed, runs on, and is restored",
     Scenario.PAUSED: "its user has paused the container before the checkpoint, and it has to stay paused",
     Scenario.GENERATIONS: "what was restored is checkpointed and restored again, three times in a row",
+    Scenario.MAPPED: "CRIU is told, by its configuration where it restores, what the checkpoint calls external mounts",
+    Scenario.TRANSLATED: "the checkpoint is translated to what the restoring side takes, before it is restored",
 }
 
 VERDICTS = {
@@ -255,6 +258,32 @@ def freezing_line(pairs: tuple[FrozenPair, ...]) -> str:
         f"{only_without} violate only without a freeze, {only_with} only with one; "
         f"with p < {LEVEL}, fewer violate held still in {fewer}, more in {more}"
     )
+
+
+def grade(each: Declined) -> str:
+    """Tell how well a restore was declined: `early, naming crun and runc, source unharmed, nothing left behind`."""
+    return ", ".join(
+        (
+            "early" if each.early else "late",
+            f"naming {', '.join(each.named)}" if each.named else "naming nothing that differs",
+            "source unharmed" if each.unharmed else "source harmed",
+            "nothing left behind" if each.clean else "something left behind",
+        )
+    )
+
+
+def would(each: Declined) -> str:
+    """Tell whether it was right to decline."""
+    if not each.would:
+        return "over no bridge that was tried"
+    return f"over a bridge {len(each.would)} of {len(each.cells)} restore consistently"
+
+
+def bridge(each: Bridge) -> str:
+    """Tell what a bridge comes to: `translated: opens 30 of 30 pairs that do not restore as they are`."""
+    asked = len(each.opened) + len(each.closed)
+    told = f"{each.name}: opens {len(each.opened)} of {asked} pairs that do not restore as they are"
+    return f"{told}, and breaks {len(each.broken)}" if each.broken else told
 
 
 def p_value(p: float | None) -> str:

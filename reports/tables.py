@@ -32,6 +32,7 @@ from reports.cells import (
     summarise_cell,
     summarise_control,
 )
+from reports.crossing import Bridge, Declined, bridges, declined
 from reports.freezing import FrozenPair, freezing
 
 SUMMARY_VERSION = 1
@@ -135,6 +136,8 @@ class RunSummary(Frozen):
     cells: tuple[CellSummary, ...]
     controls: tuple[ControlSummary, ...]
     freezing: tuple[FrozenPair, ...] = Field(description="what holding still changes, trial by trial")
+    declined: tuple[Declined, ...] = Field(description="restores of another's checkpoints that did not come about")
+    bridges: tuple[Bridge, ...] = Field(description="what brings them about after all")
     known_issues: tuple[KnownIssue, ...]
     accommodations: tuple[Crutch, ...] = Field(description="the tables number them from 1")
     versions: dict[str, tuple[Component, ...]] = Field(description="every version seen, by participant")
@@ -235,6 +238,8 @@ def summarise(plan: Plan, records: Sequence[Record], closing: Closing | None) ->
         cells=cells,
         controls=controls,
         freezing=freezing(cells),
+        declined=declined(cells),
+        bridges=bridges(cells),
         known_issues=_known_issues(cells),
         accommodations=_accommodations(cells),
         versions=_versions(cells),

@@ -52,14 +52,27 @@ def show_run(run: RunSummary, console: Console | None = None) -> None:
     for participant, components in run.versions.items():
         listed = ", ".join(f"{each.name} {each.version}" for each in components)
         out.print(_plain(f"{participant}: {listed}"))
-    if told := phrases.freezing_line(run.freezing):
-        out.print(_plain(told))
-    if run.plan.rule:
-        out.print(_plain(f"rounds: {run.plan.rule}"))
-    for line in _proof(run):
+    for line in (*_crossing(run), *_rounds(run), *_proof(run)):
         out.print(line)
     code = run.conclusion.exit_code
     out.print(_plain(f"verdict: {run.conclusion.sentence} (exit code {code.value})", STYLES[code]))
+
+
+def _crossing(run: RunSummary) -> Iterator[Text]:
+    for each in run.declined:
+        told = (
+            f"declined in {counted(each.trials, 'trial')} of {counted(len(each.cells), 'cell')}: {phrases.grade(each)}"
+        )
+        yield _plain(f"{told}; {phrases.would(each)}")
+    for bridge in run.bridges:
+        yield _plain(phrases.bridge(bridge))
+
+
+def _rounds(run: RunSummary) -> Iterator[Text]:
+    if told := phrases.freezing_line(run.freezing):
+        yield _plain(told)
+    if run.plan.rule:
+        yield _plain(f"rounds: {run.plan.rule}")
 
 
 def _grids(table: Table, width: int) -> Iterator[Grid]:

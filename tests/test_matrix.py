@@ -427,8 +427,20 @@ def test_everybody_is_asked_to_restore_what_others_of_the_kind_have_checkpointed
     raw = [f"{runtime}@{stack}" for runtime in ("runc", "crun") for stack in stacks]
     alone = [f"criu@{stack}" for stack in stacks]
     assert sides == {(one, other) for kind in (raw, alone) for one in kind for other in kind}
-    assert len(found) == len(sides)
+    plain = [each for each in found if each.scenario is Scenario.LIVE and not each.way]
+    assert len(plain) == len(sides)
     assert {each.policy for each in found} == {FreezePolicy.PAUSE, FreezePolicy.HOOK}
+
+
+def test_what_is_tried_besides_is_tried_with_two_sides_alone() -> None:
+    found = matrix.plan(["debian-trixie", "debian-sid"], ["runc", "criu"], interop=True)
+    bridged = [each for each in found if each.scenario is not Scenario.LIVE]
+    assert {(each.checkpoint.runtime, each.scenario) for each in bridged} == {
+        ("runc", Scenario.MAPPED),
+        ("runc", Scenario.TRANSLATED),
+        ("criu", Scenario.TRANSLATED),
+    }
+    assert all(each.checkpoint != each.restore for each in bridged)
 
 
 def test_a_cell_of_two_sides_can_be_named_by_its_id_alone() -> None:

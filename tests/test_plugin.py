@@ -19,6 +19,8 @@ TESTS = {
     Scenario.LIVE: "scenarios/test_live_consistency.py::test_live_consistency",
     Scenario.PAUSED: "scenarios/test_paused_source.py::test_paused_source",
     Scenario.GENERATIONS: "scenarios/test_generations.py::test_generations",
+    Scenario.MAPPED: "scenarios/test_bridges.py::test_mapped",
+    Scenario.TRANSLATED: "scenarios/test_bridges.py::test_translated",
 }
 
 
@@ -54,7 +56,7 @@ def test_what_shares_a_bench_is_executed_together(options: Options, collected: l
     benches = _benches(options)
     order = [benches[_said(line)] for line in collected if "[" in line]
     assert order == sorted(order)
-    assert set(order) == {0, 1}
+    assert set(order) == set(benches.values())
 
 
 def test_the_names_of_items_tell_them_apart(options: Options) -> None:

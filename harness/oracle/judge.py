@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 
-from harness.model import Anomaly, Outcome, Reading, Skew, SourceHealth, Stage, SurfaceReading, Verdict
+from harness.model import Anomaly, Outcome, Reading, Refusal, Skew, SourceHealth, Stage, SurfaceReading, Verdict
 
 ALLOWED_TICKS = range(-1, 1)
 """Distance disk - memory that one instant allows: the tick is in memory first, then on each surface."""
@@ -74,6 +74,8 @@ class Evidence:
     started_afresh: bool = False
     """The restored container announced a start of its own."""
     source: SourceHealth = field(default_factory=SourceHealth)
+    refusal: Refusal | None = None
+    """How the restore was declined, if it was."""
     leaks: tuple[str, ...] = ()
     failures: list[Verdict] = field(default_factory=list)
     """How the stages ended that did not come to their end."""
@@ -167,7 +169,7 @@ def _surface_anomalies(surface: SurfaceReading, counter: int) -> Iterator[tuple[
 
 def _findings(evidence: Evidence, without: frozenset[Check]) -> Iterator[tuple[Check, Verdict]]:
     for failure in evidence.failures:
-        yield Check.FAILURE, failure
+        yield Check.FAILURE, _as_refused(failure, evidence.refusal)
     yield from _of_source(evidence.source)
     if evidence.leaks:
         reason = "left behind: " + ", ".join(evidence.leaks)
@@ -191,6 +193,12 @@ def _findings(evidence: Evidence, without: frozenset[Check]) -> Iterator[tuple[C
     if evidence.unreadable and not of_restored:
         reason = f"it restores well, and could not be read: {evidence.unreadable}"
         yield Check.READABLE, Verdict(outcome=Outcome.HARNESS_ERROR, stage=Stage.READ, reason=reason)
+
+
+def _as_refused(failure: Verdict, refusal: Refusal | None) -> Verdict:
+    """A restore that is declined early and for a reason is a result of its own; any harm stands beside it."""
+    well = failure.outcome is Outcome.RESTORE_FAILED and refusal is not None and refusal.early and refusal.named
+    return failure.model_copy(update={"outcome": Outcome.REFUSED}) if well else failure
 
 
 def _of_restored(evidence: Evidence, without: frozenset[Check]) -> Iterator[tuple[Check, Verdict]]:

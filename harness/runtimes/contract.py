@@ -53,6 +53,8 @@ class Way:
     """Negative controls that can be played on it."""
     kind: str = ""
     """What its checkpoints are; participants of one kind are asked to restore each other's. Empty: nobody else's."""
+    bridges: tuple[Scenario, ...] = ()
+    """What is tried besides so that they do."""
     mutants: bool = False
     """All mutants can: its checkpoints are folders, and its program is called by name."""
 

@@ -62,6 +62,7 @@ class Criu(LayersOfOurs):
             leaves_disk=True,
             scenarios=(Scenario.PAUSED, Scenario.GENERATIONS),
             kind="CRIU images of a process tree",
+            bridges=(Scenario.TRANSLATED,),
         ),
     )
 

@@ -29,7 +29,8 @@ def telling_lines(log: str) -> tuple[str, ...]:
 def explained(node: Node, *logs: str, otherwise: Callable[[], str] | None = None) -> Iterator[None]:
     """Attach to a failed command what CRIU's log says of errors.
 
-    `logs` are shell patterns of paths in the node; logs of earlier commands are passed over. Where they say nothing,
+    `logs` are shell patterns of paths in the node; logs of earlier commands are passed over. That there is one tells
+    that CRIU had begun. Where they say nothing,
     the last lines of the text that `otherwise` gives stand for them, or what the command has said itself.
     """
     begun = time.time() - CLOCK_STEP_SECONDS
@@ -37,7 +38,8 @@ def explained(node: Node, *logs: str, otherwise: Callable[[], str] | None = None
         yield
     except CommandFailed as error:
         paths = (path for log in logs for path in sorted(node.path("/").glob(log.lstrip("/"))))
-        new = (path for path in paths if path.stat().st_mtime > begun)
+        new = [path for path in paths if path.stat().st_mtime > begun]
+        error.late = bool(new)
         told = telling_lines("\n".join(path.read_text(encoding="utf-8", errors="replace") for path in new))
         text = otherwise() if otherwise else error.stderr
         error.log = told or tuple(text.strip().splitlines()[-KEPT:])

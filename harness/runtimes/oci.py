@@ -22,6 +22,8 @@ RESTORE_SECONDS = 60.0
 KILL_SECONDS = 20.0
 NOT_MOUNTED = 32
 """Exit code of umount(8) for `mount failed`, which covers what is not mounted."""
+KIND = "CRIU images and a layer"
+UNMASKED = "unmasked"
 
 
 class OciRuntime(LayersOfOurs):
@@ -35,8 +37,17 @@ class OciRuntime(LayersOfOurs):
             surfaces=frozenset(SurfaceKind) - {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME},
             leaves_disk=True,
             scenarios=(Scenario.PAUSED, Scenario.GENERATIONS),
-            kind="CRIU images and a layer",
+            kind=KIND,
+            bridges=(Scenario.MAPPED, Scenario.TRANSLATED),
             mutants=True,
+        ),
+        Way(
+            name=UNMASKED,
+            what="the same without masked paths in the container's specification",
+            policies=(FreezePolicy.PAUSE,),
+            leaves_disk=True,
+            controls=(),
+            kind=KIND,
         ),
     )
 
@@ -204,6 +215,8 @@ class OciRuntime(LayersOfOurs):
         config["mounts"] += [_mount(mount) for mount in spec.mounts if mount.kind is not SurfaceKind.SHM]
         config["mounts"].append(_mount(Mount(SurfaceKind.BIND, spec.report_mount, spec.report)))
         config["linux"]["cgroupsPath"] = f"/{spec.name}"
+        if self.way.name == UNMASKED:
+            config["linux"]["maskedPaths"] = []
         if not self.node.has_controllers():
             config["linux"]["resources"] = {}
         return config

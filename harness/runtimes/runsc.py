@@ -15,7 +15,7 @@ from typing import ClassVar
 from harness.errors import CommandFailed
 from harness.host import cgroups
 from harness.model import Component, FreezePolicy, Scenario, SurfaceKind
-from harness.runtimes.contract import Capability, Checkpoint, Container, Contents, State, Way
+from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, State, Way
 from harness.runtimes.oci import CHECKPOINT_SECONDS, START_SECONDS, OciRuntime
 
 RETURNS_SINCE = 20240101
@@ -104,6 +104,14 @@ class Runsc(OciRuntime):
     def prepare(self) -> None:
         """Keep runsc away from what is not the sandbox's; there is no daemon."""
         self._flags = ("--network=none", "--ignore-cgroups", *self._flags)
+
+    def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
+        """Restore in a sandbox of its own."""
+        try:
+            return super().restore(checkpoint, spec)
+        except CommandFailed as error:
+            error.late = any("restoring container" in line for line in error.log)  # said by the sandbox
+            raise
 
     def components(self) -> tuple[Component, ...]:
         """Read the version from the binary; platform and overlay are as it was told."""

@@ -89,7 +89,7 @@ def to_runtime(
         said = [
             _rename(mount, runtime) for mount in _masked_files(mounts, binds) if mount.ext_key != _key(mount, runtime)
         ]
-        folders = [mount for mount in mounts if mount.ext_key.rpartition("/")[2] == EMPTY_DIRECTORY]
+        folders = [mount for mount in mounts if _is_empty_directory(mount)]
         if folders:
             device = _free_device(images, mounts)
             new[f"tmpfs-dev-{device}.tar.gz.img"] = _empty_tmpfs()
@@ -109,6 +109,16 @@ def made_by(images: Path, budget: Budget) -> Runtime | None:
     return None
 
 
+def covers(images: Path, budget: Budget) -> dict[str, str]:
+    """What covers masked paths, by the keys that CRIU asks for it by."""
+    found: dict[str, str] = {}
+    for name in _named(images, r"mountpoints-[0-9]+\.img", budget):
+        mounts = list(criu_image.read(images / name, criu_image.MOUNTS, budget))
+        found |= {mount.ext_key: NULL for mount in _masked_files(mounts, ())}
+        found |= {mount.ext_key: mount.ext_key for mount in mounts if _is_empty_directory(mount)}
+    return found
+
+
 def wanted_mounts(images: Path, budget: Budget) -> frozenset[str]:
     """Where the mounts are that whoever restores has to bring along, without those over masked paths."""
     found = set()
@@ -118,7 +128,7 @@ def wanted_mounts(images: Path, budget: Budget) -> frozenset[str]:
         found |= {
             mount.mountpoint
             for mount in mounts
-            if mount.ext_key and mount.mnt_id not in masks and mount.ext_key.rpartition("/")[2] != EMPTY_DIRECTORY
+            if mount.ext_key and mount.mnt_id not in masks and not _is_empty_directory(mount)
         }
     return frozenset(found)
 
@@ -176,6 +186,10 @@ def _masked_files(mounts: Collection[Any] | Iterator[Any], binds: Collection[str
         null = mount.root.rpartition("/")[2] == "null" and mount.mountpoint not in binds
         if null and mount.ext_key in (NULL, mount.mountpoint):
             yield mount
+
+
+def _is_empty_directory(mount: Any) -> bool:
+    return bool(mount.ext_key.rpartition("/")[2] == EMPTY_DIRECTORY)
 
 
 def _key(mount: Any, runtime: Runtime) -> str:

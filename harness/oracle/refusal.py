@@ -1,0 +1,30 @@
+"""How well a restore is declined: before any harm can be done, and with a reason that names what differs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from harness.model import Component, Refusal
+
+
+def graded(said: str, checkpoint: Sequence[Component], restore: Sequence[Component], *, late: bool) -> Refusal:
+    """Grade what was `said` of a failed restore of what other components have checkpointed."""
+    named = (f"{one} and {other}" for one, other in _differing(checkpoint, restore) if {one, other} <= _words(said))
+    return Refusal(early=not late, named=tuple(dict.fromkeys(named)))
+
+
+def _differing(checkpoint: Sequence[Component], restore: Sequence[Component]) -> Iterator[tuple[str, str]]:
+    """Versions of what both have, and names of what only one has."""
+    one, other = ({each.name: _release(each.version) for each in side} for side in (checkpoint, restore))
+    yield from ((one[name], other[name]) for name in one if name in other and one[name] != other[name])
+    yield from ((name, another) for name in one if name not in other for another in other if another not in one)
+
+
+def _release(version: str) -> str:
+    """A version without what distributions add: `1.1.15+ds1`, `0.0~20240729.0`."""
+    return version.rpartition("~")[2].partition("+")[0]
+
+
+def _words(said: str) -> frozenset[str]:
+    return frozenset(word.strip(".") for word in re.findall(r"[\w.]+", said))
