@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from harness import bench, inspection, workload
+from harness.checkpoints.translation.bridges import OldCriu, Runtime
+from harness.checkpoints.translation.translate import FORMS, Order, translate
 from harness.errors import StillframeError, UsageError
 from harness.host import probes
 from harness.options import CHOICES, SCENARIOS, SETTINGS, Options, add_to
 from harness.records import Finding
 from harness.stacks import build, definition
 from harness.stacks.node import Node
-from reports import compare, pool, show, terminal, write
+from reports import compare, phrases, pool, show, terminal, write
 from reports.inspection import show_inspection
 
 EXIT_CODES = """\
@@ -54,6 +56,38 @@ exit codes:
   1  inconsistent
   2  usage: no such file, no checkpoint of a known kind, or one that is cut off, damaged or made to do harm
   3  nothing to compare: no counter of a workload in its memory, or no disk beside it; or no room or rights to read it
+"""
+
+TRANSLATE = """\
+Rewrites a checkpoint so that another engine, OCI runtime or version of CRIU restores it; the original stays as it is.
+Tells each thing that it changes. Needs neither root nor an engine. What the other could not be told is declined, with
+the reason: a file that silently comes back, or is not there, would be worse than no checkpoint.
+
+CHECKPOINT is an archive, plain or compressed by gzip or zstd, or, for --runtime and --criu, a folder of CRIU's images:
+  podman      `podman container checkpoint --export`
+  crio        CheckpointContainer of CRI, as by `crictl checkpoint --export`, with CRI-O
+  containerd  the same with containerd
+"""
+
+TRANSLATE_EPILOG = """\
+examples:
+  stillframe translate live.tar --runtime crun -o live-crun.tar
+  stillframe translate live.tar --criu 4.1 -o for-debian-13.tar
+  stillframe translate live.tar --to crio -o live-crio.tar
+  stillframe translate live-crio.tar --to podman --template live.tar --runtime runc -o back.tar
+  stillframe translate /tmp/images --runtime runc --criu 4.1 -o /tmp/images-runc
+
+--runtime: CRIU asks the runtime for what covers masked paths (/proc/keys and so on), which runc and crun name
+differently; newer versions of crun cover folders in their own way. --criu 4.1: from 4.2 on images count pages in
+another field, of which older versions know nothing.
+
+The result is a plain archive, the same for the same input, readable by its owner alone: it holds a process's memory.
+
+exit codes:
+  0  written
+  1  declined: it cannot be said in the other's words
+  2  usage: no such file, no checkpoint of a known kind, or one that is cut off, damaged or made to do harm
+  3  no room or rights to read or write it
 """
 
 INSPECTED = {Finding.CONSISTENT: 0, Finding.INCONSISTENT: 1, Finding.NOTHING_TO_COMPARE: 3}
@@ -144,6 +178,30 @@ def _parser() -> argparse.ArgumentParser:
         help="folder with captured files: the writable layer, or what was mounted at MOUNTPOINT; repeatable",
     )
     inspected.add_argument("--json", action="store_true", help="print JSON; schema: reports/schema")
+    translated = commands.add_parser(
+        "translate",
+        help="rewrite a checkpoint so that another engine, runtime or version of CRIU restores it",
+        description=TRANSLATE,
+        epilog=TRANSLATE_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    translated.set_defaults(act=_translate)
+    translated.add_argument("path", type=Path, metavar="CHECKPOINT", help="archive or folder of images")
+    translated.add_argument("--to", choices=[form.name for form in FORMS], default="", help="whose archive to make")
+    translated.add_argument("--runtime", choices=list(Runtime), type=Runtime, default=None, help="who is to restore it")
+    translated.add_argument("--criu", choices=list(OldCriu), type=OldCriu, default=None, help="with which older CRIU")
+    translated.add_argument(
+        "--template",
+        type=Path,
+        default=None,
+        metavar="ARCHIVE",
+        help="archive of the engine of --to, of a container of the same image, for what only the engine knows",
+    )
+    translated.add_argument(
+        "--image", default="", metavar="NAME@DIGEST", help="for containerd: where it pulls the image from"
+    )
+    translated.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="the new archive or folder")
+    translated.add_argument("--force", action="store_true", help="replace OUT, if it is a file")
     return parser
 
 
@@ -223,6 +281,17 @@ def _inspect(arguments: argparse.Namespace) -> int:
     else:
         show_inspection(found)
     return INSPECTED[found.finding]
+
+
+def _translate(arguments: argparse.Namespace) -> int:
+    order = Order(arguments.to, arguments.runtime, arguments.criu, arguments.template, arguments.image)
+    done = translate(arguments.path, arguments.out, order, force=arguments.force, progress=_tell)
+    print(f"{arguments.out}: of {done.was}")  # noqa: T201
+    for change in done.changes or ["nothing had to be changed"]:
+        print(f"  {phrases.clean(change)}")  # noqa: T201
+    for note in done.notes:
+        print(f"note: {phrases.clean(note)}")  # noqa: T201
+    return 0
 
 
 def _report(arguments: argparse.Namespace) -> int:

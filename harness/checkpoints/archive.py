@@ -145,16 +145,36 @@ def _explained(path: Path) -> Iterator[None]:
         raise Unreadable(f"{path.name} is not believed: {error.what}", remedy=error.remedy) from error
 
 
+def plain(path: Path, to: Path, budget: Budget) -> Path:
+    """Decompress an archive into the new file `to`; one that is not compressed is given as it is."""
+    with open_regular(path) as descriptor, _explained(path):
+        content, as_it_is = _content(descriptor)
+        if as_it_is:
+            return path
+        with to.open("xb") as out:
+            while chunk := content.read(CHUNK):
+                budget.read(len(chunk))
+                budget.keep(len(chunk))
+                out.write(chunk)
+    return to
+
+
 def _stream(descriptor: int, budget: Budget) -> _Forward:
+    content, as_it_is = _content(descriptor)
+    return _Forward(content, budget, seekable=as_it_is)
+
+
+def _content(descriptor: int) -> tuple[BinaryIO, bool]:
+    """Content of a file, decompressed, and whether it was not compressed."""
     file = os.fdopen(descriptor, "rb", closefd=False)
     magic = file.peek(4)
     if magic.startswith(_GZIP):
-        return _Forward(cast("BinaryIO", gzip.GzipFile(fileobj=file)), budget, seekable=False)
+        return cast("BinaryIO", gzip.GzipFile(fileobj=file)), False
     if magic.startswith(_ZSTD):
         decompressor = zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW)
         reader = decompressor.stream_reader(file, read_across_frames=True, closefd=False)
-        return _Forward(cast("BinaryIO", io.BufferedReader(cast("io.RawIOBase", reader))), budget, seekable=False)
-    return _Forward(file, budget, seekable=True)
+        return cast("BinaryIO", io.BufferedReader(cast("io.RawIOBase", reader))), False
+    return file, True
 
 
 def unpack(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from harness import workload
 from harness.bench import Bench, Source
 from harness.checkpoints.translation.bridges import Runtime, to_runtime
+from harness.checkpoints.translation.translate import Order, translate
 from harness.cycle.checkpoint import take
 from harness.cycle.stages import Stages
 from harness.errors import CommandFailed
@@ -71,3 +73,18 @@ def test_images_of_one_runtime_are_restored_by_the_other(opened: Open, origin: s
     done = to_runtime(far.node.path(translated.images), Runtime(target))
     assert {"/proc/keys", "/proc/timer_list"} <= {each.split(":")[0] for each in done}
     assert_goes_on(far, translated, source)
+
+
+def test_an_archive_of_podmans_goes_to_another_form_and_back(opened: Open, tmp_path: Path) -> None:
+    bench = opened("podman/runc")
+    bench.workload = workload.find("deleted-file")
+    source, checkpoint = checkpointed(bench, FreezePolicy.CGROUP)
+    archive = bench.node.path(f"{checkpoint.folder}/checkpoint.tar")
+    for form in ("crio", "containerd"):
+        there, back = tmp_path / f"{form}.tar", tmp_path / f"{form}-back.tar"
+        translate(archive, there, Order(form, image=f"localhost/workload@sha256:{'0' * 64}"))
+        translate(there, back, Order("podman", template=archive))
+        archive_of_another = replace(checkpoint, folder=f"{checkpoint.folder}-{form}")
+        bench.node.run(["mkdir", archive_of_another.folder])
+        bench.node.path(f"{archive_of_another.folder}/checkpoint.tar").write_bytes(back.read_bytes())
+        assert_goes_on(bench, archive_of_another, source)

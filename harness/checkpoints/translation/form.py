@@ -1,0 +1,162 @@
+"""The contract of forms: how an engine lays out a checkpoint archive, read into what all of them know, and written.
+
+To add one: a class that fulfils `Form`, and its place in `translate.FORMS`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from harness.checkpoints.layouts import MOST_JSON
+from harness.checkpoints.untrusted import Budget, Unreadable, beneath, read_regular
+from harness.errors import StillframeError
+
+if TYPE_CHECKING:
+    from harness.checkpoints.translation.bridges import Runtime
+    from harness.checkpoints.translation.diff import Diff
+
+IMAGES = "checkpoint"
+"""Folder of CRIU's images, in the archives of all engines."""
+CONFIG, SPEC = "config.dump", "spec.dump"
+MANAGER = "io.container.manager"
+"""Annotation by which Podman and CRI-O sign a specification, and tools tell whose archive it is."""
+NEVER = "0001-01-01T00:00:00Z"
+"""Go's time that is not set."""
+KEPT = ("stats-dump", "dump.log")
+"""Files of CRIU's that all engines keep under these names, if they keep them."""
+MASK_CHECK = (
+    "CRIU may compare the root folder's mode, which differs between containerd and the others: it needs the option "
+    "skip-file-rwx-check in /etc/criu/runc.conf or crun.conf"
+)
+
+
+class Untranslatable(StillframeError):
+    """A checkpoint cannot be said in the other's words; the sentence says what is in the way."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class Content:
+    """A checkpoint, whoever has made it."""
+
+    folder: Path
+    """Its archive, unpacked; the images are in `checkpoint`."""
+    id: str
+    name: str
+    image: str
+    """Name of the image that the container was made from."""
+    pullable: str
+    """The same as NAME@DIGEST, or empty."""
+    created: str
+    taken: str
+    """Both as RFC 3339 has it."""
+    runtime: str
+    """The OCI runtime, or empty where only the engine's own name for it is known."""
+    spec: dict[str, Any]
+    """The runtime specification of the container."""
+    diff: Diff
+    log: Path | None = None
+    """What the container has printed, in the form of CRI."""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    """Those that a user gave, as far as they can be told from the engine's."""
+    tied: tuple[str, ...] = ()
+    """What no other engine's archive has a place for, as the beginnings of sentences."""
+
+
+@dataclass(frozen=True)
+class Help:
+    """What the user adds to a checkpoint."""
+
+    template: Path | None = None
+    """An archive of the wanted form, unpacked as far as `Form.takes` says."""
+    image: str = ""
+    """The image as NAME@DIGEST."""
+
+
+class Form(Protocol):
+    """An engine's archive."""
+
+    name: ClassVar[str]
+    what: ClassVar[str]
+    """In a few words."""
+    known: ClassVar[frozenset[str]]
+    """Files and folders of it that are read or have no say in a restore."""
+
+    def fits(self, folder: Path) -> bool:
+        """Whether what is unpacked in the folder is such an archive."""
+
+    def read(self, folder: Path, own: Path, budget: Budget) -> Content:
+        """Read it, with room in the folder `own`. Raises `Unreadable` and `Untranslatable`."""
+
+    def write(self, content: Content, into: Path, given: Help, budget: Budget) -> list[str]:
+        """Write what the archive is to hold but the images, and give what who restores has to know."""
+
+    def with_runtime(self, folder: Path, runtime: Runtime) -> list[str]:
+        """Name the OCI runtime, in place, where the archive names it; gives what was changed."""
+
+
+def document(path: Path) -> dict[str, Any]:
+    """A file with a JSON object."""
+    try:
+        found = json.loads(read_regular(path, most=MOST_JSON))
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"{path.name} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise Unreadable(f"{path.name} is no JSON object")
+    return found
+
+
+def put(path: Path, content: object) -> None:
+    """Write a file with JSON, always the same for the same content."""
+    path.write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+
+def text(of: Mapping[str, Any], key: str) -> str:
+    """A text; empty where there is none."""
+    value = of.get(key) or ""
+    if not isinstance(value, str):
+        raise Unreadable(f"{key!r} is no text in it")
+    return value
+
+
+def part(of: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """An object; empty where there is none."""
+    value = of.get(key) or {}
+    if not isinstance(value, dict):
+        raise Unreadable(f"{key!r} is no object in it")
+    return value
+
+
+def texts(of: Mapping[str, Any], key: str) -> dict[str, str]:
+    """An object of texts."""
+    found = part(of, key)
+    return {name: text(found, name) for name in found}
+
+
+def mounts(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The mounts of a specification."""
+    found = spec.get("mounts") or []
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise Unreadable("'mounts' is no list of objects in its specification")
+    return found
+
+
+def binds(spec: Mapping[str, Any]) -> list[str]:
+    """Where a specification has bind mounts."""
+    found = []
+    for mount in mounts(spec):
+        options = mount.get("options") or []
+        if mount.get("type") == "bind" or (isinstance(options, list) and {"bind", "rbind"} & {*map(str, options)}):
+            found.append(text(mount, "destination"))
+    return found
+
+
+def there(folder: Path, name: str) -> Path | None:
+    """A file of an unpacked archive, if it is there."""
+    path = beneath(folder, name)
+    return path if path.exists() else None

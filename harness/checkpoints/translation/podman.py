@@ -1,0 +1,114 @@
+"""Podman's archive, of `podman container checkpoint --export`; libpod/container_internal_common.go, exportCheckpoint.
+
+Its config.dump is all that Podman knows of a container, so it can be taken over but not made up.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from harness.checkpoints import archive
+from harness.checkpoints.translation import bridges, diff
+from harness.checkpoints.translation.form import (
+    CONFIG,
+    IMAGES,
+    KEPT,
+    NEVER,
+    SPEC,
+    Content,
+    Help,
+    Untranslatable,
+    binds,
+    document,
+    part,
+    put,
+    text,
+    there,
+)
+from harness.checkpoints.untrusted import Budget
+
+LOG, NETWORK, SHM = "ctr.log", "network.status", "devshm-checkpoint.tar"
+TEMPLATE = (
+    "Give --template ARCHIVE: a checkpoint that Podman has exported of a container of the same image and command, "
+    "with the same mounts."
+)
+
+
+class Podman:
+    """Podman's form."""
+
+    name: ClassVar[str] = "podman"
+    what: ClassVar[str] = "an archive that Podman has exported"
+    known: ClassVar[frozenset[str]] = frozenset(
+        {IMAGES, CONFIG, SPEC, NETWORK, SHM, LOG, "rootfs-diff.tar", "deleted.files", "volumes", *KEPT}
+    )
+
+    def fits(self, folder: Path) -> bool:
+        """Only Podman tells an image by its identity and its name."""
+        return there(folder, CONFIG) is not None and "rootfsImageID" in document(folder / CONFIG)
+
+    def read(self, folder: Path, own: Path, budget: Budget) -> Content:
+        """Read it; volumes and what was in /dev/shm have no place elsewhere."""
+        config, spec = document(folder / CONFIG), document(folder / SPEC)
+        tied = []
+        if config.get("namedVolumes"):
+            tied.append("the content of its volumes")
+        shm = there(folder, SHM)
+        if shm and any(member.name for member in archive.members(shm, budget)):
+            tied.append("what is in its /dev/shm")
+        return Content(
+            folder=folder,
+            id=text(config, "id"),
+            name=text(config, "name"),
+            image=text(config, "rootfsImageName"),
+            pullable="",
+            created=text(config, "createdTime") or NEVER,
+            taken=NEVER,
+            runtime=text(config, "runtime"),
+            spec=spec,
+            diff=diff.from_list(there(folder, "rootfs-diff.tar"), there(folder, "deleted.files"), own, budget),
+            log=there(folder, LOG),
+            tied=tuple(tied),
+        )
+
+    def write(self, content: Content, into: Path, given: Help, budget: Budget) -> list[str]:
+        """Put the checkpoint into the place of the template's."""
+        if given.template is None:
+            raise Untranslatable("Podman needs more than the archive tells of the container", remedy=TEMPLATE)
+        config, spec = document(given.template / CONFIG), document(given.template / SPEC)
+        _agree(content, spec, budget)
+        runtime = bridges.made_by(content.folder / IMAGES, budget)
+        if runtime:
+            config["runtime"] = runtime.value
+        if config.get("namedVolumes"):
+            raise Untranslatable("the template has volumes, whose content is not in the checkpoint", remedy=TEMPLATE)
+        put(into / CONFIG, config)
+        put(into / SPEC, spec)
+        network = there(given.template, NETWORK)
+        if network:
+            network.rename(into / NETWORK)
+        diff.to_list(content.diff, into, budget, without=binds(spec))
+        if content.log and there(given.template, LOG):
+            content.log.rename(into / LOG)
+        image = f"{text(config, 'rootfsImageName')}, {text(config, 'rootfsImageID')[:12]}"
+        return [f"the image has to be there as {image}, and be the one of the checkpoint, {content.image}"]
+
+    def with_runtime(self, folder: Path, runtime: bridges.Runtime) -> list[str]:
+        """Name the runtime, in place: Podman declines an archive of another one."""
+        config = document(folder / CONFIG)
+        if config.get("runtime") == runtime:
+            return []
+        config["runtime"] = runtime.value
+        put(folder / CONFIG, config)
+        return [f"{CONFIG}: the runtime is {runtime}"]
+
+
+def _agree(content: Content, spec: dict[str, object], budget: Budget) -> None:
+    """Decline a template of another command, or without mounts that the images need."""
+    command, other = (part(each, "process").get("args") for each in (content.spec, spec))
+    if command != other:
+        raise Untranslatable(f"the template runs {other}, and the checkpoint is of {command}", remedy=TEMPLATE)
+    missing = bridges.wanted_mounts(content.folder / IMAGES, budget) - set(binds(spec))
+    if missing:
+        raise Untranslatable(f"the template has no mount at {sorted(missing)}", remedy=TEMPLATE)

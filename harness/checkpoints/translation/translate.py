@@ -1,0 +1,267 @@
+"""An order from beginning to end: unpack, bridge the images, rewrite the form, pack; a result appears whole or not."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from harness.checkpoints import archive
+from harness.checkpoints.archive import CHUNK, PARENT
+from harness.checkpoints.translation import bridges
+from harness.checkpoints.translation.bridges import OldCriu, Runtime
+from harness.checkpoints.translation.cri import Containerd, CriO
+from harness.checkpoints.translation.form import (
+    CONFIG,
+    IMAGES,
+    KEPT,
+    SPEC,
+    Form,
+    Help,
+    Untranslatable,
+    binds,
+    document,
+    there,
+)
+from harness.checkpoints.translation.podman import Podman
+from harness.checkpoints.untrusted import Budget, Unreadable, open_regular
+from harness.errors import EnvironmentUnfit, UsageError
+
+FORMS: tuple[Form, ...] = (Containerd(), CriO(), Podman())
+"""In the order in which they are tried."""
+INVENTORY = "inventory.img"
+BIG = 256 << 20
+"""Bytes from which on it is told how far it has come."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be different."""
+
+    to: str = ""
+    """Name of a form."""
+    runtime: Runtime | None = None
+    criu: OldCriu | None = None
+    template: Path | None = None
+    image: str = ""
+
+
+@dataclass(frozen=True)
+class Translation:
+    """What became of it, in sentences."""
+
+    was: str
+    """What was read."""
+    changes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What whoever restores has to know."""
+
+
+def translate(
+    source: Path,
+    out: Path,
+    order: Order,
+    *,
+    force: bool = False,
+    budget: Budget | None = None,
+    progress: Progress = lambda _: None,
+) -> Translation:
+    """Write what `source`, an archive or a folder of images, is by the order: an archive or a folder `out`.
+
+    `Untranslatable` and `Unreadable` tell why it cannot be; then there is no `out`. One that is there is replaced by
+    `force`, unless it is a folder.
+    """
+    if not (order.to or order.runtime or order.criu):
+        raise UsageError("there is nothing to translate", remedy="Say --to, --runtime or --criu.")
+    if os.path.lexists(out) and (not force or out.is_dir()):
+        raise UsageError(
+            f"{out} is there already", remedy="Name another one." + ("" if out.is_dir() else " Or --force.")
+        )
+    try:
+        with tempfile.TemporaryDirectory(prefix="translated-") as own:
+            budget = budget or Budget()
+            if source.is_dir():
+                return _folder(source, out, order, budget)
+            tell = progress if source.is_file() and source.stat().st_size >= BIG else _say_nothing
+            with _appearing(out, force=force) as file:
+                return _archive(source, file, order, Work(Path(own), budget, tell))
+    except Unreadable as error:
+        raise Unreadable(f"{source} cannot be translated: {error.what}", remedy=error.remedy) from error
+    except Untranslatable as error:
+        raise Untranslatable(f"{source} cannot be translated: {error.what}", remedy=error.remedy) from error
+    except OSError as error:
+        raise EnvironmentUnfit(
+            f"{source} cannot be translated here: {error}",
+            remedy="It takes room for it in the folder that TMPDIR names and beside the result, and rights to both.",
+        ) from error
+
+
+def _say_nothing(_: str) -> None:
+    """It is done in no time."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a translation works with."""
+
+    own: Path
+    """An empty folder."""
+    budget: Budget
+    tell: Progress
+
+
+def _archive(source: Path, out: BinaryIO, order: Order, work: Work) -> Translation:
+    found = work.own / "archive"
+    work.tell("unpacking it")
+    archive.unpack(source, found, work.budget)
+    form = next((each for each in FORMS if each.fits(found)), None)
+    changes = []
+    for images in _levels(found):
+        changes += _bridged(images, found if form else None, order, work.budget)
+    if form and order.runtime:
+        changes += form.with_runtime(found, order.runtime)
+    notes: list[str] = []
+    if order.to and (form is None or form.name != order.to):
+        work.tell("rewriting it")
+        found, said, notes = _rewritten(found, form, order, work)
+        changes += said
+    work.tell("packing it")
+    _pack(found, out)
+    return Translation(form.what if form else "an archive of CRIU's images", changes, notes)
+
+
+def _folder(source: Path, out: Path, order: Order, budget: Budget) -> Translation:
+    """Translate a copy of a folder of images."""
+    if order.to:
+        raise UsageError(f"--to {order.to}: {source} is a folder of images", remedy="Name the archive of an engine.")
+    if os.path.lexists(out):
+        raise UsageError(f"{out} is there already", remedy="Name another one, for the folder that is made.")
+    beside = Path(tempfile.mkdtemp(prefix=f".{out.name[:100]}-", dir=out.parent))
+    try:
+        _copy_images(source, beside, budget)
+        changes = _bridged(beside, None, order, budget)
+        beside.rename(out)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    return Translation("a folder of CRIU's images", changes)
+
+
+def _copy_images(source: Path, to: Path, budget: Budget) -> None:
+    for name in sorted(os.listdir(source)):  # noqa: PTH208  # names are all that is wanted
+        budget.part()
+        if name == PARENT:
+            raise _level(source.name)
+        with open_regular(source / name) as descriptor, (to / name).open("xb") as copy:
+            budget.keep(os.fstat(descriptor).st_size)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                shutil.copyfileobj(file, copy, CHUNK)
+    if not (to / INVENTORY).exists():
+        raise Unreadable(f"{source.name} has no {INVENTORY}, so it is no folder of CRIU's images")
+
+
+def _levels(found: Path) -> list[Path]:
+    """Folders with images; `Unreadable` if there is none, or if one leans on another that is not there."""
+    folders = sorted(path.parent for path in found.rglob(INVENTORY))
+    if not folders:
+        raise Unreadable("it holds no images of CRIU's, or in a form that is not known here, as in an image's layout")
+    for folder in folders:
+        link = folder / PARENT
+        if link.is_symlink() and os.path.realpath(link) not in {os.path.realpath(each) for each in folders}:
+            raise _level(folder.name)
+    return folders
+
+
+def _level(name: str) -> Unreadable:
+    return Unreadable(
+        f"the images in {name} lean on earlier ones, which are not in it",
+        remedy="Take a checkpoint without earlier rounds (pre-dumps).",
+    )
+
+
+def _bridged(images: Path, found: Path | None, order: Order, budget: Budget) -> list[str]:
+    """Bridge images of the unpacked archive of an engine, or None."""
+    own = binds(document(found / SPEC)) if found else ()
+    changes = bridges.to_runtime(images, order.runtime, budget, binds=own) if order.runtime else []
+    return changes + (bridges.to_criu(images, order.criu, budget) if order.criu else [])
+
+
+def _rewritten(found: Path, form: Form | None, order: Order, work: Work) -> tuple[Path, list[str], list[str]]:
+    """Rewrite the form; gives the new folder, what was changed and what has to be known."""
+    target = next(each for each in FORMS if each.name == order.to)
+    if form is None:
+        raise Untranslatable(f"it is no archive of an engine's, so there is nothing that {target.name} could be told")
+    room, into = work.own / "room", work.own / "rewritten"
+    room.mkdir()
+    into.mkdir()
+    content = form.read(found, room, work.budget)
+    if content.tied:
+        raise Untranslatable(
+            f"{' and '.join(content.tied)} would be lost: an archive of {target.name} has no place for it",
+            remedy="Checkpoint a container without, or with the data in a folder of the host.",
+        )
+    notes = target.write(content, into, Help(_template(order, target, work), order.image), work.budget)
+    changes = [f"{form.name} -> {target.name}: configuration, specification and what differs from the image"]
+    if content.diff.deleted:
+        changes.append(f"{len(content.diff.deleted)} deletions, as {target.name} writes them down")
+    for name in (IMAGES, *KEPT):
+        if there(found, name):
+            (found / name).rename(into / name)
+    left = sorted({path.name for path in found.iterdir()} - form.known)
+    if left:
+        changes.append(f"left out, since {target.name} does not know it: {', '.join(left)[:400]}")
+    return into, changes, notes
+
+
+def _template(order: Order, target: Form, work: Work) -> Path | None:
+    if order.template is None:
+        return None
+    folder = work.own / "template"
+    archive.unpack(order.template, folder, work.budget, wanted=lambda name: "/" not in name and name not in BULK)
+    if not there(folder, CONFIG) or not target.fits(folder):
+        raise Unreadable(f"the template {order.template} is not {target.what}")
+    return folder
+
+
+BULK = ("rootfs-diff.tar", "devshm-checkpoint.tar")
+"""Of a template nobody asks for it."""
+
+
+@contextlib.contextmanager
+def _appearing(out: Path, *, force: bool) -> Iterator[BinaryIO]:
+    """Write a file for its owner's eyes only, that is there under its name when it is whole."""
+    descriptor, beside = tempfile.mkstemp(prefix=f".{out.name[:100]}-", dir=out.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+        if force:
+            Path(beside).replace(out)
+        else:
+            os.link(beside, out)  # which declines what has come to be there meanwhile
+    finally:
+        Path(beside).unlink(missing_ok=True)
+
+
+def _pack(folder: Path, file: BinaryIO) -> None:
+    """Pack a folder of ours, always the same for the same content: owned by root, without times, in order."""
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as packed:
+        for path in sorted(folder.rglob("*")):
+            info = tarfile.TarInfo(str(path.relative_to(folder)))
+            if path.is_symlink():
+                info.type, info.linkname, info.mode = tarfile.SYMTYPE, str(path.readlink()), 0o777
+                packed.addfile(info)
+            elif path.is_dir():
+                info.type, info.mode = tarfile.DIRTYPE, 0o700
+                packed.addfile(info)
+            else:
+                info.mode, info.size = 0o600, path.stat().st_size
+                with path.open("rb") as content:
+                    packed.addfile(info, content)
