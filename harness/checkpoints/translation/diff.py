@@ -98,19 +98,24 @@ def to_layer(diff: Diff, layer: Path, budget: Budget) -> None:
     """Write a layer, compressed as containerd does it; `Untranslatable` where an entry would become a whiteout."""
     with layer.open("xb") as file, gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0) as out:
         for name in diff.deleted:
+            _speakable(name)
             above, _, last = name.rpartition("/")
             info = tarfile.TarInfo(f"{above}/{DELETED_BY}{last}".lstrip("/"))
             info.mode = 0
             out.write(info.tobuf(tarfile.PAX_FORMAT))
         for each in _entries(diff.entries, budget) if diff.entries else ():
-            if each.name.rpartition("/")[2].startswith(DELETED_BY):
-                raise Untranslatable(
-                    f"it holds a file {each.name[:200]!r}, which a layer cannot: there it would delete another one",
-                    remedy="Rename it in the container before the checkpoint.",
-                )
+            _speakable(each.name)
         if diff.entries:
             _copy(diff.entries, out, _entries(diff.entries, budget))
         out.write(bytes(2 * tarfile.BLOCKSIZE))
+
+
+def _speakable(name: str) -> None:
+    if any(each.startswith(DELETED_BY) for each in name.split("/")):
+        raise Untranslatable(
+            f"it is about a file {name[:200]!r}, which a layer cannot hold: there it would delete another one",
+            remedy="Rename it in the container before the checkpoint.",
+        )
 
 
 def _entries(plain: Path, budget: Budget) -> Iterator[_Entry]:
