@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from harness.checkpoints.translation.bridges import OldCriu, Runtime, covers, to_criu, to_runtime
+from harness.checkpoints.translation.translate import Order, translate
 from harness.checkpoints.untrusted import Budget
 from harness.model import Cell, Scenario
 from harness.runtimes import criu_configuration
@@ -39,17 +40,18 @@ class Translated(Trial):
     """The brought copy of the checkpoint is rewritten for the side that restores it."""
 
     def build_bridge(self, checkpoint: Checkpoint, _: contextlib.ExitStack) -> None:
-        """Rewrite its images in place."""
-        images = self.far.node.path(checkpoint.images)
+        """Rewrite its archive, or its images."""
         installed = {component.name: component.version for component in self.far.components}
-        changes: list[str] = []
-        for runtime in Runtime:
-            if runtime in installed:
-                changes += to_runtime(images, runtime)
-        for old in OldCriu:
-            if f"{installed['criu']}.".startswith(f"{old}."):
-                changes += to_criu(images, old)
-        self.changes = tuple(changes)
+        runtime = next((each for each in Runtime if each in installed), None)
+        criu = next((each for each in OldCriu if f"{installed['criu']}.".startswith(f"{each}.")), None)
+        archive, images = (self.far.node.path(path) for path in (checkpoint.archive, checkpoint.images))
+        if archive.exists() and (runtime or criu):
+            self.changes = tuple(translate(archive, archive, Order(runtime=runtime, criu=criu), force=True).changes)
+        else:
+            self.changes = (
+                *(to_runtime(images, runtime) if runtime else ()),
+                *(to_criu(images, criu) if criu else ()),
+            )
 
 
 @pytest.mark.scenario(Scenario.MAPPED)

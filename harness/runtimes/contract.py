@@ -124,6 +124,11 @@ class Checkpoint:
         return f"{self.folder}/images"
 
     @property
+    def archive(self) -> str:
+        """File for all of it, of engines that export one."""
+        return f"{self.folder}/checkpoint.tar"
+
+    @property
     def upper(self) -> str:
         """Folder for the captured writable layer, of runtimes that leave it to the caller."""
         return f"{self.folder}/upper"

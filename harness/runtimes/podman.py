@@ -57,6 +57,7 @@ class Podman:
             scenarios=(Scenario.PAUSED, Scenario.GENERATIONS),
             controls=("fresh-start", "garbage-image", "stopped-workload"),
             kind="exported archive of Podman",
+            bridges=(Scenario.TRANSLATED,),
         ),
         Way(
             name="image",
@@ -145,7 +146,7 @@ class Podman:
 
     def live_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Take it whole, and leave the container running."""
-        to = ("--create-image", _image(checkpoint)) if self._by_image else ("--export", _archive(checkpoint))
+        to = ("--create-image", _image(checkpoint)) if self._by_image else ("--export", checkpoint.archive)
         with self._explained("dump.log", checkpoint.container.id):
             self._podman(
                 *("container", "checkpoint", "--leave-running", *to),
@@ -165,7 +166,7 @@ class Podman:
             image = ("image", "inspect", "--format", "{{.GraphDriver.Data.UpperDir}}", _image(checkpoint))
             source = layouts.Folder(self.node.path(self._podman(*image).stdout.strip()), budget)
         else:
-            source = layouts.Archive(self.node.path(_archive(checkpoint)), folder / "parts", budget)
+            source = layouts.Archive(self.node.path(checkpoint.archive), folder / "parts", budget)
         opened = layouts.Podman().lay_open(source, folder, wanted=lambda _: True)
         root = self.node.path("/")
         disks = {mount: f"/{disk.relative_to(root)}" for mount, disk in opened.disks.items()}
@@ -173,7 +174,7 @@ class Podman:
 
     def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
         """Make a new container out of the checkpoint; mounts are as the checkpoint says."""
-        out_of = (_image(checkpoint),) if self._by_image else ("--import", _archive(checkpoint))
+        out_of = (_image(checkpoint),) if self._by_image else ("--import", checkpoint.archive)
         with self._undone_on_failure(spec), self._explained("restore.log"):
             said = self._podman("container", "restore", "--name", spec.name, *out_of, deadline=RESTORE_SECONDS)
         return self._container(spec, said)
@@ -258,10 +259,6 @@ def _mount_option(mount: Mount, name: str) -> tuple[str, ...]:
             return ("--volume", mount.target)
         case _:
             return ()
-
-
-def _archive(checkpoint: Checkpoint) -> str:
-    return f"{checkpoint.folder}/checkpoint.tar"
 
 
 def _image(checkpoint: Checkpoint) -> str:
