@@ -5,20 +5,24 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness import bench, inspection, workload
+from harness import bench, inspection, records, workload
 from harness.checkpoints.translation.bridges import OldCriu, Runtime
 from harness.checkpoints.translation.translate import FORMS, Order, translate
 from harness.errors import StillframeError, UsageError
-from harness.host import probes
+from harness.host import audit, probes
+from harness.images.study import study
 from harness.options import CHOICES, SCENARIOS, SETTINGS, Options, add_to
 from harness.records import Finding
 from harness.stacks import build, definition
 from harness.stacks.node import Node
 from reports import compare, phrases, pool, show, terminal, write
+from reports.images import exit_code
 from reports.inspection import show_inspection
 
 EXIT_CODES = """\
@@ -89,6 +93,8 @@ exit codes:
   2  usage: no such file, no checkpoint of a known kind, or one that is cut off, damaged or made to do harm
   3  no room or rights to read or write it
 """
+IMAGES_STACK = "debian-sid"
+"""The one that has all tools."""
 
 INSPECTED = {Finding.CONSISTENT: 0, Finding.INCONSISTENT: 1, Finding.NOTHING_TO_COMPARE: 3}
 
@@ -140,6 +146,18 @@ def _parser() -> argparse.ArgumentParser:
     add_to(run, CHOICES, SETTINGS)
     run.add_argument("-n", "--workers", type=int, default=1, metavar="N", help="cells at a time (default 1)")
     run.add_argument("pytest", nargs="*", metavar="-- PYTEST-OPTION", help="handed on to pytest")
+    imaged = command("images", _images, "make images of a checkpoint, carry them about, restore them (root)")
+    imaged.add_argument(
+        "--stack", action="append", default=[], metavar="NAME", help=f"repeatable (default {IMAGES_STACK})"
+    )
+    imaged.add_argument(
+        "--run",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="add to this run and its report (default: to one of its own)",
+    )
+    add_to(imaged, SETTINGS)
     shown = command("show", _show, "show a cell of a run: its trials, and the commands of one, ready to paste")
     shown.add_argument("cell_id", metavar="CELL", help="id, as in the table's links and in `stillframe plan`")
     shown.add_argument("--trial", type=int, default=None, metavar="N", help="which trial (default: the worst)")
@@ -161,6 +179,12 @@ def _parser() -> argparse.ArgumentParser:
     compared.add_argument("after", type=Path, metavar="B", help="folder of the run that is held against it")
     compared.add_argument("--json", action="store_true", help="for programs")
     compared.epilog = COMPARE_EXIT_CODES
+    _of_checkpoints(commands)
+    return parser
+
+
+def _of_checkpoints(commands: Any) -> None:
+    """Commands for checkpoints of anybody's making, which need neither stacks nor root."""
     inspected = commands.add_parser(
         "inspect",
         help="read a checkpoint archive or CRIU's images, of anybody's making, without restoring",
@@ -202,7 +226,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     translated.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="the new archive or folder")
     translated.add_argument("--force", action="store_true", help="replace OUT, if it is a file")
-    return parser
 
 
 def _options(arguments: argparse.Namespace) -> Options:
@@ -252,6 +275,23 @@ def _shell(arguments: argparse.Namespace) -> int:
         bench.lay_out_image(node, f"{node.storage}/image", binaries, options.settings)
         _tell("A node's shell. Paste what `stillframe show CELL` prints; everything in here ends with it.")
         return node.interact(["bash", "--norc"])
+
+
+def _images(arguments: argparse.Namespace) -> int:
+    options, before = _options(arguments), audit.of_host()
+    folder = arguments.run or options.out / f"images-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    if arguments.run:
+        records.read_plan(folder)  # or there is no such run
+    paths = [path for stack in options.stack or (IMAGES_STACK,) for path in study(options, stack, _tell)]
+    folder.mkdir(parents=True, exist_ok=True)
+    records.write_images(folder, paths)
+    page = write.write_report(folder) if arguments.run else write.write_images(paths, folder)
+    terminal.show_images(paths)
+    print(f"report: {page}")  # noqa: T201
+    leaks = audit.of_host().leaks(before)
+    if leaks:
+        _tell(f"left behind on the host: {', '.join(leaks)}")
+    return 1 if leaks else exit_code(paths).value
 
 
 def _tell(text: str) -> None:

@@ -13,11 +13,20 @@ import functools
 import re
 import tomllib
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import Field, field_validator
 
 from harness.errors import UsageError
-from harness.model import Anomaly, Cell, Frozen, Outcome
+from harness.model import Anomaly, Frozen, Outcome
+
+
+class Named(Protocol):
+    """What expectations are about: a cell, or a checkpoint image's way."""
+
+    @property
+    def id(self) -> str:
+        """Its name, by which it is found in a declaration."""
 
 
 class Expectation(Frozen):
@@ -66,7 +75,7 @@ class Declaration(Expectation):
     link: str = Field(pattern=r"^https://")
     review: dt.date
 
-    def covers(self, cell: Cell) -> bool:
+    def covers(self, cell: Named) -> bool:
         """Whether it speaks about `cell`."""
         return any(fnmatch.fnmatchcase(cell.id, pattern) for pattern in self.cells)
 
@@ -110,7 +119,7 @@ def declared() -> tuple[Declaration, ...]:
     return tuple(found)
 
 
-def known(cell: Cell, today: dt.date, otherwise: Expectation = STILL) -> Expectation:
+def known(cell: Named, today: dt.date, otherwise: Expectation = STILL) -> Expectation:
     """What is declared of `cell`, if anything; past its day of review it is expected to be as it is `otherwise`."""
     declaration = next((each for each in declared() if each.covers(cell)), None)
     if declaration is None:

@@ -147,6 +147,7 @@ class Options(Settings):
         if given["seed"] is None:
             given["seed"] = random.SystemRandom().getrandbits(32)
         given |= {name: Path(given[name]).absolute() for name in ("out", "cache")}
+        given["interop"] = bool(given["interop"])  # a command that does not offer it has no value for it
         try:
             options = cls.model_validate(given)
         except ValidationError as error:

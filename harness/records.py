@@ -18,6 +18,7 @@ from pydantic_core import from_json
 
 from harness.errors import RecordError
 from harness.expectations import STILL, Expectation
+from harness.image_path import ImagePath
 from harness.model import (
     Accommodation,
     Anomaly,
@@ -39,6 +40,7 @@ from harness.model import (
 )
 
 SCHEMA_VERSION = 1
+IMAGES = "images.jsonl"
 
 T = TypeVar("T", bound=Frozen)
 
@@ -262,10 +264,28 @@ def _decoded(line: bytes) -> str:
     return line.decode(errors="replace")
 
 
+def write_images(folder: Path, paths: Sequence[ImagePath]) -> Path:
+    """Write what became of checkpoint images into the folder of a run, for its owner's eyes as the records are."""
+    path = folder / IMAGES
+    aside = folder / f"{IMAGES}.new"
+    aside.touch(mode=0o600)
+    return write_aside(path, "".join(f"{each.model_dump_json()}\n" for each in paths))
+
+
+def read_images(folder: Path) -> tuple[ImagePath, ...]:
+    """Read what became of checkpoint images; nothing where a run has none. Raises `RecordError`."""
+    path = folder / IMAGES
+    if not path.exists():
+        return ()
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return tuple(_parse(ImagePath, line, f"{path}:{number}") for number, line in enumerate(lines, 1))
+
+
 def schemas() -> dict[str, dict[str, Any]]:
     """JSON Schemas of what is published, by file stem."""
     return {
         "closing": Closing.model_json_schema(mode="serialization"),
+        "image-path": ImagePath.model_json_schema(mode="serialization"),
         "inspection": Inspection.model_json_schema(mode="serialization"),
         "plan": Plan.model_json_schema(mode="serialization"),
         "record": Record.model_json_schema(mode="serialization"),

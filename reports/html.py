@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64encode
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from harness.image_path import ImagePath
 from harness.model import Cell, Outcome, Skew, Witness
 from harness.records import Record
-from reports import commands, phrases, timeline
+from reports import commands, images, phrases, timeline
 from reports.cells import CellSummary, telling_trials
 from reports.tables import RunSummary, counted
 
@@ -32,9 +34,8 @@ LONG_FILE = 12
 SCRIPT = (Path(__file__).parent / "templates" / "filter.js").read_text(encoding="utf-8")
 
 
-def render(run: RunSummary) -> str:
-    """Lay the run out as a page that stands alone."""
-    environment = Environment(
+def _environment() -> Environment:
+    return Environment(
         loader=PackageLoader("reports"),
         autoescape=True,
         trim_blocks=True,
@@ -42,6 +43,16 @@ def render(run: RunSummary) -> str:
         undefined=StrictUndefined,
         finalize=_printable,
     )
+
+
+def render_images(paths: Sequence[ImagePath]) -> str:
+    """Lay out checkpoint images as a page that stands alone."""
+    return _environment().get_template("images-page.html.j2").render(images=images, paths=paths, phrases=phrases)
+
+
+def render(run: RunSummary) -> str:
+    """Lay the run out as a page that stands alone."""
+    environment = _environment()
     environment.filters.update(anchor=anchor, date=_date, duration=phrases.duration, pieces=pieces, unbroken=_unbroken)
     return environment.get_template("run.html.j2").render(
         run=run,
@@ -50,6 +61,7 @@ def render(run: RunSummary) -> str:
         commands=commands,
         counted=counted,
         filter_hash=b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
+        images=images,
         filter_script=Markup(SCRIPT),  # noqa: S704 - our own file
         issue_of={cell: number for number, issue in enumerate(run.known_issues, 1) for cell in issue.cells},
         long_file=LONG_FILE,

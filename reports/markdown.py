@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from reports import phrases
+from harness.image_path import ImagePath
+from reports import images, phrases
 from reports.tables import RunSummary
 
 _ACTIVE = re.compile(r"[\\`*\[\]~]|(?<![^\W_])_|_(?![^\W_])")
@@ -14,7 +16,17 @@ _ACTIVE = re.compile(r"[\\`*\[\]~]|(?<![^\W_])_|_(?![^\W_])")
 
 def render(run: RunSummary) -> str:
     """Lay the run out; every value that the template prints is escaped, whether it asks for that or not."""
-    environment = Environment(  # noqa: S701 - HTML is escaped by `escape`, with what Markdown needs besides
+    template = _environment().get_template("run.md.j2")
+    return template.render(run=run, by_id=run.by_id, images=images, phrases=phrases)
+
+
+def render_images(paths: Sequence[ImagePath]) -> str:
+    """Lay out checkpoint images."""
+    return _environment().get_template("images.md.j2").render(images=images, paths=paths, phrases=phrases)
+
+
+def _environment() -> Environment:
+    return Environment(  # noqa: S701 - HTML is escaped by `escape`, with what Markdown needs besides
         loader=PackageLoader("reports"),
         trim_blocks=True,
         lstrip_blocks=True,
@@ -22,7 +34,6 @@ def render(run: RunSummary) -> str:
         finalize=escape,
         keep_trailing_newline=True,
     )
-    return environment.get_template("run.md.j2").render(run=run, by_id=run.by_id, phrases=phrases)
 
 
 def escape(value: object) -> str:

@@ -7,9 +7,11 @@ import gc
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from harness.records import Record, read_at, read_briefly, read_closing, read_plan
-from reports.cells import CellSummary, telling_trials
-from reports.tables import RunSummary, summarise
+from harness.image_path import ImagePath
+from harness.records import Record, read_at, read_briefly, read_closing, read_images, read_plan
+from reports import images
+from reports.cells import CellSummary, Exit, prevailing, telling_trials
+from reports.tables import Conclusion, Finding, RunSummary, summarise
 
 
 def read_run(run_folder: Path, closely: Callable[[CellSummary], Iterable[Record]] = telling_trials) -> RunSummary:
@@ -30,7 +32,20 @@ def read_run(run_folder: Path, closely: Callable[[CellSummary], Iterable[Record]
         return cell.model_copy(update={"trials": trials})
 
     run = summarise(plan, records, read_closing(run_folder))
-    return run.model_copy(update={"cells": tuple(map(close_up, run.cells))})
+    run = run.model_copy(update={"cells": tuple(map(close_up, run.cells))})
+    return with_images(run, read_images(run_folder))
+
+
+def with_images(run: RunSummary, paths: tuple[ImagePath, ...]) -> RunSummary:
+    """Add checkpoint images to a run; those that are other than expected count as its cells do."""
+    code = images.exit_code(paths) if paths else Exit.EXPECTED
+    conclusion = run.conclusion
+    if code is not Exit.EXPECTED:
+        every = () if conclusion.exit_code is Exit.EXPECTED else conclusion.findings
+        conclusion = Conclusion(
+            exit_code=prevailing((conclusion.exit_code, code)), findings=(*every, Finding(what=images.verdict(paths)))
+        )
+    return run.model_copy(update={"images": paths, "conclusion": conclusion})
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pydantic import Field
 
 from harness.expectations import Expectation
+from harness.image_path import ImagePath
 from harness.model import (
     Accommodation,
     Cell,
@@ -142,6 +143,9 @@ class RunSummary(Frozen):
     accommodations: tuple[Crutch, ...] = Field(description="the tables number them from 1")
     versions: dict[str, tuple[Component, ...]] = Field(description="every version seen, by participant")
     hosts: tuple[HostFacts, ...]
+    images: tuple[ImagePath, ...] = Field(
+        default=(), description="what became of checkpoint images, where that was asked"
+    )
 
     @property
     def by_id(self) -> dict[str, CellSummary]:

@@ -13,7 +13,9 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from reports import phrases
+from harness.image_path import ImagePath
+from harness.model import Outcome
+from reports import images, phrases
 from reports.cells import CellSummary, Exit, prevailing
 from reports.tables import Column, Row, RunSummary, Table, counted
 
@@ -44,6 +46,7 @@ def show_run(run: RunSummary, console: Console | None = None) -> None:
             out.print()
         for line in _below(table):
             out.print(line)
+    show_images(run.images, out)
     for number, crutch in enumerate(run.accommodations, 1):
         each = crutch.accommodation
         out.print(_plain(f"[{number}] {each.name}: lacking {each.lacking}; {each.change}"))
@@ -73,6 +76,36 @@ def _rounds(run: RunSummary) -> Iterator[Text]:
         yield _plain(told)
     if run.plan.rule:
         yield _plain(f"rounds: {run.plan.rule}")
+
+
+def show_images(paths: Sequence[ImagePath], console: Console | None = None) -> None:
+    """Print what became of checkpoint images, if any, and last the verdict."""
+    out = console or console_for(sys.stdout)
+    if not paths:
+        return
+    for table in images.tables(paths):
+        grid = Grid(
+            title=_plain(table.title), title_justify="left", box=box.HORIZONTALS, show_lines=True, show_edge=False
+        )
+        grid.padding = (0, 0)
+        width = max(NARROW, (out.width - LABEL) // len(table.columns) - 1)
+        grid.add_column(table.corner, overflow="fold", width=LABEL)
+        for column in table.columns:
+            grid.add_column(_folded(column, width), overflow="fold", width=width)
+        for label, entries in table.rows:
+            grid.add_row(_folded(label, LABEL), *(_image_entry(each, width) if each else Text("-") for each in entries))
+        out.print(grid)
+        out.print()
+    for line in images.findings(paths):
+        out.print(_plain(line))
+    code = images.exit_code(paths)
+    out.print(_plain(f"images: {images.verdict(paths)} (exit code {code.value})", STYLES[code]))
+
+
+def _image_entry(entry: images.Entry, width: int) -> Text:
+    style = STYLES[Exit.UNEXPECTED] if not entry.as_expected else "" if entry.outcome is Outcome.CONSISTENT else KNOWN
+    lines = [entry.outcome.value + ("" if entry.as_expected else " [unexpected]"), *entry.lines]
+    return Text("\n").join(_folded(line, width, style) for line in lines)
 
 
 def _grids(table: Table, width: int) -> Iterator[Grid]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+from harness.image_path import ImagePath
 from harness.records import write_aside
 from reports import html, markdown
 from reports.phrases import entry
@@ -25,9 +27,15 @@ def write_summary(run: RunSummary, folder: Path) -> Path:
     return write_aside(folder / "index.html", html.render(run))
 
 
+def write_images(paths: Sequence[ImagePath], folder: Path) -> Path:
+    """Write a report of checkpoint images that belong to no run; return the path of the HTML page."""
+    write_aside(folder / "report.md", markdown.render_images(paths))
+    return write_aside(folder / "index.html", html.render_images(paths))
+
+
 def summary_json(run: RunSummary) -> str:
     """Write the run for programs: all but the trials, each cell and control with its id and verdict."""
-    summary = run.model_dump(mode="json", exclude={"plan": {"cells"}})
+    summary = run.model_dump(mode="json", exclude={"plan": {"cells"}, "images": {"__all__": {"commands"}}})
     summary["conclusion"]["sentence"] = run.conclusion.sentence
     for raw, cell in zip(summary["cells"], run.cells, strict=True):
         raw.update(id=cell.cell.id, entry=entry(cell), as_expected=cell.as_expected)

@@ -11,7 +11,9 @@ import pytest
 
 from harness import expectations, matrix
 from harness.errors import UsageError
-from harness.expectations import MOVING, STILL, Declaration, Expectation, declared, known
+from harness.expectations import MOVING, STILL, Declaration, Expectation, Named, declared, known
+from harness.image_path import Base, ImagePath
+from harness.images.study import planned
 from harness.model import Anomaly, Cell, FreezePolicy, Outcome, Participant, Scenario
 from harness.runtimes import RUNTIMES
 from harness.stacks import definition
@@ -220,8 +222,15 @@ def every_cell() -> tuple[Cell, ...]:
     return tuple(dict.fromkeys((*matrix.plan(stacks, runtimes), *matrix.plan(stacks, runtimes, interop=True))))
 
 
+def every_image() -> list[ImagePath]:
+    """Ways of checkpoint images, with each state of the base image."""
+    ways = [path for stack in definition.available() for path in planned(stack)]
+    return [path.model_copy(update={"base": state}) for path in ways for state in Base]
+
+
 def test_what_is_declared_in_here_speaks_of_cells_that_can_be_planned() -> None:
-    cells, unused = every_cell(), []
+    cells: tuple[Named, ...] = (*every_cell(), *every_image())
+    unused = []
     for each in declared():
         alone = [each.model_copy(update={"cells": (pattern,)}) for pattern in each.cells]
         unused += [one.cells for one in alone if not any(one.covers(cell) for cell in cells)]
@@ -229,7 +238,8 @@ def test_what_is_declared_in_here_speaks_of_cells_that_can_be_planned() -> None:
 
 
 def test_of_no_cell_two_things_are_declared() -> None:
-    counts = {cell.id: sum(each.covers(cell) for each in declared()) for cell in every_cell()}
+    every: tuple[Named, ...] = (*every_cell(), *every_image())
+    counts = {each.id: sum(one.covers(each) for one in declared()) for each in every}
     assert {cell: count for cell, count in counts.items() if count > 1} == {}
 
 

@@ -1,0 +1,180 @@
+"""The engines whose checkpoints become images: how one is taken, and what a machine knows of its base image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import ClassVar, Protocol
+
+from harness.bench import Bench
+from harness.cycle.freeze import POLICIES
+from harness.cycle.stages import Stages
+from harness.image_path import Base, Step
+from harness.images import registry
+from harness.images.producers import (
+    Artifact,
+    BaseImage,
+    BuildahRecipe,
+    CheckpointctlBuild,
+    CheckpointctlByHand,
+    ContainerdIndex,
+    PodmanImage,
+    Producer,
+    Taken,
+)
+from harness.images.routes import CARRIED
+from harness.images.stores import SECONDS, ContainerdStore
+from harness.model import FreezePolicy, Stage
+from harness.oracle import offline
+from harness.runtimes import adapter
+from harness.runtimes.contract import Checkpoint, Container
+from harness.stacks.node import Node
+
+BASE_ARCHIVE = f"{CARRIED}/base.tar"
+CHANGED = "changed-base"
+"""File of the image that takes the base image's name."""
+
+
+class Engine(Protocol):
+    """An engine, with who makes images of its checkpoints."""
+
+    runtime: ClassVar[str]
+    producers: ClassVar[tuple[Producer, ...]]
+    policy: ClassVar[FreezePolicy]
+    bases: ClassVar[Mapping[Base, str]]
+    """How a machine can stand to the base image, but for having it; with the program that it takes."""
+    ways: ClassVar[Mapping[Step, str]]
+    """Ways to use the adapter that restore an image as such, and the archive that is in it."""
+
+    def publish_base(self, near: Bench) -> BaseImage:
+        """Make an archive of the base image, and push it to the registry, if there is one."""
+
+    def provide_base(self, far: Bench, base: BaseImage, state: Base) -> None:
+        """Bring a machine into a state."""
+
+    def take(self, near: Bench, container: Container, stages: Stages) -> tuple[Checkpoint, str]:
+        """Take a checkpoint, and name the image that the engine has made of it."""
+
+
+class Podman:
+    """Podman, whose archive and image are made while the container is frozen once: they are one checkpoint."""
+
+    runtime: ClassVar[str] = "podman/runc"
+    producers: ClassVar[tuple[Producer, ...]] = (
+        PodmanImage(),
+        BuildahRecipe(),
+        CheckpointctlBuild(),
+        CheckpointctlByHand(),
+        Artifact(),
+    )
+    policy: ClassVar[FreezePolicy] = FreezePolicy.CGROUP
+    bases: ClassVar[Mapping[Base, str]] = {Base.PULLABLE: registry.PROGRAM, Base.MISSING: "", Base.CHANGED: ""}
+    ways: ClassVar[Mapping[Step, str]] = {Step.RESTORE: "image", Step.UNPACK: ""}
+    NAME: ClassVar[str] = f"{registry.ADDRESS}/workload:latest"
+
+    def publish_base(self, near: Bench) -> BaseImage:
+        """Under a name by which it can be pulled."""
+        run = near.node.run
+        run(["podman", "tag", near.image, self.NAME])
+        near.image = self.NAME
+        run(["mkdir", "-p", CARRIED])
+        run(["podman", "save", "--quiet", "--output", BASE_ARCHIVE, self.NAME], deadline=SECONDS)
+        identity = run(["podman", "image", "inspect", "--format", "{{.Id}}", self.NAME]).stdout.strip()
+        digest = ""
+        if registry.runs(near.node):
+            run(["podman", "push", "--quiet", self.NAME], deadline=SECONDS)
+            digest = registry.inspected(near.node, "registry", "docker://", self.NAME).digest
+        return BaseImage(self.NAME, identity, digest)
+
+    def provide_base(self, far: Bench, base: BaseImage, state: Base) -> None:
+        """Out of the archive, or out of the registry, or not at all, or by another one of the same name."""
+        run = far.node.run
+        run(["podman", "rmi", "--force", "--ignore", base.name])
+        if state is Base.PRESENT:
+            run(["podman", "load", "--quiet", "--input", BASE_ARCHIVE], deadline=SECONDS)
+        elif state is not Base.PULLABLE and registry.runs(far.node):
+            registry.forget(far.node, base.name)
+        if state is Base.CHANGED:
+            run(["podman", "tag", far.runtime.load_image(_changed(far)), base.name])
+
+    def take(self, near: Bench, container: Container, stages: Stages) -> tuple[Checkpoint, str]:
+        """Both while the kernel holds it still."""
+        checkpoint = near.checkpoint_of(container)
+        near.node.run(["mkdir", "-p", checkpoint.folder])
+        with POLICIES[self.policy](near.runtime, checkpoint, stages).hold(), stages.at(Stage.CHECKPOINT):
+            for way in self.ways.values():
+                adapter(self.runtime, way)(near.node).live_checkpoint(checkpoint)
+        return checkpoint, checkpoint.name
+
+
+class Containerd:
+    """containerd, which pauses by itself, and restores by its own client alone."""
+
+    runtime: ClassVar[str] = "containerd"
+    producers: ClassVar[tuple[Producer, ...]] = (ContainerdIndex(),)
+    policy: ClassVar[FreezePolicy] = FreezePolicy.ENGINE
+    bases: ClassVar[Mapping[Base, str]] = {Base.MISSING: "", Base.CHANGED: ""}
+    ways: ClassVar[Mapping[Step, str]] = {Step.RESTORE: ""}
+
+    def publish_base(self, near: Bench) -> BaseImage:
+        """Its client looks for it by name, and never in a registry."""
+        near.node.run(["mkdir", "-p", CARRIED])
+        export = ["ctr", "images", "export", "--local", "--skip-manifest-json", "--all-platforms"]
+        near.node.run([*export, BASE_ARCHIVE, near.image], deadline=SECONDS)
+        digest = ContainerdStore(near.node).digest(near.image)
+        return BaseImage(near.image, "", digest)
+
+    def provide_base(self, far: Bench, base: BaseImage, state: Base) -> None:
+        """Out of the archive, or not at all, or by another one of the same name."""
+        far.node.run(["ctr", "images", "remove", "--sync", base.name])
+        if state is Base.PRESENT:
+            far.node.run(["ctr", "images", "import", "--local", BASE_ARCHIVE], deadline=SECONDS)
+        elif state is Base.CHANGED:
+            far.runtime.load_image(_changed(far))
+
+    def take(self, near: Bench, container: Container, stages: Stages) -> tuple[Checkpoint, str]:
+        """As it pleases."""
+        checkpoint = near.checkpoint_of(container)
+        near.node.run(["mkdir", "-p", checkpoint.folder])
+        with stages.at(Stage.CHECKPOINT):
+            near.runtime.live_checkpoint(checkpoint)
+        return checkpoint, checkpoint.name
+
+
+ENGINES: tuple[Engine, ...] = (Podman(), Containerd())
+
+
+def take(engine: Engine, near: Bench, base: BaseImage) -> Taken:
+    """Start a source, let it tick, take the checkpoint, read it without a restore, and end the source."""
+    stages = Stages()
+    near.node.journal = stages.journal
+    source = near.running_source(stages)
+    source.tick_after(time.time_ns())
+    begun = time.time_ns()
+    checkpoint, image = engine.take(near, source.container, stages)
+    source.tick_after(time.time_ns())
+    with stages.at(Stage.READ):
+        contents = near.runtime.contents(checkpoint)
+        images = near.node.path(contents.images or "")
+        reading = offline.read(images, near.places(contents))
+    near.drop_source()
+    return Taken(
+        bench=near,
+        container=source.container,
+        base=base,
+        nonce=source.nonce,
+        freeze_begin_ns=begun,
+        offline=reading,
+        image=image,
+        archive=f"{checkpoint.folder}/checkpoint.tar",
+        commands=tuple(stages.journal.commands),
+    )
+
+
+def _changed(far: Bench) -> str:
+    """Folder with an image's content that differs by a file."""
+    folder = f"{Node.storage}/changed"
+    far.node.run(["mkdir", "-p", folder])
+    far.node.run(["cp", "--archive", f"{Node.storage}/image/.", folder])
+    far.node.path(f"{folder}/{CHANGED}").touch()
+    return folder
