@@ -127,11 +127,23 @@ def read(path: Path, kind: Kind, budget: Budget) -> Iterator[Any]:
             raise Unreadable(f"{path.name} is cut off or damaged at byte {at}")
         message = kind.messages[min(number, len(kind.messages) - 1)]
         try:
-            yield message.FromString(data[at : at + length])
+            found = message.FromString(data[at : at + length])
         except DecodeError as error:
             raise Unreadable(f"{path.name} is damaged: {error}") from error
+        if message is not _TYPES["pagemap_entry"] and not _is_text(found):
+            raise Unreadable(f"{path.name} holds a text that is not in UTF-8")
+        yield found
         at += length
         number += 1
+
+
+def _is_text(message: Message) -> bool:
+    """Whether all texts are such: those that are not in UTF-8 come as bytes, in spite of their type."""
+    for field, value in message.ListFields():
+        _, kind = _FIELDS[message.DESCRIPTOR.name][field.name]
+        if not all(map(_is_text, value)) if isinstance(kind, str) else isinstance(value, bytes):
+            return False
+    return True
 
 
 def encoded(kind: Kind, messages: Iterable[Message]) -> bytes:

@@ -93,7 +93,7 @@ class CriO:
     def with_runtime(self, folder: Path, runtime: bridges.Runtime) -> list[str]:
         """Name the runtime, if it is named by its own name; CRI-O asks its configuration and not the archive."""
         config = document(folder / CONFIG)
-        if config.get("runtime") not in set(bridges.Runtime) - {runtime}:
+        if text(config, "runtime") not in set(bridges.Runtime) - {runtime}:
             return []
         put(folder / CONFIG, config | {"runtime": runtime.value})
         return [f"{CONFIG}: the runtime is {runtime}"]

@@ -217,3 +217,10 @@ def test_nothing_is_read_or_written_through_a_link(tmp_path: Path) -> None:
     assert to_runtime(tmp_path / "images", Runtime.CRUN)
     assert outside.read_bytes() == before
     assert not os.path.lexists(tmp_path / "images/.mountpoints-1.img.new")
+
+
+def test_a_text_that_is_none_is_declined(tmp_path: Path) -> None:
+    table = write(tmp_path / "mountpoints-1.img", MOUNTS, RUNC)
+    table.write_bytes(table.read_bytes().replace(b"/proc/keys", b"/proc/ke\xffs"))
+    with pytest.raises(Unreadable, match=r"mountpoints-1\.img holds a text that is not in UTF-8"):
+        to_runtime(tmp_path, Runtime.CRUN)

@@ -326,7 +326,7 @@ def cut_off(folder: Path) -> Path:
     [
         (leaning, "lean on earlier ones, which are not in it"),
         (cut_off, "is no whole archive"),
-        (lambda folder: podman(folder, {"config.dump": b"[]"}), "config.dump is no JSON object"),
+        (lambda folder: podman(folder, {"config.dump": b"[]"}), r"config\.dump is no JSON object"),
         (lambda folder: podman(folder, {"config.dump": b"{" * 99}), "config.dump is no JSON"),
         (lambda folder: podman(folder, {"spec.dump": b'{"mounts": 1}'}), "'mounts' is no list of objects"),
         (lambda folder: podman(folder, name=["x"]), "'name' is no text"),
@@ -341,6 +341,13 @@ def test_what_is_broken_or_hostile_is_declined_and_leaves_nothing(tmp_path: Path
     with pytest.raises(Unreadable, match=told):
         translate(source, tmp_path / "out.tar", Order("containerd", Runtime.CRUN, image=PULLABLE))
     assert {path.name for path in tmp_path.iterdir()} == before
+
+
+def test_a_runtime_that_is_no_name_is_declined(tmp_path: Path) -> None:
+    there, parts, _ = translated(podman(tmp_path / "in"), tmp_path, Order("crio"))
+    source = packed(there, {**parts, "config.dump": b'{"runtime": ["runc"]}'})
+    with pytest.raises(Unreadable, match="'runtime' is no text"):
+        translate(source, tmp_path / "out", Order(runtime=Runtime.CRUN))
 
 
 def test_a_budget_is_kept(tmp_path: Path) -> None:
