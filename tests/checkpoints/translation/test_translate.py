@@ -390,3 +390,12 @@ def test_the_command_declines_with_a_code(
 def test_an_archive_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["translate", str(tmp_path / "none"), "--to", "crio", "-o", str(tmp_path / "out")]) == 2
     assert "No such file" in capsys.readouterr().err
+
+
+def test_a_big_one_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, told = podman(tmp_path / "in"), list[str]()
+    translate(source, tmp_path / "small", Order("crio"), progress=told.append)
+    assert told == []
+    monkeypatch.setattr("harness.checkpoints.translation.translate.BIG", 1)
+    translate(source, tmp_path / "big", Order("crio"), progress=told.append)
+    assert told == ["unpacking it", "rewriting it", "packing it"]
