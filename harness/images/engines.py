@@ -89,7 +89,7 @@ class Podman:
     def provide_base(self, far: Bench, base: BaseImage, state: Base) -> None:
         """Out of the archive, or out of the registry, or not at all, or by another one of the same name."""
         run = far.node.run
-        run(["podman", "rmi", "--force", "--ignore", base.name])
+        run(["podman", "rmi", "--force", "--ignore", base.name, base.identity])  # under any name
         if state is Base.PRESENT:
             run(["podman", "load", "--quiet", "--input", BASE_ARCHIVE], deadline=SECONDS)
         elif state is not Base.PULLABLE and registry.runs(far.node):
