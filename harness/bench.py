@@ -10,7 +10,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.cycle.stages import Stages
@@ -218,7 +218,7 @@ class Bench:
 
     def bring(self, checkpoint: Checkpoint, origin: Bench) -> Checkpoint:
         """Fetch a checkpoint from another node: its files, and nothing else."""
-        here = Checkpoint(checkpoint.container, self._folder("checkpoints", "brought"))
+        here = replace(checkpoint, folder=self._folder("checkpoints", "brought"))
         source, target = origin.node.path(checkpoint.folder), self.node.path(here.folder)
         HOST.run(["cp", "--archive", str(source), str(target)], deadline=BRING_SECONDS)
         return here

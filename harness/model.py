@@ -48,6 +48,7 @@ class Scenario(StrEnum):
     LIVE = "live"
     PAUSED = "paused"
     GENERATIONS = "generations"
+    INCREMENTAL = "incremental"
     MAPPED = "mapped"
     TRANSLATED = "translated"
 

@@ -120,6 +120,7 @@ class Trial:
         """Take memory and disk under the cell's freeze policy; after a failure the source must be well, too."""
         checkpoint = self.bench.checkpoint_of(source.container)
         acquired.callback(self._remove_checkpoint, checkpoint)
+        checkpoint = self.begin_checkpoint(source, checkpoint)
         self._heard = len(source.channel.listen())
         self.evidence.freeze_begin_ns = self.evidence.freeze_begin_ns or time.time_ns()
         try:
@@ -133,6 +134,10 @@ class Trial:
         except StageFailed:
             self.examine(source)
             raise
+        return checkpoint
+
+    def begin_checkpoint(self, source: Source, checkpoint: Checkpoint) -> Checkpoint:  # noqa: ARG002
+        """Nothing: it is taken in one go."""
         return checkpoint
 
     def read_offline(self, checkpoint: Checkpoint) -> None:

@@ -44,6 +44,7 @@ SCENARIOS = {
     Scenario.LIVE: "a running container is checkpointed, runs on, and is restored",
     Scenario.PAUSED: "its user has paused the container before the checkpoint, and it has to stay paused",
     Scenario.GENERATIONS: "what was restored is checkpointed and restored again, three times in a row",
+    Scenario.INCREMENTAL: "memory is dumped in rounds before the checkpoint, which is moved with all of them",
     Scenario.MAPPED: "CRIU is told, by its configuration where it restores, what the checkpoint calls external mounts",
     Scenario.TRANSLATED: "the checkpoint is translated to what the restoring side takes, before it is restored",
 }

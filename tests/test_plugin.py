@@ -19,6 +19,7 @@ TESTS = {
     Scenario.LIVE: "scenarios/test_live_consistency.py::test_live_consistency",
     Scenario.PAUSED: "scenarios/test_paused_source.py::test_paused_source",
     Scenario.GENERATIONS: "scenarios/test_generations.py::test_generations",
+    Scenario.INCREMENTAL: "scenarios/test_incremental.py::test_incremental",
     Scenario.MAPPED: "scenarios/test_bridges.py::test_mapped",
     Scenario.TRANSLATED: "scenarios/test_bridges.py::test_translated",
 }

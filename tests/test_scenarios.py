@@ -18,6 +18,7 @@ from harness.trial import Trial
 from harness.workload import RECORD_BYTES
 from scenarios.controls.test_controls import KINDS, FreshStart, GarbageImage, RingByte, StoppedWorkload
 from scenarios.test_generations import Generations
+from scenarios.test_incremental import Incremental
 from scenarios.test_paused_source import PausedSource
 from tests.folder_bench import CELL, CHECKPOINT, CONTAINER, NONCE, NOW, PLAN, node_of, open_bench, tell
 
@@ -127,6 +128,27 @@ def test_a_source_is_resumed_also_when_the_trial_breaks(bench: Bench, monkeypatc
     with pytest.raises(ZeroDivisionError):
         checkpoint_and_examine(bench, take, monkeypatch)
     assert node_of(bench).said().count(RESUMED) == 1
+
+
+# ---- in rounds
+
+
+@pytest.mark.parametrize("tracks", [True, False])
+def test_rounds_are_dumped_before_where_the_kernel_tracks_changes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, *, tracks: bool
+) -> None:
+    ticks: list[int] = []
+    monkeypatch.setattr(Source, "tick_after", lambda _, wall_ns: ticks.append(wall_ns))
+    node_of(bench).answer("check", 0 if tracks else 1, stdout="Dirty tracking is\n OFF.")
+    chain = make(Incremental, bench)
+    if tracks:
+        assert chain.begin_checkpoint(source_of(bench), CHECKPOINT).earlier == ("round-1", "round-2")
+        assert len(ticks) == 2, "or there would be nothing new in a round"
+        return
+    with pytest.raises(StageFailed) as raised:
+        chain.begin_checkpoint(source_of(bench), CHECKPOINT)
+    assert raised.value.outcome is Outcome.UNSUPPORTED
+    assert raised.value.reason == "criu check --feature mem_dirty_track: Dirty tracking is OFF."
 
 
 # ---- generations

@@ -112,6 +112,8 @@ class Checkpoint:
 
     container: Container
     folder: str
+    earlier: tuple[str, ...] = ()
+    """Names of folders, below its own, with levels of memory that were dumped before it, each upon the one before."""
 
     @property
     def name(self) -> str:
@@ -152,6 +154,13 @@ class Capability:
     name: str
     available: bool
     evidence: str = field(compare=False)
+
+
+class PreDumps(Protocol):
+    """A runtime that dumps memory in rounds, each of what has changed since the one before."""
+
+    def pre_dump(self, checkpoint: Checkpoint) -> None:
+        """Dump the last of the `earlier` levels of a checkpoint to be; the container runs on."""
 
 
 class Runtime(Protocol):

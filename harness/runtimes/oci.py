@@ -36,7 +36,7 @@ class OciRuntime(LayersOfOurs):
             policies=(FreezePolicy.NONE, FreezePolicy.PAUSE, FreezePolicy.CGROUP, FreezePolicy.HOOK),
             surfaces=frozenset(SurfaceKind) - {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME},
             leaves_disk=True,
-            scenarios=(Scenario.PAUSED, Scenario.GENERATIONS),
+            scenarios=(Scenario.PAUSED, Scenario.GENERATIONS, Scenario.INCREMENTAL),
             kind=KIND,
             bridges=(Scenario.MAPPED, Scenario.TRANSLATED),
             mutants=True,
@@ -134,13 +134,22 @@ class OciRuntime(LayersOfOurs):
 
     def live_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Write its memory and leave it running."""
-        work = f"{checkpoint.folder}/work"
-        self.node.make(checkpoint.images, work)  # crun does not
+        self._dump(checkpoint, "--leave-running", checkpoint.images, upon=checkpoint.earlier[-1:])
+
+    def pre_dump(self, checkpoint: Checkpoint) -> None:
+        """Write its memory, or what has changed of it since the level before."""
+        *before, level = checkpoint.earlier
+        self._dump(checkpoint, "--pre-dump", f"{checkpoint.folder}/{level}", upon=tuple(before[-1:]))
+
+    def _dump(self, checkpoint: Checkpoint, kind: str, images: str, *, upon: tuple[str, ...]) -> None:
+        work = f"{images}.work"
+        self.node.make(images, work)  # crun does not
         own = f"{checkpoint.folder}/{self.name}.log"
+        parent = [word for level in upon for word in ("--parent-path", f"../{level}")]
         with self._explained(f"{work}/dump.log", own=own):
             self._call(
-                *("--log", own, "checkpoint", "--leave-running"),
-                *("--image-path", checkpoint.images, "--work-path", work, checkpoint.container.name),
+                *("--log", own, "checkpoint", kind, "--image-path", images, *parent),
+                *("--work-path", work, checkpoint.container.name),
                 deadline=CHECKPOINT_SECONDS,
             )
 

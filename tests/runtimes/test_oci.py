@@ -14,6 +14,7 @@ from harness.errors import CommandFailed
 from harness.model import CgroupVersion, Command, Component, SurfaceKind
 from harness.runtimes import adapter
 from harness.runtimes.contract import Checkpoint, Container, ContainerSpec, Contents, Mount, Runtime, State
+from harness.runtimes.oci import OciRuntime
 from tests.folder_node import Answer, FolderNode
 
 DEFAULTS: dict[str, Any] = {
@@ -174,11 +175,24 @@ def test_a_live_checkpoint_leaves_the_container_running(runtime: Runtime, node: 
     runtime.live_checkpoint(TAKEN)
     name = runtime.name
     made, taken = node.said()
-    assert made == "mkdir -p /c/images /c/work"
+    assert made == "mkdir -p /c/images /c/images.work"
     assert taken == (
         f"{name} --root /run/{name} --log /c/{name}.log checkpoint --leave-running "
-        "--image-path /c/images --work-path /c/work one"
+        "--image-path /c/images --work-path /c/images.work one"
     )
+
+
+def test_memory_is_dumped_in_rounds_each_upon_the_one_before(runtime: Runtime, node: FolderNode) -> None:
+    assert isinstance(runtime, OciRuntime)
+    for earlier in (("a",), ("a", "b")):
+        runtime.pre_dump(replace(TAKEN, earlier=earlier))
+    runtime.live_checkpoint(replace(TAKEN, earlier=("a", "b")))
+    dumped = [line.partition(" checkpoint ")[2] for line in node.said() if " checkpoint " in line]
+    assert dumped == [
+        "--pre-dump --image-path /c/a --work-path /c/a.work one",
+        "--pre-dump --image-path /c/b --parent-path ../a --work-path /c/b.work one",
+        "--leave-running --image-path /c/images --parent-path ../b --work-path /c/images.work one",
+    ]
 
 
 def test_the_disk_is_captured_with_all_attributes(runtime: Runtime, node: FolderNode) -> None:
@@ -212,7 +226,7 @@ CRIU_SAYS = (
 
 
 def test_a_failed_checkpoint_brings_criu_s_own_words(runtime: Runtime, node: FolderNode) -> None:
-    work = "/c/work"
+    work = "/c/images.work"
     node.put(f"{work}/dump.log", CRIU_SAYS)
     node.answer("checkpoint", 1, stderr="criu failed: type NOTIFY errno 0")
     with pytest.raises(CommandFailed) as raised:

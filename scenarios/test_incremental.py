@@ -1,0 +1,54 @@
+"""Is a chain a still frame? Memory is dumped in rounds while the container runs, and then what has changed since."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import cast
+
+import pytest
+
+from harness.bench import Source
+from harness.errors import StageFailed
+from harness.model import Cell, Outcome, Scenario, Stage
+from harness.runtimes.contract import Checkpoint, Container, PreDumps
+from harness.trial import Trial
+
+ROUNDS = 2
+"""Before the checkpoint itself."""
+PROBE = ("criu", "check", "--feature", "mem_dirty_track")
+
+pytestmark = pytest.mark.scenario(Scenario.INCREMENTAL)
+
+
+class Incremental(Trial):
+    """Each round is dumped upon the one before, with ticks in between; the whole chain is moved before the restore."""
+
+    def begin_checkpoint(self, source: Source, checkpoint: Checkpoint) -> Checkpoint:
+        """Dump the rounds, if the kernel can tell which memory has changed."""
+        with self.stages.at(Stage.CHECKPOINT):
+            probe = self.bench.node.run(list(PROBE), accept=range(256))
+        if probe.exit_code:
+            said = " ".join((probe.stdout + probe.stderr).split())
+            raise StageFailed(Stage.CHECKPOINT, Outcome.UNSUPPORTED, f"{' '.join(PROBE)}: {said}")
+        for number in range(1, ROUNDS + 1):
+            checkpoint = replace(checkpoint, earlier=(*checkpoint.earlier, f"round-{number}"))
+            with self.stages.at(Stage.CHECKPOINT):
+                self.bench.node.make(checkpoint.folder)
+                cast(PreDumps, self.bench.runtime).pre_dump(checkpoint)
+                source.tick_after(time.time_ns())
+        return checkpoint
+
+    def restore(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> Container:
+        """Restore a copy of the whole chain from another place."""
+        with self.stages.at(Stage.RESTORE):
+            moved = self.bench.bring(checkpoint, self.bench)
+        acquired.callback(self.bench.node.remove, moved.folder)
+        return super().restore(moved, acquired)
+
+
+def test_incremental(cell: Cell, check: Callable[..., None]) -> None:
+    """Memory out of all rounds and disk are of one instant."""
+    check(cell, Incremental)
