@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from harness.checkpoints.translation.translate import FORMS, Order, translate
 from harness.errors import StillframeError, UsageError
 from harness.host import audit, probes
 from harness.images.study import study
+from harness.matrix import DEFAULT_STACKS
 from harness.options import CHOICES, SCENARIOS, SETTINGS, Options, add_to
 from harness.records import Finding
 from harness.stacks import build, definition
 from harness.stacks.node import Node
 from reports import compare, phrases, pool, show, terminal, write
+from reports.cells import Exit, prevailing
 from reports.images import exit_code
 from reports.inspection import show_inspection
 
@@ -257,7 +260,11 @@ def _run(arguments: argparse.Namespace) -> int:
         raise UsageError("the choices leave no cell", remedy="`stillframe plan` lists them.")
     configuration = ["-c", str(SCENARIOS.parent / "pyproject.toml"), "-W", "default", "--verbose", "--no-header"]
     workers = ["-n", str(arguments.workers)] if arguments.workers > 1 else []
-    return int(pytest.main([str(SCENARIOS), *configuration, *workers, *options.arguments(), *arguments.pytest]))
+    code = int(pytest.main([str(SCENARIOS), *configuration, *workers, *options.arguments(), *arguments.pytest]))
+    chosen = options.cell or options.runtime or options.policy or IMAGES_STACK not in (options.stack or DEFAULT_STACKS)
+    if not options.interop or chosen or code not in list(Exit):
+        return code
+    return prevailing({Exit(code), Exit(_make_images(options, (IMAGES_STACK,), options.out / "latest"))}).value
 
 
 def _show(arguments: argparse.Namespace) -> int:
@@ -278,14 +285,19 @@ def _shell(arguments: argparse.Namespace) -> int:
 
 
 def _images(arguments: argparse.Namespace) -> int:
-    options, before = _options(arguments), audit.of_host()
-    folder = arguments.run or options.out / f"images-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
-    if arguments.run:
-        records.read_plan(folder)  # or there is no such run
-    paths = [path for stack in options.stack or (IMAGES_STACK,) for path in study(options, stack, _tell)]
+    options = _options(arguments)
+    return _make_images(options, options.stack or (IMAGES_STACK,), arguments.run)
+
+
+def _make_images(options: Options, stacks: Iterable[str], run: Path | None) -> int:
+    before = audit.of_host()
+    folder = run or options.out / f"images-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    if run:
+        records.read_plan(run)  # or there is no such run
+    paths = [path for stack in stacks for path in study(options, stack, _tell)]
     folder.mkdir(parents=True, exist_ok=True)
     records.write_images(folder, paths)
-    page = write.write_report(folder) if arguments.run else write.write_images(paths, folder)
+    page = write.write_report(folder) if run else write.write_images(paths, folder)
     terminal.show_images(paths)
     print(f"report: {page}")  # noqa: T201
     leaks = audit.of_host().leaks(before)

@@ -47,7 +47,8 @@ CHOICES: tuple[tuple[str, dict[str, Any]], ...] = (
         "--interop",
         {
             "action": "store_true",
-            "help": "who restores what whom has checkpointed: all pairs of participants that write the same kind",
+            "help": "who restores what whom has checkpointed: all pairs of participants that write the same kind, as "
+            "they are and over bridges; and what becomes of checkpoint images (see the command `images`)",
         },
     ),
 )
