@@ -89,12 +89,12 @@ def glyph(outcome: Outcome) -> str:
 
 def title(table: Table) -> str:
     """Name a table: `workload ledger`, or `surfaces and scenarios` for several questions side by side."""
-    if table.by_pair:
-        return f"who restores what whom has checkpointed: workload {table.columns[0].workload}"
-    if not table.by_policy:
+    if not (table.by_policy or table.by_pair):
         return "surfaces" if all(each.scenario is Scenario.LIVE for each in table.columns) else "surfaces and scenarios"
     first = table.columns[0]
     asked = "" if first.scenario is Scenario.LIVE else f"scenario {first.scenario}: "
+    if table.by_pair:
+        return f"{asked}who restores what whom has checkpointed: workload {first.workload}"
     return f"{asked}workload {first.workload}"
 
 

@@ -311,10 +311,10 @@ def _paired(cells: Sequence[CellSummary]) -> list[CellSummary]:
 
 
 def _connected(cells: Iterable[CellSummary]) -> list[list[CellSummary]]:
-    """Part the cells by who takes part: who was asked to restore another's checkpoints stands with it in one table."""
-    parts: list[tuple[set[tuple[str, str]], list[CellSummary]]] = []
+    """Part the cells by scenario and by who takes part: who restores another's checkpoints is in a table with it."""
+    parts: list[tuple[set[tuple[str, str, str]], list[CellSummary]]] = []
     for each in cells:
-        both = {(str(side), each.cell.way) for side in (each.cell.checkpoint, each.cell.restore)}
+        both = {(str(side), each.cell.way, each.cell.scenario) for side in (each.cell.checkpoint, each.cell.restore)}
         joined = [part for part in parts if part[0] & both]
         parts = [part for part in parts if not part[0] & both]
         names = both.union(*(part[0] for part in joined))

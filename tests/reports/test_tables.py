@@ -447,3 +447,13 @@ def test_a_canary_that_is_not_red_spoils_the_run(outcome: Outcome, code: int) ->
     found = proven(canary=outcome)
     assert found.conclusion.exit_code == code
     assert score(found)[0].startswith("canary: NOT RED")
+
+
+def test_what_is_tried_besides_has_a_table_of_its_own() -> None:
+    one, other = cell(), cell(runtime="crun")
+    crossing = one.model_copy(update={"restore": other.checkpoint})
+    translated = crossing.model_copy(update={"scenario": Scenario.TRANSLATED})
+    cells = [one, other, crossing, translated]
+    as_is, over = summary(plan(cells), expected_run(cells)).tables
+    assert (len(as_is.columns), len(over.columns)) == (2, 1)
+    assert phrases.title(over) == "scenario translated: who restores what whom has checkpointed: workload ledger"
