@@ -7,7 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from harness.expectations import Expectation
-from harness.model import Command, Component, Frozen, Outcome, Reading, SchemaVersion, Verdict
+from harness.model import Command, Component, Frozen, Outcome, Reading, Refusal, SchemaVersion, Verdict
 
 SCHEMA_VERSION = 1
 EXPECTED = Expectation(outcome=Outcome.CONSISTENT, reason="what carries images does not change what they are")
@@ -53,12 +53,10 @@ class Step(StrEnum):
     UNPACK = "unpack"
 
 
-class Refusal(Frozen):
-    """How a step was declined."""
+class StepRefusal(Refusal):
+    """How well a step was declined, in which words, and with what harm."""
 
     said: str
-    early: bool = Field(description="before CRIU or an OCI runtime was called")
-    names: tuple[str, ...] = Field(description="what it tells of the reason; nothing: it is not clear")
     left: tuple[str, ...] = Field(default=(), description="what it left behind")
 
 
@@ -67,7 +65,7 @@ class Attempt(Frozen):
 
     step: Step = Field(description="`unpack`: restored past the engine's gate, as the archive that is in the image")
     verdict: Verdict
-    refusal: Refusal | None = None
+    refusal: StepRefusal | None = None
     readings: tuple[Reading, ...] = ()
     on_changed_base: bool | None = Field(
         default=None, description="the restored container has the content of an image that was not its source's"

@@ -311,6 +311,11 @@ class Refusal(Frozen):
     early: bool = Field(description="before anything was begun that loads memory: CRIU, or a sandbox")
     named: tuple[str, ...] = Field(description="facts that differ, where both sides were named")
 
+    @property
+    def clear(self) -> bool:
+        """Whether it is one that a user can do something with."""
+        return self.early and bool(self.named)
+
 
 class ControlKind(StrEnum):
     """What part a trial has in the instrument's own proof."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import Field
 
-from harness.image_path import Attempt, Base, ImagePath, Look, Refusal, Step
+from harness.image_path import Attempt, Base, ImagePath, Look, Step, StepRefusal
 from harness.model import Frozen, Outcome
 from reports.cells import NO_EVIDENCE, Exit, prevailing
 
@@ -125,10 +125,10 @@ def _digests(looks: Sequence[Look]) -> Iterator[str]:
         yield names[digests[-1]] if len(looks) > 2 or digests[0] == digests[-1] else "other digest"  # noqa: PLR2004
 
 
-def clarity(refusal: Refusal) -> Iterator[str]:
+def clarity(refusal: StepRefusal) -> Iterator[str]:
     """Whether a refusal came early, names the fact that differs, and left nothing."""
     yield "early" if refusal.early else "late"
-    yield f"tells {', '.join(refusal.names)}" if refusal.names else "tells nothing of why"
+    yield f"tells {', '.join(refusal.named)}" if refusal.named else "tells nothing of why"
     if refusal.left:
         yield f"left behind: {', '.join(refusal.left)}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from harness.image_path import Refusal
+from harness.image_path import StepRefusal
 from harness.model import Outcome, Stage, Verdict
 
 MOST_SAID = 600
@@ -30,19 +30,20 @@ def facts_of_base(name: str, *, digest: str, identity: str) -> dict[str, str]:
     }
 
 
-def refusal(stderr: str, facts: Mapping[str, str], *, log: Sequence[str] = (), left: tuple[str, ...] = ()) -> Refusal:
+def refusal(
+    stderr: str, facts: Mapping[str, str], *, log: Sequence[str] = (), left: tuple[str, ...] = ()
+) -> StepRefusal:
     """Grade what a command said when it declined; `log` is CRIU's, where there is one."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     said = " / ".join([line for line in lines if _ERROR.search(line)] or lines)
-    return Refusal(
+    return StepRefusal(
         said=said[-MOST_SAID:],
         early=not any(_CRIU.search(line) for line in (*lines, *log)),
-        names=tuple(fact for fact, pattern in facts.items() if pattern and re.search(pattern, said, re.IGNORECASE)),
+        named=tuple(fact for fact, pattern in facts.items() if pattern and re.search(pattern, said, re.IGNORECASE)),
         left=left,
     )
 
 
-def verdict(found: Refusal, stage: Stage | None = None) -> Verdict:
+def verdict(found: StepRefusal, stage: Stage | None = None) -> Verdict:
     """Give a refusal that is early and names a fact its name; any other is a failure."""
-    clear = found.early and bool(found.names)
-    return Verdict(outcome=Outcome.REFUSED if clear else Outcome.RESTORE_FAILED, stage=stage, reason=found.said)
+    return Verdict(outcome=Outcome.REFUSED if found.clear else Outcome.RESTORE_FAILED, stage=stage, reason=found.said)

@@ -14,7 +14,7 @@ from harness.checkpoints.untrusted import Unreadable
 from harness.errors import CommandFailed, DeadlineExceeded, StillframeError
 from harness.expectations import known
 from harness.host.process import HOST, Journal
-from harness.image_path import EXPECTED, Attempt, Base, ImagePath, Look, Refusal, Step
+from harness.image_path import EXPECTED, Attempt, Base, ImagePath, Look, Step, StepRefusal
 from harness.images import grade, registry
 from harness.images.comeback import Comeback
 from harness.images.engines import ENGINES, Engine, take
@@ -240,7 +240,7 @@ def _unsupported(step: Step, evidence: str) -> Attempt:
 
 def _tried(step: Step, act: Callable[[], object]) -> Attempt | None:
     """Do it; null means that all went well. What a tool declines is blamed on it, and all else on us."""
-    declined: Refusal | None = None
+    declined: StepRefusal | None = None
     try:
         act()
     except (StillframeError, OSError, ValueError) as error:

@@ -197,7 +197,7 @@ def _findings(evidence: Evidence, without: frozenset[Check]) -> Iterator[tuple[C
 
 def _as_refused(failure: Verdict, refusal: Refusal | None) -> Verdict:
     """A restore that is declined early and for a reason is a result of its own; any harm stands beside it."""
-    well = failure.outcome is Outcome.RESTORE_FAILED and refusal is not None and refusal.early and refusal.named
+    well = failure.outcome is Outcome.RESTORE_FAILED and refusal is not None and refusal.clear
     return failure.model_copy(update={"outcome": Outcome.REFUSED}) if well else failure
 
 

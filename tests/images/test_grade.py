@@ -24,7 +24,7 @@ BASE = facts_of_base("localhost:5000/base:latest", digest="sha256:" + "d" * 64, 
 def test_a_refusal_is_told_by_what_it_names(stderr: str, names: tuple[str, ...]) -> None:
     found = refusal(stderr, BASE)
     assert found.early
-    assert found.names == names
+    assert found.named == names
     assert verdict(found).outcome is (Outcome.REFUSED if names else Outcome.RESTORE_FAILED)
 
 
@@ -40,14 +40,14 @@ def test_what_a_tool_says_before_is_not_taken_for_a_reason() -> None:
     told = "Trying to pull localhost:5000/base:latest...\nError: broken\n"
     found = refusal(told, BASE)
     assert found.said == "Error: broken"
-    assert found.names == ()
+    assert found.named == ()
 
 
 def test_a_warning_does_not_name_what_an_error_is_about() -> None:
     told = 'level=warning msg="unknown type: application/vnd.x"\nctr: 500 Internal Server Error'
-    assert refusal(told, FORMAT).names == ()
-    assert refusal("ctr: unexpected media type application/vnd.x", FORMAT).names == ("media type",)
-    assert refusal("Error: image is not a checkpoint: 0123", FORMAT).names == ("that it is no checkpoint",)
+    assert refusal(told, FORMAT).named == ()
+    assert refusal("ctr: unexpected media type application/vnd.x", FORMAT).named == ("media type",)
+    assert refusal("Error: image is not a checkpoint: 0123", FORMAT).named == ("that it is no checkpoint",)
 
 
 def test_endless_words_are_cut() -> None:

@@ -50,4 +50,4 @@ def test_an_image_restores_behind_a_registry_and_is_refused_without_its_base(pat
         assert path.outcome is Outcome.REFUSED, path.attempts
         refusal = path.attempts[0].refusal
         assert refusal is not None
-        assert (refusal.early, refusal.names, refusal.left) == (True, (named,), ())
+        assert (refusal.early, refusal.named, refusal.left) == (True, (named,), ())

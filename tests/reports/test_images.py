@@ -8,7 +8,7 @@ from rich.console import Console
 
 from harness.errors import RecordError
 from harness.expectations import Expectation
-from harness.image_path import Attempt, Base, ImagePath, Look, Refusal, Spot, Step
+from harness.image_path import Attempt, Base, ImagePath, Look, Spot, Step, StepRefusal
 from harness.model import Command, Component, Outcome, Stage, Verdict
 from harness.records import read_images, write_images
 from reports import html, images, markdown, terminal, write
@@ -34,7 +34,7 @@ UNPACKED = RESTORED.model_copy(update={"step": Step.UNPACK})
 DECLINED = Attempt(
     step=Step.RESTORE,
     verdict=Verdict(outcome=Outcome.REFUSED, stage=Stage.RESTORE, reason="<b>no checkpoint</b> | *x*"),
-    refusal=Refusal(said="no checkpoint", early=True, names=("that it is no checkpoint",)),
+    refusal=StepRefusal(said="no checkpoint", early=True, named=("that it is no checkpoint",)),
 )
 
 
@@ -86,7 +86,7 @@ def test_what_did_not_get_through_is_told_without_a_count() -> None:
 
 def test_a_refusal_for_the_base_image_is_graded() -> None:
     assert entry(MISSING).lines == ("early", "tells that it is no checkpoint")
-    worse = Refusal(said="boom", early=False, names=(), left=("cgroup /x",))
+    worse = StepRefusal(said="boom", early=False, named=(), left=("cgroup /x",))
     found = path("registry", DECLINED.model_copy(update={"refusal": worse}), base=Base.CHANGED)
     assert entry(found).lines == ("late", "tells nothing of why", "left behind: cgroup /x")
 
