@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -15,15 +16,17 @@ import pytest
 from harness import bench, inspection, records, workload
 from harness.checkpoints.translation.bridges import OldCriu, Runtime
 from harness.checkpoints.translation.translate import FORMS, Order, translate
+from harness.compatible import PROGRAMS, compatible, of_stack, of_this_machine
 from harness.errors import StillframeError, UsageError
 from harness.host import audit, probes
 from harness.images.study import study
 from harness.matrix import DEFAULT_STACKS
+from harness.model import Answer
 from harness.options import CHOICES, SCENARIOS, SETTINGS, Options, add_to
 from harness.records import Finding
 from harness.stacks import build, definition
 from harness.stacks.node import Node
-from reports import compare, phrases, pool, show, terminal, write
+from reports import compare, fingerprint, phrases, pool, show, terminal, write
 from reports.cells import Exit, prevailing
 from reports.images import exit_code
 from reports.inspection import show_inspection
@@ -98,6 +101,23 @@ exit codes:
 """
 IMAGES_STACK = "debian-sid"
 """The one that has all tools."""
+
+COMPATIBLE = """\
+Reads a checkpoint's files, and the versions of the programs that are to restore it, and says whether they will: which
+names and fields the checkpoint uses, and who is known not to understand them. Nothing is restored. Reads archives of
+Podman, CRI-O and containerd, and folders of CRIU's images.
+"""
+
+COMPATIBLE_EXIT_CODES = """\
+exit codes:
+  0  yes, by one of them at least
+  1  no
+  2  usage, or no checkpoint that can be read
+  3  nobody can tell from the files, or a program is not here
+"""
+
+ANSWERED = {Answer.YES: 0, Answer.UNKNOWN: 3, Answer.NO: 1}
+"""Exit codes, in the order in which they count."""
 
 INSPECTED = {Finding.CONSISTENT: 0, Finding.INCONSISTENT: 1, Finding.NOTHING_TO_COMPARE: 3}
 
@@ -182,6 +202,9 @@ def _parser() -> argparse.ArgumentParser:
     compared.add_argument("after", type=Path, metavar="B", help="folder of the run that is held against it")
     compared.add_argument("--json", action="store_true", help="for programs")
     compared.epilog = COMPARE_EXIT_CODES
+    printed = command("fingerprint", _fingerprint, "group versions that restore each other's checkpoints, from runs")
+    printed.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of an interoperability run")
+    printed.add_argument("--json", action="store_true", help="for programs, with every pair")
     _of_checkpoints(commands)
     return parser
 
@@ -205,6 +228,23 @@ def _of_checkpoints(commands: Any) -> None:
         help="folder with captured files: the writable layer, or what was mounted at MOUNTPOINT; repeatable",
     )
     inspected.add_argument("--json", action="store_true", help="print JSON; schema: reports/schema")
+    asked = commands.add_parser(
+        "compatible",
+        help="predict whether a checkpoint will be restored here, and why not",
+        description=COMPATIBLE,
+        epilog=COMPATIBLE_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    asked.set_defaults(act=_compatible)
+    asked.add_argument("path", type=Path, metavar="CHECKPOINT", help="archive or folder of images")
+    asked.add_argument(
+        "--with", dest="restored_by", action="append", default=[], metavar="RUNTIME", help=", ".join(PROGRAMS)
+    )
+    asked.add_argument(
+        "--stack", dest="stack_name", default="", metavar="STACK", help="by programs of a stack instead (root)"
+    )
+    asked.add_argument("--json", action="store_true", help="for programs")
+    add_to(asked, SETTINGS)
     translated = commands.add_parser(
         "translate",
         help="rewrite a checkpoint so that another engine, runtime or version of CRIU restores it",
@@ -320,6 +360,12 @@ def _pool(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _fingerprint(arguments: argparse.Namespace) -> int:
+    found = fingerprint.fingerprint(arguments.runs)
+    print(fingerprint.as_json(found) if arguments.json else "\n".join(fingerprint.lines(found)).rstrip())  # noqa: T201
+    return 0
+
+
 def _compare(arguments: argparse.Namespace) -> int:
     found = compare.compare_runs(arguments.before, arguments.after)
     print(compare.as_json(found) if arguments.json else "\n".join(compare.lines(found)).rstrip())  # noqa: T201
@@ -333,6 +379,21 @@ def _inspect(arguments: argparse.Namespace) -> int:
     else:
         show_inspection(found)
     return INSPECTED[found.finding]
+
+
+def _compatible(arguments: argparse.Namespace) -> int:
+    stack, chosen = arguments.stack_name, arguments.restored_by
+    sides = of_stack(stack, chosen, _options(arguments)) if stack else of_this_machine(chosen)
+    found = compatible(arguments.path, sides)
+    if arguments.json:
+        print(json.dumps([each.model_dump(mode="json") for each in found], indent=1))  # noqa: T201
+    for each in () if arguments.json else found:
+        listed = ", ".join(f"{part.name} {part.version}" for part in each.components)
+        print(f"{each.prediction.answer}: {phrases.clean(f'{each.runtime} ({listed})')}")  # noqa: T201
+        for reason in each.prediction.reasons:
+            print(f"  {phrases.clean(reason)}")  # noqa: T201
+    answers = {each.prediction.answer for each in found}
+    return next(code for answer, code in ANSWERED.items() if answer in answers)
 
 
 def _translate(arguments: argparse.Namespace) -> int:

@@ -317,6 +317,21 @@ class Refusal(Frozen):
         return self.early and bool(self.named)
 
 
+class Answer(StrEnum):
+    """Of a prediction."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
+class Prediction(Frozen):
+    """Whether a checkpoint will be restored somewhere, told from its files and from the versions there."""
+
+    answer: Answer
+    reasons: tuple[str, ...] = ()
+
+
 class ControlKind(StrEnum):
     """What part a trial has in the instrument's own proof."""
 

@@ -29,6 +29,7 @@ from harness.model import (
     Frozen,
     HostFacts,
     Outcome,
+    Prediction,
     Reading,
     Refusal,
     Schedule,
@@ -75,6 +76,9 @@ class Record(Frozen):
     commands: tuple[Command, ...] = ()
     changes: tuple[str, ...] = Field(
         default=(), description="what was changed in a checkpoint, or where it is restored, so that it restores"
+    )
+    prediction: Prediction | None = Field(
+        default=None, description="what was predicted of the restore by another, before it was tried"
     )
     refusal: Refusal | None = Field(
         default=None, description="how the restore was declined, where it was; `source` and `leaks` tell of the harm"

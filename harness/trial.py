@@ -9,15 +9,17 @@ import contextlib
 import random
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from harness.bench import Bench, Channel, Source
+from harness.checkpoints.compatibility import predict
+from harness.checkpoints.needs import needs
 from harness.cycle.checkpoint import take
 from harness.cycle.stages import Stages
 from harness.errors import CommandFailed, DeadlineExceeded, StageFailed
 from harness.host import audit, cgroups
 from harness.host.wait import until
-from harness.model import Cell, Command, Outcome, Schedule, SourceHealth, Stage, Verdict, Witness
+from harness.model import Cell, Command, Outcome, Prediction, Schedule, SourceHealth, Stage, Verdict, Witness
 from harness.oracle import offline
 from harness.oracle.judge import Evidence, anomalies, judge, overlapped, skews
 from harness.oracle.refusal import graded
@@ -56,6 +58,9 @@ class Trial:
         self.evidence = self.new_evidence()
         self.log: tuple[str, ...] = ()
         self.changes: tuple[str, ...] = ()
+        self.prediction: Prediction | None = None
+        self.mapped: Collection[str] = ()
+        """Keys of external mounts that CRIU's configuration explains where it restores."""
         self._heard = 0
         self.inherited: tuple[Command, ...] = bench.setup + (bench.source.commands if bench.source else ())
         if self.far is not bench:
@@ -181,11 +186,18 @@ class Trial:
                 for left in (checkpoint.folder, checkpoint.container.spec.folder):
                     acquired.callback(self.far.node.remove, left)
             self.build_bridge(checkpoint, acquired)
+            if self.far is not self.bench:
+                self.prediction = self._predicted(checkpoint)
             clone = self._restored(checkpoint)
         if self.bench.runtime.way.in_place and self.bench.source is not None:
             self.bench.source.deleted = True  # with the clone, which it has become
         acquired.callback(self._remove, clone)
         return clone
+
+    def _predicted(self, checkpoint: Checkpoint) -> Prediction:
+        archive, images = (self.far.node.path(path) for path in (checkpoint.archive, checkpoint.images))
+        found = needs(archive if archive.exists() else images)
+        return predict(found, self.far.components, mapped=self.mapped)
 
     def _restored(self, checkpoint: Checkpoint) -> Container:
         """Restore it; if that is declined by another than has checkpointed, grade how."""
@@ -276,6 +288,7 @@ class Trial:
                 )
             ),
             changes=self.changes,
+            prediction=self.prediction,
             refusal=self.evidence.refusal,
             leaks=self.evidence.leaks,
             log=self.log,

@@ -110,5 +110,6 @@ def _worst_last(group: tuple[Grade, object]) -> tuple[bool, ...]:
 
 
 def _reason(trial: Record) -> str:
-    """What was said of the restore, if something worse stands in the verdict: the first line of the log."""
-    return trial.verdict.reason if trial.verdict.outcome in (Outcome.REFUSED, Outcome.RESTORE_FAILED) else trial.log[0]
+    """What was said of the restore; where something worse stands in the verdict, the log begins with it."""
+    own = trial.verdict.outcome in (Outcome.REFUSED, Outcome.RESTORE_FAILED) or not trial.log
+    return trial.verdict.reason if own else trial.log[0]

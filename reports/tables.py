@@ -35,6 +35,7 @@ from reports.cells import (
 )
 from reports.crossing import Bridge, Declined, bridges, declined
 from reports.freezing import FrozenPair, freezing
+from reports.predictions import Predictions, predictions
 
 SUMMARY_VERSION = 1
 
@@ -139,6 +140,7 @@ class RunSummary(Frozen):
     freezing: tuple[FrozenPair, ...] = Field(description="what holding still changes, trial by trial")
     declined: tuple[Declined, ...] = Field(description="restores of another's checkpoints that did not come about")
     bridges: tuple[Bridge, ...] = Field(description="what brings them about after all")
+    predictions: Predictions = Field(description="of restores of another's checkpoints, before they were tried")
     known_issues: tuple[KnownIssue, ...]
     accommodations: tuple[Crutch, ...] = Field(description="the tables number them from 1")
     versions: dict[str, tuple[Component, ...]] = Field(description="every version seen, by participant")
@@ -244,6 +246,7 @@ def summarise(plan: Plan, records: Sequence[Record], closing: Closing | None) ->
         freezing=freezing(cells),
         declined=declined(cells),
         bridges=bridges(cells),
+        predictions=predictions(cells),
         known_issues=_known_issues(cells),
         accommodations=_accommodations(cells),
         versions=_versions(cells),

@@ -69,6 +69,10 @@ def _crossing(run: RunSummary) -> Iterator[Text]:
         yield _plain(f"{told}; {phrases.would(each)}")
     for bridge in run.bridges:
         yield _plain(phrases.bridge(bridge))
+    if run.predictions.cells:
+        yield _plain(f"predicted from the files: {phrases.score_of(run.predictions)}")
+    for miss in run.predictions.missed:
+        yield _plain(f"  {miss.cell}: {phrases.missed(miss)}")
 
 
 def _rounds(run: RunSummary) -> Iterator[Text]:

@@ -33,7 +33,7 @@ class Mapped(Trial):
             if lacking:
                 node.make(path)
                 acquired.callback(node.remove, lacking[-1])
-        self.changes = lines
+        self.changes, self.mapped = lines, tuple(found)
 
 
 class Translated(Trial):

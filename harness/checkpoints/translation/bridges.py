@@ -54,12 +54,12 @@ def to_criu(images: Path, version: OldCriu, budget: Budget | None = None) -> lis
     budget = budget or Budget()
     done: list[str] = []
     new: dict[str, bytes] = {}
-    for name in _named(images, r"pagemap-(?:shmem-)?[0-9]+\.img", budget):
+    for name in named(images, r"pagemap-(?:shmem-)?[0-9]+\.img", budget):
         messages = list(criu_image.read(images / name, criu_image.PAGEMAP, budget))
         if moved := _count_as_before(name, messages, version):
             new[name] = criu_image.encoded(criu_image.PAGEMAP, messages)
             done.append(f"{name}: number of pages in the old field again, in {moved} of its entries")
-    for name in _named(images, r"netns-[0-9]+\.img", budget):
+    for name in named(images, r"netns-[0-9]+\.img", budget):
         messages = list(criu_image.read(images / name, criu_image.NETWORK, budget))
         if sum(_drop_default(name, each, version) for each in messages):
             new[name] = criu_image.encoded(criu_image.NETWORK, messages)
@@ -81,10 +81,10 @@ def to_runtime(
     budget = budget or Budget()
     done: list[str] = []
     new: dict[str, bytes] = {}
-    if inventory := _without_groups(images, budget):
+    if inventory := groups_left_out(images, budget):
         new["inventory.img"] = inventory
         done.append("inventory.img: control groups, which the images do not describe, left to whoever restores")
-    for name in _named(images, r"mountpoints-[0-9]+\.img", budget):
+    for name in named(images, r"mountpoints-[0-9]+\.img", budget):
         mounts = list(criu_image.read(images / name, criu_image.MOUNTS, budget))
         said = [
             _rename(mount, runtime) for mount in _masked_files(mounts, binds) if mount.ext_key != _key(mount, runtime)
@@ -103,7 +103,7 @@ def to_runtime(
 
 def made_by(images: Path, budget: Budget) -> Runtime | None:
     """The runtime whose keys masked files have; None where no file is masked, and any runtime restores."""
-    for name in _named(images, r"mountpoints-[0-9]+\.img", budget):
+    for name in named(images, r"mountpoints-[0-9]+\.img", budget):
         for mount in _masked_files(criu_image.read(images / name, criu_image.MOUNTS, budget), ()):
             return Runtime.RUNC if mount.ext_key == NULL else Runtime.CRUN
     return None
@@ -112,7 +112,7 @@ def made_by(images: Path, budget: Budget) -> Runtime | None:
 def covers(images: Path, budget: Budget) -> dict[str, str]:
     """What covers masked paths, by the keys that CRIU asks for it by."""
     found: dict[str, str] = {}
-    for name in _named(images, r"mountpoints-[0-9]+\.img", budget):
+    for name in named(images, r"mountpoints-[0-9]+\.img", budget):
         mounts = list(criu_image.read(images / name, criu_image.MOUNTS, budget))
         found |= {mount.ext_key: NULL for mount in _masked_files(mounts, ())}
         found |= {mount.ext_key: mount.ext_key for mount in mounts if _is_empty_directory(mount)}
@@ -122,7 +122,7 @@ def covers(images: Path, budget: Budget) -> dict[str, str]:
 def wanted_mounts(images: Path, budget: Budget) -> frozenset[str]:
     """Where the mounts are that whoever restores has to bring along, without those over masked paths."""
     found = set()
-    for name in _named(images, r"mountpoints-[0-9]+\.img", budget):
+    for name in named(images, r"mountpoints-[0-9]+\.img", budget):
         mounts = list(criu_image.read(images / name, criu_image.MOUNTS, budget))
         masks = {mount.mnt_id for mount in _masked_files(mounts, ())}
         found |= {
@@ -133,7 +133,8 @@ def wanted_mounts(images: Path, budget: Budget) -> frozenset[str]:
     return frozenset(found)
 
 
-def _named(images: Path, pattern: str, budget: Budget) -> list[str]:
+def named(images: Path, pattern: str, budget: Budget) -> list[str]:
+    """Images whose whole name fits the pattern, in order."""
     try:
         names = sorted(os.listdir(images))  # noqa: PTH208  # names are all that is wanted
     except OSError as error:
@@ -162,12 +163,12 @@ def _drop_default(name: str, namespace: Any, version: OldCriu) -> bool:
     return bool(without)
 
 
-def _without_groups(images: Path, budget: Budget) -> bytes | None:
-    """An inventory by which all tasks are born in the right group; None where that is so or groups are described.
+def groups_left_out(images: Path, budget: Budget) -> bytes | None:
+    """The inventory by which all tasks are born in the right group; None where that is so or groups are described.
 
     CRIU compares a task's set of groups with that of the CRIU that has dumped it (prepare_cgroup_namespace, cgroup.c).
     """
-    if not {"cgroup.img", "inventory.img"}.issubset(_named(images, r"(cgroup|inventory)\.img", budget)):
+    if not {"cgroup.img", "inventory.img"}.issubset(named(images, r"(cgroup|inventory)\.img", budget)):
         return None
     groups = list(criu_image.read(images / "cgroup.img", criu_image.CGROUPS, budget))
     described = any(controller.dirs for entry in groups for controller in entry.controllers)

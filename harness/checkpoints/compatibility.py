@@ -1,0 +1,123 @@
+"""Will it be restored there? A rule for each thing that is known to stand in the way, and where that is known from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.checkpoints.needs import Form, Needs
+from harness.checkpoints.translation.bridges import EMPTY_DIRECTORY, Runtime
+from harness.model import Answer, Component, Prediction
+
+ENGINES = frozenset({"podman", "crio", "containerd"})
+
+
+@dataclass(frozen=True)
+class Side:
+    """Who is to restore."""
+
+    versions: Mapping[str, str]
+    """By component."""
+    mapped: Collection[str] = ()
+    """Keys that CRIU's configuration there explains."""
+
+    @property
+    def runtime(self) -> Runtime | None:
+        """The OCI runtime that it has, if it is one of those whose images are known."""
+        return next((each for each in Runtime if each in self.versions), None)
+
+    def before(self, component: str, *release: int) -> bool:
+        """Whether it has the component in a version before that release."""
+        return component in self.versions and _release(self.versions[component]) < release
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Something that stands in the way."""
+
+    hinders: Callable[[Needs, Side], bool]
+    why: str
+    """A sentence, with fields of the needs."""
+    link: str
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"[0-9]+", version.partition("+")[0])[:3]))
+
+
+def _another_engine(needs: Needs, side: Side) -> bool:
+    return bool(needs.engine) and needs.engine not in side.versions
+
+
+def _another_runtime(needs: Needs, side: Side) -> bool:
+    return "podman" in side.versions and needs.engine == "podman" and needs.engine_runtime not in side.versions
+
+
+def _unknown_mask(needs: Needs, side: Side) -> bool:
+    keys = {key for key in needs.covers if not _is_folder(key)}
+    return bool(side.runtime and needs.masked_by not in ("", side.runtime) and not keys.issubset(side.mapped))
+
+
+def _unknown_folder(needs: Needs, side: Side) -> bool:
+    known = side.runtime is Runtime.CRUN and not side.before("crun", 1, 24)
+    return bool(side.runtime) and not known and any(_is_folder(key) and key not in side.mapped for key in needs.covers)
+
+
+def _is_folder(key: str) -> bool:
+    return key.rpartition("/")[2] == EMPTY_DIRECTORY
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        _another_engine,
+        "engines read no archive but their own, and this is one of {engine}",
+        "https://github.com/checkpoint-restore/checkpointctl/issues/174",
+    ),
+    Rule(
+        _another_runtime,
+        "Podman declines what another OCI runtime has checkpointed, here {engine_runtime}",
+        "https://github.com/containers/podman/issues/12351",
+    ),
+    Rule(
+        lambda needs, side: needs.counts_pages_anew and side.before("criu", 4, 2),
+        "CRIU before 4.2 reads the number of pages from a field that is 0 here, and restores no page",
+        "https://github.com/checkpoint-restore/criu/blob/v4.2/images/pagemap.proto",
+    ),
+    Rule(
+        lambda needs, side: needs.leaves_defaults_out and side.before("criu", 4, 2),
+        "CRIU before 4.2 fails over settings of net/ipv4 without a value",
+        "https://github.com/checkpoint-restore/criu/blob/v4.2/criu/net.c",
+    ),
+    Rule(
+        _unknown_mask,
+        "what covers masked files is asked for under the names that {masked_by} gives it, which nobody there knows",
+        "https://github.com/containers/podman/issues/12351",
+    ),
+    Rule(
+        _unknown_folder,
+        "masked folders are covered with one of crun's own, which only crun from 1.24 on knows",
+        "https://github.com/containers/crun/commit/d8a88c06",
+    ),
+    Rule(
+        lambda needs, side: needs.groups_left_out and side.before("crun", 1, 26),
+        "control groups are named and not described, and crun before 1.26 does not pass on that they are not managed",
+        "https://github.com/containers/crun/commit/17f23ac2",
+    ),
+)
+
+
+def predict(needs: Needs, restoring: Sequence[Component], *, mapped: Collection[str] = ()) -> Prediction:
+    """Say whether these components will restore it, and why not."""
+    side = Side({each.name: each.version for each in restoring}, mapped)
+    foreign = (needs.form is Form.SANDBOX) != ("runsc" in side.versions)
+    if foreign or (needs.form is Form.ENGINE) != bool(ENGINES.intersection(side.versions)):
+        return Prediction(answer=Answer.NO, reasons=(f"it is {needs.form}",))
+    if needs.form is Form.SANDBOX:
+        why = "gVisor restores what its own release has checkpointed, and its files do not tell which that was"
+        return Prediction(answer=Answer.UNKNOWN, reasons=(why,))
+    hindered = [rule for rule in RULES if rule.hinders(needs, side)]
+    if hindered:
+        reasons = tuple(f"{rule.why.format_map(needs.model_dump())} ({rule.link})" for rule in hindered)
+        return Prediction(answer=Answer.NO, reasons=reasons)
+    return Prediction(answer=Answer.YES)

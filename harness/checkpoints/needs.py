@@ -1,0 +1,107 @@
+"""What a checkpoint takes to be restored, read out of its files alone: nothing of it is restored or started."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from harness.checkpoints import archive, criu_image
+from harness.checkpoints.criu_image import NETWORK, PAGEMAP
+from harness.checkpoints.translation import bridges
+from harness.checkpoints.translation.form import document, there
+from harness.checkpoints.translation.translate import FORMS
+from harness.checkpoints.untrusted import Budget, Unreadable
+from harness.model import Frozen
+
+INVENTORY = "inventory.img"
+CONFIG = "config.dump"
+SANDBOX = "checkpoint.img"
+
+
+class Form(StrEnum):
+    """What it is."""
+
+    IMAGES = "CRIU's images alone"
+    ENGINE = "the archive of an engine"
+    SANDBOX = "the state of a gVisor sandbox"
+
+
+class Needs(Frozen):
+    """What has to be the same, or known, where a checkpoint is restored."""
+
+    form: Form
+    engine: str = Field(default="", description="whose archive it is")
+    engine_runtime: str = Field(default="", description="of which its engine's description says that it made it")
+    covers: dict[str, str] = Field(
+        default_factory=dict, description="what covers masked paths, by the keys under which CRIU asks for it"
+    )
+    masked_by: str = Field(default="", description="the OCI runtime that gives these keys to masked files")
+    counts_pages_anew: bool = Field(default=False, description="number of pages in the field of CRIU 4.2 alone")
+    leaves_defaults_out: bool = Field(default=False, description="settings with the kernel's default have no value")
+    groups_left_out: bool = Field(default=False, description="control groups are named and not described")
+
+    @property
+    def digest(self) -> str:
+        """The same for checkpoints that take the same."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+def needs(path: Path, budget: Budget | None = None) -> Needs:
+    """Read it from an archive or a folder; `Unreadable` if it is no checkpoint, or a damaged one."""
+    budget = budget or Budget()
+    if path.is_dir():
+        return _of_folder(path, budget)
+    with tempfile.TemporaryDirectory(prefix="needs-") as own:
+        archive.unpack(path, Path(own), budget, wanted=_tells)
+        return _of_folder(Path(own), budget)
+
+
+def _tells(name: str) -> bool:
+    """Whether a file of an archive is read; pages and disks are not."""
+    last = name.rpartition("/")[2]
+    return last.endswith(".dump") or last == SANDBOX or (last.endswith(".img") and not last.startswith("pages-"))
+
+
+def _of_folder(folder: Path, budget: Budget) -> Needs:
+    inventory = next((path for path in sorted(folder.rglob(INVENTORY)) if not path.is_symlink()), None)
+    if inventory is None:
+        if there(folder, SANDBOX):
+            return Needs(form=Form.SANDBOX)
+        raise Unreadable(f"{folder.name} is no checkpoint: it has neither {INVENTORY} nor {SANDBOX}")
+    images = inventory.parent
+    described = there(folder, CONFIG)
+    maker = bridges.made_by(images, budget)
+    return Needs(
+        form=Form.ENGINE if described else Form.IMAGES,
+        engine=next((form.name for form in FORMS if form.fits(folder)), "") if described else "",
+        engine_runtime=_runtime(described) if described else "",
+        covers=bridges.covers(images, budget),
+        masked_by=maker or "",
+        counts_pages_anew=any(
+            entry.HasField("nr_pages") and not entry.compat_nr_pages
+            for entry in _messages(images, r"pagemap-(?:shmem-)?[0-9]+\.img", PAGEMAP, budget)
+            if "nr_pages" in entry.DESCRIPTOR.fields_by_name
+        ),
+        leaves_defaults_out=any(
+            not setting.HasField("sarg")
+            for namespace in _messages(images, r"netns-[0-9]+\.img", NETWORK, budget)
+            for setting in namespace.ipv4_sysctl
+        ),
+        groups_left_out=bridges.groups_left_out(images, budget) is not None,
+    )
+
+
+def _runtime(described: Path) -> str:
+    """The OCI runtime by its engine's description, in which it may be a path."""
+    found = document(described).get("runtime")
+    return found.rpartition("/")[2] if isinstance(found, str) else ""
+
+
+def _messages(images: Path, pattern: str, kind: criu_image.Kind, budget: Budget) -> list[Any]:
+    names = bridges.named(images, pattern, budget)
+    return [message for name in names for message in criu_image.read(images / name, kind, budget)]

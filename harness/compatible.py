@@ -1,0 +1,95 @@
+"""Will this checkpoint be restored here, or in a stack? Told from its files and from the versions of programs there."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from harness.checkpoints.compatibility import predict
+from harness.checkpoints.needs import needs
+from harness.checkpoints.untrusted import Unreadable
+from harness.errors import EnvironmentUnfit, StillframeError, UsageError, unknown
+from harness.host.process import HOST
+from harness.model import Component, Frozen, Prediction
+from harness.options import Options
+from harness.runtimes import RUNTIMES, adapter, versions
+from harness.stacks import build, definition
+from harness.stacks.node import Node
+
+PROGRAMS = {
+    "runc": ("runc", "criu"),
+    "crun": ("crun", "criu"),
+    "criu": ("criu",),
+    "podman/runc": ("podman", "runc", "criu"),
+    "podman/crun": ("podman", "crun", "criu"),
+    "runsc": ("runsc",),
+}
+"""What restores, by the names of runtimes, and the programs that this takes; the first are asked for their versions."""
+ASK_SECONDS = 20.0
+
+
+class Compatibility(Frozen):
+    """What is predicted of one who might restore it."""
+
+    runtime: str
+    components: tuple[Component, ...]
+    prediction: Prediction
+
+
+def compatible(path: Path, restoring: Iterable[tuple[str, tuple[Component, ...]]]) -> tuple[Compatibility, ...]:
+    """Predict for each of those; `Unreadable` if it is no checkpoint."""
+    try:
+        path.stat()
+        found = needs(path)
+    except Unreadable as error:
+        raise Unreadable(f"{path} cannot be read: {error.what}", remedy=error.remedy) from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read: {error}", remedy="Name an archive or a folder of images.") from error
+    return tuple(
+        Compatibility(runtime=runtime, components=components, prediction=predict(found, components))
+        for runtime, components in restoring
+    )
+
+
+def of_this_machine(runtimes: Iterable[str]) -> Iterator[tuple[str, tuple[Component, ...]]]:
+    """Versions of what is installed here; those asked for by name have to be."""
+    chosen = tuple(runtimes)
+    for runtime in chosen:
+        if runtime not in PROGRAMS:
+            raise unknown("runtime", runtime, PROGRAMS)
+    asked = 0
+    for runtime, programs in PROGRAMS.items():
+        lacking = [program for program in programs if shutil.which(program) is None]
+        if runtime in chosen and lacking:
+            raise EnvironmentUnfit(f"{runtime} is not here: no {', '.join(lacking)} on PATH", remedy="Or use --stack.")
+        if not lacking and (not chosen or runtime in chosen):
+            asked += 1
+            yield runtime, tuple(Component(name=each, version=_version(each)) for each in programs)
+    if not asked:
+        raise EnvironmentUnfit("nothing on PATH restores checkpoints", remedy="Install it, or use --stack.")
+
+
+def of_stack(name: str, runtimes: Iterable[str], options: Options) -> Iterator[tuple[str, tuple[Component, ...]]]:
+    """Versions of what a stack carries, read in a node."""
+    stack = definition.load(name)
+    chosen = tuple(runtimes) or tuple(each for each in stack.runtimes if each in PROGRAMS)
+    for runtime in chosen:
+        if runtime not in RUNTIMES:
+            raise unknown("runtime", runtime, RUNTIMES)
+    root = build.prepare(stack, options.cache, mirror=options.mirror, progress=lambda _: None)
+    for runtime in chosen:
+        with Node(name, root, name="versions") as node:
+            asked = adapter(runtime, "")(node)
+            lacking = [each.evidence for each in asked.capabilities() if not each.available]
+            if lacking:
+                raise EnvironmentUnfit(f"{runtime} of {name}: {'; '.join(lacking)}", remedy="Choose another.")
+            asked.prepare()
+            yield runtime, asked.components()
+
+
+def _version(program: str) -> str:
+    try:
+        return versions.number(HOST.run([program, "--version"], deadline=ASK_SECONDS).stdout)
+    except StillframeError as error:
+        raise EnvironmentUnfit(f"{program} does not tell its version: {error}", remedy="Or use --stack.") from error

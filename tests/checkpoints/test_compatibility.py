@@ -1,0 +1,134 @@
+"""What a checkpoint takes by its files, and whether it is predicted to be restored."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.checkpoints.compatibility import RULES, predict
+from harness.checkpoints.criu_image import CGROUPS, INVENTORY, MOUNTS, NETWORK, PAGEMAP
+from harness.checkpoints.needs import Form, Needs, needs
+from harness.checkpoints.untrusted import Unreadable
+from harness.model import Answer, Component
+from tests.checkpoints.translation.test_bridges import CRUN, EMPTY, GROUPS, OTHERS, RUNC, write
+
+NEW = [{"pages_id": 1}, {"vaddr": 4096, "compat_nr_pages": 0, "nr_pages": 3, "flags": 4}]
+OLD = [{"pages_id": 1}, {"vaddr": 4096, "compat_nr_pages": 3, "flags": 4}]
+
+
+def side(**versions: str) -> tuple[Component, ...]:
+    return tuple(Component(name=name.replace("_", "/"), version=version) for name, version in versions.items())
+
+
+RUNC_OLD, RUNC_NEW = side(runc="1.1.15+ds1", criu="4.1.1"), side(runc="1.4.3", criu="4.3")
+CRUN_OLD, CRUN_NEW = side(crun="1.21", criu="4.1.1"), side(crun="1.28", criu="4.2.1")
+PODMAN = side(podman="5.8.6", crun="1.28", criu="4.2.1")
+
+
+def images(folder: Path, mounts: tuple[dict[str, Any], ...] = (), pages: list[dict[str, int]] = OLD) -> Path:
+    write(folder / "inventory.img", INVENTORY, [{"img_version": 2, "root_cg_set": 1}])
+    write(folder / "mountpoints-13.img", MOUNTS, (*mounts, *OTHERS))
+    write(folder / "pagemap-1.img", PAGEMAP, pages)
+    return folder
+
+
+def answers(found: Needs, **more: Any) -> list[Answer]:
+    return [predict(found, each, **more).answer for each in (RUNC_OLD, RUNC_NEW, CRUN_OLD, CRUN_NEW)]
+
+
+YES, NO = Answer.YES, Answer.NO
+
+
+@pytest.mark.parametrize(("mounts", "pages", "expected"), [
+    ((), OLD, [YES, YES, YES, YES]),
+    (RUNC, OLD, [YES, YES, NO, NO]),
+    (CRUN, OLD, [NO, NO, YES, YES]),
+    ((*CRUN, *EMPTY), OLD, [NO, NO, NO, YES]),
+    ((), NEW, [NO, YES, NO, YES]),
+    (RUNC, NEW, [NO, YES, NO, NO]),
+])  # fmt: skip
+def test_it_is_predicted_from_what_the_images_ask_for(
+    tmp_path: Path, mounts: tuple[dict[str, Any], ...], pages: list[dict[str, int]], expected: list[Answer]
+) -> None:
+    assert answers(needs(images(tmp_path, mounts, pages))) == expected
+
+
+def test_criu_alone_knows_no_masks(tmp_path: Path) -> None:
+    found = needs(images(tmp_path, (), NEW))
+    assert predict(found, side(criu="4.3")).answer is YES
+    assert predict(found, side(criu="4.1.1")).answer is NO
+
+
+def test_what_the_configuration_explains_stands_in_nobodys_way(tmp_path: Path) -> None:
+    found = needs(images(tmp_path, (*CRUN, *EMPTY)))
+    assert answers(found, mapped=tuple(found.covers)) == [YES, YES, YES, YES]
+    assert answers(found, mapped=("/proc/keys",)) == [NO, NO, NO, YES]
+
+
+def test_settings_without_a_value_and_groups_without_a_description_are_told(tmp_path: Path) -> None:
+    folder = images(tmp_path)
+    assert not needs(folder).leaves_defaults_out
+    write(folder / "netns-10.img", NETWORK, [{"ipv4_sysctl": [{"type": 6}]}])
+    write(folder / "cgroup.img", CGROUPS, [GROUPS])
+    found = needs(folder)
+    assert (found.leaves_defaults_out, found.groups_left_out) == (True, True)
+    assert answers(found) == [NO, YES, NO, YES]
+    assert len(predict(found, CRUN_OLD).reasons) == 2
+
+
+def podmans(path: Path, runtime: str) -> Path:
+    folder = path / "archive"
+    images(folder / "checkpoint", CRUN)
+    (folder / "config.dump").write_text(json.dumps({"rootfsImageID": "x", "runtime": runtime}), encoding="utf-8")
+    (folder / "spec.dump").write_text("{}", encoding="utf-8")
+    (folder / "rootfs-diff.tar").write_bytes(b"not even looked at")
+    archive = path / f"{runtime}.tar"
+    with tarfile.open(archive, "w") as packed:
+        packed.add(folder, ".")
+    return archive
+
+
+def test_podman_declines_another_runtime_before_criu_is_asked(tmp_path: Path) -> None:
+    found = needs(podmans(tmp_path, "crun"))
+    assert (found.form, found.engine, found.engine_runtime) == (Form.ENGINE, "podman", "crun")
+    assert predict(found, PODMAN).answer is YES
+    declined = predict(found, side(podman="5.4.2", runc="1.1.15", criu="4.1.1"))
+    assert declined.answer is NO
+    assert "here crun" in declined.reasons[0]
+
+
+@pytest.mark.parametrize("restoring", [CRUN_NEW, side(crio="1.36"), side(runsc="20240729.0")])
+def test_nobody_reads_the_archive_of_another(tmp_path: Path, restoring: tuple[Component, ...]) -> None:
+    assert predict(needs(podmans(tmp_path, "crun")), restoring).answer is NO
+
+
+def test_engines_read_no_images_alone(tmp_path: Path) -> None:
+    assert predict(needs(images(tmp_path)), PODMAN).answer is NO
+
+
+def test_of_a_sandbox_nothing_can_be_told(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.img").write_bytes(b"state")
+    found = needs(tmp_path)
+    assert predict(found, side(runsc="20240729.0")).answer is Answer.UNKNOWN
+    assert predict(found, RUNC_NEW).answer is NO
+
+
+def test_what_is_no_checkpoint_is_declined(tmp_path: Path) -> None:
+    with pytest.raises(Unreadable, match="is no checkpoint"):
+        needs(tmp_path)
+
+
+def test_the_digest_is_that_of_what_it_takes_and_of_nothing_else(tmp_path: Path) -> None:
+    one, same, other = (needs(images(tmp_path / name, mounts)) for name, mounts in
+                        (("one", RUNC), ("same", RUNC), ("other", CRUN)))  # fmt: skip
+    assert one.digest == same.digest != other.digest
+
+
+def test_every_rule_tells_where_it_is_from() -> None:
+    assert all(rule.link.startswith("https://") for rule in RULES)
+    everything = Needs(form=Form.IMAGES)
+    assert all(rule.why.format_map(everything.model_dump()) for rule in RULES)
