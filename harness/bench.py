@@ -9,16 +9,16 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.cycle.stages import Stages
-from harness.errors import DeadlineExceeded
+from harness.errors import DeadlineExceeded, StageFailed, StillframeError
 from harness.host import audit, cgroups
 from harness.host.process import HOST
 from harness.host.wait import until
-from harness.model import Accommodation, Cell, Command, Component, Participant, Settings, Stage, SurfaceKind
+from harness.model import Accommodation, Cell, Command, Component, Outcome, Participant, Settings, Stage, SurfaceKind
 from harness.mutants import DEFAULT_WORKLOAD
 from harness.oracle.offline import Deleted, File, InTmpfs, Place
 from harness.runtimes import adapter
@@ -300,16 +300,34 @@ class Bench:
             before = len(stages.journal.commands)
             with stages.at(Stage.START):
                 container = self.start("source")
-                channel = self.channel(container)
-                start = channel.wait_for(
-                    lambda said: isinstance(said, Start), seconds=READY_SECONDS, what="the workload's first message"
-                )
-                channel.wait_for(
-                    lambda said: isinstance(said, Beat) and said.n > 0, seconds=READY_SECONDS, what="the first tick"
-                )
-                self.source = self.adopt(container, start.nonce)
+                with self._or_removed(container):
+                    self.source = self.adopt(container, self._first_tick(container))
             self.source.commands = tuple(stages.journal.commands[before:])
         return self.source
+
+    def _first_tick(self, container: Container) -> str:
+        """Wait until it ticks; gives its nonce."""
+        channel = self.channel(container)
+        start = channel.wait_for(
+            lambda said: isinstance(said, Start), seconds=READY_SECONDS, what="the workload's first message"
+        )
+        channel.wait_for(
+            lambda said: isinstance(said, Beat) and said.n > 0, seconds=READY_SECONDS, what="the first tick"
+        )
+        return start.nonce
+
+    @contextlib.contextmanager
+    def _or_removed(self, container: Container) -> Iterator[None]:
+        """Leave nothing of a container that never came to tick; if it crashed, that is no fault of ours."""
+        crashes = self.node.crashes()
+        try:
+            yield
+        except StillframeError as error:
+            with contextlib.suppress(StillframeError):
+                self.remove(container)
+            if new := self.node.crashes()[len(crashes) :]:
+                raise StageFailed(Stage.START, Outcome.CHECKPOINT_FAILED, new[0], log=new) from error
+            raise
 
     def stop_source(self) -> bool:
         """Ask the source to end, and say whether it does; it is killed in any case."""

@@ -12,10 +12,10 @@ from harness import bench as benches
 from harness import workload
 from harness.bench import Bench
 from harness.cycle.stages import Stages
-from harness.errors import CommandFailed, DeadlineExceeded
+from harness.errors import CommandFailed, DeadlineExceeded, StageFailed
 from harness.host import audit
 from harness.host.audit import Snapshot
-from harness.model import CgroupVersion, Settings, SurfaceKind
+from harness.model import CgroupVersion, Outcome, Settings, Stage, SurfaceKind
 from harness.runtimes.contract import Container, ContainerSpec, Mount
 from harness.runtimes.runc import Runc
 from harness.workload import Beat
@@ -205,6 +205,29 @@ def test_a_source_is_started_once(bench: Bench, monkeypatch: pytest.MonkeyPatch)
     assert (source.container.name, source.nonce) == ("source-1", NONCE)
     assert source.commands == tuple(stages.journal.commands)
     assert {command.stage.value for command in source.commands} == {"start"}
+
+
+@pytest.mark.parametrize("crashes", [True, False])
+def test_what_never_comes_to_tick_is_removed_and_a_crash_is_no_fault_of_ours(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, *, crashes: bool
+) -> None:
+    bench.source, stages = None, Stages()
+    bench.node.journal = stages.journal
+    bench.node.crash_logs = ["/var/log/panics"]
+    node_of(bench).put("/var/log/panics", "panic: of an earlier container\n")
+
+    def silence(*_: object, **__: object) -> None:
+        node_of(bench).put("/var/log/panics", "panic: of an earlier container\n" + "panic: of this one\n" * crashes)
+        raise DeadlineExceeded("the first tick did not happen within 30 s")
+
+    monkeypatch.setattr(benches, "until", silence)
+    with pytest.raises(StageFailed) as raised:
+        bench.running_source(stages)
+    assert raised.value.stage is Stage.START
+    assert raised.value.outcome is (Outcome.CHECKPOINT_FAILED if crashes else Outcome.HARNESS_ERROR)
+    assert raised.value.log == (("panic: of this one",) if crashes else ())
+    assert bench.source is None
+    assert "runc --root /run/runc delete --force source-1" in node_of(bench).said()
 
 
 def test_a_source_is_dropped_once(bench: Bench) -> None:

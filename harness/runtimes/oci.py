@@ -142,7 +142,7 @@ class OciRuntime(LayersOfOurs):
         self._dump(checkpoint, "--pre-dump", f"{checkpoint.folder}/{level}", upon=tuple(before[-1:]))
 
     def _dump(self, checkpoint: Checkpoint, kind: str, images: str, *, upon: tuple[str, ...]) -> None:
-        work = f"{images}.work"
+        work = f"{checkpoint.folder}/work"
         self.node.make(images, work)  # crun does not
         own = f"{checkpoint.folder}/{self.name}.log"
         parent = [word for level in upon for word in ("--parent-path", f"../{level}")]

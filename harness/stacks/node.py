@@ -229,8 +229,11 @@ class Node(contextlib.AbstractContextManager["Node"]):
     def daemon_logs(self, lines: int) -> tuple[str, ...]:
         """The last lines that each daemon has logged, and how crashes began."""
         logged = [f"{daemon.name}: {line}" for daemon in self.daemons for line in daemon.tail(lines)]
-        crashed = [line for log in self.crash_logs for line in self.read(log).splitlines() if CRASH.match(line)]
-        return (*logged, *crashed[-lines:])
+        return (*logged, *self.crashes()[-lines:])
+
+    def crashes(self) -> tuple[str, ...]:
+        """How crashes began, in the logs that are known."""
+        return tuple(line for log in self.crash_logs for line in self.read(log).splitlines() if CRASH.match(line))
 
     def has_controllers(self) -> bool:
         """Whether the node's cgroup2 hierarchy has controllers; without, no resource can be limited."""

@@ -175,10 +175,10 @@ def test_a_live_checkpoint_leaves_the_container_running(runtime: Runtime, node: 
     runtime.live_checkpoint(TAKEN)
     name = runtime.name
     made, taken = node.said()
-    assert made == "mkdir -p /c/images /c/images.work"
+    assert made == "mkdir -p /c/images /c/work"
     assert taken == (
         f"{name} --root /run/{name} --log /c/{name}.log checkpoint --leave-running "
-        "--image-path /c/images --work-path /c/images.work one"
+        "--image-path /c/images --work-path /c/work one"
     )
 
 
@@ -189,9 +189,9 @@ def test_memory_is_dumped_in_rounds_each_upon_the_one_before(runtime: Runtime, n
     runtime.live_checkpoint(replace(TAKEN, earlier=("a", "b")))
     dumped = [line.partition(" checkpoint ")[2] for line in node.said() if " checkpoint " in line]
     assert dumped == [
-        "--pre-dump --image-path /c/a --work-path /c/a.work one",
-        "--pre-dump --image-path /c/b --parent-path ../a --work-path /c/b.work one",
-        "--leave-running --image-path /c/images --parent-path ../b --work-path /c/images.work one",
+        "--pre-dump --image-path /c/a --work-path /c/work one",
+        "--pre-dump --image-path /c/b --parent-path ../a --work-path /c/work one",
+        "--leave-running --image-path /c/images --parent-path ../b --work-path /c/work one",
     ]
 
 
@@ -226,7 +226,7 @@ CRIU_SAYS = (
 
 
 def test_a_failed_checkpoint_brings_criu_s_own_words(runtime: Runtime, node: FolderNode) -> None:
-    work = "/c/images.work"
+    work = "/c/work"
     node.put(f"{work}/dump.log", CRIU_SAYS)
     node.answer("checkpoint", 1, stderr="criu failed: type NOTIFY errno 0")
     with pytest.raises(CommandFailed) as raised:
