@@ -14,12 +14,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from harness.bench import Bench, Channel, Source
 from harness.checkpoints.compatibility import predict
 from harness.checkpoints.needs import needs
+from harness.checkpoints.untrusted import Unreadable
 from harness.cycle.checkpoint import take
 from harness.cycle.stages import Stages
 from harness.errors import CommandFailed, DeadlineExceeded, StageFailed
 from harness.host import audit, cgroups
 from harness.host.wait import until
-from harness.model import Cell, Command, Outcome, Prediction, Schedule, SourceHealth, Stage, Verdict, Witness
+from harness.model import Answer, Cell, Command, Outcome, Prediction, Schedule, SourceHealth, Stage, Verdict, Witness
 from harness.oracle import offline
 from harness.oracle.judge import Evidence, anomalies, judge, overlapped, skews
 from harness.oracle.refusal import graded
@@ -196,7 +197,10 @@ class Trial:
 
     def _predicted(self, checkpoint: Checkpoint) -> Prediction:
         archive, images = (self.far.node.path(path) for path in (checkpoint.archive, checkpoint.images))
-        found = needs(archive if archive.exists() else images)
+        try:
+            found = needs(archive if archive.exists() else images)
+        except Unreadable as error:
+            return Prediction(answer=Answer.UNKNOWN, reasons=(str(error),))
         return predict(found, self.far.components, mapped=self.mapped)
 
     def _restored(self, checkpoint: Checkpoint) -> Container:
