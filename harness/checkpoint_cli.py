@@ -19,15 +19,17 @@ from reports import phrases
 from reports.inspection import show_inspection
 
 INSPECT = """\
-Reads a checkpoint of one of our workloads without restoring it: the counter out of the memory pages, the same counter
-out of the captured files, and whether both are of one instant. Needs no root where the files can be read.
+Reads a checkpoint without restoring it. Of any: whose it is, what it was made with, mounts, annotations, sizes and
+CRIU's own times. Of one of our workloads besides: the counter out of the memory pages, the same counter out of the
+captured files, and whether both are of one instant. Needs no root where the files can be read.
 
 PATH is one of
-  an archive out of `podman container checkpoint --export`, plain or compressed by gzip or zstd
+  an archive that Podman, CRI-O or containerd exports, plain or compressed by gzip or zstd
   an archive out of `ctr images export --local --skip-manifest-json --all-platforms` of an image out of
   `ctr containers checkpoint --rw --task`
   a folder with CRIU's images, as runc, crun, criu and Docker write them; its disk is elsewhere: --disk
   a folder or an archive that holds one of these unpacked
+  a checkpoint of gVisor, of which only the header can be read
 """
 
 INSPECT_EPILOG = """\

@@ -94,24 +94,28 @@ def _inspect(path: Path, disks: Mapping[str, Path], own: Path, budget: Budget) -
     surfaces = {surface.path for each in known for surface in each.surfaces}
     layout, opened = layouts.lay_open(path, own, budget, surfaces.__contains__)
     disks = {**opened.disks, **disks}
+    told = Inspection(
+        path=str(path),
+        layout=layout.name,
+        description=opened.description,
+        finding=Finding.NOTHING_TO_COMPARE,
+        reason="memory is in a form that only its maker reads",
+    )
+    if opened.images is None:
+        return told
     try:
         found = processes(opened.images, budget, within=opened.within)
     except NoCounter as error:
-        return Inspection(path=str(path), layout=layout.name, finding=Finding.NOTHING_TO_COMPARE, reason=error.what)
+        return told.model_copy(update={"reason": error.what})
     names = {PurePosixPath(surface.path).name for each in known for surface in each.surfaces}
     tmpfs = in_tmpfs(opened.images, names, budget)
     whole = bool(opened.disks)
     candidates = [_candidate(each, process, disks, tmpfs, whole=whole) for process in found for each in known]
     chosen = max(candidates, key=lambda candidate: candidate.fit)
     if chosen.fit[:2] == (False, 0):
-        return Inspection(
-            path=str(path),
-            layout=layout.name,
-            finding=Finding.NOTHING_TO_COMPARE,
-            reason="nothing tells which workload the counter is of: no surface of any is in the checkpoint",
-            reading=reading_of(chosen.process.counter, {}),
-        )
-    return _judged(path, layout, chosen)
+        reason = "nothing tells which workload the counter is of: no surface of any is in the checkpoint"
+        return told.model_copy(update={"reason": reason, "reading": reading_of(chosen.process.counter, {})})
+    return told.model_copy(update=_judged(chosen))
 
 
 def _candidate(
@@ -155,7 +159,7 @@ def _there(place: File | Held | Deleted) -> bool:
     return place.marked if isinstance(place, Deleted) else place.path.is_file()
 
 
-def _judged(path: Path, layout: layouts.Layout, chosen: _Candidate) -> Inspection:
+def _judged(chosen: _Candidate) -> dict[str, object]:
     reading = reading_of(chosen.process.counter, chosen.places)
     found = anomalies(reading)
     if found:
@@ -164,14 +168,12 @@ def _judged(path: Path, layout: layouts.Layout, chosen: _Candidate) -> Inspectio
         finding, reason = Finding.CONSISTENT, "memory and every surface that the checkpoint reaches are of one instant"
     else:
         finding, reason = Finding.NOTHING_TO_COMPARE, "no disk is in the checkpoint that memory could be held against"
-    return Inspection(
-        path=str(path),
-        layout=layout.name,
-        workload=chosen.workload.name,
-        reading=reading,
-        skews=skews(reading),
-        anomalies=found,
-        absent=dict(chosen.absent),
-        finding=finding,
-        reason=reason,
-    )
+    return {
+        "workload": chosen.workload.name,
+        "reading": reading,
+        "skews": skews(reading),
+        "anomalies": found,
+        "absent": dict(chosen.absent),
+        "finding": finding,
+        "reason": reason,
+    }

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import Field
 from pydantic_core import from_json
 
+from harness.description import Description
 from harness.errors import RecordError
 from harness.expectations import STILL, Expectation
 from harness.image_path import ImagePath
@@ -164,7 +165,10 @@ class Inspection(Frozen):
 
     schema_version: int = SCHEMA_VERSION
     path: str = Field(description="as it was given")
-    layout: str = Field(description="how the checkpoint is laid out: `podman`, `containerd` or `criu`")
+    layout: str = Field(
+        description="how it is laid out: `archive` of an engine, `image` of containerd, `criu`, or `sandbox` of gVisor"
+    )
+    description: Description = Field(default=Description(), description="what the checkpoint tells of itself")
     workload: str | None = Field(
         default=None, description="null when its memory holds no counter, or no surface tells whose it is"
     )

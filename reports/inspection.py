@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 from rich import box
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table as Grid
 from rich.text import Text
 
+from harness.description import Description, DiskForm
 from harness.model import Skew, SurfaceReading
 from harness.records import Finding, Inspection
 from reports import phrases
 from reports.terminal import console_for
 
 LAYOUTS = {
-    "podman": "an exported checkpoint of Podman",
-    "containerd": "a checkpoint image of containerd",
+    "archive": "an archive that an engine exports",
+    "image": "a checkpoint image of containerd",
     "criu": "images of CRIU",
+    "sandbox": "a checkpoint of gVisor",
 }
+ENGINES = {"podman": "Podman", "crio": "CRI-O", "containerd": "containerd", "gvisor": "gVisor"}
+FORMS = {DiskForm.LIST: "a tar and a list of what was deleted", DiskForm.LAYER: "an OCI layer"}
+LONGEST = 60
+"""Letters of a foreign value that are shown."""
+ID = 12
+"""Digits of an identity that are shown, as engines do."""
 
 STYLES = {
     Finding.CONSISTENT: "green",
@@ -40,6 +50,9 @@ def show_inspection(found: Inspection, console: Console | None = None) -> None:
     unknown = "of an unknown workload" if found.reading else "of no workload of ours"
     whose = f"of the workload {found.workload}" if found.workload else unknown
     out.print(_plain(f"{found.path}: {LAYOUTS[found.layout]}, {whose}"))
+    for name, value in _told(found.description):
+        if value:
+            out.print(_plain(f"{name}: {value}"))
     if found.reading:
         out.print(_grid(found))
         for surface in found.reading.surfaces:
@@ -49,6 +62,45 @@ def show_inspection(found: Inspection, console: Console | None = None) -> None:
         out.print(_plain(f"{name} was not compared: {why}"))
     told = ", ".join((found.finding.value.replace("-", " "), *found.anomalies))
     out.print(_plain(f"verdict: {told}: {found.reason}", STYLES[found.finding]))
+
+
+def _told(it: Description) -> Iterator[tuple[str, str]]:
+    """What the checkpoint tells of itself, as names and values; of a value that is empty there is nothing."""
+    yield "made by", _joined(ENGINES.get(it.engine, it.engine), it.runtime, it.criu and f"CRIU {it.criu}", it.kernel)
+    yield "container", _identified(it.container_name, it.container_id)
+    yield "image", _identified(it.image, it.image_id)
+    yield "created", it.created
+    yield "taken", it.taken
+    yield "memory", _of(it.images_bytes, it.pages_bytes and f"{decimal(it.pages_bytes)} of it pages")
+    deleted = f"{it.deleted:,} deleted" if it.deleted is not None else ""
+    yield "disk", _of(it.disk_bytes, FORMS[it.disk] if it.disk else "", deleted)
+    yield "mounts", ", ".join(f"{mount.target} ({mount.kind})" for mount in it.mounts)
+    yield "annotations", ", ".join(f"{name}={_short(value)}" for name, value in it.annotations.items())
+    yield "header", ", ".join(f"{name}={_short(value)}" for name, value in it.details.items())
+    counted = it.statistics
+    if counted:
+        spans = {"freezing": counted.freezing_us, "frozen": counted.frozen_us}
+        spans |= {"memory dumped": counted.memory_dump_us, "written": counted.memory_write_us}
+        yield "CRIU's times", ", ".join(f"{name} {phrases.duration(span)}" for name, span in spans.items())
+        pages = {"scanned": counted.pages_scanned, "in an earlier level": counted.pages_skipped_parent}
+        pages |= {"written": counted.pages_written}
+        yield "CRIU's pages", ", ".join(f"{number:,} {name}" for name, number in pages.items())
+
+
+def _joined(*words: str) -> str:
+    return ", ".join(word for word in words if word)
+
+
+def _identified(name: str, identity: str) -> str:
+    return f"{name} ({identity.rpartition(':')[2][:ID]})" if identity else name
+
+
+def _of(size: int | None, *more: str | int | None) -> str:
+    return "" if size is None else _joined(decimal(size), *(str(each) for each in more if each))
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= LONGEST else f"{value[:LONGEST]}…"
 
 
 def _grid(found: Inspection) -> Grid:

@@ -97,7 +97,7 @@ def test_an_export_of_podman_is_read_however_it_is_compressed(tmp_path: Path, ho
     data = archive.read_bytes()
     archive.write_bytes({"none": data, "gzip": gzip.compress(data), "zstd": zstandard.compress(data)}[how])
     found = inspect(archive, {})
-    assert (found.layout, found.workload, found.finding) == ("podman", "ledger", Finding.INCONSISTENT)
+    assert (found.layout, found.workload, found.finding) == ("archive", "ledger", Finding.INCONSISTENT)
     assert held(found) == {"added": COUNTER + 500, "tmpfs": COUNTER}
     assert [skew.ticks for skew in found.skews] == [500, 0]
     assert Anomaly.DISK_AHEAD in found.anomalies
@@ -139,13 +139,13 @@ def test_a_deletion_is_in_the_list_of_an_export(tmp_path: Path, listed: list[str
     (tmp_path / "deleted.files").write_text(json.dumps(listed))
     tar(tmp_path / "rootfs-diff.tar", {"data/added.ring": ring()})
     found = inspect(tmp_path, {})
-    assert (found.layout, found.workload, found.finding) == ("podman", "deleted-file", finding)
+    assert (found.layout, found.workload, found.finding) == ("archive", "deleted-file", finding)
 
 
 @pytest.mark.parametrize("pack", [packed, Path], ids=["archive", "folder"])
 def test_a_checkpoint_image_of_containerd_is_read(tmp_path: Path, pack: Callable[[Path], Path]) -> None:
     found = inspect(pack(containerd(tmp_path, {"data/added.ring": ring(COUNTER - 40)})), {})
-    assert (found.layout, found.workload, found.finding) == ("containerd", "ledger", Finding.INCONSISTENT)
+    assert (found.layout, found.workload, found.finding) == ("image", "ledger", Finding.INCONSISTENT)
     assert held(found) == {"added": COUNTER - 40, "tmpfs": COUNTER}
 
 
@@ -209,7 +209,7 @@ def test_an_empty_name_in_the_list_of_deletions_marks_nothing(tmp_path: Path) ->
     images(tmp_path / "it/checkpoint", *LEDGER)
     (tmp_path / "it/config.dump").write_text("{}")
     (tmp_path / "it/deleted.files").write_text('["", "/", "x"]')
-    opened = layouts.Podman().lay_open(layouts.Folder(tmp_path / "it", Budget()), tmp_path / "to", lambda _: True)
+    opened = layouts.Exported().lay_open(layouts.Folder(tmp_path / "it", Budget()), tmp_path / "to", lambda _: True)
     assert [path.name for path in (tmp_path / "to").rglob("*") if path.is_file()] == [".wh.x"]
     assert (opened.disks["/"] / ".wh.x").exists()
 

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError, Message
 from harness.checkpoints.untrusted import Budget, Unreadable, read_regular
 
 _COMMON = 0x54564319
-"""First magic word of all images but the inventory."""
+"""First magic word of all images but the inventory and the statistics."""
 _LENGTH = struct.Struct("<I")
 _LONGEST_MESSAGE = 64 << 10
 
@@ -66,6 +66,16 @@ _FIELDS: dict[str, dict[str, tuple[int, Any]]] = {
     "cgroup_dir_entry": {"dir_name": (1, _KIND.TYPE_STRING)},
     "cg_controller_entry": {"dirs": (2, "cgroup_dir_entry")},
     "cg_set_entry": {"id": (1, _KIND.TYPE_UINT32)},
+    "dump_stats_entry": {
+        "freezing_time": (1, _KIND.TYPE_UINT32),
+        "frozen_time": (2, _KIND.TYPE_UINT32),
+        "memdump_time": (3, _KIND.TYPE_UINT32),
+        "memwrite_time": (4, _KIND.TYPE_UINT32),
+        "pages_scanned": (5, _KIND.TYPE_UINT64),
+        "pages_skipped_parent": (6, _KIND.TYPE_UINT64),
+        "pages_written": (7, _KIND.TYPE_UINT64),
+    },
+    "stats_entry": {"dump": (1, "dump_stats_entry")},
     "cgroup_entry": {"sets": (1, "cg_set_entry"), "controllers": (2, "cg_controller_entry")},
 }
 """Numbers and kinds of fields; a kind that is a name is a list of these messages."""
@@ -106,6 +116,7 @@ PAGEMAP = Kind("pagemap", struct.pack("<II", _COMMON, 0x56084025), (_TYPES["page
 MOUNTS = Kind("table of mounts", struct.pack("<II", _COMMON, 0x55563928), (_TYPES["mnt_entry"],))
 CGROUPS = Kind("table of control groups", struct.pack("<II", _COMMON, 0x59383330), (_TYPES["cgroup_entry"],))
 NETWORK = Kind("network namespace", struct.pack("<II", _COMMON, 0x55933752), (_TYPES["netns_entry"],))
+STATISTICS = Kind("table of statistics", struct.pack("<II", 0x55105940, 0x57093306), (_TYPES["stats_entry"],))
 INVENTORY = Kind("inventory", struct.pack("<I", 0x58313116), (_TYPES["inventory_entry"],))
 
 

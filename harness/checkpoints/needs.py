@@ -12,14 +12,13 @@ from pydantic import Field
 
 from harness.checkpoints import archive, criu_image
 from harness.checkpoints.criu_image import NETWORK, PAGEMAP
+from harness.checkpoints.documents import CONFIG, document, there
 from harness.checkpoints.translation import bridges
-from harness.checkpoints.translation.form import document, there
 from harness.checkpoints.translation.translate import FORMS
 from harness.checkpoints.untrusted import Budget, Unreadable
 from harness.model import Frozen
 
 INVENTORY = "inventory.img"
-CONFIG = "config.dump"
 SANDBOX = "checkpoint.img"
 
 

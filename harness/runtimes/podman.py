@@ -167,10 +167,10 @@ class Podman:
             source = layouts.Folder(self.node.path(self._podman(*image).stdout.strip()), budget)
         else:
             source = layouts.Archive(self.node.path(checkpoint.archive), folder / "parts", budget)
-        opened = layouts.Podman().lay_open(source, folder, wanted=lambda _: True)
+        opened = layouts.Exported().lay_open(source, folder, wanted=lambda _: True)
         root = self.node.path("/")
         disks = {mount: f"/{disk.relative_to(root)}" for mount, disk in opened.disks.items()}
-        return Contents(f"/{opened.images.relative_to(root)}", disks)
+        return Contents(None if opened.images is None else f"/{opened.images.relative_to(root)}", disks)
 
     def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
         """Make a new container out of the checkpoint; mounts are as the checkpoint says."""

@@ -93,7 +93,7 @@ def test_what_podman_exports_is_inspected_as_it_is_restored(node: Node, folder: 
     archive.write_bytes((folder / "live.tar").read_bytes())
     typed(node, "podman rm --force --time 0 live")
     found = inspect(archive, {})
-    assert (found.layout, found.workload) == ("podman", "ledger")
+    assert (found.layout, found.workload) == ("archive", "ledger")
     assert found.finding is not Finding.NOTHING_TO_COMPARE
     again = "podman container restore --import live.tar --name again"
     assert_same_as_restored(found.reading, node, folder, again)

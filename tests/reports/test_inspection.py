@@ -23,7 +23,7 @@ READING = Reading(
 )
 AHEAD = Inspection(
     path="/x/live.tar",
-    layout="podman",
+    layout="archive",
     workload="ledger",
     finding=Finding.INCONSISTENT,
     reason="why",
@@ -45,7 +45,7 @@ def printed(found: Inspection) -> list[str]:
 
 def test_every_counter_is_printed_with_its_distance_and_the_verdict_last() -> None:
     lines = printed(AHEAD)
-    assert lines[0] == "/x/live.tar: an exported checkpoint of Podman, of the workload ledger"
+    assert lines[0] == "/x/live.tar: an archive that an engine exports, of the workload ledger"
     assert {"memory 1,001", "added 3,001 +2,000 +45 ms", "tmpfs nothing - -"} <= set(lines)
     assert "added: 2 torn records" in lines
     assert "bind was not compared: it is elsewhere" in lines

@@ -12,37 +12,29 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
+from harness.checkpoints.description import GIVEN, engine_of
+from harness.checkpoints.documents import CONFIG, IMAGES, SPEC, STATUS, document, parts, text, texts, there
 from harness.checkpoints.translation import bridges, diff
 from harness.checkpoints.translation.form import (
-    CONFIG,
-    IMAGES,
     KEPT,
     MANAGER,
     MASK_CHECK,
     NEVER,
-    SPEC,
     Content,
     Help,
     Untranslatable,
     binds,
-    document,
-    mounts,
-    part,
     put,
-    text,
-    texts,
-    there,
 )
 from harness.checkpoints.untrusted import Budget, Unreadable
 
-STATUS = "status.dump"
 CONTAINERD_RUNTIME = "io.containerd.runc.v2"
 CONTAINERD_LOG, CRIO_LOG = "container.log", "io.kubernetes.cri-o.LogPath"
 PULLABLE = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 RUNNING = 1
 """ContainerState of CRI."""
 CRIO = "io.kubernetes.cri-o."
-GIVEN, METADATA = f"{CRIO}Annotations", f"{CRIO}Metadata"
+METADATA = f"{CRIO}Metadata"
 OF_THE_POD = frozenset(
     {
         *("/proc", "/dev", "/dev/pts", "/dev/mqueue", "/sys", "/sys/fs/cgroup", "/dev/shm", "/etc/resolv.conf"),  # noqa: S108
@@ -63,8 +55,7 @@ class CriO:
 
     def fits(self, folder: Path) -> bool:
         """It signs the specification."""
-        spec = there(folder, SPEC)
-        return spec is not None and GIVEN in part(document(spec), "annotations")
+        return engine_of(folder) == self.name
 
     def read(self, folder: Path, own: Path, budget: Budget) -> Content:
         """Read it; what the user has annotated is in an annotation itself."""
@@ -83,7 +74,7 @@ class CriO:
         config = _described(content)
         put(into / CONFIG, {**config, "rootfsImage": content.image, "rootfsImageName": content.image.partition("@")[0]})
         own = {MANAGER: "cri-o", GIVEN: _packed(content.annotations), METADATA: _packed({"name": content.name})}
-        kept = [each for each in mounts(content.spec) if each.get("type") != "tmpfs" or _of_the_pod(each)]
+        kept = [each for each in parts(content.spec, "mounts") if each.get("type") != "tmpfs" or _of_the_pod(each)]
         put(into / SPEC, {**content.spec, "mounts": kept, "annotations": {**_foreign(content), **own}})
         diff.to_list(content.diff, into, budget, without=binds(content.spec))
         if content.log:
@@ -110,7 +101,7 @@ class Containerd:
 
     def fits(self, folder: Path) -> bool:
         """Only it keeps what CRI says of the container."""
-        return there(folder, STATUS) is not None
+        return engine_of(folder) == self.name
 
     def read(self, folder: Path, own: Path, budget: Budget) -> Content:
         """Read it; the layer may be compressed."""

@@ -17,9 +17,10 @@ from typing import BinaryIO
 
 from harness.checkpoints import archive
 from harness.checkpoints.archive import CHUNK
-from harness.checkpoints.layouts import DELETED_BY, MOST_JSON
+from harness.checkpoints.documents import listed
+from harness.checkpoints.layouts import DELETED_BY
 from harness.checkpoints.translation.form import Untranslatable
-from harness.checkpoints.untrusted import Budget, Unreadable, inside, read_regular
+from harness.checkpoints.untrusted import Budget, Unreadable, inside
 
 RESERVED = ".wh..wh."
 """Prefix of marks that are about something else than one deleted file (OCI image specification, layer.md)."""
@@ -167,13 +168,7 @@ def _replaced(name: str) -> Untranslatable:
 
 
 def _listed(deleted: Path) -> Iterator[str]:
-    try:
-        names = json.loads(read_regular(deleted, most=MOST_JSON))
-    except (ValueError, RecursionError) as error:
-        raise Unreadable(f"{deleted.name} is no JSON: {error}") from error
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise Unreadable(f"{deleted.name} is no list of names")
-    for name in names:
+    for name in listed(deleted):
         relative = inside(name.lstrip("/"))
         if not relative:
             raise Unreadable(f"{deleted.name} says that everything was deleted")

@@ -11,23 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from harness.checkpoints.layouts import MOST_JSON
-from harness.checkpoints.untrusted import Budget, Unreadable, beneath, read_regular
+from harness.checkpoints.documents import LOG, STATISTICS, parts, text
+from harness.checkpoints.untrusted import Budget
 from harness.errors import StillframeError
 
 if TYPE_CHECKING:
     from harness.checkpoints.translation.bridges import Runtime
     from harness.checkpoints.translation.diff import Diff
 
-IMAGES = "checkpoint"
-"""Folder of CRIU's images, in the archives of all engines."""
-CONFIG, SPEC = "config.dump", "spec.dump"
 MANAGER = "io.container.manager"
 """Annotation by which Podman and CRI-O sign a specification, and tools tell whose archive it is."""
 NEVER = "0001-01-01T00:00:00Z"
 """Go's time that is not set."""
-KEPT = ("stats-dump", "dump.log")
-"""Files of CRIU's that all engines keep under these names, if they keep them."""
+KEPT = (STATISTICS, LOG)
 MASK_CHECK = (
     "CRIU may compare the root folder's mode, which differs between containerd and the others: it needs the option "
     "skip-file-rwx-check in /etc/criu/runc.conf or crun.conf"
@@ -100,63 +96,16 @@ class Form(Protocol):
         """Name the OCI runtime, in place, where the archive names it; gives what was changed."""
 
 
-def document(path: Path) -> dict[str, Any]:
-    """A file with a JSON object."""
-    try:
-        found = json.loads(read_regular(path, most=MOST_JSON))
-    except (ValueError, RecursionError) as error:
-        raise Unreadable(f"{path.name} is no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise Unreadable(f"{path.name} is no JSON object")
-    return found
-
-
 def put(path: Path, content: object) -> None:
     """Write a file with JSON, always the same for the same content."""
     path.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
-def text(of: Mapping[str, Any], key: str) -> str:
-    """A text; empty where there is none."""
-    value = of.get(key) or ""
-    if not isinstance(value, str):
-        raise Unreadable(f"{key!r} is no text in it")
-    return value
-
-
-def part(of: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """An object; empty where there is none."""
-    value = of.get(key) or {}
-    if not isinstance(value, dict):
-        raise Unreadable(f"{key!r} is no object in it")
-    return value
-
-
-def texts(of: Mapping[str, Any], key: str) -> dict[str, str]:
-    """An object of texts."""
-    found = part(of, key)
-    return {name: text(found, name) for name in found}
-
-
-def mounts(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The mounts of a specification."""
-    found = spec.get("mounts") or []
-    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-        raise Unreadable("'mounts' is no list of objects in its specification")
-    return found
-
-
 def binds(spec: Mapping[str, Any]) -> list[str]:
     """Where a specification has bind mounts."""
     found = []
-    for mount in mounts(spec):
+    for mount in parts(spec, "mounts"):
         options = mount.get("options") or []
         if mount.get("type") == "bind" or (isinstance(options, list) and {"bind", "rbind"} & {*map(str, options)}):
             found.append(text(mount, "destination"))
     return found
-
-
-def there(folder: Path, name: str) -> Path | None:
-    """A file of an unpacked archive, if it is there."""
-    path = beneath(folder, name)
-    return path if path.exists() else None

@@ -9,23 +9,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from harness.checkpoints import archive
+from harness.checkpoints.description import engine_of
+from harness.checkpoints.documents import CONFIG, IMAGES, SPEC, document, part, text, there
 from harness.checkpoints.translation import bridges, diff
-from harness.checkpoints.translation.form import (
-    CONFIG,
-    IMAGES,
-    KEPT,
-    NEVER,
-    SPEC,
-    Content,
-    Help,
-    Untranslatable,
-    binds,
-    document,
-    part,
-    put,
-    text,
-    there,
-)
+from harness.checkpoints.translation.form import KEPT, NEVER, Content, Help, Untranslatable, binds, put
 from harness.checkpoints.untrusted import Budget
 
 LOG, NETWORK, SHM = "ctr.log", "network.status", "devshm-checkpoint.tar"
@@ -46,7 +33,7 @@ class Podman:
 
     def fits(self, folder: Path) -> bool:
         """Only Podman tells an image by its identity and its name."""
-        return there(folder, CONFIG) is not None and "rootfsImageID" in document(folder / CONFIG)
+        return engine_of(folder) == self.name
 
     def read(self, folder: Path, own: Path, budget: Budget) -> Content:
         """Read it; volumes and what was in /dev/shm have no place elsewhere."""

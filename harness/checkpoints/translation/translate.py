@@ -14,21 +14,11 @@ from typing import BinaryIO
 
 from harness.checkpoints import archive
 from harness.checkpoints.archive import CHUNK, PARENT
+from harness.checkpoints.documents import CONFIG, IMAGES, SPEC, document, there
 from harness.checkpoints.translation import bridges
 from harness.checkpoints.translation.bridges import OldCriu, Runtime
 from harness.checkpoints.translation.cri import Containerd, CriO
-from harness.checkpoints.translation.form import (
-    CONFIG,
-    IMAGES,
-    KEPT,
-    SPEC,
-    Form,
-    Help,
-    Untranslatable,
-    binds,
-    document,
-    there,
-)
+from harness.checkpoints.translation.form import KEPT, Form, Help, Untranslatable, binds
 from harness.checkpoints.translation.podman import Podman
 from harness.checkpoints.untrusted import Budget, Unreadable, open_regular
 from harness.errors import EnvironmentUnfit, UsageError
