@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Iterator
 from functools import cache
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.checkpoints.needs import needs
 from harness.checkpoints.untrusted import Budget, Unreadable
 from harness.errors import StillframeError
 from harness.inspection import inspect
@@ -20,10 +22,12 @@ from harness.records import Finding
 from tests.criu_images import MAGICS, PAGE, memory, message, ring
 from tests.test_inspection import containerd, packed, podman
 
+MANY = int(os.environ.get("STILLFRAME_FUZZ", "0"))
+"""Examples of each test in a search for new ones, which differ from time to time; 0: a few, always the same."""
 EXAMPLES = settings(
-    max_examples=150,
+    max_examples=MANY or 150,
     deadline=None,
-    derandomize=True,
+    derandomize=not MANY,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -64,8 +68,20 @@ def nothing_else_is_written(folder: Path) -> Iterator[None]:
 def examine(folder: Path, data: bytes) -> None:
     path = folder / "it"
     path.write_bytes(data)
-    with nothing_else_is_written(folder), contextlib.suppress(Unreadable):
-        assert inspect(path, {}, budget=Budget(read=64 << 20, kept=16 << 20, seconds=30)).finding in Finding
+    read(path, folder)
+
+
+def read(path: Path, folder: Path) -> None:
+    """Read it in all ways."""
+    with nothing_else_is_written(folder):
+        with contextlib.suppress(Unreadable):
+            assert inspect(path, {}, budget=small()).finding in Finding
+        with contextlib.suppress(Unreadable):
+            assert needs(path, small()).digest
+
+
+def small() -> Budget:
+    return Budget(read=64 << 20, kept=16 << 20, seconds=30)
 
 
 @EXAMPLES

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from harness.checkpoints.translation.bridges import OldCriu, Runtime
 from harness.checkpoints.translation.translate import Order, translate
-from harness.checkpoints.untrusted import Budget
 from harness.errors import StillframeError
 from tests.checkpoints.translation.test_translate import PULLABLE, opened, packed, podman
-from tests.test_inspection_fuzzed import EXAMPLES, nothing_else_is_written
+from tests.test_inspection_fuzzed import EXAMPLES, nothing_else_is_written, read, small
 
 SPOILT = ("", "null", "[]", "{}", "1", '"x"', '{"mounts": [1]}', '{"annotations": []}', '{"process": 1}')
 FIELDS = ('{"mounts": [{"destination": 1}]}', '{"runtime": [], "rootfsImageID": {}}', '{"annotations": {"a": 1}}')
@@ -60,9 +59,10 @@ def test_parts_of_any_kind_are_translated_or_declined(
 ) -> None:
     source, out = packed(tmp_path / "it", parts), tmp_path / "out"
     order = Order(to, runtime, OldCriu.V4_1, source if itself else None, PULLABLE)
+    read(source, tmp_path)
     with nothing_else_is_written(tmp_path):
         try:
-            translate(source, out, order, budget=Budget(read=64 << 20, kept=16 << 20, seconds=30))
+            translate(source, out, order, budget=small())
         except StillframeError:
             declined = True
         else:
