@@ -8,96 +8,52 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.corpus import IMAGE, lay_out
 from harness.cycle.stages import Stages
 from harness.errors import DeadlineExceeded, StageFailed, StillframeError
 from harness.host import audit, cgroups
 from harness.host.process import HOST
 from harness.host.wait import until
-from harness.model import Accommodation, Cell, Command, Component, Outcome, Participant, Settings, Stage, SurfaceKind
+from harness.model import (
+    Accommodation,
+    Cell,
+    Command,
+    Component,
+    Outcome,
+    Participant,
+    Scenario,
+    Settings,
+    Stage,
+    SurfaceKind,
+)
 from harness.mutants import DEFAULT_WORKLOAD
 from harness.oracle.offline import Deleted, File, InTmpfs, Place
 from harness.runtimes import adapter
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, Runtime
+from harness.source import Channel, Source
 from harness.stacks.node import Node
 from harness.workload import (
     RECORD_BYTES,
     Beat,
-    Message,
     Start,
     Stop,
     Surface,
     Workload,
     available,
     find,
-    read_messages,
 )
 
 REPORT = "/report"
 IMAGE_FOLDERS = ("proc", "sys", "dev", "etc", "run", "tmp", REPORT)
 READY_SECONDS = 30.0
-TICK_SECONDS = 10.0
 STOP_SECONDS = 5.0
-SILENCE_SECONDS = 0.4
 BRING_SECONDS = 60.0
 SHARED = frozenset({SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME, SurfaceKind.BIND})
 """Kinds of surface that a restored container would share with a source that still runs."""
-
-
-class Channel:
-    """What one container has said on its report channel, in order."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._last = -1
-        self.heard: list[Message] = []
-
-    def listen(self) -> list[Message]:
-        """Read what is new, and give everything heard so far."""
-        for number, message in read_messages(self._folder, self._last):
-            self._last = number
-            self.heard.append(message)
-        return self.heard
-
-    def first(self, wanted: Callable[[Message], bool]) -> Message | None:
-        """The first message, also of those heard before, for which `wanted` holds."""
-        return next((said for said in self.listen() if wanted(said)), None)
-
-    def wait_for(self, wanted: Callable[[Message], bool], *, seconds: float, what: str) -> Message:
-        """Wait for `first` to find one."""
-        return until(lambda: self.first(wanted), seconds=seconds, what=what)
-
-
-@dataclass
-class Source:
-    """The running container that is checkpointed, again and again while it is well."""
-
-    container: Container
-    channel: Channel
-    nonce: str
-    commands: tuple[Command, ...] = ()
-    """How it was made, for the replay of any trial that uses it."""
-    ended: bool = False
-    """It had to go before a restore."""
-    deleted: bool = False
-
-    def tick_after(self, wall_ns: int) -> Message:
-        """Wait until it says that it has ticked after `wall_ns`."""
-        return self.channel.wait_for(
-            lambda said: isinstance(said, Beat) and said.n_wall_ns > wall_ns,
-            seconds=TICK_SECONDS,
-            what="a tick of the source",
-        )
-
-    def stands_still(self) -> bool:
-        """Watch it for the time of several heartbeats, and say whether none came."""
-        known, begun = len(self.channel.listen()), time.monotonic()
-        until(lambda: time.monotonic() - begun > SILENCE_SECONDS, seconds=READY_SECONDS, what="silence")
-        return len(self.channel.listen()) == known
 
 
 @dataclass
@@ -118,12 +74,14 @@ class Bench:
     idle: audit.Snapshot = audit.NOTHING
     """What the node holds when nothing is going on."""
     source: Source | None = None
+    corpus: Path | None = None
+    """Folder of checkpoints that were kept, or are to be."""
     _names: int = 0
 
     @staticmethod
     def key_of(cell: Cell) -> tuple[Participant, str]:
-        """What the bench has to be for on which the cell's source runs."""
-        return cell.checkpoint, cell.way
+        """What the bench has to be for on which the cell's source runs; that of what was kept is gone."""
+        return (cell.restore if cell.scenario is Scenario.KEPT else cell.checkpoint), cell.way
 
     @staticmethod
     def far_key_of(cell: Cell) -> tuple[Participant, str]:
@@ -131,8 +89,15 @@ class Bench:
         return cell.restore, cell.way
 
     @classmethod
-    def open(cls, key: tuple[Participant, str], lower: Path, binaries: Mapping[str, Path], settings: Settings) -> Bench:
-        """Start the node and make it ready."""
+    def open(
+        cls,
+        key: tuple[Participant, str],
+        lower: Path,
+        binaries: Mapping[str, Path],
+        settings: Settings,
+        corpus: Path | None = None,
+    ) -> Bench:
+        """Start the node and make it ready; with the image of a corpus, if it has one."""
         who, way = key
         node = Node(who.stack, lower, name=who.runtime.replace("/", "-"), version=settings.cgroups)
         try:
@@ -143,7 +108,11 @@ class Bench:
             runtime.prepare()
             bench.components = runtime.components()
             folder = f"{node.storage}/image"
-            lay_out_image(node, folder, binaries, settings)
+            bench.corpus = corpus
+            if corpus and (corpus / IMAGE).exists():
+                lay_out(corpus / IMAGE, node.path(folder))
+            else:
+                lay_out_image(node, folder, binaries, settings)
             bench.image = runtime.load_image(folder)
             for name in ("checkpoints", "containers"):
                 node.path(f"{node.storage}/{name}").mkdir()

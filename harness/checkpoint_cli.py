@@ -134,7 +134,7 @@ def add_to(commands: Any) -> None:
         "--stack", dest="stack_name", default="", metavar="STACK", help="by programs of a stack instead (root)"
     )
     asked.add_argument("--json", action="store_true", help="for programs")
-    options.add_to(asked, options.SETTINGS)
+    options.add_to(asked, options.STACKS)
     translated = commands.add_parser(
         "translate",
         help="rewrite a checkpoint so that another engine, runtime or version of CRIU restores it",

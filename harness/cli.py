@@ -6,17 +6,18 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
 
-from harness import bench, checkpoint_cli, records, workload
+from harness import bench, checkpoint_cli, corpus, records, workload
 from harness.errors import StillframeError, UsageError
 from harness.host import audit, probes
 from harness.images.study import study
 from harness.matrix import DEFAULT_STACKS
-from harness.options import CHOICES, SCENARIOS, SETTINGS, Options, add_to
+from harness.model import Settings
+from harness.options import CHOICES, RUNNING, SCENARIOS, SETTINGS, STACKS, Options, add_to
 from harness.stacks import build, definition
 from harness.stacks.node import Node
 from reports import compare, fingerprint, pool, show, terminal, write
@@ -34,6 +35,18 @@ exit codes:
 
 IMAGES_STACK = "debian-sid"
 """The one that has all tools."""
+
+CORPUS = """\
+Keeps one small checkpoint of each participant, with its record and all that a restore needs but the runtime; or
+restores what was kept with the versions of today. So next month's versions are tried against this month's checkpoints,
+whose makers nobody has any more.
+
+  stillframe corpus keep DIR   checkpoints and restores with each participant, and keeps what restores well
+  stillframe corpus try DIR    restores each with its runtime in every stack, and holds memory against disk
+
+Both make a run of their own, with a report; `stillframe compatible` and `inspect` read what is kept without a restore.
+What is kept holds the memory of processes, and is readable by its owner alone.
+"""
 
 COMPARE_EXIT_CODES = """\
 exit codes:
@@ -74,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(act=act)
         return made
 
-    add_to(command("doctor", _doctor, "tell what this machine can do, and why not"), SETTINGS)
+    add_to(command("doctor", _doctor, "tell what this machine can do, and why not"), STACKS)
     plan = command("plan", _plan, "list the cells that a run would have; needs no root")
     add_to(plan, CHOICES, SETTINGS)
     plan.add_argument("--count", action="store_true", help="only count them")
@@ -94,6 +107,12 @@ def _parser() -> argparse.ArgumentParser:
         help="add to this run and its report (default: to one of its own)",
     )
     add_to(imaged, SETTINGS)
+    kept = command("corpus", _corpus, "keep checkpoints for versions to come, or try those that were kept (root)")
+    kept.description = CORPUS
+    kept.add_argument("what", choices=("keep", "try"), help="keep new ones, or try those that are there")
+    kept.add_argument("folder", type=Path, metavar="DIR", help="the corpus")
+    add_to(kept, CHOICES[:2], RUNNING)
+    kept.add_argument("-n", "--workers", type=int, default=1, metavar="N", help="cells at a time (default 1)")
     shown = command("show", _show, "show a cell of a run: its trials, and the commands of one, ready to paste")
     shown.add_argument("cell_id", metavar="CELL", help="id, as in the table's links and in `stillframe plan`")
     shown.add_argument("--trial", type=int, default=None, metavar="N", help="which trial (default: the worst)")
@@ -147,15 +166,31 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     options = _options(arguments)
-    if not options.cells:
-        raise UsageError("the choices leave no cell", remedy="`stillframe plan` lists them.")
-    configuration = ["-c", str(SCENARIOS.parent / "pyproject.toml"), "-W", "default", "--verbose", "--no-header"]
-    workers = ["-n", str(arguments.workers)] if arguments.workers > 1 else []
-    code = int(pytest.main([str(SCENARIOS), *configuration, *workers, *options.arguments(), *arguments.pytest]))
+    code = _pytest(options, arguments.workers, arguments.pytest)
     chosen = options.cell or options.runtime or options.policy or IMAGES_STACK not in (options.stack or DEFAULT_STACKS)
     if not options.interop or chosen or code not in list(Exit):
         return code
     return prevailing({Exit(code), Exit(_make_images(options, (IMAGES_STACK,), options.out / "latest"))}).value
+
+
+def _pytest(options: Options, workers: int, more: Sequence[str] = ()) -> int:
+    if not options.cells:
+        raise UsageError("the choices leave no cell", remedy="`stillframe plan` lists them.")
+    configuration = ["-c", str(SCENARIOS.parent / "pyproject.toml"), "-W", "default", "--verbose", "--no-header"]
+    several = ["-n", str(workers)] if workers > 1 else []
+    return int(pytest.main([str(SCENARIOS), *configuration, *several, *options.arguments(), *more]))
+
+
+def _corpus(arguments: argparse.Namespace) -> int:
+    trying, folder = arguments.what == "try", arguments.folder
+    there = corpus.read(folder) if trying or folder.exists() else ()
+    changes = {"kept" if trying else "keep": folder.absolute(), "rounds": 1}
+    settings = there[0].settings if there else Settings(ring=corpus.SMALL)
+    options = _options(arguments).model_copy(update={**changes, **settings.model_dump()})
+    if not trying:
+        for cell in options.cells:
+            corpus.keep(folder, cell)
+    return _pytest(options, arguments.workers)
 
 
 def _show(arguments: argparse.Namespace) -> int:

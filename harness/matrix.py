@@ -62,11 +62,30 @@ def plan(
     return tuple(cell for cell in dict.fromkeys((*planned, *every)) if cell in chosen)
 
 
+def keepers(stacks: Sequence[str] = (), runtimes: Sequence[str] = ()) -> tuple[Participant, ...]:
+    """Those of the chosen participants whose checkpoints others restore; `UsageError` for a name that is none."""
+    _check("stack", stacks, definition.available())
+    _check("runtime", runtimes, RUNTIMES)
+    return tuple(who for who in _participants(stacks, runtimes) if _shared(who))
+
+
+def to_keep(participants: Iterable[Participant]) -> Iterator[Cell]:
+    """A checkpoint of each, in the plainest way, held still."""
+    for who in participants:
+        for way in _shared(who)[:1]:
+            yield _cell(who, way, way.still, scenario=Scenario.KEEP)
+
+
+def _shared(who: Participant) -> list[Way]:
+    """Ways in which others restore what it has checkpointed, the plainest first."""
+    return [way for way in RUNTIMES[who.runtime].ways if way.kind]
+
+
 def _asked(participants: Iterable[Participant], *, interop: bool) -> Iterator[Cell]:
     if not interop:
         yield from (cell for who in participants for cell in _cells(who))
         return
-    users = [(who, way) for who in participants for way in RUNTIMES[who.runtime].ways if way.kind]
+    users = [(who, way) for who in participants for way in _shared(who)]
     for who, way in users:
         for other, others in users:
             if (others.kind, others.name) == (way.kind, way.name):
@@ -154,7 +173,12 @@ def fewer(cells: Sequence[Cell], rounds: int) -> dict[str, int]:
 
 
 def expected(cell: Cell, today: dt.date) -> Expectation:
-    """Say what `cell` should be: as declared, or else as it follows from who holds still and what is captured."""
+    """Say what `cell` should be: as declared, or else as it follows from who holds still and what is captured.
+
+    What was kept, or is, should be what it is otherwise.
+    """
+    if cell.scenario in (Scenario.KEEP, Scenario.KEPT):
+        cell = cell.model_copy(update={"scenario": Scenario.LIVE})
     return expectations.known(cell, today, otherwise=_follows(cell))
 
 

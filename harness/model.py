@@ -51,6 +51,13 @@ class Scenario(StrEnum):
     INCREMENTAL = "incremental"
     MAPPED = "mapped"
     TRANSLATED = "translated"
+    KEEP = "keep"
+    KEPT = "kept"
+
+    @property
+    def as_it_is(self) -> bool:
+        """Whether what is restored is a live checkpoint, unchanged."""
+        return self in (Scenario.LIVE, Scenario.KEPT)
 
 
 class Outcome(StrEnum):

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from harness import matrix
+from harness import corpus, matrix
 from harness.errors import UsageError
 from harness.model import Cell, CgroupVersion, Control, Settings
 from reports.phrases import percent
@@ -49,6 +49,26 @@ CHOICES: tuple[tuple[str, dict[str, Any]], ...] = (
             "action": "store_true",
             "help": "who restores what whom has checkpointed: all pairs of participants that write the same kind, as "
             "they are and over bridges; and what becomes of checkpoint images (see the command `images`)",
+        },
+    ),
+)
+CORPUS: tuple[tuple[str, dict[str, Any]], ...] = (
+    (
+        "--keep",
+        {
+            "type": Path,
+            "default": None,
+            "metavar": "DIR",
+            "help": "keep a checkpoint of each participant in this folder (see the command `corpus`)",
+        },
+    ),
+    (
+        "--kept",
+        {
+            "type": Path,
+            "default": None,
+            "metavar": "DIR",
+            "help": "restore what is kept in this folder (see the command `corpus`)",
         },
     ),
 )
@@ -124,6 +144,12 @@ SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
+STACKS = tuple(one for one in SETTINGS if one[0] in ("--cache", "--mirror"))
+"""Where stacks are, and where they come from."""
+RUNNING = (*STACKS, *(one for one in SETTINGS if one[0] in ("--seed", "--out")))
+"""Of a run whose cells are tried once, under settings of their own."""
+
+
 class Options(Settings):
     """What the user asked for, read once."""
 
@@ -139,16 +165,24 @@ class Options(Settings):
     mirror: str | None = None
     proof: Literal["full", "brief"] | None = None
     interop: bool = False
+    keep: Path | None = None
+    kept: Path | None = None
 
     @classmethod
     def read(cls, value: Callable[[str], Any]) -> Options:
-        """Read every option through `value`, which knows them by name; a wrong one raises `UsageError`."""
-        names = [flag.removeprefix("--").replace("-", "_") for flag, _ in (*CHOICES, *SETTINGS)]
-        given = {name: value(name) for name in names}
+        """Read every option through `value`, which knows them by name; a wrong one raises `UsageError`.
+
+        It gives `()` for one that its command does not offer.
+        """
+        given = {}
+        for flag, declaration in (*CHOICES, *CORPUS, *SETTINGS):
+            name = flag.removeprefix("--").replace("-", "_")
+            said = value(name)
+            given[name] = declaration.get("default", False) if said == () else said
         if given["seed"] is None:
             given["seed"] = random.SystemRandom().getrandbits(32)
         given |= {name: Path(given[name]).absolute() for name in ("out", "cache")}
-        given["interop"] = bool(given["interop"])  # a command that does not offer it has no value for it
+        given |= {name: Path(given[name]).absolute() if given[name] else None for name in ("keep", "kept")}
         try:
             options = cls.model_validate(given)
         except ValidationError as error:
@@ -201,7 +235,17 @@ class Options(Settings):
     @property
     def cells(self) -> tuple[Cell, ...]:
         """The cells that are asked for; `UsageError` for a name that does not exist."""
+        if self.keep or self.kept:
+            participants = matrix.keepers(self.stack, self.runtime)
+            return tuple(
+                corpus.cells(corpus.read(self.kept), participants) if self.kept else matrix.to_keep(participants)
+            )
         return matrix.plan(self.stack, self.runtime, self.policy, self.cell, interop=self.interop)
+
+    @property
+    def corpus(self) -> Path | None:
+        """Folder of checkpoints that were kept, or are to be."""
+        return self.keep or self.kept
 
     @property
     def today(self) -> dt.date:
@@ -211,8 +255,9 @@ class Options(Settings):
     @property
     def controls(self) -> tuple[Control, ...]:
         """The instrument's own proof; all of it where the user did not choose among participants or cells."""
-        whole = not (self.cell or self.runtime or self.policy or self.interop)
-        return matrix.controls(self.cells, self.today, full=whole if self.proof is None else self.proof == "full")
+        whole = not (self.cell or self.runtime or self.policy or self.interop or self.corpus)
+        cells = tuple(matrix.to_keep(dict.fromkeys(cell.restore for cell in self.cells))) if self.kept else self.cells
+        return matrix.controls(cells, self.today, full=whole if self.proof is None else self.proof == "full")
 
     @property
     def chosen(self) -> bool:
@@ -222,7 +267,7 @@ class Options(Settings):
     def arguments(self) -> list[str]:
         """The same options as a command line."""
         words = []
-        for flag, _ in (*CHOICES, *SETTINGS):
+        for flag, _ in (*CHOICES, *CORPUS, *SETTINGS):
             value = getattr(self, flag.removeprefix("--").replace("-", "_"))
             for one in value if isinstance(value, tuple) else () if value is None else (value,):
                 words += [flag] if one is True else [] if one is False else [flag, str(one)]

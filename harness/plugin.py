@@ -19,7 +19,7 @@ from harness.bench import Bench
 from harness.errors import StillframeError
 from harness.host.syscalls import die_with_parent
 from harness.model import Cell, Control, ControlKind, Scenario
-from harness.options import CHOICES, SCENARIOS, SETTINGS, Options
+from harness.options import CHOICES, CORPUS, SCENARIOS, SETTINGS, Options
 from harness.records import Record
 from harness.run import Run, Worker
 from harness.trial import Trial
@@ -43,7 +43,7 @@ EXIT_OF_PYTEST = {
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options for pytest."""
     group = parser.getgroup("stillframe", "live checkpoints, judged")
-    for flag, declaration in (*CHOICES, *SETTINGS):
+    for flag, declaration in (*CHOICES, *CORPUS, *SETTINGS):
         group.addoption(flag, **declaration)
 
 

@@ -34,6 +34,7 @@ class Run:
     plan: Plan
     stacks: dict[str, Path | str]
     binaries: dict[str, Path]
+    corpus: Path | None = None
     before: audit.Snapshot | None = None
     """What of ours was on the host before; on the controller alone."""
 
@@ -70,14 +71,15 @@ class Run:
         )
         records.write_plan(folder, plan)
         _point(options.out / "latest", name)
-        names = sorted({side.stack for cell in cells for side in (cell.checkpoint, cell.restore)})
+        names = sorted({key[0].stack for cell in cells for key in (Bench.key_of(cell), Bench.far_key_of(cell))})
         binaries = workload.compile_all(options.cache)
-        run = cls(folder, plan, _prepare(names, options, progress), binaries, before)
+        run = cls(folder, plan, _prepare(names, options, progress), binaries, options.corpus, before)
         state = {
             "stacks": {
                 stack: {"root" if isinstance(at, Path) else "error": str(at)} for stack, at in run.stacks.items()
             },
             "binaries": {which: str(path) for which, path in binaries.items()},
+            "corpus": options.corpus and str(options.corpus),
         }
         records.write_aside(folder / "prepared.json", json.dumps(state))
         return run
@@ -88,7 +90,8 @@ class Run:
         state = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
         stacks = {name: Path(at["root"]) if "root" in at else at["error"] for name, at in state["stacks"].items()}
         binaries = {name: Path(path) for name, path in state["binaries"].items()}
-        return cls(folder, records.read_plan(folder), stacks, binaries)
+        corpus = Path(state["corpus"]) if state["corpus"] else None
+        return cls(folder, records.read_plan(folder), stacks, binaries, corpus)
 
     def close(self) -> None:
         """Look at the host once more and write the run's last word."""
@@ -167,7 +170,7 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
                 root = self.run.stacks[key[0].stack]
                 if isinstance(root, str):
                     raise EnvironmentUnfit(root)
-                self._benches[key] = Bench.open(key, root, self.run.binaries, self.run.plan.settings)
+                self._benches[key] = Bench.open(key, root, self.run.binaries, self.run.plan.settings, self.run.corpus)
             self._benches[key].workload = workload.find(cell.workload)
         return self._benches[keys[0]], self._benches[keys[1]]
 

@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
 
-from harness.bench import Bench, Channel, Source
+from harness.bench import Bench
 from harness.checkpoints.compatibility import predict
 from harness.checkpoints.needs import needs
 from harness.checkpoints.untrusted import Unreadable
@@ -20,12 +20,25 @@ from harness.cycle.stages import Stages
 from harness.errors import CommandFailed, DeadlineExceeded, StageFailed
 from harness.host import audit, cgroups
 from harness.host.wait import until
-from harness.model import Answer, Cell, Command, Outcome, Prediction, Schedule, SourceHealth, Stage, Verdict, Witness
+from harness.model import (
+    Answer,
+    Cell,
+    Command,
+    Component,
+    Outcome,
+    Prediction,
+    Schedule,
+    SourceHealth,
+    Stage,
+    Verdict,
+    Witness,
+)
 from harness.oracle import offline
 from harness.oracle.judge import Evidence, anomalies, judge, overlapped, skews
 from harness.oracle.refusal import graded
 from harness.records import Plan, Record
 from harness.runtimes.contract import Checkpoint, Container
+from harness.source import Channel, Source
 from harness.workload import BEAT_NS, Beat, Message, ReadingMessage, Start
 
 LATEST_MOMENT_US = 20_000
@@ -71,6 +84,16 @@ class Trial:
     def _benches(self) -> tuple[Bench, ...]:
         return (self.bench,) if self.far is self.bench else (self.bench, self.far)
 
+    @property
+    def foreign(self) -> bool:
+        """Whether another than has checkpointed restores."""
+        return self.far is not self.bench
+
+    @property
+    def maker(self) -> tuple[Component, ...]:
+        """Versions of who has checkpointed."""
+        return self.bench.components
+
     def new_evidence(self) -> Evidence:
         """Nothing was observed yet."""
         return Evidence(period_ns=self.bench.settings.period_us * 1000, outside=self.bench.outside)
@@ -83,7 +106,7 @@ class Trial:
             bench.node.remarks.clear()
         before = self.bench.idle
         with self._failures():
-            source = self.bench.running_source(self.stages)
+            source = self.begin()
             if not self.last:
                 before = self.bench.snapshot()
             with contextlib.ExitStack() as acquired:
@@ -98,6 +121,10 @@ class Trial:
             if self.far is not self.bench:
                 self.evidence.leaks += self.far.quiet_leaks(self.far.idle, seconds=SETTLE_SECONDS)
         return self._record(judge(self.evidence), start)
+
+    def begin(self) -> Source:
+        """Have a source that runs."""
+        return self.bench.running_source(self.stages)
 
     def experiment(self, source: Source, acquired: contextlib.ExitStack) -> None:
         """The steps, in order; each adds to the evidence."""
@@ -187,7 +214,7 @@ class Trial:
                 for left in (checkpoint.folder, checkpoint.container.spec.folder):
                     acquired.callback(self.far.node.remove, left)
             self.build_bridge(checkpoint, acquired)
-            if self.far is not self.bench:
+            if self.foreign:
                 self.prediction = self._predicted(checkpoint)
             clone = self._restored(checkpoint)
         if self.bench.runtime.way.in_place and self.bench.source is not None:
@@ -208,9 +235,9 @@ class Trial:
         try:
             return self.far.restore(checkpoint)
         except CommandFailed as error:
-            if error.runtime and self.far is not self.bench:
+            if error.runtime and self.foreign:
                 said = "\n".join((error.stderr, *error.log))
-                self.evidence.refusal = graded(said, self.bench.components, self.far.components, late=error.late)
+                self.evidence.refusal = graded(said, self.maker, self.far.components, late=error.late)
             raise
 
     def build_bridge(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> None:
@@ -279,7 +306,7 @@ class Trial:
             skews=tuple(skew for reading in readings for skew in skews(reading)),
             source=self.evidence.source,
             timeline=tuple(self.stages.timeline),
-            components={"checkpoint": self.bench.components, "restore": self.far.components},
+            components={"checkpoint": self.maker, "restore": self.far.components},
             host=self.plan.host,
             accommodations=tuple(dict.fromkeys(each for bench in self._benches for each in bench.accommodations)),
             commands=(*self.inherited, *self.stages.journal.commands),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import Field
 
-from harness.model import Frozen, Outcome, Participant, Scenario
+from harness.model import Frozen, Outcome, Participant
 from harness.records import Record
 from reports.cells import CellSummary
 
@@ -68,7 +68,7 @@ def bridges(cells: Sequence[CellSummary]) -> tuple[Bridge, ...]:
     plain, over = _parted(cells)
     tried: dict[str, dict[str, tuple[CellSummary, CellSummary]]] = {}
     for each in over:
-        name = each.cell.scenario if each.cell.scenario is not Scenario.LIVE else each.cell.way
+        name = each.cell.scenario if not each.cell.scenario.as_it_is else each.cell.way
         tried.setdefault(name, {})[each.cell.id] = (plain[_pair(each)], each)
     return tuple(_bridge(name, pairs) for name, pairs in tried.items())
 
@@ -78,7 +78,7 @@ def _parted(cells: Sequence[CellSummary]) -> tuple[dict[Pair, CellSummary], list
     crossing = [each for each in cells if each.cell.restore != each.cell.checkpoint]
     plain: dict[Pair, CellSummary] = {}
     for each in sorted(crossing, key=lambda each: len(each.cell.way)):
-        if each.cell.scenario is Scenario.LIVE:
+        if each.cell.scenario.as_it_is:
             plain.setdefault(_pair(each), each)
     return plain, [each for each in crossing if plain.get(_pair(each), each) is not each]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from harness.model import Component, Frozen, Outcome, Scenario
+from harness.model import Component, Frozen, Outcome
 from harness.records import read_briefly
 from reports.tables import counted
 
@@ -50,7 +50,7 @@ def fingerprint(runs: Iterable[Path]) -> Fingerprint:
         for _, record in read_briefly(folder):
             cell = record.cell
             silent = record.verdict.outcome.violates is None and record.verdict.outcome is not Outcome.REFUSED
-            if record.control is not None or silent or cell.scenario is not Scenario.LIVE or not record.components:
+            if record.control is not None or silent or not cell.scenario.as_it_is or not record.components:
                 continue
             sides = (("checkpoint", cell.checkpoint), ("restore", cell.restore))
             one, other = (_named(who.runtime, cell.way, record.components.get(side, ())) for side, who in sides)

@@ -48,6 +48,8 @@ SCENARIOS = {
     Scenario.INCREMENTAL: "memory is dumped in rounds before the checkpoint, which is moved with all of them",
     Scenario.MAPPED: "CRIU is told, by its configuration where it restores, what the checkpoint calls external mounts",
     Scenario.TRANSLATED: "the checkpoint is translated to what the restoring side takes, before it is restored",
+    Scenario.KEEP: "the checkpoint is kept, for versions to come",
+    Scenario.KEPT: "the checkpoint was kept, and its container is long gone",
 }
 
 VERDICTS = {

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.bench import Source
 from harness.model import Cell, Outcome, Scenario
 from harness.oracle.judge import judge
 from harness.runtimes.contract import Container
+from harness.source import Source
 from harness.trial import Trial
 
 GENERATIONS = 3

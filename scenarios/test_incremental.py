@@ -10,10 +10,10 @@ from typing import cast
 
 import pytest
 
-from harness.bench import Source
 from harness.errors import StageFailed
 from harness.model import Cell, Outcome, Scenario, Stage
 from harness.runtimes.contract import Checkpoint, Container, PreDumps
+from harness.source import Source
 from harness.trial import Trial
 
 ROUNDS = 2

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.bench import Source
 from harness.errors import StageFailed
 from harness.model import Cell, Outcome, Scenario, Stage
 from harness.runtimes.contract import Checkpoint
+from harness.source import Source
 from harness.trial import Trial
 
 NAMES_THE_PAUSE = re.compile(r"paus|frozen|not running", re.IGNORECASE)

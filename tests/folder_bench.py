@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from harness import trial, workload
-from harness.bench import Bench, Source
+from harness.bench import Bench
 from harness.host import audit
 from harness.host.audit import Snapshot
 from harness.model import Cell, Command, FreezePolicy, HostFacts, Participant, Settings, Stage
 from harness.records import Plan
 from harness.runtimes.contract import Checkpoint, Container, ContainerSpec
 from harness.runtimes.runc import Runc
+from harness.source import Source
 from harness.trial import Trial
 from tests.folder_node import FolderNode
 

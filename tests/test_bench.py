@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import bench as benches
-from harness import workload
+from harness import source, workload
 from harness.bench import Bench
 from harness.cycle.stages import Stages
 from harness.errors import CommandFailed, DeadlineExceeded, StageFailed
@@ -220,7 +219,7 @@ def test_what_never_comes_to_tick_is_removed_and_a_crash_is_no_fault_of_ours(
         node_of(bench).put("/var/log/panics", "panic: of an earlier container\n" + "panic: of this one\n" * crashes)
         raise DeadlineExceeded("the first tick did not happen within 30 s")
 
-    monkeypatch.setattr(benches, "until", silence)
+    monkeypatch.setattr(source, "until", silence)
     with pytest.raises(StageFailed) as raised:
         bench.running_source(stages)
     assert raised.value.stage is Stage.START
@@ -251,7 +250,7 @@ def test_a_source_that_says_nothing_stands_still(bench: Bench, monkeypatch: pyte
             tell(bench, "beat")
 
     tell(bench, "beat")
-    monkeypatch.setattr(benches, "until", wait)
+    monkeypatch.setattr(source, "until", wait)
     assert bench.source is not None
     assert bench.source.stands_still() is not ticks
 

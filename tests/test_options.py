@@ -15,7 +15,7 @@ def parsed(*words: str) -> Options:
     parser = argparse.ArgumentParser()
     add_to(parser, CHOICES, SETTINGS)
     arguments = parser.parse_args(words)
-    return Options.read(lambda name: getattr(arguments, name))
+    return Options.read(lambda name: getattr(arguments, name, ()))
 
 
 def test_nothing_is_asked_for_by_default() -> None:

@@ -22,6 +22,8 @@ TESTS = {
     Scenario.INCREMENTAL: "scenarios/test_incremental.py::test_incremental",
     Scenario.MAPPED: "scenarios/test_bridges.py::test_mapped",
     Scenario.TRANSLATED: "scenarios/test_bridges.py::test_translated",
+    Scenario.KEEP: "scenarios/test_corpus.py::test_keep",
+    Scenario.KEPT: "scenarios/test_corpus.py::test_kept",
 }
 
 

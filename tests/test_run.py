@@ -69,7 +69,7 @@ class Room:
     outcome: Outcome = Outcome.CONSISTENT
     error: Exception | None = None
 
-    def open(self, key: tuple[Participant, str], _: Path, __: object, settings: Settings) -> Seat:
+    def open(self, key: tuple[Participant, str], _: Path, __: object, settings: Settings, ___: object) -> Seat:
         if self.error is not None:
             raise self.error
         self.opened.append(Seat(key, settings, self.lacking))

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import bench as benches
-from harness import trial
-from harness.bench import Bench, Source
+from harness import source, trial
+from harness.bench import Bench
 from harness.errors import DeadlineExceeded, StageFailed
 from harness.model import Outcome, Reading, Stage, SurfaceReading, Verdict, Witness
 from harness.runtimes.contract import Checkpoint, Container
+from harness.source import Source
 from harness.trial import Trial
 from harness.workload import RECORD_BYTES
 from scenarios.controls.test_controls import KINDS, FreshStart, GarbageImage, RingByte, StoppedWorkload
@@ -28,7 +28,7 @@ Take = Callable[..., None]
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr(benches, "SILENCE_SECONDS", 0.0)
+    monkeypatch.setattr(source, "SILENCE_SECONDS", 0.0)
     monkeypatch.setattr(trial, "LATEST_MOMENT_US", 1)
     return open_bench(tmp_path, set(), monkeypatch)
 
@@ -75,7 +75,7 @@ def test_a_source_that_ticks_has_lost_its_pause(bench: Bench, monkeypatch: pytes
         if what == "silence":
             tell(bench, "beat", n_wall_ns=LATER)
 
-    monkeypatch.setattr(benches, "until", wait)
+    monkeypatch.setattr(source, "until", wait)
     paused = checkpoint_and_examine(bench, lambda *_, **__: None, monkeypatch)
     assert paused.evidence.source.kept_pause is False
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from harness import trial
-from harness.bench import Bench, Source
+from harness.bench import Bench
 from harness.errors import CommandFailed, DeadlineExceeded, StageFailed
 from harness.model import Cell, FreezePolicy, Outcome, Reading, SourceHealth, Stage, SurfaceReading, Witness
 from harness.runtimes.contract import Checkpoint, Container
+from harness.source import Source
 from harness.trial import Trial
 from harness.workload import BEAT_NS
 from tests.folder_bench import (

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from harness import bench as benches
-from harness.bench import Bench, Source
+from harness.bench import Bench
 from harness.errors import CommandFailed
 from harness.model import Command, Outcome, Reading, SourceHealth, Stage, SurfaceKind, Witness
 from harness.runtimes.contract import Checkpoint, Container
+from harness.source import Source
 from harness.trial import Trial
 from tests.folder_bench import (
     CELL,

@@ -184,15 +184,19 @@ def unpack(
     *,
     wanted: Callable[[str], bool] = lambda _: True,
     most: int | None = None,
+    modes: bool = False,
 ) -> None:
     """Take the regular files out of an archive that are `wanted`, of each at most its first `most` bytes.
+
+    With `modes` they get the permissions that the archive says, and folders are made, too.
 
     Whiteouts of OCI layers are such files. Nothing else is made but the links to earlier levels of memory, and those
     only when all files are written, so that none is written through a link. `folder` has to be free of foreign links.
     """
     budget = budget or Budget()
     folder.mkdir(parents=True, exist_ok=True)
-    links = {}
+    links: dict[Path, str] = {}
+    permissions: dict[Path, int] = {}
     for member in members(archive, budget):
         if not member.name or not wanted(member.name):
             continue
@@ -203,6 +207,14 @@ def unpack(
             with _made(folder / member.name) as file:
                 for chunk in member.chunks(most):
                     file.write(chunk)
+        elif member.info.isdir() and modes:
+            with _told(folder / member.name):
+                (folder / member.name).mkdir(parents=True, exist_ok=True)
+        else:
+            continue
+        permissions[folder / member.name] = member.info.mode & 0o777
+    for path, mode in permissions.items() if modes else ():
+        path.chmod(mode)
     for path in sorted(links, key=lambda path: -len(path.parts)):  # so that no link is made through another one
         with contextlib.suppress(OSError, ValueError):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -211,11 +223,18 @@ def unpack(
 
 @contextlib.contextmanager
 def _made(path: Path) -> Iterator[BinaryIO]:
-    try:
+    with _told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)  # the last one of a name is the one that counts
         file = path.open("xb")
-    except (OSError, ValueError) as error:
-        raise Unreadable(f"{path.name[:200]!r} cannot be unpacked: {error}") from error
     with file:
         yield file
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say of what cannot be made what that is."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise Unreadable(f"{path.name[:200]!r} cannot be unpacked: {error}") from error

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from harness.bench import READY_SECONDS, Source
+from harness.bench import READY_SECONDS
 from harness.cycle.checkpoint import take
 from harness.model import Outcome, Stage, Verdict
 from harness.mutants import TAMPERED
 from harness.records import Record
 from harness.runtimes.contract import Checkpoint, Container
+from harness.source import Source
 from harness.trial import Trial
 from harness.workload import Beat
 from scenarios.controls import changes

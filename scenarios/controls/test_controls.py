@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.bench import Source
 from harness.host.wait import until
 from harness.model import Control, ControlKind, Stage, SurfaceKind
 from harness.mutants import CANARY, CONTROLS, MUTANTS
@@ -19,6 +18,7 @@ from harness.oracle.judge import OVERLAP_NS, Check, judge
 from harness.records import Record
 from harness.run import Worker
 from harness.runtimes.contract import Checkpoint, Container
+from harness.source import Source
 from harness.trial import READ_SECONDS, Trial
 from harness.workload import RECORD_BYTES
 from scenarios.controls import lying, tampered

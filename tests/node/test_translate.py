@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import workload
-from harness.bench import Bench, Source
+from harness.bench import Bench
 from harness.checkpoints.translation.bridges import Runtime, to_runtime
 from harness.checkpoints.translation.translate import Order, translate
 from harness.cycle.checkpoint import take
@@ -20,6 +20,7 @@ from harness.host.wait import until
 from harness.model import FreezePolicy, Participant, Settings
 from harness.options import default_cache
 from harness.runtimes.contract import Checkpoint
+from harness.source import Source
 from harness.workload import ReadingMessage
 from tests.node.conftest import STACK
 
