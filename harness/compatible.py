@@ -90,6 +90,6 @@ def of_stack(name: str, runtimes: Iterable[str], options: Options) -> Iterator[t
 
 def _version(program: str) -> str:
     try:
-        return versions.number(HOST.run([program, "--version"], deadline=ASK_SECONDS).stdout)
+        return versions.number(HOST.run([shutil.which(program) or program, "--version"], deadline=ASK_SECONDS).stdout)
     except StillframeError as error:
         raise EnvironmentUnfit(f"{program} does not tell its version: {error}", remedy="Or use --stack.") from error

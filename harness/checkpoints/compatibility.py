@@ -59,6 +59,14 @@ def _unknown_mask(needs: Needs, side: Side) -> bool:
     return bool(side.runtime and needs.masked_by not in ("", side.runtime) and not keys.issubset(side.mapped))
 
 
+def _mask_without_runtime(needs: Needs, side: Side) -> bool:
+    return not side.runtime and not ENGINES.intersection(side.versions) and not needs.covers.keys() <= set(side.mapped)
+
+
+def _no_descriptors(needs: Needs, side: Side) -> bool:
+    return bool(side.runtime) and not needs.descriptors
+
+
 def _unknown_folder(needs: Needs, side: Side) -> bool:
     known = side.runtime is Runtime.CRUN and not side.before("crun", 1, 24)
     return bool(side.runtime) and not known and any(_is_folder(key) and key not in side.mapped for key in needs.covers)
@@ -93,6 +101,16 @@ RULES: tuple[Rule, ...] = (
         _unknown_mask,
         "what covers masked files is asked for under the names that {masked_by} gives it, which nobody there knows",
         "https://github.com/containers/podman/issues/12351",
+    ),
+    Rule(
+        _mask_without_runtime,
+        "what covers masked paths is asked for by name ({masked_by}'s images), and no runtime brings it along",
+        "https://criu.org/External_bind_mounts",
+    ),
+    Rule(
+        _no_descriptors,
+        "no OCI runtime has made it: descriptors.json, which they read first, is not there",
+        "https://github.com/opencontainers/runc/blob/v1.3.0/libcontainer/criu_linux.go",
     ),
     Rule(
         _unknown_folder,

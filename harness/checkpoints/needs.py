@@ -13,13 +13,15 @@ from pydantic import Field
 from harness.checkpoints import archive, criu_image
 from harness.checkpoints.criu_image import NETWORK, PAGEMAP
 from harness.checkpoints.documents import CONFIG, document, there
+from harness.checkpoints.layouts import SANDBOX
 from harness.checkpoints.translation import bridges
 from harness.checkpoints.translation.translate import FORMS
 from harness.checkpoints.untrusted import Budget, Unreadable
 from harness.model import Frozen
 
 INVENTORY = "inventory.img"
-SANDBOX = "checkpoint.img"
+DESCRIPTORS = "descriptors.json"
+"""Written beside the images by runc (libcontainer/criu_linux.go), and by crun after it."""
 
 
 class Form(StrEnum):
@@ -39,6 +41,7 @@ class Needs(Frozen):
     covers: dict[str, str] = Field(
         default_factory=dict, description="what covers masked paths, by the keys under which CRIU asks for it"
     )
+    descriptors: bool = Field(default=False, description="a runtime has noted what its streams were")
     masked_by: str = Field(default="", description="the OCI runtime that gives these keys to masked files")
     counts_pages_anew: bool = Field(default=False, description="number of pages in the field of CRIU 4.2 alone")
     leaves_defaults_out: bool = Field(default=False, description="settings with the kernel's default have no value")
@@ -63,13 +66,17 @@ def needs(path: Path, budget: Budget | None = None) -> Needs:
 def _tells(name: str) -> bool:
     """Whether a file of an archive is read; pages and disks are not."""
     last = name.rpartition("/")[2]
-    return last.endswith(".dump") or last == SANDBOX or (last.endswith(".img") and not last.startswith("pages-"))
+    return (
+        last.endswith(".dump")
+        or last in (SANDBOX, DESCRIPTORS)
+        or (last.endswith(".img") and not last.startswith("pages-"))
+    )
 
 
 def _of_folder(folder: Path, budget: Budget) -> Needs:
     inventory = next((path for path in sorted(folder.rglob(INVENTORY)) if not path.is_symlink()), None)
     if inventory is None:
-        if there(folder, SANDBOX):
+        if any(path.is_file() for path in folder.rglob(SANDBOX)):
             return Needs(form=Form.SANDBOX)
         raise Unreadable(f"{folder.name} is no checkpoint: it has neither {INVENTORY} nor {SANDBOX}")
     images = inventory.parent
@@ -80,6 +87,7 @@ def _of_folder(folder: Path, budget: Budget) -> Needs:
         engine=next((form.name for form in FORMS if form.fits(folder)), "") if described else "",
         engine_runtime=_runtime(described) if described else "",
         covers=bridges.covers(images, budget),
+        descriptors=there(images, DESCRIPTORS) is not None,
         masked_by=maker or "",
         counts_pages_anew=any(
             entry.HasField("nr_pages") and not entry.compat_nr_pages

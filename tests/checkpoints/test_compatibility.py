@@ -33,6 +33,7 @@ def images(folder: Path, mounts: tuple[dict[str, Any], ...] = (), pages: list[di
     write(folder / "inventory.img", INVENTORY, [{"img_version": 2, "root_cg_set": 1}])
     write(folder / "mountpoints-13.img", MOUNTS, (*mounts, *OTHERS))
     write(folder / "pagemap-1.img", PAGEMAP, pages)
+    (folder / "descriptors.json").write_text("[]")
     return folder
 
 
@@ -61,6 +62,16 @@ def test_criu_alone_knows_no_masks(tmp_path: Path) -> None:
     found = needs(images(tmp_path, (), NEW))
     assert predict(found, side(criu="4.3")).answer is YES
     assert predict(found, side(criu="4.1.1")).answer is NO
+    masked = predict(needs(images(tmp_path, RUNC)), side(criu="4.3"))
+    assert masked.answer is NO
+    assert "runc's images" in masked.reasons[0]
+
+
+def test_what_no_runtime_has_made_no_runtime_restores(tmp_path: Path) -> None:
+    (images(tmp_path) / "descriptors.json").unlink()
+    found = needs(tmp_path)
+    assert answers(found) == [NO, NO, NO, NO]
+    assert predict(found, side(criu="4.3")).answer is YES
 
 
 def test_what_the_configuration_explains_stands_in_nobodys_way(tmp_path: Path) -> None:
