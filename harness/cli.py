@@ -121,10 +121,10 @@ def _parser() -> argparse.ArgumentParser:
     shell = command("shell", _shell, "open a shell in a fresh node of a stack, with the workload's image (root)")
     shell.add_argument("stack_name", metavar="STACK", help=", ".join(definition.available()))
     add_to(shell, SETTINGS)
-    report = command("report", _report, "write a run's report anew from its records")
-    report.add_argument("run", type=Path, metavar="RUN", help="folder of the run")
+    report = command("report", _report, "write a site out of the records of a run, with others as its past")
+    report.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a run, in any order")
     report.add_argument(
-        "--to", type=Path, default=None, metavar="DIR", help="where to (default: into the run's folder)"
+        "--out", type=Path, default=None, metavar="DIR", help=f"where to (default: {write.SITE}/ in the newest run)"
     )
     pooled = command("pool", _pool, "add up the trials of several runs, as long as no component has changed")
     pooled.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a run, in any order")
@@ -223,7 +223,7 @@ def _make_images(options: Options, stacks: Iterable[str], run: Path | None) -> i
     paths = [path for stack in stacks for path in study(options, stack, _tell)]
     folder.mkdir(parents=True, exist_ok=True)
     records.write_images(folder, paths)
-    page = write.write_report(folder) if run else write.write_images(paths, folder)
+    page = write.write_report([folder]) if run else write.write_images(paths, folder)
     terminal.show_images(paths)
     print(f"report: {page}")  # noqa: T201
     leaks = audit.of_host().leaks(before)
@@ -259,9 +259,9 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    if arguments.to and arguments.to.is_file():
-        raise UsageError(f"--to {arguments.to} is a file", remedy="Name a folder.")
-    print(write.write_report(arguments.run, arguments.to))  # noqa: T201
+    if arguments.out and arguments.out.is_file():
+        raise UsageError(f"--out {arguments.out} is a file", remedy="Name a folder.")
+    print(write.write_report(arguments.runs, arguments.out))  # noqa: T201
     return 0
 
 

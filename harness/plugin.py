@@ -200,7 +200,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         return
     terminalreporter.section("stillframe")
     terminal.show_run(config.stash[SUMMARY])
-    page = write.write_summary(config.stash[SUMMARY], config.stash[RUN].folder)
+    page = write.write_summary(config.stash[SUMMARY], config.stash[RUN].folder / write.SITE)
     terminalreporter.write_line(f"report: {page}")
 
 

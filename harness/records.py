@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import Field
 from pydantic_core import from_json
 
-from harness.description import Description
+from harness.description import Description, Statistics
 from harness.errors import RecordError
 from harness.expectations import STILL, Expectation
 from harness.image_path import ImagePath
@@ -78,6 +78,7 @@ class Record(Frozen):
     changes: tuple[str, ...] = Field(
         default=(), description="what was changed in a checkpoint, or where it is restored, so that it restores"
     )
+    statistics: Statistics | None = Field(default=None, description="what CRIU counted while it dumped")
     prediction: Prediction | None = Field(
         default=None, description="what was predicted of the restore by another, before it was tried"
     )

@@ -13,10 +13,12 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 from harness.bench import Bench
 from harness.checkpoints.compatibility import predict
+from harness.checkpoints.description import statistics
 from harness.checkpoints.needs import needs
 from harness.checkpoints.untrusted import Unreadable
 from harness.cycle.checkpoint import take
 from harness.cycle.stages import Stages
+from harness.description import Statistics
 from harness.errors import CommandFailed, DeadlineExceeded, StageFailed
 from harness.host import audit, cgroups
 from harness.host.wait import until
@@ -73,6 +75,7 @@ class Trial:
         self.log: tuple[str, ...] = ()
         self.changes: tuple[str, ...] = ()
         self.prediction: Prediction | None = None
+        self.statistics: Statistics | None = None
         self.mapped: Collection[str] = ()
         """Keys of external mounts that CRIU's configuration explains where it restores."""
         self._heard = 0
@@ -181,6 +184,7 @@ class Trial:
                 return
             try:
                 images = self.bench.node.path(contents.images)
+                self.statistics = statistics(self.bench.node.path(checkpoint.folder))
                 self.evidence.offline = offline.read(images, self.bench.places(contents))
             except offline.Unreadable as error:  # whose fault that is, the restore will show
                 self.evidence.unreadable = str(error)
@@ -319,6 +323,7 @@ class Trial:
                 )
             ),
             changes=self.changes,
+            statistics=self.statistics,
             prediction=self.prediction,
             refusal=self.evidence.refusal,
             leaks=self.evidence.leaks,

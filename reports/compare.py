@@ -56,6 +56,16 @@ class Side(Frozen):
     n: int
     k: int
 
+    @property
+    def words(self) -> str:
+        """Outcome and signature, the same for cells that are wrong in the same way."""
+        return " ".join(filter(None, (self.outcome or "no result", *map(shorten, self.signatures[:1]))))
+
+    @property
+    def flaky(self) -> bool:
+        """Whether it violates sometimes."""
+        return 0 < self.k < self.n
+
     def __str__(self) -> str:
         if self.outcome is None:
             return "no result"
@@ -74,6 +84,34 @@ class CellDifference(Frozen):
     p: float | None = Field(description="Fisher's exact test, two-sided; null where a run has no trial to count")
     adjusted_p: float | None = Field(description="with all other cells taken into account (Benjamini and Hochberg)")
     conditions: tuple[Difference, ...] = Field(description="versions and facts of the machine that are not the same")
+    known: str = Field(default="", description="link of what is declared of it, in the second run")
+
+    @property
+    def flaky(self) -> bool:
+        """Whether it violates sometimes in the second run, and did not in the first."""
+        return self.after.flaky and not self.before.flaky
+
+
+class Change(Frozen):
+    """Cells that differ in the same way, under the same changes: most likely for one cause."""
+
+    kind: Kind
+    conditions: tuple[Difference, ...] = Field(description="versions and facts of the machine that are not the same")
+    before: str = Field(description="outcome and signature")
+    after: str = Field(description="outcome and signature")
+    flaky: bool = Field(description="trials of the second run violate sometimes")
+    cells: tuple[str, ...] = Field(description="ids")
+    gone: tuple[str, ...] = Field(description="links of known issues that these cells do not show any more")
+
+    @property
+    def sentence(self) -> str:
+        """What has changed, what came of it, and what to do."""
+        what = ", ".join(map(str, self.conditions)) or "with nothing changed that is known"
+        cells = counted(len(self.cells), "cell")
+        told = f"{what}: {cells} {self.before} -> {self.after}{', sometimes' if self.flaky else ''}."
+        if self.gone:
+            told += f" What is declared of it can go: {', '.join(self.gone)}."
+        return told
 
 
 class Comparison(Frozen):
@@ -84,6 +122,29 @@ class Comparison(Frozen):
     level: float = Field(default=LEVEL, description="of the adjusted p, below which rates count as different")
     cells: tuple[CellDifference, ...]
     added: tuple[str, ...] = Field(description="ids of cells that only the second run has")
+
+    @property
+    def findings(self) -> tuple[Change, ...]:
+        """What is different, by what may be the cause; the worst first, and of these what is about most cells."""
+        groups: dict[object, list[CellDifference]] = {}
+        for each in self.cells:
+            if each.kind is not None:
+                key = (each.kind, each.conditions, each.before.words, each.after.words, each.flaky)
+                groups.setdefault(key, []).append(each)
+        found = (
+            Change(
+                kind=one.kind,
+                conditions=one.conditions,
+                before=one.before.words,
+                after=one.after.words,
+                flaky=one.flaky,
+                cells=tuple(sorted(each.cell.id for each in those)),
+                gone=tuple(sorted({each.known for each in those if each.known and each.kind is Kind.FIXED})),
+            )
+            for those in groups.values()
+            if (one := those[0]).kind is not None
+        )
+        return tuple(sorted(found, key=lambda each: (list(Kind).index(each.kind), -len(each.cells), each.cells)))
 
     @property
     def regressions(self) -> tuple[CellDifference, ...]:
@@ -123,6 +184,7 @@ def compare(before: RunSummary, after: RunSummary) -> Comparison:
                 p=p,
                 adjusted_p=adjusted_p,
                 conditions=differences(_conditions(old, before.plan), _conditions(new, after.plan)) if new else (),
+                known=new.expectation.link if new and new.known else "",
             )
         )
     added = tuple(each for each in after.by_id if each not in before.by_id)
@@ -192,6 +254,7 @@ def _nothing(_: CellSummary) -> tuple[Record, ...]:
 def as_json(comparison: Comparison) -> str:
     """Write the comparison for programs, each cell with its id."""
     raw = comparison.model_dump(mode="json") | {"exit_code": comparison.exit_code.value}
+    raw["findings"] = [each.model_dump(mode="json") | {"sentence": each.sentence} for each in comparison.findings]
     for one, each in zip(raw["cells"], comparison.cells, strict=True):
         one["id"] = each.cell.id
     return json.dumps(raw, indent=1, sort_keys=True) + "\n"
@@ -200,10 +263,10 @@ def as_json(comparison: Comparison) -> str:
 def lines(comparison: Comparison) -> Iterator[str]:
     """Tell what is different, the worst first, and last the verdict."""
     yield f"before: {comparison.before}, after: {comparison.after}"
-    for kind in Kind:
-        if cells := [each for each in comparison.cells if each.kind is kind]:
-            yield f"{kind}: {MEANINGS[kind]}"
-            yield from (f"  {one_line(_told(each))}" for each in cells)
+    differing = {each.cell.id: each for each in comparison.cells}
+    for finding in comparison.findings:
+        yield f"{finding.kind} ({MEANINGS[finding.kind]}): {one_line(finding.sentence)}"
+        yield from (f"  {one_line(_told(differing[cell]))}" for cell in finding.cells)
     if comparison.added:
         yield f"only after: {counted(len(comparison.added), 'cell')}"
     tested = sum(each.p is not None for each in comparison.cells)
@@ -219,6 +282,5 @@ def lines(comparison: Comparison) -> Iterator[str]:
 
 def _told(each: CellDifference) -> str:
     tested = f"; p {p_value(each.p)}, adjusted {p_value(each.adjusted_p)}" if each.p is not None else ""
-    what = "; ".join(map(str, each.conditions))
     allowed = "; within its expected rate" if each.kind in FOR_THE_WORSE and not each.regression else ""
-    return f"{each.cell.id}: {each.before} -> {each.after}{tested}{allowed}{f'; {what}' if what else ''}"
+    return f"{each.cell.id}: {each.before} -> {each.after}{tested}{allowed}"

@@ -25,10 +25,10 @@ from rich.table import Table
 from harness.errors import RecordError, StillframeError, UsageError
 from harness.model import Cell, Frozen
 from harness.records import Closing, read_plan, write_closing, write_plan
-from reports import html, markdown, terminal
+from reports import markdown, site, terminal
 from reports.read import read_run
 from reports.tables import RunSummary
-from reports.write import summary_json, write_summary
+from reports.write import SITE, summary_json, write_summary
 
 SIZES = (10, 100, 1_000, 10_000)
 MOST_SECONDS, MOST_MEBIBYTES = 10.0, 500
@@ -43,9 +43,8 @@ def printed(run: RunSummary) -> str:
 
 
 WHOLE = "all of it"
-WRITTEN = ("index.html", "report.md", "summary.json")
 RENDERERS: dict[str, Callable[[RunSummary], str]] = {
-    "page": html.render,
+    "site": lambda run: "".join(text for _, text in site.render(run)),
     "markdown": markdown.render,
     "json": summary_json,
     "terminal": printed,
@@ -96,8 +95,8 @@ def measure(step: str, folder: Path, records: int) -> Cost:
         run = read_run(folder)
         if step == WHOLE:
             output = len(printed(run))
-            write_summary(run, folder)
-            output += sum((folder / name).stat().st_size for name in WRITTEN)
+            page = write_summary(run, folder / SITE)
+            output += sum(path.stat().st_size for path in page.parent.rglob("*") if path.is_file())
     seconds = time.perf_counter() - begun
     return Cost(records=records, step=step, seconds=seconds, mebibytes=_peak_mebibytes(), output_bytes=output)
 

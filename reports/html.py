@@ -1,7 +1,8 @@
-"""The run as one HTML page that needs no network; its one script, a filter, is its own and nothing hangs on it."""
+"""Records as HTML that needs no network; its one script, a filter, is its own and nothing hangs on it."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from base64 import b64encode
@@ -31,11 +32,16 @@ MOST_CLOSE = 1_500
 LONG_FILE = 12
 """Lines of a written file from which on it is folded, and left out where all is well."""
 
+LONGEST_NAME = 180
+"""Letters of a page's name, which files may have 255 bytes for."""
+
 SCRIPT = (Path(__file__).parent / "templates" / "filter.js").read_text(encoding="utf-8")
 
 
-def _environment() -> Environment:
-    return Environment(
+@functools.cache
+def environment() -> Environment:
+    """Templates, with what all of them use."""
+    made = Environment(
         loader=PackageLoader("reports"),
         autoescape=True,
         trim_blocks=True,
@@ -43,42 +49,46 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         finalize=_printable,
     )
-
-
-def render_images(paths: Sequence[ImagePath]) -> str:
-    """Lay out checkpoint images as a page that stands alone."""
-    return _environment().get_template("images-page.html.j2").render(images=images, paths=paths, phrases=phrases)
-
-
-def render(run: RunSummary) -> str:
-    """Lay the run out as a page that stands alone."""
-    environment = _environment()
-    environment.filters.update(anchor=anchor, date=_date, duration=phrases.duration, pieces=pieces, unbroken=_unbroken)
-    return environment.get_template("run.html.j2").render(
-        run=run,
-        outcomes=sorted({outcome for cell in run.cells for outcome in cell.counts}, key=lambda each: each.severity),
-        by_id=run.by_id,
+    made.filters.update(page=page_of, participant_page=participant_page, date=_date, duration=phrases.duration)
+    made.filters.update(pieces=pieces, unbroken=_unbroken)
+    made.globals.update(
         commands=commands,
         counted=counted,
         filter_hash=b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
-        images=images,
         filter_script=Markup(SCRIPT),  # noqa: S704 - our own file
-        issue_of={cell: number for number, issue in enumerate(run.known_issues, 1) for cell in issue.cells},
+        images=images,
         long_file=LONG_FILE,
         phrases=phrases,
         listed_trials=listed_trials,
-        looks=close_looks(run),
         skew_at=skew_at,
         skew_columns=skew_columns,
         standing=standing,
         steps=steps,
         timeline=timeline,
     )
+    return made
 
 
-def anchor(cell: Cell) -> str:
-    """Name the cell's place on the page, stable from run to run: the id without what a link cannot hold."""
-    return "cell-" + re.sub(r"[^\w.@~+-]", "-", cell.slug, flags=re.ASCII)
+def render_images(paths: Sequence[ImagePath]) -> str:
+    """Lay out checkpoint images as a page that stands alone."""
+    return environment().get_template("images-page.html.j2").render(paths=paths)
+
+
+def page_of(cell: Cell) -> str:
+    """Place of the cell's page in a site, stable from run to run: its id without what a file's name cannot hold."""
+    return f"cells/{_file_name(cell.slug)}.html"
+
+
+def participant_page(name: str) -> str:
+    """Place of a participant's page in a site."""
+    return f"participants/{_file_name(name.replace('/', '_'))}.html"
+
+
+def _file_name(text: str) -> str:
+    name = re.sub(r"[^\w.@~+-]", "-", text, flags=re.ASCII)
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME]}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def pieces(label: str) -> list[list[str]]:

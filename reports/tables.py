@@ -192,7 +192,10 @@ class RunSummary(Frozen):
                 scenario=cell.scenario, workload=cell.workload, restore=f"{cell.restore} {cell.way}".rstrip()
             )
             columns.setdefault(column, {})[_checkpoints(each)] = each
-        return self._laid_out(columns, dict.fromkeys(map(_checkpoints, cells)))
+        rows = list(dict.fromkeys(map(_checkpoints, cells)))
+        places = {label: number for number, label in enumerate(rows)}
+        columns = dict(sorted(columns.items(), key=lambda item: places.get(item[0].restore, len(places))))
+        return self._laid_out(columns, rows)
 
     def _table(self, cells: Sequence[CellSummary], *, by_policy: bool) -> Table:
         columns: dict[Column, dict[str, CellSummary]] = {}
@@ -314,7 +317,10 @@ def _paired(cells: Sequence[CellSummary]) -> list[CellSummary]:
 
 
 def _connected(cells: Iterable[CellSummary]) -> list[list[CellSummary]]:
-    """Part the cells by scenario and by who takes part: who restores another's checkpoints is in a table with it."""
+    """Part the cells by scenario and by who takes part: who restores another's checkpoints is in a table with it.
+
+    What is restored as it is comes first.
+    """
     parts: list[tuple[set[tuple[str, str, str]], list[CellSummary]]] = []
     for each in cells:
         both = {(str(side), each.cell.way, each.cell.scenario) for side in (each.cell.checkpoint, each.cell.restore)}
@@ -322,7 +328,7 @@ def _connected(cells: Iterable[CellSummary]) -> list[list[CellSummary]]:
         parts = [part for part in parts if not part[0] & both]
         names = both.union(*(part[0] for part in joined))
         parts.append((names, [*(cell for part in joined for cell in part[1]), each]))
-    return [found for _, found in parts]
+    return sorted((found for _, found in parts), key=lambda found: list(Scenario).index(found[0].cell.scenario))
 
 
 def _several_policies(cells: Iterable[CellSummary]) -> bool:

@@ -1,30 +1,46 @@
-"""A run's folder to its report: `index.html`, `report.md`, `summary.json`."""
+"""A run's folder to its report: a site, `report.md`, `summary.json`."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.errors import NotComparable
 from harness.image_path import ImagePath
 from harness.records import write_aside
 from reports import html, markdown
+from reports.compare import compare
 from reports.phrases import entry
 from reports.read import read_run
+from reports.site import write_site
 from reports.tables import RunSummary
 
-
-def write_report(run_folder: Path, out: Path | None = None) -> Path:
-    """Write the report of a run into `out`, by default its own folder; return the path of the HTML page."""
-    return write_summary(read_run(run_folder), out or run_folder)
+SITE = "report"
+"""Folder of a run for its site."""
 
 
-def write_summary(run: RunSummary, folder: Path) -> Path:
-    """Write the report of a run that was read already."""
+def write_report(runs: Sequence[Path], out: Path | None = None) -> Path:
+    """Write the report of the newest of the runs, with the others as its past, by default into a folder in its own.
+
+    Gives the path of the overview. `RecordError` where there is no run.
+    """
+    found = sorted(((read_run(folder), folder) for folder in runs), key=lambda each: each[0].plan.created_ns)
+    run, folder = found[-1]
+    return write_summary(run, out or folder / SITE, before=tuple(each for each, _ in found[:-1]))
+
+
+def write_summary(run: RunSummary, folder: Path, *, before: Sequence[RunSummary] = ()) -> Path:
+    """Write the report of a run that was read already; it is held against the newest before, where that says much."""
     folder.mkdir(parents=True, exist_ok=True)
     write_aside(folder / "summary.json", summary_json(run))
     write_aside(folder / "report.md", markdown.render(run))
-    return write_aside(folder / "index.html", html.render(run))
+    comparison = None
+    for each in before[-1:]:
+        with contextlib.suppress(NotComparable):
+            comparison = compare(each, run)
+    return write_site(run, folder, before=before, comparison=comparison)
 
 
 def write_images(paths: Sequence[ImagePath], folder: Path) -> Path:

@@ -7,6 +7,7 @@ pkg/state/statefile.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import struct
@@ -48,6 +49,15 @@ MOST_METADATA = 1 << 20
 _VERSION = re.compile(rb"^\([0-9.]+\) Version: (\S{1,100})", re.MULTILINE)
 _KERNEL = re.compile(rb"^\([0-9.]+\) Running on \S+ Linux (\S{1,100})", re.MULTILINE)
 _LENGTH = struct.Struct(">Q")
+
+
+def statistics(folder: Path) -> Statistics | None:
+    """What CRIU counted, if that lies somewhere in the folder of a checkpoint; None for what cannot be read."""
+    for path in sorted(folder.rglob(STATISTICS)):
+        with contextlib.suppress(Unreadable):
+            found: Statistics | None = of_criu(path, Budget()).get("statistics")
+            return found
+    return None
 
 
 def engine_of(folder: Path) -> str:

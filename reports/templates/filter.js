@@ -3,20 +3,19 @@
   const box = document.getElementById("filter");
   const said = document.getElementById("filtered");
   const all = [...document.querySelectorAll("[data-filter]")].map((item) => ({
-    item, text: (item.querySelector(".sum") || item).textContent.toLowerCase(), cell: item.matches(".cell"),
+    item, text: item.textContent.toLowerCase(),
   }));
+  if (!all.length) return;
   const apply = () => {
     const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
     for (const each of all) each.item.hidden = !words.every((word) => each.text.includes(word));
-    const cells = all.filter((each) => each.cell);
-    said.textContent = `${cells.filter((each) => !each.item.hidden).length} of ${cells.length} cells`;
+    said.textContent = `${all.filter((each) => !each.item.hidden).length} of ${all.length}`;
   };
   const arrive = () => {
     const at = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    if (!at) return;
-    if (at.closest("[hidden]")) { box.value = ""; apply(); }
-    const folded = at.matches(".cell") && at.querySelector("details");
-    if (folded) folded.open = true;
+    if (!at || !at.closest("[hidden]")) return;
+    box.value = "";
+    apply();
     at.scrollIntoView();
   };
   box.addEventListener("input", apply);

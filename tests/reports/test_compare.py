@@ -11,12 +11,14 @@ from harness.errors import NotComparable
 from harness.expectations import Expectation
 from harness.model import Anomaly, Cell, CgroupVersion, Component, FreezePolicy, Outcome, Settings, Stage, Verdict
 from harness.records import Record
-from reports.compare import CellDifference, Kind, compare, lines
+from reports.compare import MEANINGS, CellDifference, Kind, compare, lines
 from reports.tables import RunSummary
+from tests.reports import engines
 from tests.reports.synthetic import MOVING, STILL, cell, moving, plan, record, store, summary
 
 CLEAN, VACUOUS, REFUSED = Outcome.CONSISTENT, Outcome.VACUOUS, Outcome.REFUSED
 OTHER = cell(runtime="crun")
+THIRD = cell(runtime="criu")
 
 
 def trials(clean: int, wrong: int = 0, outcome: Outcome = Outcome.INCONSISTENT, cell: Cell = STILL) -> list[Record]:
@@ -156,13 +158,32 @@ def test_what_is_different_is_told_the_worst_first_and_the_verdict_last() -> Non
     )
     told = list(lines(found))
     assert told[0] == "before: 2026-11-23-1, after: 2026-11-23-1"
-    assert told[1:3] == [
-        "new: violates, and did not before",
-        f"  {OTHER.id}: consistent 0/5 -> inconsistent 1/5; p 1, adjusted 1",
-    ]
-    assert told[3].startswith("fixed: ")
+    alone = "with nothing changed that is known: 1 cell consistent -> inconsistent, sometimes."
+    assert told[1] == f"new ({MEANINGS[Kind.NEW]}): {alone}"
+    assert told[2] == f"  {OTHER.id}: consistent 0/5 -> inconsistent 1/5; p 1, adjusted 1"
+    assert told[3].startswith("fixed (violated, and does not any more): ")
     assert "different below 0.05" in told[-2]
     assert told[-1] == "verdict: 1 regression, 0 of 2 cells without a difference (exit code 1)"
+
+
+def test_cells_that_differ_alike_after_the_same_change_are_one_finding() -> None:
+    def made(version: str, wrong: int) -> RunSummary:
+        found = [
+            each.model_copy(update={"components": {"checkpoint": (Component(name="podman", version=version),)}})
+            for of in (STILL, OTHER)
+            for each in trials(5 - wrong, wrong, cell=of)
+        ]
+        return run(*found, *trials(5, cell=THIRD), cells=(STILL, OTHER, THIRD), expectations=known)
+
+    known = {each.id: engines.AHEAD for each in (STILL, OTHER)}
+    (fixed,) = compare(made("5.8", 5), made("6.1", 0)).findings
+    assert (fixed.kind, fixed.cells) == (Kind.FIXED, tuple(sorted((STILL.id, OTHER.id))))
+    assert fixed.sentence == (
+        "podman 5.8 -> 6.1 (checkpoint): 2 cells inconsistent -> consistent. "
+        f"What is declared of it can go: {engines.AHEAD.link}."
+    )
+    (broken,) = compare(made("6.1", 0), made("5.8", 5)).findings
+    assert (broken.kind, broken.gone) == (Kind.NEW, ())
 
 
 def test_a_record_cannot_drive_the_terminal() -> None:

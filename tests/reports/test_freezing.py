@@ -8,7 +8,7 @@ from rich.console import Console
 
 from harness.model import Cell, FreezePolicy, Outcome
 from harness.records import Record
-from reports import html, markdown, phrases
+from reports import markdown, phrases, site
 from reports.freezing import FrozenPair
 from reports.tables import RunSummary
 from reports.terminal import show_run
@@ -88,7 +88,7 @@ def test_every_report_tells_it() -> None:
     assert (raw["pairs"], raw["only_without"], raw["only_with"], raw["p"]) == (6, 6, 0, 0.03125)
     row = "| runc@debian-sid | ledger | none | pause | 6 | 6 | 0 | 0.031 | held still, fewer trials violate |"
     assert row in markdown.render(found)
-    assert "held still, fewer trials violate" in html.render(found)
+    assert "held still, fewer trials violate" in dict(site.render(found))["consistency.html"]
     stream = StringIO()
     show_run(found, Console(file=stream, width=400))
     line = "freezing, paired: 1 comparison, 6 pairs: 6 violate only without a freeze, 0 only with one; "
@@ -97,7 +97,7 @@ def test_every_report_tells_it() -> None:
 
 def test_a_report_without_pairs_does_not_speak_of_them() -> None:
     found = run(*clean(STILL, 0))
-    assert "paired" not in markdown.render(found) + html.render(found)
+    assert "paired" not in markdown.render(found) + dict(site.render(found))["consistency.html"]
     assert phrases.freezing_line(found.freezing) == ""
 
 

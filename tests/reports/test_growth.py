@@ -36,7 +36,7 @@ def test_each_step_costs_something_and_makes_what_it_is_named_for(source: Path, 
     assert cost.seconds > 0
     assert cost.mebibytes > 1
     assert (cost.output_bytes > 0) is (step != "read")
-    assert (folder / "index.html").exists() is (step == WHOLE)
+    assert (folder / "report/index.html").exists() is (step == WHOLE)
 
 
 def test_what_it_costs_is_printed(source: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -178,9 +178,9 @@ def test_a_run_has_them_in_its_report_and_in_its_exit_code(tmp_path: Path) -> No
     assert run.images == (GOOD, LOST)
     assert (before, run.conclusion.exit_code) == (Exit.EXPECTED, Exit.UNEXPECTED)
     assert "podman.docker-schema@s" in run.conclusion.sentence
-    page = write.write_report(folder).read_text(encoding="utf-8")
+    page = write.write_report([folder]).with_name("interoperability.html").read_text(encoding="utf-8")
     assert 'id="images"' in page
-    assert "Checkpoint images in s" in (folder / "report.md").read_text(encoding="utf-8")
+    assert "Checkpoint images in s" in (folder / "report/report.md").read_text(encoding="utf-8")
 
 
 def test_a_report_of_their_own_is_written(tmp_path: Path) -> None:

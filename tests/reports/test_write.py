@@ -19,22 +19,23 @@ def run_folder(tmp_path: Path) -> Path:
     return store(tmp_path / "run", plan((MOVING, STILL), 1), RECORDS)
 
 
-def test_three_files_and_nothing_left_aside(run_folder: Path) -> None:
-    page = write_report(run_folder)
-    assert page == run_folder / "index.html"
-    names = {path.name for path in run_folder.iterdir()}
-    assert names == {"plan.json", "closing.json", "records", "index.html", "report.md", "summary.json"}
-    assert "All 2 cells as expected, 2 trials." in (run_folder / "report.md").read_text(encoding="utf-8")
+def test_a_site_and_two_files_and_nothing_left_aside(run_folder: Path) -> None:
+    page = write_report([run_folder])
+    assert page == run_folder / "report/index.html"
+    assert {path.name for path in run_folder.iterdir()} == {"plan.json", "closing.json", "records", "report"}
+    assert {"index.html", "report.md", "summary.json", "cells"} <= {path.name for path in page.parent.iterdir()}
+    assert not list(page.parent.rglob("*.new"))
+    assert "All 2 cells as expected, 2 trials." in (run_folder / "report/report.md").read_text(encoding="utf-8")
 
 
 def test_another_folder_may_take_the_report(run_folder: Path, tmp_path: Path) -> None:
-    assert write_report(run_folder, tmp_path / "site" / "tonight") == tmp_path / "site" / "tonight" / "index.html"
-    assert not (run_folder / "index.html").exists()
+    assert write_report([run_folder], tmp_path / "site" / "tonight") == tmp_path / "site" / "tonight" / "index.html"
+    assert not (run_folder / "report").exists()
 
 
 def test_the_summary_is_for_programs(run_folder: Path) -> None:
-    write_report(run_folder)
-    summary = json.loads((run_folder / "summary.json").read_text(encoding="utf-8"))
+    write_report([run_folder])
+    summary = json.loads((run_folder / "report/summary.json").read_text(encoding="utf-8"))
     assert summary["schema_version"] == 1
     assert summary["conclusion"]["exit_code"] == 0
     assert summary["conclusion"]["sentence"] == "All 2 cells as expected, 2 trials."
@@ -48,12 +49,12 @@ def test_the_summary_is_for_programs(run_folder: Path) -> None:
 def test_a_line_that_was_cut_off_is_missing(run_folder: Path) -> None:
     (path,) = (run_folder / "records").glob(f"{STILL.slug}.jsonl")
     path.write_text(path.read_text(encoding="utf-8")[:-40], encoding="utf-8")
-    write_report(run_folder)
-    summary = json.loads((run_folder / "summary.json").read_text(encoding="utf-8"))
+    write_report([run_folder])
+    summary = json.loads((run_folder / "report/summary.json").read_text(encoding="utf-8"))
     assert summary["conclusion"]["exit_code"] == 3
     assert summary["cells"][1]["entry"] == "missing 1 of 1"
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordError):
-        write_report(tmp_path)
+        write_report([tmp_path])

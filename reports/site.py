@@ -1,0 +1,158 @@
+"""A site out of a run's records, and of the runs before it: static, self-contained, without need of a script.
+
+In comes what was summed up, out come pages by their place. Every page says the same without colours and without charts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from harness.model import Outcome
+from harness.records import write_aside
+from reports import charts, claims
+from reports.cells import CellSummary
+from reports.compare import Comparison
+from reports.html import close_looks, environment, page_of, participant_page
+from reports.tables import RunSummary, counted
+
+
+class Page(NamedTuple):
+    """A page of the site."""
+
+    path: str
+    title: str
+    template: str
+
+
+class Participant(NamedTuple):
+    """Who took part, and in what."""
+
+    name: str
+    cells: tuple[CellSummary, ...]
+
+    @property
+    def path(self) -> str:
+        """Place of its page."""
+        return participant_page(self.name)
+
+    @property
+    def sentence(self) -> str:
+        """How its cells came out, in words."""
+        odd = sum(not each.as_expected for each in self.cells)
+        known = sum(each.known and each.as_expected for each in self.cells)
+        good = sum(each.outcome is Outcome.CONSISTENT for each in self.cells)
+        told = f"{good} of {counted(len(self.cells), 'cell')} consistent, {known} wrong in a known way"
+        return f"{told}, {odd} not as expected"
+
+
+OVERVIEW = Page("index.html", "Overview", "overview.html.j2")
+PAGES = (
+    OVERVIEW,
+    Page("consistency.html", "Consistency", "consistency.html.j2"),
+    Page("interoperability.html", "Interoperability", "interoperability.html.j2"),
+    Page("claims.html", "Claimed and observed", "claims.html.j2"),
+    Page("known.html", "Known issues", "known.html.j2"),
+    Page("proof.html", "Proof", "proof.html.j2"),
+)
+HISTORY = Page("history.html", "History", "history.html.j2")
+COMPARE = Page("compare.html", "Compare", "compare.html.j2")
+
+
+def write_site(
+    run: RunSummary, folder: Path, *, before: Sequence[RunSummary] = (), comparison: Comparison | None = None
+) -> Path:
+    """Write the site of a run; `before`: older runs, oldest first. Gives the place of its overview."""
+    for name, text in render(run, before=before, comparison=comparison):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_aside(path, text)
+    return folder / OVERVIEW.path
+
+
+def render(
+    run: RunSummary, *, before: Sequence[RunSummary] = (), comparison: Comparison | None = None
+) -> Iterator[tuple[str, str]]:
+    """Give the pages, each with its place."""
+    pages = (*PAGES, *([HISTORY] if before else ()), *([COMPARE] if comparison else ()))
+    participants = _participants(run)
+    shared: dict[str, Any] = {
+        "run": run,
+        "pages": pages,
+        "participants": participants,
+        "by_id": run.by_id,
+        "comparison": comparison,
+        "outcomes": sorted({each for cell in run.cells for each in cell.counts}, key=lambda each: each.severity),
+    }
+    templates = environment()
+    past = _past((*before, run)) if before else {}
+    for page in pages:
+        more: dict[str, Any] = {}
+        if page.path == "consistency.html":
+            more["pauses"] = charts.pauses(run.cells)
+        if page.path == "claims.html":
+            more["claims"] = tuple(claims.held(run))
+        if page is HISTORY:
+            more |= {"runs": (*before, run), "past": past, "changes": tuple(_changes((*before, run)))}
+        yield page.path, templates.get_template(page.template).render(**shared, **more, page=page, root="")
+    for each in participants:
+        page = Page(each.path, each.name, "participant.html.j2")
+        yield page.path, templates.get_template(page.template).render(**shared, page=page, participant=each, root="../")
+    yield from _cells(run, shared, past)
+
+
+def _cells(run: RunSummary, shared: dict[str, Any], past: Mapping[str, Markup]) -> Iterator[tuple[str, str]]:
+    issues = {cell: number for number, issue in enumerate(run.known_issues, 1) for cell in issue.cells}
+    looks, template = close_looks(run), environment().get_template("cell.html.j2")
+    for each in run.cells:
+        cell = each.cell
+        page = Page(page_of(cell), cell.id, "cell.html.j2")
+        names = (cell.workload, *(f"{side.runtime}+{cell.way}".rstrip("+") for side in (cell.checkpoint, cell.restore)))
+        yield (
+            page.path,
+            template.render(
+                **shared,
+                page=page,
+                root="../",
+                cell=each,
+                sides=tuple(dict.fromkeys((str(cell.checkpoint), str(cell.restore)))),
+                words={name.replace("+", " "): run.plan.words[name] for name in names if name in run.plan.words},
+                issue=issues.get(cell.id),
+                looks=looks[cell.id],
+                distribution=charts.distribution(each),
+                history=past.get(cell.id),
+            ),
+        )
+
+
+def _participants(run: RunSummary) -> tuple[Participant, ...]:
+    found: dict[str, list[CellSummary]] = {}
+    for each in run.cells:
+        for side in dict.fromkeys((str(each.cell.checkpoint), str(each.cell.restore))):
+            found.setdefault(side, []).append(each)
+    return tuple(Participant(name, tuple(cells)) for name, cells in found.items())
+
+
+def _past(runs: Sequence[RunSummary]) -> dict[str, Markup]:
+    """A strip of outcomes for each cell of the newest run."""
+    every = [(run.plan.run, run.by_id) for run in runs]
+    return {
+        cell: charts.strip([(name, cells[cell].outcome if cell in cells else None) for name, cells in every])
+        for cell in runs[-1].by_id
+    }
+
+
+def _changes(runs: Sequence[RunSummary]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Participant, component and its version in each run, where these are not the same in all that have one."""
+    seen: dict[tuple[str, str], list[str]] = {}
+    for number, run in enumerate(runs):
+        for who, components in run.versions.items():
+            for each in components:
+                listed = seen.setdefault((who, each.name), [""] * len(runs))
+                listed[number] = ", ".join(filter(None, (listed[number], each.version)))
+    for (who, name), listed in seen.items():
+        if len(set(filter(None, listed))) > 1:
+            yield who, name, tuple(listed)

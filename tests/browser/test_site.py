@@ -1,0 +1,117 @@
+"""The site in a real browser: nothing hostile runs, nothing breaks, and everybody can read it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Dialog, Page, Request, sync_playwright
+
+from harness.model import Outcome
+from reports.compare import compare
+from reports.html import page_of
+from reports.site import PAGES, write_site
+from reports.tables import RunSummary
+from tests.reports import engines
+from tests.reports.synthetic import MOVING, STILL, moving, plan, poisoned, record, summary
+from tests.reports.test_site import newer
+
+OWNED = "document.documentElement.dataset.owned = 1"
+POISON = (
+    f"<script>alert(1)</script><script>{OWNED}</script><img src=x onerror='{OWNED}'>"
+    f'"><svg onload="{OWNED}">|\n\n| --- |\n`javascript:{OWNED}`' + "x" * 100_000
+)
+PHONE, DESK = (390, 844), (1400, 900)
+RED = page_of(next(each.cell for each in engines.summary().cells if not each.as_expected))
+GREEN = page_of(next(each.cell for each in engines.summary().cells if each.outcome is Outcome.CONSISTENT))
+EVERY = [*(each.path for each in PAGES), "compare.html", "history.html", RED, GREEN]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site with everything that a run can show, and with a past."""
+    folder = tmp_path_factory.mktemp("site")
+    older, run = engines.summary(all_well=True), newer(engines.summary(), 9)
+    write_site(run, folder, before=[older], comparison=compare(older, run))
+    return folder
+
+
+def opened(browser: Browser, path: Path, size: tuple[int, int] = DESK, **more: object) -> Page:
+    page = browser.new_page(viewport={"width": size[0], "height": size[1]}, **more)  # type: ignore[arg-type]
+    page.goto(path.as_uri())
+    return page
+
+
+@pytest.mark.parametrize(("size", "scheme"), [(PHONE, "light"), (DESK, "light"), (DESK, "dark")])
+@pytest.mark.parametrize("path", EVERY)
+def test_everybody_can_read_it(browser: Browser, site: Path, path: str, size: tuple[int, int], scheme: str) -> None:
+    page = opened(browser, site / path, size, color_scheme=scheme, bypass_csp=True)
+    found = Axe().run(page).response["violations"]
+    assert [(each["id"], each["help"], [node["html"] for node in each["nodes"]][:3]) for each in found] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= size[0], "only tables scroll sideways"
+    page.close()
+
+
+def test_a_filter_narrows_what_is_shown(browser: Browser, site: Path) -> None:
+    page = opened(browser, site / "consistency.html")
+    rows = page.locator("[data-filter]:not([hidden])")
+    every = rows.count()
+    page.get_by_label("Filter").fill("podman unexpected")
+    assert 0 < rows.count() < every, (rows.count(), every)
+    assert page.locator("#filtered").text_content() == f"{rows.count()} of {every}"
+    page.close()
+
+
+def test_without_a_script_all_is_there(browser: Browser, site: Path) -> None:
+    page = opened(browser, site / "consistency.html", java_script_enabled=False)
+    assert page.get_by_label("Filter").is_hidden()
+    page.get_by_role("link", name="inconsistent").first.click()
+    assert page.locator("h1").inner_text().startswith("ledger.")
+    page.close()
+
+
+def hostile() -> RunSummary:
+    trials = [moving(MOVING), record(STILL, outcome=Outcome.LEAKED)]
+    lines = {"log": ("x",), "leaks": ("x",), "warnings": ("x",), "accommodations": engines.CRUTCHES}
+    first, *others = (poisoned(each.model_copy(update=lines), POISON) for each in trials)
+    some = poisoned(plan((MOVING, STILL), 1), POISON)
+    known = poisoned(engines.AHEAD, POISON).model_copy(update={"link": f"javascript:{OWNED}", "signature": ""})
+    return summary(some.model_copy(update={"expectations": {first.cell.id: known}}), [first, *others])
+
+
+def test_nothing_of_a_hostile_record_runs(browser: Browser, tmp_path: Path) -> None:
+    run = hostile()
+    write_site(run, tmp_path, before=[run], comparison=compare(run, newer(run, 9)))
+    for path in sorted(tmp_path.rglob("*.html")):
+        asked: list[str] = []
+        page = browser.new_page()
+        page.on("dialog", partial(_told, asked))
+        page.on("request", partial(_asked, asked))
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.dataset.owned") is None, path
+        assert asked == [path.as_uri()], "nothing is fetched, nothing speaks"
+        assert "<script>alert(1)</script>" in (page.locator("body").text_content() or "")
+        assert page.locator("script").count() == 1
+        assert page.locator("footer").is_visible()
+        page.close()
+
+
+def _told(heard: list[str], dialog: Dialog) -> None:
+    heard.append(dialog.message)
+    dialog.dismiss()
+
+
+def _asked(heard: list[str], request: Request) -> None:
+    heard.append(request.url)
