@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from harness.checkpoints.compatibility import predict
+from harness.checkpoints.compatibility import Machine, predict
 from harness.checkpoints.needs import needs
 from harness.checkpoints.untrusted import Unreadable
 from harness.errors import EnvironmentUnfit, StillframeError, UsageError, unknown
+from harness.host import facts
 from harness.host.process import HOST
 from harness.model import Component, Frozen, Prediction
 from harness.options import Options
@@ -46,8 +48,9 @@ def compatible(path: Path, restoring: Iterable[tuple[str, tuple[Component, ...]]
         raise Unreadable(f"{path} cannot be read: {error.what}", remedy=error.remedy) from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}", remedy="Name an archive or a folder of images.") from error
+    this = Machine(platform.machine(), facts.cpu_flags())
     return tuple(
-        Compatibility(runtime=runtime, components=components, prediction=predict(found, components))
+        Compatibility(runtime=runtime, components=components, prediction=predict(found, components, machine=this))
         for runtime, components in restoring
     )
 

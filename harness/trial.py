@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 import random
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from harness.bench import Bench
-from harness.checkpoints.compatibility import predict
+from harness.checkpoints.compatibility import Machine, predict
 from harness.checkpoints.description import statistics
 from harness.checkpoints.needs import needs
 from harness.checkpoints.untrusted import Unreadable
@@ -20,7 +21,7 @@ from harness.cycle.checkpoint import take
 from harness.cycle.stages import Stages
 from harness.description import Statistics
 from harness.errors import CommandFailed, DeadlineExceeded, StageFailed
-from harness.host import audit, cgroups
+from harness.host import audit, cgroups, facts
 from harness.host.wait import until
 from harness.model import (
     Answer,
@@ -232,7 +233,8 @@ class Trial:
             found = needs(archive if archive.exists() else images)
         except Unreadable as error:
             return Prediction(answer=Answer.UNKNOWN, reasons=(str(error),))
-        return predict(found, self.far.components, mapped=self.mapped)
+        machine = Machine(platform.machine(), facts.cpu_flags())
+        return predict(found, self.far.components, mapped=self.mapped, machine=machine)
 
     def _restored(self, checkpoint: Checkpoint) -> Container:
         """Restore it; if that is declined by another than has checkpointed, grade how."""

@@ -14,6 +14,15 @@ ENGINES = frozenset({"podman", "crio", "containerd"})
 
 
 @dataclass(frozen=True)
+class Machine:
+    """On which it is to be restored."""
+
+    architecture: str
+    flags: frozenset[str]
+    """Of /proc/cpuinfo."""
+
+
+@dataclass(frozen=True)
 class Side:
     """Who is to restore."""
 
@@ -21,6 +30,8 @@ class Side:
     """By component."""
     mapped: Collection[str] = ()
     """Keys that CRIU's configuration there explains."""
+    machine: Machine | None = None
+    """None: it is not known, and stands in nobody's way."""
 
     @property
     def runtime(self) -> Runtime | None:
@@ -72,6 +83,14 @@ def _unknown_folder(needs: Needs, side: Side) -> bool:
     return bool(side.runtime) and not known and any(_is_folder(key) and key not in side.mapped for key in needs.covers)
 
 
+def _other_architecture(needs: Needs, side: Side) -> bool:
+    return side.machine is not None and needs.architecture not in ("", side.machine.architecture)
+
+
+def _lacking_extension(needs: Needs, side: Side) -> bool:
+    return side.machine is not None and not side.machine.flags.issuperset(needs.cpu)
+
+
 def _is_folder(key: str) -> bool:
     return key.rpartition("/")[2] == EMPTY_DIRECTORY
 
@@ -96,6 +115,16 @@ RULES: tuple[Rule, ...] = (
         lambda needs, side: needs.leaves_defaults_out and side.before("criu", 4, 2),
         "CRIU before 4.2 fails over settings of net/ipv4 without a value",
         "https://github.com/checkpoint-restore/criu/blob/v4.2/criu/net.c",
+    ),
+    Rule(
+        _other_architecture,
+        "it is of a machine of another architecture, {architecture}",
+        "https://github.com/checkpoint-restore/criu/blob/v4.2/images/core.proto",
+    ),
+    Rule(
+        _lacking_extension,
+        "its threads use registers of {cpu}, not all of which this machine has",
+        "https://criu.org/Cpuinfo",
     ),
     Rule(
         _unknown_mask,
@@ -125,9 +154,11 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def predict(needs: Needs, restoring: Sequence[Component], *, mapped: Collection[str] = ()) -> Prediction:
+def predict(
+    needs: Needs, restoring: Sequence[Component], *, mapped: Collection[str] = (), machine: Machine | None = None
+) -> Prediction:
     """Say whether these components will restore it, and why not."""
-    side = Side({each.name: each.version for each in restoring}, mapped)
+    side = Side({each.name: each.version for each in restoring}, mapped, machine)
     foreign = (needs.form is Form.SANDBOX) != ("runsc" in side.versions)
     if foreign or (needs.form is Form.ENGINE) != bool(ENGINES.intersection(side.versions)):
         return Prediction(answer=Answer.NO, reasons=(f"it is {needs.form}",))

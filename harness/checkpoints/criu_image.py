@@ -76,6 +76,10 @@ _FIELDS: dict[str, dict[str, tuple[int, Any]]] = {
         "pages_written": (7, _KIND.TYPE_UINT64),
     },
     "stats_entry": {"dump": (1, "dump_stats_entry")},
+    "xsave_entry": {"xstate_bv": (1, _KIND.TYPE_UINT64)},
+    "fpregs_entry": {"xsave": (13, "xsave_entry")},
+    "thread_info_x86": {"fpregs": (3, "fpregs_entry")},
+    "core_entry": {"mtype": (1, _KIND.TYPE_INT32), "thread_info": (2, "thread_info_x86")},
     "cgroup_entry": {"sets": (1, "cg_set_entry"), "controllers": (2, "cg_controller_entry")},
 }
 """Numbers and kinds of fields; a kind that is a name is a list of these messages."""
@@ -117,6 +121,7 @@ MOUNTS = Kind("table of mounts", struct.pack("<II", _COMMON, 0x55563928), (_TYPE
 CGROUPS = Kind("table of control groups", struct.pack("<II", _COMMON, 0x59383330), (_TYPES["cgroup_entry"],))
 NETWORK = Kind("network namespace", struct.pack("<II", _COMMON, 0x55933752), (_TYPES["netns_entry"],))
 STATISTICS = Kind("table of statistics", struct.pack("<II", 0x55105940, 0x57093306), (_TYPES["stats_entry"],))
+CORE = Kind("thread's state", struct.pack("<II", _COMMON, 0x55053847), (_TYPES["core_entry"],))
 INVENTORY = Kind("inventory", struct.pack("<I", 0x58313116), (_TYPES["inventory_entry"],))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 from pydantic import Field
 
 from harness.checkpoints import archive, criu_image
-from harness.checkpoints.criu_image import NETWORK, PAGEMAP
+from harness.checkpoints.criu_image import CORE, NETWORK, PAGEMAP
+from harness.checkpoints.criu_image import INVENTORY as INVENTORY_IMAGE
 from harness.checkpoints.documents import CONFIG, document, there
 from harness.checkpoints.layouts import SANDBOX
 from harness.checkpoints.translation import bridges
@@ -22,6 +24,12 @@ from harness.model import Frozen
 INVENTORY = "inventory.img"
 DESCRIPTORS = "descriptors.json"
 """Written beside the images by runc (libcontainer/criu_linux.go), and by crun after it."""
+
+
+ARCHITECTURES = {1: "x86_64", 3: "aarch64"}
+"""By the numbers that CRIU has for them (images/core.proto)."""
+EXTENSIONS = {"avx": 1 << 2, "mpx": 0b11 << 3, "avx512f": 0b111 << 5, "pku": 1 << 9}
+"""Bits of XSTATE_BV (Intel's manual, volume 1, section 13.1), by flags of /proc/cpuinfo."""
 
 
 class Form(StrEnum):
@@ -38,6 +46,12 @@ class Needs(Frozen):
     form: Form
     engine: str = Field(default="", description="whose archive it is")
     engine_runtime: str = Field(default="", description="of which its engine's description says that it made it")
+    image_version: int = Field(default=0, description="of CRIU's images")
+    architecture: str = Field(default="", description="as the kernel calls it; empty where it is not known here")
+    cpu: tuple[str, ...] = Field(
+        default=(), description="extensions whose registers are in use, as the kernel calls them"
+    )
+    mounts: tuple[str, ...] = Field(default=(), description="where whoever restores has to bring a mount along")
     covers: dict[str, str] = Field(
         default_factory=dict, description="what covers masked paths, by the keys under which CRIU asks for it"
     )
@@ -82,10 +96,15 @@ def _of_folder(folder: Path, budget: Budget) -> Needs:
     images = inventory.parent
     described = there(folder, CONFIG)
     maker = bridges.made_by(images, budget)
+    threads = _messages(images, r"core-[0-9]+\.img", CORE, budget)
     return Needs(
         form=Form.ENGINE if described else Form.IMAGES,
         engine=next((form.name for form in FORMS if form.fits(folder)), "") if described else "",
         engine_runtime=_runtime(described) if described else "",
+        image_version=next(criu_image.read(inventory, INVENTORY_IMAGE, budget)).img_version,
+        architecture=next((ARCHITECTURES.get(each.mtype, "") for each in threads), ""),
+        cpu=tuple(_extensions(threads)),
+        mounts=tuple(sorted(bridges.wanted_mounts(images, budget))),
         covers=bridges.covers(images, budget),
         descriptors=there(images, DESCRIPTORS) is not None,
         masked_by=maker or "",
@@ -101,6 +120,17 @@ def _of_folder(folder: Path, budget: Budget) -> Needs:
         ),
         groups_left_out=bridges.groups_left_out(images, budget) is not None,
     )
+
+
+def _extensions(threads: Iterable[Any]) -> Iterator[str]:
+    """Those of x86 whose registers are other than at the start in one of the threads, by XSAVE's own bits."""
+    used = 0
+    for thread in threads:
+        for info in thread.thread_info:
+            for registers in info.fpregs:
+                for saved in registers.xsave:
+                    used |= saved.xstate_bv
+    yield from (name for name, bits in EXTENSIONS.items() if used & bits)
 
 
 def _runtime(described: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from pathlib import Path
 
 import psutil
 
@@ -28,3 +29,10 @@ def host_facts() -> HostFacts:
         memory_gib=round(psutil.virtual_memory().total / GIB, 1),
         os=system,
     )
+
+
+def cpu_flags() -> frozenset[str]:
+    """Extensions that all processors have, as the kernel calls them; empty where it does not tell."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    told = [frozenset(line.partition(":")[2].split()) for line in lines if line.startswith(("flags", "Features"))]
+    return frozenset.intersection(*told) if told else frozenset()

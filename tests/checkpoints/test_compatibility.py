@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness.checkpoints.compatibility import RULES, predict
-from harness.checkpoints.criu_image import CGROUPS, INVENTORY, MOUNTS, NETWORK, PAGEMAP
+from harness.checkpoints.compatibility import RULES, Machine, predict
+from harness.checkpoints.criu_image import CGROUPS, CORE, INVENTORY, MOUNTS, NETWORK, PAGEMAP
 from harness.checkpoints.needs import Form, Needs, needs
 from harness.checkpoints.untrusted import Unreadable
 from harness.model import Answer, Component
@@ -143,3 +143,29 @@ def test_every_rule_tells_where_it_is_from() -> None:
     assert all(rule.link.startswith("https://") for rule in RULES)
     everything = Needs(form=Form.IMAGES)
     assert all(rule.why.format_map(everything.model_dump()) for rule in RULES)
+
+
+def thread(folder: Path, *, xstate: int, mtype: int = 1) -> None:
+    saved = {"mtype": mtype, "thread_info": [{"fpregs": [{"xsave": [{"xstate_bv": xstate}]}]}]}
+    write(folder / "core-1.img", CORE, [saved])
+
+
+def test_a_machine_has_to_have_the_registers_that_are_in_use(tmp_path: Path) -> None:
+    thread(images(tmp_path), xstate=1 << 2 | 1 << 7)
+    found = needs(tmp_path)
+    assert (found.architecture, found.cpu, found.image_version) == ("x86_64", ("avx", "avx512f"), 2)
+    assert found.mounts == ("/report",)
+    known = predict(found, RUNC_NEW)
+    able, lacking, other = (
+        predict(found, RUNC_NEW, machine=Machine(architecture, frozenset(flags)))
+        for architecture, flags in (
+            ("x86_64", ("avx", "avx512f", "sse")),
+            ("x86_64", ("avx",)),
+            ("aarch64", ("avx", "avx512f")),
+        )
+    )
+    assert (known.answer, able.answer, lacking.answer, other.answer) == (YES, YES, NO, NO)
+    assert "registers of ('avx', 'avx512f')" in lacking.reasons[0]
+    assert "another architecture, x86_64" in other.reasons[0]
+    thread(tmp_path, xstate=0b11)
+    assert needs(tmp_path).cpu == ()
