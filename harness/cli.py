@@ -13,8 +13,9 @@ import pytest
 
 from harness import bench, checkpoint_cli, corpus, records, workload
 from harness.errors import StillframeError, UsageError
+from harness.expectations import About, unmatched
 from harness.host import audit, probes
-from harness.images.study import study
+from harness.images.study import every_image, study
 from harness.matrix import DEFAULT_STACKS
 from harness.model import Settings
 from harness.options import CHOICES, RUNNING, SCENARIOS, SETTINGS, STACKS, Options, add_to
@@ -229,7 +230,9 @@ def _make_images(options: Options, stacks: Iterable[str], run: Path | None) -> i
     leaks = audit.of_host().leaks(before)
     if leaks:
         _tell(f"left behind on the host: {', '.join(leaks)}")
-    return 1 if leaks else exit_code(paths).value
+    if astray := unmatched(every_image(), About.IMAGES):
+        _tell(f"declared of no image that there is: {', '.join(astray)}")
+    return 1 if leaks or astray else exit_code(paths).value
 
 
 def _tell(text: str) -> None:

@@ -2,7 +2,8 @@
 
 What follows from the freeze policy and from what a runtime documents is derived in `harness.matrix`. What is known to
 be wrong is declared in `scenarios/expectations/*.toml`, each with a link, a reason and a date by which to look again.
-A declaration is strict: a cell that turns out better than declared is as unexpected as one that turns out worse.
+A declaration is strict: a cell that turns out better than declared is as unexpected as one that turns out worse, one
+that is overdue is red until somebody has looked, and so is one that speaks of no cell.
 """
 
 from __future__ import annotations
@@ -12,13 +13,19 @@ import fnmatch
 import functools
 import re
 import tomllib
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from itertools import product
 from pathlib import Path
 from typing import Protocol
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from harness.errors import UsageError
-from harness.model import Anomaly, Frozen, Outcome
+from harness.model import Anomaly, FreezePolicy, Frozen, Outcome, Scenario
+
+ENTRY = "[[expectation]]"
+"""Line at which a declaration begins."""
 
 
 class Named(Protocol):
@@ -29,8 +36,8 @@ class Named(Protocol):
         """Its name, by which it is found in a declaration."""
 
 
-class Expectation(Frozen):
-    """The outcome that every trial of a cell should have, or some of them where there is a rate."""
+class Shown(Frozen):
+    """What shows in a cell."""
 
     outcome: Outcome
     anomaly: Anomaly | None = None
@@ -40,12 +47,7 @@ class Expectation(Frozen):
         default=None,
         description="low and high, 0 <= low < high <= 1: in which part of the trials it shows, the others being clean",
     )
-    reason: str
-    link: str = Field(default="", description="where it is discussed upstream")
-    review: dt.date | None = Field(default=None, description="the day after which it does not count any more")
-    control: bool = Field(
-        default=False, description="a positive control: any other outcome means that the instrument is blind"
-    )
+    reason: str = Field(description="why it is so, as a sentence for people")
 
     @field_validator("signature")
     @classmethod
@@ -68,26 +70,70 @@ class Expectation(Frozen):
         return not self.signature or any(re.search(self.signature, line) for line in lines)
 
 
-class Declaration(Expectation):
+class Expectation(Shown):
+    """The outcome that every trial of a cell should have, or some of them where there is a rate."""
+
+    link: str = Field(default="", description="where it is discussed upstream")
+    owner: str = Field(default="", description="who has to act: a project, or whoever looks after the declaration")
+    added: dt.date | None = Field(default=None, description="when it was declared")
+    review: dt.date | None = Field(default=None, description="the day after which it is overdue")
+    overdue: bool = Field(default=False, description="nobody has looked again by that day, so whatever it says is red")
+    declared: str = Field(default="", description="file and lines of the declaration")
+    control: bool = Field(
+        default=False, description="a positive control: any other outcome means that the instrument is blind"
+    )
+
+
+class About(StrEnum):
+    """What the declarations of a file speak of."""
+
+    CELLS = "cells"
+    IMAGES = "images"
+
+
+class Declaration(Shown):
     """A known issue, as a file declares it."""
 
-    cells: tuple[str, ...] = Field(min_length=1, description="ids of cells, shell patterns allowed")
-    link: str = Field(pattern=r"^https://")
-    review: dt.date
+    model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"), populate_by_name=True)
 
-    def covers(self, cell: Named) -> bool:
-        """Whether it speaks about `cell`."""
-        return any(fnmatch.fnmatchcase(cell.id, pattern) for pattern in self.cells)
+    match: tuple[str, ...] = Field(min_length=1, description="ids, shell patterns allowed that name a participant")
+    link: str = Field(pattern=r"^https://[^/\s]+/\S+$", description="where it is discussed, or documented, upstream")
+    owner: str = Field(min_length=1, description="who has to act: a project, or whoever looks after this entry")
+    added: dt.date
+    review_by: dt.date = Field(description="the day by which to look again")
 
-    def expectation(self) -> Expectation:
-        """What it says, without of whom."""
-        return Expectation.model_validate(self.model_dump(exclude={"cells"}))
+    def covers(self, named: Named) -> bool:
+        """Whether it speaks about a cell."""
+        return any(fnmatch.fnmatchcase(named.id, pattern) for pattern in self.match)
+
+    def expectation(self, declared: str = "", *, overdue: bool = False) -> Expectation:
+        """What it says, without of whom; `declared`: where it stands."""
+        said = self.model_dump(exclude={"match", "review_by"})
+        return Expectation.model_validate({**said, "review": self.review_by, "declared": declared, "overdue": overdue})
 
 
 class DeclarationFile(Frozen):
     """What a file holds."""
 
+    about: About = About.CELLS
     expectation: tuple[Declaration, ...] = ()
+
+    @model_validator(mode="after")
+    def _narrow(self) -> DeclarationFile:
+        """Decline what speaks of participants that nobody has heard of."""
+        strangers = _strange_images if self.about is About.IMAGES else _strange_cells
+        for pattern in (pattern for each in self.expectation for pattern in each.match):
+            if any(fnmatch.fnmatchcase(stranger, pattern) for stranger in strangers(pattern)):
+                raise ValueError(f"{pattern!r} speaks of whoever may come: name the participants")
+        return self
+
+
+class Declared(Frozen):
+    """A declaration where it stands."""
+
+    about: About
+    declaration: Declaration
+    where: str = Field(description="file below the project's folder, and its first and last line: `FILE:3-17`")
 
 
 STILL = Expectation(outcome=Outcome.CONSISTENT, reason="memory and disk are taken while the container is held still")
@@ -108,23 +154,65 @@ def folder() -> Path:
 
 
 @functools.cache
-def declared() -> tuple[Declaration, ...]:
+def declared() -> tuple[Declared, ...]:
     """Read all declarations; `UsageError` for one that is wrong."""
-    found: list[Declaration] = []
+    found: list[Declared] = []
     for path in sorted(folder().glob("*.toml")):
         try:
-            found += DeclarationFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).expectation
+            text = path.read_text(encoding="utf-8")
+            file = DeclarationFile.model_validate(tomllib.loads(text))
         except ValueError as error:
             raise UsageError(f"{path} is no file of expectations: {error}") from error
+        places = _places(text.splitlines())
+        name = "/".join(path.parts[-3:])
+        found += [
+            Declared(about=file.about, declaration=each, where=f"{name}:{first}-{last}")
+            for each, (first, last) in zip(file.expectation, places, strict=True)
+        ]
     return tuple(found)
 
 
-def known(cell: Named, today: dt.date, otherwise: Expectation = STILL) -> Expectation:
-    """What is declared of `cell`, if anything; past its day of review it is expected to be as it is `otherwise`."""
-    declaration = next((each for each in declared() if each.covers(cell)), None)
-    if declaration is None:
-        return otherwise
-    if declaration.review >= today:
-        return declaration.expectation()
-    reason = f"what was known of it had to be reviewed by {declaration.review}: {declaration.reason}"
-    return otherwise.model_copy(update={"reason": reason, "link": declaration.link})
+def known(named: Named, today: dt.date, otherwise: Expectation = STILL, about: About = About.CELLS) -> Expectation:
+    """What is declared of a cell, or else `otherwise`; past its day of review it is overdue."""
+    for each in declared():
+        if each.about is about and each.declaration.covers(named):
+            return each.declaration.expectation(each.where, overdue=each.declaration.review_by < today)
+    return otherwise
+
+
+def unmatched(every: Iterable[Named], about: About = About.CELLS) -> tuple[str, ...]:
+    """Where patterns are declared that speak of none of all there are: `FILE:3-17: PATTERN`."""
+    ids = [named.id for named in every]
+    return tuple(
+        f"{each.where}: {pattern}"
+        for each in declared()
+        if each.about is about
+        for pattern in each.declaration.match
+        if not fnmatch.filter(ids, pattern)
+    )
+
+
+def _places(lines: list[str]) -> Iterator[tuple[int, int]]:
+    """First and last line of each declaration, counted from 1."""
+    begins = [number for number, line in enumerate(lines) if line.strip() == ENTRY]
+    for begin, end in zip(begins, [*begins[1:], len(lines)], strict=False):
+        last = max(
+            number for number in range(begin, end) if lines[number].strip(" #") and not lines[number].startswith("#")
+        )
+        yield begin + 1, last + 1
+
+
+def _strange_cells(pattern: str) -> Iterator[str]:
+    """Ids of cells that are like those of a pattern, of a stranger."""
+    asked, _, what = pattern.rpartition(":")
+    workloads = ("stranger", what.split(".")[0])
+    scenarios = ("", f"{asked}:", *(f"{scenario}:" for scenario in Scenario))
+    ways = ("", "+stranger", f"+{what.partition('+')[2]}")
+    for workload, scenario, policy, way in product(workloads, scenarios, FreezePolicy, ways):
+        for both in ("stranger@stranger", "stranger@stranger~stranger@stranger"):
+            yield f"{scenario}{workload}.{policy}.{both}{way}"
+
+
+def _strange_images(pattern: str) -> Iterator[str]:
+    """Ids of images that go the way of a pattern, made by a stranger."""
+    yield f"stranger.{pattern.partition('.')[2]}"

@@ -99,7 +99,8 @@ class ImagePath(Frozen):
     def as_expected(self) -> bool:
         """Whether it is what it should be."""
         found = self.attempts[0].verdict
-        return found.outcome is self.expectation.outcome and self.expectation.signed(found.reason)
+        said = found.outcome is self.expectation.outcome and self.expectation.signed(found.reason)
+        return said and not self.expectation.overdue
 
     @property
     def id(self) -> str:

@@ -49,8 +49,7 @@ def plan(
             )
             raise UsageError("nothing is planned for this choice", remedy=remedy)
         return planned
-    everybody = list(_participants(definition.available(), list(RUNTIMES)))
-    every = (*_asked(everybody, interop=False), *_asked(everybody, interop=True))
+    every = every_cell()
     chosen: set[Cell] = set()
     for pattern in cells:  # a cell can be named by its id alone, also one that is not run by default
         found = [cell for cell in planned if fnmatch.fnmatchcase(cell.id, pattern)]
@@ -60,6 +59,12 @@ def plan(
             raise unknown("cell", pattern, [cell.id for cell in planned])
         chosen.update(found)
     return tuple(cell for cell in dict.fromkeys((*planned, *every)) if cell in chosen)
+
+
+def every_cell() -> tuple[Cell, ...]:
+    """All that can be asked of every runtime in every stack that is defined."""
+    everybody = list(_participants(definition.available(), list(RUNTIMES)))
+    return tuple(dict.fromkeys((*_asked(everybody, interop=False), *_asked(everybody, interop=True))))
 
 
 def keepers(stacks: Sequence[str] = (), runtimes: Sequence[str] = ()) -> tuple[Participant, ...]:

@@ -7,7 +7,7 @@ participant and way; at the end the controller reads the records back, prints th
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,8 +15,10 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from harness import matrix
 from harness.bench import Bench
 from harness.errors import StillframeError
+from harness.expectations import Expectation
 from harness.host.syscalls import die_with_parent
 from harness.model import Cell, Control, ControlKind, Scenario
 from harness.options import CHOICES, CORPUS, SCENARIOS, SETTINGS, Options
@@ -25,6 +27,8 @@ from harness.run import Run, Worker
 from harness.trial import Trial
 from reports import terminal, write
 from reports.cells import Exit, judge_all
+from reports.known import SENTENCES, sentence, state
+from reports.phrases import expectation as told
 from reports.read import read_run
 from reports.tables import RunSummary
 
@@ -94,8 +98,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     scenario = marker.args[0] if marker else Scenario.LIVE
     for name in {"cell", "control", "mutants"}.intersection(metafunc.fixturenames):
         items = [
-            # No timeout: however many rounds there are, every stage of a trial has a deadline of its own.
-            pytest.param(item.value, id=item.said, marks=pytest.mark.timeout(0))
+            pytest.param(item.value, id=item.said, marks=_marks(item, metafunc.config.stash[OPTIONS]))
             for item in _items(metafunc.config.stash[OPTIONS])
             if item.fixture == name and (name != "cell" or item.cell.scenario is scenario)
         ]
@@ -146,6 +149,19 @@ def _items(options: Options) -> Iterator[Item]:
             return
 
 
+def _marks(item: Item, options: Options) -> list[pytest.MarkDecorator]:
+    # No timeout: however many rounds there are, every stage of a trial has a deadline of its own.
+    marks = [pytest.mark.timeout(0)]
+    expectation = matrix.expected(item.cell, options.today)
+    if item.fixture == "cell" and expectation.link:
+        marks.append(pytest.mark.xfail(reason=expectation.link, raises=KnownIssueShown, strict=True))
+    return marks
+
+
+class KnownIssueShown(Exception):
+    """A cell is wrong in the way that is declared of it."""
+
+
 @pytest.fixture(scope="session")
 def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
     """This process's part of the run; it owns at most one bench at a time."""
@@ -165,15 +181,23 @@ def execute(worker: Worker) -> Callable[..., list[Record]]:
 
 @pytest.fixture
 def check(execute: Callable[..., list[Record]], worker: Worker) -> Callable[..., None]:
-    """Execute a cell as `execute` does, and fail unless every trial ended as expected."""
+    """Execute a cell as `execute` does, and hold its trials against what is expected of it."""
 
     def check(cell: Cell, kind: type[Trial] = Trial) -> None:
-        expectation, trials = worker.run.plan.expected(cell), execute(cell, kind)
-        if judge_all(trials, expectation) != {Exit.EXPECTED}:
-            worst = max((trial.verdict for trial in trials), key=lambda found: found.outcome.severity)
-            pytest.fail(f"{worst.outcome}, should be {expectation.outcome}: {worst.reason}", pytrace=False)
+        hold(execute(cell, kind), worker.run.plan.expected(cell))
 
     return check
+
+
+def hold(trials: Sequence[Record], expectation: Expectation) -> None:
+    """Fail unless the trials are as expected; where something is declared, fail as its strict xfail waits for."""
+    worst = max((trial.verdict for trial in trials), key=lambda found: found.outcome.severity)
+    if judge_all(trials, expectation) != {Exit.EXPECTED}:
+        where = state(expectation, worst.outcome, as_expected=False)
+        more = f"; {sentence(where, expectation)}" if expectation.link and where in SENTENCES else ""
+        pytest.fail(f"{worst.outcome}, should be {told(expectation)}: {worst.reason}{more}", pytrace=False)
+    if expectation.link:
+        raise KnownIssueShown(f"{told(expectation)}: {worst.reason}")
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)

@@ -18,7 +18,7 @@ from pydantic_core import from_json
 
 from harness.description import Description, Statistics
 from harness.errors import RecordError
-from harness.expectations import STILL, Expectation
+from harness.expectations import STILL, DeclarationFile, Expectation
 from harness.image_path import ImagePath
 from harness.model import (
     Accommodation,
@@ -41,7 +41,7 @@ from harness.model import (
     Verdict,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 IMAGES = "images.jsonl"
 
 T = TypeVar("T", bound=Frozen)
@@ -128,6 +128,9 @@ class Plan(Frozen):
     )
     words: dict[str, str] = Field(
         default_factory=dict, description="what the names in ids mean: workloads, and ways as `RUNTIME+WAY`"
+    )
+    unmatched: tuple[str, ...] = Field(
+        default=(), description="places and patterns of declarations that speak of no cell that there is"
     )
     fewer: dict[str, int] = Field(default_factory=dict, description="cells, by id, with fewer trials than `rounds`")
 
@@ -293,6 +296,7 @@ def read_images(folder: Path) -> tuple[ImagePath, ...]:
 def schemas() -> dict[str, dict[str, Any]]:
     """JSON Schemas of what is published, by file stem."""
     return {
+        "expectations": DeclarationFile.model_json_schema(),
         "closing": Closing.model_json_schema(mode="serialization"),
         "image-path": ImagePath.model_json_schema(mode="serialization"),
         "inspection": Inspection.model_json_schema(mode="serialization"),

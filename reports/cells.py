@@ -162,8 +162,12 @@ def judge(verdict: Verdict, log: tuple[str, ...], expectation: Expectation) -> E
 def judge_all(trials: Sequence[Record], expectation: Expectation) -> set[Exit]:
     """Say what a cell's trials mean; a known issue has to show once, since clean trials only bound its rate.
 
-    One with a rate may show in any number of trials, as long as the evidence does not contradict that rate.
+    One with a rate may show in any number of trials, as long as the evidence does not contradict that rate. One that is
+    overdue is not as expected, whatever it shows.
     """
+    if expectation.overdue:
+        current = expectation.model_copy(update={"overdue": False})
+        return judge_all(trials, current) - {Exit.EXPECTED} | {Exit.UNEXPECTED}
     if expectation.rate:
         return _judge_rate(trials, expectation, *expectation.rate)
     codes = {judge(trial.verdict, trial.log, expectation) for trial in trials}

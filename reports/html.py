@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from harness.image_path import ImagePath
 from harness.model import Cell, Outcome, Skew, Witness
 from harness.records import Record
-from reports import commands, images, phrases, timeline
+from reports import commands, images, known, phrases, timeline
 from reports.cells import CellSummary, telling_trials
 from reports.tables import RunSummary, counted
 
@@ -57,6 +57,7 @@ def environment() -> Environment:
         filter_hash=b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
         filter_script=Markup(SCRIPT),  # noqa: S704 - our own file
         images=images,
+        known=known,
         long_file=LONG_FILE,
         phrases=phrases,
         listed_trials=listed_trials,

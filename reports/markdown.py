@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.image_path import ImagePath
-from reports import images, phrases
+from reports import images, known, phrases
 from reports.tables import RunSummary
 
 _ACTIVE = re.compile(r"[\\`*\[\]~]|(?<![^\W_])_|_(?![^\W_])")
@@ -17,7 +17,7 @@ _ACTIVE = re.compile(r"[\\`*\[\]~]|(?<![^\W_])_|_(?![^\W_])")
 def render(run: RunSummary) -> str:
     """Lay the run out; every value that the template prints is escaped, whether it asks for that or not."""
     template = _environment().get_template("run.md.j2")
-    return template.render(run=run, by_id=run.by_id, images=images, phrases=phrases)
+    return template.render(run=run, by_id=run.by_id, images=images, known=known, phrases=phrases)
 
 
 def render_images(paths: Sequence[ImagePath]) -> str:

@@ -12,9 +12,10 @@ from harness.records import Plan, Record
 from reports.cells import MEASURED, CellSummary, ControlSummary, Exit
 from reports.crossing import Bridge, Declined
 from reports.freezing import FrozenPair
+from reports.known import KnownIssue, state
 from reports.predictions import Missed, Predictions
 from reports.statistics import LEVEL, rate_interval
-from reports.tables import Column, KnownIssue, RunSummary, Table, counted
+from reports.tables import Column, RunSummary, Table, counted
 
 MEANINGS = {
     Outcome.CONSISTENT: "restored, and each captured surface is within one tick of memory",
@@ -192,13 +193,17 @@ def mark(cell: CellSummary) -> str:
 
 def flag(cell: CellSummary) -> str:
     """Tell in which way a cell is not as expected: `unexpected, should be consistent`."""
-    return f"{FLAGS[cell.exit_code]}, should be {expectation(cell.expectation)}"
+    told = f"{FLAGS[cell.exit_code]}, should be {expectation(cell.expectation)}"
+    if not cell.expectation.link:
+        return told
+    return f"{told}: {state(cell.expectation, cell.outcome, as_expected=cell.as_expected)}"
 
 
 def deadline(issue: KnownIssue) -> str:
-    """Tell until when a known issue counts as known."""
-    review = issue.expectation.review
-    return f"to be reviewed by {review}" if review else "review is overdue"
+    """Tell who has to act, and until when a known issue counts as known."""
+    told = issue.expectation
+    day = f"review was due by {told.review}" if told.overdue else f"to be reviewed by {told.review}"
+    return "; ".join(filter(None, (f"to be acted on by {told.owner}" if told.owner else "", day)))
 
 
 def control(each: ControlSummary) -> str:

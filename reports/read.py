@@ -11,6 +11,7 @@ from harness.image_path import ImagePath
 from harness.records import Record, read_at, read_briefly, read_closing, read_images, read_plan
 from reports import images
 from reports.cells import CellSummary, Exit, prevailing, telling_trials
+from reports.known import known_issues
 from reports.tables import Conclusion, Finding, RunSummary, summarise
 
 
@@ -45,7 +46,8 @@ def with_images(run: RunSummary, paths: tuple[ImagePath, ...]) -> RunSummary:
         conclusion = Conclusion(
             exit_code=prevailing((conclusion.exit_code, code)), findings=(*every, Finding(what=images.verdict(paths)))
         )
-    return run.model_copy(update={"images": paths, "conclusion": conclusion})
+    issues = known_issues(run.cells, paths)
+    return run.model_copy(update={"images": paths, "conclusion": conclusion, "known_issues": issues})
 
 
 @contextlib.contextmanager

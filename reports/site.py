@@ -17,6 +17,7 @@ from reports import charts, claims
 from reports.cells import CellSummary
 from reports.compare import Comparison
 from reports.html import close_looks, environment, page_of, participant_page
+from reports.suggestion import suggested
 from reports.tables import RunSummary, counted
 
 
@@ -95,6 +96,8 @@ def render(
             more["pauses"] = charts.pauses(run.cells)
         if page.path == "claims.html":
             more["claims"] = tuple(claims.held(run))
+        if page.path == "known.html":
+            more["entries"] = suggested(run)
         if page is HISTORY:
             more |= {"runs": (*before, run), "past": past, "changes": tuple(_changes((*before, run)))}
         yield page.path, templates.get_template(page.template).render(**shared, **more, page=page, root="")

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pydantic import Field
 
-from harness.expectations import Expectation
 from harness.image_path import ImagePath
 from harness.model import (
     Accommodation,
@@ -35,6 +34,7 @@ from reports.cells import (
 )
 from reports.crossing import Bridge, Declined, bridges, declined
 from reports.freezing import FrozenPair, freezing
+from reports.known import KnownIssue, known_issues
 from reports.predictions import Predictions, predictions
 
 SUMMARY_VERSION = 1
@@ -86,14 +86,6 @@ class Table(Frozen):
     def odd(self) -> tuple[CellSummary, ...]:
         """Cells that are not as expected."""
         return tuple(each for row in self.rows for each in row.entries if each and not each.as_expected)
-
-
-class KnownIssue(Frozen):
-    """What is declared of cells with a link, and which cells that are."""
-
-    expectation: Expectation
-    cells: tuple[str, ...] = Field(description="ids")
-    as_expected: int = Field(description="of these cells")
 
 
 class Crutch(Frozen):
@@ -243,21 +235,26 @@ def summarise(plan: Plan, records: Sequence[Record], closing: Closing | None) ->
     return RunSummary(
         plan=plan,
         closing=closing,
-        conclusion=conclude(cells, controls, closing),
+        conclusion=conclude(cells, controls, closing, plan.unmatched),
         cells=cells,
         controls=controls,
         freezing=freezing(cells),
         declined=declined(cells),
         bridges=bridges(cells),
         predictions=predictions(cells),
-        known_issues=_known_issues(cells),
+        known_issues=known_issues(cells),
         accommodations=_accommodations(cells),
         versions=_versions(cells),
         hosts=tuple(dict.fromkeys((plan.host, *(record.host for record in records if record.host)))),
     )
 
 
-def conclude(cells: Sequence[CellSummary], controls: Sequence[ControlSummary], closing: Closing | None) -> Conclusion:
+def conclude(
+    cells: Sequence[CellSummary],
+    controls: Sequence[ControlSummary],
+    closing: Closing | None,
+    unmatched: Sequence[str] = (),
+) -> Conclusion:
     """Sum the run up, what prevails first."""
     by_code = {code: tuple(each.cell.id for each in cells if each.exit_code is code) for code in Exit}
     of_code = {code: tuple(_named(each.control) for each in controls if each.exit_code is code) for code in Exit}
@@ -272,24 +269,29 @@ def conclude(cells: Sequence[CellSummary], controls: Sequence[ControlSummary], c
         find(Exit.BLIND, what, by_code[Exit.BLIND], of_code[Exit.BLIND])
     if found := by_code[Exit.UNEXPECTED]:
         find(Exit.UNEXPECTED, f"{len(found)} {of_all} not as expected", found)
-    if closing is not None and closing.leaks:
-        find(Exit.UNEXPECTED, f"Left behind on the host: {', '.join(closing.leaks)}")
+    leaks = closing.leaks if closing else ()
+    for what, which in (("Left behind on the host", leaks), ("Declared of no cell that there is", unmatched)):
+        if which:
+            find(Exit.UNEXPECTED, f"{what}: {', '.join(which)}")
     if lacking := by_code[Exit.INCOMPLETE]:
         find(Exit.INCOMPLETE, f"{len(lacking)} {of_all} without complete evidence", lacking)
     if lacking := of_code[Exit.INCOMPLETE]:
         find(Exit.INCOMPLETE, f"{len(lacking)} of {counted(len(controls), 'control')} did not run", (), lacking)
-    if not cells:
-        find(Exit.INCOMPLETE, "Nothing was planned, so nothing was found")
-    if closing is None:
-        find(Exit.INCOMPLETE, "The run did not come to its end")
+    ended = {"Nothing was planned, so nothing was found": cells, "The run did not come to its end": closing is not None}
+    for what in (what for what, well in ended.items() if not well):
+        find(Exit.INCOMPLETE, what)
     if not findings:
-        trials = counted(sum(each.n for each in cells), "trial")
-        known = sum(each.known for each in cells)
-        told = f", {known} of them known to be wrong" if known else ""
-        find(Exit.EXPECTED, f"All {counted(len(cells), 'cell')} as expected{told}, {trials}")
+        find(Exit.EXPECTED, _all_well(cells))
     return Conclusion(
         exit_code=prevailing({code for code, _ in findings}), findings=tuple(finding for _, finding in findings)
     )
+
+
+def _all_well(cells: Sequence[CellSummary]) -> str:
+    trials = counted(sum(each.n for each in cells), "trial")
+    known = sum(each.known for each in cells)
+    told = f", {known} of them known to be wrong" if known else ""
+    return f"All {counted(len(cells), 'cell')} as expected{told}, {trials}"
 
 
 def counted(number: int, noun: str) -> str:
@@ -362,21 +364,6 @@ def _controls(plan: Plan, records: Sequence[Record]) -> Iterator[ControlSummary]
     for (name, cell), record in received.items():
         control = Control(name=str(name), cell=cell, what="was not planned", outcome=Outcome.MISSING)
         yield summarise_control(control, record.trial, record.verdict)
-
-
-def _known_issues(cells: Iterable[CellSummary]) -> tuple[KnownIssue, ...]:
-    declared: dict[Expectation, list[CellSummary]] = {}
-    for each in cells:
-        if each.expectation.link:
-            declared.setdefault(each.expectation, []).append(each)
-    return tuple(
-        KnownIssue(
-            expectation=expectation,
-            cells=tuple(each.cell.id for each in own),
-            as_expected=sum(each.as_expected for each in own),
-        )
-        for expectation, own in declared.items()
-    )
 
 
 def _accommodations(cells: Iterable[CellSummary]) -> tuple[Crutch, ...]:

@@ -17,6 +17,8 @@ from harness.image_path import ImagePath
 from harness.model import Outcome
 from reports import images, phrases
 from reports.cells import CellSummary, Exit, prevailing
+from reports.known import advice
+from reports.suggestion import suggested
 from reports.tables import Column, Row, RunSummary, Table, counted
 
 LOG_WIDTH = 120
@@ -170,9 +172,12 @@ def _known_issues(run: RunSummary) -> Iterator[Text]:
     for issue in run.known_issues:
         count = f"{issue.as_expected} of {counted(len(issue.cells), 'cell')} as expected"
         told = f"{phrases.shorten(issue.expectation.reason)} {issue.expectation.link} ({phrases.deadline(issue)})"
-        yield _plain(
-            f"known issue: {told}: {count}", KNOWN if issue.as_expected == len(issue.cells) else STYLES[Exit.UNEXPECTED]
-        )
+        style = KNOWN if issue.as_expected == len(issue.cells) else STYLES[Exit.UNEXPECTED]
+        yield _plain(f"known issue: {told}: {count}", style)
+        yield from (_plain(f"  {line}", style) for line in advice(issue))
+    if entries := suggested(run):
+        yield _plain("new failures, ready for scenarios/expectations but for link and owner:", STYLES[Exit.UNEXPECTED])
+        yield Text(phrases.clean(entries))
 
 
 def _proof(run: RunSummary) -> Iterator[Text]:

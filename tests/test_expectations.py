@@ -11,12 +11,9 @@ import pytest
 
 from harness import expectations, matrix
 from harness.errors import UsageError
-from harness.expectations import MOVING, STILL, Declaration, Expectation, Named, declared, known
-from harness.image_path import Base, ImagePath
-from harness.images.study import planned
+from harness.expectations import MOVING, STILL, About, Declaration, Expectation, declared, known, unmatched
+from harness.images.study import every_image
 from harness.model import Anomaly, Cell, FreezePolicy, Outcome, Participant, Scenario
-from harness.runtimes import RUNTIMES
-from harness.stacks import definition
 
 RUNC = Participant(runtime="runc", stack="debian-sid")
 CELL = Cell(workload="ledger", policy=FreezePolicy.PAUSE, checkpoint=RUNC, restore=RUNC)
@@ -24,13 +21,15 @@ OTHER = CELL.model_copy(update={"workload": "volumes"})
 REVIEW = dt.date(2026, 12, 24)
 SOUND = """
 [[expectation]]
-cells = ["*.pause.runc@*"]
+match = ["*.pause.runc@*"]
 outcome = "inconsistent"
 anomaly = "disk-behind"
 signature = 'holds [+-]\\d+ ticks'
 reason = "the layer is copied before the dump"
 link = "https://example.org/issues/1"
-review = 2026-12-24
+owner = "runc"
+added = 2026-06-24
+review-by = 2026-12-24
 """
 
 
@@ -52,11 +51,13 @@ def declare(folder: Path, text: str = SOUND, name: str = "a.toml") -> Path:
 
 def declaration(**changes: Any) -> Declaration:
     given: dict[str, Any] = {
-        "cells": ("*",),
+        "match": ("*",),
         "outcome": "hung",
         "reason": "it hangs",
         "link": "https://example.org/1",
-        "review": REVIEW,
+        "owner": "runc",
+        "added": REVIEW - dt.timedelta(days=180),
+        "review_by": REVIEW,
     }
     return Declaration(**(given | changes))
 
@@ -72,7 +73,10 @@ def test_what_is_declared_of_a_cell_is_expected_of_it(folder: Path) -> None:
         signature=r"holds [+-]\d+ ticks",
         reason="the layer is copied before the dump",
         link="https://example.org/issues/1",
+        owner="runc",
+        added=dt.date(2026, 6, 24),
         review=REVIEW,
+        declared=f"{folder.parent.name}/{folder.name}/a.toml:2-11",
     )
 
 
@@ -80,7 +84,6 @@ def test_what_is_declared_of_a_cell_is_expected_of_it(folder: Path) -> None:
 def test_what_shows_sometimes_has_a_rate(folder: Path, rate: tuple[float, float]) -> None:
     declare(folder, SOUND + f"rate = {list(rate)}\n")
     assert known(CELL, REVIEW).rate == rate
-    assert known(CELL, REVIEW + dt.timedelta(days=1)).rate is None, "past its review"
 
 
 def test_of_other_cells_nothing_is_known(folder: Path) -> None:
@@ -90,10 +93,10 @@ def test_of_other_cells_nothing_is_known(folder: Path) -> None:
 
 
 def test_every_file_counts(folder: Path) -> None:
-    declare(folder, SOUND.replace("*.pause.*", "a.*"), "b.toml")
+    declare(folder, SOUND.replace("*.pause.", "a.pause."), "b.toml")
     declare(folder, SOUND + SOUND.replace("inconsistent", "hung"), "a.toml")
     declare(folder, "no TOML at all", "README.md")
-    assert [each.outcome for each in declared()] == ["inconsistent", "hung", "inconsistent"]
+    assert [each.declaration.outcome for each in declared()] == ["inconsistent", "hung", "inconsistent"]
 
 
 def test_an_empty_file_declares_nothing(folder: Path) -> None:
@@ -115,13 +118,13 @@ def test_an_empty_file_declares_nothing(folder: Path) -> None:
     ],
 )
 def test_cells_are_named_by_pattern(pattern: str, covers: bool) -> None:
-    assert declaration(cells=("nothing", pattern)).covers(CELL) is covers
+    assert declaration(match=("nothing", pattern)).covers(CELL) is covers
 
 
 def test_a_scenario_and_a_way_belong_to_the_name() -> None:
     cell = CELL.model_copy(update={"scenario": Scenario.PAUSED, "way": "commit"})
-    assert declaration(cells=("paused:*+commit",)).covers(cell)
-    assert not declaration(cells=("ledger.*",)).covers(cell)
+    assert declaration(match=("paused:*+commit",)).covers(cell)
+    assert not declaration(match=("ledger.*",)).covers(cell)
 
 
 @pytest.mark.parametrize(
@@ -143,29 +146,51 @@ def test_a_signature_has_to_be_on_one_of_the_lines(signature: str, lines: tuple[
 # ---- for a time
 
 
-@pytest.mark.parametrize(("days", "counts"), [(-400, True), (0, True), (1, False), (400, False)])
-def test_a_declaration_counts_up_to_its_day_of_review(folder: Path, days: int, counts: bool) -> None:
+@pytest.mark.parametrize(("days", "overdue"), [(-400, False), (0, False), (1, True), (400, True)])
+def test_a_declaration_is_overdue_after_its_day_of_review(folder: Path, days: int, overdue: bool) -> None:
     declare(folder)
     found = known(CELL, REVIEW + dt.timedelta(days=days))
-    assert found.outcome is (Outcome.INCONSISTENT if counts else Outcome.CONSISTENT)
+    assert (found.outcome, found.anomaly, found.overdue) == (Outcome.INCONSISTENT, Anomaly.DISK_BEHIND, overdue)
 
 
-def test_one_that_does_not_count_any_more_tells_what_was_known(folder: Path) -> None:
-    declare(folder)
-    found = known(CELL, REVIEW + dt.timedelta(days=1))
-    assert (found.anomaly, found.signature, found.review) == (None, "", None)
-    assert "2026-12-24" in found.reason
-    assert "the layer is copied before the dump" in found.reason
-    assert found.link == "https://example.org/issues/1"
-    assert found != STILL, "so that it is in the plan"
-
-
-@pytest.mark.parametrize("days", [0, 1])
-def test_what_is_expected_otherwise_is_what_remains(folder: Path, days: int) -> None:
+def test_what_is_expected_otherwise_is_what_nothing_is_declared_of(folder: Path) -> None:
     assert known(CELL, REVIEW, otherwise=MOVING) is MOVING
     declare(folder)
-    found = known(CELL, REVIEW + dt.timedelta(days=days), otherwise=MOVING)
-    assert (found.anomaly, found.control) == ((MOVING.anomaly, True) if days else (Anomaly.DISK_BEHIND, False))
+    found = known(CELL, REVIEW, otherwise=MOVING)
+    assert (found.anomaly, found.control) == (Anomaly.DISK_BEHIND, False)
+
+
+# ---- where it stands
+
+
+def test_a_declaration_knows_its_lines(folder: Path) -> None:
+    declare(
+        folder, f"# before\n{SOUND}\n# of the next one\n{SOUND.replace('disk-behind', 'disk-ahead')}\n# last words\n"
+    )
+    where = [each.where.rpartition(":")[2] for each in declared()]
+    assert where == ["3-12", "16-25"]
+    lines = (folder / "a.toml").read_text(encoding="utf-8").splitlines()
+    for place in where:
+        first, last = map(int, place.split("-"))
+        assert (lines[first - 1], lines[last - 1]) == ("[[expectation]]", "review-by = 2026-12-24")
+
+
+def test_what_speaks_of_no_cell_is_named(folder: Path) -> None:
+    declare(folder, SOUND.replace('["*.pause.runc@*"]', '["*.pause.runc@*", "volumes.hook.runc@debian-potato"]'))
+    (gone,) = unmatched([CELL, OTHER])
+    assert gone.endswith("a.toml:2-11: volumes.hook.runc@debian-potato")
+    assert len(unmatched([])) == 2
+    assert unmatched([], About.IMAGES) == (), "it is not about images"
+
+
+def test_images_are_spoken_of_in_files_about_images(folder: Path) -> None:
+    image = next(every_image())
+    text = SOUND.replace("*.pause.runc@*", f"{image.producer}.*@{image.stack}")
+    declare(folder, text)
+    assert known(image, REVIEW, about=About.IMAGES) is STILL
+    declare(folder, f'about = "images"\n{text}')
+    assert known(image, REVIEW, about=About.IMAGES).outcome is Outcome.INCONSISTENT
+    assert known(CELL, REVIEW) is STILL
 
 
 # ---- wrong files
@@ -182,11 +207,26 @@ WRONG = {
     "unknown anomaly": SOUND.replace("disk-behind", "disk-under"),
     "no cells": SOUND.replace('"*.pause.runc@*"', ""),
     "cells that are no list": SOUND.replace('["*.pause.runc@*"]', '"*.pause.runc@*"'),
+    "all cells": SOUND.replace("*.pause.runc@*", "*"),
+    "all live cells": SOUND.replace("*.pause.runc@*", "*.*@*"),
+    "all cells of a workload": SOUND.replace("*.pause.runc@*", "ledger.*"),
+    "all cells of a policy": SOUND.replace("*.pause.runc@*", "ledger.pause.*@*"),
+    "all cells of a scenario": SOUND.replace("*.pause.runc@*", "paused:*"),
+    "all pairs": SOUND.replace("*.pause.runc@*", "ledger.pause.*@*~*@*"),
+    "all cells of a way": SOUND.replace("*.pause.runc@*", "*+unmasked"),
+    "all images": 'about = "images"\n' + SOUND.replace("*.pause.runc@*", "*.registry@*"),
     "no outcome": SOUND.replace('outcome = "inconsistent"\n', ""),
     "no reason": SOUND.replace('reason = "the layer is copied before the dump"\n', ""),
     "no link": SOUND.replace('link = "https://example.org/issues/1"\n', ""),
     "a link that is none": SOUND.replace("https://example.org/issues/1", "issue 1"),
-    "no review": SOUND.replace("review = 2026-12-24\n", ""),
+    "a link to be filled in": SOUND.replace("https://example.org/issues/1", ""),
+    "a link to nothing but a host": SOUND.replace("https://example.org/issues/1", "https://example.org"),
+    "no owner": SOUND.replace('owner = "runc"\n', ""),
+    "an owner to be filled in": SOUND.replace('owner = "runc"', 'owner = ""'),
+    "not told when": SOUND.replace("added = 2026-06-24\n", ""),
+    "no review": SOUND.replace("review-by = 2026-12-24\n", ""),
+    "a proof of the instrument": SOUND + "control = true\n",
+    "overdue from the start": SOUND + "overdue = true\n",
     "a review that is no day": SOUND.replace("2026-12-24", '"soon"'),
     "a rate that is no interval": SOUND + "rate = 0.5\n",
     "a rate upside down": SOUND + "rate = [0.5, 0.1]\n",
@@ -217,34 +257,18 @@ def test_a_file_that_is_no_utf8_is_an_error_that_names_it(folder: Path) -> None:
 # ---- what is declared in here
 
 
-def every_cell() -> tuple[Cell, ...]:
-    stacks, runtimes = definition.available(), list(RUNTIMES)
-    return tuple(dict.fromkeys((*matrix.plan(stacks, runtimes), *matrix.plan(stacks, runtimes, interop=True))))
-
-
-def every_image() -> list[ImagePath]:
-    """Ways of checkpoint images, with each state of the base image."""
-    ways = [path for stack in definition.available() for path in planned(stack)]
-    return [path.model_copy(update={"base": state}) for path in ways for state in Base]
-
-
-def test_what_is_declared_in_here_speaks_of_cells_that_can_be_planned() -> None:
-    cells: tuple[Named, ...] = (*every_cell(), *every_image())
-    unused = []
-    for each in declared():
-        alone = [each.model_copy(update={"cells": (pattern,)}) for pattern in each.cells]
-        unused += [one.cells for one in alone if not any(one.covers(cell) for cell in cells)]
-    assert unused == []
+def test_what_is_declared_in_here_speaks_of_cells_that_there_are() -> None:
+    assert unmatched(matrix.every_cell()) == ()
+    assert unmatched(every_image(), About.IMAGES) == ()
 
 
 def test_of_no_cell_two_things_are_declared() -> None:
-    every: tuple[Named, ...] = (*every_cell(), *every_image())
-    counts = {each.id: sum(one.covers(each) for one in declared()) for each in every}
-    assert {cell: count for cell, count in counts.items() if count > 1} == {}
+    for about, every in ((About.CELLS, matrix.every_cell()), (About.IMAGES, every_image())):
+        said = [each.declaration for each in declared() if each.about is about]
+        assert [each.id for each in every if sum(one.covers(each) for one in said) > 1] == []
 
 
 def test_what_is_declared_in_here_is_wrong_or_at_times() -> None:
-    for each in declared():
+    for each in (one.declaration for one in declared()):
         assert each.outcome is not Outcome.CONSISTENT or each.besides
-        assert not each.control, "a known issue is no proof that the instrument sees"
         assert each.anomaly is None or each.outcome is Outcome.INCONSISTENT

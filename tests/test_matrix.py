@@ -13,7 +13,7 @@ import pytest
 
 from harness import expectations, matrix, workload
 from harness.errors import UsageError
-from harness.expectations import MOVING, OUTSIDE, STILL, Declaration
+from harness.expectations import MOVING, OUTSIDE, STILL, About, Declaration, Declared
 from harness.host.process import Executor
 from harness.model import (
     Anomaly,
@@ -107,8 +107,17 @@ def declare(
     cells: tuple[str, ...] = ("*",),
     outcome: Outcome = Outcome.HUNG,
 ) -> None:
-    known = Declaration(cells=cells, outcome=outcome, reason="so it is", link="https://example.org/1", review=review)
-    monkeypatch.setattr(expectations, "declared", lambda: (known,))
+    known = Declaration(
+        match=cells,
+        outcome=outcome,
+        reason="so it is",
+        link="https://example.org/1",
+        owner="nobody",
+        added=TODAY,
+        review_by=review,
+    )
+    found = Declared(about=About.CELLS, declaration=known, where="a.toml:1-9")
+    monkeypatch.setattr(expectations, "declared", lambda: (found,))
 
 
 ALONE_FIRST = [
@@ -393,14 +402,10 @@ def test_what_is_declared_prevails(monkeypatch: pytest.MonkeyPatch, policy: Free
 
 
 @sample
-@pytest.mark.parametrize("changes", [{}, {"policy": FreezePolicy.NONE}, {"workload": "bind-mount"}])
-def test_past_its_review_a_cell_is_expected_to_be_what_it_would_be_without_a_declaration(
-    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
-) -> None:
-    without = matrix.expected(cell(**changes), TODAY)
+def test_past_its_review_what_is_declared_is_overdue(monkeypatch: pytest.MonkeyPatch) -> None:
     declare(monkeypatch, TODAY - dt.timedelta(days=1))
-    found = matrix.expected(cell(**changes), TODAY)
-    assert (found.outcome, found.anomaly) == (without.outcome, without.anomaly)
+    found = matrix.expected(cell(), TODAY)
+    assert (found.outcome, found.overdue) == (Outcome.HUNG, True)
 
 
 def test_names_in_ids_are_explained() -> None:

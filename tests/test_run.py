@@ -14,7 +14,7 @@ from harness import bench as benches
 from harness import expectations, records, workload
 from harness.bench import Bench
 from harness.errors import EnvironmentUnfit, StackUnavailable
-from harness.expectations import Declaration
+from harness.expectations import About, Declaration, Declared
 from harness.host import audit, cgroups
 from harness.host.audit import Snapshot
 from harness.model import Cell, FreezePolicy, Outcome, Participant, Schedule, Settings, Stage, Verdict
@@ -250,17 +250,26 @@ def test_a_run_promises_what_its_cells_should_be(machine: Path) -> None:
 
 
 def test_what_has_to_be_reviewed_is_in_the_plan(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    days = {"ledger.pause.*": dt.timedelta(days=-1), "ledger.cgroup.*": dt.timedelta(days=1)}
+    days = {
+        "ledger.pause.runc@*": dt.timedelta(days=-1),
+        "ledger.cgroup.runc@*": dt.timedelta(days=1),
+        "ledger.cgroup.runc@debian-potato": dt.timedelta(days=1),
+    }
     today = dt.datetime.now(dt.UTC).date()
+    sure = {"outcome": Outcome.HUNG, "reason": "why", "link": "https://x.org/1", "owner": "x", "added": today}
     known = tuple(
-        Declaration(cells=(cells,), outcome=Outcome.HUNG, reason="why", link="https://x.org", review=today + due)
+        Declared(
+            about=About.CELLS,
+            declaration=Declaration(match=(cells,), review_by=today + due, **sure),
+            where="a.toml:1-9",
+        )
         for cells, due in days.items()
     )
     monkeypatch.setattr(expectations, "declared", lambda: known)
     plan = begin(options(machine)).plan
     past, still = plan.expectations["ledger.pause.runc@host"], plan.expectations["ledger.cgroup.runc@host"]
-    assert (past.outcome, still.outcome) == (Outcome.CONSISTENT, Outcome.HUNG)
-    assert "had to be reviewed" in past.reason
+    assert [(each.outcome, each.overdue) for each in (past, still)] == [(Outcome.HUNG, True), (Outcome.HUNG, False)]
+    assert plan.unmatched == ("a.toml:1-9: ledger.cgroup.runc@debian-potato",)
 
 
 @pytest.mark.parametrize("chosen", [False, True])

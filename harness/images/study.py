@@ -12,7 +12,7 @@ from harness import workload
 from harness.bench import Bench
 from harness.checkpoints.untrusted import Unreadable
 from harness.errors import CommandFailed, DeadlineExceeded, StillframeError
-from harness.expectations import known
+from harness.expectations import About, known
 from harness.host.process import HOST, Journal
 from harness.image_path import EXPECTED, Attempt, Base, ImagePath, Look, Step, StepRefusal
 from harness.images import grade, registry
@@ -283,8 +283,14 @@ def study(options: Options, stack: str, progress: Progress) -> Iterator[ImagePat
         yield _expected(path, options)
 
 
+def every_image() -> Iterator[ImagePath]:
+    """All that can be asked in every stack that is defined, in each state of the base image."""
+    for path in itertools.chain.from_iterable(map(planned, definition.available())):
+        yield from (path.model_copy(update={"base": state}) for state in Base)
+
+
 def _expected(path: ImagePath, options: Options) -> ImagePath:
-    return path.model_copy(update={"expectation": known(path, options.today, otherwise=EXPECTED)})
+    return path.model_copy(update={"expectation": known(path, options.today, EXPECTED, About.IMAGES)})
 
 
 def _studied(

@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from harness.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit
-from harness.expectations import known
+from harness.expectations import About, known
 from harness.image_path import EXPECTED, Base, ImagePath, Step
 from harness.images.engines import ENGINES
 from harness.images.producers import CheckpointctlByHand, PodmanImage
@@ -74,9 +74,9 @@ def test_the_base_image_is_tried_by_the_first_way_that_restores() -> None:
 def test_what_is_declared_of_an_image_is_found_by_its_id() -> None:
     today = dt.date(2026, 12, 1)
     path = next(path for path in planned("debian-sid") if path.id == "podman.docker-schema@debian-sid")
-    assert known(path, today, otherwise=EXPECTED).outcome is Outcome.REFUSED
+    assert known(path, today, EXPECTED, About.IMAGES).outcome is Outcome.REFUSED
     other = path.model_copy(update={"route": "registry"})
-    assert known(other, today, otherwise=EXPECTED) is EXPECTED
+    assert known(other, today, EXPECTED, About.IMAGES) is EXPECTED
     assert not _with(other, Outcome.MISSING).as_expected
 
 

@@ -47,7 +47,9 @@ AHEAD = Expectation(
     anomaly=Anomaly.DISK_AHEAD,
     reason="a live checkpoint lets the container run on while its root file system is exported",
     link="https://github.com/containers/podman/issues/28963",
+    owner="podman",
     review=dt.date(2027, 3, 1),
+    declared="scenarios/expectations/podman.toml:3-17",
 )
 LOST = Expectation(
     outcome=Outcome.INCONSISTENT,

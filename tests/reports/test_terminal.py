@@ -88,7 +88,8 @@ def test_a_table_is_not_blown_up_by_reasons_which_are_told_below() -> None:
 def test_footnotes_and_known_issues_are_told() -> None:
     told = " ".join(printed(engines.summary()).split())
     assert "[1] no-resources: lacking controllers in the node's" in told
-    assert f"known issue: {engines.AHEAD.reason} {engines.AHEAD.link} (to be reviewed by 2027-03-01): 10 of 12" in told
+    act = "to be acted on by podman; to be reviewed by 2027-03-01"
+    assert f"known issue: {engines.AHEAD.reason} {engines.AHEAD.link} ({act}): 10 of 12" in told
     assert "runsc@debian-trixie [1] -" in told
     assert "paused: its user has paused the container" in told
 

@@ -1,0 +1,108 @@
+"""What is declared of cells, held against what they came to: a declaration has a life, and its end is as loud. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+from pydantic import Field
+
+from harness.expectations import Expectation
+from harness.image_path import ImagePath
+from harness.model import Frozen, Outcome
+from reports.cells import CLEAN, NO_EVIDENCE, CellSummary
+
+
+class State(StrEnum):
+    """Where a declaration stands in one cell."""
+
+    MATCHED = "matched"
+    PASSES_NOW = "passes now"
+    FAILS_DIFFERENTLY = "fails differently"
+    EXPIRED = "expired"
+    NOT_SEEN = "no evidence"
+
+
+class KnownIssue(Frozen):
+    """What is declared of cells with a link, and where it stands in each."""
+
+    expectation: Expectation
+    states: dict[str, State] = Field(description="by the ids of its cells, and of ways of checkpoint images")
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """All of them, by id."""
+        return tuple(self.states)
+
+    @property
+    def as_expected(self) -> int:
+        """In how many of them it is as declared."""
+        return len(self.of(State.MATCHED))
+
+    def of(self, state: State) -> tuple[str, ...]:
+        """Cells in which it stands so, by id."""
+        return tuple(cell for cell, each in self.states.items() if each is state)
+
+
+def state(expectation: Expectation, outcome: Outcome, *, as_expected: bool) -> State:
+    """Tell where a declaration stands in a cell that came to `outcome`."""
+    if expectation.overdue:
+        return State.EXPIRED
+    if as_expected:
+        return State.MATCHED
+    if outcome in NO_EVIDENCE:
+        return State.NOT_SEEN
+    return State.PASSES_NOW if outcome in CLEAN else State.FAILS_DIFFERENTLY
+
+
+def known_issues(cells: Iterable[CellSummary], images: Iterable[ImagePath] = ()) -> tuple[KnownIssue, ...]:
+    """Bring together the cells of each declaration, in the order of the cells."""
+    found: dict[Expectation, dict[str, State]] = {}
+    told: list[tuple[str, CellSummary | ImagePath]] = [(each.cell.id, each) for each in cells]
+    told += [(each.id, each) for each in images]
+    for name, each in told:
+        if each.expectation.link:
+            where = state(each.expectation, each.outcome, as_expected=each.as_expected)
+            found.setdefault(each.expectation, {})[name] = where
+    return tuple(KnownIssue(expectation=expectation, states=states) for expectation, states in found.items())
+
+
+def place(expectation: Expectation) -> str:
+    """Say where it is declared: `lines 3 to 17 of scenarios/expectations/podman.toml`."""
+    file, _, lines = expectation.declared.rpartition(":")
+    first, _, last = lines.partition("-")
+    return f"lines {first} to {last} of {file}" if file and last else "its declaration"
+
+
+def advice(issue: KnownIssue) -> tuple[str, ...]:
+    """Say what to do about a declaration that is not as it was, a sentence for each state; nothing where all is so."""
+    return tuple(
+        sentence(each, issue.expectation, issue.of(each) if issue.of(each) != issue.cells else ())
+        for each in State
+        if each in SENTENCES and issue.of(each)
+    )
+
+
+EXPIRED = "expired, since it was to be reviewed by {review}: look again, and move `review-by` in {place} or delete them"
+SENTENCES: Mapping[State, tuple[str, str]] = {
+    State.PASSES_NOW: (
+        "passes now: delete {place}",
+        "passes now in {cells}: narrow `match` in {place}, so that it leaves them out",
+    ),
+    State.FAILS_DIFFERENTLY: (
+        "fails differently: look again, and correct {place}",
+        "fails differently in {cells}: look again, and correct {place}",
+    ),
+    State.EXPIRED: (
+        EXPIRED,
+        EXPIRED,
+    ),
+}
+"""What to do: where it is so in all cells of the run, and in some."""
+
+
+def sentence(state: State, expectation: Expectation, some: tuple[str, ...] = ()) -> str:
+    """Say what a state asks for, in some cells or in all."""
+    return SENTENCES[state][bool(some)].format(
+        place=place(expectation), cells=", ".join(some), review=expectation.review
+    )
