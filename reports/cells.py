@@ -75,6 +75,11 @@ class CellSummary(Frozen):
         return row_label(self.cell)
 
     @property
+    def versions(self) -> tuple[Component, ...]:
+        """Components of both sides, each once."""
+        return tuple(dict.fromkeys(each for listed in self.components.values() for each in listed))
+
+    @property
     def accommodations(self) -> tuple[Accommodation, ...]:
         """List the crutches under which its trials ran."""
         return tuple(dict.fromkeys(each for trial in self.trials for each in trial.accommodations))

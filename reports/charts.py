@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
+from typing import NamedTuple
 
 import svg
 from markupsafe import Markup
@@ -12,11 +13,13 @@ from rich.filesize import decimal
 from harness.model import Outcome
 from harness.records import Record
 from reports.cells import CellSummary
-from reports.phrases import clean, duration, glyph, tone
+from reports.phrases import clean, duration, glyph, shorten, tone
 from reports.timeline import AXIS, LABELS, PLOT, VALUES, WIDTH
 
 LANE = 22
 MARKS = 6
+BOX, STEP, LINE, LETTER = 24, 28, 15, 6.2
+"""Side of a box and from one to the next, height of a line, width of a letter that is on the safe side."""
 MOST_DOTS = 400
 PAGE = 4096
 """Bytes in which CRIU counts."""
@@ -40,7 +43,7 @@ def distribution(cell: CellSummary) -> Markup | None:
         y = AXIS + LANE * number + LANE / 2
         elements.append(_text(clean(surface), 0, y + 4, "label"))
         elements.append(_text(f"{len(dots)}", WIDTH, y + 4, "value end"))
-        elements += [svg.Circle(class_=["dot", tone(of)], cx=scale(value), cy=y, r=4) for value, of in dots]
+        elements += [_dot(scale(value), y, of) for value, of in dots]
     told = "; ".join(f"{clean(surface)}: {_spread([value for value, _ in dots])}" for surface, dots in lanes.items())
     return _drawn("distribution", height, f"Distance of each surface from memory, trial by trial. {told}", elements)
 
@@ -68,7 +71,7 @@ def pauses(cells: Iterable[CellSummary]) -> Markup | None:
         elements.append(_text(duration(mark), LABELS - 8, at + 4, "axis end"))
     for written, frozen, outcome in points:
         at = round((height - 28) - (height - 40) * frozen / y, 1)
-        elements.append(svg.Circle(class_=["dot", tone(outcome)], cx=x(written), cy=at, r=4))
+        elements.append(_dot(x(written), at, outcome))
     told = (
         f"Time held still against memory dumped, {len(points)} trials: "
         f"{_spread([frozen for _, frozen, _ in points])}, {decimal(round(min(each[0] for each in points)))} to "
@@ -77,20 +80,47 @@ def pauses(cells: Iterable[CellSummary]) -> Markup | None:
     return _drawn("pauses", height, told, elements)
 
 
-def strip(outcomes: Sequence[tuple[str, Outcome | None]]) -> Markup:
-    """Draw a cell's outcome in each run, oldest first: a box with a sign, empty where it was not tried."""
-    size = 24
+class Past(NamedTuple):
+    """A cell in one run; without an outcome where it was not tried."""
+
+    run: str
+    outcome: Outcome | None
+    versions: Mapping[str, str] = {}
+    """By component, and by side where there are two."""
+
+
+def strip(past: Sequence[Past]) -> Markup:
+    """Draw a cell's outcome in each run, oldest first: a box with a sign, empty where it was not tried.
+
+    Below stands, where it happened, which versions have changed.
+    """
     elements: list[svg.Element] = []
-    for number, (_, outcome) in enumerate(outcomes):
-        x = number * (size + 4)
-        elements.append(
-            svg.Rect(class_=["box", tone(outcome) if outcome else "none"], x=x, y=1, width=size, height=size, rx=3)
-        )
+    changes = [(number, told) for number, told in enumerate(_changes(past)) if told]
+    for number, each in enumerate(past):
+        x, outcome = number * STEP, each.outcome
+        kind = tone(outcome) if outcome else "none"
+        elements.append(svg.Rect(class_=["box", kind], x=x, y=1, width=BOX, height=BOX, rx=3))
         if outcome:
-            elements.append(_text(glyph(outcome), x + size / 2, 18, "sign middle"))
-    told = "; ".join(f"{clean(run)}: {outcome or 'not tried'}" for run, outcome in outcomes)
-    width = max(1, len(outcomes)) * (size + 4)
-    return _drawn("strip", size + 2, f"Outcome by run. {told}", elements, width=width)
+            elements.append(_text(glyph(outcome), x + BOX / 2, 18, "sign middle"))
+    for line, (number, told) in enumerate(changes):
+        at, y = number * STEP + BOX / 2, BOX + 6 + LINE * (line + 1)
+        elements.append(svg.Line(class_=["grid"], x1=at, x2=at, y1=BOX + 3, y2=y))
+        elements.append(_text(told, at + 5, y, "axis"))
+    told = "; ".join(f"{clean(each.run)}: {each.outcome or 'not tried'}" for each in past)
+    changed = "".join(f"; in {clean(past[number].run)} {clean(told)}" for number, told in changes)
+    ends = (number * STEP + BOX + len(told) * LETTER for number, told in changes)
+    width = max(float(STEP), len(past) * STEP, *ends)
+    height = BOX + 2 + (LINE * len(changes) + 12 if changes else 0)
+    return _drawn("strip", height, f"Outcome by run. {told}{changed}", elements, width=width)
+
+
+def _changes(past: Sequence[Past]) -> Iterator[str]:
+    """Tell for each run which versions are other than where the cell was tried before."""
+    before: Mapping[str, str] = {}
+    for each in past:
+        changed = [name for name, version in each.versions.items() if before.get(name, version) != version]
+        yield shorten(", ".join(f"{clean(name)} {clean(each.versions[name])}" for name in changed))
+        before = {**before, **each.versions}
 
 
 def stood_still(trial: Record) -> float | None:
@@ -134,6 +164,23 @@ def _spread(values: Sequence[float]) -> str:
     ordered = sorted(values)
     low, median, high = (duration(ordered[at], signed=True) for at in (0, len(ordered) // 2, -1))
     return f"{low} to {high}, median {median}"
+
+
+def _dot(x: float, y: float, outcome: Outcome) -> svg.Element:
+    """A trial: by its shape, too, one sees what it came to."""
+    kind, size = tone(outcome), 4
+    if kind == "bad":
+        strokes = (
+            svg.M(x - size, y - size),
+            svg.L(x + size, y + size),
+            svg.M(x - size, y + size),
+            svg.L(x + size, y - size),
+        )
+        return svg.Path(class_=["dot", kind], d=list(strokes))
+    if kind == "mild":
+        corners = f"{x - 5},{y} {x},{y - 5} {x + 5},{y} {x},{y + 5}"
+        return svg.Polygon(class_=["dot", kind], extra={"points": corners})
+    return svg.Circle(class_=["dot", kind], cx=x, cy=y, r=size)
 
 
 def _text(text: str, x: float, y: float, classes: str) -> svg.Text:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 from harness.expectations import Expectation
@@ -15,7 +16,7 @@ from reports.freezing import FrozenPair
 from reports.known import KnownIssue, state
 from reports.predictions import Missed, Predictions
 from reports.statistics import LEVEL, rate_interval
-from reports.tables import Column, RunSummary, Table, counted
+from reports.tables import Column, Row, RunSummary, Table, counted
 
 MEANINGS = {
     Outcome.CONSISTENT: "restored, and each captured surface is within one tick of memory",
@@ -128,6 +129,16 @@ def scenarios(table: Table) -> dict[Scenario, str]:
     """Explain what a table asks besides the plain question."""
     asked = {column.scenario for column in table.columns} - {Scenario.LIVE}
     return {scenario: told for scenario, told in SCENARIOS.items() if scenario in asked}
+
+
+def row_summary(row: Row) -> str:
+    """Sum a row up in words: `3 of 4 consistent, 1 other as expected`, the rest by how it is to be taken."""
+    cells = [each for each in row.entries if each]
+    good = sum(mark(each) == "" for each in cells)
+    others = Counter(mark(each) for each in cells if mark(each))
+    how = {"expected": "other as expected", "known": "known to be wrong"}
+    told = (f"{count} {how.get(each, each)}" for each, count in others.items())
+    return ", ".join((f"{good} of {len(cells)} consistent", *told))
 
 
 def marks(numbers: tuple[int, ...]) -> str:

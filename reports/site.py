@@ -5,7 +5,7 @@ In comes what was summed up, out come pages by their place. Every page says the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,11 +80,12 @@ def render(
     """Give the pages, each with its place."""
     pages = (*PAGES, *([HISTORY] if before else ()), *([COMPARE] if comparison else ()))
     participants = _participants(run)
+    runs = [(each, each.by_id) for each in (*before, run)]
     shared: dict[str, Any] = {
         "run": run,
         "pages": pages,
         "participants": participants,
-        "by_id": run.by_id,
+        "by_id": {cell: summary for _, cells in runs for cell, summary in cells.items()},
         "comparison": comparison,
         "outcomes": sorted({each for cell in run.cells for each in cell.counts}, key=lambda each: each.severity),
     }
@@ -104,13 +105,17 @@ def render(
     for each in participants:
         page = Page(each.path, each.name, "participant.html.j2")
         yield page.path, templates.get_template(page.template).render(**shared, page=page, participant=each, root="../")
-    yield from _cells(run, shared, past)
-
-
-def _cells(run: RunSummary, shared: dict[str, Any], past: Mapping[str, Markup]) -> Iterator[tuple[str, str]]:
     issues = {cell: number for number, issue in enumerate(run.known_issues, 1) for cell in issue.cells}
+    there: set[str] = set()
+    for tried, cells in reversed(runs):  # a cell that the newest run has not tried keeps its page
+        newest = shared | {"run": tried, "issues": issues, "past": past, "untried": tried is not run}
+        yield from _cells([cell for name, cell in cells.items() if name not in there], tried, newest)
+        there.update(cells)
+
+
+def _cells(cells: Sequence[CellSummary], run: RunSummary, shared: dict[str, Any]) -> Iterator[tuple[str, str]]:
     looks, template = close_looks(run), environment().get_template("cell.html.j2")
-    for each in run.cells:
+    for each in cells:
         cell = each.cell
         page = Page(page_of(cell), cell.id, "cell.html.j2")
         names = (cell.workload, *(f"{side.runtime}+{cell.way}".rstrip("+") for side in (cell.checkpoint, cell.restore)))
@@ -123,10 +128,8 @@ def _cells(run: RunSummary, shared: dict[str, Any], past: Mapping[str, Markup]) 
                 cell=each,
                 sides=tuple(dict.fromkeys((str(cell.checkpoint), str(cell.restore)))),
                 words={name.replace("+", " "): run.plan.words[name] for name in names if name in run.plan.words},
-                issue=issues.get(cell.id),
                 looks=looks[cell.id],
                 distribution=charts.distribution(each),
-                history=past.get(cell.id),
             ),
         )
 
@@ -140,12 +143,19 @@ def _participants(run: RunSummary) -> tuple[Participant, ...]:
 
 
 def _past(runs: Sequence[RunSummary]) -> dict[str, Markup]:
-    """A strip of outcomes for each cell of the newest run."""
+    """A strip of outcomes for each cell that any of the runs has tried."""
     every = [(run.plan.run, run.by_id) for run in runs]
-    return {
-        cell: charts.strip([(name, cells[cell].outcome if cell in cells else None) for name, cells in every])
-        for cell in runs[-1].by_id
-    }
+    names = dict.fromkeys(cell for _, cells in reversed(every) for cell in cells)
+    return {cell: charts.strip([_at(name, cells.get(cell)) for name, cells in every]) for cell in names}
+
+
+def _at(run: str, cell: CellSummary | None) -> charts.Past:
+    if cell is None:
+        return charts.Past(run, None)
+    sides = cell.components.items() if cell.cell.restore != cell.cell.checkpoint else [("", cell.versions)]
+    return charts.Past(
+        run, cell.outcome, {f"{side} {each.name}".strip(): each.version for side, listed in sides for each in listed}
+    )
 
 
 def _changes(runs: Sequence[RunSummary]) -> Iterator[tuple[str, str, tuple[str, ...]]]:

@@ -8,7 +8,7 @@ from harness.model import Anomaly, FreezePolicy, Outcome, Scenario
 from harness.records import Record
 from reports import phrases
 from reports.cells import CellSummary, summarise_cell
-from tests.reports.synthetic import MOVING, STILL, moving, plan, record
+from tests.reports.synthetic import MOVING, STILL, moving, plan, record, summary
 
 
 def summary_of(*trials: Record, missing: int = 0, should: Expectation = SHOULD_BE_STILL) -> CellSummary:
@@ -161,3 +161,11 @@ def test_names_that_mean_the_same_are_explained_once() -> None:
         "memory, then a commit": ("docker/runc commit", "docker/crun commit"),
         "a counter": ("ledger",),
     }
+
+
+def test_a_row_is_summed_up_in_words() -> None:
+    run = summary(plan([MOVING, STILL], 1), [moving(MOVING), record(STILL)])
+    (table,) = run.tables
+    assert [phrases.row_summary(row) for row in table.rows] == ["1 of 2 consistent, 1 other as expected"]
+    odd = summary(plan([MOVING, STILL], 1), [moving(MOVING), moving(STILL)])
+    assert phrases.row_summary(odd.tables[0].rows[0]) == "0 of 2 consistent, 1 other as expected, 1 unexpected"

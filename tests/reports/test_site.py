@@ -329,6 +329,17 @@ def versioned(trial: Record, version: str) -> Record:
     return trial.model_copy(update=found)
 
 
+def test_a_cell_that_the_newest_run_has_not_tried_keeps_its_page() -> None:
+    old = summary(plan([STILL, MOVING], 1), [record(STILL), moving(MOVING)])
+    new = newer(summary(plan([STILL], 1), [moving(STILL)]), 9)
+    found = Site(new, before=[old])
+    arrive(found)
+    assert "Not tried in the newest run. This is what run 2026-11-23-1 found" in " ".join(found.of(MOVING).text.split())
+    assert "Not tried" not in found.of(STILL).text
+    assert found.of(STILL).text.count("inconsistent"), "what the newest run found prevails"
+    assert MOVING.id in found["history.html"].text
+
+
 def test_older_runs_are_the_past_of_the_newest() -> None:
     old = summary(plan([STILL, MOVING], 1), [versioned(moving(STILL), "5.8"), versioned(moving(MOVING), "5.8")])
     new = newer(
@@ -337,7 +348,7 @@ def test_older_runs_are_the_past_of_the_newest() -> None:
     found = Site(new, before=[old], comparison=compare(old, new))
     arrive(found)
     assert "Outcome by run. 2026-11-23-1: inconsistent; 2026-11-29-1: consistent" in found.raw[page_of(STILL)]
-    assert re.findall(r"5\.8|6\.1", found["history.html"].text.partition("podman")[2])[:2] == ["5.8", "6.1"]
+    assert re.findall(r"5\.8|6\.1", found["history.html"].text.partition("Components whose")[2])[:2] == ["5.8", "6.1"]
     for page in (found["index.html"], found["compare.html"]):
         assert "fixed: 1 cell" in page.text
         assert "podman 5.8 -> 6.1 (checkpoint): 1 cell inconsistent" in " ".join(page.text.split())
