@@ -18,7 +18,8 @@ from harness.errors import NotComparable
 from harness.model import Cell, Frozen, Outcome, Settings
 from harness.records import Plan, Record
 from reports.cells import MEASURED, NO_EVIDENCE, CellSummary, Exit
-from reports.conditions import Conditions, Difference, differences
+from reports.conditions import Conditions, Difference, changes, differences
+from reports.known import place
 from reports.phrases import one_line, p_value, shorten
 from reports.read import read_run
 from reports.statistics import LEVEL, adjusted, different_p
@@ -84,7 +85,7 @@ class CellDifference(Frozen):
     p: float | None = Field(description="Fisher's exact test, two-sided; null where a run has no trial to count")
     adjusted_p: float | None = Field(description="with all other cells taken into account (Benjamini and Hochberg)")
     conditions: tuple[Difference, ...] = Field(description="versions and facts of the machine that are not the same")
-    known: str = Field(default="", description="link of what is declared of it, in the second run")
+    known: str = Field(default="", description="what is declared of it in the second run: link, and where")
 
     @property
     def flaky(self) -> bool:
@@ -101,7 +102,7 @@ class Change(Frozen):
     after: str = Field(description="outcome and signature")
     flaky: bool = Field(description="trials of the second run violate sometimes")
     cells: tuple[str, ...] = Field(description="ids")
-    gone: tuple[str, ...] = Field(description="links of known issues that these cells do not show any more")
+    gone: tuple[str, ...] = Field(description="known issues that these cells do not show any more: links, and where")
 
     @property
     def sentence(self) -> str:
@@ -110,7 +111,7 @@ class Change(Frozen):
         cells = counted(len(self.cells), "cell")
         told = f"{what}: {cells} {self.before} -> {self.after}{', sometimes' if self.flaky else ''}."
         if self.gone:
-            told += f" What is declared of it can go: {', '.join(self.gone)}."
+            told += f" What is declared of it can go, or has to leave them out: {', '.join(self.gone)}."
         return told
 
 
@@ -122,6 +123,9 @@ class Comparison(Frozen):
     level: float = Field(default=LEVEL, description="of the adjusted p, below which rates count as different")
     cells: tuple[CellDifference, ...]
     added: tuple[str, ...] = Field(description="ids of cells that only the second run has")
+    versions: dict[str, tuple[Difference, ...]] = Field(
+        default_factory=dict, description="versions that are not the same, by participant, whatever came of it"
+    )
 
     @property
     def findings(self) -> tuple[Change, ...]:
@@ -145,6 +149,15 @@ class Comparison(Frozen):
             if (one := those[0]).kind is not None
         )
         return tuple(sorted(found, key=lambda each: (list(Kind).index(each.kind), -len(each.cells), each.cells)))
+
+    @property
+    def upgrades(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Versions that are not the same, in words, and whose they are."""
+        found: dict[str, tuple[str, ...]] = {}
+        for who, changed in self.versions.items():
+            told = ", ".join(map(str, changed))
+            found[told] = (*found.get(told, ()), who)
+        return tuple(found.items())
 
     @property
     def regressions(self) -> tuple[CellDifference, ...]:
@@ -184,11 +197,16 @@ def compare(before: RunSummary, after: RunSummary) -> Comparison:
                 p=p,
                 adjusted_p=adjusted_p,
                 conditions=differences(_conditions(old, before.plan), _conditions(new, after.plan)) if new else (),
-                known=new.expectation.link if new and new.known else "",
+                known=f"{new.expectation.link} ({place(new.expectation)})" if new and new.known else "",
             )
         )
     added = tuple(each for each in after.by_id if each not in before.by_id)
-    return Comparison(before=before.plan.run, after=after.plan.run, cells=tuple(found), added=added)
+    versions = {
+        who: changed
+        for who, components in after.versions.items()
+        if (changed := changes(before.versions.get(who, components), components))
+    }
+    return Comparison(before=before.plan.run, after=after.plan.run, cells=tuple(found), added=added, versions=versions)
 
 
 def _check(before: RunSummary, after: RunSummary) -> None:
@@ -267,6 +285,8 @@ def lines(comparison: Comparison) -> Iterator[str]:
     for finding in comparison.findings:
         yield f"{finding.kind} ({MEANINGS[finding.kind]}): {one_line(finding.sentence)}"
         yield from (f"  {one_line(_told(differing[cell]))}" for cell in finding.cells)
+    for changed, participants in comparison.upgrades:
+        yield f"versions: {one_line(changed)}: {one_line(', '.join(participants))}"
     if comparison.added:
         yield f"only after: {counted(len(comparison.added), 'cell')}"
     tested = sum(each.p is not None for each in comparison.cells)

@@ -67,6 +67,26 @@ def differences(before: Iterable[Conditions], after: Iterable[Conditions]) -> tu
     )
 
 
+def changes(before: Iterable[Component], after: Iterable[Component]) -> tuple[Difference, ...]:
+    """List components of a participant whose versions are not the same."""
+    old, new = _versions(before), _versions(after)
+    told = (
+        (name, ", ".join(sorted(old.get(name, ()))), ", ".join(sorted(new.get(name, ())))) for name in {**old, **new}
+    )
+    return tuple(
+        Difference(what=name, side="both", before=first, after=second)
+        for name, first, second in told
+        if first != second
+    )
+
+
+def _versions(components: Iterable[Component]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for each in components:
+        found.setdefault(each.name, set()).add(each.version)
+    return found
+
+
 def _facts(several: Iterable[Conditions]) -> dict[tuple[str, str], set[str]]:
     facts: dict[tuple[str, str], set[str]] = {}
     for each in several:

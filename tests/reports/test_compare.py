@@ -180,10 +180,31 @@ def test_cells_that_differ_alike_after_the_same_change_are_one_finding() -> None
     assert (fixed.kind, fixed.cells) == (Kind.FIXED, tuple(sorted((STILL.id, OTHER.id))))
     assert fixed.sentence == (
         "podman 5.8 -> 6.1 (checkpoint): 2 cells inconsistent -> consistent. "
-        f"What is declared of it can go: {engines.AHEAD.link}."
+        f"What is declared of it can go, or has to leave them out: {engines.AHEAD.link} "
+        "(lines 3 to 17 of scenarios/expectations/podman.toml)."
     )
     (broken,) = compare(made("6.1", 0), made("5.8", 5)).findings
     assert (broken.kind, broken.gone) == (Kind.NEW, ())
+
+
+def test_versions_that_changed_are_told_whatever_came_of_it() -> None:
+    def made(**versions: str) -> RunSummary:
+        components = tuple(Component(name=name, version=version) for name, version in versions.items())
+        return run(
+            *(
+                each.model_copy(update={"components": {"checkpoint": components, "restore": components}})
+                for of in (STILL, OTHER)
+                for each in trials(3, cell=of)
+            ),
+            cells=(STILL, OTHER),
+        )
+
+    old, new = made(podman="5.8", criu="4.2"), made(podman="6.1", criu="4.2", passt="1")
+    found = compare(old, new)
+    assert found.findings == ()
+    assert found.upgrades == (("podman 5.8 -> 6.1, passt none -> 1", (str(STILL.checkpoint), str(OTHER.checkpoint))),)
+    assert any(line.startswith("versions: podman 5.8 -> 6.1, passt none -> 1: ") for line in lines(found))
+    assert compare(old, old).upgrades == ()
 
 
 def test_a_record_cannot_drive_the_terminal() -> None:
