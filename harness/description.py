@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from harness.model import Frozen
+from harness.model import Frozen, Whole
 
 
 class DiskForm(StrEnum):
@@ -27,13 +27,13 @@ class MountPoint(Frozen):
 class Statistics(Frozen):
     """What CRIU counted while it dumped."""
 
-    freezing_us: int
-    frozen_us: int
-    memory_dump_us: int
-    memory_write_us: int
-    pages_scanned: int
-    pages_skipped_parent: int
-    pages_written: int
+    freezing_us: Whole
+    frozen_us: Whole
+    memory_dump_us: Whole
+    memory_write_us: Whole
+    pages_scanned: Whole
+    pages_skipped_parent: Whole
+    pages_written: Whole
 
 
 class Description(Frozen):

@@ -12,11 +12,14 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Whole = Annotated[int, Field(ge=-(1 << 63), lt=1 << 64)]
+"""A number that any program can hold, and that has a float near it."""
+
 
 class Frozen(BaseModel):
-    """A value: immutable, compared by content, strict about unknown fields."""
+    """A value: immutable, compared by content, strict about unknown fields and about numbers that are none."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class FreezePolicy(StrEnum):
@@ -199,12 +202,12 @@ class SurfaceReading(Frozen):
     """What one surface held, judged from its ring of records."""
 
     surface: str
-    newest: int | None = Field(description="newest tick it held; null when it held no record of this workload")
-    newest_wall_ns: int | None = Field(description="wall clock of that tick")
-    torn: int = Field(default=0, description="records whose checksum does not fit")
-    foreign: int = Field(default=0, description="whole records of another nonce or in the wrong slot")
-    holes: int = Field(default=0, description="records missing below the newest, within the ring")
-    backwards: int = Field(default=0, description="neighbouring records whose wall clock runs backwards")
+    newest: Whole | None = Field(description="newest tick it held; null when it held no record of this workload")
+    newest_wall_ns: Whole | None = Field(description="wall clock of that tick")
+    torn: Whole = Field(default=0, description="records whose checksum does not fit")
+    foreign: Whole = Field(default=0, description="whole records of another nonce or in the wrong slot")
+    holes: Whole = Field(default=0, description="records missing below the newest, within the ring")
+    backwards: Whole = Field(default=0, description="neighbouring records whose wall clock runs backwards")
 
 
 class Witness(StrEnum):
@@ -220,8 +223,8 @@ class Reading(Frozen):
 
     witness: Witness
     nonce: str
-    counter: int
-    counter_wall_ns: int
+    counter: Whole
+    counter_wall_ns: Whole
     surfaces: tuple[SurfaceReading, ...]
 
 
@@ -230,7 +233,7 @@ class Skew(Frozen):
 
     witness: Witness
     surface: str
-    ticks: int | None = Field(description="null when the surface held nothing to compare")
+    ticks: Whole | None = Field(description="null when the surface held nothing to compare")
     microseconds: float | None
 
 
@@ -238,8 +241,8 @@ class Span(Frozen):
     """A stretch of the trial's timeline; an instant when both ends are equal."""
 
     name: str
-    start_ns: int
-    end_ns: int
+    start_ns: Whole
+    end_ns: Whole
 
 
 class Command(Frozen):
@@ -258,7 +261,7 @@ class Command(Frozen):
     detached: bool = Field(default=False, description="its streams were /dev/null, since a container inherits them")
     background: bool = Field(default=False, description="a daemon, which was not waited for")
     exit_code: int | None = Field(default=None, description="negative: ended by that signal; null: not finished")
-    start_ns: int
+    start_ns: Whole
     seconds: float
     stdout: str = ""
     stderr: str = ""
@@ -268,8 +271,8 @@ class Schedule(Frozen):
     """When the checkpoint was asked for: planned from the seed, and as it came out."""
 
     seed: int
-    planned_delay_us: int
-    realised_delay_us: int | None = None
+    planned_delay_us: Whole
+    realised_delay_us: Whole | None = None
 
 
 class SourceHealth(Frozen):
@@ -278,7 +281,7 @@ class SourceHealth(Frozen):
     ticking: bool | None = None
     frozen: bool | None = Field(default=None, description="read from the kernel's freezer, not from the runtime")
     same_nonce: bool | None = None
-    lost_ticks: int | None = Field(
+    lost_ticks: Whole | None = Field(
         default=None, description="by which its own disk and memory differ, at least 1 if they do"
     )
     longest_gap_us: float | None = None

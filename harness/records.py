@@ -7,18 +7,17 @@ trial ends; and `closing.json`, written last. A line that was cut off by a crash
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import Field
-from pydantic_core import from_json
 
 from harness.description import Description, Statistics
+from harness.documents import content, decoded, parse, readable
 from harness.errors import RecordError
 from harness.expectations import STILL, DeclarationFile, Expectation
 from harness.image_path import ImagePath
@@ -41,6 +40,7 @@ from harness.model import (
     SourceHealth,
     Span,
     Verdict,
+    Whole,
 )
 from harness.repeated import Repeated
 from harness.shard import Shard
@@ -57,11 +57,11 @@ class Record(Frozen):
     schema_version: int = SCHEMA_VERSION
     run: str = Field(description="id of the run, as in its plan")
     cell: Cell
-    trial: int = Field(ge=0, description="index within the cell")
+    trial: Whole = Field(ge=0, description="index within the cell")
     control: str | None = Field(default=None, description="name of the negative control, if this trial is one")
     verdict: Verdict
-    start_ns: int
-    end_ns: int
+    start_ns: Whole
+    end_ns: Whole
     schedule: Schedule
     readings: tuple[Reading, ...] = ()
     skews: tuple[Skew, ...] = ()
@@ -122,9 +122,9 @@ class Plan(Frozen):
     schema_version: int = SCHEMA_VERSION
     run: str
     stillframe: str = Field(description="version of this program")
-    created_ns: int
+    created_ns: Whole
     seed: int
-    rounds: int = Field(description="trials of a cell; at the most, where there is a rate")
+    rounds: Whole = Field(description="trials of a cell; at the most, where there is a rate")
     rate: float | None = Field(
         default=None,
         description="of violation, below which clean trials have to bound a cell; it ends at its first violation",
@@ -175,7 +175,7 @@ class Closing(Frozen):
 
     schema_version: int = SCHEMA_VERSION
     run: str
-    end_ns: int
+    end_ns: Whole
     leaks: tuple[str, ...]
 
 
@@ -214,7 +214,7 @@ def read_plan(folder: Path) -> Plan:
     path = folder / "plan.json"
     if not path.exists():
         raise RecordError(f"{folder} holds no run: there is no plan.json", remedy="Name a run's folder.")
-    return _parse(Plan, _content(path), str(path))
+    return _parse(Plan, content(path), str(path))
 
 
 def write_plan(folder: Path, plan: Plan) -> None:
@@ -226,7 +226,7 @@ def write_plan(folder: Path, plan: Plan) -> None:
 def read_closing(folder: Path) -> Closing | None:
     """Read the run's last word; None for a run that goes on or was killed."""
     path = folder / "closing.json"
-    return _parse(Closing, _content(path), str(path)) if path.exists() else None
+    return _parse(Closing, content(path), str(path)) if path.exists() else None
 
 
 def write_closing(folder: Path, closing: Closing) -> None:
@@ -265,7 +265,7 @@ def read_records(folder: Path) -> Iterator[Record]:
 
     A last line without its newline was cut off and is skipped. Anything else that is no record raises `RecordError`.
     """
-    return (_parse(Record, _decoded(line), str(place)) for place, line in _lines(folder))
+    return (_parse(Record, decoded(line), str(place)) for place, line in _lines(folder))
 
 
 def read_briefly(folder: Path, repeated: Repeated[Record] | None = None) -> Iterator[tuple[Place, Record]]:
@@ -275,7 +275,13 @@ def read_briefly(folder: Path, repeated: Repeated[Record] | None = None) -> Iter
     What is `repeated` from record to record is one and the same value.
     """
     known = repeated or often_repeated()
-    return ((place, _parse(Record, _decoded(line), str(place), briefly=known)) for place, line in _lines(folder))
+
+    def read(raw: dict[str, Any]) -> Record:
+        for name in CLOSE:
+            raw.pop(name, None)
+        return known.read(raw)
+
+    return ((place, _parse(Record, decoded(line), str(place), read=read)) for place, line in _lines(folder))
 
 
 def often_repeated() -> Repeated[Record]:
@@ -285,37 +291,24 @@ def often_repeated() -> Repeated[Record]:
 
 def read_at(place: Place) -> Record:
     """Read one whole record again."""
-    with _readable(place.path), place.path.open("rb") as file:
+    with readable(place.path), place.path.open("rb") as file:
         file.seek(place.offset)
-        return _parse(Record, _decoded(file.readline()), str(place))
+        return _parse(Record, decoded(file.readline()), str(place))
+
+
+def record_files(folder: Path) -> list[Path]:
+    """Files with the records of a run, in name order."""
+    return sorted((folder / "records").glob("*.jsonl"))
 
 
 def _lines(folder: Path) -> Iterator[tuple[Place, bytes]]:
-    for path in sorted((folder / "records").glob("*.jsonl")):
+    for path in record_files(folder):
         offset = 0
-        with _readable(path), path.open("rb") as lines:
+        with readable(path), path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 if line.endswith(b"\n"):
                     yield Place(path, offset, number, hashlib.sha256(line).digest()[:16]), line
                 offset += len(line)
-
-
-def _decoded(line: bytes) -> str:
-    return line.decode(errors="replace")
-
-
-def _content(path: Path) -> str:
-    with _readable(path):
-        return _decoded(path.read_bytes())
-
-
-@contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        remedy = "Records are private to who made the run: read them as that user."
-        raise RecordError(f"{path} cannot be read: {error.strerror}", remedy=remedy) from error
 
 
 def write_images(folder: Path, paths: Sequence[ImagePath]) -> Path:
@@ -331,7 +324,7 @@ def read_images(folder: Path) -> tuple[ImagePath, ...]:
     path = folder / IMAGES
     if not path.exists():
         return ()
-    lines = _content(path).splitlines()
+    lines = content(path).removesuffix("\n").split("\n")  # whatever else ends a line may stand in one
     return tuple(_parse(ImagePath, line, f"{path}:{number}") for number, line in enumerate(lines, 1))
 
 
@@ -352,31 +345,27 @@ def missing_trials(plan: Plan, records: Sequence[Record]) -> dict[str, int]:
 
     A cell that was convicted where the plan asks for a rate owes the trials before that and no others.
     """
-    received: dict[str, set[int]] = {}
-    due = {cell.id: plan.rounds_of(cell) for cell in plan.cells}
-    for record in records:
-        if record.control is None and record.cell.id in due:
-            received.setdefault(record.cell.id, set()).add(record.trial)
-            if plan.ends(record.cell, record.verdict.outcome):
-                due[record.cell.id] = min(due[record.cell.id], record.trial + 1)
-    short = {cell: count - sum(trial < count for trial in received.get(cell, ())) for cell, count in due.items()}
+    received = by_cell(record for record in records if record.control is None)
+    short: dict[str, int] = {}
+    for cell in plan.cells:
+        own = received.get(cell, [])
+        ended = (record.trial + 1 for record in own if plan.ends(cell, record.verdict.outcome))
+        due = min((plan.rounds_of(cell), *ended))
+        short[cell.id] = due - len({record.trial for record in own if record.trial < due})
     return {cell: count for cell, count in short.items() if count > 0}
 
 
-def _parse(kind: type[T], text: str, where: str, *, briefly: Repeated[T] | None = None) -> T:
-    try:
-        raw = from_json(text, allow_inf_nan=False)
-        version = raw.get("schema_version") if isinstance(raw, dict) else None
-        if isinstance(version, int | float) and version > SCHEMA_VERSION:
-            raise RecordError(
-                f"{where} has schema version {version}, this program reads up to {SCHEMA_VERSION}",
-                remedy="Use a newer stillframe.",
-            )
-        if briefly is None or not isinstance(raw, dict):
-            return kind.model_validate(raw)
-        for name in CLOSE:
-            raw.pop(name, None)
-        return briefly.read(raw)
-    except ValueError as error:  # of the JSON, or of what it holds
-        first = str(error).splitlines()[0]
-        raise RecordError(f"{where} is no {kind.__name__.lower()}: {first}") from error
+def by_cell(records: Iterable[Record]) -> dict[Cell, list[Record]]:
+    """Group records by their cells, which are mostly one and the same value: that is quicker to see than equality."""
+    found: dict[Cell, list[Record]] = {}
+    own: dict[int, list[Record]] = {}
+    for record in records:
+        trials = own.get(id(record.cell))
+        if trials is None:
+            trials = own[id(record.cell)] = found.setdefault(record.cell, [])
+        trials.append(record)
+    return found
+
+
+def _parse(kind: type[T], text: str, where: str, *, read: Callable[[dict[str, Any]], T] | None = None) -> T:
+    return parse(kind, text, where, newest=SCHEMA_VERSION, read=read)

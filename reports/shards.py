@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.documents import readable
 from harness.errors import RecordError
 from harness.image_path import ImagePath
 from harness.mutants import CANARY
@@ -95,7 +96,10 @@ class StoredRun:
         """The last words of all parts that came to their end, as one."""
         last = [part.closing for part in self.parts if part.closing]
         leaks = tuple(sorted({leak for each in last for leak in each.leaks}))
-        return Closing(run=self.plan.run, end_ns=max(each.end_ns for each in last), leaks=leaks) if last else None
+        if not last:
+            return None
+        end = max(each.end_ns for each in last)
+        return last[0].model_copy(update={"run": self.plan.run, "end_ns": end, "leaks": leaks})
 
     @cached_property
     def images(self) -> tuple[ImagePath, ...]:
@@ -142,9 +146,10 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
     if (folder / "plan.json").exists():
         yield folder
     elif depth and folder.is_dir():
-        for each in sorted(folder.iterdir()):
-            if each.is_dir() and not each.is_symlink():
-                yield from _below(each, depth - 1)
+        with readable(folder):
+            found = sorted(each for each in folder.iterdir() if each.is_dir() and not each.is_symlink())
+        for each in found:
+            yield from _below(each, depth - 1)
 
 
 def _together(folder: Path, parts: Iterable[Part]) -> StoredRun:
