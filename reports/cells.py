@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
+from typing import TypeVar
 
 from pydantic import Field
 
@@ -12,6 +13,8 @@ from harness.expectations import STILL, Expectation
 from harness.model import Accommodation, Anomaly, Cell, Component, Control, ControlKind, Frozen, Outcome, Verdict
 from harness.records import Plan, Record
 from reports.statistics import largest, middle, rate_bound, rate_interval
+
+T = TypeVar("T")
 
 NO_EVIDENCE = frozenset({Outcome.HARNESS_ERROR, Outcome.MISSING, Outcome.UNSUPPORTED})
 """Outcomes that speak about the environment, so where unexpected they leave a run incomplete."""
@@ -83,7 +86,8 @@ class CellSummary(Frozen):
     @property
     def accommodations(self) -> tuple[Accommodation, ...]:
         """List the crutches under which its trials ran."""
-        return tuple(dict.fromkeys(each for trial in self.trials for each in trial.accommodations))
+        every = each_once(trial.accommodations for trial in self.trials)
+        return tuple(dict.fromkeys(each for those in every for each in those))
 
 
 class ControlSummary(Frozen):
@@ -183,7 +187,7 @@ def summarise_cell(
         skew_us=middle(largest_us(trial) for trial in telling),
         strays=strays,
         warned=sum(bool(trial.warnings) for trial in trials),
-        components=merge(trial.components for trial in trials),
+        components=merge(each_once(trial.components for trial in trials)),
         exit_code=prevailing(codes),
         trials=tuple(sorted(trials, key=lambda trial: trial.trial)),
     )
@@ -271,6 +275,11 @@ def row_label(cell: Cell) -> str:
 def prevailing(codes: Iterable[Exit]) -> Exit:
     """Choose the code that counts where several were found."""
     return min(codes, key=list(Exit).index)
+
+
+def each_once(values: Iterable[T]) -> Iterable[T]:
+    """Leave out what is the very same value, as most of what records repeat is."""
+    return {id(value): value for value in values}.values()
 
 
 def merge(maps: Iterable[Mapping[str, Iterable[Component]]]) -> dict[str, tuple[Component, ...]]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from harness.image_path import ImagePath
 from harness.model import ControlKind, Outcome
 from harness.mutants import CANARY
-from harness.records import Place, Plan, Record, read_at
+from harness.records import Place, Plan, Record, read_at, record_files
 from harness.shard import Shard
 from reports import images, shards
 from reports.cells import CellSummary, Exit, telling_trials
 from reports.known import known_issues
+from reports.progress import shown
 from reports.shards import Part, StoredRun
 from reports.tables import Finding, RunSummary, named, summarise
 
@@ -49,7 +51,7 @@ def read_share(run_folder: Path) -> RunSummary:
 def _entries(stored: StoredRun) -> list[Entry]:
     """All records, in an order that comes from what they say and not from where they lie."""
     with _no_collector():
-        entries = list(stored.records())
+        entries = list(_watched(stored))
     cells = {id(record.cell): record.cell for _, record in entries}
     ids = {key: cell.id for key, cell in cells.items()}
 
@@ -58,6 +60,14 @@ def _entries(stored: StoredRun) -> list[Entry]:
         return ids[id(record.cell)], record.control or "", record.trial, record.start_ns, place.digest
 
     return sorted(entries, key=order)
+
+
+def _watched(stored: StoredRun) -> Iterator[Entry]:
+    """All records; whoever waits for them at a terminal sees how many bytes have been read."""
+    paths = [path for part in stored.parts for path in record_files(part.folder)]
+    sizes = [path.stat().st_size if path.is_file() else 0 for path in paths]
+    before = dict(zip(paths, accumulate(sizes, initial=0), strict=False))
+    return shown(stored.records(), "reading", sum(sizes), lambda entry: before[entry[0].path] + entry[0].offset)
 
 
 def _summed(stored: StoredRun, plan: Plan, entries: Sequence[Entry], closely: Closely) -> RunSummary:

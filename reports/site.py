@@ -17,6 +17,7 @@ from reports import charts, claims
 from reports.cells import CellSummary
 from reports.compare import Comparison
 from reports.html import close_looks, environment, page_of, participant_page
+from reports.progress import shown
 from reports.suggestion import suggested
 from reports.tables import RunSummary, counted
 
@@ -67,7 +68,9 @@ def write_site(
     run: RunSummary, folder: Path, *, before: Sequence[RunSummary] = (), comparison: Comparison | None = None
 ) -> Path:
     """Write the site of a run; `before`: older runs, oldest first. Gives the place of its overview."""
-    for name, text in render(run, before=before, comparison=comparison):
+    pages = enumerate(render(run, before=before, comparison=comparison))
+    most = len(PAGES) + len(_participants(run)) + len(run.cells)
+    for _, (name, text) in shown(pages, "writing", most, lambda each: each[0]):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_aside(path, text)

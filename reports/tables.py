@@ -19,13 +19,14 @@ from harness.model import (
     Scenario,
     SchemaVersion,
 )
-from harness.records import Closing, Plan, Record, missing_trials
+from harness.records import Closing, Plan, Record, by_cell, missing_trials
 from harness.shard import Shard
 from reports.cells import (
     CellSummary,
     ControlSummary,
     Exit,
     MutantSummary,
+    each_once,
     merge,
     prevailing,
     summarise_cell,
@@ -231,12 +232,10 @@ def summarise(
     `runs`: names under which records of this run go besides that of its plan. Those of another turn nothing green.
     """
     names = {plan.run, *runs}
-    trials: dict[Cell, list[Record]] = {cell: [] for cell in plan.cells}
-    foreign: dict[Cell, list[Record]] = {}
-    for record in records:
-        if record.control is None:
-            (trials if record.run in names else foreign).setdefault(record.cell, []).append(record)
-    missing = missing_trials(plan, [record for own in trials.values() for record in own])
+    own = [record for record in records if record.control is None and record.run in names]
+    trials = by_cell(own)
+    foreign = by_cell(record for record in records if record.control is None and record.run not in names)
+    missing = missing_trials(plan, own)
     planned = {cell: plan.rounds_of(cell) for cell in plan.cells}
     cells = tuple(
         summarise_cell(
@@ -247,7 +246,7 @@ def summarise(
             missing=missing.get(cell.id, 0),
             foreign=foreign.get(cell, ()),
         )
-        for cell in dict.fromkeys((*trials, *foreign))
+        for cell in dict.fromkeys((*plan.cells, *trials, *foreign))
     )
     controls = tuple(summarise_controls(plan, records, names))
     return RunSummary(
@@ -263,7 +262,7 @@ def summarise(
         known_issues=known_issues(cells),
         accommodations=_accommodations(cells),
         versions=_versions(cells),
-        hosts=tuple(dict.fromkeys((plan.host, *(record.host for record in records if record.host)))),
+        hosts=tuple(dict.fromkeys((plan.host, *each_once(record.host for record in records if record.host)))),
     )
 
 

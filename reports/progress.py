@@ -1,0 +1,35 @@
+"""How far long work is, on a terminal: no word of what takes a moment, and none in a log."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import Progress
+
+PATIENCE_SECONDS = 2.0
+EVERY = 100
+"""Values from one look at the clock to the next."""
+
+T = TypeVar("T")
+
+
+def shown(values: Iterable[T], what: str, total: int, done: Callable[[T], int]) -> Iterator[T]:
+    """Pass values on, and tell by them how much of the total is `done`, once it takes longer than one likes to wait."""
+    if not sys.stderr.isatty():
+        yield from values
+        return
+    begun = time.monotonic()
+    with contextlib.ExitStack() as ending:
+        bar: Progress | None = None
+        for number, value in enumerate(values):
+            if number % EVERY == 0 and time.monotonic() - begun >= PATIENCE_SECONDS:
+                if bar is None:
+                    bar = ending.enter_context(Progress(console=Console(stderr=True), transient=True))
+                    task = bar.add_task(what, total=total)
+                bar.update(task, completed=done(value))
+            yield value
