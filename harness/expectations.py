@@ -180,6 +180,15 @@ def known(named: Named, today: dt.date, otherwise: Expectation = STILL, about: A
     return otherwise
 
 
+def covered(every: Iterable[Named], about: About = About.CELLS) -> dict[str, int]:
+    """Of how many of `every` each declaration speaks, by where it stands; of none is left out."""
+    named = list(every)
+    counts = {
+        each.where: sum(each.declaration.covers(one) for one in named) for each in declared() if each.about is about
+    }
+    return {where: count for where, count in counts.items() if count}
+
+
 def unmatched(every: Iterable[Named], about: About = About.CELLS) -> tuple[str, ...]:
     """Where patterns are declared that speak of none of all there are: `FILE:3-17: PATTERN`."""
     ids = [named.id for named in every]

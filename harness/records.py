@@ -129,6 +129,9 @@ class Plan(Frozen):
     words: dict[str, str] = Field(
         default_factory=dict, description="what the names in ids mean: workloads, and ways as `RUNTIME+WAY`"
     )
+    covered: dict[str, int] = Field(
+        default_factory=dict, description="cells that are there by default and of which something is declared, by place"
+    )
     unmatched: tuple[str, ...] = Field(
         default=(), description="places and patterns of declarations that speak of no cell that there is"
     )

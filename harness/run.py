@@ -15,7 +15,7 @@ from pathlib import Path
 from harness import matrix, records, workload
 from harness.bench import Bench
 from harness.errors import EnvironmentUnfit, StillframeError
-from harness.expectations import STILL, unmatched
+from harness.expectations import STILL, covered, unmatched
 from harness.host import audit, cgroups
 from harness.host.facts import host_facts
 from harness.model import Cell, Outcome, Schedule, Stage, Verdict
@@ -67,6 +67,7 @@ class Run:
             host=host_facts(),
             expectations={cell: each for cell, each in should_be.items() if each != STILL},
             words=matrix.words(cells),
+            covered=covered(matrix.default_cells()),
             unmatched=unmatched(matrix.every_cell()),
             fewer=options.fewer,
         )

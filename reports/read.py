@@ -46,7 +46,7 @@ def with_images(run: RunSummary, paths: tuple[ImagePath, ...]) -> RunSummary:
         conclusion = Conclusion(
             exit_code=prevailing((conclusion.exit_code, code)), findings=(*every, Finding(what=images.verdict(paths)))
         )
-    issues = known_issues(run.cells, paths)
+    issues = known_issues(run.cells, paths, covered=run.plan.covered)
     return run.model_copy(update={"images": paths, "conclusion": conclusion, "known_issues": issues})
 
 

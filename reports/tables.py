@@ -242,7 +242,7 @@ def summarise(plan: Plan, records: Sequence[Record], closing: Closing | None) ->
         declined=declined(cells),
         bridges=bridges(cells),
         predictions=predictions(cells),
-        known_issues=known_issues(cells),
+        known_issues=known_issues(cells, covered=plan.covered),
         accommodations=_accommodations(cells),
         versions=_versions(cells),
         hosts=tuple(dict.fromkeys((plan.host, *(record.host for record in records if record.host)))),
