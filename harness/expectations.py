@@ -101,6 +101,7 @@ class Declaration(Shown):
     owner: str = Field(min_length=1, description="who has to act: a project, or whoever looks after this entry")
     added: dt.date
     review_by: dt.date = Field(description="the day by which to look again")
+    evidence: tuple[str, ...] = Field(default=(), description="runs in a history, by id, whose logs are to be kept")
 
     def covers(self, named: Named) -> bool:
         """Whether it speaks about a cell."""
@@ -108,7 +109,7 @@ class Declaration(Shown):
 
     def expectation(self, declared: str = "", *, overdue: bool = False) -> Expectation:
         """What it says, without of whom; `declared`: where it stands."""
-        said = self.model_dump(exclude={"match", "review_by"})
+        said = self.model_dump(exclude={"match", "review_by", "evidence"})
         return Expectation.model_validate({**said, "review": self.review_by, "declared": declared, "overdue": overdue})
 
 
