@@ -399,6 +399,6 @@ def unbroken(text: str) -> str:
 
 
 def shorten(text: str, limit: int = 90) -> str:
-    """Cut to one line of at most `limit` characters."""
-    line = one_line(text)
-    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+    """Cut to one line of at most `limit` characters; of a very long text only the beginning is looked at."""
+    line = one_line(text[: 20 * limit])
+    return line if len(line) <= limit and len(text) <= 20 * limit else line[: limit - 1].rstrip() + "…"
