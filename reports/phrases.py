@@ -219,12 +219,16 @@ def deadline(issue: KnownIssue) -> str:
 
 def control(each: ControlSummary) -> str:
     """Put a control in one line."""
-    what = f"{each.control.kind} {each.control.name} on {each.control.cell.id}"
+    return f"{each.control.kind} {each.control.name} on {each.control.cell.id}: {came(each)}"
+
+
+def came(each: ControlSummary) -> str:
+    """Tell how a control came out: what had to be found, or what was found instead."""
     if each.detected:
-        return f"{what}: {must_be(each.control)}"
+        return must_be(each.control)
     how = "FALSE ALARM" if each.control.kind is ControlKind.NEUTRAL else "NOT DETECTED"
     wanted = f"must be {must_be(each.control)}"
-    return f"{what}: {how}, found {found(each.verdict)} ({shorten(each.verdict.reason)}), {wanted}"
+    return f"{how}, found {found(each.verdict)} ({shorten(each.verdict.reason)}), {wanted}"
 
 
 def must_be(control: Control) -> str:
@@ -385,6 +389,8 @@ def interval(low: float, high: float) -> str:
 
 def clean(text: str) -> str:
     """Replace control characters, which could drive a terminal or reorder a line; tabs and line breaks stay."""
+    if text.isprintable():
+        return text
     return "".join(sign if sign.isprintable() or sign in "\t\n" else "\N{REPLACEMENT CHARACTER}" for sign in text)
 
 
