@@ -25,8 +25,8 @@ ASIDE = frozenset({Stage.PREPARE, Stage.START, Stage.READ, Stage.STOP, Stage.CLE
 
 
 COLOURS = (
-    ".timeline { background: #fff; --ink: #1d2228; --quiet: #59636e; --line: #d5dbe1; --memory: #7a3db8; "
-    "--bar: #8a94a0; --held: #a9c4e0; --tone: #59636e; }\n.timeline.bad { --tone: #a9241b; }\n"
+    ".timeline { max-width: 100%; height: auto; background: #fff; --ink: #1d2228; --quiet: #59636e; --line: #d5dbe1; "
+    "--memory: #7a3db8; --bar: #8a94a0; --held: #a9c4e0; --tone: #59636e; }\n.timeline.bad { --tone: #a9241b; }\n"
 )
 """What a page sets for its drawings, and one that stands alone has to bring."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from junitparser import Error, Failure, JUnitXml, Properties, Property, Skipped, TestCase, TestSuite
@@ -16,8 +16,6 @@ LEFT_OUT = (
     "readings, skews, schedules, timelines, commands, logs and statistics are not in this file, and an outcome is no "
     "more than passed, skipped, failure or error: the site beside it and records/*.jsonl have all of it"
 )
-MOST_ODD = 50
-"""Trials that are told of a result that has not passed."""
 
 
 def render(run: RunSummary, results: Sequence[Result]) -> str:
@@ -90,11 +88,9 @@ def _ending(each: Result) -> FinalResult | None:
     return found
 
 
-def _evidence(each: Result) -> Iterable[str]:
+def _evidence(each: Result) -> Iterator[str]:
     yield f"found: {each.message}"
     yield f"expected: {each.expected}, because {each.reason}"
-    yield from each.odd[:MOST_ODD]
-    if len(each.odd) > MOST_ODD:
-        yield f"and {len(each.odd) - MOST_ODD} more"
+    yield from each.odd
     if each.kind is Kind.CELL:
         yield f"commands: stillframe show '{each.id}'"

@@ -26,6 +26,9 @@ MOST_OF_A_LINK = 1_000
 MOST_PARTS = 400
 """Trials that are told of one cell."""
 
+MOST_ODD = 50
+"""Trials that are told of a result that has not simply passed."""
+
 BETTER = "better than expected"
 UNCOUNTED = "does not count, since the instrument's own proof failed"
 PROOF = "proof of the instrument"
@@ -111,7 +114,8 @@ class Result(Frozen):
     @property
     def odd(self) -> tuple[str, ...]:
         """What became of each part that did not simply pass, and why."""
-        return tuple(f"{each.name}: {each.reason}" for each in self.parts if each.status is not Status.PASSED)
+        told = tuple(f"{each.name}: {each.reason}" for each in self.parts if each.status is not Status.PASSED)
+        return told if len(told) <= MOST_ODD else (*told[:MOST_ODD], f"and {len(told) - MOST_ODD} more")
 
 
 def results(run: RunSummary) -> tuple[Result, ...]:

@@ -7,8 +7,8 @@ import pytest
 from junitparser import JUnitXml
 
 from harness.model import Outcome
-from reports.formats.junit import LEFT_OUT, MOST_ODD, render
-from reports.formats.results import results
+from reports.formats.junit import LEFT_OUT, render
+from reports.formats.results import MOST_ODD, results
 from reports.tables import RunSummary, summarise
 from tests.reports import engines, hostile
 from tests.reports.synthetic import STILL, closing, expected_run, matrix, moving, plan, record, summary
