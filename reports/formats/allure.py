@@ -130,8 +130,8 @@ def _test(each: Result, run: RunSummary, close: set[int], files: dict[str, str])
 def _parameters(each: Result, run: RunSummary) -> Iterator[Parameter]:
     """What the result is about; versions and the run are told too, but a new one makes it no other test."""
     yield from (Parameter(name=name, value=value) for name, value in each.parameters.items())
-    told = {**{f"version of {name}": version for name, version in each.components.items()}, "run": cut(run.plan.run)}
-    yield from (Parameter(name=name, value=value, excluded=True) for name, value in told.items())
+    told = (*each.components.items(), ("run", cut(run.plan.run)))
+    yield from (Parameter(name=name, value=value, excluded=True) for name, value in told)
 
 
 def _labels(each: Result) -> Iterator[tuple[str, str]]:

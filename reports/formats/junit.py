@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 from junitparser import Error, Failure, JUnitXml, Properties, Property, Skipped, TestCase, TestSuite
 from junitparser.junitparser import FinalResult
 
-from reports.formats.results import Kind, Result, Status, cut
+from reports.formats.results import Kind, Result, Status, cut, moment
 from reports.tables import RunSummary
 
 LEFT_OUT = (
@@ -38,7 +37,7 @@ def _printed(whole: JUnitXml) -> str:
 def _suite(run: RunSummary, name: str, results: Sequence[Result]) -> TestSuite:
     suite = TestSuite(name)
     begun = min((each.start_ns for each in results if each.start_ns is not None), default=run.plan.created_ns)
-    suite.timestamp = datetime.fromtimestamp(begun // 1_000_000_000, UTC).replace(tzinfo=None).isoformat()
+    suite.timestamp = moment(begun).removesuffix("Z")
     facts = {
         "run": run.plan.run,
         "stillframe": run.plan.stillframe,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from pydantic import Field
@@ -132,6 +133,11 @@ def results(run: RunSummary) -> tuple[Result, ...]:
 def cut(text: str, limit: int = MOST_LETTERS) -> str:
     """Bring a string of a record to one line without control characters that is not long."""
     return phrases.shorten(text, limit)
+
+
+def moment(ns: int) -> str:
+    """Write an instant as RFC 3339 does, to the second: `2026-11-23T12:00:00Z`."""
+    return f"{datetime.fromtimestamp(ns // 1_000_000_000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def stable(name: str) -> str:
