@@ -21,7 +21,7 @@ from harness.model import Settings
 from harness.options import CHOICES, RUNNING, SCENARIOS, SETTINGS, STACKS, Options, add_to
 from harness.stacks import build, definition
 from harness.stacks.node import Node
-from reports import compare, fingerprint, pool, show, terminal, write
+from reports import compare, fingerprint, markdown, pool, show, terminal, write
 from reports.cells import Exit, prevailing
 from reports.images import exit_code
 
@@ -225,6 +225,7 @@ def _make_images(options: Options, stacks: Iterable[str], run: Path | None) -> i
     folder.mkdir(parents=True, exist_ok=True)
     records.write_images(folder, paths)
     page = write.write_report([folder]) if run else write.write_images(paths, folder)
+    write.add_to_step_summary(markdown.render_images(paths))
     terminal.show_images(paths)
     print(f"report: {page}")  # noqa: T201
     leaks = audit.of_host().leaks(before)
@@ -264,7 +265,9 @@ def _compare(arguments: argparse.Namespace) -> int:
 def _report(arguments: argparse.Namespace) -> int:
     if arguments.out and arguments.out.is_file():
         raise UsageError(f"--out {arguments.out} is a file", remedy="Name a folder.")
-    print(write.write_report(arguments.runs, arguments.out))  # noqa: T201
+    page = write.write_report(arguments.runs, arguments.out)
+    write.add_to_step_summary(page.with_name(write.MARKDOWN).read_text(encoding="utf-8"))
+    print(page)  # noqa: T201
     return 0
 
 

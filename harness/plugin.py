@@ -225,6 +225,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.section("stillframe")
     terminal.show_run(config.stash[SUMMARY])
     page = write.write_summary(config.stash[SUMMARY], config.stash[RUN].folder / write.SITE)
+    write.add_to_step_summary(page.with_name(write.MARKDOWN).read_text(encoding="utf-8"))
     terminalreporter.write_line(f"report: {page}")
 
 

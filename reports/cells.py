@@ -92,6 +92,7 @@ class ControlSummary(Frozen):
     trial: int
     verdict: Verdict
     detected: bool = Field(description="what was broken was noticed; of a neutral neighbour: nothing was")
+    record: Record | None = Field(default=None, exclude=True, repr=False)
 
     @property
     def exit_code(self) -> Exit:
@@ -110,12 +111,16 @@ class MutantSummary(Frozen):
     neutral: ControlSummary | None
 
 
-def summarise_control(control: Control, trial: int, verdict: Verdict, log: tuple[str, ...] = ()) -> ControlSummary:
+def summarise_control(control: Control, record: Record | None) -> ControlSummary:
     """Hold a trial against what it must come to; a canary also has to be red as an ordinary cell would be."""
+    if record is None:
+        verdict = Verdict(outcome=Outcome.MISSING, reason="planned and not received")
+        return ControlSummary(control=control, trial=0, verdict=verdict, detected=control.seen_in(verdict))
+    verdict = record.verdict
     seen = control.seen_in(verdict)
     if control.kind is ControlKind.CANARY:
-        seen &= judge(verdict, log, STILL) is Exit.UNEXPECTED
-    return ControlSummary(control=control, trial=trial, verdict=verdict, detected=seen)
+        seen &= judge(verdict, record.log, STILL) is Exit.UNEXPECTED
+    return ControlSummary(control=control, trial=record.trial, verdict=verdict, detected=seen, record=record)
 
 
 def summarise_cell(

@@ -19,7 +19,6 @@ from harness.model import (
     Outcome,
     Scenario,
     SchemaVersion,
-    Verdict,
 )
 from harness.records import Closing, Plan, Record, missing_trials
 from reports.cells import (
@@ -356,14 +355,10 @@ def _controls(plan: Plan, records: Sequence[Record]) -> Iterator[ControlSummary]
     """What was planned, in that order, as it came back; then what came back without a plan, which proves nothing."""
     received = {(record.control, record.cell): record for record in records if record.control is not None}
     for control in plan.controls:
-        record = received.pop((control.id, control.cell), None)
-        if record is None:
-            yield summarise_control(control, 0, Verdict(outcome=Outcome.MISSING, reason="planned and not received"))
-        else:
-            yield summarise_control(control, record.trial, record.verdict, record.log)
+        yield summarise_control(control, received.pop((control.id, control.cell), None))
     for (name, cell), record in received.items():
         control = Control(name=str(name), cell=cell, what="was not planned", outcome=Outcome.MISSING)
-        yield summarise_control(control, record.trial, record.verdict)
+        yield summarise_control(control, record)
 
 
 def _accommodations(cells: Iterable[CellSummary]) -> tuple[Crutch, ...]:

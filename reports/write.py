@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from reports.tables import RunSummary
 SITE = "report"
 """Folder of a run for its site."""
 
+MARKDOWN = "report.md"
+"""The page beside the site that shows well in a step's summary, and in issues."""
+
 
 def write_report(runs: Sequence[Path], out: Path | None = None) -> Path:
     """Write the report of the newest of the runs, with the others as its past, by default into a folder in its own.
@@ -35,7 +39,7 @@ def write_summary(run: RunSummary, folder: Path, *, before: Sequence[RunSummary]
     """Write the report of a run that was read already; it is held against the newest before, where that says much."""
     folder.mkdir(parents=True, exist_ok=True)
     write_aside(folder / "summary.json", summary_json(run))
-    write_aside(folder / "report.md", markdown.render(run))
+    write_aside(folder / MARKDOWN, markdown.render(run))
     comparison = None
     for each in before[-1:]:
         with contextlib.suppress(NotComparable):
@@ -45,8 +49,19 @@ def write_summary(run: RunSummary, folder: Path, *, before: Sequence[RunSummary]
 
 def write_images(paths: Sequence[ImagePath], folder: Path) -> Path:
     """Write a report of checkpoint images that belong to no run; return the path of the HTML page."""
-    write_aside(folder / "report.md", markdown.render_images(paths))
+    write_aside(folder / MARKDOWN, markdown.render_images(paths))
     return write_aside(folder / "index.html", html.render_images(paths))
+
+
+def add_to_step_summary(text: str) -> None:
+    """Show Markdown where a hosted CI shows what a step came to, after what is there and as far as it may be long.
+
+    No run fails over a place that cannot be written.
+    """
+    place = os.environ.get("GITHUB_STEP_SUMMARY")
+    if place:
+        with contextlib.suppress(OSError), Path(place).open("a", encoding="utf-8") as file:
+            file.write(markdown.fitting(text, markdown.MOST_BYTES - file.tell()))
 
 
 def summary_json(run: RunSummary) -> str:
