@@ -21,7 +21,7 @@ from harness.model import Settings
 from harness.options import CHOICES, RUNNING, SCENARIOS, SETTINGS, STACKS, Options, add_to
 from harness.stacks import build, definition
 from harness.stacks.node import Node
-from reports import compare, fingerprint, markdown, pool, show, terminal, write
+from reports import compare, fingerprint, markdown, phrases, pool, show, terminal, write
 from reports.cells import Exit, prevailing
 from reports.images import exit_code
 
@@ -48,6 +48,8 @@ whose makers nobody has any more.
 Both make a run of their own, with a report; `stillframe compatible` and `inspect` read what is kept without a restore.
 What is kept holds the memory of processes, and is readable by its owner alone.
 """
+
+RUN = "folder of a run or of its shards"
 
 COMPARE_EXIT_CODES = """\
 exit codes:
@@ -123,15 +125,18 @@ def _parser() -> argparse.ArgumentParser:
     shell.add_argument("stack_name", metavar="STACK", help=", ".join(definition.available()))
     add_to(shell, SETTINGS)
     report = command("report", _report, "write a site out of the records of a run, with others as its past")
-    report.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a run, in any order")
+    report.add_argument("runs", type=Path, nargs="+", metavar="RUN", help=f"{RUN}, in any order")
     report.add_argument(
         "--out", type=Path, default=None, metavar="DIR", help=f"where to (default: {write.SITE}/ in the newest run)"
     )
+    report.add_argument(
+        "--exit-code", action="store_true", help="end with the run's own exit code (default: 0 for a report of any run)"
+    )
     pooled = command("pool", _pool, "add up the trials of several runs, as long as no component has changed")
-    pooled.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a run, in any order")
+    pooled.add_argument("runs", type=Path, nargs="+", metavar="RUN", help=f"{RUN}, in any order")
     pooled.add_argument("--json", action="store_true", help="for programs")
     compared = command("compare", _compare, "tell what has become worse, better or different between two runs")
-    compared.add_argument("before", type=Path, metavar="A", help="folder of the run that came first")
+    compared.add_argument("before", type=Path, metavar="A", help="folder of the run that came first, or of its shards")
     compared.add_argument("after", type=Path, metavar="B", help="folder of the run that is held against it")
     compared.add_argument("--json", action="store_true", help="for programs")
     compared.epilog = COMPARE_EXIT_CODES
@@ -159,7 +164,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 def _plan(arguments: argparse.Namespace) -> int:
     options = _options(arguments)
-    cells = options.cells
+    cells, _ = options.share
     print(len(cells) if arguments.count else "\n".join(cell.id for cell in cells))  # noqa: T201
     _tell(options.rule)
     return 0
@@ -169,7 +174,8 @@ def _run(arguments: argparse.Namespace) -> int:
     options = _options(arguments)
     code = _pytest(options, arguments.workers, arguments.pytest)
     chosen = options.cell or options.runtime or options.policy or IMAGES_STACK not in (options.stack or DEFAULT_STACKS)
-    if not options.interop or chosen or code not in list(Exit):
+    elsewhere = options.shard is not None and options.shard.number > 1  # one machine makes them for all
+    if not options.interop or chosen or elsewhere or code not in list(Exit):
         return code
     return prevailing({Exit(code), Exit(_make_images(options, (IMAGES_STACK,), options.out / "latest"))}).value
 
@@ -224,7 +230,7 @@ def _make_images(options: Options, stacks: Iterable[str], run: Path | None) -> i
     paths = [path for stack in stacks for path in study(options, stack, _tell)]
     folder.mkdir(parents=True, exist_ok=True)
     records.write_images(folder, paths)
-    page = write.write_report([folder]) if run else write.write_images(paths, folder)
+    page = write.write_share(folder) if run else write.write_images(paths, folder)
     write.add_to_step_summary(markdown.render_images(paths))
     terminal.show_images(paths)
     print(f"report: {page}")  # noqa: T201
@@ -265,10 +271,12 @@ def _compare(arguments: argparse.Namespace) -> int:
 def _report(arguments: argparse.Namespace) -> int:
     if arguments.out and arguments.out.is_file():
         raise UsageError(f"--out {arguments.out} is a file", remedy="Name a folder.")
-    page = write.write_report(arguments.runs, arguments.out)
+    page, run = write.report(arguments.runs, arguments.out)
     write.add_to_step_summary(page.with_name(write.MARKDOWN).read_text(encoding="utf-8"))
     print(page)  # noqa: T201
-    return 0
+    code = run.conclusion.exit_code.value
+    _tell(phrases.one_line(f"verdict: {run.conclusion.sentence} (exit code {code})"))
+    return code if arguments.exit_code else 0
 
 
 if __name__ == "__main__":

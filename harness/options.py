@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 from harness import corpus, matrix
 from harness.errors import UsageError
 from harness.model import Cell, CgroupVersion, Control, Settings
+from harness.shard import Shard
 from reports.phrases import percent
 from reports.statistics import clean_trials, rate_bound
 
@@ -49,6 +50,15 @@ CHOICES: tuple[tuple[str, dict[str, Any]], ...] = (
             "action": "store_true",
             "help": "who restores what whom has checkpointed: all pairs of participants that write the same kind, as "
             "they are and over bridges; and what becomes of checkpoint images (see the command `images`)",
+        },
+    ),
+    (
+        "--shard",
+        {
+            "default": None,
+            "metavar": "K/N",
+            "help": "execute one share of the run, the Kth of N: each machine takes another, all the same --seed, and "
+            "`report` reads them together",
         },
     ),
 )
@@ -167,6 +177,7 @@ class Options(Settings):
     interop: bool = False
     keep: Path | None = None
     kept: Path | None = None
+    shard: Shard | None = None
 
     @classmethod
     def read(cls, value: Callable[[str], Any]) -> Options:
@@ -179,6 +190,11 @@ class Options(Settings):
             name = flag.removeprefix("--").replace("-", "_")
             said = value(name)
             given[name] = declaration.get("default", False) if said == () else said
+        if given["shard"]:
+            given["shard"] = Shard.read(given["shard"])
+            if given["seed"] is None:
+                remedy = "Give all shards the same: the plan of the run has to be one on every machine."
+                raise UsageError(f"--shard {given['shard']} needs a --seed", remedy=remedy)
         if given["seed"] is None:
             given["seed"] = random.SystemRandom().getrandbits(32)
         given |= {name: Path(given[name]).absolute() for name in ("out", "cache")}
@@ -258,6 +274,11 @@ class Options(Settings):
         whole = not (self.cell or self.runtime or self.policy or self.interop or self.corpus)
         cells = tuple(matrix.to_keep(dict.fromkeys(cell.restore for cell in self.cells))) if self.kept else self.cells
         return matrix.controls(cells, self.today, full=whole if self.proof is None else self.proof == "full")
+
+    @property
+    def share(self) -> tuple[tuple[Cell, ...], tuple[Control, ...]]:
+        """What of cells and controls is executed here: all of it, unless there are shards."""
+        return self.shard.share(self.cells, self.controls) if self.shard else (self.cells, self.controls)
 
     @property
     def chosen(self) -> bool:

@@ -29,7 +29,7 @@ from reports import terminal, write
 from reports.cells import Exit, judge_all
 from reports.known import demand, state
 from reports.phrases import expectation as told
-from reports.read import read_run
+from reports.read import read_share
 from reports.tables import RunSummary
 
 OPTIONS: pytest.StashKey[Options] = pytest.StashKey()
@@ -135,10 +135,10 @@ class Item(NamedTuple):
 
 
 def _items(options: Options) -> Iterator[Item]:
-    """All that is planned; what mutants come to together is asked where they were played."""
-    for cell in options.cells:
+    """All that is executed here; what mutants come to together is asked where they were played."""
+    cells, controls = options.share
+    for cell in cells:
         yield Item("cell", cell, cell.id, cell)
-    controls = options.controls
     for control in controls:
         yield Item("control", control, f"{control.id}.{control.cell.checkpoint}", control.cell)
     for control in controls:
@@ -208,9 +208,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     if _is_worker(config) or not _runs_scenarios(config):
         return
     own = EXIT_OF_PYTEST.get(pytest.ExitCode(exitstatus)) if exitstatus in EXIT_OF_PYTEST else None
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and OPTIONS in config.stash and config.stash[OPTIONS].shard:
+        own = 0  # nothing falls to this shard
     if RUN in config.stash:
         config.stash[RUN].close()
-        summary = config.stash[SUMMARY] = read_run(config.stash[RUN].folder)
+        summary = config.stash[SUMMARY] = read_share(config.stash[RUN].folder)
         session.exitstatus = (
             own or summary.conclusion.exit_code.value or int(exitstatus == pytest.ExitCode.TESTS_FAILED)
         )

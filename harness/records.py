@@ -7,8 +7,10 @@ trial ends; and `closing.json`, written last. A line that was cut off by a crash
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -40,6 +42,8 @@ from harness.model import (
     Span,
     Verdict,
 )
+from harness.repeated import Repeated
+from harness.shard import Shard
 
 SCHEMA_VERSION = 2
 IMAGES = "images.jsonl"
@@ -91,14 +95,22 @@ class Record(Frozen):
 
 CLOSE = frozenset({"commands", "timeline", "readings"})
 """Fields of a record that take a close look at its trial."""
+REPEATED = ("run", "cell", "control", "verdict", "skews", "components", "host", "accommodations", "statistics")
+"""Fields that are the same in many records."""
 
 
 class Place(NamedTuple):
-    """Where a record is: file, bytes before it, and line from 1."""
+    """Where a record is: file, bytes before it, and line from 1; with a digest, which is that of its copies, too."""
 
     path: Path
     offset: int
     number: int
+    digest: bytes
+
+    @property
+    def folder(self) -> Path:
+        """Of the run, or of the shard."""
+        return self.path.parent.parent
 
     def __str__(self) -> str:
         return f"{self.path}:{self.number}"
@@ -136,6 +148,9 @@ class Plan(Frozen):
         default=(), description="places and patterns of declarations that speak of no cell that there is"
     )
     fewer: dict[str, int] = Field(default_factory=dict, description="cells, by id, with fewer trials than `rounds`")
+    shard: Shard | None = Field(
+        default=None, description="which share of all this was executed here; null where it was all of it"
+    )
 
     def expected(self, cell: Cell) -> Expectation:
         """What the cell should be."""
@@ -144,6 +159,14 @@ class Plan(Frozen):
     def rounds_of(self, cell: Cell) -> int:
         """Trials of a cell, at the most."""
         return self.fewer.get(cell.id, self.rounds)
+
+    @property
+    def share(self) -> Plan:
+        """What of it was to be executed here."""
+        if self.shard is None:
+            return self
+        cells, controls = self.shard.share(self.cells, self.controls)
+        return self.model_copy(update={"cells": cells, "controls": controls})
 
     def ends(self, cell: Cell, outcome: Outcome) -> bool:
         """Whether a trial with `outcome` is the last of its cell: one violation convicts, where a rate is asked for."""
@@ -192,11 +215,9 @@ class Inspection(Frozen):
 def read_plan(folder: Path) -> Plan:
     """Read the plan of the run in `folder`; `RecordError` if there is none or it is of a newer schema."""
     path = folder / "plan.json"
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except (FileNotFoundError, NotADirectoryError):
-        raise RecordError(f"{folder} holds no run: there is no plan.json", remedy="Name a run's folder.") from None
-    return _parse(Plan, text, str(path))
+    if not path.exists():
+        raise RecordError(f"{folder} holds no run: there is no plan.json", remedy="Name a run's folder.")
+    return _parse(Plan, _content(path), str(path))
 
 
 def write_plan(folder: Path, plan: Plan) -> None:
@@ -208,7 +229,7 @@ def write_plan(folder: Path, plan: Plan) -> None:
 def read_closing(folder: Path) -> Closing | None:
     """Read the run's last word; None for a run that goes on or was killed."""
     path = folder / "closing.json"
-    return _parse(Closing, path.read_text(encoding="utf-8"), str(path)) if path.exists() else None
+    return _parse(Closing, _content(path), str(path)) if path.exists() else None
 
 
 def write_closing(folder: Path, closing: Closing) -> None:
@@ -250,17 +271,24 @@ def read_records(folder: Path) -> Iterator[Record]:
     return (_parse(Record, _decoded(line), str(place)) for place, line in _lines(folder))
 
 
-def read_briefly(folder: Path) -> Iterator[tuple[Place, Record]]:
+def read_briefly(folder: Path, repeated: Repeated[Record] | None = None) -> Iterator[tuple[Place, Record]]:
     """Read all records as `read_records` does, without what only a close look at one trial needs (`CLOSE`).
 
     Most of a record is the output of commands; what is left out is not checked either, before `read_at` reads it.
+    What is `repeated` from record to record is one and the same value.
     """
-    return ((place, _parse(Record, _decoded(line), str(place), without=CLOSE)) for place, line in _lines(folder))
+    known = repeated or often_repeated()
+    return ((place, _parse(Record, _decoded(line), str(place), briefly=known)) for place, line in _lines(folder))
+
+
+def often_repeated() -> Repeated[Record]:
+    """What is often the same in records, for as many runs as are read together."""
+    return Repeated(Record, REPEATED)
 
 
 def read_at(place: Place) -> Record:
     """Read one whole record again."""
-    with place.path.open("rb") as file:
+    with _readable(place.path), place.path.open("rb") as file:
         file.seek(place.offset)
         return _parse(Record, _decoded(file.readline()), str(place))
 
@@ -268,15 +296,29 @@ def read_at(place: Place) -> Record:
 def _lines(folder: Path) -> Iterator[tuple[Place, bytes]]:
     for path in sorted((folder / "records").glob("*.jsonl")):
         offset = 0
-        with path.open("rb") as lines:
+        with _readable(path), path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 if line.endswith(b"\n"):
-                    yield Place(path, offset, number), line
+                    yield Place(path, offset, number, hashlib.sha256(line).digest()[:16]), line
                 offset += len(line)
 
 
 def _decoded(line: bytes) -> str:
     return line.decode(errors="replace")
+
+
+def _content(path: Path) -> str:
+    with _readable(path):
+        return _decoded(path.read_bytes())
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        remedy = "Records are private to who made the run: read them as that user."
+        raise RecordError(f"{path} cannot be read: {error.strerror}", remedy=remedy) from error
 
 
 def write_images(folder: Path, paths: Sequence[ImagePath]) -> Path:
@@ -292,7 +334,7 @@ def read_images(folder: Path) -> tuple[ImagePath, ...]:
     path = folder / IMAGES
     if not path.exists():
         return ()
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = _content(path).splitlines()
     return tuple(_parse(ImagePath, line, f"{path}:{number}") for number, line in enumerate(lines, 1))
 
 
@@ -324,19 +366,20 @@ def missing_trials(plan: Plan, records: Sequence[Record]) -> dict[str, int]:
     return {cell: count for cell, count in short.items() if count > 0}
 
 
-def _parse(kind: type[T], text: str, where: str, *, without: Collection[str] = ()) -> T:
+def _parse(kind: type[T], text: str, where: str, *, briefly: Repeated[T] | None = None) -> T:
     try:
-        raw = from_json(text)
+        raw = from_json(text, allow_inf_nan=False)
         version = raw.get("schema_version") if isinstance(raw, dict) else None
-        if isinstance(version, int) and version > SCHEMA_VERSION:
+        if isinstance(version, int | float) and version > SCHEMA_VERSION:
             raise RecordError(
                 f"{where} has schema version {version}, this program reads up to {SCHEMA_VERSION}",
                 remedy="Use a newer stillframe.",
             )
-        if isinstance(raw, dict):
-            for name in without:
-                raw.pop(name, None)
-        return kind.model_validate(raw)
+        if briefly is None or not isinstance(raw, dict):
+            return kind.model_validate(raw)
+        for name in CLOSE:
+            raw.pop(name, None)
+        return briefly.read(raw)
     except ValueError as error:  # of the JSON, or of what it holds
         first = str(error).splitlines()[0]
         raise RecordError(f"{where} is no {kind.__name__.lower()}: {first}") from error

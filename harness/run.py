@@ -50,6 +50,7 @@ class Run:
             progress(f"host: removed {len(swept)} control groups of a run that was killed")
         before, cells = audit.of_host(), options.cells
         name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{options.seed:08x}"
+        name += options.shard.suffix if options.shard else ""
         folder = options.out / name
         today = options.today
         should_be = {cell.id: matrix.expected(cell, today) for cell in cells}
@@ -70,10 +71,12 @@ class Run:
             covered=covered(matrix.default_cells()),
             unmatched=unmatched(matrix.every_cell()),
             fewer=options.fewer,
+            shard=options.shard,
         )
         records.write_plan(folder, plan)
         _point(options.out / "latest", name)
-        names = sorted({key[0].stack for cell in cells for key in (Bench.key_of(cell), Bench.far_key_of(cell))})
+        executed = (*plan.share.cells, *(control.cell for control in plan.share.controls))
+        names = sorted({key[0].stack for cell in executed for key in (Bench.key_of(cell), Bench.far_key_of(cell))})
         binaries = workload.compile_all(options.cache)
         run = cls(folder, plan, _prepare(names, options, progress), binaries, options.corpus, before)
         state = {

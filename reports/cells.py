@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 
 from pydantic import Field
 
 from harness.expectations import STILL, Expectation
 from harness.model import Accommodation, Anomaly, Cell, Component, Control, ControlKind, Frozen, Outcome, Verdict
-from harness.records import Record
+from harness.records import Plan, Record
 from reports.statistics import largest, middle, rate_bound, rate_interval
 
 NO_EVIDENCE = frozenset({Outcome.HARNESS_ERROR, Outcome.MISSING, Outcome.UNSUPPORTED})
@@ -54,6 +54,7 @@ class CellSummary(Frozen):
         description="median of the trials' largest; where trials ended with an outcome about a skew, of those alone"
     )
     skew_us: float | None
+    strays: int = Field(description="records that this run's plan does not know")
     warned: int = Field(description="trials whose checkpoint the runtime called a success, with words on stderr")
     components: dict[str, tuple[Component, ...]] = Field(description="every version seen, by side")
     exit_code: Exit
@@ -123,16 +124,51 @@ def summarise_control(control: Control, record: Record | None) -> ControlSummary
     return ControlSummary(control=control, trial=record.trial, verdict=verdict, detected=seen, record=record)
 
 
+def summarise_controls(plan: Plan, records: Iterable[Record], runs: Collection[str]) -> Iterator[ControlSummary]:
+    """What was planned, in that order, as it came back; then what came back without a plan, which proves nothing.
+
+    Of a control that was played more than once the worst counts, and one of a run that is not of `runs` proves nothing.
+    """
+    received: dict[tuple[str, Cell], list[Record]] = {}
+    for record in records:
+        if record.control is not None:
+            received.setdefault((record.control, record.cell), []).append(record)
+    for control in plan.controls:
+        played = [
+            (summarise_control(control, record), record.run in runs)
+            for record in received.pop((control.id, control.cell), ())
+        ]
+        telling = [each for each, ours in played if ours or not each.detected]
+        nothing = summarise_control(control, None)
+        yield min(telling, key=lambda each: list(Exit).index(each.exit_code), default=nothing)
+    for (name, cell), (record, *_) in received.items():
+        control = Control(name=name, cell=cell, what="was not planned", outcome=Outcome.MISSING)
+        yield summarise_control(control, record)
+
+
 def summarise_cell(
-    cell: Cell, trials: Sequence[Record], expectation: Expectation, *, planned: int, missing: int
+    cell: Cell,
+    trials: Sequence[Record],
+    expectation: Expectation,
+    *,
+    planned: int,
+    missing: int,
+    foreign: Sequence[Record] = (),
 ) -> CellSummary:
-    """Count a cell's trials; `missing` of them have not come back."""
+    """Count a cell's trials; `missing` of them have not come back, and `foreign` are of another run.
+
+    Those count where they are against the cell, or where nothing was planned of it.
+    """
+    strays = len(foreign) + sum(trial.trial >= planned for trial in trials)
+    codes = judge_all(trials, expectation) | {judge(each.verdict, each.log, expectation) for each in foreign}
+    if not trials or missing or not planned:
+        codes.add(Exit.INCOMPLETE)
+    trials = [*trials, *(each for each in foreign if each.verdict.outcome.violates or not planned)]
     received = Counter(trial.verdict.outcome for trial in trials)
     counts = received + Counter({Outcome.MISSING: missing})
     findings = Counter(outcome for trial in trials for outcome in trial.verdict.found)
     telling = [trial for trial in trials if not MEASURED.isdisjoint(trial.verdict.found)] or trials
     seen = {anomaly for trial in trials for anomaly in trial.verdict.anomalies}
-    codes = judge_all(trials, expectation)
     violations = len(trials) - received[Outcome.CONSISTENT]
     return CellSummary(
         cell=cell,
@@ -150,9 +186,10 @@ def summarise_cell(
         anomalies=tuple(anomaly for anomaly in Anomaly if anomaly in seen),
         skew_ticks=middle(largest_ticks(trial) for trial in telling),
         skew_us=middle(largest_us(trial) for trial in telling),
+        strays=strays,
         warned=sum(bool(trial.warnings) for trial in trials),
         components=merge(trial.components for trial in trials),
-        exit_code=prevailing(codes | ({Exit.INCOMPLETE} if missing or not trials else set())),
+        exit_code=prevailing(codes),
         trials=tuple(sorted(trials, key=lambda trial: trial.trial)),
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import Field
 
 from harness.model import Component, Frozen, Outcome
-from harness.records import read_briefly
+from reports.shards import gather
 from reports.tables import counted
 
 
@@ -46,11 +46,12 @@ class Fingerprint(Frozen):
 def fingerprint(runs: Iterable[Path]) -> Fingerprint:
     """Read runs, whose folders may be named in any order; `RecordError` for a folder that holds no run."""
     trials: dict[tuple[str, str], list[Outcome]] = {}
-    for folder in dict.fromkeys(each.resolve() for each in runs):
-        for _, record in read_briefly(folder):
+    for stored in gather(runs):
+        for _, record in stored.records():
             cell = record.cell
             silent = record.verdict.outcome.violates is None and record.verdict.outcome is not Outcome.REFUSED
-            if record.control is not None or silent or not cell.scenario.as_it_is or not record.components:
+            asked = record.control is None and cell.scenario.as_it_is and stored.vouches_for(record)
+            if silent or not asked or not record.components:
                 continue
             sides = (("checkpoint", cell.checkpoint), ("restore", cell.restore))
             one, other = (_named(who.runtime, cell.way, record.components.get(side, ())) for side, who in sides)

@@ -17,9 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.model import Cell, Frozen, Outcome, Settings
-from harness.records import read_briefly, read_plan
 from reports.conditions import Conditions, differences
 from reports.phrases import interval, one_line, percent
+from reports.shards import gather
 from reports.statistics import rate_bound, rate_interval
 from reports.tables import counted
 
@@ -50,24 +50,24 @@ class Pool(Frozen):
 class _Evidence:
     runs: dict[tuple[int, str], None] = field(default_factory=dict)
     sequential: bool = False
-    trials: dict[tuple[int, str, int], Outcome] = field(default_factory=dict)
+    trials: dict[tuple[int, str, int, int], Outcome] = field(default_factory=dict)
 
 
 def pool(run_folders: Iterable[Path]) -> tuple[Pool, ...]:
     """Add up the trials of all runs, ordered by cell and age; `RecordError` for a folder that holds no run."""
     found: dict[tuple[Cell, Settings, Conditions], _Evidence] = {}
-    for folder in dict.fromkeys(each.resolve() for each in run_folders):
-        plan = read_plan(folder)
+    for stored in gather(run_folders):
+        plan = stored.plan
         run = (plan.created_ns, plan.run)
-        for _, record in read_briefly(folder):
+        for _, record in stored.records():
             outcome = record.verdict.outcome
-            if record.control is not None or outcome.violates is None:
+            if record.control is not None or outcome.violates is None or not stored.vouches_for(record):
                 continue
             key = (record.cell, plan.settings, Conditions.of(record, plan))
             own = found.setdefault(key, _Evidence())
             own.runs[run] = None
             own.sequential |= plan.ends(record.cell, Outcome.INCONSISTENT)
-            trial = (*run, record.trial)  # a copy of a run brings it again, and a violation is not outvoted
+            trial = (*run, record.trial, record.start_ns)  # a copy of a run brings it again
             own.trials[trial] = max(outcome, own.trials.get(trial, outcome), key=lambda each: each.severity)
     pools = (_summed(*key, own) for key, own in found.items())
     return tuple(sorted(pools, key=_order))

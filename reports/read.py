@@ -1,53 +1,123 @@
-"""A run's folder to its summary: the one way in for every report."""
+"""A run's folder, or those of its shards, to its summary: the one way in for every report."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from harness.image_path import ImagePath
-from harness.records import Record, read_at, read_briefly, read_closing, read_images, read_plan
-from reports import images
-from reports.cells import CellSummary, Exit, prevailing, telling_trials
+from harness.model import ControlKind, Outcome
+from harness.mutants import CANARY
+from harness.records import Place, Plan, Record, read_at
+from harness.shard import Shard
+from reports import images, shards
+from reports.cells import CellSummary, Exit, telling_trials
 from reports.known import known_issues
-from reports.tables import Conclusion, Finding, RunSummary, summarise
+from reports.shards import Part, StoredRun
+from reports.tables import Finding, RunSummary, named, summarise
+
+Closely = Callable[[CellSummary], Iterable[Record]]
+Entry = tuple[Place, Record]
 
 
-def read_run(run_folder: Path, closely: Callable[[CellSummary], Iterable[Record]] = telling_trials) -> RunSummary:
+def read_run(run_folder: Path, closely: Closely = telling_trials) -> RunSummary:
     """Read plan, records and last word, and sum them up; `RecordError` where there is no run.
 
     Of each cell the trials that `closely` chooses are whole; the others are without what only a close look needs, so
-    that memory and time go with the number of cells more than with that of trials.
+    that memory and time go with the number of cells more than with that of trials. Of a run in shards, what none of
+    them has brought is missing.
     """
-    plan, records, places = read_plan(run_folder), [], {}
+    return read_stored(shards.find(run_folder), closely)
+
+
+def read_stored(stored: StoredRun, closely: Closely = telling_trials) -> RunSummary:
+    """Read a run that was found, as `read_run` does."""
+    entries = _entries(stored)
+    run = _summed(stored, stored.plan, entries, closely)
+    lacking = tuple(_lacking(stored, run, entries))
+    return run.found(Exit.INCOMPLETE, *lacking) if lacking else run
+
+
+def read_share(run_folder: Path) -> RunSummary:
+    """Read what this machine has executed, and speak of that alone: all of a run, or one shard."""
+    stored = shards.find(run_folder)
+    return _summed(stored, stored.parts[0].plan.share, _entries(stored), telling_trials)
+
+
+def _entries(stored: StoredRun) -> list[Entry]:
+    """All records, in an order that comes from what they say and not from where they lie."""
     with _no_collector():
-        for place, record in read_briefly(run_folder):
-            records.append(record)
-            places[id(record)] = place
+        entries = list(stored.records())
+    cells = {id(record.cell): record.cell for _, record in entries}
+    ids = {key: cell.id for key, cell in cells.items()}
+
+    def order(entry: Entry) -> tuple[str, str, int, int, bytes]:
+        place, record = entry
+        return ids[id(record.cell)], record.control or "", record.trial, record.start_ns, place.digest
+
+    return sorted(entries, key=order)
+
+
+def _summed(stored: StoredRun, plan: Plan, entries: Sequence[Entry], closely: Closely) -> RunSummary:
+    places = {id(record): place for place, record in entries}
 
     def close_up(cell: CellSummary) -> CellSummary:
         chosen = {id(trial) for trial in closely(cell)}
         trials = tuple(read_at(places[id(trial)]) if id(trial) in chosen else trial for trial in cell.trials)
         return cell.model_copy(update={"trials": trials})
 
-    run = summarise(plan, records, read_closing(run_folder))
+    run = summarise(plan, [record for _, record in entries], stored.closing, runs=stored.runs)
     run = run.model_copy(update={"cells": tuple(map(close_up, run.cells))})
-    return with_images(run, read_images(run_folder))
+    return with_images(run, stored.images)
+
+
+def _lacking(stored: StoredRun, run: RunSummary, entries: Sequence[Entry]) -> Iterator[Finding]:
+    """What shards of a run have not brought, by their numbers."""
+    seen = {place.folder for place, record in entries if record.control == CANARY.name and record.run in stored.runs}
+    lost = [shard for shard, parts in stored.shards.items() if not parts]
+    cells = {cell.id for shard in lost for cell in shard.share(stored.plan.cells, ())[0]}
+    controls = {control for shard in lost for control in shard.share((), stored.plan.controls)[1]}
+    if lost:
+        yield Finding(
+            what=f"{_numbered(lost)} did not come back",
+            cells=tuple(each.cell.id for each in run.cells if each.missing and each.cell.id in cells),
+            controls=tuple(
+                named(each.control)
+                for each in run.controls
+                if each.verdict.outcome is Outcome.MISSING and each.control in controls
+            ),
+        )
+    here = {shard: parts for shard, parts in stored.shards.items() if parts}
+    if killed := [shard for shard, parts in here.items() if not any(part.closing for part in parts)]:
+        its = "its" if len(killed) == 1 else "their"
+        yield Finding(what=f"{_numbered(killed)} did not come to {its} end")
+    blind = [shard for shard, parts in here.items() if _owes(shard, stored.plan) and seen.isdisjoint(_folders(parts))]
+    if blind:
+        yield Finding(what=f"{_numbered(blind)} played no canary, so nobody knows whether it would have seen anything")
+
+
+def _owes(shard: Shard, plan: Plan) -> bool:
+    """Whether a shard has to prove that it is not blind."""
+    return any(control.kind is ControlKind.CANARY for control in shard.share(plan.cells, plan.controls)[1])
+
+
+def _folders(parts: Iterable[Part]) -> set[Path]:
+    return {part.folder for part in parts}
+
+
+def _numbered(found: Sequence[Shard]) -> str:
+    numbers = [str(shard.number) for shard in found]
+    return f"Shard {found[0]}" if len(found) == 1 else f"Shards {', '.join(numbers)} of {found[0].of}"
 
 
 def with_images(run: RunSummary, paths: tuple[ImagePath, ...]) -> RunSummary:
     """Add checkpoint images to a run; those that are other than expected count as its cells do."""
     code = images.exit_code(paths) if paths else Exit.EXPECTED
-    conclusion = run.conclusion
-    if code is not Exit.EXPECTED:
-        every = () if conclusion.exit_code is Exit.EXPECTED else conclusion.findings
-        conclusion = Conclusion(
-            exit_code=prevailing((conclusion.exit_code, code)), findings=(*every, Finding(what=images.verdict(paths)))
-        )
     issues = known_issues(run.cells, paths, covered=run.plan.covered)
-    return run.model_copy(update={"images": paths, "conclusion": conclusion, "known_issues": issues})
+    run = run.model_copy(update={"images": paths, "known_issues": issues})
+    return run if code is Exit.EXPECTED else run.found(code, Finding(what=images.verdict(paths)))
 
 
 @contextlib.contextmanager

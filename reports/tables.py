@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from pydantic import Field
 
@@ -16,11 +16,11 @@ from harness.model import (
     FreezePolicy,
     Frozen,
     HostFacts,
-    Outcome,
     Scenario,
     SchemaVersion,
 )
 from harness.records import Closing, Plan, Record, missing_trials
+from harness.shard import Shard
 from reports.cells import (
     CellSummary,
     ControlSummary,
@@ -29,11 +29,12 @@ from reports.cells import (
     merge,
     prevailing,
     summarise_cell,
-    summarise_control,
+    summarise_controls,
 )
 from reports.crossing import Bridge, Declined, bridges, declined
 from reports.freezing import FrozenPair, freezing
 from reports.known import KnownIssue, known_issues
+from reports.pairs import connected, paired_in
 from reports.predictions import Predictions, predictions
 
 SUMMARY_VERSION = 1
@@ -118,6 +119,11 @@ class Conclusion(Frozen):
         """The verdict first, then which cells."""
         return " ".join(map(str, self.findings))
 
+    def joined(self, code: Exit, *findings: Finding) -> Conclusion:
+        """The same with more that was found, of a code of its own."""
+        before = () if self.exit_code is Exit.EXPECTED else self.findings
+        return Conclusion(exit_code=prevailing((self.exit_code, code)), findings=(*before, *findings))
+
 
 class RunSummary(Frozen):
     """All that a report tells."""
@@ -145,6 +151,10 @@ class RunSummary(Frozen):
         """The cells by their ids."""
         return {each.cell.id: each for each in self.cells}
 
+    def found(self, code: Exit, *findings: Finding) -> RunSummary:
+        """The same run with more in its conclusion."""
+        return self.model_copy(update={"conclusion": self.conclusion.joined(code, *findings)})
+
     def of_kind(self, kind: ControlKind) -> tuple[ControlSummary, ...]:
         """The trials of the instrument's own proof that play one part in it."""
         return tuple(each for each in self.controls if each.control.kind is kind)
@@ -161,8 +171,8 @@ class RunSummary(Frozen):
     @property
     def tables(self) -> tuple[Table, ...]:
         """What was asked under several policies, a table each; then all other questions in one table."""
-        paired = _paired(self.cells)
-        pairs = tuple(self._pairs(cells) for cells in _connected(paired))
+        paired = paired_in(self.cells)
+        pairs = tuple(self._pairs(cells) for cells in connected(paired))
         asked: dict[tuple[Scenario, str], list[CellSummary]] = {}
         for each in (each for each in self.cells if each not in paired):
             asked.setdefault((each.cell.scenario, each.cell.workload), []).append(each)
@@ -213,28 +223,37 @@ class RunSummary(Frozen):
         )
 
 
-def summarise(plan: Plan, records: Sequence[Record], closing: Closing | None) -> RunSummary:
-    """Hold what came back against what was planned and expected; unplanned cells are shown too."""
+def summarise(
+    plan: Plan, records: Sequence[Record], closing: Closing | None, *, runs: Collection[str] = ()
+) -> RunSummary:
+    """Hold what came back against what was planned and expected; unplanned cells are shown, too.
+
+    `runs`: names under which records of this run go besides that of its plan. Those of another turn nothing green.
+    """
+    names = {plan.run, *runs}
     trials: dict[Cell, list[Record]] = {cell: [] for cell in plan.cells}
+    foreign: dict[Cell, list[Record]] = {}
     for record in records:
         if record.control is None:
-            trials.setdefault(record.cell, []).append(record)
-    missing = missing_trials(plan, records)
+            (trials if record.run in names else foreign).setdefault(record.cell, []).append(record)
+    missing = missing_trials(plan, [record for own in trials.values() for record in own])
+    planned = {cell: plan.rounds_of(cell) for cell in plan.cells}
     cells = tuple(
         summarise_cell(
             cell,
-            own,
+            trials.get(cell, ()),
             plan.expected(cell),
-            planned=plan.rounds_of(cell) if cell in plan.cells else 0,
+            planned=planned.get(cell, 0),
             missing=missing.get(cell.id, 0),
+            foreign=foreign.get(cell, ()),
         )
-        for cell, own in trials.items()
+        for cell in dict.fromkeys((*trials, *foreign))
     )
-    controls = tuple(_controls(plan, records))
+    controls = tuple(summarise_controls(plan, records, names))
     return RunSummary(
         plan=plan,
         closing=closing,
-        conclusion=conclude(cells, controls, closing, plan.unmatched),
+        conclusion=conclude(cells, controls, closing, plan.unmatched, plan.shard),
         cells=cells,
         controls=controls,
         freezing=freezing(cells),
@@ -253,34 +272,20 @@ def conclude(
     controls: Sequence[ControlSummary],
     closing: Closing | None,
     unmatched: Sequence[str] = (),
+    shard: Shard | None = None,
 ) -> Conclusion:
-    """Sum the run up, what prevails first."""
-    by_code = {code: tuple(each.cell.id for each in cells if each.exit_code is code) for code in Exit}
-    of_code = {code: tuple(_named(each.control) for each in controls if each.exit_code is code) for code in Exit}
-    of_all = f"of {counted(len(cells), 'cell')}"
-    findings: list[tuple[Exit, Finding]] = []
-
-    def find(code: Exit, what: str, cells: tuple[str, ...] = (), controls: tuple[str, ...] = ()) -> None:
-        findings.append((code, Finding(what=what, cells=cells, controls=controls)))
-
-    if by_code[Exit.BLIND] or of_code[Exit.BLIND]:
-        what = "The instrument's own proof failed, so no result of this run counts"
-        find(Exit.BLIND, what, by_code[Exit.BLIND], of_code[Exit.BLIND])
-    if found := by_code[Exit.UNEXPECTED]:
-        find(Exit.UNEXPECTED, f"{len(found)} {of_all} not as expected", found)
-    leaks = closing.leaks if closing else ()
-    for what, which in (("Left behind on the host", leaks), ("Declared of no cell that there is", unmatched)):
-        if which:
-            find(Exit.UNEXPECTED, f"{what}: {', '.join(which)}")
-    if lacking := by_code[Exit.INCOMPLETE]:
-        find(Exit.INCOMPLETE, f"{len(lacking)} {of_all} without complete evidence", lacking)
-    if lacking := of_code[Exit.INCOMPLETE]:
-        find(Exit.INCOMPLETE, f"{len(lacking)} of {counted(len(controls), 'control')} did not run", (), lacking)
-    ended = {"Nothing was planned, so nothing was found": cells, "The run did not come to its end": closing is not None}
-    for what in (what for what, well in ended.items() if not well):
-        find(Exit.INCOMPLETE, what)
+    """Sum the run up, or the one shard of it, what prevails first."""
+    findings = [*_against(cells, controls, closing, unmatched)]
+    if not (cells or shard):
+        findings.append((Exit.INCOMPLETE, Finding(what="Nothing was planned, so nothing was found")))
+    if closing is None:
+        findings.append((Exit.INCOMPLETE, Finding(what="The run did not come to its end")))
     if not findings:
-        find(Exit.EXPECTED, _all_well(cells))
+        what = _all_well(cells) if cells else "No cell of the run falls to it"
+        findings.append((Exit.EXPECTED, Finding(what=what)))
+    if shard:
+        code, first = findings[0]
+        findings[0] = code, first.model_copy(update={"what": f"Shard {shard}: {first.what}"})
     return Conclusion(
         exit_code=prevailing({code for code, _ in findings}), findings=tuple(finding for _, finding in findings)
     )
@@ -293,6 +298,35 @@ def _all_well(cells: Sequence[CellSummary]) -> str:
     return f"All {counted(len(cells), 'cell')} as expected{told}, {trials}"
 
 
+def _against(
+    cells: Sequence[CellSummary],
+    controls: Sequence[ControlSummary],
+    closing: Closing | None,
+    unmatched: Sequence[str],
+) -> Iterator[tuple[Exit, Finding]]:
+    """What is not as it should be, what prevails first."""
+    by_code = {code: tuple(each.cell.id for each in cells if each.exit_code is code) for code in Exit}
+    of_code = {code: tuple(named(each.control) for each in controls if each.exit_code is code) for code in Exit}
+    of_all = f"of {counted(len(cells), 'cell')}"
+    if by_code[Exit.BLIND] or of_code[Exit.BLIND]:
+        what = "The instrument's own proof failed, so no result of this run counts"
+        yield Exit.BLIND, Finding(what=what, cells=by_code[Exit.BLIND], controls=of_code[Exit.BLIND])
+    if found := by_code[Exit.UNEXPECTED]:
+        yield Exit.UNEXPECTED, Finding(what=f"{len(found)} {of_all} not as expected", cells=found)
+    leaks = closing.leaks if closing else ()
+    for what, which in (("Left behind on the host", leaks), ("Declared of no cell that there is", unmatched)):
+        if which:
+            yield Exit.UNEXPECTED, Finding(what=f"{what}: {', '.join(which)}")
+    if lacking := by_code[Exit.INCOMPLETE]:
+        yield Exit.INCOMPLETE, Finding(what=f"{len(lacking)} {of_all} without complete evidence", cells=lacking)
+    if lacking := of_code[Exit.INCOMPLETE]:
+        what = f"{len(lacking)} of {counted(len(controls), 'control')} did not run"
+        yield Exit.INCOMPLETE, Finding(what=what, controls=lacking)
+    if strays := [each for each in cells if each.strays]:
+        what = f"{counted(sum(each.strays for each in strays), 'record')} not of this plan, turning nothing green"
+        yield Exit.INCOMPLETE, Finding(what=what, cells=tuple(each.cell.id for each in strays))
+
+
 def counted(number: int, noun: str) -> str:
     """Write a number of things: `1 cell`, `3 cells`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
@@ -300,36 +334,6 @@ def counted(number: int, noun: str) -> str:
 
 def _checkpoints(each: CellSummary) -> str:
     return f"{each.cell.checkpoint} {each.cell.way}".rstrip()
-
-
-def _paired(cells: Sequence[CellSummary]) -> list[CellSummary]:
-    """What one has checkpointed and another restores, and the same question restored by itself."""
-    questions = {
-        (each.cell.workload, each.cell.scenario, each.cell.policy, each.cell.way, side)
-        for each in cells
-        if each.cell.restore != each.cell.checkpoint
-        for side in (each.cell.checkpoint, each.cell.restore)
-    }
-    return [
-        each
-        for each in cells
-        if (each.cell.workload, each.cell.scenario, each.cell.policy, each.cell.way, each.cell.checkpoint) in questions
-    ]
-
-
-def _connected(cells: Iterable[CellSummary]) -> list[list[CellSummary]]:
-    """Part the cells by scenario and by who takes part: who restores another's checkpoints is in a table with it.
-
-    What is restored as it is comes first.
-    """
-    parts: list[tuple[set[tuple[str, str, str]], list[CellSummary]]] = []
-    for each in cells:
-        both = {(str(side), each.cell.way, each.cell.scenario) for side in (each.cell.checkpoint, each.cell.restore)}
-        joined = [part for part in parts if part[0] & both]
-        parts = [part for part in parts if not part[0] & both]
-        names = both.union(*(part[0] for part in joined))
-        parts.append((names, [*(cell for part in joined for cell in part[1]), each]))
-    return sorted((found for _, found in parts), key=lambda found: list(Scenario).index(found[0].cell.scenario))
 
 
 def _several_policies(cells: Iterable[CellSummary]) -> bool:
@@ -347,18 +351,9 @@ def _surfaces(cells: Iterable[CellSummary]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(read))
 
 
-def _named(control: Control) -> str:
+def named(control: Control) -> str:
+    """Name a control and the cell that it is played on."""
     return f"{control.kind} {control.name} on {control.cell.id}"
-
-
-def _controls(plan: Plan, records: Sequence[Record]) -> Iterator[ControlSummary]:
-    """What was planned, in that order, as it came back; then what came back without a plan, which proves nothing."""
-    received = {(record.control, record.cell): record for record in records if record.control is not None}
-    for control in plan.controls:
-        yield summarise_control(control, received.pop((control.id, control.cell), None))
-    for (name, cell), record in received.items():
-        control = Control(name=str(name), cell=cell, what="was not planned", outcome=Outcome.MISSING)
-        yield summarise_control(control, record)
 
 
 def _accommodations(cells: Iterable[CellSummary]) -> tuple[Crutch, ...]:

@@ -14,7 +14,8 @@ from harness.records import write_aside
 from reports import html, markdown
 from reports.compare import compare
 from reports.phrases import entry
-from reports.read import read_run
+from reports.read import read_share, read_stored
+from reports.shards import gather
 from reports.site import write_site
 from reports.tables import RunSummary
 
@@ -30,9 +31,20 @@ def write_report(runs: Sequence[Path], out: Path | None = None) -> Path:
 
     Gives the path of the overview. `RecordError` where there is no run.
     """
-    found = sorted(((read_run(folder), folder) for folder in runs), key=lambda each: each[0].plan.created_ns)
-    run, folder = found[-1]
-    return write_summary(run, out or folder / SITE, before=tuple(each for each, _ in found[:-1]))
+    return report(runs, out)[0]
+
+
+def report(runs: Sequence[Path], out: Path | None = None) -> tuple[Path, RunSummary]:
+    """Write the report as `write_report` does; gives the run, too."""
+    *past, newest = sorted(gather(runs), key=lambda each: (each.plan.created_ns, each.plan.run))
+    before = tuple(read_stored(each) for each in past)
+    run = read_stored(newest)
+    return write_summary(run, out or newest.folder / SITE, before=before), run
+
+
+def write_share(run_folder: Path) -> Path:
+    """Write the report of what this machine has executed, into the folder of it."""
+    return write_summary(read_share(run_folder), run_folder / SITE)
 
 
 def write_summary(run: RunSummary, folder: Path, *, before: Sequence[RunSummary] = ()) -> Path:

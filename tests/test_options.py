@@ -9,6 +9,7 @@ from harness import matrix
 from harness.errors import UsageError
 from harness.model import CgroupVersion, Settings
 from harness.options import CHOICES, SETTINGS, Options, add_to, default_cache
+from harness.shard import Shard
 
 
 def parsed(*words: str) -> Options:
@@ -107,6 +108,7 @@ def test_a_wrong_value_is_answered_in_one_sentence_that_names_the_flag(flag: str
     [
         [],
         ["--rate", "0.05"],
+        ["--shard", "3/16", "--seed", "12345678901"],
         ["--stack", "host", "--stack", "debian-sid", "--runtime", "runc", "--policy", "hook", "--cell", "*.hook.*"],
         [
             "--seed",
@@ -150,6 +152,27 @@ def test_a_rate_that_no_number_of_trials_can_bound_is_refused(rate: str) -> None
         parsed("--rate", rate)
     assert str(raised.value).startswith("--rate ")
     assert raised.value.exit_code == 2
+
+
+# ---- a share of a run
+
+
+def test_a_share_is_of_the_same_plan(tmp_path: Path) -> None:
+    whole, part = parsed("--seed", "7"), parsed("--seed", "7", "--shard", "2/3")
+    assert (part.cells, part.controls, part.rule) == (whole.cells, whole.controls, whole.rule)
+    assert whole.share == (whole.cells, whole.controls)
+    assert part.share == Shard(number=2, of=3).share(whole.cells, whole.controls)
+    assert 0 < len(part.share[0]) < len(whole.cells)
+
+
+def test_a_share_needs_the_seed_of_the_others() -> None:
+    with pytest.raises(UsageError, match=r"^--shard 2/3 needs a --seed\. Give all shards the same"):
+        parsed("--shard", "2/3")
+
+
+def test_a_share_that_is_none_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"^--shard '4/3' is no share of a run"):
+        parsed("--shard", "4/3", "--seed", "7")
 
 
 def test_the_rule_is_told_in_words_and_numbers() -> None:

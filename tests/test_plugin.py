@@ -13,6 +13,7 @@ from harness.host.process import HOST
 from harness.model import Scenario
 from harness.options import Options
 from harness.plugin import _benches, _items, _said
+from harness.shard import Shard
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = {
@@ -89,3 +90,17 @@ def test_a_bench_has_a_number_for_whatever_needs_it(options: Options) -> None:
 )
 def test_an_item_says_in_brackets_what_it_is_about(name: str, said: str) -> None:
     assert _said(name) == said
+
+
+@pytest.mark.parametrize("where", ["scenarios/test_live_consistency.py", "scenarios"])
+def test_a_shard_with_nothing_to_do_is_no_error(options: Options, where: str) -> None:
+    cells = ["--cell", "ledger.pause.runc@host", "--seed", "7"]
+    words = ["--collect-only", "-q", *cells, "--shard", f"{idle(options)}/64", "--out", str(options.out)]
+    done = HOST.run([sys.executable, "-m", "pytest", where, *words], cwd=str(ROOT), deadline=120, accept=range(256))
+    assert (done.exit_code, [line for line in done.stdout.splitlines() if "[" in line]) == (0, [])
+
+
+def idle(options: Options) -> int:
+    chosen = options.model_copy(update={"cell": ("ledger.pause.runc@host",)})
+    shards = (Shard(number=number, of=64) for number in range(1, 65))
+    return next(each.number for each in shards if each.share(chosen.cells, chosen.controls) == ((), ()))

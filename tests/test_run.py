@@ -23,6 +23,7 @@ from harness.oracle.judge import Evidence
 from harness.records import Plan, Record
 from harness.run import Run, Worker
 from harness.runtimes.contract import Capability
+from harness.shard import Shard
 from harness.stacks import build
 from harness.trial import Trial
 from tests.folder_bench import HOST
@@ -270,6 +271,40 @@ def test_what_has_to_be_reviewed_is_in_the_plan(machine: Path, monkeypatch: pyte
     past, still = plan.expectations["ledger.pause.runc@host"], plan.expectations["ledger.cgroup.runc@host"]
     assert [(each.outcome, each.overdue) for each in (past, still)] == [(Outcome.HUNG, True), (Outcome.HUNG, False)]
     assert plan.unmatched == ("a.toml:1-9: ledger.cgroup.runc@debian-potato",)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_shard_promises_the_whole_run_and_makes_ready_its_own_part(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    stacks: list[str] = []
+    monkeypatch.setattr(build, "prepare", lambda stack, *_, **__: stacks.append(stack.name))
+    shard = Shard(number=number, of=2)
+    asked = {"stack": ("host", "debian-sid"), "policy": ("pause",), "cell": ("ledger.pause.runc@*",), "runtime": ()}
+    run = begin(options(machine, **asked, shard=shard))
+    whole = begin(options(machine, **asked)).plan
+    assert run.plan.model_copy(update={"shard": None, "run": "", "created_ns": 0}) == whole.model_copy(
+        update={"run": "", "created_ns": 0}
+    )
+    assert run.plan.shard == shard
+    assert run.folder.name == f"{run.plan.run}"
+    assert run.plan.run.endswith(f"-00000009-{number}-of-2")
+    share = run.plan.share
+    assert (share.cells, share.controls) == shard.share(whole.cells, whole.controls)
+    needed = {cell.checkpoint.stack for cell in (*share.cells, *(each.cell for each in share.controls))}
+    assert set(run.stacks) == needed
+    assert Run.join(run.folder).plan == run.plan
+
+
+def test_a_shard_with_nothing_to_do_makes_nothing_ready(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "prepare", lambda *_, **__: pytest.fail("a stack for nobody"))
+    asked = {"cell": ("ledger.pause.runc@host",), "runtime": ()}
+    idle = [Shard(number=number, of=64) for number in range(1, 65)]
+    cells, controls = options(machine, **asked).share
+    shard = next(each for each in idle if each.share(cells, controls) == ((), ()))
+    run = begin(options(machine, **asked, shard=shard))
+    assert run.stacks == {}
+    assert run.plan.cells == cells
 
 
 @pytest.mark.parametrize("chosen", [False, True])

@@ -130,8 +130,13 @@ def closing(*leaks: str) -> Closing:
 
 def summary(plan: Plan, records: Iterable[Record]) -> RunSummary:
     """The summary of a run that came to its end and left nothing behind."""
-    records = list(records)
+    records = of_run(plan, records)
     return summarise(promising(plan, records), records, closing())
+
+
+def of_run(plan: Plan, records: Iterable[Record]) -> list[Record]:
+    """The records as if they had been made in the run of this plan."""
+    return [each.model_copy(update={"run": plan.run}) for each in records]
 
 
 def promising(plan: Plan, records: Iterable[Record]) -> Plan:
@@ -143,7 +148,7 @@ def promising(plan: Plan, records: Iterable[Record]) -> Plan:
 
 
 def store(folder: Path, plan: Plan, records: Iterable[Record]) -> Path:
-    records = list(records)
+    records = of_run(plan, records)
     write_plan(folder, promising(plan, records))
     for each in records:
         append(folder, each)

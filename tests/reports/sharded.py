@@ -1,0 +1,56 @@
+"""A run that is divided as its machines would have divided it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from harness.mutants import CANARY
+from harness.records import Plan, Record, append, read_closing, read_plan, read_records, write_closing, write_plan
+from harness.shard import Shard
+
+
+def divide(run: Path, into: Path, of: int) -> list[Path]:
+    """Give each shard its folder, with the plan of all and the records of its own; the canary is played in each."""
+    plan, records = read_plan(run), list(read_records(run))
+    return [write_shard(run, into / f"shard-{number}", plan, records, number, of) for number in range(1, of + 1)]
+
+
+def write_shard(run: Path, folder: Path, plan: Plan, records: Iterable[Record], number: int, of: int) -> Path:
+    part = plan.model_copy(update={"shard": Shard(number=number, of=of)})
+    cells, controls = part.share.cells, {(each.id, each.cell) for each in part.share.controls}
+    write_plan(folder, part)
+    for each in records:
+        if each.cell in cells if each.control is None else (each.control, each.cell) in controls:
+            append(folder, each)
+    if closing := read_closing(run):
+        write_closing(folder, closing)
+    return folder
+
+
+def change_plan(folder: Path, **changes: Any) -> Path:
+    write_plan(folder, read_plan(folder).model_copy(update=changes))
+    return folder
+
+
+def rename(folder: Path, run: str, **changes: Any) -> Path:
+    """As if the part had been made under another name, like the shards of a real run."""
+    change_plan(folder, run=run, **changes)
+    records = [each.model_copy(update={"run": run}) for each in read_records(folder)]
+    shutil.rmtree(folder / "records")
+    (folder / "records").mkdir()
+    for each in records:
+        append(folder, each)
+    return folder
+
+
+def pages(folder: Path) -> dict[str, bytes]:
+    """All files of a report."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def canary_of(folder: Path) -> Path:
+    (path,) = (folder / "records").glob(f"control-{CANARY.name}.*.jsonl")
+    return path
