@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import bench, checkpoint_cli, corpus, records, workload
+from harness import bench, checkpoint_cli, corpus, records, report_cli, workload
 from harness.errors import StillframeError, UsageError
 from harness.expectations import About, unmatched
 from harness.host import audit, probes
@@ -143,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     printed = command("fingerprint", _fingerprint, "group versions that restore each other's checkpoints, from runs")
     printed.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of an interoperability run")
     printed.add_argument("--json", action="store_true", help="for programs, with every pair")
+    report_cli.add_to(commands)
     checkpoint_cli.add_to(commands)
     return parser
 

@@ -47,6 +47,7 @@ from harness.shard import Shard
 
 SCHEMA_VERSION = 2
 IMAGES = "images.jsonl"
+TOMBSTONE = "tombstone.json"
 
 T = TypeVar("T", bound=Frozen)
 
@@ -182,6 +183,16 @@ class Closing(Frozen):
     leaks: tuple[str, ...]
 
 
+class Tombstone(Frozen):
+    """What was taken out of a run that is kept."""
+
+    schema_version: int = SCHEMA_VERSION
+    run: str
+    pruned_ns: int
+    fields: tuple[str, ...] = Field(description="of its records")
+    bytes: int = Field(description="by which it has become smaller")
+
+
 class Finding(StrEnum):
     """What an inspection came to."""
 
@@ -237,6 +248,17 @@ def write_closing(folder: Path, closing: Closing) -> None:
     write_aside(folder / "closing.json", _text(closing))
 
 
+def read_tombstone(folder: Path) -> Tombstone | None:
+    """Read what was taken out of a run; None where nothing was."""
+    path = folder / TOMBSTONE
+    return _parse(Tombstone, _content(path), str(path)) if path.exists() else None
+
+
+def write_tombstone(folder: Path, tombstone: Tombstone) -> None:
+    """Write what was taken out of a run."""
+    write_aside(folder / TOMBSTONE, _text(tombstone))
+
+
 def write_aside(path: Path, text: str) -> Path:
     """Write aside and rename, so that a reader never sees half a file; gives the path."""
     aside = path.with_name(f"{path.name}.new")
@@ -288,9 +310,14 @@ def often_repeated() -> Repeated[Record]:
 
 def read_at(place: Place) -> Record:
     """Read one whole record again."""
+    return _parse(Record, _decoded(line_at(place)), str(place))
+
+
+def line_at(place: Place) -> bytes:
+    """Read the line of one record again."""
     with _readable(place.path), place.path.open("rb") as file:
         file.seek(place.offset)
-        return _parse(Record, _decoded(file.readline()), str(place))
+        return file.readline()
 
 
 def _lines(folder: Path) -> Iterator[tuple[Place, bytes]]:

@@ -27,8 +27,9 @@ from harness.model import Cell, Frozen
 from harness.records import Closing, read_plan, write_closing, write_plan
 from reports import markdown, site, terminal
 from reports.read import read_run
+from reports.summary import summary_json
 from reports.tables import RunSummary
-from reports.write import SITE, summary_json, write_summary
+from reports.write import SITE, write_summary
 
 SIZES = (10, 100, 1_000, 10_000)
 

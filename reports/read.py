@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.image_path import ImagePath
 from harness.model import ControlKind, Outcome
 from harness.mutants import CANARY
-from harness.records import Place, Plan, Record, read_at
+from harness.records import Place, Plan, Record, read_at, read_tombstone
 from harness.shard import Shard
 from reports import images, shards
 from reports.cells import CellSummary, Exit, telling_trials
@@ -69,7 +69,8 @@ def _summed(stored: StoredRun, plan: Plan, entries: Sequence[Entry], closely: Cl
         return cell.model_copy(update={"trials": trials})
 
     run = summarise(plan, [record for _, record in entries], stored.closing, runs=stored.runs)
-    run = run.model_copy(update={"cells": tuple(map(close_up, run.cells))})
+    tombstone = read_tombstone(stored.parts[0].folder)
+    run = run.model_copy(update={"cells": tuple(map(close_up, run.cells)), "tombstone": tombstone})
     return with_images(run, stored.images)
 
 

@@ -19,7 +19,7 @@ from harness.model import (
     Scenario,
     SchemaVersion,
 )
-from harness.records import Closing, Plan, Record, missing_trials
+from harness.records import Closing, Plan, Record, Tombstone, missing_trials
 from harness.shard import Shard
 from reports.cells import (
     CellSummary,
@@ -142,6 +142,7 @@ class RunSummary(Frozen):
     accommodations: tuple[Crutch, ...] = Field(description="the tables number them from 1")
     versions: dict[str, tuple[Component, ...]] = Field(description="every version seen, by participant")
     hosts: tuple[HostFacts, ...]
+    tombstone: Tombstone | None = Field(default=None, description="what was taken out of its records since")
     images: tuple[ImagePath, ...] = Field(
         default=(), description="what became of checkpoint images, where that was asked"
     )
