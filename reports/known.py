@@ -40,6 +40,11 @@ class KnownIssue(Frozen):
         """In how many of them it is as declared."""
         return len(self.of(State.MATCHED))
 
+    @property
+    def unlike(self) -> bool:
+        """Whether anything has to be done about it."""
+        return any(self.of(state) for state in DEMANDS)
+
     def of(self, state: State) -> tuple[str, ...]:
         """Cells in which it stands so, by id."""
         return tuple(cell for cell, each in self.states.items() if each is state)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from harness.model import Outcome
 from harness.records import write_aside
 from reports import charts, claims
 from reports.cells import CellSummary
@@ -114,9 +115,13 @@ def _cells(cells: Sequence[CellSummary], run: RunSummary, shared: dict[str, Any]
 
 
 def _past(runs: Sequence[RunSummary]) -> dict[str, Markup]:
-    """A strip of outcomes for each cell that any of the runs has tried."""
+    """A strip of outcomes for each cell that any of the runs has tried, those that have changed first."""
     every = [(run.plan.run, run.by_id) for run in runs]
-    names = dict.fromkeys(cell for _, cells in reversed(every) for cell in cells)
+    outcomes: dict[str, set[Outcome]] = {}
+    for _, cells in reversed(every):
+        for name, each in cells.items():
+            outcomes.setdefault(name, set()).add(each.outcome)
+    names = sorted(outcomes, key=lambda name: len(outcomes[name]) == 1)
     return {cell: charts.strip([_at(name, cells.get(cell)) for name, cells in every]) for cell in names}
 
 
