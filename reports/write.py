@@ -1,4 +1,4 @@
-"""A run's folder to its report: a site, `report.md`, `summary.json`."""
+"""A run's folder to its report: a site, `report.md`, `summary.json`, and the forms that other tools read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.errors import NotComparable
@@ -13,6 +14,7 @@ from harness.image_path import ImagePath
 from harness.records import write_aside
 from reports import html, markdown
 from reports.compare import compare
+from reports.formats.write import write_formats
 from reports.phrases import entry
 from reports.read import read_run
 from reports.site import write_site
@@ -35,11 +37,17 @@ def write_report(runs: Sequence[Path], out: Path | None = None) -> Path:
     return write_summary(run, out or folder / SITE, before=tuple(each for each, _ in found[:-1]))
 
 
-def write_summary(run: RunSummary, folder: Path, *, before: Sequence[RunSummary] = ()) -> Path:
-    """Write the report of a run that was read already; it is held against the newest before, where that says much."""
+def write_summary(
+    run: RunSummary, folder: Path, *, before: Sequence[RunSummary] = (), now: datetime | None = None
+) -> Path:
+    """Write the report of a run that was read already; it is held against the newest before, where that says much.
+
+    By `now`, at first the moment of writing, badges tell whether the run is stale.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     write_aside(folder / "summary.json", summary_json(run))
     write_aside(folder / MARKDOWN, markdown.render(run))
+    write_formats(run, folder, before=before, now=now or datetime.now(UTC))
     comparison = None
     for each in before[-1:]:
         with contextlib.suppress(NotComparable):
