@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
 from io import StringIO
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,6 +27,7 @@ from harness.errors import RecordError, StillframeError, UsageError
 from harness.model import Cell, Frozen
 from harness.records import Closing, read_plan, write_closing, write_plan
 from reports import markdown, site, terminal
+from reports.formats import write as formats
 from reports.read import read_run
 from reports.summary import summary_json
 from reports.tables import RunSummary
@@ -44,6 +46,7 @@ def printed(run: RunSummary) -> str:
 WHOLE = "all of it"
 RENDERERS: dict[str, Callable[[RunSummary], str]] = {
     "site": lambda run: "".join(text for _, text in site.render(run)),
+    "formats": lambda run: "".join(text for _, text in formats.render(run, now=datetime.now(UTC))),
     "markdown": markdown.render,
     "json": summary_json,
     "terminal": printed,

@@ -1,10 +1,11 @@
-"""A run's folder to its report: a site, `report.md`, `summary.json`."""
+"""A run's folder to its report: a site, `report.md`, `summary.json`, and the forms that other tools read."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.errors import NotComparable
@@ -12,6 +13,7 @@ from harness.image_path import ImagePath
 from harness.records import write_aside
 from reports import history, html, markdown
 from reports.compare import Comparison, compare
+from reports.formats.write import write_formats
 from reports.read import read_share, read_stored
 from reports.shards import gather
 from reports.site import write_site
@@ -52,18 +54,23 @@ def write_share(run_folder: Path) -> Path:
     return write_summary(read_share(run_folder), run_folder / SITE)
 
 
-def write_summary(run: RunSummary, folder: Path, *, before: Sequence[RunSummary] = ()) -> Path:
-    """Write the report of a run that was read already; it is held against the newest before, where that says much."""
+def write_summary(
+    run: RunSummary, folder: Path, *, before: Sequence[RunSummary] = (), now: datetime | None = None
+) -> Path:
+    """Write the report of a run that was read already; it is held against the newest before, where that says much.
+
+    By `now`, at first the moment of writing, badges tell whether the run is stale.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     write_aside(folder / "summary.json", summary_json(run))
     write_aside(folder / MARKDOWN, markdown.render(run))
+    write_formats(run, folder, before=before, now=now or datetime.now(UTC))
     return write_site(run, folder, before=before, comparison=_compared(before, run))
 
 
 def _compared(before: Sequence[RunSummary], run: RunSummary) -> Comparison | None:
     """Hold a run against the newest before that asked the same, or else the newest that can be compared at all."""
-    same = [each for each in before if each.by_id.keys() == run.by_id.keys()]
-    for each in reversed((*(one for one in before if one not in same), *same)):
+    for each in reversed(sorted(before, key=lambda one: one.by_id.keys() == run.by_id.keys())):
         with contextlib.suppress(NotComparable):
             return compare(each, run)
     return None

@@ -55,11 +55,13 @@ WORDS = {
 CATEGORIES = (
     ("known issue", Word.SKIPPED, ".*"),
     (BETTER, Word.FAILED, f".*; {BETTER}, should be .*"),
+    ("known issue that is overdue", Word.FAILED, ".*; unexpected, should be .*: expired"),
     ("memory and disk not of one instant", Word.FAILED, r"inconsistent\b.*"),
     ("restored as a new process", Word.FAILED, r"cold-start\b.*"),
     ("failed checkpoint or restore", Word.FAILED, r"(checkpoint-failed|restore-failed|refused)\b.*"),
     ("source harmed", Word.FAILED, r"source-harmed\b.*"),
     ("left behind", Word.FAILED, r"(leaked|left behind)\b.*"),
+    ("declared in vain", Word.FAILED, "(.*; )?declared of no cell that there is: .*"),
     ("hung", Word.FAILED, r"hung\b.*"),
     ("outside of the checkpoint", Word.FAILED, r"not-captured\b.*"),
     ("proves nothing", Word.FAILED, r"vacuous\b.*"),

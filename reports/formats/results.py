@@ -88,7 +88,7 @@ class Result(Frozen):
     expected: str = ""
     reason: str = Field(default="", description="why that is expected")
     link: str = Field(default="", description="where it is discussed upstream")
-    owner: str = Field(default="", description="who looks after it")
+    owner: str = Field(default="", description="who has to act")
     start_ns: int | None = Field(default=None, description="null for what did not take place")
     end_ns: int | None = None
     counts: dict[Outcome, int] = Field(default_factory=dict, description="trials by outcome")
@@ -163,7 +163,7 @@ def _cells(run: RunSummary) -> Iterator[Result]:
 def _of_cell(each: CellSummary, asked: str) -> Result:
     cell = each.cell
     known = each.as_expected and each.known
-    wanted = "" if each.as_expected else f"; {_surprise(each)}, should be {phrases.expectation(each.expectation)}"
+    wanted = "" if each.as_expected else f"; {_surprise(each)}"
     found = Result(
         id=stable(cell.id),
         name=cut(cell.id),
@@ -186,8 +186,9 @@ def _of_cell(each: CellSummary, asked: str) -> Result:
 
 
 def _surprise(each: CellSummary) -> str:
+    told = phrases.flag(each)
     better = each.outcome in CLEAN and each.outcome.severity < each.expectation.outcome.severity
-    return BETTER if better else phrases.FLAGS[each.exit_code]
+    return BETTER + told.removeprefix(phrases.FLAGS[each.exit_code]) if better else told
 
 
 def _trials(each: CellSummary) -> Iterator[Part]:
@@ -291,15 +292,13 @@ def _of_control(each: ControlSummary) -> Result:
 
 
 def _of_run(run: RunSummary) -> Result:
-    """What is true of no cell: whether the run came to its end, and left nothing behind."""
-    if run.closing is not None and run.closing.leaks:
-        status, told = Status.FAILED, f"left behind on the host: {', '.join(run.closing.leaks)}"
-    elif run.closing is None:
-        status, told = Status.BROKEN, "the run did not come to its end"
-    elif not run.cells:
-        status, told = Status.BROKEN, "nothing was planned, so nothing was found"
-    else:
-        status, told = Status.PASSED, "came to its end, and left nothing behind on the host"
+    """What is true of no cell: whether the run came to its end and left nothing, and what is declared of none."""
+    leaks = run.closing.leaks if run.closing else ()
+    lists = {"left behind on the host": leaks, "declared of no cell that there is": run.plan.unmatched}
+    told = [f"{what}: {', '.join(which)}" for what, which in lists.items() if which]
+    ended = {"the run did not come to its end": run.closing, "nothing was planned, so nothing was found": run.cells}
+    lacking = [what for what, well in ended.items() if not well]
+    status = Status.FAILED if told else Status.BROKEN if lacking else Status.PASSED
     return Result(
         id="run",
         name="the run itself",
@@ -307,7 +306,7 @@ def _of_run(run: RunSummary) -> Result:
         group="run",
         who="stillframe",
         status=status,
-        message=cut(told),
+        message=cut("; ".join((*told, *lacking)) or "came to its end, and left nothing behind on the host"),
         expected="comes to its end, and leaves nothing behind on the host",
         start_ns=run.plan.created_ns,
         end_ns=run.closing.end_ns if run.closing else None,
@@ -328,7 +327,7 @@ def _expected(told: Expectation) -> dict[str, str]:
         "expected": phrases.expectation(told),
         "reason": cut(told.reason),
         "link": link if link.startswith("https://") and len(link) <= MOST_OF_A_LINK else "",
-        "owner": cut(getattr(told, "owner", "")),
+        "owner": cut(told.owner),
     }
 
 

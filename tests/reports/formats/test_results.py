@@ -60,14 +60,21 @@ def test_a_known_issue_is_known_and_keeps_its_link() -> None:
     found = one(known(), moving(STILL))
     assert (found.status, found.outcome, found.link) == (Status.KNOWN, Outcome.INCONSISTENT, KNOWN_AHEAD.link)
     assert (found.expected, found.reason) == ("inconsistent disk-ahead", KNOWN_AHEAD.reason)
+    assert found.owner == KNOWN_AHEAD.owner != ""
     assert found.parts[0].status is Status.KNOWN
 
 
 def test_a_known_issue_that_is_gone_has_failed_for_the_better() -> None:
     found = one(known(2), record(STILL), record(STILL, 1))
     assert found.status is Status.FAILED
-    assert found.message == f"consistent 0/2 (<77.7 %); {BETTER}, should be inconsistent disk-ahead"
+    assert found.message == f"consistent 0/2 (<77.7 %); {BETTER}, should be inconsistent disk-ahead: passes now"
     assert {part.status for part in found.parts} == {Status.FAILED}
+
+
+def test_a_known_issue_that_is_overdue_has_failed_whatever_shows() -> None:
+    found = one(known(told=KNOWN_AHEAD.model_copy(update={"overdue": True})), moving(STILL))
+    assert found.status is Status.FAILED
+    assert found.message == "inconsistent 1/1 disk-ahead +45 ms; unexpected, should be inconsistent disk-ahead: expired"
 
 
 def test_a_known_issue_that_shows_sometimes_is_known_in_every_trial_that_shows_it() -> None:
@@ -78,7 +85,7 @@ def test_a_known_issue_that_shows_sometimes_is_known_in_every_trial_that_shows_i
 def test_what_is_worse_than_known_has_failed() -> None:
     found = one(known(), record(STILL, outcome=Outcome.LEAKED, reason="a mount"))
     assert found.status is Status.FAILED
-    assert found.message == "leaked 1/1: a mount; unexpected, should be inconsistent disk-ahead"
+    assert found.message == "leaked 1/1: a mount; unexpected, should be inconsistent disk-ahead: fails differently"
     assert found.odd == ("trial 0: leaked 0 µs: a mount",)
 
 
@@ -161,6 +168,8 @@ def runs() -> dict[str, RunSummary]:
         "not controlled": summary(silent, [record(STILL)]),
         "image": with_images(summary(plan([STILL], 1), [record(STILL)]), (LOST,)),
         "left behind": summarise(plan([STILL], 1), [record(STILL)], closing("a mount")),
+        "overdue": summary(known(told=KNOWN_AHEAD.model_copy(update={"overdue": True})), [moving(STILL)]),
+        "declared in vain": summary(plan([STILL], 1).model_copy(update={"unmatched": ("a:1-2: b",)}), [record(STILL)]),
         "killed": summarise(plan([STILL], 1), [record(STILL)], None),
         "empty": summary(plan([], 1), []),
     }
