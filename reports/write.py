@@ -70,7 +70,8 @@ def write_summary(
 
 def _compared(before: Sequence[RunSummary], run: RunSummary) -> Comparison | None:
     """Hold a run against the newest before that asked the same, or else the newest that can be compared at all."""
-    for each in reversed(sorted(before, key=lambda one: one.by_id.keys() == run.by_id.keys())):
+    asked = run.by_id.keys()
+    for each in sorted(before, key=lambda one: (one.by_id.keys() == asked, one.plan.created_ns), reverse=True):
         with contextlib.suppress(NotComparable):
             return compare(each, run)
     return None
