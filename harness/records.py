@@ -2,7 +2,7 @@
 
 A run is a folder: `plan.json`, written first; `records/CELL.jsonl`, one line per trial, appended and synced when the
 trial ends; and `closing.json`, written last. A line that was cut off by a crash is skipped; what it would have said is
-`missing`.
+`missing`. Whatever is read is without what never belongs into a record, whoever wrote it.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from harness.model import (
     Span,
     Verdict,
 )
+from harness.redaction import FORMS
 
 SCHEMA_VERSION = 1
 IMAGES = "images.jsonl"
@@ -329,7 +330,7 @@ def _parse(kind: type[T], text: str, where: str, *, without: Collection[str] = (
         if isinstance(raw, dict):
             for name in without:
                 raw.pop(name, None)
-        return kind.model_validate(raw)
+        return FORMS.of(kind.model_validate(raw))
     except ValueError as error:  # of the JSON, or of what it holds
         first = str(error).splitlines()[0]
         raise RecordError(f"{where} is no {kind.__name__.lower()}: {first}") from error

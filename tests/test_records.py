@@ -121,6 +121,13 @@ def test_a_plan_comes_back_as_it_was_written(run: Path) -> None:
     assert {path.name for path in run.iterdir()} == {"plan.json", "records"}, "nothing is left aside"
 
 
+def test_a_plan_with_a_secret_in_it_is_read_without(run: Path) -> None:
+    path = run / "plan.json"
+    path.write_text(path.read_text().replace('"6.18"', '"PASSWORD=hunter2"').replace('"r1"', '"https://u:hunter2@x"'))
+    assert "hunter2" in path.read_text()
+    assert "hunter2" not in read_plan(run).model_dump_json()
+
+
 def test_all_that_a_plan_promises_comes_back(tmp_path: Path) -> None:
     known = Expectation(outcome=Outcome.HUNG, signature="CRIU", reason="it hangs", review=dt.date(2026, 12, 24))
     asked = STILL.model_copy(update={"way": "commit", "scenario": Scenario.GENERATIONS})
