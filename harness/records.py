@@ -211,9 +211,12 @@ def write_closing(folder: Path, closing: Closing) -> None:
     write_aside(folder / "closing.json", _text(closing))
 
 
-def write_aside(path: Path, text: str) -> Path:
-    """Write aside and rename, so that a reader never sees half a file; gives the path."""
+def write_aside(path: Path, text: str, *, private: bool = False) -> Path:
+    """Write aside and rename, so that a reader never sees half a file; gives the path. `private`: to its owner."""
     aside = path.with_name(f"{path.name}.new")
+    if private:
+        aside.unlink(missing_ok=True)
+        aside.touch(mode=0o600)
     aside.write_text(text, encoding="utf-8")
     return aside.rename(path)
 
@@ -276,10 +279,7 @@ def _decoded(line: bytes) -> str:
 
 def write_images(folder: Path, paths: Sequence[ImagePath]) -> Path:
     """Write what became of checkpoint images into the folder of a run, for its owner's eyes as the records are."""
-    path = folder / IMAGES
-    aside = folder / f"{IMAGES}.new"
-    aside.touch(mode=0o600)
-    return write_aside(path, "".join(f"{each.model_dump_json()}\n" for each in paths))
+    return write_aside(folder / IMAGES, "".join(f"{each.model_dump_json()}\n" for each in paths), private=True)
 
 
 def read_images(folder: Path) -> tuple[ImagePath, ...]:
