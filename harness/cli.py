@@ -19,6 +19,7 @@ from harness.images.study import every_image, study
 from harness.matrix import DEFAULT_STACKS
 from harness.model import Settings
 from harness.options import CHOICES, RUNNING, SCENARIOS, SETTINGS, STACKS, Options, add_to
+from harness.run import redaction_for
 from harness.stacks import build, definition
 from harness.stacks.node import Node
 from reports import compare, fingerprint, markdown, phrases, pool, show, terminal, write
@@ -228,7 +229,9 @@ def _make_images(options: Options, stacks: Iterable[str], run: Path | None) -> i
     folder = run or options.out / f"images-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     if run:
         records.read_plan(run)  # or there is no such run
-    paths = [path for stack in stacks for path in study(options, stack, _tell)]
+    found = [path for stack in stacks for path in study(options, stack, _tell)]
+    redaction = redaction_for(found, keep_names=options.keep_names)
+    paths = [redaction.of(path) for path in found]
     folder.mkdir(parents=True, exist_ok=True)
     records.write_images(folder, paths)
     page = write.write_share(folder) if run else write.write_images(paths, folder)

@@ -2,7 +2,7 @@
 
 A run is a folder: `plan.json`, written first; `records/CELL.jsonl`, one line per trial, appended and synced when the
 trial ends; and `closing.json`, written last. A line that was cut off by a crash is skipped; what it would have said is
-`missing`.
+`missing`. Whatever is read is without what never belongs into a record, whoever wrote it.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from harness.model import (
     Span,
     Verdict,
 )
+from harness.redaction import FORMS
 from harness.repeated import Repeated
 from harness.shard import Shard
 
@@ -259,9 +260,12 @@ def write_tombstone(folder: Path, tombstone: Tombstone) -> None:
     write_aside(folder / TOMBSTONE, _text(tombstone))
 
 
-def write_aside(path: Path, text: str) -> Path:
-    """Write aside and rename, so that a reader never sees half a file; gives the path."""
+def write_aside(path: Path, text: str, *, private: bool = False) -> Path:
+    """Write aside and rename, so that a reader never sees half a file; gives the path. `private`: to its owner."""
     aside = path.with_name(f"{path.name}.new")
+    if private:
+        aside.unlink(missing_ok=True)
+        aside.touch(mode=0o600)
     aside.write_text(text, encoding="utf-8")
     return aside.rename(path)
 
@@ -350,10 +354,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 def write_images(folder: Path, paths: Sequence[ImagePath]) -> Path:
     """Write what became of checkpoint images into the folder of a run, for its owner's eyes as the records are."""
-    path = folder / IMAGES
-    aside = folder / f"{IMAGES}.new"
-    aside.touch(mode=0o600)
-    return write_aside(path, "".join(f"{each.model_dump_json()}\n" for each in paths))
+    return write_aside(folder / IMAGES, "".join(f"{each.model_dump_json()}\n" for each in paths), private=True)
 
 
 def read_images(folder: Path) -> tuple[ImagePath, ...]:
@@ -403,10 +404,10 @@ def _parse(kind: type[T], text: str, where: str, *, briefly: Repeated[T] | None 
                 remedy="Use a newer stillframe.",
             )
         if briefly is None or not isinstance(raw, dict):
-            return kind.model_validate(raw)
+            return FORMS.of(kind.model_validate(raw))
         for name in CLOSE:
             raw.pop(name, None)
-        return briefly.read(raw)
+        return FORMS.of(briefly.read(raw))
     except ValueError as error:  # of the JSON, or of what it holds
         first = str(error).splitlines()[0]
         raise RecordError(f"{where} is no {kind.__name__.lower()}: {first}") from error

@@ -15,10 +15,13 @@ from pathlib import PurePosixPath
 from pydantic import Field
 
 from harness.model import Command, Frozen
+from harness.redaction import HOME
 from reports.phrases import clean, duration, one_line
 
 TAIL_LINES = 5
 IDENTITY = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+VARIABLE = re.compile(rf"{IDENTITY.pattern}|(?<![^=:,])~(?=/|\Z)")
+"""What may stand for something else: an id, and the home of whoever ran it."""
 
 
 class Step(Frozen):
@@ -131,7 +134,7 @@ def _spelled(command: Command, names: Mapping[str, str]) -> str:
         line += " </dev/null >/dev/null 2>&1"
     elif command.runtime:
         line += " </dev/null"  # or it might read what was pasted after it
-    return line if command.cwd == "/" else f"(cd {_quoted(command.cwd)} && {line})"
+    return line if command.cwd == "/" else f"(cd {_expanded(command.cwd, names)} && {line})"
 
 
 def _writing(path: str, text: str, mode: int | None) -> str:
@@ -148,12 +151,14 @@ def _writing(path: str, text: str, mode: int | None) -> str:
 
 def _expanded(word: str, names: Mapping[str, str]) -> str:
     """Quote a word but for the variables in it."""
-    found = [each for each in IDENTITY.findall(word) if each in names]
-    if not found:
-        return _quoted(word)
-    parts = re.split("|".join(found), word)
-    spelled = [f'"${{{names[each]}}}"' for each in found]
-    return "".join(_quoted(part) * bool(part) + name for part, name in zip(parts, (*spelled, ""), strict=True))
+    spelled, at = "", 0
+    for found in VARIABLE.finditer(word):
+        name = "HOME" if found[0] == HOME else names.get(found[0])
+        if name:
+            before = word[at : found.start()]
+            spelled, at = f'{spelled}{_quoted(before) * bool(before)}"${{{name}}}"', found.end()
+    rest = word[at:]
+    return spelled + _quoted(rest) if rest or not spelled else spelled
 
 
 def _quoted(word: str) -> str:
