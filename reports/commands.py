@@ -9,7 +9,7 @@ import re
 import shlex
 import signal
 from collections.abc import Iterator, Mapping
-from itertools import groupby
+from itertools import accumulate, groupby
 from pathlib import PurePosixPath
 
 from pydantic import Field
@@ -19,6 +19,9 @@ from harness.redaction import HOME
 from reports.phrases import clean, duration, one_line
 
 TAIL_LINES = 5
+OWN = frozenset({"start_ns", "seconds", "stdout", "stderr", "exit_code"})
+"""What each repetition of a command has for itself."""
+
 IDENTITY = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 VARIABLE = re.compile(rf"{IDENTITY.pattern}|(?<![^=:,])~(?=/|\Z)")
 """What may stand for something else: an id, and the home of whoever ran it."""
@@ -51,8 +54,8 @@ def steps(commands: tuple[Command, ...]) -> tuple[Step, ...]:
 def _named(runs: list[list[Command]]) -> Iterator[Step]:
     names: dict[str, str] = {}
     used = [set(IDENTITY.findall(" ".join((*run[-1].argv, run[-1].write_path or "")))) for run in runs]
-    for number, run in enumerate(runs):
-        later = set[str]().union(*used[number + 1 :])
+    after = list(accumulate(reversed(used[1:]), set.union, initial=set[str]()))[::-1]
+    for number, (run, later) in enumerate(zip(runs, after, strict=False)):
         new = [
             (position, each)
             for position, each in enumerate(IDENTITY.findall(run[-1].stdout), 1)
@@ -113,8 +116,9 @@ def last_words(command: Command) -> tuple[str, ...]:
     )
 
 
-def _same(command: Command) -> Command:
-    return command.model_copy(update={"start_ns": 0, "seconds": 0, "stdout": "", "stderr": "", "exit_code": None})
+def _same(command: Command) -> tuple[object, ...]:
+    """What repetitions have in common: all but when it ran and what came of it."""
+    return tuple(value for name, value in vars(command).items() if name not in OWN)
 
 
 def _succeeded_at_last(before: Command, after: Command) -> bool:

@@ -389,6 +389,8 @@ def interval(low: float, high: float) -> str:
 
 def clean(text: str) -> str:
     """Replace control characters, which could drive a terminal or reorder a line; tabs and line breaks stay."""
+    if text.isprintable():
+        return text
     odd = {ord(sign): "\N{REPLACEMENT CHARACTER}" for sign in set(text) if not (sign.isprintable() or sign in "\t\n")}
     return text.translate(odd) if odd else text
 

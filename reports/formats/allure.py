@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -87,12 +87,11 @@ def render(run: RunSummary, results: Sequence[Result]) -> Iterator[tuple[str, st
     yield "environment.properties", _properties(_environment(run))
 
 
-def sweep(folder: Path, kept: Iterable[str]) -> None:
+def sweep(folder: Path, kept: Collection[str]) -> None:
     """Remove what an earlier report wrote here and this one did not; files of others stay."""
-    names = set(kept)
     for path in folder.iterdir():
         found = _NAME.fullmatch(path.name)
-        if found and path.name not in names and _version(found[1]) == OURS.version:
+        if found and path.name not in kept and _version(found[1]) == OURS.version:
             path.unlink()
 
 

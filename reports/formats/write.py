@@ -26,9 +26,11 @@ def render(run: RunSummary, *, before: Sequence[RunSummary] = (), now: datetime)
 
 def write_formats(run: RunSummary, folder: Path, *, before: Sequence[RunSummary] = (), now: datetime) -> None:
     """Write every file below `folder`; of an earlier report for Allure nothing stays, since Allure would add it up."""
-    places = []
+    made: dict[Path, set[str]] = {}
     for place, text in render(run, before=before, now=now):
         path = folder / place
-        path.parent.mkdir(parents=True, exist_ok=True)
-        places.append(write_aside(path, text))
-    allure.sweep(folder / ALLURE, (path.name for path in places if path.parent.name == ALLURE))
+        if path.parent not in made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        made.setdefault(path.parent, set()).add(path.name)
+        write_aside(path, text)
+    allure.sweep(folder / ALLURE, made[folder / ALLURE])
