@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import bench, checkpoint_cli, corpus, records, workload
+from harness import bench, checkpoint_cli, corpus, records, report_cli, workload
 from harness.errors import StillframeError, UsageError
 from harness.expectations import About, unmatched
 from harness.host import audit, probes
@@ -19,9 +19,10 @@ from harness.images.study import every_image, study
 from harness.matrix import DEFAULT_STACKS
 from harness.model import Settings
 from harness.options import CHOICES, RUNNING, SCENARIOS, SETTINGS, STACKS, Options, add_to
+from harness.run import redaction_for
 from harness.stacks import build, definition
 from harness.stacks.node import Node
-from reports import compare, fingerprint, phrases, pool, show, terminal, write
+from reports import compare, fingerprint, markdown, phrases, pool, show, terminal, write
 from reports.cells import Exit, prevailing
 from reports.images import exit_code
 
@@ -143,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     printed = command("fingerprint", _fingerprint, "group versions that restore each other's checkpoints, from runs")
     printed.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of an interoperability run")
     printed.add_argument("--json", action="store_true", help="for programs, with every pair")
+    report_cli.add_to(commands)
     checkpoint_cli.add_to(commands)
     return parser
 
@@ -227,10 +229,13 @@ def _make_images(options: Options, stacks: Iterable[str], run: Path | None) -> i
     folder = run or options.out / f"images-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     if run:
         records.read_plan(run)  # or there is no such run
-    paths = [path for stack in stacks for path in study(options, stack, _tell)]
+    found = [path for stack in stacks for path in study(options, stack, _tell)]
+    redaction = redaction_for(found, keep_names=options.keep_names)
+    paths = [redaction.of(path) for path in found]
     folder.mkdir(parents=True, exist_ok=True)
     records.write_images(folder, paths)
     page = write.write_share(folder) if run else write.write_images(paths, folder)
+    write.add_to_step_summary(markdown.render_images(paths))
     terminal.show_images(paths)
     print(f"report: {page}")  # noqa: T201
     leaks = audit.of_host().leaks(before)
@@ -271,6 +276,7 @@ def _report(arguments: argparse.Namespace) -> int:
     if arguments.out and arguments.out.is_file():
         raise UsageError(f"--out {arguments.out} is a file", remedy="Name a folder.")
     page, run = write.report(arguments.runs, arguments.out)
+    write.add_to_step_summary(page.with_name(write.MARKDOWN).read_text(encoding="utf-8"))
     print(page)  # noqa: T201
     code = run.conclusion.exit_code.value
     _tell(phrases.one_line(f"verdict: {run.conclusion.sentence} (exit code {code})"))

@@ -100,7 +100,7 @@ def cells(kept: Sequence[Kept], participants: Iterable[Participant]) -> Iterator
 
 def write(folder: Path, kept: Kept) -> None:
     """Write what has to be known of a checkpoint; with that it is kept."""
-    write_aside(folder / KEPT, kept.model_dump_json(indent=1) + "\n").chmod(0o600)
+    write_aside(folder / KEPT, kept.model_dump_json(indent=1) + "\n", private=True)
 
 
 def pack(folder: Path, archive: Path) -> str:

@@ -101,6 +101,7 @@ class Declaration(Shown):
     owner: str = Field(min_length=1, description="who has to act: a project, or whoever looks after this entry")
     added: dt.date
     review_by: dt.date = Field(description="the day by which to look again")
+    evidence: tuple[str, ...] = Field(default=(), description="runs in a history, by id, whose logs are to be kept")
 
     def covers(self, named: Named) -> bool:
         """Whether it speaks about a cell."""
@@ -108,7 +109,7 @@ class Declaration(Shown):
 
     def expectation(self, declared: str = "", *, overdue: bool = False) -> Expectation:
         """What it says, without of whom; `declared`: where it stands."""
-        said = self.model_dump(exclude={"match", "review_by"})
+        said = self.model_dump(exclude={"match", "review_by", "evidence"})
         return Expectation.model_validate({**said, "review": self.review_by, "declared": declared, "overdue": overdue})
 
 
@@ -178,6 +179,15 @@ def known(named: Named, today: dt.date, otherwise: Expectation = STILL, about: A
         if each.about is about and each.declaration.covers(named):
             return each.declaration.expectation(each.where, overdue=each.declaration.review_by < today)
     return otherwise
+
+
+def covered(every: Iterable[Named], about: About = About.CELLS) -> dict[str, int]:
+    """Of how many of `every` each declaration speaks, by where it stands; of none is left out."""
+    named = list(every)
+    counts = {
+        each.where: sum(each.declaration.covers(one) for one in named) for each in declared() if each.about is about
+    }
+    return {where: count for where, count in counts.items() if count}
 
 
 def unmatched(every: Iterable[Named], about: About = About.CELLS) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from harness.oracle.judge import anomalies, skews
 from harness.oracle.offline import Deleted, File, Held, in_tmpfs, reading_of
 from harness.oracle.pages import NoCounter, Process, processes
 from harness.records import Finding, Inspection
+from harness.redaction import FORMS
 from harness.workload import Surface, Workload
 
 MEMORY_KINDS = frozenset({SurfaceKind.TMPFS, SurfaceKind.SHM})
@@ -75,7 +76,7 @@ def inspect(path: Path, disks: Mapping[str, Path], *, budget: Budget | None = No
         ) from error
     try:
         with tempfile.TemporaryDirectory(prefix="inspected-") as own:
-            return _inspect(path, disks, Path(own), budget or Budget())
+            return FORMS.of(_inspect(path, disks, Path(own), budget or Budget()))
     except Unreadable as error:
         raise Unreadable(f"{path} cannot be read: {error.what}", remedy=error.remedy) from error
     except OSError as error:

@@ -61,6 +61,12 @@ def plan(
     return tuple(cell for cell in dict.fromkeys((*planned, *every)) if cell in chosen)
 
 
+def default_cells() -> tuple[Cell, ...]:
+    """All that is asked where nothing is chosen, with and without others who restore."""
+    everybody = list(_participants((), ()))
+    return tuple(dict.fromkeys((*_asked(everybody, interop=False), *_asked(everybody, interop=True))))
+
+
 def every_cell() -> tuple[Cell, ...]:
     """All that can be asked of every runtime in every stack that is defined."""
     everybody = list(_participants(definition.available(), list(RUNTIMES)))

@@ -151,12 +151,20 @@ SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
             "help": "Debian mirror for stacks (default: $STILLFRAME_MIRROR, else the host's)",
         },
     ),
+    (
+        "--keep-names",
+        {
+            "action": "store_true",
+            "help": "keep this machine's name, those of its users, and their home paths in records (default: words "
+            "stand for them; secrets, environments and memory are taken out in any case)",
+        },
+    ),
 )
 
 
 STACKS = tuple(one for one in SETTINGS if one[0] in ("--cache", "--mirror"))
 """Where stacks are, and where they come from."""
-RUNNING = (*STACKS, *(one for one in SETTINGS if one[0] in ("--seed", "--out")))
+RUNNING = (*STACKS, *(one for one in SETTINGS if one[0] in ("--seed", "--out", "--keep-names")))
 """Of a run whose cells are tried once, under settings of their own."""
 
 
@@ -173,6 +181,7 @@ class Options(Settings):
     out: Path
     cache: Path
     mirror: str | None = None
+    keep_names: bool = False
     proof: Literal["full", "brief"] | None = None
     interop: bool = False
     keep: Path | None = None

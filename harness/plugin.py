@@ -27,7 +27,7 @@ from harness.run import Run, Worker
 from harness.trial import Trial
 from reports import terminal, write
 from reports.cells import Exit, judge_all
-from reports.known import SENTENCES, sentence, state
+from reports.known import demand, state
 from reports.phrases import expectation as told
 from reports.read import read_share
 from reports.tables import RunSummary
@@ -193,8 +193,8 @@ def hold(trials: Sequence[Record], expectation: Expectation) -> None:
     """Fail unless the trials are as expected; where something is declared, fail as its strict xfail waits for."""
     worst = max((trial.verdict for trial in trials), key=lambda found: found.outcome.severity)
     if judge_all(trials, expectation) != {Exit.EXPECTED}:
-        where = state(expectation, worst.outcome, as_expected=False)
-        more = f"; {sentence(where, expectation)}" if expectation.link and where in SENTENCES else ""
+        asked = demand(state(expectation, worst.outcome, as_expected=False), expectation) if expectation.link else ""
+        more = f"; {asked}" if asked else ""
         pytest.fail(f"{worst.outcome}, should be {told(expectation)}: {worst.reason}{more}", pytrace=False)
     if expectation.link:
         raise KnownIssueShown(f"{told(expectation)}: {worst.reason}")
@@ -227,6 +227,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.section("stillframe")
     terminal.show_run(config.stash[SUMMARY])
     page = write.write_summary(config.stash[SUMMARY], config.stash[RUN].folder / write.SITE)
+    write.add_to_step_summary(page.with_name(write.MARKDOWN).read_text(encoding="utf-8"))
     terminalreporter.write_line(f"report: {page}")
 
 

@@ -2,14 +2,14 @@
 
 A run is a folder: `plan.json`, written first; `records/CELL.jsonl`, one line per trial, appended and synced when the
 trial ends; and `closing.json`, written last. A line that was cut off by a crash is skipped; what it would have said is
-`missing`.
+`missing`. Whatever is read is without what never belongs into a record, whoever wrote it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -42,11 +42,13 @@ from harness.model import (
     Verdict,
     Whole,
 )
+from harness.redaction import FORMS
 from harness.repeated import Repeated
 from harness.shard import Shard
 
 SCHEMA_VERSION = 2
 IMAGES = "images.jsonl"
+TOMBSTONE = "tombstone.json"
 
 T = TypeVar("T", bound=Frozen)
 
@@ -141,6 +143,9 @@ class Plan(Frozen):
     words: dict[str, str] = Field(
         default_factory=dict, description="what the names in ids mean: workloads, and ways as `RUNTIME+WAY`"
     )
+    covered: dict[str, int] = Field(
+        default_factory=dict, description="cells that are there by default and of which something is declared, by place"
+    )
     unmatched: tuple[str, ...] = Field(
         default=(), description="places and patterns of declarations that speak of no cell that there is"
     )
@@ -177,6 +182,16 @@ class Closing(Frozen):
     run: str
     end_ns: Whole
     leaks: tuple[str, ...]
+
+
+class Tombstone(Frozen):
+    """What was taken out of a run that is kept."""
+
+    schema_version: int = SCHEMA_VERSION
+    run: str
+    pruned_ns: int
+    fields: tuple[str, ...] = Field(description="of its records")
+    bytes: int = Field(description="by which it has become smaller")
 
 
 class Finding(StrEnum):
@@ -234,9 +249,23 @@ def write_closing(folder: Path, closing: Closing) -> None:
     write_aside(folder / "closing.json", _text(closing))
 
 
-def write_aside(path: Path, text: str) -> Path:
-    """Write aside and rename, so that a reader never sees half a file; gives the path."""
+def read_tombstone(folder: Path) -> Tombstone | None:
+    """Read what was taken out of a run; None where nothing was."""
+    path = folder / TOMBSTONE
+    return _parse(Tombstone, content(path), str(path)) if path.exists() else None
+
+
+def write_tombstone(folder: Path, tombstone: Tombstone) -> None:
+    """Write what was taken out of a run."""
+    write_aside(folder / TOMBSTONE, _text(tombstone))
+
+
+def write_aside(path: Path, text: str, *, private: bool = False) -> Path:
+    """Write aside and rename, so that a reader never sees half a file; gives the path. `private`: to its owner."""
     aside = path.with_name(f"{path.name}.new")
+    if private:
+        aside.unlink(missing_ok=True)
+        aside.touch(mode=0o600)
     aside.write_text(text, encoding="utf-8")
     return aside.rename(path)
 
@@ -274,26 +303,26 @@ def read_briefly(folder: Path, repeated: Repeated[Record] | None = None) -> Iter
     Most of a record is the output of commands; what is left out is not checked either, before `read_at` reads it.
     What is `repeated` from record to record is one and the same value.
     """
-    known = repeated or often_repeated()
-
-    def read(raw: dict[str, Any]) -> Record:
-        for name in CLOSE:
-            raw.pop(name, None)
-        return known.read(raw)
-
-    return ((place, _parse(Record, decoded(line), str(place), read=read)) for place, line in _lines(folder))
+    read = (repeated or often_repeated()).read
+    lines = ((place, decoded(line)) for place, line in _lines(folder))
+    return ((place, parse(Record, text, str(place), newest=SCHEMA_VERSION, read=read)) for place, text in lines)
 
 
 def often_repeated() -> Repeated[Record]:
     """What is often the same in records, for as many runs as are read together."""
-    return Repeated(Record, REPEATED)
+    return Repeated(Record, REPEATED, without=CLOSE, fit=FORMS.field)
 
 
 def read_at(place: Place) -> Record:
     """Read one whole record again."""
+    return _parse(Record, decoded(line_at(place)), str(place))
+
+
+def line_at(place: Place) -> bytes:
+    """Read the line of one record again."""
     with readable(place.path), place.path.open("rb") as file:
         file.seek(place.offset)
-        return _parse(Record, decoded(file.readline()), str(place))
+        return file.readline()
 
 
 def record_files(folder: Path) -> list[Path]:
@@ -313,10 +342,7 @@ def _lines(folder: Path) -> Iterator[tuple[Place, bytes]]:
 
 def write_images(folder: Path, paths: Sequence[ImagePath]) -> Path:
     """Write what became of checkpoint images into the folder of a run, for its owner's eyes as the records are."""
-    path = folder / IMAGES
-    aside = folder / f"{IMAGES}.new"
-    aside.touch(mode=0o600)
-    return write_aside(path, "".join(f"{each.model_dump_json()}\n" for each in paths))
+    return write_aside(folder / IMAGES, "".join(f"{each.model_dump_json()}\n" for each in paths), private=True)
 
 
 def read_images(folder: Path) -> tuple[ImagePath, ...]:
@@ -367,5 +393,5 @@ def by_cell(records: Iterable[Record]) -> dict[Cell, list[Record]]:
     return found
 
 
-def _parse(kind: type[T], text: str, where: str, *, read: Callable[[dict[str, Any]], T] | None = None) -> T:
-    return parse(kind, text, where, newest=SCHEMA_VERSION, read=read)
+def _parse(kind: type[T], text: str, where: str) -> T:
+    return FORMS.of(parse(kind, text, where, newest=SCHEMA_VERSION))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import marshal
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Generic, TypeVar
 
 from harness.model import Frozen
@@ -13,24 +13,39 @@ MOST_KEPT = 10_000
 T = TypeVar("T", bound=Frozen)
 
 
+def _as_it_is(_: str, part: Any) -> Any:
+    return part
+
+
 class Repeated(Generic[T]):
     """What was read lately of one kind of value, by what it was read from; it is forgotten before it gets too much."""
 
-    def __init__(self, kind: type[T], names: Collection[str]) -> None:
-        """`names`: fields of `kind` that are often the same."""
-        self.kind, self.names = kind, names
+    def __init__(
+        self,
+        kind: type[T],
+        names: Collection[str],
+        *,
+        without: Collection[str] = (),
+        fit: Callable[[str, Any], Any] = _as_it_is,
+    ) -> None:
+        """`names`: fields that are often the same; `without`: that are not read; `fit` makes what a field holds so."""
+        self.kind, self.names, self.without, self.fit = kind, names, without, fit
         self._kept: dict[tuple[str, bytes], object] = {}
         self._fields: dict[type[Frozen], set[str]] = {}
 
     def read(self, raw: dict[str, Any]) -> T:
         """Read a JSON object as `model_validate` does, but for equal parts that are one and the same; takes `raw`."""
+        for name in self.without:
+            raw.pop(name, None)
         keys = [(name, marshal.dumps(raw[name], 2)) for name in self.names if name in raw]
         known = {key[0]: self._kept[key] for key in keys if key in self._kept}
         raw.update(known)
         value = self.kind.model_validate(raw)
         parts = vars(value)
         parts.update(known)  # what is no model was made anew
-        self._slim(value, *(part for name, part in parts.items() if name not in known))
+        fresh = {name: self.fit(name, part) for name, part in parts.items() if name not in known}
+        parts.update(fresh)
+        self._slim(value, *fresh.values())
         if len(self._kept) > MOST_KEPT:
             self._kept.clear()
         self._kept.update((key, parts[key[0]]) for key in keys if key[0] not in known)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
@@ -15,13 +16,16 @@ from pathlib import Path
 from harness import matrix, records, workload
 from harness.bench import Bench
 from harness.errors import EnvironmentUnfit, StillframeError
-from harness.expectations import STILL, unmatched
+from harness.expectations import STILL, covered, unmatched
 from harness.host import audit, cgroups
 from harness.host.facts import host_facts
+from harness.host.names import redaction_here
+from harness.image_path import ImagePath
 from harness.model import Cell, Outcome, Schedule, Stage, Verdict
 from harness.options import Options
 from harness.oracle.judge import Evidence
 from harness.records import Plan, Record
+from harness.redaction import FORMS, Redaction
 from harness.stacks import build, definition
 from harness.trial import SPOILED, Trial
 
@@ -35,6 +39,8 @@ class Run:
     stacks: dict[str, Path | str]
     binaries: dict[str, Path]
     corpus: Path | None = None
+    redaction: Redaction = FORMS
+    """What goes over all that is written."""
     before: audit.Snapshot | None = None
     """What of ours was on the host before; on the controller alone."""
 
@@ -48,7 +54,11 @@ class Run:
         swept = cgroups.sweep()
         if swept:
             progress(f"host: removed {len(swept)} control groups of a run that was killed")
-        before, cells = audit.of_host(), options.cells
+        before, cells, redaction = (
+            audit.of_host(),
+            options.cells,
+            redaction_for(options.cells, keep_names=options.keep_names),
+        )
         name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{options.seed:08x}"
         name += options.shard.suffix if options.shard else ""
         folder = options.out / name
@@ -65,9 +75,10 @@ class Run:
             settings=options.settings,
             cells=cells,
             controls=options.controls,
-            host=host_facts(),
+            host=redaction.of(host_facts()),
             expectations={cell: each for cell, each in should_be.items() if each != STILL},
             words=matrix.words(cells),
+            covered=covered(matrix.default_cells()),
             unmatched=unmatched(matrix.every_cell()),
             fewer=options.fewer,
             shard=options.shard,
@@ -77,15 +88,16 @@ class Run:
         executed = (*plan.share.cells, *(control.cell for control in plan.share.controls))
         names = sorted({key[0].stack for cell in executed for key in (Bench.key_of(cell), Bench.far_key_of(cell))})
         binaries = workload.compile_all(options.cache)
-        run = cls(folder, plan, _prepare(names, options, progress), binaries, options.corpus, before)
+        run = cls(folder, plan, _prepare(names, options, progress), binaries, options.corpus, redaction, before)
         state = {
             "stacks": {
                 stack: {"root" if isinstance(at, Path) else "error": str(at)} for stack, at in run.stacks.items()
             },
             "binaries": {which: str(path) for which, path in binaries.items()},
             "corpus": options.corpus and str(options.corpus),
+            "keep_names": options.keep_names,
         }
-        records.write_aside(folder / "prepared.json", json.dumps(state))
+        records.write_aside(folder / "prepared.json", json.dumps(state), private=True)
         return run
 
     @classmethod
@@ -94,13 +106,20 @@ class Run:
         state = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
         stacks = {name: Path(at["root"]) if "root" in at else at["error"] for name, at in state["stacks"].items()}
         binaries = {name: Path(path) for name, path in state["binaries"].items()}
-        corpus = Path(state["corpus"]) if state["corpus"] else None
-        return cls(folder, records.read_plan(folder), stacks, binaries, corpus)
+        corpus, plan = Path(state["corpus"]) if state["corpus"] else None, records.read_plan(folder)
+        redaction = redaction_for(plan.cells, keep_names=state["keep_names"])
+        return cls(folder, plan, stacks, binaries, corpus, redaction)
 
     def close(self) -> None:
         """Look at the host once more and write the run's last word."""
         leaks = audit.of_host().leaks(self.before) if self.before else ()
-        records.write_closing(self.folder, records.Closing(run=self.plan.run, end_ns=time.time_ns(), leaks=leaks))
+        closing = records.Closing(run=self.plan.run, end_ns=time.time_ns(), leaks=leaks)
+        records.write_closing(self.folder, self.redaction.of(closing))
+
+
+def redaction_for(named: Iterable[Cell | ImagePath], *, keep_names: bool) -> Redaction:
+    """What goes over records, whose ids stay as they are even where a machine or a user is called by a word in them."""
+    return FORMS if keep_names else redaction_here({word for each in named for word in re.findall(r"\w+", each.id)})
 
 
 def _prepare(names: Sequence[str], options: Options, progress: build.Progress) -> dict[str, Path | str]:
@@ -137,7 +156,7 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
         """Execute a cell's trials as the plan's rule says, a control's single one, writing each record at once."""
         rounds = self.run.plan.rounds_of(cell) if kind.control is None else 1
         for number in range(rounds):
-            record = self._one(cell, kind, number, last=number == rounds - 1)
+            record = self.run.redaction.of(self._one(cell, kind, number, last=number == rounds - 1))
             records.append(self.run.folder, record)
             convicted = self.run.plan.ends(cell, record.verdict.outcome)
             if record.verdict.outcome in SPOILED or (convicted and number < rounds - 1):

@@ -97,6 +97,7 @@ class ControlSummary(Frozen):
     trial: int
     verdict: Verdict
     detected: bool = Field(description="what was broken was noticed; of a neutral neighbour: nothing was")
+    record: Record | None = Field(default=None, exclude=True, repr=False)
 
     @property
     def exit_code(self) -> Exit:
@@ -115,12 +116,16 @@ class MutantSummary(Frozen):
     neutral: ControlSummary | None
 
 
-def summarise_control(control: Control, trial: int, verdict: Verdict, log: tuple[str, ...] = ()) -> ControlSummary:
+def summarise_control(control: Control, record: Record | None) -> ControlSummary:
     """Hold a trial against what it must come to; a canary also has to be red as an ordinary cell would be."""
+    if record is None:
+        verdict = Verdict(outcome=Outcome.MISSING, reason="planned and not received")
+        return ControlSummary(control=control, trial=0, verdict=verdict, detected=control.seen_in(verdict))
+    verdict = record.verdict
     seen = control.seen_in(verdict)
     if control.kind is ControlKind.CANARY:
-        seen &= judge(verdict, log, STILL) is Exit.UNEXPECTED
-    return ControlSummary(control=control, trial=trial, verdict=verdict, detected=seen)
+        seen &= judge(verdict, record.log, STILL) is Exit.UNEXPECTED
+    return ControlSummary(control=control, trial=record.trial, verdict=verdict, detected=seen, record=record)
 
 
 def summarise_controls(plan: Plan, records: Iterable[Record], runs: Collection[str]) -> Iterator[ControlSummary]:
@@ -134,15 +139,15 @@ def summarise_controls(plan: Plan, records: Iterable[Record], runs: Collection[s
             received.setdefault((record.control, record.cell), []).append(record)
     for control in plan.controls:
         played = [
-            (summarise_control(control, record.trial, record.verdict, record.log), record.run in runs)
+            (summarise_control(control, record), record.run in runs)
             for record in received.pop((control.id, control.cell), ())
         ]
         telling = [each for each, ours in played if ours or not each.detected]
-        nothing = summarise_control(control, 0, Verdict(outcome=Outcome.MISSING, reason="planned and not received"))
+        nothing = summarise_control(control, None)
         yield min(telling, key=lambda each: list(Exit).index(each.exit_code), default=nothing)
     for (name, cell), (record, *_) in received.items():
         control = Control(name=name, cell=cell, what="was not planned", outcome=Outcome.MISSING)
-        yield summarise_control(control, record.trial, record.verdict)
+        yield summarise_control(control, record)
 
 
 def summarise_cell(

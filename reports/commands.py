@@ -9,16 +9,22 @@ import re
 import shlex
 import signal
 from collections.abc import Iterator, Mapping
-from itertools import groupby
+from itertools import accumulate, groupby
 from pathlib import PurePosixPath
 
 from pydantic import Field
 
 from harness.model import Command, Frozen
+from harness.redaction import HOME
 from reports.phrases import clean, duration, one_line
 
 TAIL_LINES = 5
+OWN = frozenset({"start_ns", "seconds", "stdout", "stderr", "exit_code"})
+"""What each repetition of a command has for itself."""
+
 IDENTITY = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+VARIABLE = re.compile(rf"{IDENTITY.pattern}|(?<![^=:,])~(?=/|\Z)")
+"""What may stand for something else: an id, and the home of whoever ran it."""
 
 
 class Step(Frozen):
@@ -48,8 +54,8 @@ def steps(commands: tuple[Command, ...]) -> tuple[Step, ...]:
 def _named(runs: list[list[Command]]) -> Iterator[Step]:
     names: dict[str, str] = {}
     used = [set(IDENTITY.findall(" ".join((*run[-1].argv, run[-1].write_path or "")))) for run in runs]
-    for number, run in enumerate(runs):
-        later = set[str]().union(*used[number + 1 :])
+    after = list(accumulate(reversed(used[1:]), set.union, initial=set[str]()))[::-1]
+    for number, (run, later) in enumerate(zip(runs, after, strict=False)):
         new = [
             (position, each)
             for position, each in enumerate(IDENTITY.findall(run[-1].stdout), 1)
@@ -110,8 +116,9 @@ def last_words(command: Command) -> tuple[str, ...]:
     )
 
 
-def _same(command: Command) -> Command:
-    return command.model_copy(update={"start_ns": 0, "seconds": 0, "stdout": "", "stderr": "", "exit_code": None})
+def _same(command: Command) -> tuple[object, ...]:
+    """What repetitions have in common: all but when it ran and what came of it."""
+    return tuple(value for name, value in vars(command).items() if name not in OWN)
 
 
 def _succeeded_at_last(before: Command, after: Command) -> bool:
@@ -131,7 +138,7 @@ def _spelled(command: Command, names: Mapping[str, str]) -> str:
         line += " </dev/null >/dev/null 2>&1"
     elif command.runtime:
         line += " </dev/null"  # or it might read what was pasted after it
-    return line if command.cwd == "/" else f"(cd {_quoted(command.cwd)} && {line})"
+    return line if command.cwd == "/" else f"(cd {_expanded(command.cwd, names)} && {line})"
 
 
 def _writing(path: str, text: str, mode: int | None) -> str:
@@ -148,12 +155,14 @@ def _writing(path: str, text: str, mode: int | None) -> str:
 
 def _expanded(word: str, names: Mapping[str, str]) -> str:
     """Quote a word but for the variables in it."""
-    found = [each for each in IDENTITY.findall(word) if each in names]
-    if not found:
-        return _quoted(word)
-    parts = re.split("|".join(found), word)
-    spelled = [f'"${{{names[each]}}}"' for each in found]
-    return "".join(_quoted(part) * bool(part) + name for part, name in zip(parts, (*spelled, ""), strict=True))
+    spelled, at = "", 0
+    for found in VARIABLE.finditer(word):
+        name = "HOME" if found[0] == HOME else names.get(found[0])
+        if name:
+            before = word[at : found.start()]
+            spelled, at = f'{spelled}{_quoted(before) * bool(before)}"${{{name}}}"', found.end()
+    rest = word[at:]
+    return spelled + _quoted(rest) if rest or not spelled else spelled
 
 
 def _quoted(word: str) -> str:

@@ -178,7 +178,8 @@ def compare_runs(before: Path, after: Path) -> Comparison:
 def compare(before: RunSummary, after: RunSummary) -> Comparison:
     """Hold the second run against the first."""
     _check(before, after)
-    cells = [(each, after.by_id.get(each.cell.id)) for each in before.cells]
+    there, now = before.by_id, after.by_id
+    cells = [(each, now.get(each.cell.id)) for each in before.cells]
     sides = [(_side(old), _side(new) if new else _side(None)) for old, new in cells]
     p_values = [different_p(old.k, old.n, new.k, new.n) if old.n and new.n else None for old, new in sides]
     corrected = iter(adjusted([p for p in p_values if p is not None]))
@@ -200,7 +201,7 @@ def compare(before: RunSummary, after: RunSummary) -> Comparison:
                 known=f"{new.expectation.link} ({place(new.expectation)})" if new and new.known else "",
             )
         )
-    added = tuple(each for each in after.by_id if each not in before.by_id)
+    added = tuple(each for each in now if each not in there)
     versions = {
         who: changed
         for who, components in after.versions.items()

@@ -18,6 +18,7 @@ from harness.model import Cell, Outcome, Skew, Witness
 from harness.records import Record
 from reports import commands, images, known, phrases, timeline
 from reports.cells import CellSummary, telling_trials
+from reports.formats.places import TOOLS, badge_of, document_of, feed_of
 from reports.tables import RunSummary, counted
 
 MOST_STEPS = 120
@@ -50,7 +51,7 @@ def environment() -> Environment:
         finalize=_printable,
     )
     made.filters.update(page=page_of, participant_page=participant_page, date=_date, duration=phrases.duration)
-    made.filters.update(pieces=pieces, unbroken=_unbroken)
+    made.filters.update(pieces=pieces, unbroken=_unbroken, badge=badge_of, document=document_of, feed=feed_of)
     made.globals.update(
         commands=commands,
         counted=counted,
@@ -66,6 +67,7 @@ def environment() -> Environment:
         standing=standing,
         steps=steps,
         timeline=timeline,
+        tools=TOOLS,
     )
     return made
 

@@ -28,6 +28,7 @@ class KnownIssue(Frozen):
 
     expectation: Expectation
     states: dict[str, State] = Field(description="by the ids of its cells, and of ways of checkpoint images")
+    covers: int = Field(default=0, description="cells of which it speaks, as far as they are there by default")
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -38,6 +39,11 @@ class KnownIssue(Frozen):
     def as_expected(self) -> int:
         """In how many of them it is as declared."""
         return len(self.of(State.MATCHED))
+
+    @property
+    def unlike(self) -> bool:
+        """Whether anything has to be done about it."""
+        return any(self.of(state) for state in DEMANDS)
 
     def of(self, state: State) -> tuple[str, ...]:
         """Cells in which it stands so, by id."""
@@ -55,8 +61,10 @@ def state(expectation: Expectation, outcome: Outcome, *, as_expected: bool) -> S
     return State.PASSES_NOW if outcome in CLEAN else State.FAILS_DIFFERENTLY
 
 
-def known_issues(cells: Iterable[CellSummary], images: Iterable[ImagePath] = ()) -> tuple[KnownIssue, ...]:
-    """Bring together the cells of each declaration, in the order of the cells."""
+def known_issues(
+    cells: Iterable[CellSummary], images: Iterable[ImagePath] = (), *, covered: Mapping[str, int]
+) -> tuple[KnownIssue, ...]:
+    """Bring together the cells of each declaration, in the order of the cells; `covered`: of how many it speaks."""
     found: dict[Expectation, dict[str, State]] = {}
     told: list[tuple[str, CellSummary | ImagePath]] = [(each.cell.id, each) for each in cells]
     told += [(each.id, each) for each in images]
@@ -64,7 +72,10 @@ def known_issues(cells: Iterable[CellSummary], images: Iterable[ImagePath] = ())
         if each.expectation.link:
             where = state(each.expectation, each.outcome, as_expected=each.as_expected)
             found.setdefault(each.expectation, {})[name] = where
-    return tuple(KnownIssue(expectation=expectation, states=states) for expectation, states in found.items())
+    return tuple(
+        KnownIssue(expectation=each, states=states, covers=covered.get(each.declared, 0))
+        for each, states in found.items()
+    )
 
 
 def place(expectation: Expectation) -> str:
@@ -76,33 +87,35 @@ def place(expectation: Expectation) -> str:
 
 def advice(issue: KnownIssue) -> tuple[str, ...]:
     """Say what to do about a declaration that is not as it was, a sentence for each state; nothing where all is so."""
-    return tuple(
-        sentence(each, issue.expectation, issue.of(each) if issue.of(each) != issue.cells else ())
-        for each in State
-        if each in SENTENCES and issue.of(each)
-    )
+    return tuple(_advised(issue, each) for each in DEMANDS if issue.of(each))
 
 
-EXPIRED = "expired, since it was to be reviewed by {review}: look again, and move `review-by` in {place} or delete them"
-SENTENCES: Mapping[State, tuple[str, str]] = {
-    State.PASSES_NOW: (
-        "passes now: delete {place}",
-        "passes now in {cells}: narrow `match` in {place}, so that it leaves them out",
-    ),
-    State.FAILS_DIFFERENTLY: (
-        "fails differently: look again, and correct {place}",
-        "fails differently in {cells}: look again, and correct {place}",
-    ),
-    State.EXPIRED: (
-        EXPIRED,
-        EXPIRED,
-    ),
+DEMANDS: Mapping[State, str] = {
+    State.PASSES_NOW: "delete {place}",
+    State.FAILS_DIFFERENTLY: "look again, and correct {place}",
+    State.EXPIRED: "it was to be reviewed by {review}: look again, and move `review-by` in {place} or delete them",
 }
-"""What to do: where it is so in all cells of the run, and in some."""
+"""What each state asks for."""
 
 
-def sentence(state: State, expectation: Expectation, some: tuple[str, ...] = ()) -> str:
-    """Say what a state asks for, in some cells or in all."""
-    return SENTENCES[state][bool(some)].format(
-        place=place(expectation), cells=", ".join(some), review=expectation.review
-    )
+def demand(state: State, expectation: Expectation) -> str:
+    """Say what a state asks for, of one cell of which nothing is known but its own; empty where that is nothing."""
+    told = _demanded(state, expectation)
+    return f"{told}, unless others of its cells still fail" if state is State.PASSES_NOW else told
+
+
+def _demanded(state: State, expectation: Expectation) -> str:
+    told = DEMANDS.get(state, "").format(place=place(expectation), review=expectation.review)
+    return f"{state}: {told}" if told else ""
+
+
+def _advised(issue: KnownIssue, state: State) -> str:
+    cells, expectation = issue.of(state), issue.expectation
+    if state is State.PASSES_NOW and cells != issue.cells:
+        return f"{state} in {', '.join(cells)}: narrow `match` in {place(expectation)}, so that it leaves them out"
+    if state is State.PASSES_NOW and len(cells) < issue.covers:
+        lines = place(expectation)
+        told = f"{state} in all of its cells that are here, {len(cells)} of {issue.covers}"
+        return f"{told}: narrow `match` in {lines} to the others, or delete them once those pass, too"
+    where = f" in {', '.join(cells)}" if cells != issue.cells else ""
+    return _demanded(state, expectation).replace(state, f"{state}{where}", 1)

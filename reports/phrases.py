@@ -219,12 +219,16 @@ def deadline(issue: KnownIssue) -> str:
 
 def control(each: ControlSummary) -> str:
     """Put a control in one line."""
-    what = f"{each.control.kind} {each.control.name} on {each.control.cell.id}"
+    return f"{each.control.kind} {each.control.name} on {each.control.cell.id}: {came(each)}"
+
+
+def came(each: ControlSummary) -> str:
+    """Tell how a control came out: what had to be found, or what was found instead."""
     if each.detected:
-        return f"{what}: {must_be(each.control)}"
+        return must_be(each.control)
     how = "FALSE ALARM" if each.control.kind is ControlKind.NEUTRAL else "NOT DETECTED"
     wanted = f"must be {must_be(each.control)}"
-    return f"{what}: {how}, found {found(each.verdict)} ({shorten(each.verdict.reason)}), {wanted}"
+    return f"{how}, found {found(each.verdict)} ({shorten(each.verdict.reason)}), {wanted}"
 
 
 def must_be(control: Control) -> str:
@@ -385,7 +389,10 @@ def interval(low: float, high: float) -> str:
 
 def clean(text: str) -> str:
     """Replace control characters, which could drive a terminal or reorder a line; tabs and line breaks stay."""
-    return "".join(sign if sign.isprintable() or sign in "\t\n" else "\N{REPLACEMENT CHARACTER}" for sign in text)
+    if text.isprintable():
+        return text
+    odd = {ord(sign): "\N{REPLACEMENT CHARACTER}" for sign in set(text) if not (sign.isprintable() or sign in "\t\n")}
+    return text.translate(odd) if odd else text
 
 
 def one_line(text: str) -> str:
@@ -399,6 +406,6 @@ def unbroken(text: str) -> str:
 
 
 def shorten(text: str, limit: int = 90) -> str:
-    """Cut to one line of at most `limit` characters."""
-    line = one_line(text)
-    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+    """Cut to one line of at most `limit` characters; of a very long text only the beginning is looked at."""
+    line = one_line(text[: 20 * limit])
+    return line if len(line) <= limit and len(text) <= 20 * limit else line[: limit - 1].rstrip() + "…"

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.image_path import ImagePath
 from harness.model import ControlKind, Outcome
 from harness.mutants import CANARY
-from harness.records import Place, Plan, Record, read_at, record_files
+from harness.records import Place, Plan, Record, read_at, read_tombstone, record_files
 from harness.shard import Shard
 from reports import images, shards
 from reports.cells import CellSummary, Exit, telling_trials
@@ -79,7 +79,8 @@ def _summed(stored: StoredRun, plan: Plan, entries: Sequence[Entry], closely: Cl
         return cell.model_copy(update={"trials": trials})
 
     run = summarise(plan, [record for _, record in entries], stored.closing, runs=stored.runs)
-    run = run.model_copy(update={"cells": tuple(map(close_up, run.cells))})
+    tombstone = read_tombstone(stored.parts[0].folder)
+    run = run.model_copy(update={"cells": tuple(map(close_up, run.cells)), "tombstone": tombstone})
     return with_images(run, stored.images)
 
 
@@ -125,7 +126,8 @@ def _numbered(found: Sequence[Shard]) -> str:
 def with_images(run: RunSummary, paths: tuple[ImagePath, ...]) -> RunSummary:
     """Add checkpoint images to a run; those that are other than expected count as its cells do."""
     code = images.exit_code(paths) if paths else Exit.EXPECTED
-    run = run.model_copy(update={"images": paths, "known_issues": known_issues(run.cells, paths)})
+    issues = known_issues(run.cells, paths, covered=run.plan.covered)
+    run = run.model_copy(update={"images": paths, "known_issues": issues})
     return run if code is Exit.EXPECTED else run.found(code, Finding(what=images.verdict(paths)))
 
 

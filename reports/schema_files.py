@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from harness.records import schemas
+from reports.formats import index
 
 FOLDER = Path(__file__).parent / "schema"
 
@@ -14,7 +15,7 @@ def texts() -> dict[Path, str]:
     """Generate what each schema file has to hold."""
     return {
         FOLDER / f"{stem}.schema.json": json.dumps(schema, indent=1, sort_keys=True) + "\n"
-        for stem, schema in schemas().items()
+        for stem, schema in (schemas() | index.schemas()).items()
     }
 
 

@@ -29,7 +29,7 @@ def show_cell(run_folder: Path, cell_id: str, trial: int | None = None) -> str:
         raise unknown("cell", cell_id, cells)
     cell = cells[cell_id]
     chosen = choose(cell)
-    lines = [*_overview(cell), *(_script(chosen) if chosen else ())]
+    lines = [*_overview(cell), *(script(chosen) if chosen else ())]
     return "\n".join(lines) + "\n"
 
 
@@ -56,7 +56,8 @@ def _skew(record: Record) -> str:
     return skew(largest_ticks(record), largest_us(record))
 
 
-def _script(record: Record) -> Iterator[str]:
+def script(record: Record) -> Iterator[str]:
+    """Spell a trial's commands line by line, for a node's shell; all else that is told of it is comments."""
     yield ""
     yield f"# commands of trial {record.trial}, {duration((record.end_ns - record.start_ns) / 1e3)}"
     for crutch in record.accommodations:

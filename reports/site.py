@@ -16,10 +16,11 @@ from harness.records import write_aside
 from reports import charts, claims
 from reports.cells import CellSummary
 from reports.compare import Comparison
-from reports.html import close_looks, environment, page_of, participant_page
+from reports.html import close_looks, environment, page_of
+from reports.participants import participants
 from reports.progress import shown
 from reports.suggestion import suggested
-from reports.tables import RunSummary, counted
+from reports.tables import RunSummary
 
 
 class Page(NamedTuple):
@@ -28,27 +29,6 @@ class Page(NamedTuple):
     path: str
     title: str
     template: str
-
-
-class Participant(NamedTuple):
-    """Who took part, and in what."""
-
-    name: str
-    cells: tuple[CellSummary, ...]
-
-    @property
-    def path(self) -> str:
-        """Place of its page."""
-        return participant_page(self.name)
-
-    @property
-    def sentence(self) -> str:
-        """How its cells came out, in words."""
-        odd = sum(not each.as_expected for each in self.cells)
-        known = sum(each.known and each.as_expected for each in self.cells)
-        good = sum(each.outcome is Outcome.CONSISTENT for each in self.cells)
-        told = f"{good} of {counted(len(self.cells), 'cell')} consistent, {known} wrong in a known way"
-        return f"{told}, {odd} not as expected"
 
 
 OVERVIEW = Page("index.html", "Overview", "overview.html.j2")
@@ -69,7 +49,7 @@ def write_site(
 ) -> Path:
     """Write the site of a run; `before`: older runs, oldest first. Gives the place of its overview."""
     pages = enumerate(render(run, before=before, comparison=comparison))
-    most = len(PAGES) + len(_participants(run)) + len(run.cells)
+    most = len(PAGES) + len(participants(run)) + len(run.cells)
     for _, (name, text) in shown(pages, "writing", most, lambda each: each[0]):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,12 +62,12 @@ def render(
 ) -> Iterator[tuple[str, str]]:
     """Give the pages, each with its place."""
     pages = (*PAGES, *([HISTORY] if before else ()), *([COMPARE] if comparison else ()))
-    participants = _participants(run)
+    who = participants(run)
     runs = [(each, each.by_id) for each in (*before, run)]
     shared: dict[str, Any] = {
         "run": run,
         "pages": pages,
-        "participants": participants,
+        "participants": who,
         "by_id": {cell: summary for _, cells in runs for cell, summary in cells.items()},
         "comparison": comparison,
         "outcomes": sorted({each for cell in run.cells for each in cell.counts}, key=lambda each: each.severity),
@@ -105,7 +85,7 @@ def render(
         if page is HISTORY:
             more |= {"runs": (*before, run), "past": past, "changes": tuple(_changes((*before, run)))}
         yield page.path, templates.get_template(page.template).render(**shared, **more, page=page, root="")
-    for each in participants:
+    for each in who:
         page = Page(each.path, each.name, "participant.html.j2")
         yield page.path, templates.get_template(page.template).render(**shared, page=page, participant=each, root="../")
     issues = {cell: number for number, issue in enumerate(run.known_issues, 1) for cell in issue.cells}
@@ -137,18 +117,14 @@ def _cells(cells: Sequence[CellSummary], run: RunSummary, shared: dict[str, Any]
         )
 
 
-def _participants(run: RunSummary) -> tuple[Participant, ...]:
-    found: dict[str, list[CellSummary]] = {}
-    for each in run.cells:
-        for side in dict.fromkeys((str(each.cell.checkpoint), str(each.cell.restore))):
-            found.setdefault(side, []).append(each)
-    return tuple(Participant(name, tuple(cells)) for name, cells in found.items())
-
-
 def _past(runs: Sequence[RunSummary]) -> dict[str, Markup]:
-    """A strip of outcomes for each cell that any of the runs has tried."""
+    """A strip of outcomes for each cell that any of the runs has tried, those that have changed first."""
     every = [(run.plan.run, run.by_id) for run in runs]
-    names = dict.fromkeys(cell for _, cells in reversed(every) for cell in cells)
+    outcomes: dict[str, set[Outcome]] = {}
+    for _, cells in reversed(every):
+        for name, each in cells.items():
+            outcomes.setdefault(name, set()).add(each.outcome)
+    names = sorted(outcomes, key=lambda name: len(outcomes[name]) == 1)
     return {cell: charts.strip([_at(name, cells.get(cell)) for name, cells in every]) for cell in names}
 
 

@@ -19,7 +19,7 @@ from harness.model import (
     Scenario,
     SchemaVersion,
 )
-from harness.records import Closing, Plan, Record, by_cell, missing_trials
+from harness.records import Closing, Plan, Record, Tombstone, by_cell, missing_trials
 from harness.shard import Shard
 from reports.cells import (
     CellSummary,
@@ -143,6 +143,7 @@ class RunSummary(Frozen):
     accommodations: tuple[Crutch, ...] = Field(description="the tables number them from 1")
     versions: dict[str, tuple[Component, ...]] = Field(description="every version seen, by participant")
     hosts: tuple[HostFacts, ...]
+    tombstone: Tombstone | None = Field(default=None, description="what was taken out of its records since")
     images: tuple[ImagePath, ...] = Field(
         default=(), description="what became of checkpoint images, where that was asked"
     )
@@ -259,7 +260,7 @@ def summarise(
         declined=declined(cells),
         bridges=bridges(cells),
         predictions=predictions(cells),
-        known_issues=known_issues(cells),
+        known_issues=known_issues(cells, covered=plan.covered),
         accommodations=_accommodations(cells),
         versions=_versions(cells),
         hosts=tuple(dict.fromkeys((plan.host, *each_once(record.host for record in records if record.host)))),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from html import escape
+from pathlib import Path
 from typing import Literal
 
 import svg
@@ -20,6 +22,13 @@ MOST_MARKS = 8
 
 ASIDE = frozenset({Stage.PREPARE, Stage.START, Stage.READ, Stage.STOP, Stage.CLEAN_UP, Stage.AUDIT})
 """Stages so long and so far from the cut that a drawing with them would show nothing else."""
+
+
+COLOURS = (
+    ".timeline { max-width: 100%; height: auto; background: #fff; --ink: #1d2228; --quiet: #59636e; --line: #d5dbe1; "
+    "--memory: #7a3db8; --bar: #8a94a0; --held: #a9c4e0; --tone: #59636e; }\n.timeline.bad { --tone: #a9241b; }\n"
+)
+"""What a page sets for its drawings, and one that stands alone has to bring."""
 
 
 class Lane(Frozen):
@@ -73,15 +82,16 @@ def words(record: Record) -> tuple[str, ...]:
     return tuple(told)
 
 
-def draw(record: Record) -> Markup | None:
-    """Draw the part around the cut as inline SVG, styled by the page; null when nothing is known of it."""
+def draw(record: Record, *, alone: bool = False) -> Markup | None:
+    """Draw the part around the cut as SVG, styled by its page or `alone`; null when nothing is known of it."""
     shown = [lane for lane in lanes(record) if lane.name not in ASIDE and _within(lane, record)]
     if not shown:
         return None
     first, last = min(lane.start_ns for lane in shown), max(lane.end_ns for lane in shown)
     scale = _Scale(first=first, length=max(last - first, 1))
     height = AXIS + LANE * len(shown) + 4
-    elements: list[svg.Element] = [*_held(shown, scale, height), *_axis(scale, height)]
+    elements: list[svg.Element] = [svg.Style(text=_style())] if alone else []
+    elements += [*_held(shown, scale, height), *_axis(scale, height)]
     if any(lane.kind == "memory" for lane in shown):
         elements.append(svg.Line(class_=["cut"], x1=scale(0), x2=scale(0), y1=AXIS - 6, y2=height - 4))
     for number, lane in enumerate(shown):
@@ -90,10 +100,17 @@ def draw(record: Record) -> Markup | None:
     drawing = svg.SVG(
         viewBox=svg.ViewBoxSpec(0, 0, WIDTH, height),
         class_=["timeline", tone(record.verdict.outcome)],
+        width=WIDTH if alone else None,
+        height=height if alone else None,
         extra={"role": "img", "aria-label": escape(label)},
         elements=elements,
     )
     return Markup(drawing.as_str())  # noqa: S704 - the library escapes nothing: `_text` and the label above do
+
+
+@functools.cache
+def _style() -> str:
+    return COLOURS + (Path(__file__).parent / "templates" / "timeline.css").read_text(encoding="utf-8")
 
 
 class _Scale(Frozen):

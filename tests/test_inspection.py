@@ -103,6 +103,16 @@ def test_an_export_of_podman_is_read_however_it_is_compressed(tmp_path: Path, ho
     assert Anomaly.DISK_AHEAD in found.anomalies
 
 
+def test_what_a_pod_was_asked_for_is_told_without_its_environment(tmp_path: Path) -> None:
+    asked = {"containers": [{"env": [{"name": "DB", "value": "hunter2"}], "image": "app:1"}]}
+    annotations = {"kubectl.kubernetes.io/last-applied-configuration": json.dumps(asked), "team": "blue"}
+    spec = {"process": {"env": ["TOKEN=hunter2"]}, "annotations": annotations}
+    found = inspect(podman(tmp_path, {"data/added.ring": ring()}, more={"spec.dump": json.dumps(spec).encode()}), {})
+    assert found.description.annotations["team"] == "blue"
+    assert "app:1" in found.description.annotations["kubectl.kubernetes.io/last-applied-configuration"]
+    assert "hunter2" not in found.model_dump_json()
+
+
 def test_volumes_and_shared_memory_of_an_export_are_its_disks(tmp_path: Path) -> None:
     more = {"volumes/v1.tar": "named.ring", "volumes/0f0f.tar": "anonymous.ring"}
     archives = {name: tar(tmp_path / "part", {file: ring()}).read_bytes() for name, file in more.items()}

@@ -73,6 +73,12 @@ def test_what_all_cells_share_goes_into_the_plan() -> None:
     assert options.settings == Settings(ring=64, period_us=5, cgroups=CgroupVersion.V1)
 
 
+def test_names_are_kept_on_request_alone() -> None:
+    assert (parsed().keep_names, parsed("--keep-names").keep_names) == (False, True)
+    assert "--keep-names" in parsed("--keep-names").arguments()
+    assert "--keep-names" not in parsed().arguments()
+
+
 def test_a_seed_is_drawn_when_none_is_given() -> None:
     assert len({parsed().seed for _ in range(8)}) > 1
 

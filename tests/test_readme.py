@@ -11,6 +11,7 @@ import pytest
 
 from harness import matrix
 from harness.cli import _parser
+from harness.expectations import DeclarationFile, declared
 from harness.runtimes import RUNTIMES
 from harness.stacks.definition import StackDefinition
 
@@ -31,12 +32,16 @@ COMMANDS = [
 ]
 
 
+BEHIND = {"ci/matrix": ("run",), "ci/report": ("report",)}
+"""Commands of ours that are behind a script."""
+
+
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_a_command_can_be_typed(words: list[str]) -> None:
     program, *arguments = words
     if program != "stillframe":
         assert (ROOT / program).stat().st_mode & 0o100
-        arguments = ["run", *arguments] if program == "ci/matrix" else arguments
+        arguments = [*BEHIND.get(program, ()), *arguments]
     if "--help" not in arguments and program != "ci/test":
         _parser().parse_args(arguments)
 
@@ -49,11 +54,18 @@ def test_a_command_among_those_of_others_can_be_typed(block: str) -> None:
 
 
 def test_the_example_of_a_stack_is_one() -> None:
-    (example,) = blocks("toml")
+    example = blocks("toml")[-1]
     stack = StackDefinition.model_validate(tomllib.loads(example))
     assert stack.suite == "forky"
     assert stack.runtimes, "or nothing is planned for it"
     assert set(stack.runtimes) <= set(RUNTIMES)
+
+
+def test_the_example_of_a_known_issue_is_one_of_ours() -> None:
+    (example,) = DeclarationFile.model_validate(tomllib.loads(blocks("toml")[0])).expectation
+    ours = [each.declaration for each in declared() if each.declaration.link == example.link]
+    assert [(each.outcome, each.anomaly) for each in ours] == [(example.outcome, example.anomaly)]
+    assert set(example.match) < set(ours[0].match)
 
 
 def test_cells_that_are_named_exist() -> None:

@@ -41,6 +41,7 @@ from harness.records import (
     read_closing,
     read_plan,
     read_records,
+    write_aside,
     write_closing,
     write_plan,
 )
@@ -119,6 +120,18 @@ def run(tmp_path: Path) -> Path:
 def test_a_plan_comes_back_as_it_was_written(run: Path) -> None:
     assert read_plan(run) == plan()
     assert {path.name for path in run.iterdir()} == {"plan.json", "records"}, "nothing is left aside"
+
+
+def test_what_is_private_was_never_readable_by_others(tmp_path: Path) -> None:
+    (tmp_path / "x.new").touch(mode=0o644)
+    assert write_aside(tmp_path / "x", "1", private=True).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_plan_with_a_secret_in_it_is_read_without(run: Path) -> None:
+    path = run / "plan.json"
+    path.write_text(path.read_text().replace('"6.18"', '"PASSWORD=hunter2"').replace('"r1"', '"https://u:hunter2@x"'))
+    assert "hunter2" in path.read_text()
+    assert "hunter2" not in read_plan(run).model_dump_json()
 
 
 def test_all_that_a_plan_promises_comes_back(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import os
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import pytest
 
 from harness import bench as benches
 from harness import expectations, records, workload
+from harness import run as runs
 from harness.bench import Bench
 from harness.errors import EnvironmentUnfit, StackUnavailable
 from harness.expectations import About, Declaration, Declared
@@ -21,6 +23,7 @@ from harness.model import Cell, FreezePolicy, Outcome, Participant, Schedule, Se
 from harness.options import Options
 from harness.oracle.judge import Evidence
 from harness.records import Plan, Record
+from harness.redaction import HOME, USER, Redaction
 from harness.run import Run, Worker
 from harness.runtimes.contract import Capability
 from harness.shard import Shard
@@ -218,6 +221,18 @@ def test_a_stack_that_is_not_there_costs_its_own_cells(run: Run, room: Room) -> 
     assert "mmdebstrap" in written.verdict.reason
 
 
+def test_what_names_the_machine_is_in_no_record_that_a_worker_writes_or_gives(run: Run, room: Room) -> None:
+    run = dataclasses.replace(run, redaction=Redaction.knowing({USER: ("ada",)}, {"/home/ada": HOME}))
+    room.error = EnvironmentUnfit("ada has no room in /home/ada/x")
+    found = execute(run, room, VOLUMES)
+    room.error, run.stacks["host"] = None, "/home/ada/stack is ada's"
+    found += execute(run, room, COMMIT, control=True)
+    assert [each.verdict.reason for each in found] == ["[user] has no room in ~/x", "~/stack is [user]'s"]
+    written = "".join(path.read_text(encoding="utf-8") for path in (run.folder / "records").iterdir())
+    assert "[user]" in written
+    assert "ada" not in written
+
+
 # ---- a run
 
 
@@ -332,6 +347,33 @@ def test_a_worker_joins_what_was_begun(machine: Path, monkeypatch: pytest.Monkey
     assert (machine / "out" / "latest").resolve() == begun.folder.resolve()
     monkeypatch.setattr(build, "prepare", refuse)
     assert Run.join(begin(options(machine, seed=10)).folder).stacks == {"host": "it cannot be built"}
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_names_are_in_nothing_of_a_run_unless_asked(machine: Path, monkeypatch: pytest.MonkeyPatch, kept: bool) -> None:
+    asked: list[set[str]] = []
+
+    def redaction_here(spared: set[str]) -> Redaction:
+        asked.append(spared)
+        return Redaction.knowing({USER: ("ada",)}, {"/home/ada": HOME})
+
+    monkeypatch.setattr(runs, "redaction_here", redaction_here)
+    monkeypatch.setattr(runs, "host_facts", lambda: HOST.model_copy(update={"os": "that of ada"}))
+    run = begin(options(machine, keep_names=kept))
+    joined = Run.join(run.folder)
+    assert joined.redaction == run.redaction
+    monkeypatch.setattr(audit, "of_host", lambda: Snapshot(frozenset({"link lo", "mount /home/ada/x (tmpfs)"})))
+    run.close()
+    closing = records.read_closing(run.folder)
+    assert closing is not None
+    assert closing.leaks == (("mount /home/ada/x (tmpfs)",) if kept else ("mount ~/x (tmpfs)",))
+    assert joined.plan.host.os == ("that of ada" if kept else "that of [user]")
+    assert all({"ledger", "runc", "host", "pause"} <= each for each in asked)
+    assert len(asked) == (0 if kept else 2)
+
+
+def test_what_was_made_ready_is_nobody_elses_business(machine: Path) -> None:
+    assert (begin(options(machine)).folder / "prepared.json").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_last_word_of_a_run_is_what_it_left_on_the_host(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
+from pathlib import Path
 
 import pytest
 
+from harness import cli, run
 from harness.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit
 from harness.expectations import About, known
-from harness.image_path import EXPECTED, Base, ImagePath, Step
+from harness.host import audit
+from harness.image_path import EXPECTED, Attempt, Base, ImagePath, Step
 from harness.images.engines import ENGINES
 from harness.images.producers import CheckpointctlByHand, PodmanImage
 from harness.images.routes import ROUTES
 from harness.images.study import Sent, _chosen, _tried, planned
-from harness.model import Outcome
+from harness.model import Outcome, Verdict
+from harness.records import read_images
+from harness.redaction import HOME, USER, Redaction
 
 BY_NAME = {route.name: route for route in ROUTES}
 
@@ -41,6 +47,25 @@ def test_a_tool_is_blamed_for_what_it_declined_and_for_nothing_else(error: Excep
 
 def test_what_goes_well_is_no_attempt_to_tell_of() -> None:
     assert _tried(Step.MAKE, lambda: None) is None
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_what_is_written_of_images_names_nobody_unless_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kept: bool
+) -> None:
+    told = Attempt(step=Step.MAKE, verdict=Verdict(outcome=Outcome.REFUSED, reason="podman: ada has no /home/ada/x"))
+    path = next(planned("debian-sid")).model_copy(update={"attempts": (told,)})
+    monkeypatch.setattr(cli, "study", lambda *_: [path])
+    monkeypatch.setattr(audit, "of_host", lambda: audit.NOTHING)
+    knowing = partial(Redaction.knowing, {USER: ("ada", "podman")}, {"/home/ada": HOME})
+    monkeypatch.setattr(run, "redaction_here", lambda spared: knowing(spared=spared))
+    cli.main(["images", "--out", str(tmp_path), *(["--keep-names"] if kept else [])])
+    (folder,) = tmp_path.iterdir()
+    texts = {each.name: each.read_text(encoding="utf-8") for each in folder.iterdir()} | {"": capsys.readouterr().out}
+    assert set(texts) == {"images.jsonl", "report.md", "index.html", ""}
+    found = "podman: ada has no /home/ada/x" if kept else "podman: [user] has no ~/x"
+    assert read_images(folder)[0].attempts[0].verdict.reason == found
+    assert any("ada" in text for text in texts.values()) is kept
 
 
 def test_a_route_takes_up_only_one_that_was_gone_before() -> None:

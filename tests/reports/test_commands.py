@@ -62,6 +62,15 @@ def test_a_command_of_the_runtime_does_not_read_what_is_pasted_after_it() -> Non
 FIRST, SECOND, OTHER = ("ab" * 32, "cd" * 32, "ef" * 32)
 
 
+def test_the_home_that_a_path_began_with_is_that_of_whoever_pastes_it() -> None:
+    told = command(argv=("echo", "~/it's", "--from=~/x", "lower=~/a:~/b,upper=~", "~ada", "a~/b", "~"), cwd="/")
+    script = f"HOME='/h o'; {spelled(told)}"
+    said = HOST.run(["bash", "-c", script]).stdout
+    assert said == "/h o/it's --from=/h o/x lower=/h o/a:/h o/b,upper=/h o ~ada a~/b /h o\n"
+    assert spelled(command(argv=("ls",), cwd="~/a b")) == """(cd "${HOME}"'/a b' && ls)"""
+    assert written("1", "~/x y", None) == """printf %s 1 > "${HOME}"'/x y'"""
+
+
 def test_an_id_that_is_used_later_is_kept_in_a_variable() -> None:
     told = [
         command(argv=("podman", "run"), stdout=f"{FIRST}\n"),

@@ -10,9 +10,9 @@ from harness.model import Cell, FreezePolicy, Outcome
 from harness.records import Record
 from reports import markdown, phrases, site
 from reports.freezing import FrozenPair
+from reports.summary import summary_json
 from reports.tables import RunSummary
 from reports.terminal import show_run
-from reports.write import summary_json
 from tests.reports.synthetic import MOVING, STILL, cell, moving, plan, record, summary
 
 ENGINE = cell(FreezePolicy.ENGINE)

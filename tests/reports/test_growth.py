@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.records import read_plan, read_records
-from reports.growth import MOST_MEBIBYTES, MOST_SECONDS, RENDERERS, WHOLE, Cost, main, measure, multiply, within
+from reports.growth import RENDERERS, WHOLE, main, measure, multiply
 from reports.read import read_run
 from tests.reports.synthetic import MOVING, STILL, expected_run, plan, store
 
@@ -58,12 +58,3 @@ def test_a_source_that_is_none_is_an_error_with_a_remedy(tmp_path: Path, capsys:
 def test_a_size_that_is_none_is_refused(source: Path, sizes: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(source), "--sizes", *sizes]) == 2
     assert "is no number of records" in capsys.readouterr().err
-
-
-def test_the_whole_report_has_limits_up_to_the_largest_default_size() -> None:
-    def cost(seconds: float, mebibytes: float, records: int = 10_000, step: str = WHOLE) -> Cost:
-        return Cost(records=records, step=step, seconds=seconds, mebibytes=mebibytes)
-
-    assert within([cost(MOST_SECONDS, MOST_MEBIBYTES), cost(99, 9_999, 20_000), cost(99, 9_999, step="read")])
-    assert not within([cost(MOST_SECONDS + 1, 1)])
-    assert not within([cost(1, MOST_MEBIBYTES + 1)])

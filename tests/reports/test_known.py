@@ -51,7 +51,7 @@ def test_what_is_overdue_is_red_whatever_it_shows(trial: Record) -> None:
     assert run.conclusion.exit_code is Exit.UNEXPECTED
     assert run.cells[0].outcome is trial.verdict.outcome, "the outcome stays what it was"
     (told,) = advice(run.known_issues[0])
-    assert told.startswith("expired, since it was to be reviewed by 2027-03-01: look again, and move")
+    assert told.startswith("expired: it was to be reviewed by 2027-03-01: look again, and move")
 
 
 def test_what_speaks_of_no_cell_is_red() -> None:
@@ -74,10 +74,17 @@ def test_where_only_some_of_its_cells_pass_the_declaration_is_narrowed() -> None
     assert told.startswith(f"passes now in {STILL.id}: narrow `match` in lines 3 to 17 of")
 
 
+def test_where_not_all_of_its_cells_were_tried_nobody_is_told_to_delete_it() -> None:
+    some = {"expectations": {STILL.id: KNOWN}, "covered": {WHERE: 8}}
+    run = summary(plan([STILL], 1).model_copy(update=some), [PASSES])
+    (told,) = advice(run.known_issues[0])
+    assert told.startswith("passes now in all of its cells that are here, 1 of 8: narrow `match` in lines 3 to 17 of")
+
+
 def test_nothing_is_asked_for_where_all_is_as_declared() -> None:
     run = summary(plan([STILL], 1).model_copy(update={"expectations": {STILL.id: KNOWN}}), [FAILS])
     assert [advice(each) for each in run.known_issues] == [()]
-    assert known_issues(summary(plan([STILL], 1), [PASSES]).cells) == ()
+    assert known_issues(summary(plan([STILL], 1), [PASSES]).cells, covered={}) == ()
 
 
 # ---- in pytest

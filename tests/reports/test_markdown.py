@@ -5,7 +5,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from harness.model import Outcome
-from reports.markdown import escape, render
+from reports.markdown import MOST_BYTES, MOST_LETTERS, escape, fitting, render
 from tests.reports import engines
 from tests.reports.synthetic import MOVING, STILL, expected_run, matrix, moving, plan, poisoned, record, summary
 
@@ -98,6 +98,43 @@ def test_hostile_strings_stay_text_and_tables_keep_their_columns() -> None:
     }
     assert [line.count("|") for line in text.splitlines()] == [line.count("|") for line in same.splitlines()]
     assert "<script" not in text
+
+
+def paged(rows: int) -> str:
+    table = "".join(f"| {number} | {'x' * 90} |\n" for number in range(rows))
+    head = "## Verdict\n\nTold.\n\n### Odd\n\n| a | b |\n| --- | --- |\n"
+    return f"{head}{table}\n### Known\n\n- one\n\n### Host\n\nHere.\n"
+
+
+def test_a_page_that_fits_is_not_touched() -> None:
+    text = paged(100)
+    assert fitting(text, len(text.encode())) == text
+
+
+@pytest.mark.parametrize("most", [*range(190, 450), 1_000, 5_000])
+def test_a_page_that_is_too_long_ends_with_a_row_and_tells_what_is_not_there(most: int) -> None:
+    text = fitting(paged(100), most)
+    assert len(text.encode()) <= most
+    assert text.startswith("## Verdict\n\nTold.\n")
+    rows = text.count("x" * 90)
+    assert text.count("\n| ") == (rows + 2 if rows else 0), "no head of a table without a row, and no part of a row"
+    told = f"{100 - rows} lines of “Odd”, " if rows else "Odd, "
+    assert f"Left out, since a page may only be so long: {told}Known, Host. All of it is in" in text
+
+
+def test_what_not_even_its_verdict_fits_into_stays_empty() -> None:
+    assert fitting(paged(100), 20) == ""
+
+
+def test_a_huge_run_fits_into_a_step_summary() -> None:
+    long = [record(cell, outcome=Outcome.LEAKED, reason="€" * 100_000) for cell in matrix()]
+    many = [STILL.model_copy(update={"workload": f"w{number}"}) for number in range(600)]
+    some = [record(cell, outcome=Outcome.LEAKED, reason="€" * 2_000) for cell in many]
+    assert len(render(summary(plan(matrix(), 1), long)).encode()) < 24 * 4 * MOST_LETTERS
+    text = render(summary(plan(many, 1), some))
+    assert len(text.encode()) <= MOST_BYTES
+    assert text.startswith("## Not as expected: run 2026-11-23-1\n")
+    assert "lines of “Cells that are not as expected”, Proof of the instrument, Versions and host. All of it" in text
 
 
 @pytest.mark.parametrize("text", ["x86_64", "runc@debian-sid", "a.b/c", "1.3.6+dfsg-1"])

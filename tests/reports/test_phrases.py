@@ -169,3 +169,9 @@ def test_a_row_is_summed_up_in_words() -> None:
     assert [phrases.row_summary(row) for row in table.rows] == ["1 of 2 consistent, 1 other as expected"]
     odd = summary(plan([MOVING, STILL], 1), [moving(MOVING), moving(STILL)])
     assert phrases.row_summary(odd.tables[0].rows[0]) == "0 of 2 consistent, 1 other as expected, 1 unexpected"
+
+
+def test_a_very_long_text_is_cut_and_says_so() -> None:
+    assert phrases.shorten("a\n b " * 3, 90) == "a b a b a b"
+    assert phrases.shorten("ab" * 60, 90) == "ab" * 44 + "a…"
+    assert phrases.shorten(" " * 1_000_000 + "b") == "…"

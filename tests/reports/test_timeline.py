@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from xml.etree import ElementTree as ET
 
 from harness.records import Record
@@ -22,6 +23,13 @@ def test_the_drawing_shows_the_cut_and_leaves_out_what_is_far_from_it() -> None:
         *("frozen", "checkpoint", "capture", "thaw", "container ran again", "restore"),
         *("memory taken", "rootfs taken", "volume taken"),
     ]
+
+
+def test_a_drawing_that_stands_alone_brings_every_colour() -> None:
+    alone = str(draw(moving(MOVING), alone=True))
+    assert set(re.findall(r"var\((--\w+)\)", alone)) == set(re.findall(r"(--\w+):", alone))
+    assert ET.fromstring(alone).get("width") == "760"
+    assert "<style" not in str(draw(moving(MOVING)))
 
 
 def test_instants_count_from_memory() -> None:

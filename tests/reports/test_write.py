@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli import main
 from harness.errors import RecordError
 from harness.model import Anomaly, Outcome
-from reports.write import write_report
+from reports.markdown import MOST_BYTES
+from reports.write import add_to_step_summary, write_report
 from tests.reports.synthetic import MOVING, STILL, moving, plan, record, store
 
 RING_BYTE = record(STILL, outcome=Outcome.INCONSISTENT, control="ring-byte", anomalies=(Anomaly.TORN,))
@@ -53,6 +55,36 @@ def test_a_line_that_was_cut_off_is_missing(run_folder: Path) -> None:
     summary = json.loads((run_folder / "report/summary.json").read_text(encoding="utf-8"))
     assert summary["conclusion"]["exit_code"] == 3
     assert summary["cells"][1]["entry"] == "missing 1 of 1"
+
+
+def test_a_step_summary_takes_the_report_after_what_it_has(
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "step"
+    place.write_text("before\n", encoding="utf-8")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(place))
+    assert main(["report", str(run_folder)]) == 0
+    written = (run_folder / "report/report.md").read_text(encoding="utf-8")
+    assert place.read_text(encoding="utf-8") == f"before\n{written}"
+
+
+def test_a_step_summary_never_becomes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "step"
+    place.write_bytes(b"x" * (MOST_BYTES - 300))
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(place))
+    add_to_step_summary("## Verdict\n\n### Odd\n\n" + "- one\n" * 100)
+    assert MOST_BYTES - 300 < place.stat().st_size <= MOST_BYTES
+    add_to_step_summary("## Verdict\n\n### Odd\n\n" + "- one\n" * 100)
+    assert place.stat().st_size <= MOST_BYTES
+
+
+@pytest.mark.parametrize("place", [None, "", "/proc/none/there"])
+def test_without_a_step_summary_nothing_is_written(place: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if place is None:
+        monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    else:
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", place)
+    add_to_step_summary("## Verdict\n")
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:

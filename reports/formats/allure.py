@@ -1,0 +1,233 @@
+"""Results as files for Allure, with a step for each trial and the evidence attached. Pure but for `sweep`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from allure_commons.model2 import (
+    ATTACHMENT_PATTERN,
+    TEST_CASE_PATTERN,
+    Attachment,
+    Label,
+    Link,
+    Parameter,
+    StatusDetails,
+    TestResult,
+    TestStepResult,
+)
+from allure_commons.model2 import Status as Word
+from allure_commons.types import AttachmentType, LabelType, LinkType
+from attr import asdict
+
+from harness.records import Record
+from reports import timeline
+from reports.formats.results import BETTER, UNCOUNTED, Part, Result, Status, cut
+from reports.html import close_looks
+from reports.markdown import escape
+from reports.phrases import clean, source_notes
+from reports.show import script
+from reports.tables import RunSummary
+
+LEFT_OUT = (
+    "readings, skews of each witness, schedules, what CRIU counted, and statistics over all cells: the site and "
+    "records/*.jsonl have all of it; timelines and commands are there of those trials that tell most"
+)
+OURS = uuid5(NAMESPACE_URL, "tag:stillframe,2026:allure")
+"""Files of other programs in the same folder have names of another version of UUID."""
+
+MOST_SPANS = 100
+"""Steps of one trial."""
+
+MOST_OF_A_FILE = 100_000
+"""Letters of an attachment."""
+
+WORDS = {
+    Status.PASSED: Word.PASSED,
+    Status.KNOWN: Word.SKIPPED,
+    Status.FAILED: Word.FAILED,
+    Status.BROKEN: Word.BROKEN,
+}
+CATEGORIES = (
+    ("known issue", Word.SKIPPED, ".*"),
+    (BETTER, Word.FAILED, f".*; {BETTER}, should be .*"),
+    ("known issue that is overdue", Word.FAILED, ".*; unexpected, should be .*: expired"),
+    ("memory and disk not of one instant", Word.FAILED, r"inconsistent\b.*"),
+    ("restored as a new process", Word.FAILED, r"cold-start\b.*"),
+    ("failed checkpoint or restore", Word.FAILED, r"(checkpoint-failed|restore-failed|refused)\b.*"),
+    ("source harmed", Word.FAILED, r"source-harmed\b.*"),
+    ("left behind", Word.FAILED, r"(leaked|left behind)\b.*"),
+    ("declared in vain", Word.FAILED, "(.*; )?declared of no cell that there is: .*"),
+    ("hung", Word.FAILED, r"hung\b.*"),
+    ("outside of the checkpoint", Word.FAILED, r"not-captured\b.*"),
+    ("proves nothing", Word.FAILED, r"vacuous\b.*"),
+    ("instrument blind", Word.FAILED, "(NOT DETECTED|FALSE ALARM).*"),
+    ("does not count: instrument blind", Word.BROKEN, f".*; {UNCOUNTED}"),
+    ("incomplete, or our own fault", Word.BROKEN, f"(?!.*; {UNCOUNTED}$).*"),
+)
+"""Name, status, and what the whole message has to match."""
+
+_KEY = re.compile(r"[^\w.@/+-]", re.ASCII)
+_NAME = re.compile(r"([0-9a-f-]{36})-(result|attachment)\.\w+")
+
+
+def render(run: RunSummary, results: Sequence[Result]) -> Iterator[tuple[str, str]]:
+    """Give the files, each with its name, which follows from the stable id and is the same from run to run."""
+    close = {id(trial) for trials in close_looks(run).values() for trial in trials}
+    for each in results:
+        files: dict[str, str] = {}
+        made = _test(each, run, close, files)
+        yield from files.items()
+        yield TEST_CASE_PATTERN.format(prefix=made.uuid), _json(asdict(made, filter=_told))
+    yield "categories.json", _json([_category(*each) for each in CATEGORIES])
+    yield "environment.properties", _properties(_environment(run))
+
+
+def sweep(folder: Path, kept: Collection[str]) -> None:
+    """Remove what an earlier report wrote here and this one did not; files of others stay."""
+    for path in folder.iterdir():
+        found = _NAME.fullmatch(path.name)
+        if found and path.name not in kept and _version(found[1]) == OURS.version:
+            path.unlink()
+
+
+def _version(text: str) -> int | None:
+    try:
+        return UUID(text).version
+    except ValueError:
+        return None
+
+
+def _test(each: Result, run: RunSummary, close: set[int], files: dict[str, str]) -> TestResult:
+    identity, known = str(uuid5(OURS, each.id)), each.status is Status.KNOWN
+    return TestResult(
+        uuid=identity,
+        historyId=identity,
+        testCaseId=identity,
+        name=each.name,
+        fullName=each.id,
+        titlePath=[each.group, each.who],
+        description=f"{escape(f'Expected: {each.expected}')}\n\n{escape(each.reason)}",
+        status=WORDS[each.status],
+        statusDetails=StatusDetails(
+            known=known or None,
+            message=f"known: {each.message}" if known else each.message,
+            trace="\n".join(each.odd),
+        ),
+        stage="finished",
+        start=_ms(each.start_ns),
+        stop=_ms(each.end_ns),
+        parameters=[*_parameters(each, run)],
+        labels=[Label(name=name, value=value) for name, value in _labels(each)],
+        links=[Link(type=LinkType.ISSUE, url=each.link, name=each.link.removeprefix("https://"))] if each.link else [],
+        steps=[_step(part, each, close, files) for part in each.parts],
+    )
+
+
+def _parameters(each: Result, run: RunSummary) -> Iterator[Parameter]:
+    """What the result is about; versions and the run are told too, but a new one makes it no other test."""
+    yield from (Parameter(name=name, value=value) for name, value in each.parameters.items())
+    told = (*each.components.items(), ("run", cut(run.plan.run)))
+    yield from (Parameter(name=name, value=value, excluded=True) for name, value in told)
+
+
+def _labels(each: Result) -> Iterator[tuple[str, str]]:
+    yield LabelType.PARENT_SUITE, each.group
+    yield LabelType.SUITE, each.who
+    yield from [(LabelType.SUB_SUITE, each.how)] if each.how else ()
+    yield LabelType.FRAMEWORK, "stillframe"
+    yield LabelType.LANGUAGE, "python"
+    yield from [(LabelType.TAG, each.outcome.value)] if each.outcome else ()
+    yield from [("owner", each.owner)] if each.owner else ()
+
+
+def _step(part: Part, each: Result, close: set[int], files: dict[str, str]) -> TestStepResult:
+    made = TestStepResult(
+        name=part.name,
+        status=WORDS[part.status],
+        statusDetails=StatusDetails(message=part.reason) if part.reason else None,
+        stage="finished",
+        start=_ms(part.start_ns),
+        stop=_ms(part.end_ns),
+    )
+    if part.record is not None:
+        made.steps = [*_spans(part.record, WORDS[part.status])]
+        if id(part.record) in close:
+            made.attachments = [*_attached(part.record, each, files)]
+    return made
+
+
+def _spans(trial: Record, ending: str) -> Iterator[TestStepResult]:
+    """Tell the trial's timeline; the stage at which it ended has its status."""
+    for span in sorted(trial.timeline, key=lambda span: span.start_ns)[:MOST_SPANS]:
+        status = ending if span.name == trial.verdict.stage else Word.PASSED
+        start, stop = _ms(span.start_ns), _ms(span.end_ns)
+        yield TestStepResult(name=cut(span.name), status=status, stage="finished", start=start, stop=stop)
+
+
+def _attached(trial: Record, each: Result, files: dict[str, str]) -> Iterator[Attachment]:
+    said = {
+        "log": trial.log,
+        "left behind": trial.leaks,
+        "warnings": trial.warnings,
+        "source": source_notes(trial),
+    }
+    drawing = timeline.draw(trial, alone=True)
+    found = {
+        "timeline": (AttachmentType.SVG, str(drawing) if drawing else ""),
+        **{name: (AttachmentType.TEXT, "\n".join(lines)) for name, lines in said.items()},
+        "commands": (AttachmentType.TEXT, "\n".join(script(trial)) if trial.commands else ""),
+    }
+    for name, (kind, text) in found.items():
+        if text and (kind is AttachmentType.TEXT or len(text) <= MOST_OF_A_FILE):
+            prefix = uuid5(OURS, f"{each.id} {trial.trial} {name}")
+            source = ATTACHMENT_PATTERN.format(prefix=prefix, ext=kind.extension)
+            files[source] = _short(clean(text), each)
+            yield Attachment(name=f"{name} of trial {trial.trial}", source=source, type=kind.mime_type)
+
+
+def _short(text: str, each: Result) -> str:
+    if len(text) <= MOST_OF_A_FILE:
+        return text
+    kept = text[:MOST_OF_A_FILE].rpartition("\n")[0]
+    return f"{kept}\n# the rest is left out; all of it: stillframe show '{each.id}'\n"
+
+
+def _category(name: str, status: str, message: str) -> dict[str, Any]:
+    return {"name": name, "matchedStatuses": [status], "messageRegex": message}
+
+
+def _environment(run: RunSummary) -> Iterator[tuple[str, str]]:
+    plan = run.plan
+    yield "stillframe", plan.stillframe
+    yield "run", plan.run
+    yield "verdict", run.conclusion.sentence
+    yield "exit.code", str(run.conclusion.exit_code.value)
+    yield "seed", str(plan.seed)
+    for name in ("os", "kernel", "architecture", "cgroups", "cpus", "memory_gib"):
+        yield name, ", ".join(dict.fromkeys(str(getattr(host, name)) for host in run.hosts))
+    for who, components in run.versions.items():
+        yield who, ", ".join(f"{each.name} {each.version}" for each in components)
+    yield "not.in.these.results", LEFT_OUT
+
+
+def _properties(facts: Iterable[tuple[str, str]]) -> str:
+    """Spell facts as java.util.Properties reads them, in ASCII: it escapes as JSON does."""
+    return "".join(f"{_KEY.sub('_', cut(name))}={json.dumps(cut(told))[1:-1]}\n" for name, told in facts)
+
+
+def _ms(ns: int | None) -> int | None:
+    return None if ns is None else ns // 1_000_000
+
+
+def _told(_: Any, value: Any) -> bool:
+    """As Allure's own writers do, leave out what is not said."""
+    return bool(value) or value is False
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) + "\n"

@@ -1,0 +1,111 @@
+"""The verdict on a run, a participant or a cell in one line, as SVG that needs nothing else. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from html import escape
+
+import svg
+
+from harness.model import Outcome
+from reports import phrases
+from reports.cells import CellSummary, Exit
+from reports.formats.places import BADGE, badge_of
+from reports.html import page_of
+from reports.participants import participants
+from reports.tables import RunSummary, counted
+
+STALE_AFTER = timedelta(days=14)
+"""From which age on what a run has found is no news any more."""
+
+MOST_LETTERS = 64
+"""Of a name."""
+
+HEIGHT, PADDING, BASELINE, CORNER = 20, 6, 14, 3
+FONT = "Verdana, DejaVu Sans, sans-serif"
+SIZE = 11
+NARROW, WIDE = frozenset("fijlrtI .,:;!|'()[]/\\-"), frozenset("mwMW@%&#+<>=~^…\N{REPLACEMENT CHARACTER}")
+SLIM, PLAIN, TALL, BROAD = 5.0, 7.5, 9.0, 11.5
+"""Widths of letters of that size, in the widest of the fonts and a little more."""
+
+GREEN, RED, AMBER, GREY, DARK = "#17692f", "#a9241b", "#7c5200", "#59636e", "#33383f"
+
+
+def render(run: RunSummary, now: datetime, stale_after: timedelta = STALE_AFTER) -> Iterator[tuple[str, str]]:
+    """Give the badges, each with its place: one for the run, one for each participant and one for each cell.
+
+    What was found of a participant or a cell counts for nothing where the instrument is blind.
+    """
+    made = datetime.fromtimestamp(run.plan.created_ns // 1_000_000_000, UTC)
+    stale = now - made > stale_after
+
+    def badge(name: str, verdict: str, colour: str, n: str) -> str:
+        if run.conclusion.exit_code is Exit.BLIND:
+            verdict, colour = phrases.VERDICTS[Exit.BLIND], RED
+        told = f"{verdict}, {n}, {made:%Y-%m-%d}"
+        return draw(name, f"stale: {told}" if stale else told, GREY if stale else colour)
+
+    known = sum(each.known and each.as_expected for each in run.cells)
+    cells = counted(len(run.cells), "cell")
+    yield BADGE, badge("stillframe", *_verdict(run.conclusion.exit_code, known), cells)
+    for who in participants(run):
+        n = counted(len(who.cells), "cell")
+        yield badge_of(who.path), badge(who.name, *_verdict(who.exit_code, who.known), n)
+    for each in run.cells:
+        yield badge_of(page_of(each.cell)), badge(each.cell.id, *_outcome(each), counted(each.n, "trial"))
+
+
+def _verdict(code: Exit, known: int) -> tuple[str, str]:
+    """What is as expected is no praise where something is known to be wrong, so the badge tells that too."""
+    if code is not Exit.EXPECTED:
+        return phrases.VERDICTS[code], GREY if code is Exit.INCOMPLETE else RED
+    return (f"as expected ({known} known)", AMBER) if known else ("as expected", GREEN)
+
+
+def _outcome(each: CellSummary) -> tuple[str, str]:
+    mark = phrases.mark(each)
+    told = f"{each.outcome} ({mark})" if mark else each.outcome.value
+    if not each.as_expected:
+        return told, GREY if each.exit_code is Exit.INCOMPLETE else RED
+    return told, GREEN if each.outcome is Outcome.CONSISTENT and not mark else AMBER
+
+
+def draw(left: str, right: str, colour: str) -> str:
+    """Draw a badge that says `left: right`; a long name is cut, and the title has more of it."""
+    shown = "".join(sign if sign.isascii() else "\N{REPLACEMENT CHARACTER}" for sign in phrases.shorten(left, 5_000))
+    shown = shown if len(shown) <= MOST_LETTERS else f"{shown[: MOST_LETTERS - 1]}…"
+    first, second = width(shown), width(right)
+    told = escape(f"{phrases.shorten(left, 300)}: {right}")
+    drawing = svg.SVG(
+        viewBox=svg.ViewBoxSpec(0, 0, first + second, HEIGHT),
+        width=first + second,
+        height=HEIGHT,
+        extra={"role": "img", "aria-label": told},
+        elements=[
+            svg.Title(text=told),
+            svg.Rect(width=first + second, height=HEIGHT, rx=CORNER, fill=colour),
+            svg.Rect(width=first, height=HEIGHT, rx=CORNER, fill=DARK),
+            svg.Rect(x=first - CORNER, width=CORNER, height=HEIGHT, fill=DARK),
+            _text(shown, first / 2),
+            _text(right, first + second / 2),
+        ],
+    )
+    return drawing.as_str() + "\n"
+
+
+def width(text: str) -> int:
+    """Reckon how much room a text takes, never too little."""
+    return round(sum(map(_width, text))) + 2 * PADDING
+
+
+def _width(sign: str) -> float:
+    if sign in NARROW:
+        return SLIM
+    return BROAD if sign in WIDE else TALL if sign.isupper() else PLAIN
+
+
+def _text(text: str, middle: float) -> svg.Text:
+    return svg.Text(
+        x=middle, y=BASELINE, fill="#fff", font_family=FONT, font_size=SIZE, text_anchor="middle", text=escape(text)
+    )

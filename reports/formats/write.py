@@ -1,0 +1,36 @@
+"""All forms of a run, into the folder of its report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from harness.records import write_aside
+from reports.formats import allure, badges, ctrf, feeds, index, junit
+from reports.formats.places import ALLURE, CTRF, JUNIT
+from reports.formats.results import results
+from reports.tables import RunSummary
+
+
+def render(run: RunSummary, *, before: Sequence[RunSummary] = (), now: datetime) -> Iterator[tuple[str, str]]:
+    """Give every file, each with its place; `before`: older runs, oldest first."""
+    found = results(run)
+    yield JUNIT, junit.render(run, found)
+    yield CTRF, ctrf.render(run, found)
+    yield from ((f"{ALLURE}/{name}", text) for name, text in allure.render(run, found))
+    yield from badges.render(run, now)
+    yield from index.render(run)
+    yield from feeds.render(run, before)
+
+
+def write_formats(run: RunSummary, folder: Path, *, before: Sequence[RunSummary] = (), now: datetime) -> None:
+    """Write every file below `folder`; of an earlier report for Allure nothing stays, since Allure would add it up."""
+    made: dict[Path, set[str]] = {}
+    for place, text in render(run, before=before, now=now):
+        path = folder / place
+        if path.parent not in made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        made.setdefault(path.parent, set()).add(path.name)
+        write_aside(path, text)
+    allure.sweep(folder / ALLURE, made[folder / ALLURE])
