@@ -19,7 +19,8 @@ from rich.text import Text
 from harness.model import Cell, Frozen, Outcome, Settings
 from harness.records import read_briefly, read_plan
 from reports.conditions import Conditions, differences
-from reports.phrases import interval, one_line, percent
+from reports.letters import one_line
+from reports.phrases import interval, percent
 from reports.statistics import rate_bound, rate_interval
 from reports.tables import counted
 
