@@ -15,8 +15,8 @@ from harness.compatible import PROGRAMS, compatible, of_stack, of_this_machine
 from harness.model import Answer
 from harness.options import Options
 from harness.records import Finding
-from reports import phrases
 from reports.inspection import show_inspection
+from reports.letters import clean
 
 INSPECT = """\
 Reads a checkpoint without restoring it. Of any: whose it is, what it was made with, mounts, annotations, sizes and
@@ -182,9 +182,9 @@ def _compatible(arguments: argparse.Namespace) -> int:
         print(json.dumps([each.model_dump(mode="json") for each in found], indent=1))  # noqa: T201
     for each in () if arguments.json else found:
         listed = ", ".join(f"{part.name} {part.version}" for part in each.components)
-        print(f"{each.prediction.answer}: {phrases.clean(f'{each.runtime} ({listed})')}")  # noqa: T201
+        print(f"{each.prediction.answer}: {clean(f'{each.runtime} ({listed})')}")  # noqa: T201
         for reason in each.prediction.reasons:
-            print(f"  {phrases.clean(reason)}")  # noqa: T201
+            print(f"  {clean(reason)}")  # noqa: T201
     answers = {each.prediction.answer for each in found}
     return next(code for answer, code in ANSWERED.items() if answer in answers)
 
@@ -194,9 +194,9 @@ def _translate(arguments: argparse.Namespace) -> int:
     done = translate(arguments.path, arguments.out, order, force=arguments.force, progress=_tell)
     print(f"{arguments.out}: of {done.was}")  # noqa: T201
     for change in done.changes or ["nothing had to be changed"]:
-        print(f"  {phrases.clean(change)}")  # noqa: T201
+        print(f"  {clean(change)}")  # noqa: T201
     for note in done.notes:
-        print(f"note: {phrases.clean(note)}")  # noqa: T201
+        print(f"note: {clean(note)}")  # noqa: T201
     return 0
 
 

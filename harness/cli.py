@@ -22,7 +22,7 @@ from harness.options import CHOICES, RUNNING, SCENARIOS, SETTINGS, STACKS, Optio
 from harness.run import redaction_for
 from harness.stacks import build, definition
 from harness.stacks.node import Node
-from reports import compare, fingerprint, markdown, phrases, pool, show, terminal, write
+from reports import compare, fingerprint, letters, markdown, pool, show, terminal, write
 from reports.cells import Exit, prevailing
 from reports.images import exit_code
 
@@ -279,7 +279,7 @@ def _report(arguments: argparse.Namespace) -> int:
     write.add_to_step_summary(page.with_name(write.MARKDOWN).read_text(encoding="utf-8"))
     print(page)  # noqa: T201
     code = run.conclusion.exit_code.value
-    _tell(phrases.one_line(f"verdict: {run.conclusion.sentence} (exit code {code})"))
+    _tell(letters.one_line(f"verdict: {run.conclusion.sentence} (exit code {code})"))
     return code if arguments.exit_code else 0
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import history
-from reports.phrases import one_line
+from reports.letters import one_line
 from reports.tables import counted
 from reports.terminal import console_for
 

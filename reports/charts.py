@@ -13,7 +13,8 @@ from rich.filesize import decimal
 from harness.model import Outcome
 from harness.records import Record
 from reports.cells import CellSummary
-from reports.phrases import clean, duration, glyph, shorten, tone
+from reports.letters import clean, shorten
+from reports.phrases import duration, glyph, tone
 from reports.timeline import AXIS, LABELS, PLOT, VALUES, WIDTH
 
 LANE = 22

@@ -16,7 +16,8 @@ from pydantic import Field
 
 from harness.model import Command, Frozen
 from harness.redaction import HOME
-from reports.phrases import clean, duration, one_line
+from reports.letters import clean, one_line
+from reports.phrases import duration
 
 TAIL_LINES = 5
 OWN = frozenset({"start_ns", "seconds", "stdout", "stderr", "exit_code"})

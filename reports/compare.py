@@ -20,7 +20,8 @@ from harness.records import Plan, Record
 from reports.cells import MEASURED, NO_EVIDENCE, CellSummary, Exit
 from reports.conditions import Conditions, Difference, changes, differences
 from reports.known import place
-from reports.phrases import one_line, p_value, shorten
+from reports.letters import one_line, shorten
+from reports.phrases import p_value
 from reports.read import read_run
 from reports.statistics import LEVEL, adjusted, different_p
 from reports.tables import RunSummary, counted

@@ -19,6 +19,7 @@ from harness.records import Record
 from reports import commands, images, known, phrases, timeline
 from reports.cells import CellSummary, telling_trials
 from reports.formats.places import TOOLS, badge_of, document_of, feed_of
+from reports.letters import clean, unbroken
 from reports.tables import RunSummary, counted
 
 MOST_STEPS = 120
@@ -144,11 +145,11 @@ def steps(trial: Record) -> tuple[commands.Step, ...]:
 
 
 def _unbroken(text: str) -> Markup:
-    return Markup(phrases.unbroken(str(escape(phrases.clean(text)))))  # noqa: S704 - escaped
+    return Markup(unbroken(str(escape(clean(text)))))  # noqa: S704 - escaped
 
 
 def _printable(value: object) -> object:
-    return phrases.clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _date(ns: int) -> str:

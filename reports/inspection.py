@@ -15,6 +15,7 @@ from harness.description import Description, DiskForm
 from harness.model import Skew, SurfaceReading
 from harness.records import Finding, Inspection
 from reports import phrases
+from reports.letters import one_line
 from reports.terminal import console_for
 
 LAYOUTS = {
@@ -127,4 +128,4 @@ def _defects(surface: SurfaceReading) -> list[Text]:
 
 
 def _plain(text: str, style: str = "") -> Text:
-    return Text(phrases.one_line(text), style=style)
+    return Text(one_line(text), style=style)

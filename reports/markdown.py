@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.image_path import ImagePath
 from reports import images, known, phrases
+from reports.letters import shorten
 from reports.tables import RunSummary, counted
 
 MOST_BYTES = 1024 * 1024
@@ -82,5 +83,5 @@ def _environment() -> Environment:
 
 def escape(value: object) -> str:
     """One line of text that Markdown shows as it is: no markup, no HTML, no end of a table cell."""
-    text = phrases.shorten(str(value), MOST_LETTERS).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = shorten(str(value), MOST_LETTERS).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _ACTIVE.sub(r"\\\g<0>", text).replace("|", "&#124;")

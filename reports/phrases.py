@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable
 
@@ -14,6 +13,7 @@ from reports.cells import MEASURED, CellSummary, ControlSummary, Exit
 from reports.crossing import Bridge, Declined
 from reports.freezing import FrozenPair
 from reports.known import KnownIssue, state
+from reports.letters import shorten
 from reports.predictions import Missed, Predictions
 from reports.statistics import LEVEL, rate_interval
 from reports.tables import Column, Row, RunSummary, Table, counted
@@ -75,7 +75,6 @@ MOST_EXACT = 0.0001
 
 FLAGS = {**VERDICTS, Exit.UNEXPECTED: "unexpected"}
 
-_UNIT = re.compile(r"(?<=\d) (?=[%µmst])")
 _MILD = {Outcome.NOT_CAPTURED, Outcome.REFUSED}
 _VOID = {Outcome.UNSUPPORTED, Outcome.VACUOUS, Outcome.HARNESS_ERROR, Outcome.MISSING}
 
@@ -385,27 +384,3 @@ def percent(rate: float) -> str:
 def interval(low: float, high: float) -> str:
     """Write an interval of rates in per cent, rounded outwards: `0.4-11.6 %`."""
     return f"{math.floor(low * 1000 + 1e-9) / 10:.1f}-{percent(high)}"
-
-
-def clean(text: str) -> str:
-    """Replace control characters, which could drive a terminal or reorder a line; tabs and line breaks stay."""
-    if text.isprintable():
-        return text
-    odd = {ord(sign): "\N{REPLACEMENT CHARACTER}" for sign in set(text) if not (sign.isprintable() or sign in "\t\n")}
-    return text.translate(odd) if odd else text
-
-
-def one_line(text: str) -> str:
-    """Clean text and put it on one line."""
-    return clean(" ".join(text.split()))
-
-
-def unbroken(text: str) -> str:
-    """Keep a number and its unit on one line."""
-    return _UNIT.sub("\N{NO-BREAK SPACE}", text)
-
-
-def shorten(text: str, limit: int = 90) -> str:
-    """Cut to one line of at most `limit` characters; of a very long text only the beginning is looked at."""
-    line = one_line(text[: 20 * limit])
-    return line if len(line) <= limit and len(text) <= 20 * limit else line[: limit - 1].rstrip() + "…"

@@ -18,7 +18,8 @@ from rich.text import Text
 
 from harness.model import Cell, Frozen, Outcome, Settings
 from reports.conditions import Conditions, differences
-from reports.phrases import interval, one_line, percent
+from reports.letters import one_line
+from reports.phrases import interval, percent
 from reports.shards import gather
 from reports.statistics import rate_bound, rate_interval
 from reports.tables import counted

@@ -10,7 +10,8 @@ from harness.errors import unknown
 from harness.records import Record
 from reports.cells import CellSummary, largest_ticks, largest_us, worst_trial
 from reports.commands import ending, heading, last_words, shell, steps
-from reports.phrases import duration, entry, expectation, found, mark, one_line, skew, source_notes
+from reports.letters import one_line
+from reports.phrases import duration, entry, expectation, found, mark, skew, source_notes
 from reports.read import read_run
 
 

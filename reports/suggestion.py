@@ -16,7 +16,8 @@ from harness.model import Frozen, Outcome
 from harness.records import Record
 from reports.cells import CLEAN, MEASURED, NO_EVIDENCE, CellSummary, Exit
 from reports.compare import NUMBERS
-from reports.phrases import first_reason, one_line, shorten
+from reports.letters import one_line, shorten
+from reports.phrases import first_reason
 from reports.statistics import rate_interval
 from reports.tables import RunSummary
 

@@ -18,6 +18,7 @@ from harness.model import Outcome
 from reports import images, phrases
 from reports.cells import CellSummary, Exit, prevailing
 from reports.known import advice
+from reports.letters import clean, one_line, shorten, unbroken
 from reports.suggestion import suggested
 from reports.tables import Column, Row, RunSummary, Table, counted
 
@@ -171,13 +172,13 @@ def _below(table: Table) -> Iterator[Text]:
 def _known_issues(run: RunSummary) -> Iterator[Text]:
     for issue in run.known_issues:
         count = f"{issue.as_expected} of {counted(len(issue.cells), 'cell')} as expected"
-        told = f"{phrases.shorten(issue.expectation.reason)} {issue.expectation.link} ({phrases.deadline(issue)})"
+        told = f"{shorten(issue.expectation.reason)} {issue.expectation.link} ({phrases.deadline(issue)})"
         style = KNOWN if issue.as_expected == len(issue.cells) else STYLES[Exit.UNEXPECTED]
         yield _plain(f"known issue: {told}: {count}", style)
         yield from (_plain(f"  {line}", style) for line in advice(issue))
     if entries := suggested(run):
         yield _plain("new failures, ready for scenarios/expectations but for link and owner:", STYLES[Exit.UNEXPECTED])
-        yield Text(phrases.clean(entries))
+        yield Text(clean(entries))
 
 
 def _proof(run: RunSummary) -> Iterator[Text]:
@@ -190,13 +191,13 @@ def _proof(run: RunSummary) -> Iterator[Text]:
 
 
 def _plain(text: str, style: str = "") -> Text:
-    return Text(phrases.one_line(text), style=style)
+    return Text(one_line(text), style=style)
 
 
 def _folded(text: str, width: int, style: str = "") -> Text:
     """Fold at blanks, a word that is too long also before `@` and behind hyphens; a number keeps its unit."""
     lines = [""]
-    for word in phrases.unbroken(text).split(" "):
+    for word in unbroken(text).split(" "):
         gap = " " if lines[-1] else ""
         for piece in _pieces(word, width):
             if lines[-1] and len(lines[-1] + gap + piece) > width:
@@ -204,7 +205,7 @@ def _folded(text: str, width: int, style: str = "") -> Text:
             else:
                 lines[-1] += gap + piece
             gap = ""
-    return Text("\n".join(map(phrases.one_line, lines)), style=style)
+    return Text("\n".join(map(one_line, lines)), style=style)
 
 
 def _pieces(word: str, width: int) -> Iterator[str]:

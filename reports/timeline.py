@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 from harness.model import Frozen, Reading, Stage, Witness
 from harness.records import Record
-from reports.phrases import clean, duration, tone
+from reports.letters import clean
+from reports.phrases import duration, tone
 
 WIDTH, LABELS, VALUES = 760, 176, 84
 LANE, BAR, AXIS = 20, 10, 24

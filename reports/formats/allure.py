@@ -28,8 +28,9 @@ from harness.records import Record
 from reports import timeline
 from reports.formats.results import BETTER, UNCOUNTED, Part, Result, Status, cut
 from reports.html import close_looks
+from reports.letters import clean
 from reports.markdown import escape
-from reports.phrases import clean, source_notes
+from reports.phrases import source_notes
 from reports.show import script
 from reports.tables import RunSummary
 

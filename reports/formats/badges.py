@@ -13,6 +13,7 @@ from reports import phrases
 from reports.cells import CellSummary, Exit
 from reports.formats.places import BADGE, badge_of
 from reports.html import page_of
+from reports.letters import shorten
 from reports.participants import participants
 from reports.tables import RunSummary, counted
 
@@ -73,10 +74,10 @@ def _outcome(each: CellSummary) -> tuple[str, str]:
 
 def draw(left: str, right: str, colour: str) -> str:
     """Draw a badge that says `left: right`; a long name is cut, and the title has more of it."""
-    shown = "".join(sign if sign.isascii() else "\N{REPLACEMENT CHARACTER}" for sign in phrases.shorten(left, 5_000))
+    shown = "".join(sign if sign.isascii() else "\N{REPLACEMENT CHARACTER}" for sign in shorten(left, 5_000))
     shown = shown if len(shown) <= MOST_LETTERS else f"{shown[: MOST_LETTERS - 1]}…"
     first, second = width(shown), width(right)
-    told = escape(f"{phrases.shorten(left, 300)}: {right}")
+    told = escape(f"{shorten(left, 300)}: {right}")
     drawing = svg.SVG(
         viewBox=svg.ViewBoxSpec(0, 0, first + second, HEIGHT),
         width=first + second,

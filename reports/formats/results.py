@@ -16,6 +16,7 @@ from harness.records import Record
 from reports import images, phrases
 from reports.cells import CLEAN, CellSummary, ControlSummary, Exit, judge, largest_ticks, largest_us
 from reports.html import page_of
+from reports.letters import one_line, shorten
 from reports.tables import RunSummary, counted
 
 MOST_LETTERS = 500
@@ -132,7 +133,7 @@ def results(run: RunSummary) -> tuple[Result, ...]:
 
 def cut(text: str, limit: int = MOST_LETTERS) -> str:
     """Bring a string of a record to one line without control characters that is not long."""
-    return phrases.shorten(text, limit)
+    return shorten(text, limit)
 
 
 def moment(ns: int) -> str:
@@ -322,7 +323,7 @@ def _uncounted(found: Result) -> Result:
 
 
 def _expected(told: Expectation) -> dict[str, str]:
-    link = phrases.one_line(told.link[: MOST_OF_A_LINK + 1])
+    link = one_line(told.link[: MOST_OF_A_LINK + 1])
     return {
         "expected": phrases.expectation(told),
         "reason": cut(told.reason),

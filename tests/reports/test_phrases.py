@@ -100,12 +100,6 @@ def test_how_much_was_planned() -> None:
     assert phrases.extent(plan([STILL], 1)) == "1 cell, 1 trial each"
 
 
-def test_a_number_keeps_its_unit() -> None:
-    assert phrases.unbroken("1/1 disk-ahead +45.2 ms (<4.9 %)").split(" ") == [
-        *("1/1", "disk-ahead", "+45.2\N{NO-BREAK SPACE}ms", "(<4.9\N{NO-BREAK SPACE}%)")
-    ]
-
-
 def test_a_surface_that_held_nothing_has_no_number() -> None:
     trial = moving(STILL)
     skews = tuple(skew.model_copy(update={"ticks": None, "microseconds": None}) for skew in trial.skews)
@@ -147,10 +141,6 @@ def test_each_word_of_the_vocabulary_is_explained() -> None:
     assert set(phrases.SCENARIOS) == set(Scenario)
 
 
-def test_control_characters_are_replaced() -> None:
-    assert phrases.clean("a\x1b[31m\u202eb\tc\n") == "a\ufffd[31m\ufffdb\tc\n"
-
-
 def test_names_that_mean_the_same_are_explained_once() -> None:
     words = {
         "docker/runc+commit": "memory, then a commit",
@@ -169,9 +159,3 @@ def test_a_row_is_summed_up_in_words() -> None:
     assert [phrases.row_summary(row) for row in table.rows] == ["1 of 2 consistent, 1 other as expected"]
     odd = summary(plan([MOVING, STILL], 1), [moving(MOVING), moving(STILL)])
     assert phrases.row_summary(odd.tables[0].rows[0]) == "0 of 2 consistent, 1 other as expected, 1 unexpected"
-
-
-def test_a_very_long_text_is_cut_and_says_so() -> None:
-    assert phrases.shorten("a\n b " * 3, 90) == "a b a b a b"
-    assert phrases.shorten("ab" * 60, 90) == "ab" * 44 + "a…"
-    assert phrases.shorten(" " * 1_000_000 + "b") == "…"
