@@ -51,6 +51,9 @@ def test_the_counts_are_those_of_the_run() -> None:
     by_status = [sum(each.status == status for each in found) for status in ("failed", "broken", "known")]
     assert [whole.failures, whole.errors, whole.skipped] == by_status
     assert min(by_status) > 0
+    assert whole.time == pytest.approx(sum(each.seconds for each in found[:-1])), (
+        "the run itself is the time of the rest"
+    )
     assert whole.tests == len(found) == sum(suite.tests for suite in whole)
 
 
