@@ -17,6 +17,8 @@ from reports.letters import shorten
 from reports.participants import participants
 from reports.tables import RunSummary, counted
 
+LEFT_OUT = "No more than the verdict: which cells it is about, and how sure it is, is in the report."
+
 STALE_AFTER = timedelta(days=14)
 """From which age on what a run has found is no news any more."""
 
@@ -85,6 +87,7 @@ def draw(left: str, right: str, colour: str) -> str:
         extra={"role": "img", "aria-label": told},
         elements=[
             svg.Title(text=told),
+            svg.Desc(text=LEFT_OUT),
             svg.Rect(width=first + second, height=HEIGHT, rx=CORNER, fill=colour),
             svg.Rect(width=first, height=HEIGHT, rx=CORNER, fill=DARK),
             svg.Rect(x=first - CORNER, width=CORNER, height=HEIGHT, fill=DARK),

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from harness.model import Control, Outcome
-from reports.formats.badges import AMBER, GREEN, GREY, MOST_LETTERS, RED, draw, render, width
+from reports.formats.badges import AMBER, GREEN, GREY, LEFT_OUT, MOST_LETTERS, RED, draw, render, width
 from reports.formats.places import BADGE, badge_of
 from reports.html import page_of, participant_page
 from reports.tables import RunSummary
@@ -84,8 +84,9 @@ def test_the_age_from_which_on_it_is_stale_can_be_chosen() -> None:
 def test_everybody_can_read_it_and_it_needs_nothing() -> None:
     for badge in badges(engines.summary()).values():
         title = badge.findtext(f"{SVG}title")
+        assert badge.findtext(f"{SVG}desc") == LEFT_OUT
         assert (badge.get("role"), badge.get("aria-label")) == ("img", title)
-        assert {each.tag.removeprefix(SVG) for each in badge.iter()} == {"svg", "title", "rect", "text"}
+        assert {each.tag.removeprefix(SVG) for each in badge.iter()} == {"svg", "title", "desc", "rect", "text"}
         assert not [name for each in badge.iter() for name in each.attrib if "href" in name or name.startswith("on")]
 
 
