@@ -18,7 +18,7 @@ from reports.cells import CellSummary, Exit, telling_trials
 from reports.known import known_issues
 from reports.progress import shown
 from reports.shards import Part, StoredRun
-from reports.tables import Finding, RunSummary, named, summarise
+from reports.tables import Finding, RunSummary, counted, named, summarise
 
 Closely = Callable[[CellSummary], Iterable[Record]]
 Entry = tuple[Place, Record]
@@ -38,8 +38,9 @@ def read_stored(stored: StoredRun, closely: Closely = telling_trials) -> RunSumm
     """Read a run that was found, as `read_run` does."""
     entries = _entries(stored)
     run = _summed(stored, stored.plan, entries, closely)
-    lacking = tuple(_lacking(stored, run, entries))
-    return run.found(Exit.INCOMPLETE, *lacking) if lacking else run
+    lost = tuple(_lost(stored, run))
+    lacking = (*lost, *_lacking(stored, entries))
+    return _without_what_is_told(run, lost).found(Exit.INCOMPLETE, *lacking) if lacking else run
 
 
 def read_share(run_folder: Path) -> RunSummary:
@@ -84,22 +85,34 @@ def _summed(stored: StoredRun, plan: Plan, entries: Sequence[Entry], closely: Cl
     return with_images(run, stored.images)
 
 
-def _lacking(stored: StoredRun, run: RunSummary, entries: Sequence[Entry]) -> Iterator[Finding]:
-    """What shards of a run have not brought, by their numbers."""
-    seen = {place.folder for place, record in entries if record.control == CANARY.name and record.run in stored.runs}
+def _lost(stored: StoredRun, run: RunSummary) -> Iterator[Finding]:
+    """Which shards have not come back, and what of the run is missing since."""
     lost = [shard for shard, parts in stored.shards.items() if not parts]
-    cells = {cell.id for shard in lost for cell in shard.share(stored.plan.cells, ())[0]}
-    controls = {control for shard in lost for control in shard.share((), stored.plan.controls)[1]}
+    theirs = {cell.id for shard in lost for cell in shard.share(stored.plan.cells, ())[0]}
+    played = {control for shard in lost for control in shard.share((), stored.plan.controls)[1]}
+    cells = tuple(each.cell.id for each in run.cells if each.missing and each.cell.id in theirs)
+    absent = (each.control for each in run.controls if each.verdict.outcome is Outcome.MISSING)
+    controls = tuple(named(control) for control in absent if control in played)
     if lost:
-        yield Finding(
-            what=f"{_numbered(lost)} did not come back",
-            cells=tuple(each.cell.id for each in run.cells if each.missing and each.cell.id in cells),
-            controls=tuple(
-                named(each.control)
-                for each in run.controls
-                if each.verdict.outcome is Outcome.MISSING and each.control in controls
-            ),
-        )
+        share = f"{len(cells)} of {counted(len(run.cells), 'cell')}, {len(controls)} of {len(run.controls)} controls"
+        yield Finding(what=f"{_numbered(lost)} did not come back ({share})", cells=cells, controls=controls)
+
+
+def _without_what_is_told(run: RunSummary, lost: Sequence[Finding]) -> RunSummary:
+    """The run without what it lacks for no other reason than that shards are lost."""
+    whole = {each.cell.id for each in run.cells if each.exit_code is not Exit.INCOMPLETE}
+    told = {name for finding in lost for name in (*finding.cells, *finding.controls)} - whole
+    findings = tuple(
+        finding
+        for finding in run.conclusion.findings
+        if not (finding.cells or finding.controls) or not told.issuperset((*finding.cells, *finding.controls))
+    )
+    return run.model_copy(update={"conclusion": run.conclusion.model_copy(update={"findings": findings})})
+
+
+def _lacking(stored: StoredRun, entries: Sequence[Entry]) -> Iterator[Finding]:
+    """What shards that came back have not done, by their numbers."""
+    seen = {place.folder for place, record in entries if record.control == CANARY.name and record.run in stored.runs}
     here = {shard: parts for shard, parts in stored.shards.items() if parts}
     if killed := [shard for shard, parts in here.items() if not any(part.closing for part in parts)]:
         its = "its" if len(killed) == 1 else "their"

@@ -170,9 +170,12 @@ def test_a_shard_that_did_not_come_back_is_red_by_its_name_and_cells(
     run = read_run(parts[0].parent)
     assert run.conclusion.exit_code == Exit.INCOMPLETE
     (finding,) = (each for each in run.conclusion.findings if "Shard" in each.what)
-    assert finding.what == f"Shard {number}/{OF} did not come back"
+    count = sum(each.kind is not ControlKind.CANARY for each in controls)
+    share = f"{len(cells)} of {len(CELLS)} cells, {count} of {len(CONTROLS_PLANNED)} controls"
+    assert finding.what == f"Shard {number}/{OF} did not come back ({share})"
+    assert run.conclusion.findings == (finding,), "and all of that is told once"
     assert set(finding.cells) == {cell.id for cell in cells}
-    assert len(finding.controls) == sum(each.kind is not ControlKind.CANARY for each in controls)
+    assert len(finding.controls) == count
     assert {each.cell.id for each in run.cells if each.outcome is Outcome.MISSING} == {cell.id for cell in cells}
     assert all(each.missing == 2 for each in run.cells if each.cell in cells)
     page = report_of(parts[0 if number > 1 else 1].parent)
@@ -184,7 +187,28 @@ def test_several_are_told_in_one_sentence(parts: list[Path]) -> None:
     for part in parts[2:9]:
         shutil.rmtree(part)
     _, verdict = sentence(parts[0].parent)
-    assert "Shards 3, 4, 5, 6, 7, 8, 9 of 16 did not come back: " in verdict
+    assert "Shards 3, 4, 5, 6, 7, 8, 9 of 16 did not come back (" in verdict
+
+
+def test_what_is_missing_for_another_reason_is_told_besides(parts: list[Path]) -> None:
+    shutil.rmtree(parts[BUSY - 1])
+    other = next(part for part in parts if part.exists() and read_plan(part).share.cells)
+    cell = read_plan(other).share.cells[0]
+    (other / "records" / f"{cell.slug}.jsonl").unlink()
+    lost, _ = Shard(number=BUSY, of=OF).share(CELLS, ())
+    _, verdict = sentence(parts[0].parent)
+    assert f"{len(lost) + 1} of 30 cells without complete evidence: " in verdict
+    assert f"Shard {BUSY}/16 did not come back ({len(lost)} of 30 cells, " in verdict
+
+
+def test_a_violation_of_a_lost_shard_s_cell_stays(parts: list[Path]) -> None:
+    cell = Shard(number=BUSY, of=OF).share(CELLS, ())[0][-1]
+    shutil.rmtree(parts[BUSY - 1])
+    other = next(part for part in parts if part.exists())
+    append(other, record(cell, outcome=Outcome.LEAKED))
+    code, verdict = sentence(parts[0].parent)
+    assert code == 1
+    assert f"1 of 30 cells not as expected: {cell.id}." in verdict
 
 
 def test_of_one_shard_that_is_read_as_a_run_the_others_are_missing(parts: list[Path]) -> None:
@@ -429,5 +453,5 @@ def test_a_report_ends_as_the_run_did_if_it_is_asked_to(
     assert main([*words, "--exit-code"]) == 3
     said = capsys.readouterr()
     assert said.out == f"{tmp_path / 'site' / 'index.html'}\n"
-    assert f"Shard {BUSY}/16 did not come back: " in said.err
+    assert f"Shard {BUSY}/16 did not come back (" in said.err
     assert said.err.endswith("(exit code 3)\n")
