@@ -1,8 +1,9 @@
 """Plan and records on disk: what a run promised, and the versioned JSON of each trial.
 
 A run is a folder: `plan.json`, written first; `records/CELL.jsonl`, one line per trial, appended and synced when the
-trial ends; and `closing.json`, written last. A line that was cut off by a crash is skipped; what it would have said is
-`missing`. Whatever is read is without what never belongs into a record, whoever wrote it.
+trial ends; and `closing.json`, written last. A shard of a run is such a folder, with the plan of all of it. A line that
+was cut off by a crash is skipped; what it would have said is `missing`. Whatever is read is without what never belongs
+into a record, whoever wrote it.
 """
 
 from __future__ import annotations

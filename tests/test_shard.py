@@ -7,7 +7,8 @@ from itertools import chain
 
 import pytest
 
-from harness import matrix
+from harness import cli, matrix
+from harness.cli import main
 from harness.errors import UsageError
 from harness.model import Cell, Control, ControlKind, FreezePolicy
 from harness.options import Options
@@ -126,3 +127,30 @@ def test_shards_have_all_the_items_of_a_run_and_the_question_about_all_mutants_o
 def test_policies_are_what_a_question_leaves_open() -> None:
     bare, still = (CELLS[0].model_copy(update={"policy": policy}) for policy in (FreezePolicy.NONE, FreezePolicy.PAUSE))
     assert bare.question == still.question
+
+
+def test_a_share_is_listed_without_root(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["plan", "--stack", "host", "--seed", "7"]
+    listed = []
+    for number in (1, 2, 3):
+        assert main([*words, "--shard", f"{number}/3"]) == 0
+        listed.append(capsys.readouterr().out.splitlines())
+    assert main(words) == 0
+    assert sorted(chain(*listed)) == sorted(capsys.readouterr().out.splitlines())
+    assert all(listed)
+
+
+@pytest.mark.parametrize(("shard", "made"), [((), 1), (("--shard", "1/2"), 1), (("--shard", "2/2"), 0)])
+def test_one_machine_makes_checkpoint_images_for_all(
+    monkeypatch: pytest.MonkeyPatch, shard: tuple[str, ...], made: int
+) -> None:
+    asked: list[Options] = []
+
+    def make(options: Options, *_: object) -> int:
+        asked.append(options)
+        return 0
+
+    monkeypatch.setattr(cli, "_pytest", lambda *_: 0)
+    monkeypatch.setattr(cli, "_make_images", make)
+    assert main(["run", "--interop", "--seed", "7", *shard]) == 0
+    assert len(asked) == made
