@@ -89,7 +89,7 @@ class Redaction:
 
     def field(self, name: str, content: Any) -> Any:
         """The same of what one field of a value holds."""
-        return self._field(name, content, self)
+        return self._field(name, content, self) if content else content
 
     def part(self, value: Any) -> Any:
         """The same of what is in a value."""
