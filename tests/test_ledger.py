@@ -38,7 +38,7 @@ PATIENCE = 60.0
 HOLD_NS = 100_000_000
 """Longer than any gap or scan that the ledger lets pass, at the periods and rings used here."""
 NAMES = ("added", "image", "tmpfs")
-ATTEMPTS = 8
+ATTEMPTS = 50
 US = 1000
 
 M = TypeVar("M", bound=Message)
