@@ -126,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     shell.add_argument("stack_name", metavar="STACK", help=", ".join(definition.available()))
     add_to(shell, SETTINGS)
     report = command("report", _report, "write a site out of the records of a run, with others as its past")
-    report.add_argument("runs", type=Path, nargs="+", metavar="RUN", help=f"{RUN}, in any order")
+    report.add_argument("runs", type=Path, nargs="+", metavar="RUN", help=f"{RUN}, in any order, or of a history")
     report.add_argument(
         "--out", type=Path, default=None, metavar="DIR", help=f"where to (default: {write.SITE}/ in the newest run)"
     )
