@@ -12,7 +12,7 @@ import pytest
 
 from harness.cli import main
 from harness.errors import RecordError
-from harness.model import ControlKind, Outcome
+from harness.model import Component, ControlKind, Outcome
 from harness.mutants import CANARY, CONTROLS
 from harness.records import Closing, append, read_plan, read_records, write_closing
 from harness.shard import Shard
@@ -105,6 +105,7 @@ def test_neither_the_order_nor_the_names_of_folders_matter(
 
 def test_a_link_to_the_newest_of_runs_is_no_other_run(parts: list[Path], told: dict[str, bytes]) -> None:
     (parts[0].parent / "latest").symlink_to(parts[0].name)
+    assert len(find(parts[0].parent).parts) == OF
     assert report_of(parts[0].parent) == told
     assert report_of(*parts[0].parent.glob("*")) == told
 
@@ -269,6 +270,24 @@ def test_a_rerun_adds_evidence(parts: list[Path]) -> None:
     assert {each.cell.id: each.n for each in run.cells} == {cell.id: 4 if cell in cells else 2 for cell in CELLS}
     assert run.conclusion.exit_code == Exit.EXPECTED
     assert {each.n for each in pool([parts[0].parent]) if each.cell in cells} == {4}
+
+
+def test_a_rerun_is_told_the_same_in_any_order(parts: list[Path]) -> None:
+    """Even of two of which nothing but the records tells which one was first."""
+    copy = Path(shutil.copytree(parts[BUSY - 1], parts[0].parent / "again"))
+    versions = {
+        "checkpoint": (Component(name="criu", version="5.0"),),
+        "restore": (Component(name="criu", version="5.1"),),
+    }
+    changes = {"host": HOST.model_copy(update={"cpus": 99}), "components": versions}
+    records = [each for each in read_records(copy) if each.control is None]
+    shutil.rmtree(copy / "records")
+    (copy / "records").mkdir()
+    for each in records:
+        append(copy, each.model_copy(update={**changes, "start_ns": each.start_ns - 5}))
+    told = report_of(*parts, copy)
+    assert b"5.1" in told["summary.json"]
+    assert report_of(copy, *parts) == told
 
 
 @pytest.mark.parametrize("first", [True, False])
