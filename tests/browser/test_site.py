@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from markdown_it import MarkdownIt
 from playwright.sync_api import Browser, Dialog, Page, Request, sync_playwright
 
 from harness.model import Outcome
+from reports import markdown
 from reports.compare import compare
 from reports.html import page_of
 from reports.site import PAGES, write_site
@@ -82,12 +84,12 @@ def test_without_a_script_all_is_there(browser: Browser, site: Path) -> None:
     page.close()
 
 
-def hostile() -> RunSummary:
+def hostile(poison: str = POISON) -> RunSummary:
     trials = [moving(MOVING), record(STILL, outcome=Outcome.LEAKED)]
     lines = {"log": ("x",), "leaks": ("x",), "warnings": ("x",), "accommodations": engines.CRUTCHES}
-    first, *others = (poisoned(each.model_copy(update=lines), POISON) for each in trials)
-    some = poisoned(plan((MOVING, STILL), 1), POISON)
-    known = poisoned(engines.AHEAD, POISON).model_copy(update={"link": f"javascript:{OWNED}", "signature": ""})
+    first, *others = (poisoned(each.model_copy(update=lines), poison) for each in trials)
+    some = poisoned(plan((MOVING, STILL), 1), poison)
+    known = poisoned(engines.AHEAD, poison).model_copy(update={"link": f"javascript:{OWNED}", "signature": ""})
     return summary(some.model_copy(update={"expectations": {first.cell.id: known}}), [first, *others])
 
 
@@ -106,6 +108,30 @@ def test_nothing_of_a_hostile_record_runs(browser: Browser, tmp_path: Path) -> N
         assert page.locator("script").count() == 1
         assert page.locator("footer").is_visible()
         page.close()
+
+
+def test_nothing_of_a_hostile_record_runs_where_markdown_is_shown(browser: Browser, tmp_path: Path) -> None:
+    def shown(run: RunSummary, name: str) -> tuple[Page, list[list[str]]]:
+        text = MarkdownIt("commonmark", {"html": True}).enable("table").render(markdown.render(run))
+        path = tmp_path / f"{name}.html"
+        path.write_text(f"<!doctype html><meta charset=utf-8><main>{text}</main>", encoding="utf-8")
+        asked: list[str] = []
+        page = browser.new_page()
+        page.on("dialog", partial(_told, asked))
+        page.on("request", partial(_asked, asked))
+        page.goto(path.as_uri())
+        assert asked == [path.as_uri()], "nothing is fetched, nothing speaks"
+        return page, [row.locator("th, td").all_text_contents() for row in page.locator("tr").all()]
+
+    page, rows = shown(hostile(), "hostile")
+    plain = shown(hostile(""), "plain")[1]
+    assert page.evaluate("document.documentElement.dataset.owned") is None
+    assert page.locator("main script, main img, main svg").count() == 0
+    assert "<script>alert(1)</script>" in (page.locator("main").text_content() or "")
+    for row, same in zip(rows, plain, strict=True):
+        for text, told in zip(row, same, strict=True):
+            assert text == told or "alert(1)" in text, "every cell is where it would be"
+    assert rows
 
 
 def _told(heard: list[str], dialog: Dialog) -> None:
