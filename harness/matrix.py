@@ -63,13 +63,17 @@ def plan(
 
 def default_cells() -> tuple[Cell, ...]:
     """All that is asked where nothing is chosen, with and without others who restore."""
-    everybody = list(_participants((), ()))
-    return tuple(dict.fromkeys((*_asked(everybody, interop=False), *_asked(everybody, interop=True))))
+    return _both_ways(_participants((), ()))
 
 
 def every_cell() -> tuple[Cell, ...]:
     """All that can be asked of every runtime in every stack that is defined."""
-    everybody = list(_participants(definition.available(), list(RUNTIMES)))
+    return _both_ways(_participants(definition.available(), list(RUNTIMES)))
+
+
+def _both_ways(participants: Iterable[Participant]) -> tuple[Cell, ...]:
+    """What is asked of each alone, and of all together."""
+    everybody = list(participants)
     return tuple(dict.fromkeys((*_asked(everybody, interop=False), *_asked(everybody, interop=True))))
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
 from pydantic import Field
 
 from harness.model import Component, Frozen
 from harness.records import Plan, Record
+
+K = TypeVar("K")
 
 
 class Difference(Frozen):
@@ -55,13 +58,10 @@ class Conditions(Frozen):
 
 def differences(before: Iterable[Conditions], after: Iterable[Conditions]) -> tuple[Difference, ...]:
     """List what is not the same, components first; both sides together where they differ alike."""
-    old, new = _facts(before), _facts(after)
     found: dict[tuple[str, str, str], str] = {}
-    for side, what in dict.fromkeys((*old, *new)):
-        versions = (", ".join(sorted(old.get((side, what), ()))), ", ".join(sorted(new.get((side, what), ()))))
-        if versions[0] != versions[1]:
-            key = (what, *versions)
-            found[key] = "both" if key in found else side
+    for (side, what), first, second in _unlike(_facts(before), _facts(after)):
+        key = (what, first, second)
+        found[key] = "both" if key in found else side
     return tuple(
         Difference(what=what, side=side, before=first, after=second) for (what, first, second), side in found.items()
     )
@@ -69,15 +69,18 @@ def differences(before: Iterable[Conditions], after: Iterable[Conditions]) -> tu
 
 def changes(before: Iterable[Component], after: Iterable[Component]) -> tuple[Difference, ...]:
     """List components of a participant whose versions are not the same."""
-    old, new = _versions(before), _versions(after)
-    told = (
-        (name, ", ".join(sorted(old.get(name, ()))), ", ".join(sorted(new.get(name, ())))) for name in {**old, **new}
-    )
     return tuple(
-        Difference(what=name, side="both", before=first, after=second)
-        for name, first, second in told
-        if first != second
+        Difference(what=what, side="both", before=first, after=second)
+        for what, first, second in _unlike(_versions(before), _versions(after))
     )
+
+
+def _unlike(old: Mapping[K, set[str]], new: Mapping[K, set[str]]) -> Iterator[tuple[K, str, str]]:
+    """What has other values, with those before and after, joined by commas."""
+    for key in dict.fromkeys((*old, *new)):
+        first, second = (", ".join(sorted(each.get(key, ()))) for each in (old, new))
+        if first != second:
+            yield key, first, second
 
 
 def _versions(components: Iterable[Component]) -> dict[str, set[str]]:

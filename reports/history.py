@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -128,13 +127,13 @@ def _write(stored: StoredRun, folder: Path) -> str:
         write_closing(folder, stored.closing)
     if stored.images:
         write_images(folder, stored.images)
-    lines: dict[str, list[tuple[int, int, bytes]]] = {}
+    lines: dict[str, list[tuple[int, int, str]]] = {}
     for place, record in stored.records():
         raw = json.loads(line_at(place))
-        text = json.dumps(raw | {"run": stored.plan.run}, separators=(",", ":")).encode() + b"\n"
+        text = _line(raw | {"run": stored.plan.run})
         lines.setdefault(place.path.name, []).append((record.trial, record.start_ns, text))
-    for name, found in sorted(lines.items()):
-        _write_private(folder / "records" / name, b"".join(text for _, _, text in sorted(found)))
+    for name, found in lines.items():
+        write_aside(folder / "records" / name, "".join(text for _, _, text in sorted(found)), private=True)
     total = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         total.update(f"{path.relative_to(folder)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
@@ -144,22 +143,15 @@ def _write(stored: StoredRun, folder: Path) -> str:
 def _prune(run: Kept, now_ns: int) -> None:
     before = _size(run.folder)
     for path in sorted((run.folder / "records").glob("*.jsonl")):
-        short = ({name: value for name, value in raw.items() if name not in CLOSE} for raw in _raw(path))
-        aside = path.with_suffix(".new")
-        _write_private(aside, b"".join(json.dumps(each, separators=(",", ":")).encode() + b"\n" for each in short))
-        aside.rename(path)
+        with path.open("rb") as whole:
+            short = [{name: value for name, value in json.loads(raw).items() if name not in CLOSE} for raw in whole]
+        write_aside(path, "".join(map(_line, short)), private=True)
     what = Tombstone(run=run.plan.run, pruned_ns=now_ns, fields=tuple(sorted(CLOSE)), bytes=before - _size(run.folder))
     write_tombstone(run.folder, what)
 
 
-def _raw(path: Path) -> Iterator[dict[str, object]]:
-    with path.open("rb") as lines:
-        yield from map(json.loads, lines)
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    path.touch(mode=0o600)
-    path.write_bytes(content)
+def _line(raw: dict[str, object]) -> str:
+    return json.dumps(raw, separators=(",", ":")) + "\n"
 
 
 def _size(folder: Path) -> int:
