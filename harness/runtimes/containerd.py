@@ -23,12 +23,12 @@ from harness.host.wait import until
 from harness.model import CgroupVersion, Command, Component, FreezePolicy, Scenario, SurfaceKind
 from harness.runtimes import criu_configuration, criu_log, image_archive, shim, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
+from harness.runtimes.ending import end
 from harness.stacks.node import Node
 
 START_SECONDS = 30.0
 CHECKPOINT_SECONDS = 60.0
 RESTORE_SECONDS = 60.0
-KILL_SECONDS = 20.0
 TURN_SECONDS = 10.0
 TURN_NS = 1_000_000
 """Time on a processor that is good for some hundred ticks."""
@@ -289,8 +289,7 @@ class Containerd:
         if self.state(container) is State.PAUSED:
             self.resume(container)  # version 1 of the freezer holds even a killed process
         if cgroups.processes(group):
-            self.signal(container, "KILL")
-            until(lambda: not cgroups.processes(group), seconds=KILL_SECONDS, what=f"the end of {container.name}")
+            end(container.name, group, lambda: self.signal(container, "KILL"))
 
     def delete(self, container: Container) -> None:
         """Remove its task with the shim, and itself with its snapshot."""

@@ -13,20 +13,17 @@ from typing import ClassVar
 
 from harness.errors import CommandFailed, StillframeError
 from harness.host import cgroups
-from harness.host.wait import until
 from harness.model import Component, FreezePolicy, Scenario, SurfaceKind
 from harness.runtimes import criu_configuration, criu_log, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Mount, State, Way
+from harness.runtimes.ending import end
 from harness.runtimes.layers import LayersOfOurs
 from harness.stacks.node import Node
 
 START_SECONDS = 30.0
 CHECKPOINT_SECONDS = 60.0
 RESTORE_SECONDS = 60.0
-KILL_SECONDS = 20.0
 NAMESPACES = ("--mount", "--pid", "--fork", "--ipc", "--uts")
-KILLED_OR_GONE = range(3)
-"""Exit codes of kill: done, a process has ended, none was named."""
 
 FIRST_PROCESS = """#!/bin/sh
 # Process 1 of {name}, as unshare(1) starts it: makes its root, goes there, and becomes the workload.
@@ -162,8 +159,7 @@ class Criu(LayersOfOurs):
         group = str(self.node.path(container.cgroup))
         if cgroups.processes(group):
             every = f"kill -KILL $(cat {container.cgroup}/cgroup.procs)"
-            self.node.run(["sh", "-c", every], accept=KILLED_OR_GONE)
-            until(lambda: not cgroups.processes(group), seconds=KILL_SECONDS, what=f"the end of {container.name}")
+            end(container.name, group, lambda: self.node.run(["sh", "-c", every]))
 
     def _sh(self, line: str, *, deadline: float = START_SECONDS) -> None:
         """Run a line of shell, in which the process is named by its file: a replay has another number."""

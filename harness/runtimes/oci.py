@@ -9,17 +9,16 @@ from typing import Any, ClassVar
 
 from harness.errors import CommandFailed, StillframeError
 from harness.host import cgroups
-from harness.host.wait import until
 from harness.model import Command, Component, FreezePolicy, Scenario, SurfaceKind
 from harness.runtimes import criu_configuration, criu_log
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Mount, State, Way
+from harness.runtimes.ending import end
 from harness.runtimes.layers import LayersOfOurs
 from harness.stacks.node import Node
 
 START_SECONDS = 30.0
 CHECKPOINT_SECONDS = 60.0
 RESTORE_SECONDS = 60.0
-KILL_SECONDS = 20.0
 NOT_MOUNTED = 32
 """Exit code of umount(8) for `mount failed`, which covers what is not mounted."""
 KIND = "CRIU images and a layer"
@@ -175,8 +174,7 @@ class OciRuntime(LayersOfOurs):
         """End its processes and wait until the kernel says that they are gone."""
         group = str(self.node.path(container.cgroup))
         if cgroups.processes(group):
-            self.signal(container, "KILL")
-            until(lambda: not cgroups.processes(group), seconds=KILL_SECONDS, what=f"the end of {container.name}")
+            end(container.name, group, lambda: self.signal(container, "KILL"))
 
     def delete(self, container: Container) -> None:
         """Remove it and all that was made for it."""

@@ -15,17 +15,15 @@ from harness.checkpoints import layouts
 from harness.checkpoints.untrusted import Budget
 from harness.errors import CommandFailed, StillframeError
 from harness.host import cgroups
-from harness.host.wait import until
 from harness.model import CgroupVersion, Command, Component, FreezePolicy, Scenario, SurfaceKind
 from harness.runtimes import criu_configuration, criu_log, image_archive, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
+from harness.runtimes.ending import end
 from harness.stacks.node import Node
 
 START_SECONDS = 30.0
 CHECKPOINT_SECONDS = 60.0
 RESTORE_SECONDS = 60.0
-KILL_SECONDS = 20.0
-DECLINED = 125
 """Exit code for what podman itself declines, and for any error of its own."""
 
 STORE = f"{Node.storage}/podman"
@@ -72,9 +70,9 @@ class Podman:
         self.node = node
         self.way = way
 
-    def _podman(self, *arguments: str, deadline: float = START_SECONDS, accept: tuple[int, ...] = (0,)) -> Command:
+    def _podman(self, *arguments: str, deadline: float = START_SECONDS) -> Command:
         argv = ["podman", "--runtime", self.program, *arguments]
-        return self.node.run(argv, deadline=deadline, accept=accept, runtime=True)
+        return self.node.run(argv, deadline=deadline, runtime=True)
 
     def capabilities(self) -> tuple[Capability, ...]:
         """Ask podman and its helpers whether they are there, and CRIU whether it can work on this kernel."""
@@ -194,8 +192,7 @@ class Podman:
         if cgroups.processes(group):
             if cgroups.frozen(group):
                 self.resume(container)  # version 1 of the freezer holds even a killed process
-            self._podman("kill", "--signal", "KILL", container.name, accept=(0, DECLINED))  # declined: it has ended
-            until(lambda: not cgroups.processes(group), seconds=KILL_SECONDS, what=f"the end of {container.name}")
+            end(container.name, group, lambda: self.signal(container, "KILL"))
 
     def delete(self, container: Container) -> None:
         """Remove it with its volumes, named or not; `rm --volumes` passes over those that came out of an archive."""

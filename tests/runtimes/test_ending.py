@@ -1,0 +1,44 @@
+"""A container that ends by itself while it is being ended is none that its runtime could not end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import CommandFailed, DeadlineExceeded
+from harness.runtimes import ending
+
+
+@pytest.fixture
+def group(tmp_path: Path) -> Path:
+    """Stands for a group with one process; the kernel's file is one that can be written."""
+    (tmp_path / "cgroup.procs").write_text("4711\n", encoding="ascii")
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ending, "KILL_SECONDS", 0.01)
+
+
+def decline() -> None:
+    raise CommandFailed("container not running", runtime=True)
+
+
+def test_declined_of_one_that_has_ended_meanwhile(group: Path) -> None:
+    def ends_before_it_is_killed() -> None:
+        (group / "cgroup.procs").write_text("", encoding="ascii")
+        decline()
+
+    ending.end("source", str(group), ends_before_it_is_killed)
+
+
+def test_declined_of_one_that_runs_on(group: Path) -> None:
+    with pytest.raises(CommandFailed, match="container not running"):
+        ending.end("source", str(group), decline)
+
+
+def test_promised_and_not_done(group: Path) -> None:
+    with pytest.raises(DeadlineExceeded, match="the end of source did not happen within"):
+        ending.end("source", str(group), lambda: None)
