@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from harness.model import Outcome
 from harness.records import write_aside
-from reports import charts, claims
+from reports import charts, claims, lasting
 from reports.cells import CellSummary
 from reports.compare import Comparison
 from reports.html import close_looks, environment, page_of
@@ -63,12 +63,12 @@ def render(
     """Give the pages, each with its place."""
     pages = (*PAGES, *([HISTORY] if before else ()), *([COMPARE] if comparison else ()))
     who = participants(run)
-    runs = [(each, each.by_id) for each in (*before, run)]
+    lasts = tuple(lasting.cells(run, before))
     shared: dict[str, Any] = {
         "run": run,
         "pages": pages,
         "participants": who,
-        "by_id": {cell: summary for _, cells in runs for cell, summary in cells.items()},
+        "by_id": {each.cell.id: each for _, cells in lasts for each in cells},
         "comparison": comparison,
         "outcomes": sorted({each for cell in run.cells for each in cell.counts}, key=lambda each: each.severity),
     }
@@ -85,15 +85,16 @@ def render(
         if page is HISTORY:
             more |= {"runs": (*before, run), "past": past, "changes": tuple(_changes((*before, run)))}
         yield page.path, templates.get_template(page.template).render(**shared, **more, page=page, root="")
-    for each in who:
-        page = Page(each.path, each.name, "participant.html.j2")
-        yield page.path, templates.get_template(page.template).render(**shared, page=page, participant=each, root="../")
+    for tried, those in lasting.who(run, before):
+        for each in those:
+            page = Page(each.path, each.name, "participant.html.j2")
+            more = {"run": tried, "untried": tried is not run, "page": page, "participant": each, "root": "../"}
+            yield page.path, templates.get_template(page.template).render(shared | more)
     issues = {cell: number for number, issue in enumerate(run.known_issues, 1) for cell in issue.cells}
-    there: set[str] = set()
-    for tried, cells in reversed(runs):  # a cell that the newest run has not tried keeps its page
-        newest = shared | {"run": tried, "issues": issues, "past": past, "untried": tried is not run}
-        yield from _cells([cell for name, cell in cells.items() if name not in there], tried, newest)
-        there.update(cells)
+    for tried, cells in lasts:
+        yield from _cells(
+            cells, tried, shared | {"run": tried, "issues": issues, "past": past, "untried": tried is not run}
+        )
 
 
 def _cells(cells: Sequence[CellSummary], run: RunSummary, shared: dict[str, Any]) -> Iterator[tuple[str, str]]:

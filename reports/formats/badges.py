@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from html import escape
 
 import svg
 
 from harness.model import Outcome
-from reports import phrases
+from reports import lasting, phrases
 from reports.cells import CellSummary, Exit
 from reports.formats.places import BADGE, badge_of
 from reports.html import page_of
 from reports.letters import shorten
-from reports.participants import participants
 from reports.tables import RunSummary, counted
 
 LEFT_OUT = "No more than the verdict: which cells it is about, and how sure it is, is in the report."
@@ -35,15 +34,18 @@ SLIM, PLAIN, TALL, BROAD = 5.0, 7.5, 9.0, 11.5
 GREEN, RED, AMBER, GREY, DARK = "#17692f", "#a9241b", "#7c5200", "#59636e", "#33383f"
 
 
-def render(run: RunSummary, now: datetime, stale_after: timedelta = STALE_AFTER) -> Iterator[tuple[str, str]]:
+def render(
+    run: RunSummary, now: datetime, *, before: Sequence[RunSummary] = (), stale_after: timedelta = STALE_AFTER
+) -> Iterator[tuple[str, str]]:
     """Give the badges, each with its place: one for the run, one for each participant and one for each cell.
 
-    What was found of a participant or a cell counts for nothing where the instrument is blind.
+    What was found of a participant or a cell counts for nothing where the instrument is blind. `before`: older runs,
+    oldest first, for what this one leaves out.
     """
-    made = datetime.fromtimestamp(run.plan.created_ns // 1_000_000_000, UTC)
-    stale = now - made > stale_after
 
-    def badge(name: str, verdict: str, colour: str, n: str) -> str:
+    def badge(run: RunSummary, name: str, verdict: str, colour: str, n: str) -> str:
+        made = datetime.fromtimestamp(run.plan.created_ns // 1_000_000_000, UTC)
+        stale = now - made > stale_after
         if run.conclusion.exit_code is Exit.BLIND:
             verdict, colour = phrases.VERDICTS[Exit.BLIND], RED
         told = f"{verdict}, {n}, {made:%Y-%m-%d}"
@@ -51,12 +53,15 @@ def render(run: RunSummary, now: datetime, stale_after: timedelta = STALE_AFTER)
 
     known = sum(each.known and each.as_expected for each in run.cells)
     cells = counted(len(run.cells), "cell")
-    yield BADGE, badge("stillframe", *_verdict(run.conclusion.exit_code, known), cells)
-    for who in participants(run):
-        n = counted(len(who.cells), "cell")
-        yield badge_of(who.path), badge(who.name, *_verdict(who.exit_code, who.known), n)
-    for each in run.cells:
-        yield badge_of(page_of(each.cell)), badge(each.cell.id, *_outcome(each), counted(each.n, "trial"))
+    yield BADGE, badge(run, "stillframe", *_verdict(run.conclusion.exit_code, known), cells)
+    for tried, members in lasting.who(run, before):
+        for who in members:
+            n = counted(len(who.cells), "cell")
+            yield badge_of(who.path), badge(tried, who.name, *_verdict(who.exit_code, who.known), n)
+    for tried, those in lasting.cells(run, before):
+        for each in those:
+            n = counted(each.n, "trial")
+            yield badge_of(page_of(each.cell)), badge(tried, each.cell.id, *_outcome(each), n)
 
 
 def _verdict(code: Exit, known: int) -> tuple[str, str]:

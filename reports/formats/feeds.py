@@ -16,6 +16,7 @@ from xml.etree import ElementTree as ET
 from markupsafe import Markup
 
 from harness.errors import NotComparable
+from reports import lasting
 from reports.cells import Exit
 from reports.compare import Comparison, Kind, compare
 from reports.formats.places import feed_of
@@ -44,14 +45,16 @@ class Entry(NamedTuple):
 
 
 def render(run: RunSummary, before: Sequence[RunSummary] = ()) -> Iterator[tuple[str, str]]:
-    """Give a feed for each participant of a run, each with its place; `before`: older runs, oldest first."""
-    entries: dict[str, list[Entry]] = {each.name: [] for each in participants(run)}
+    """Give a feed for each participant, each with its place; `before`: older runs, oldest first.
+
+    Whom the run leaves out keeps the feed, in which that is the news.
+    """
+    entries: dict[str, list[Entry]] = {each.name: [] for _, those in lasting.who(run, before) for each in those}
     runs = (*before, run)
     pairs = list(zip((None, *before), runs, strict=True))
     for older, newer in pairs[-MOST_RUNS:]:
         for name, entry in _entries(older, newer):
-            if name in entries:
-                entries[name].insert(0, entry)
+            entries[name].insert(0, entry)
     for name, those in entries.items():
         yield feed_of(participant_page(name)), _feed(name, run, those)
 
@@ -65,11 +68,14 @@ def _entries(older: RunSummary | None, newer: RunSummary) -> Iterator[tuple[str,
         except NotComparable as error:
             why = f"not held against {older.plan.run}: {error.what}"
     there = {each.name for each in participants(older)} if older is not None else set()
-    for each in participants(newer):
-        if comparison is None or each.name not in there:
-            yield each.name, _verdict(newer, each, why if comparison is None else "not in the run before")
-        elif entry := _difference(newer, each.name, comparison):
-            yield each.name, entry
+    now = {each.name: each for each in participants(newer)}
+    for name, each in now.items():
+        if comparison is None or name not in there:
+            yield name, _verdict(newer, each, why if comparison is None else "not in the run before")
+    if comparison is not None:
+        for name in there:
+            if entry := _difference(newer, name, comparison):
+                yield name, entry
 
 
 def _verdict(run: RunSummary, each: Participant, why: str) -> Entry:

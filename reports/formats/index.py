@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import datetime as dt
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from harness.expectations import Expectation
 from harness.model import Anomaly, Component, FreezePolicy, Frozen, Outcome, Scenario, SchemaVersion
+from reports import lasting
 from reports.cells import CellSummary, Exit, prevailing
 from reports.formats.places import ALLURE, BADGE, CTRF, INDEX, JUNIT, badge_of, document_of, feed_of
 from reports.formats.results import cut, moment, stable
@@ -117,16 +118,17 @@ class IndexDocument(Document):
     files: dict[str, str] = Field(description="addresses of the same in other forms")
 
 
-def render(run: RunSummary) -> Iterator[tuple[str, str]]:
-    """Give the documents, each with its place."""
-    who = participants(run)
-    yield INDEX, _json(_index(run, who))
-    for each in who:
-        place = document_of(each.path)
-        yield place, _json(_participant(run, each, place))
-    for cell in run.cells:
-        place = document_of(page_of(cell.cell))
-        yield place, _json(_cell(run, cell, place))
+def render(run: RunSummary, before: Sequence[RunSummary] = ()) -> Iterator[tuple[str, str]]:
+    """Give the documents, each with its place; `before`: older runs, oldest first, for what this one leaves out."""
+    yield INDEX, _json(_index(run, participants(run)))
+    for tried, those in lasting.who(run, before):
+        for each in those:
+            place = document_of(each.path)
+            yield place, _json(_participant(tried, each, place))
+    for tried, cells in lasting.cells(run, before):
+        for cell in cells:
+            place = document_of(page_of(cell.cell))
+            yield place, _json(_cell(tried, cell, place))
 
 
 def schemas() -> dict[str, dict[str, Any]]:

@@ -19,8 +19,8 @@ def render(run: RunSummary, *, before: Sequence[RunSummary] = (), now: datetime)
     yield JUNIT, junit.render(run, found)
     yield CTRF, ctrf.render(run, found)
     yield from ((f"{ALLURE}/{name}", text) for name, text in allure.render(run, found))
-    yield from badges.render(run, now)
-    yield from index.render(run)
+    yield from badges.render(run, now, before=before)
+    yield from index.render(run, before)
     yield from feeds.render(run, before)
 
 

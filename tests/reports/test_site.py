@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import json
 import posixpath
 import re
 from base64 import b64encode
@@ -18,11 +19,24 @@ from harness.records import Record
 from reports import claims, html
 from reports.compare import compare
 from reports.formats import write as formats
-from reports.html import MOST_STEPS, SCRIPT, listed_trials, page_of
+from reports.formats.places import document_of, feed_of
+from reports.html import MOST_STEPS, SCRIPT, listed_trials, page_of, participant_page
 from reports.site import render
 from reports.tables import RunSummary
 from tests.reports import engines
-from tests.reports.synthetic import MOVING, MS, STILL, expected_run, matrix, moving, plan, poisoned, record, summary
+from tests.reports.synthetic import (
+    MOVING,
+    MS,
+    STILL,
+    cell,
+    expected_run,
+    matrix,
+    moving,
+    plan,
+    poisoned,
+    record,
+    summary,
+)
 
 POISON = "'\"><script>alert(1)</script></style></pre><img src=x onerror=alert(1)>{{ 7*7 }}|\n\x1b"
 FETCHED = {"link", "img", "iframe"}
@@ -345,6 +359,24 @@ def test_a_cell_that_the_newest_run_has_not_tried_keeps_its_page() -> None:
     assert "Not tried" not in found.of(STILL).text
     assert found.of(STILL).text.count("inconsistent"), "what the newest run found prevails"
     assert MOVING.id in found["history.html"].text
+
+
+def test_a_participant_that_the_newest_run_leaves_out_keeps_its_page_document_and_feed() -> None:
+    gone = cell(runtime="crun")
+    old = summary(plan([STILL, gone], 1), [record(STILL), record(gone)])
+    new = newer(summary(plan([STILL], 1), [record(STILL)]), 9)
+    found = Site(new, before=[old], comparison=compare(old, new))
+    arrive(found)
+    page = participant_page("crun@debian-sid")
+    assert "Not tried in the newest run. This is what run 2026-11-23-1 found" in " ".join(found[page].text.split())
+    assert "Not tried" not in found[participant_page("runc@debian-sid")].text
+    forms = dict(formats.render(new, before=[old], now=datetime.now(UTC)))
+    assert (
+        json.loads(forms[document_of(page)])["run"]
+        == json.loads(forms[document_of(page_of(gone))])["run"]
+        == old.plan.run
+    )
+    assert "crun@debian-sid: 1 disappeared" in forms[feed_of(page)]
 
 
 def test_older_runs_are_the_past_of_the_newest() -> None:

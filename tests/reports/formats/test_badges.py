@@ -11,10 +11,12 @@ from reports.formats.places import BADGE, badge_of
 from reports.html import page_of, participant_page
 from reports.tables import RunSummary
 from tests.reports import engines, hostile
-from tests.reports.synthetic import MOVING, NOON, STILL, expected_run, matrix, moving, plan, record, summary
+from tests.reports.synthetic import MOVING, NOON, STILL, cell, expected_run, matrix, moving, plan, record, summary
+from tests.reports.test_site import newer
 
 SVG = "{http://www.w3.org/2000/svg}"
 DAY = datetime.fromtimestamp(NOON / 1e9, UTC)
+GONE = cell(runtime="crun")
 KNOWN = plan([STILL], 1).model_copy(update={"expectations": {STILL.id: engines.AHEAD}})
 
 
@@ -77,8 +79,19 @@ def test_what_is_old_is_stale_and_grey(days: int, *, stale: bool) -> None:
 
 def test_the_age_from_which_on_it_is_stale_can_be_chosen() -> None:
     run = summary(plan([STILL], 1), [record(STILL)])
-    (text, *_) = (text for _, text in render(run, DAY + timedelta(days=3), timedelta(days=2)))
+    (text, *_) = (text for _, text in render(run, DAY + timedelta(days=3), stale_after=timedelta(days=2)))
     assert "stale: as expected" in text
+
+
+def test_what_the_newest_run_leaves_out_keeps_its_badge_and_is_as_old_as_it_is() -> None:
+    old = summary(plan([STILL, GONE], 1), [record(STILL), moving(GONE)])
+    new = newer(summary(plan([STILL], 1), [record(STILL)]), 9)
+    found = {place: told(ET.fromstring(text)) for place, text in render(new, DAY + timedelta(days=16), before=[old])}
+    assert found[badge_of(page_of(STILL))] == (f"{STILL.id}: consistent, 1 trial, 2026-12-02", GREEN)
+    assert found[badge_of(page_of(GONE))] == (f"{GONE.id}: stale: inconsistent (unexpected), 1 trial, 2026-11-23", GREY)
+    assert found[badge_of(participant_page("crun@debian-sid"))][0] == (
+        "crun@debian-sid: stale: not as expected, 1 cell, 2026-11-23"
+    )
 
 
 def test_everybody_can_read_it_and_it_needs_nothing() -> None:
