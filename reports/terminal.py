@@ -186,8 +186,8 @@ def _proof(run: RunSummary) -> Iterator[Text]:
     style = STYLES[prevailing({each.exit_code for each in failed})] if failed else STYLES[Exit.EXPECTED]
     for line in phrases.score(run):
         yield _plain(line, style)
-    for each in failed:
-        yield _plain(phrases.control(each), STYLES[each.exit_code])
+    for told, code in phrases.escaped(run):
+        yield _plain(told, STYLES[code])
 
 
 def _plain(text: str, style: str = "") -> Text:

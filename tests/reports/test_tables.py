@@ -4,12 +4,12 @@ import pytest
 
 from harness.expectations import STILL as SHOULD_BE_STILL
 from harness.expectations import Expectation
-from harness.model import Anomaly, Cell, ControlKind, FreezePolicy, Outcome, Participant, Scenario
+from harness.model import Anomaly, Cell, Control, ControlKind, FreezePolicy, Outcome, Participant, Scenario
 from harness.mutants import CANARY, CONTROLS, MUTANTS
 from harness.records import Record
 from reports import phrases
 from reports.cells import CellSummary, Exit, judge, summarise_cell, telling_trials, worst_trial
-from reports.phrases import score
+from reports.phrases import escaped, score
 from reports.tables import RunSummary, summarise
 from tests.reports import engines
 from tests.reports.synthetic import MOVING, STILL, cell, closing, expected_run, matrix, moving, plan, record, summary
@@ -438,6 +438,33 @@ def test_a_false_alarm_spoils_the_run() -> None:
     assert found.conclusion.exit_code == 4
     assert f"neutral leaves-mount on {STILL.id}" in found.conclusion.sentence
     assert "false alarms 1/2" in score(found)[-1]
+
+
+def test_what_did_not_take_place_is_no_false_alarm_and_told_in_one_line() -> None:
+    controls = tuple(
+        Control(name=f"{name}{number}", cell=STILL, kind=kind, outcome=outcome)
+        for number in range(3)
+        for name, kind, outcome in [
+            ("ring-byte", ControlKind.CONTROL, Outcome.INCONSISTENT),
+            ("ring-torn", ControlKind.MUTANT, Outcome.INCONSISTENT),
+            ("ring-torn", ControlKind.NEUTRAL, CONSISTENT),
+        ]
+    )
+    promised = plan((STILL,), 1).model_copy(update={"controls": controls})
+    played = [
+        record(STILL, control=controls[0].id, outcome=Outcome.INCONSISTENT),
+        record(STILL, control=controls[1].id, outcome=Outcome.INCONSISTENT),
+        record(STILL, control=controls[2].id),
+    ]
+    found = summary(promised, [record(STILL), *played])
+    assert found.conclusion.exit_code == 3
+    assert score(found) == (
+        "controls: 1 of 1 detected (2 not played)",
+        "mutants: detected 1/1 (2 not played), false alarms 0/1 (2 not played)",
+    )
+    assert list(escaped(found)) == [
+        (f"control ring-byte1 on {STILL.id} and 5 more: NOT PLAYED: missing (planned and not received)", 3)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_what_is_wrong_is_said_in_words() -> None:
     assert "[unexpected]" in text
     told = f"{STILL.id}: inconsistent 1/1 disk-ahead +45 ms [unexpected, should be consistent]"
     assert told in text, "below the table"
-    assert "control ring-byte on ledger.pause.runc@debian-sid: NOT DETECTED, found consistent" in text
+    assert "control ring-byte on ledger.pause.runc@debian-sid: NOT DETECTED: consistent" in text
     assert "must be inconsistent torn" in text
     assert "controls: 0 of 1 detected" in text
     assert "(exit code 4)" in text
