@@ -172,6 +172,7 @@ def _together(folder: Path, parts: Iterable[Part]) -> StoredRun:
 
 def _unlike(one: Plan, other: Plan) -> tuple[str, ...]:
     """What is not the same in two plans, and is in those of one run; with its values where they are short."""
+    one, other = map(_undated, (one, other))
     pairs = {name: (getattr(one, name), getattr(other, name)) for name in Plan.model_fields if name not in ITS_OWN}
     unlike = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     telling = {name: pair for name, pair in unlike.items() if name not in FOLLOWS} or unlike
@@ -179,6 +180,12 @@ def _unlike(one: Plan, other: Plan) -> tuple[str, ...]:
         f"{name} {pair[0]} and {pair[1]}" if isinstance(pair[0], int | float | str | None) else name
         for name, pair in telling.items()
     )
+
+
+def _undated(plan: Plan) -> Plan:
+    """The same without what has become overdue since: machines may begin on both sides of a midnight."""
+    expected = {cell: each.model_copy(update={"overdue": False}) for cell, each in plan.expectations.items()}
+    return plan.model_copy(update={"expectations": expected})
 
 
 def _divided(one: Plan, other: Plan) -> Iterator[str]:

@@ -24,8 +24,9 @@ from reports.read import read_run, read_share
 from reports.shards import find, gather
 from reports.show import show_cell
 from reports.write import report, write_report, write_share
+from tests.reports import engines
 from tests.reports.sharded import canary_of, change_plan, divide, pages, rename
-from tests.reports.synthetic import HOST, MOVING, NOON, expected_run, matrix, moving, plan, record, store
+from tests.reports.synthetic import HOST, MOVING, NOON, STILL, expected_run, matrix, moving, plan, record, store
 
 CELLS = [*matrix(), *(each.model_copy(update={"workload": "shm"}) for each in matrix() if each.policy == "pause")]
 OF = 16
@@ -359,6 +360,13 @@ def test_shards_of_two_plans_are_refused_by_what_differs(
         gather(parts if named else [parts[0].parent])
     assert str(parts[4]) in str(raised.value)
     assert raised.value.remedy
+
+
+def test_of_a_review_that_was_due_between_two_beginnings_the_first_day_counts(parts: list[Path]) -> None:
+    for number, part in enumerate(parts):
+        change_plan(part, expectations={STILL.id: engines.AHEAD.model_copy(update={"overdue": number > 4})})
+        change_plan(part, created_ns=NOON + number)
+    assert not find(parts[0].parent).plan.expected(STILL).overdue
 
 
 @pytest.mark.parametrize("named", [True, False])
