@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from harness.image_path import ImagePath
 from harness.model import Cell, Outcome, Skew, Witness
 from harness.records import Record
-from reports import commands, images, known, phrases, timeline
+from reports import commands, images, known, phrases, proof, timeline
 from reports.cells import CellSummary, telling_trials
 from reports.formats.places import TOOLS, badge_of, document_of, feed_of
 from reports.letters import clean, unbroken
@@ -62,6 +62,7 @@ def environment() -> Environment:
         known=known,
         long_file=LONG_FILE,
         phrases=phrases,
+        proof=proof,
         listed_trials=listed_trials,
         skew_at=skew_at,
         skew_columns=skew_columns,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.image_path import ImagePath
-from reports import images, known, phrases
+from reports import images, known, phrases, proof
 from reports.letters import shorten
 from reports.tables import RunSummary, counted
 
@@ -29,7 +29,7 @@ _ACTIVE = re.compile(r"[\\`*\[\]~]|(?<![^\W_])_|_(?![^\W_])")
 def render(run: RunSummary) -> str:
     """Lay the run out; every value that the template prints is escaped, whether it asks for that or not."""
     template = _environment().get_template("run.md.j2")
-    text = template.render(run=run, by_id=run.by_id, images=images, known=known, phrases=phrases)
+    text = template.render(run=run, by_id=run.by_id, images=images, known=known, phrases=phrases, proof=proof)
     return fitting(text, MOST_BYTES)
 
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
 
 from harness.expectations import Expectation
-from harness.model import Answer, Control, ControlKind, FreezePolicy, Outcome, Scenario, Verdict
+from harness.model import Answer, FreezePolicy, Outcome, Scenario, Verdict
 from harness.records import Plan, Record
-from reports.cells import MEASURED, CellSummary, ControlSummary, Exit
+from reports.cells import MEASURED, CellSummary, Exit
 from reports.crossing import Bridge, Declined
 from reports.freezing import FrozenPair
 from reports.known import KnownIssue, state
 from reports.letters import shorten
 from reports.predictions import Missed, Predictions
 from reports.statistics import LEVEL, rate_interval
-from reports.tables import Column, Row, RunSummary, Table, counted, named
+from reports.tables import Column, Row, Table, counted
 
 MEANINGS = {
     Outcome.CONSISTENT: "restored, and each captured surface is within one tick of memory",
@@ -214,75 +213,6 @@ def deadline(issue: KnownIssue) -> str:
     told = issue.expectation
     day = f"review was due by {told.review}" if told.overdue else f"to be reviewed by {told.review}"
     return "; ".join(filter(None, (f"to be acted on by {told.owner}" if told.owner else "", day)))
-
-
-def escaped(run: RunSummary) -> Iterator[tuple[str, Exit]]:
-    """Tell which parts of the proof failed, with what that means for the run; of those not played a line in all."""
-    absent: dict[Verdict, list[ControlSummary]] = {}
-    for each in run.controls:
-        if each.exit_code is Exit.INCOMPLETE:
-            absent.setdefault(each.verdict, []).append(each)
-        elif not each.detected:
-            yield f"{named(each.control)}: {came(each)}", each.exit_code
-    for first, *others in absent.values():
-        more = f" and {len(others)} more" if others else ""
-        yield f"{named(first.control)}{more}: {came(first)}", first.exit_code
-
-
-def came(each: ControlSummary) -> str:
-    """Tell how a control came out: what had to be found, or what was found instead."""
-    if not (failed := failure(each)):
-        return must_be(each.control)
-    told = f"{failed}: {found(each.verdict)} ({shorten(each.verdict.reason)})"
-    return told if each.exit_code is Exit.INCOMPLETE else f"{told}, must be {must_be(each.control)}"
-
-
-def failure(each: ControlSummary) -> str:
-    """Tell in which way a control failed; empty where it did not."""
-    if each.detected:
-        return ""
-    if each.exit_code is Exit.INCOMPLETE:
-        return "NOT PLAYED"
-    return "FALSE ALARM" if each.control.kind is ControlKind.NEUTRAL else "NOT DETECTED"
-
-
-def must_be(control: Control) -> str:
-    """Tell what must be found: `inconsistent disk-ahead`."""
-    return " ".join(filter(None, (control.outcome, control.anomaly)))
-
-
-def score(run: RunSummary) -> tuple[str, ...]:
-    """Tell how the instrument's own proof came out, a line for each kind."""
-    canaries = run.of_kind(ControlKind.CANARY)
-    told = [
-        f"canary: {'red, as it must be' if each.detected else 'NOT RED'}: {found(each.verdict)}" for each in canaries
-    ]
-    controls, absent = _played(run, ControlKind.CONTROL)
-    if controls or absent:
-        told.append(f"controls: {_detected(controls)} of {len(controls)} detected{_missing(absent)}")
-    else:
-        told.append("controls: none ran")
-    if run.mutants:
-        (mutants, some), (neutral, others) = (_played(run, kind) for kind in (ControlKind.MUTANT, ControlKind.NEUTRAL))
-        detected = f"detected {_detected(mutants)}/{len(mutants)}{_missing(some)}"
-        alarms = f"false alarms {len(neutral) - _detected(neutral)}/{len(neutral)}{_missing(others)}"
-        told.append(f"mutants: {detected}, {alarms}")
-    return tuple(told)
-
-
-def _played(run: RunSummary, kind: ControlKind) -> tuple[list[ControlSummary], int]:
-    """Give those of a kind that took place, and how many did not: they prove nothing either way."""
-    every = run.of_kind(kind)
-    played = [each for each in every if each.exit_code is not Exit.INCOMPLETE]
-    return played, len(every) - len(played)
-
-
-def _missing(absent: int) -> str:
-    return f" ({absent} not played)" if absent else ""
-
-
-def _detected(controls: Iterable[ControlSummary]) -> int:
-    return sum(each.detected for each in controls)
 
 
 def found(verdict: Verdict) -> str:

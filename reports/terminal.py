@@ -15,7 +15,7 @@ from rich.text import Text
 
 from harness.image_path import ImagePath
 from harness.model import Outcome
-from reports import images, phrases
+from reports import images, phrases, proof
 from reports.cells import CellSummary, Exit, prevailing
 from reports.known import advice
 from reports.letters import clean, one_line, shorten, unbroken
@@ -184,9 +184,9 @@ def _known_issues(run: RunSummary) -> Iterator[Text]:
 def _proof(run: RunSummary) -> Iterator[Text]:
     failed = [each for each in run.controls if not each.detected]
     style = STYLES[prevailing({each.exit_code for each in failed})] if failed else STYLES[Exit.EXPECTED]
-    for line in phrases.score(run):
+    for line in proof.score(run):
         yield _plain(line, style)
-    for told, code in phrases.escaped(run):
+    for told, code in proof.escaped(run):
         yield _plain(told, STYLES[code])
 
 

@@ -13,7 +13,7 @@ from harness.expectations import Expectation
 from harness.image_path import Attempt, ImagePath
 from harness.model import Cell, Component, Frozen, Outcome
 from harness.records import Record
-from reports import images, phrases
+from reports import images, phrases, proof
 from reports.cells import CLEAN, CellSummary, ControlSummary, Exit, judge, largest_ticks, largest_us
 from reports.html import page_of
 from reports.letters import one_line, shorten
@@ -269,7 +269,7 @@ def _attempt(each: Attempt, status: Status) -> Part:
 
 def _of_control(each: ControlSummary) -> Result:
     control, record, status = each.control, each.record, STATUSES[each.exit_code]
-    told = phrases.came(each)
+    told = proof.came(each)
     return Result(
         id=stable(f"{control.kind}:{control.name}:{control.cell.id}"),
         name=cut(f"{control.kind} {control.name} on {control.cell.id}"),
@@ -280,7 +280,7 @@ def _of_control(each: ControlSummary) -> Result:
         status=status,
         outcome=each.verdict.outcome,
         message=cut(f"as it must be: {told}" if each.detected else told),
-        expected=phrases.must_be(control),
+        expected=proof.must_be(control),
         reason=cut(control.what),
         start_ns=record.start_ns if record else None,
         end_ns=record.end_ns if record else None,

@@ -9,7 +9,7 @@ from harness.mutants import CANARY, CONTROLS, MUTANTS
 from harness.records import Record
 from reports import phrases
 from reports.cells import CellSummary, Exit, judge, summarise_cell, telling_trials, worst_trial
-from reports.phrases import escaped, score
+from reports.proof import escaped, score
 from reports.tables import RunSummary, summarise
 from tests.reports import engines
 from tests.reports.synthetic import MOVING, STILL, cell, closing, expected_run, matrix, moving, plan, record, summary
