@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import bench, checkpoint_cli, corpus, records, report_cli, workload
+from harness import bench, checkpoint_cli, corpus, report_cli, run_files, workload
 from harness.errors import StillframeError, UsageError
 from harness.expectations import About, unmatched
 from harness.host import audit, probes
@@ -228,12 +228,12 @@ def _make_images(options: Options, stacks: Iterable[str], run: Path | None) -> i
     before = audit.of_host()
     folder = run or options.out / f"images-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     if run:
-        records.read_plan(run)  # or there is no such run
+        run_files.read_plan(run)  # or there is no such run
     found = [path for stack in stacks for path in study(options, stack, _tell)]
     redaction = redaction_for(found, keep_names=options.keep_names)
     paths = [redaction.of(path) for path in found]
     folder.mkdir(parents=True, exist_ok=True)
-    records.write_images(folder, paths)
+    run_files.write_images(folder, paths)
     page = write.write_share(folder) if run else write.write_images(paths, folder)
     write.add_to_step_summary(markdown.render_images(paths))
     terminal.show_images(paths)

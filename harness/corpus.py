@@ -21,7 +21,8 @@ from harness.checkpoints.archive import unpack
 from harness.checkpoints.needs import Needs
 from harness.errors import EnvironmentUnfit, RecordError, UsageError
 from harness.model import Cell, Frozen, Participant, Scenario, Settings
-from harness.records import SCHEMA_VERSION, Record, write_aside
+from harness.records import SCHEMA_VERSION, Record
+from harness.run_files import write_aside
 from harness.runtimes.contract import Container
 
 IMAGE, CHECKPOINT, KEPT = "image.tar.zst", "checkpoint.tar.zst", "kept.json"

@@ -32,7 +32,8 @@ from harness.host.wait import until
 from harness.model import Anomaly, Cell, FreezePolicy, Outcome, Participant, Settings, SurfaceKind
 from harness.options import SETTINGS, Options, add_to
 from harness.oracle.ring import RECORD
-from harness.records import Plan, write_aside
+from harness.records import Plan
+from harness.run_files import write_aside
 from harness.runtimes.contract import Checkpoint, Container, Runtime
 from harness.stacks import build, definition
 from harness.trial import SPOILED, Trial

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from harness import matrix, records, workload
+from harness import matrix, records, run_files, workload
 from harness.bench import Bench
 from harness.errors import EnvironmentUnfit, StillframeError
 from harness.expectations import STILL, covered, unmatched
@@ -83,7 +83,7 @@ class Run:
             fewer=options.fewer,
             shard=options.shard,
         )
-        records.write_plan(folder, plan)
+        run_files.write_plan(folder, plan)
         _point(options.out / "latest", name)
         executed = (*plan.share.cells, *(control.cell for control in plan.share.controls))
         names = sorted({key[0].stack for cell in executed for key in (Bench.key_of(cell), Bench.far_key_of(cell))})
@@ -97,7 +97,7 @@ class Run:
             "corpus": options.corpus and str(options.corpus),
             "keep_names": options.keep_names,
         }
-        records.write_aside(folder / "prepared.json", json.dumps(state), private=True)
+        run_files.write_aside(folder / "prepared.json", json.dumps(state), private=True)
         return run
 
     @classmethod
@@ -106,7 +106,7 @@ class Run:
         state = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
         stacks = {name: Path(at["root"]) if "root" in at else at["error"] for name, at in state["stacks"].items()}
         binaries = {name: Path(path) for name, path in state["binaries"].items()}
-        corpus, plan = Path(state["corpus"]) if state["corpus"] else None, records.read_plan(folder)
+        corpus, plan = Path(state["corpus"]) if state["corpus"] else None, run_files.read_plan(folder)
         redaction = redaction_for(plan.cells, keep_names=state["keep_names"])
         return cls(folder, plan, stacks, binaries, corpus, redaction)
 
@@ -114,7 +114,7 @@ class Run:
         """Look at the host once more and write the run's last word."""
         leaks = audit.of_host().leaks(self.before) if self.before else ()
         closing = records.Closing(run=self.plan.run, end_ns=time.time_ns(), leaks=leaks)
-        records.write_closing(self.folder, self.redaction.of(closing))
+        run_files.write_closing(self.folder, self.redaction.of(closing))
 
 
 def redaction_for(named: Iterable[Cell | ImagePath], *, keep_names: bool) -> Redaction:
@@ -157,7 +157,7 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
         rounds = self.run.plan.rounds_of(cell) if kind.control is None else 1
         for number in range(rounds):
             record = self.run.redaction.of(self._one(cell, kind, number, last=number == rounds - 1))
-            records.append(self.run.folder, record)
+            run_files.append(self.run.folder, record)
             convicted = self.run.plan.ends(cell, record.verdict.outcome)
             if record.verdict.outcome in SPOILED or (convicted and number < rounds - 1):
                 self._close()  # with the source, which nobody needs any more

@@ -17,7 +17,7 @@ from harness.errors import CommandFailed, StillframeError
 from harness.host.process import HOST
 from harness.model import Frozen
 from harness.options import SETTINGS, Options, add_to
-from harness.records import read_records, write_aside
+from harness.run_files import read_records, write_aside
 from harness.stacks import build, definition
 from harness.stacks.node import Node
 from reports.terminal import console_for

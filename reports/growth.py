@@ -25,7 +25,8 @@ from rich.table import Table
 
 from harness.errors import RecordError, StillframeError, UsageError
 from harness.model import Cell, Frozen
-from harness.records import Closing, read_plan, write_closing, write_plan
+from harness.records import Closing
+from harness.run_files import read_plan, write_closing, write_plan
 from reports import markdown, site, terminal
 from reports.formats import write as formats
 from reports.read import read_run

@@ -21,10 +21,8 @@ from pydantic import Field
 from harness.errors import RecordError, UsageError
 from harness.expectations import declared
 from harness.model import Frozen, Outcome
-from harness.records import (
-    CLOSE,
-    Plan,
-    Tombstone,
+from harness.records import CLOSE, Plan, Tombstone
+from harness.run_files import (
     line_at,
     read_plan,
     read_tombstone,

@@ -10,7 +10,8 @@ from pathlib import Path
 from rich.table import Table
 
 from harness.errors import StillframeError
-from harness.records import Record, read_records
+from harness.records import Record
+from harness.run_files import read_records
 from reports.terminal import console_for
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from harness.image_path import ImagePath
 from harness.model import ControlKind, Outcome
 from harness.mutants import CANARY
-from harness.records import Place, Plan, Record, read_at, read_tombstone, record_files
+from harness.records import Plan, Record
+from harness.run_files import Place, read_at, read_tombstone, record_files
 from harness.shard import Shard
 from reports import images, shards
 from reports.cells import CellSummary, Exit, telling_trials

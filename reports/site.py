@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from harness.model import Outcome
-from harness.records import write_aside
+from harness.run_files import write_aside
 from reports import charts, claims, lasting
 from reports.cells import CellSummary
 from reports.compare import Comparison

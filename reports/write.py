@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.errors import NotComparable
 from harness.image_path import ImagePath
-from harness.records import write_aside
+from harness.run_files import write_aside
 from reports import history, html, markdown
 from reports.compare import Comparison, compare
 from reports.formats.write import write_formats

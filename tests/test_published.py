@@ -9,17 +9,8 @@ import pytest
 
 from harness.image_path import ImagePath
 from harness.model import Frozen
-from harness.records import (
-    IMAGES,
-    SCHEMA_VERSION,
-    Closing,
-    Plan,
-    Record,
-    read_closing,
-    read_images,
-    read_plan,
-    read_records,
-)
+from harness.records import SCHEMA_VERSION, Closing, Plan, Record
+from harness.run_files import IMAGES, read_closing, read_images, read_plan, read_records
 from reports.read import read_run
 
 PUBLISHED = Path(__file__).parent / "published"

@@ -31,20 +31,8 @@ from harness.model import (
     Verdict,
     Witness,
 )
-from harness.records import (
-    SCHEMA_VERSION,
-    Closing,
-    Plan,
-    Record,
-    append,
-    missing_trials,
-    read_closing,
-    read_plan,
-    read_records,
-    write_aside,
-    write_closing,
-    write_plan,
-)
+from harness.records import SCHEMA_VERSION, Closing, Plan, Record, missing_trials
+from harness.run_files import append, read_closing, read_plan, read_records, write_aside, write_closing, write_plan
 
 HOST = HostFacts(kernel="6.18", architecture="x86_64", cgroups="v2", cpus=4, memory_gib=15.6, os="Debian")
 BOTH = Participant(runtime="runc", stack="debian-sid")

@@ -8,8 +8,9 @@ import pytest
 
 from harness import repeated
 from harness.model import Outcome
-from harness.records import CLOSE, Record, often_repeated, read_briefly
+from harness.records import CLOSE, Record
 from harness.repeated import Repeated
+from harness.run_files import often_repeated, read_briefly
 from tests.reports.synthetic import MOVING, STILL, expected_run, moving, plan, record, store
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness import bench as benches
-from harness import expectations, records, workload
+from harness import expectations, records, run_files, workload
 from harness import run as runs
 from harness.bench import Bench
 from harness.errors import EnvironmentUnfit, StackUnavailable
@@ -113,7 +113,7 @@ def record(cell: Cell, number: int, outcome: Outcome, control: str | None) -> Re
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    records.write_plan(tmp_path / "r1", PLAN)
+    run_files.write_plan(tmp_path / "r1", PLAN)
     return Run(tmp_path / "r1", PLAN, {"host": Path("/")}, {})
 
 
@@ -134,7 +134,7 @@ def test_a_cell_is_tried_as_often_as_planned_and_every_record_is_kept(run: Run, 
         (CELL.id, 2, True),
         (VOLUMES.id, 0, True),
     ]
-    assert list(records.read_records(run.folder)) == written
+    assert list(run_files.read_records(run.folder)) == written
 
 
 def sequential(run: Run, rounds: int = 3) -> Run:
@@ -364,7 +364,7 @@ def test_names_are_in_nothing_of_a_run_unless_asked(machine: Path, monkeypatch: 
     assert joined.redaction == run.redaction
     monkeypatch.setattr(audit, "of_host", lambda: Snapshot(frozenset({"link lo", "mount /home/ada/x (tmpfs)"})))
     run.close()
-    closing = records.read_closing(run.folder)
+    closing = run_files.read_closing(run.folder)
     assert closing is not None
     assert closing.leaks == (("mount /home/ada/x (tmpfs)",) if kept else ("mount ~/x (tmpfs)",))
     assert joined.plan.host.os == ("that of ada" if kept else "that of [user]")
@@ -380,7 +380,7 @@ def test_the_last_word_of_a_run_is_what_it_left_on_the_host(machine: Path, monke
     run = begin(options(machine))
     monkeypatch.setattr(audit, "of_host", lambda: Snapshot(frozenset({"link lo", "link left"})))
     run.close()
-    closing = records.read_closing(run.folder)
+    closing = run_files.read_closing(run.folder)
     assert closing is not None
     assert (closing.run, closing.leaks) == (run.plan.run, ("link left",))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from harness.records import write_aside
+from harness.run_files import write_aside
 from reports.formats import allure, badges, ctrf, feeds, index, junit
 from reports.formats.places import ALLURE, CTRF, JUNIT
 from reports.formats.results import results

@@ -16,8 +16,8 @@ from harness.images.producers import CheckpointctlByHand, PodmanImage
 from harness.images.routes import ROUTES
 from harness.images.study import Sent, _chosen, _tried, planned
 from harness.model import Outcome, Verdict
-from harness.records import read_images
 from harness.redaction import HOME, USER, Redaction
+from harness.run_files import read_images
 
 BY_NAME = {route.name: route for route in ROUTES}
 

@@ -30,7 +30,8 @@ from harness.model import (
     Witness,
 )
 from harness.mutants import CONTROLS
-from harness.records import Closing, Plan, Record, append, write_closing, write_plan
+from harness.records import Closing, Plan, Record
+from harness.run_files import append, write_closing, write_plan
 from reports.tables import RunSummary, summarise
 
 NOON = 1_795_435_200_000_000_000

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.records import read_plan, read_records
+from harness.run_files import read_plan, read_records
 from reports.growth import RENDERERS, WHOLE, main, measure, multiply
 from reports.read import read_run
 from tests.reports.synthetic import MOVING, STILL, expected_run, plan, store

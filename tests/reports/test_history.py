@@ -13,7 +13,8 @@ from harness.cli import main
 from harness.errors import RecordError
 from harness.expectations import About, Declaration, Declared
 from harness.model import Outcome
-from harness.records import Plan, Record, read_records, read_tombstone
+from harness.records import Plan, Record
+from harness.run_files import read_records, read_tombstone
 from reports import history
 from reports.read import read_run
 from reports.summary import summary_json

@@ -10,7 +10,7 @@ from harness.errors import RecordError
 from harness.expectations import Expectation
 from harness.image_path import Attempt, Base, ImagePath, Look, Spot, Step, StepRefusal
 from harness.model import Command, Component, Outcome, Stage, Verdict
-from harness.records import read_images, write_images
+from harness.run_files import read_images, write_images
 from reports import html, images, markdown, terminal, write
 from reports.cells import Exit
 from reports.images import kept, tables

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness import records
+from harness import run_files
 from harness.errors import NotComparable
 from harness.image_path import Attempt, ImagePath, Look, Spot, Step, StepRefusal
 from harness.model import Outcome, Stage, Verdict
@@ -55,11 +55,11 @@ def told(line: str) -> dict[str, Any]:
 
 def written(folder: Path, plan: Plan, found: list[Record], image: ImagePath) -> Path:
     """A run as somebody has written it who takes out nothing."""
-    records.write_plan(folder, plan)
+    run_files.write_plan(folder, plan)
     lines = "".join(f"{each.model_dump_json()}\n" for each in found)  # under a name that is no id
     (folder / "records" / "trials.jsonl").write_text(lines, encoding="utf-8")
-    records.write_closing(folder, closing("file /tmp/x"))
-    records.write_images(folder, [image])
+    run_files.write_closing(folder, closing("file /tmp/x"))
+    run_files.write_images(folder, [image])
     return folder
 
 
@@ -86,7 +86,7 @@ def test_a_secret_in_any_text_of_a_run_is_in_nothing_that_is_published(tmp_path:
     known = poisoned(engines.AHEAD, poison).model_copy(update={"signature": ""})
     some = some.model_copy(update={"expectations": {each.cell.id: known for each in found[:2]}})
     folder = written(tmp_path / "run", some, found, poisoned(IMAGE, poison))
-    every = [folder / "plan.json", folder / records.IMAGES, *(folder / "records").iterdir()]
+    every = [folder / "plan.json", folder / run_files.IMAGES, *(folder / "records").iterdir()]
     assert all("hunter2" in path.read_text(encoding="utf-8") for path in every), "or nothing was planted"
     texts = published(folder, tmp_path / "site")
     assert {"index.html", "report.md", "summary.json", "terminal"} <= set(texts)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import records
+from harness import records, run_files
 from harness.errors import RecordError
 from harness.model import Outcome
 from reports.cells import telling_trials
@@ -70,4 +70,4 @@ def test_what_is_left_out_is_not_checked_before_it_is_looked_at(run_folder: Path
 def test_records_are_found_again_behind_others_whatever_they_hold(tmp_path: Path) -> None:
     odd = [record(STILL, number, reason="é\u2028\r\n" * number) for number in range(3)]
     folder = store(tmp_path / "run", plan((STILL,), 3), odd)
-    assert [records.read_at(place) for place, _ in records.read_briefly(folder)] == odd
+    assert [run_files.read_at(place) for place, _ in run_files.read_briefly(folder)] == odd

@@ -14,7 +14,8 @@ from harness.cli import main
 from harness.errors import RecordError
 from harness.model import Component, ControlKind, Outcome
 from harness.mutants import CANARY, CONTROLS
-from harness.records import Closing, append, read_plan, read_records, write_closing
+from harness.records import Closing
+from harness.run_files import append, read_plan, read_records, write_closing
 from harness.shard import Shard
 from reports.cells import Exit
 from reports.compare import compare_runs
