@@ -14,7 +14,7 @@ from reports.freezing import FrozenPair
 from reports.known import KnownIssue, state
 from reports.letters import shorten
 from reports.predictions import Missed, Predictions
-from reports.statistics import LEVEL, rate_interval
+from reports.statistics import LEVEL, fewest_pairs, rate_interval
 from reports.tables import Column, Row, Table, counted
 
 MEANINGS = {
@@ -225,7 +225,7 @@ def freeze_effect(pair: FrozenPair) -> str:
     if pair.p is None:
         return "no pair differs"
     if not pair.differs:
-        return "no difference is proved"
+        return "no difference is proved" if pair.pairs >= fewest_pairs() else "too few pairs to prove a difference"
     return "held still, fewer trials violate" if pair.only_without > pair.only_with else "held still, more violate"
 
 
@@ -233,14 +233,21 @@ def freezing_line(pairs: tuple[FrozenPair, ...]) -> str:
     """Put all comparisons of pairs in one line; empty where there are none."""
     if not pairs:
         return ""
-    fewer = sum(each.differs and each.only_without > each.only_with for each in pairs)
-    more = sum(each.differs for each in pairs) - fewer
     only_without, only_with = sum(each.only_without for each in pairs), sum(each.only_with for each in pairs)
     return (
         f"freezing, paired: {counted(len(pairs), 'comparison')}, {counted(sum(each.pairs for each in pairs), 'pair')}: "
         f"{only_without} violate only without a freeze, {only_with} only with one; "
-        f"with p < {LEVEL}, fewer violate held still in {fewer}, more in {more}"
+        f"{freezing_proved(pairs)}"
     )
+
+
+def freezing_proved(pairs: tuple[FrozenPair, ...]) -> str:
+    """Tell in how many comparisons a difference is proved, or that there are too few pairs for it."""
+    if all(each.pairs < fewest_pairs() for each in pairs):
+        return f"none has the {fewest_pairs()} pairs that it takes to prove a difference"
+    fewer = sum(each.differs and each.only_without > each.only_with for each in pairs)
+    more = sum(each.differs for each in pairs) - fewer
+    return f"with p < {LEVEL}, fewer violate held still in {fewer}, more in {more}"
 
 
 def grade(each: Declined) -> str:

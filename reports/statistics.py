@@ -43,6 +43,11 @@ def clean_trials(rate: float) -> int:
     return trials
 
 
+def fewest_pairs() -> int:
+    """From how many pairs on `paired_p` can prove a difference: when all of them differ in one direction."""
+    return math.floor(1 - math.log2(LEVEL)) + 1
+
+
 def paired_p(only_one: int, only_other: int) -> float | None:
     """Exact McNemar test: two-sided p of as unequal a split of the pairs that differ; null when none does."""
     if not only_one + only_other:

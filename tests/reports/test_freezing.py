@@ -52,6 +52,9 @@ def test_six_pairs_that_differ_in_one_direction_prove_it(pairs: int, proved: boo
     assert phrases.freeze_effect(pair(*bare, *held)).startswith("held still, fewer") is proved
     worse = pair(*clean(MOVING, *range(pairs)), *wrong(STILL, *range(pairs)))
     assert phrases.freeze_effect(worse).startswith("held still, more") is proved
+    few = f"none has the {pairs + 1} pairs that it takes to prove a difference"
+    assert (phrases.freezing_proved((pair(*bare, *held),)) == few) is not proved
+    assert (phrases.freeze_effect(worse) == "too few pairs to prove a difference") is not proved
 
 
 def test_pairs_that_agree_prove_nothing() -> None:
