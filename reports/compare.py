@@ -57,11 +57,16 @@ class Side(Frozen):
     signatures: tuple[str, ...] = Field(description="in which ways trials came to it, without numbers")
     n: int
     k: int
+    asked: bool = Field(default=True, description="whether the run has the cell at all")
 
     @property
     def words(self) -> str:
         """Outcome and signature, the same for cells that are wrong in the same way."""
-        return " ".join(filter(None, (self.outcome or "no result", *map(shorten, self.signatures[:1]))))
+        return " ".join(filter(None, (self.outcome or self._nothing, *map(shorten, self.signatures[:1]))))
+
+    @property
+    def _nothing(self) -> str:
+        return "no result" if self.asked else "not asked"
 
     @property
     def flaky(self) -> bool:
@@ -70,7 +75,7 @@ class Side(Frozen):
 
     def __str__(self) -> str:
         if self.outcome is None:
-            return "no result"
+            return self._nothing
         counts = f"{self.k}/{self.n}" if self.n else ""
         return " ".join(filter(None, (self.outcome, counts, *map(shorten, self.signatures[:1]))))
 
@@ -87,6 +92,11 @@ class CellDifference(Frozen):
     adjusted_p: float | None = Field(description="with all other cells taken into account (Benjamini and Hochberg)")
     conditions: tuple[Difference, ...] = Field(description="versions and facts of the machine that are not the same")
     known: str = Field(default="", description="what is declared of it in the second run: link, and where")
+
+    @property
+    def was(self) -> str:
+        """What it was, as far as that may have to do with the difference: nothing disappears for what it was."""
+        return "with a result" if self.kind is Kind.DISAPPEARED else self.before.words
 
     @property
     def flaky(self) -> bool:
@@ -134,13 +144,13 @@ class Comparison(Frozen):
         groups: dict[object, list[CellDifference]] = {}
         for each in self.cells:
             if each.kind is not None:
-                key = (each.kind, each.conditions, each.before.words, each.after.words, each.flaky)
+                key = (each.kind, each.conditions, each.was, each.after.words, each.flaky)
                 groups.setdefault(key, []).append(each)
         found = (
             Change(
                 kind=one.kind,
                 conditions=one.conditions,
-                before=one.before.words,
+                before=one.was,
                 after=one.after.words,
                 flaky=one.flaky,
                 cells=tuple(sorted(each.cell.id for each in those)),
@@ -198,7 +208,7 @@ def compare(before: RunSummary, after: RunSummary) -> Comparison:
                 after=second,
                 p=p,
                 adjusted_p=adjusted_p,
-                conditions=differences(_conditions(old, before.plan), _conditions(new, after.plan)) if new else (),
+                conditions=_changed(old, before.plan, new, after.plan) if new else (),
                 known=f"{new.expectation.link} ({place(new.expectation)})" if new and new.known else "",
             )
         )
@@ -252,6 +262,7 @@ def _side(cell: CellSummary | None) -> Side:
         signatures=tuple(sorted({_signature(trial) for trial in trials if trial.verdict.outcome is worst})),
         n=len(said) - said.count(None),
         k=said.count(True),
+        asked=cell is not None,
     )
 
 
@@ -261,6 +272,12 @@ def _signature(trial: Record) -> str:
     if verdict.outcome in MEASURED:
         return ", ".join(sorted(verdict.anomalies))
     return "" if verdict.outcome is Outcome.CONSISTENT else f"{verdict.stage or ''}: {NUMBERS.sub('#', verdict.reason)}"
+
+
+def _changed(old: CellSummary, before: Plan, new: CellSummary, after: Plan) -> tuple[Difference, ...]:
+    """What is not the same for a cell, which only results on both sides can tell."""
+    first, second = _conditions(old, before), _conditions(new, after)
+    return differences(first, second) if first and second else ()
 
 
 def _conditions(cell: CellSummary, plan: Plan) -> set[Conditions]:

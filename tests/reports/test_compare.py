@@ -81,6 +81,15 @@ def test_a_cell_that_is_not_there_any_more_has_disappeared_and_one_that_came_is_
     assert found.exit_code == 1
 
 
+def test_what_disappears_does_so_for_one_cause_whatever_it_was() -> None:
+    cells = (STILL, OTHER, THIRD)
+    before = run(*trials(1), *trials(0, 1, cell=OTHER), *trials(1, cell=THIRD), cells=cells)
+    (gone,) = compare(before, run(*trials(1), cells=(STILL,))).findings
+    assert gone.sentence == "with nothing changed that is known: 2 cells with a result -> not asked."
+    (owed,) = compare(before, run(*trials(1), cells=cells)).findings
+    assert owed.sentence == "with nothing changed that is known: 2 cells with a result -> no result."
+
+
 def test_one_violation_convicts_whatever_its_p_and_rates_need_many() -> None:
     new = one(trials(60), trials(59, 1))
     assert new.p == pytest.approx(1.0)
