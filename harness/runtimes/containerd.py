@@ -285,11 +285,9 @@ class Containerd:
 
     def kill(self, container: Container) -> None:
         """End its processes and wait until the kernel says that they are gone."""
-        group = str(self.node.path(container.cgroup))
         if self.state(container) is State.PAUSED:
             self.resume(container)  # version 1 of the freezer holds even a killed process
-        if cgroups.processes(group):
-            end(container.name, group, lambda: self.signal(container, "KILL"))
+        end(container.name, str(self.node.path(container.cgroup)), lambda: self.signal(container, "KILL"))
 
     def delete(self, container: Container) -> None:
         """Remove its task with the shim, and itself with its snapshot."""

@@ -156,10 +156,8 @@ class Criu(LayersOfOurs):
         """End what is in its group and wait for it; there may be no first process, after a restore that was ended."""
         if self.state(container) is State.PAUSED:
             self.resume(container)  # version 1 of the freezer holds even a killed process
-        group = str(self.node.path(container.cgroup))
-        if cgroups.processes(group):
-            every = f"kill -KILL $(cat {container.cgroup}/cgroup.procs)"
-            end(container.name, group, lambda: self.node.run(["sh", "-c", every]))
+        every = f"kill -KILL $(cat {container.cgroup}/cgroup.procs)"
+        end(container.name, str(self.node.path(container.cgroup)), lambda: self.node.run(["sh", "-c", every]))
 
     def _sh(self, line: str, *, deadline: float = START_SECONDS) -> None:
         """Run a line of shell, in which the process is named by its file: a replay has another number."""

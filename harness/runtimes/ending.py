@@ -12,11 +12,13 @@ KILL_SECONDS = 20.0
 
 
 def end(name: str, group: str, kill: Callable[[], object]) -> None:
-    """Call `kill` and wait until the group at the path `group` is empty.
+    """Call `kill` and wait until the group at the path `group` is empty; where it is, nothing is done.
 
     The container may end by itself in between, and its runtime then declines with an error: that is told as
     `CommandFailed` only of a container that runs on; of one whose end was promised `DeadlineExceeded` is.
     """
+    if not cgroups.processes(group):
+        return
     declined = None
     try:
         kill()

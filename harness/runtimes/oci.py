@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from harness.errors import CommandFailed, StillframeError
-from harness.host import cgroups
 from harness.model import Command, Component, FreezePolicy, Scenario, SurfaceKind
 from harness.runtimes import criu_configuration, criu_log
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Mount, State, Way
@@ -172,9 +171,7 @@ class OciRuntime(LayersOfOurs):
 
     def kill(self, container: Container) -> None:
         """End its processes and wait until the kernel says that they are gone."""
-        group = str(self.node.path(container.cgroup))
-        if cgroups.processes(group):
-            end(container.name, group, lambda: self.signal(container, "KILL"))
+        end(container.name, str(self.node.path(container.cgroup)), lambda: self.signal(container, "KILL"))
 
     def delete(self, container: Container) -> None:
         """Remove it and all that was made for it."""

@@ -24,7 +24,6 @@ from harness.stacks.node import Node
 START_SECONDS = 30.0
 CHECKPOINT_SECONDS = 60.0
 RESTORE_SECONDS = 60.0
-"""Exit code for what podman itself declines, and for any error of its own."""
 
 STORE = f"{Node.storage}/podman"
 STORAGE = f"""[storage]
@@ -189,10 +188,9 @@ class Podman:
     def kill(self, container: Container) -> None:
         """End its processes and wait until the kernel says that they are gone."""
         group = str(self.node.path(container.cgroup))
-        if cgroups.processes(group):
-            if cgroups.frozen(group):
-                self.resume(container)  # version 1 of the freezer holds even a killed process
-            end(container.name, group, lambda: self.signal(container, "KILL"))
+        if cgroups.processes(group) and cgroups.frozen(group):
+            self.resume(container)  # version 1 of the freezer holds even a killed process
+        end(container.name, group, lambda: self.signal(container, "KILL"))
 
     def delete(self, container: Container) -> None:
         """Remove it with its volumes, named or not; `rm --volumes` passes over those that came out of an archive."""

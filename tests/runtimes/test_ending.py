@@ -34,6 +34,10 @@ def test_declined_of_one_that_has_ended_meanwhile(group: Path) -> None:
     ending.end("source", str(group), ends_before_it_is_killed)
 
 
+def test_one_that_has_ended_already_is_not_killed(tmp_path: Path) -> None:
+    ending.end("source", str(tmp_path), decline)
+
+
 def test_declined_of_one_that_runs_on(group: Path) -> None:
     with pytest.raises(CommandFailed, match="container not running"):
         ending.end("source", str(group), decline)
