@@ -68,10 +68,9 @@ def _entries(older: RunSummary | None, newer: RunSummary) -> Iterator[tuple[str,
         except NotComparable as error:
             why = f"not held against {older.plan.run}: {error.what}"
     there = {each.name for each in participants(older)} if older is not None else set()
-    now = {each.name: each for each in participants(newer)}
-    for name, each in now.items():
-        if comparison is None or name not in there:
-            yield name, _verdict(newer, each, why if comparison is None else "not in the run before")
+    for each in participants(newer):
+        if comparison is None or each.name not in there:
+            yield each.name, _verdict(newer, each, why if comparison is None else "not in the run before")
     if comparison is not None:
         for name in there:
             if entry := _difference(newer, name, comparison):

@@ -128,9 +128,10 @@ def test_a_damaged_message_is_declined(tmp_path: Path, damaged: bytes) -> None:
 
 def test_images_alone_tell_what_criu_has_left_beside_them(tmp_path: Path) -> None:
     dump(tmp_path / "it/images", memory())
-    (tmp_path / "it/work").mkdir()
-    (tmp_path / "it/work/dump.log").write_bytes(LOG + b"(00.1) Version: 9\n" + b"x" * LOG_HEAD)
-    (tmp_path / "it/work/stats-dump").write_bytes(statistics(freezing_time=5))
+    work = tmp_path / "it" / "work"
+    work.mkdir()
+    (work / "dump.log").write_bytes(LOG + b"(00.1) Version: 9\n" + b"x" * LOG_HEAD)
+    (work / "stats-dump").write_bytes(statistics(freezing_time=5))
     found = described(tmp_path / "it")
     assert (found.engine, found.criu, found.pages_bytes) == ("", "4.2.1", len(memory()))
     assert found.statistics is not None
