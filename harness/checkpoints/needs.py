@@ -126,10 +126,7 @@ def _extensions(threads: Iterable[Any]) -> Iterator[str]:
     """Those of x86 whose registers are other than at the start in one of the threads, by XSAVE's own bits."""
     used = 0
     for thread in threads:
-        for info in thread.thread_info:
-            for registers in info.fpregs:
-                for saved in registers.xsave:
-                    used |= saved.xstate_bv
+        used |= thread.thread_info.fpregs.xsave.xstate_bv
     yield from (name for name, bits in EXTENSIONS.items() if used & bits)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.checkpoints.compatibility import RULES, Machine, predict
-from harness.checkpoints.criu_image import CGROUPS, CORE, INVENTORY, MOUNTS, NETWORK, PAGEMAP
+from harness.checkpoints.criu_image import CGROUPS, CORE, INVENTORY, MOUNTS, NETWORK, PAGEMAP, encoded
 from harness.checkpoints.needs import Form, Needs, needs
 from harness.checkpoints.untrusted import Unreadable
 from harness.model import Answer, Component
@@ -146,8 +146,8 @@ def test_every_rule_tells_where_it_is_from() -> None:
 
 
 def thread(folder: Path, *, xstate: int, mtype: int = 1) -> None:
-    saved = {"mtype": mtype, "thread_info": [{"fpregs": [{"xsave": [{"xstate_bv": xstate}]}]}]}
-    write(folder / "core-1.img", CORE, [saved])
+    saved: Any = {"mtype": mtype, "thread_info": {"fpregs": {"xsave": {"xstate_bv": xstate}}}}
+    (folder / "core-1.img").write_bytes(encoded(CORE, [CORE.messages[0](**saved)]))
 
 
 def test_a_machine_has_to_have_the_registers_that_are_in_use(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from google.protobuf.any_pb2 import Any as Packed
 
-from harness.checkpoints import criu_image, layouts
+from harness.checkpoints import layouts
 from harness.checkpoints.criu_image import STATISTICS, encoded
 from harness.checkpoints.description import LOG_HEAD, engine_of
 from harness.checkpoints.layouts import CONTAINER, LAYER, MEMORY
@@ -36,10 +36,7 @@ LOG = b"(00.000000) Version: 4.2.1 (gitid 0)\n(00.000012) Running on host.exampl
 
 
 def statistics(**counted: int) -> bytes:
-    entry = criu_image._TYPES["stats_entry"]()
-    told = entry.dump.add()  # type: ignore[attr-defined]
-    for name, value in counted.items():
-        setattr(told, name, value)
+    entry: Any = STATISTICS.messages[0](dump=counted)
     return encoded(STATISTICS, [entry])
 
 
