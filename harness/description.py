@@ -36,6 +36,45 @@ class Statistics(Frozen):
     pages_written: Whole
 
 
+class TaskState(StrEnum):
+    """What a process was doing while it was dumped."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    ZOMBIE = "zombie"
+
+
+class Descriptors(Frozen):
+    """Open descriptors of a process, counted; two that share one file count twice."""
+
+    total: Whole = Field(description="of every kind, also of those that are not listed here")
+    files: Whole | None = Field(description="regular files; null where the images do not tell them from devices")
+    pipes: Whole = Field(description="pipes, with a name or without")
+    unix_sockets: Whole
+    inet_sockets: Whole
+    netlink_sockets: Whole
+    packet_sockets: Whole
+    terminals: Whole
+
+
+class Task(Frozen):
+    """A process of a checkpoint; its name is empty, and a value null, where the images do not tell it."""
+
+    pid: Whole = Field(description="as the process itself sees it")
+    parent: Whole | None = Field(description="pid of its parent; null for the first process")
+    name: str = Field(description="as the process calls itself: up to 15 bytes, no path")
+    state: TaskState | None
+    threads: Whole = Field(description="the process's first thread included")
+    descriptors: Descriptors | None = Field(description="null also for a zombie, which has none")
+    locks: Whole = Field(description="locks on files that it holds")
+    mount_namespace: Whole | None = Field(description="number of its mount namespace in the images")
+
+    @property
+    def terminal(self) -> bool | None:
+        """Whether one of its descriptors is a terminal."""
+        return None if self.descriptors is None else self.descriptors.terminals > 0
+
+
 class Description(Frozen):
     """What a checkpoint tells of itself; a text is empty, and a number null, where it does not."""
 
