@@ -25,13 +25,14 @@ from harness.model import (
     Component,
     Outcome,
     Participant,
+    Reading,
     Scenario,
     Settings,
     Stage,
     SurfaceKind,
 )
 from harness.mutants import DEFAULT_WORKLOAD
-from harness.oracle.offline import Deleted, File, InTmpfs, Place
+from harness.oracle import offline
 from harness.runtimes import adapter
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, Runtime
 from harness.source import Channel, Source
@@ -41,7 +42,6 @@ from harness.workload import (
     Beat,
     Start,
     Stop,
-    Surface,
     Workload,
     available,
     find,
@@ -245,23 +245,10 @@ class Bench:
         groups = [str(self.node.path(container.cgroup)), *audit.groups_of(self.node.pid)]
         return any(cgroups.frozen(group) for group in groups)
 
-    def places(self, contents: Contents) -> dict[str, Place]:
-        """Where a checkpoint keeps each surface, in writing order, without those that are not in it."""
-        found = ((surface.name, self._place(surface, contents.disks)) for surface in self.workload.surfaces)
-        return {name: place for name, place in found if place is not None}
-
-    def _place(self, surface: Surface, disks: Mapping[str, str]) -> Place | None:
-        inside = Path(surface.path)
-        mounted = surface.kind in {kind for kind, _ in self.workload.mounts}
-        where = str(inside.parent) if mounted else "/"
-        if where not in disks:
-            memory = surface.kind in (SurfaceKind.TMPFS, SurfaceKind.SHM)
-            return InTmpfs(inside.name) if memory else None
-        taken = self.node.path(f"{disks[where].rstrip('/')}/{inside.relative_to(where)}")
-        pristine = self.node.path(f"{self.node.storage}/image{inside}")
-        if surface.kind is SurfaceKind.DELETED:
-            return Deleted(taken)
-        return File(taken if mounted or taken.exists() else pristine)
+    def read_offline(self, contents: Contents, nonce: str) -> tuple[Reading, ...]:
+        """Read a checkpoint without a restore: of each process of a workload, that of `nonce` first."""
+        images = self.node.path(contents.images or "")
+        return offline.read(images, contents.disks, nonce=nonce, outside=self.outside)
 
     def running_source(self, stages: Stages) -> Source:
         """The source container, started if there is none, ticking."""

@@ -11,6 +11,7 @@ from typing import Any
 from harness import inspection, options
 from harness.checkpoints.translation.bridges import OldCriu, Runtime
 from harness.checkpoints.translation.translate import FORMS, Order, translate
+from harness.checkpoints.untrusted import MOST_KEPT, Budget
 from harness.compatible import PROGRAMS, compatible, of_stack, of_this_machine
 from harness.model import Answer
 from harness.options import Options
@@ -19,17 +20,18 @@ from reports.inspection import show_inspection
 from reports.letters import clean
 
 INSPECT = """\
-Reads a checkpoint without restoring it. Of any: whose it is, what it was made with, mounts, annotations, sizes and
-CRIU's own times. Of one of our workloads besides: the counter out of the memory pages, the same counter out of the
-captured files, and whether both are of one instant. Needs no root where the files can be read.
+Reads a checkpoint without restoring it. Of any: who made it, its processes, mounts, annotations, sizes and CRIU's own
+times. If one of our workloads runs in it: the counter in its memory, the same counter in each of its surfaces, and
+whether all of them are of one instant. Needs no root where the files can be read.
 
-PATH is one of
-  an archive that Podman, CRI-O or containerd exports, plain or compressed by gzip or zstd
-  an archive out of `ctr images export --local --skip-manifest-json --all-platforms` of an image out of
-  `ctr containers checkpoint --rw --task`
-  a folder with CRIU's images, as runc, crun, criu and Docker write them; its disk is elsewhere: --disk
-  a folder or an archive that holds one of these unpacked
+PATH is an archive (plain, or compressed by gzip, zstd, xz or bzip2) or a folder, which may lie in other folders, of
+  what Podman, CRI-O or containerd exports
+  CRIU's images, as runc, crun, criu and Docker write them; the writable layer is found beside them if it is called
+    rootfs-diff.tar, upper, diff or disk, and --disk names any other
+  a checkpoint image: an OCI layout, `docker save`, `skopeo copy ... dir:`, the storage of a registry, or
+    `ctr images export --local --skip-manifest-json --all-platforms` of what `ctr containers checkpoint` made
   a checkpoint of gVisor, of which only the header can be read
+If there are several checkpoints, as of a pod, all are read.
 """
 
 INSPECT_EPILOG = """\
@@ -42,10 +44,11 @@ What is read was made by others and is not believed: nothing is written but into
 what would take too much memory, disk or time is declined.
 
 exit codes:
-  0  consistent: memory and every surface that the checkpoint reaches are of one instant
+  0  consistent: memory and every surface of every workload are of one instant
   1  inconsistent
   2  usage: no such file, no checkpoint of a known kind, or one that is cut off, damaged or made to do harm
-  3  nothing to compare: no counter of a workload in its memory, or no disk beside it; or no room or rights to read it
+  3  incomplete: what is in it is of one instant, and a surface is not in it; or nothing to compare: no workload in its
+     memory, or none of its surfaces in it; or no room or rights to read it
 """
 
 TRANSLATE = """\
@@ -53,7 +56,7 @@ Rewrites a checkpoint so that another engine, OCI runtime or version of CRIU res
 Tells each thing that it changes. Needs neither root nor an engine. What the other could not be told is declined, with
 the reason: a file that silently comes back, or is not there, would be worse than no checkpoint.
 
-CHECKPOINT is an archive, plain or compressed by gzip or zstd, or, for --runtime and --criu, a folder of CRIU's images:
+CHECKPOINT is whatever `stillframe inspect` finds it in, of one of these, or, for --runtime and --criu, CRIU's images:
   podman      `podman container checkpoint --export`
   crio        CheckpointContainer of CRI, as by `crictl checkpoint --export`, with CRI-O
   containerd  the same with containerd
@@ -81,8 +84,8 @@ exit codes:
 """
 COMPATIBLE = """\
 Reads a checkpoint's files, and the versions of the programs that are to restore it, and says whether they will: which
-names and fields the checkpoint uses, and who is known not to understand them. Nothing is restored. Reads archives of
-Podman, CRI-O and containerd, and folders of CRIU's images.
+names and fields the checkpoint uses, and who is known not to understand them. Nothing is restored. CHECKPOINT is
+whatever `stillframe inspect` finds it in.
 """
 
 COMPATIBLE_EXIT_CODES = """\
@@ -96,7 +99,12 @@ exit codes:
 ANSWERED = {Answer.YES: 0, Answer.UNKNOWN: 3, Answer.NO: 1}
 """Exit codes, in the order in which they count."""
 
-INSPECTED = {Finding.CONSISTENT: 0, Finding.INCONSISTENT: 1, Finding.NOTHING_TO_COMPARE: 3}
+INSPECTED = {
+    Finding.CONSISTENT: 0,
+    Finding.INCONSISTENT: 1,
+    Finding.INCOMPLETE: 3,
+    Finding.NOTHING_TO_COMPARE: 3,
+}
 
 
 def add_to(commands: Any) -> None:
@@ -117,6 +125,7 @@ def add_to(commands: Any) -> None:
         metavar="[MOUNTPOINT=]DIR",
         help="folder with captured files: the writable layer, or what was mounted at MOUNTPOINT; repeatable",
     )
+    _add_choice(inspected)
     inspected.add_argument("--json", action="store_true", help="print JSON; schema: reports/schema")
     asked = commands.add_parser(
         "compatible",
@@ -133,6 +142,7 @@ def add_to(commands: Any) -> None:
     asked.add_argument(
         "--stack", dest="stack_name", default="", metavar="STACK", help="by programs of a stack instead (root)"
     )
+    _add_choice(asked)
     asked.add_argument("--json", action="store_true", help="for programs")
     options.add_to(asked, options.STACKS)
     translated = commands.add_parser(
@@ -157,12 +167,40 @@ def add_to(commands: Any) -> None:
     translated.add_argument(
         "--image", default="", metavar="NAME@DIGEST", help="for containerd: where it pulls the image from"
     )
+    _add_choice(translated)
     translated.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="the new archive or folder")
     translated.add_argument("--force", action="store_true", help="replace OUT, if it is a file")
 
 
+def _add_choice(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--container", default="", metavar="NAME", help="of several checkpoints the one of this name, id or folder"
+    )
+    command.add_argument(
+        "--max-bytes",
+        type=_size,
+        default=MOST_KEPT,
+        metavar="N",
+        help=f"unpack at most N bytes, which may end in K, M, G or T; default: {MOST_KEPT >> 30}G",
+    )
+
+
+def _size(text: str) -> int:
+    """A number of bytes; `ValueError` for what is none."""
+    number, letter = (text[:-1], text[-1:].upper()) if text[-1:].isalpha() else (text, "")
+    size = int(number) << {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}[letter] if letter in "KMGT" else 0
+    if not 0 < size < 1 << 60:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of bytes: 1 or more, as 20G")
+    return size
+
+
 def _inspect(arguments: argparse.Namespace) -> int:
-    found = inspection.inspect(arguments.path, inspection.disks_of(arguments.disk))
+    found = inspection.inspect(
+        arguments.path,
+        inspection.disks_of(arguments.disk),
+        container=arguments.container,
+        budget=Budget.of(arguments.max_bytes),
+    )
     if arguments.json:
         print(found.model_dump_json(indent=1))  # noqa: T201
     else:
@@ -177,7 +215,7 @@ def _compatible(arguments: argparse.Namespace) -> int:
         if stack
         else of_this_machine(chosen)
     )
-    found = compatible(arguments.path, sides)
+    found = compatible(arguments.path, sides, container=arguments.container, budget=Budget.of(arguments.max_bytes))
     if arguments.json:
         print(json.dumps([each.model_dump(mode="json") for each in found], indent=1))  # noqa: T201
     for each in () if arguments.json else found:
@@ -191,7 +229,15 @@ def _compatible(arguments: argparse.Namespace) -> int:
 
 def _translate(arguments: argparse.Namespace) -> int:
     order = Order(arguments.to, arguments.runtime, arguments.criu, arguments.template, arguments.image)
-    done = translate(arguments.path, arguments.out, order, force=arguments.force, progress=_tell)
+    done = translate(
+        arguments.path,
+        arguments.out,
+        order,
+        container=arguments.container,
+        force=arguments.force,
+        budget=Budget.of(arguments.max_bytes),
+        progress=_tell,
+    )
     print(f"{arguments.out}: of {done.was}")  # noqa: T201
     for change in done.changes or ["nothing had to be changed"]:
         print(f"  {clean(change)}")  # noqa: T201

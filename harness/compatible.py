@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.checkpoints.compatibility import Machine, predict
 from harness.checkpoints.needs import needs
-from harness.checkpoints.untrusted import Unreadable
+from harness.checkpoints.untrusted import Budget, Unreadable
 from harness.errors import EnvironmentUnfit, StillframeError, UsageError, unknown
 from harness.host import facts
 from harness.host.process import HOST
@@ -39,13 +39,19 @@ class Compatibility(Frozen):
     prediction: Prediction
 
 
-def compatible(path: Path, restoring: Iterable[tuple[str, tuple[Component, ...]]]) -> tuple[Compatibility, ...]:
-    """Predict for each of those; `Unreadable` if it is no checkpoint."""
+def compatible(
+    path: Path,
+    restoring: Iterable[tuple[str, tuple[Component, ...]]],
+    *,
+    container: str = "",
+    budget: Budget | None = None,
+) -> tuple[Compatibility, ...]:
+    """Predict for each of those; `Unreadable` if it is no checkpoint, or one that is not known here."""
     try:
         path.stat()
-        found = needs(path)
+        found = needs(path, budget, container=container)
     except Unreadable as error:
-        raise Unreadable(f"{path} cannot be read: {error.what}", remedy=error.remedy) from error
+        raise type(error)(f"{path} cannot be read: {error.what}", remedy=error.remedy) from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}", remedy="Name an archive or a folder of images.") from error
     this = Machine(platform.machine(), facts.cpu_flags())

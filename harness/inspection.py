@@ -1,47 +1,30 @@
-"""A checkpoint of anybody's making, read without a restore: which workload it is of, and whether it is one instant."""
+"""Checkpoints of anybody's making, read without a restore: what is in them, and whether they are of one instant."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from harness import workload
-from harness.checkpoints import layouts
-from harness.checkpoints.untrusted import Budget, Unreadable, beneath
+from harness.checkpoints import wholeness
+from harness.checkpoints.disk import CapturedFiles
+from harness.checkpoints.find import Found, choose, find
+from harness.checkpoints.layouts import Opened
+from harness.checkpoints.mounts import Mounts, mounts_of
+from harness.checkpoints.tasks import tasks
+from harness.checkpoints.untrusted import Budget, Unreadable
+from harness.description import Task
 from harness.errors import EnvironmentUnfit, UsageError
-from harness.model import SurfaceKind
 from harness.oracle.judge import anomalies, skews
-from harness.oracle.offline import Deleted, File, Held, in_tmpfs, reading_of
-from harness.oracle.pages import NoCounter, Process, processes
-from harness.records import Finding, Inspection
+from harness.oracle.offline import Captured, reading_of
+from harness.oracle.places import Outside, Place, files_of, place_of
+from harness.oracle.processes import NoCounter, OwnSurface, Process, processes
+from harness.records import Finding, InspectedCheckpoint, InspectedProcess, Inspection
 from harness.redaction import FORMS
-from harness.workload import Surface, Workload
 
-MEMORY_KINDS = frozenset({SurfaceKind.TMPFS, SurfaceKind.SHM})
-"""Kinds of surface that are in CRIU's images where they are on no captured disk."""
-VOLUMES = frozenset({SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME})
-"""Kinds of surface that a checkpoint with disks has to have: where they are missing, they are lost."""
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """A workload that the checkpoint may be of."""
-
-    workload: Workload
-    process: Process
-    places: Mapping[str, File | Held | Deleted]
-    absent: Mapping[str, str]
-    """Surfaces that the checkpoint does not reach, and why not."""
-
-    @property
-    def fit(self) -> tuple[bool, int, int]:
-        """How well it fits: by the process's own arguments, by surfaces that are there, by those that are not."""
-        own = {(surface.option, surface.name, surface.path) for surface in self.workload.surfaces}
-        there = sum(map(_there, self.places.values()))
-        return own == self.process.options, there, there - len(self.workload.surfaces)
+ONE_INSTANT = "memory and every surface are of one instant"
 
 
 def disks_of(words: Sequence[str]) -> dict[str, Path]:
@@ -65,8 +48,11 @@ def disks_of(words: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def inspect(path: Path, disks: Mapping[str, Path], *, budget: Budget | None = None) -> Inspection:
-    """Read the checkpoint at `path`, with `disks` by mount point beside it; `Unreadable` if it cannot be believed."""
+def inspect(path: Path, disks: Mapping[str, Path], *, container: str = "", budget: Budget | None = None) -> Inspection:
+    """Read the checkpoints at `path`, with `disks` by mount point beside it; `Unreadable` if one cannot be believed.
+
+    `container` chooses one of several, by its name, its id or its folder.
+    """
     try:
         path.stat()
     except (OSError, ValueError) as error:
@@ -76,12 +62,12 @@ def inspect(path: Path, disks: Mapping[str, Path], *, budget: Budget | None = No
         ) from error
     try:
         with tempfile.TemporaryDirectory(prefix="inspected-") as own:
-            return FORMS.of(_inspect(path, disks, Path(own), budget or Budget()))
+            return FORMS.of(_inspect(path, disks, container, Path(own), budget or Budget()))
     except Unreadable as error:
-        raise Unreadable(f"{path} cannot be read: {error.what}", remedy=error.remedy) from error
+        raise type(error)(f"{path} cannot be read: {error.what}", remedy=error.remedy) from error
     except OSError as error:
         raise EnvironmentUnfit(
-            f"{path} cannot be read here: {error}",
+            f"{path} cannot be read here: {error.strerror or error}",
             remedy="It takes rights to all of its files, and room in the folder that TMPDIR names.",
         ) from error
 
@@ -90,91 +76,112 @@ def _told(error: OSError | ValueError) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _inspect(path: Path, disks: Mapping[str, Path], own: Path, budget: Budget) -> Inspection:
-    known = [workload.find(name) for name in workload.available()]
-    surfaces = {surface.path for each in known for surface in each.surfaces}
-    layout, opened = layouts.lay_open(path, own, budget, surfaces.__contains__)
-    disks = {**opened.disks, **disks}
-    told = Inspection(
-        path=str(path),
-        layout=layout.name,
+def _inspect(path: Path, disks: Mapping[str, Path], container: str, own: Path, budget: Budget) -> Inspection:
+    found = choose(find(path, own, budget), container)
+    if disks and len(found) > 1:
+        raise UsageError(
+            f"--disk: {path} holds {len(found)} checkpoints, and nothing tells of which it is",
+            remedy=f"Choose one by --container: {', '.join(each.where for each in found[:10])}.",
+        )
+    checkpoints = []
+    for number, each in enumerate(found):
+        try:
+            checkpoints.append(_checkpoint(each, disks, own / f"disks-{number}", budget))
+        except Unreadable as error:
+            where = f"in {each.where}: " if each.where else ""
+            raise type(error)(f"{where}{error.what}", remedy=error.remedy) from error
+    return Inspection(path=str(path), finding=_worst(each.finding for each in checkpoints), checkpoints=checkpoints)
+
+
+def _worst(findings: Iterable[Finding]) -> Finding:
+    return max(findings, key=list(Finding).index)
+
+
+def _checkpoint(found: Found, disks: Mapping[str, Path], own: Path, budget: Budget) -> InspectedCheckpoint:
+    opened = found.open()
+    told = InspectedCheckpoint(
+        where=found.where,
+        layout=found.layout,
         description=opened.description,
         finding=Finding.NOTHING_TO_COMPARE,
         reason="memory is in a form that only its maker reads",
     )
     if opened.images is None:
         return told
+    wholeness.check(opened.images, opened.sizes, budget, followed=opened.within)
+    listed = tasks(opened.images, budget)
+    told = told.model_copy(update={"tasks": listed})
     try:
-        found = processes(opened.images, budget, within=opened.within)
+        workloads = processes(opened.images, budget, within=opened.within)
     except NoCounter as error:
         return told.model_copy(update={"reason": error.what})
-    names = {PurePosixPath(surface.path).name for each in known for surface in each.surfaces}
-    tmpfs = in_tmpfs(opened.images, names, budget)
-    whole = bool(opened.disks)
-    candidates = [_candidate(each, process, disks, tmpfs, whole=whole) for process in found for each in known]
-    chosen = max(candidates, key=lambda candidate: candidate.fit)
-    if chosen.fit[:2] == (False, 0):
-        reason = "nothing tells which workload the counter is of: no surface of any is in the checkpoint"
-        return told.model_copy(update={"reason": reason, "reading": reading_of(chosen.process.counter, {})})
-    return told.model_copy(update=_judged(chosen))
+    judged = _judged(workloads, {task.pid: task for task in listed}, _Laid(opened, disks, own), budget)
+    worst = max(judged, key=lambda each: list(Finding).index(each.finding))
+    return told.model_copy(update={"workloads": judged, "finding": worst.finding, "reason": worst.reason})
 
 
-def _candidate(
-    each: Workload, process: Process, disks: Mapping[str, Path], tmpfs: Mapping[str, bytes], *, whole: bool
-) -> _Candidate:
-    places: dict[str, File | Held | Deleted] = {}
-    absent: dict[str, str] = {}
-    for surface in each.surfaces:
-        place = _place(surface, disks, tmpfs, whole=whole)
-        if process.options and (surface.option, surface.name, surface.path) not in process.options:
-            absent[surface.name] = "the process was started without it"
-        elif isinstance(place, str):
-            absent[surface.name] = place
-        else:
-            places[surface.name] = place
-    return _Candidate(each, process, places, absent)
+@dataclass(frozen=True)
+class _Laid:
+    """What a checkpoint has beside its memory, and what was named beside it."""
+
+    opened: Opened
+    disks: Mapping[str, Path]
+    own: Path
+    """A folder to be made, for what is laid open."""
+
+    def place(self, surface: OwnSurface, mounts: Mounts | None) -> Place:
+        """Where a surface is."""
+        return place_of(surface, mounts, {*self.opened.disks, *self.disks}, self.opened.absent)
+
+    def take(self, wanted: Mapping[str, set[str]]) -> dict[str, CapturedFiles]:
+        """Lay open what is wanted of each disk."""
+        named = {mount: CapturedFiles(disk, whole=mount != "/") for mount, disk in self.disks.items()}
+        found = {
+            mount: disk.take(wanted[mount], self.own / str(number))
+            for number, (mount, disk) in enumerate(self.opened.disks.items())
+            if mount in wanted and mount not in named
+        }
+        return found | named
 
 
-def _place(
-    surface: Surface, disks: Mapping[str, Path], tmpfs: Mapping[str, bytes], *, whole: bool
-) -> File | Held | Deleted | str:
-    """Where the surface is, or why the checkpoint does not reach it; `whole`: it has disks of its own."""
-    path = PurePosixPath(surface.path)
-    mounted = surface.kind in workload.MOUNTED
-    mount = str(path.parent) if mounted else "/"
-    if mount in disks:
-        there = beneath(disks[mount], str(path.relative_to(mount)))
-        return Deleted(there) if surface.kind is SurfaceKind.DELETED else File(there)
-    if surface.kind in MEMORY_KINDS:
-        return Held(tmpfs.get(path.name, b""))
-    if whole and surface.kind in VOLUMES:
-        return Held(b"")
-    if surface.kind is SurfaceKind.BIND:
-        return f"a folder of the host is outside of a checkpoint; --disk {mount}=DIR adds it"
-    return f"the disk of {mount} is not in the checkpoint; --disk {'' if mount == '/' else f'{mount}='}DIR adds it"
+def _judged(
+    workloads: Sequence[Process], named: Mapping[int, Task], laid: _Laid, budget: Budget
+) -> tuple[InspectedProcess, ...]:
+    images = laid.opened.images or laid.opened.within
+    places: list[dict[str, Place]] = []
+    for process in workloads:
+        mounts = mounts_of(images, named[process.pid], budget)
+        places.append({surface.name: laid.place(surface, mounts) for surface in process.surfaces})
+    wanted = files_of(place for each in places for place in each.values())
+    captured = Captured(images, laid.take(wanted), budget)
+    return tuple(
+        _process(process, named[process.pid].name, where, captured)
+        for process, where in zip(workloads, places, strict=True)
+    )
 
 
-def _there(place: File | Held | Deleted) -> bool:
-    if isinstance(place, Held):
-        return bool(place.data)
-    return place.marked if isinstance(place, Deleted) else place.path.is_file()
-
-
-def _judged(chosen: _Candidate) -> dict[str, object]:
-    reading = reading_of(chosen.process.counter, chosen.places)
+def _process(process: Process, name: str, places: Mapping[str, Place], captured: Captured) -> InspectedProcess:
+    absent = {name: place.why for name, place in places.items() if isinstance(place, Outside)}
+    inside = {name: place for name, place in places.items() if name not in absent}
+    reading = reading_of(process, inside, captured)
     found = anomalies(reading)
+    lacking = f"{', '.join(absent)}: not in this checkpoint"
     if found:
         finding, reason = Finding.INCONSISTENT, "memory and disk are not of one instant"
-    elif any(isinstance(place, File | Deleted) for place in chosen.places.values()):
-        finding, reason = Finding.CONSISTENT, "memory and every surface that the checkpoint reaches are of one instant"
+    elif not reading.surfaces:
+        finding, reason = Finding.NOTHING_TO_COMPARE, f"no surface can be held against memory: {lacking}"
+    elif absent:
+        finding, reason = Finding.INCOMPLETE, f"what is in it is of one instant, and not all of it is: {lacking}"
     else:
-        finding, reason = Finding.NOTHING_TO_COMPARE, "no disk is in the checkpoint that memory could be held against"
-    return {
-        "workload": chosen.workload.name,
-        "reading": reading,
-        "skews": skews(reading),
-        "anomalies": found,
-        "absent": dict(chosen.absent),
-        "finding": finding,
-        "reason": reason,
-    }
+        finding, reason = Finding.CONSISTENT, ONE_INSTANT
+    return InspectedProcess(
+        pid=process.pid,
+        name=name,
+        told_by=process.told_by.value,
+        finding=finding,
+        reason=reason,
+        reading=reading,
+        skews=skews(reading),
+        anomalies=found,
+        absent=absent,
+    )

@@ -76,6 +76,7 @@ class Outcome(StrEnum):
     CHECKPOINT_FAILED = "checkpoint-failed"
     RESTORE_FAILED = "restore-failed"
     SOURCE_HARMED = "source-harmed"
+    CHECKPOINT_BROKEN = "checkpoint-broken"
     LEAKED = "leaked"
     HUNG = "hung"
     HARNESS_ERROR = "harness-error"

@@ -330,7 +330,7 @@ LYING = (
     Proof(
         "half-written",
         "half of the images are missing, and it is called a success",
-        Outcome.RESTORE_FAILED,
+        Outcome.CHECKPOINT_BROKEN,
         neutral="a file that no restore reads is beside the images",
     ),
 )

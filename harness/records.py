@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from harness.description import Description, Statistics
+from harness.description import Description, Statistics, Task
 from harness.expectations import STILL, DeclarationFile, Expectation
 from harness.image_path import ImagePath
 from harness.model import (
@@ -35,6 +35,8 @@ from harness.model import (
 from harness.shard import Shard
 
 SCHEMA_VERSION = 2
+INSPECTION_VERSION = 3
+"""From 3 on an inspection has several checkpoints, and each several processes."""
 
 
 class Record(Frozen):
@@ -160,33 +162,51 @@ class Tombstone(Frozen):
 
 
 class Finding(StrEnum):
-    """What an inspection came to."""
+    """What an inspection came to, best first."""
 
     CONSISTENT = "consistent"
-    INCONSISTENT = "inconsistent"
     NOTHING_TO_COMPARE = "nothing-to-compare"
+    INCOMPLETE = "incomplete"
+    INCONSISTENT = "inconsistent"
 
 
-class Inspection(Frozen):
-    """A checkpoint of anybody's making, read without a restore."""
+class InspectedProcess(Frozen):
+    """A process of a workload in a checkpoint, and whether its memory and its surfaces are of one instant."""
 
-    schema_version: int = SCHEMA_VERSION
-    path: str = Field(description="as it was given")
+    pid: Whole = Field(description="as the process itself sees it")
+    name: str = Field(description="as the process calls itself; empty where the images do not tell it")
+    told_by: str = Field(description="what tells which surfaces it has: `its own description`, or `its arguments`")
+    finding: Finding
+    reason: str
+    reading: Reading
+    skews: tuple[Skew, ...] = ()
+    anomalies: tuple[Anomaly, ...] = ()
+    absent: dict[str, str] = Field(
+        default_factory=dict, description="surfaces that are not in the checkpoint, and so were not compared: why"
+    )
+
+
+class InspectedCheckpoint(Frozen):
+    """A checkpoint: what it tells of itself, its processes, and what became of those of workloads."""
+
+    where: str = Field(default="", description="in what was inspected; empty where it is all that there is")
     layout: str = Field(
         description="how it is laid out: `archive` of an engine, `image` of containerd, `criu`, or `sandbox` of gVisor"
     )
     description: Description = Field(default=Description(), description="what the checkpoint tells of itself")
-    workload: str | None = Field(
-        default=None, description="null when its memory holds no counter, or no surface tells whose it is"
-    )
     finding: Finding
     reason: str
-    reading: Reading | None = None
-    skews: tuple[Skew, ...] = ()
-    anomalies: tuple[Anomaly, ...] = ()
-    absent: dict[str, str] = Field(
-        default_factory=dict, description="surfaces that the checkpoint does not reach and that were not compared: why"
-    )
+    workloads: tuple[InspectedProcess, ...] = ()
+    tasks: tuple[Task, ...] = Field(default=(), description="all processes, parents first")
+
+
+class Inspection(Frozen):
+    """Checkpoints of anybody's making, read without a restore."""
+
+    schema_version: int = INSPECTION_VERSION
+    path: str = Field(description="as it was given")
+    finding: Finding = Field(description="the worst of all checkpoints")
+    checkpoints: tuple[InspectedCheckpoint, ...]
 
 
 def schemas() -> dict[str, dict[str, Any]]:

@@ -16,7 +16,7 @@ from harness.bench import Bench
 from harness.checkpoints.compatibility import Machine, predict
 from harness.checkpoints.description import statistics
 from harness.checkpoints.needs import needs
-from harness.checkpoints.untrusted import Unreadable
+from harness.checkpoints.untrusted import Broken, Unreadable
 from harness.cycle.checkpoint import take
 from harness.cycle.stages import Stages
 from harness.description import Statistics
@@ -36,7 +36,6 @@ from harness.model import (
     Verdict,
     Witness,
 )
-from harness.oracle import offline
 from harness.oracle.judge import Evidence, anomalies, judge, overlapped, skews
 from harness.oracle.refusal import graded
 from harness.records import Plan, Record
@@ -180,14 +179,21 @@ class Trial:
     def read_offline(self, checkpoint: Checkpoint) -> None:
         """Read the checkpoint without restoring it, where that can be done."""
         with self.stages.at(Stage.READ):
-            contents = self.bench.runtime.contents(checkpoint)
+            try:
+                contents = self.bench.runtime.contents(checkpoint)
+            except Broken as error:
+                self.evidence.broken = f"called a success, and not whole: {error}"
+                return
             if contents.images is None:
                 return
             try:
-                images = self.bench.node.path(contents.images)
                 self.statistics = statistics(self.bench.node.path(checkpoint.folder))
-                self.evidence.offline = offline.read(images, self.bench.places(contents))
-            except offline.Unreadable as error:  # whose fault that is, the restore will show
+                nonce = self.evidence.source_nonce or ""
+                self.evidence.offline, *self.evidence.others = self.bench.read_offline(contents, nonce)
+            except Broken as error:
+                self.evidence.lacking = str(error)
+                self.log += (f"the checkpoint is not whole: {error}",)
+            except Unreadable as error:  # whose fault that is, the restore will show
                 self.evidence.unreadable = str(error)
                 self.log += (f"the checkpoint could not be read: {error}",)
 

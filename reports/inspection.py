@@ -1,9 +1,9 @@
-"""A checkpoint that was inspected, on a terminal: its memory, each surface, and the verdict last."""
+"""Checkpoints that were inspected, on a terminal: processes, memory, each surface, and the verdict last."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.console import Console
@@ -11,11 +11,12 @@ from rich.filesize import decimal
 from rich.table import Table as Grid
 from rich.text import Text
 
-from harness.description import Description, DiskForm
+from harness.description import Description, DiskForm, Task, TaskState
 from harness.model import Skew, SurfaceReading
-from harness.records import Finding, Inspection
+from harness.records import Finding, InspectedCheckpoint, InspectedProcess, Inspection
 from reports import phrases
 from reports.letters import one_line
+from reports.tables import counted
 from reports.terminal import console_for
 
 LAYOUTS = {
@@ -28,11 +29,14 @@ ENGINES = {"podman": "Podman", "crio": "CRI-O", "containerd": "containerd", "gvi
 FORMS = {DiskForm.LIST: "a tar and a list of what was deleted", DiskForm.LAYER: "an OCI layer"}
 LONGEST = 60
 """Letters of a foreign value that are shown."""
+MOST_TASKS = 40
+"""Processes that are listed."""
 ID = 12
 """Digits of an identity that are shown, as engines do."""
 
 STYLES = {
     Finding.CONSISTENT: "green",
+    Finding.INCOMPLETE: "yellow",
     Finding.INCONSISTENT: "bold red",
     Finding.NOTHING_TO_COMPARE: "yellow",
 }
@@ -46,23 +50,85 @@ DEFECTS = {
 
 
 def show_inspection(found: Inspection, console: Console | None = None) -> None:
-    """Print what the checkpoint holds, and what that means."""
+    """Print what each checkpoint holds, and what that means; the verdict of all last."""
     out = console or console_for(sys.stdout)
-    unknown = "of an unknown workload" if found.reading else "of no workload of ours"
-    whose = f"of the workload {found.workload}" if found.workload else unknown
-    out.print(_plain(f"{found.path}: {LAYOUTS[found.layout]}, {whose}"))
-    for name, value in _told(found.description):
+    for number, each in enumerate(found.checkpoints):
+        if number:
+            out.print()
+        _show(found.path, each, out)
+    if len(found.checkpoints) > 1:
+        told = f"{len(found.checkpoints)} checkpoints: {_said(found.finding)}"
+        out.print()
+        out.print(_plain(f"verdict of all: {told}", STYLES[found.finding]))
+
+
+def _show(path: str, each: InspectedCheckpoint, out: Console) -> None:
+    where = f"{path}, in {each.where}" if each.where else path
+    out.print(_plain(f"{where}: {LAYOUTS[each.layout]}"))
+    for name, value in _told(each.description):
         if value:
             out.print(_plain(f"{name}: {value}"))
-    if found.reading:
-        out.print(_grid(found))
-        for surface in found.reading.surfaces:
-            for line in _defects(surface):
-                out.print(line)
-    for name, why in found.absent.items():
-        out.print(_plain(f"{name} was not compared: {why}"))
-    told = ", ".join((found.finding.value.replace("-", " "), *found.anomalies))
-    out.print(_plain(f"verdict: {told}: {found.reason}", STYLES[found.finding]))
+    for line in _tasks(each.tasks):
+        out.print(_plain(line))
+    for workload in each.workloads:
+        _show_workload(workload, out)
+        if len(each.workloads) > 1:
+            told = ", ".join((_said(workload.finding), *workload.anomalies))
+            out.print(_plain(f"process {_named(workload)}: {told}: {workload.reason}", STYLES[workload.finding]))
+    seen = dict.fromkeys(anomaly for workload in each.workloads for anomaly in workload.anomalies)
+    told = ", ".join((_said(each.finding), *seen))
+    out.print(_plain(f"verdict: {told}: {each.reason}", STYLES[each.finding]))
+
+
+def _show_workload(workload: InspectedProcess, out: Console) -> None:
+    out.print(_plain(f"workload: process {_named(workload)}, its surfaces by {workload.told_by}"))
+    out.print(_grid(workload))
+    for surface in workload.reading.surfaces:
+        for line in _defects(surface):
+            out.print(line)
+    for name, why in workload.absent.items():
+        out.print(_plain(f"{name} is not in this checkpoint: {why}"))
+
+
+def _tasks(tasks: Sequence[Task]) -> Iterator[str]:
+    if tasks:
+        yield f"processes: {len(tasks):,}"
+    yield from (f"  {_task(task)}" for task in tasks[:MOST_TASKS])
+    if len(tasks) > MOST_TASKS:
+        yield f"  and {len(tasks) - MOST_TASKS:,} more; --json lists all"
+
+
+def _said(finding: Finding) -> str:
+    return finding.value.replace("-", " ")
+
+
+def _named(workload: InspectedProcess) -> str:
+    return f"{workload.pid} ({workload.name})" if workload.name else str(workload.pid)
+
+
+def _task(task: Task) -> str:
+    """A process in a line: who it is, and what it has open, by count."""
+    what = [f"{task.pid} {task.name or '(without a name)'}"]
+    if task.parent is not None:
+        what.append(f"child of {task.parent}")
+    if task.state not in (None, TaskState.RUNNING):
+        what.append(str(task.state))
+    if task.threads > 1:
+        what.append(f"{task.threads} threads")
+    if task.descriptors:
+        held = task.descriptors
+        counts = {
+            "file": held.files,
+            "pipe": held.pipes,
+            "unix socket": held.unix_sockets,
+            "inet socket": held.inet_sockets,
+            "netlink socket": held.netlink_sockets,
+            "packet socket": held.packet_sockets,
+        }
+        what += [counted(number, name) for name, number in counts.items() if number]
+        what += ["a terminal"] if task.terminal else []
+    what += [counted(task.locks, "lock")] if task.locks else []
+    return ", ".join(what)
 
 
 def _told(it: Description) -> Iterator[tuple[str, str]]:
@@ -104,15 +170,14 @@ def _short(value: str) -> str:
     return value if len(value) <= LONGEST else f"{value[:LONGEST]}…"
 
 
-def _grid(found: Inspection) -> Grid:
+def _grid(found: InspectedProcess) -> Grid:
     grid = Grid(box=box.HORIZONTALS, show_edge=False, padding=(0, 1, 0, 0))
     grid.add_column("", overflow="fold")
     for heading in ("tick", "disk - memory", "time"):
         grid.add_column(heading, justify="right", overflow="fold")
-    if found.reading:
-        grid.add_row("memory", f"{found.reading.counter:,}", "", "")
-        for surface, skew in zip(found.reading.surfaces, found.skews, strict=True):
-            grid.add_row(surface.surface, *_entries(surface, skew))
+    grid.add_row("memory", f"{found.reading.counter:,}", "", "")
+    for surface, skew in zip(found.reading.surfaces, found.skews, strict=True):
+        grid.add_row(surface.surface, *_entries(surface, skew))
     return grid
 
 

@@ -28,6 +28,7 @@ MEANINGS = {
     Outcome.CHECKPOINT_FAILED: "no checkpoint came about",
     Outcome.RESTORE_FAILED: "the checkpoint could not be restored",
     Outcome.SOURCE_HARMED: "after a live checkpoint the source is frozen, gone, not paused any more, or lost ticks",
+    Outcome.CHECKPOINT_BROKEN: "called a success, and the checkpoint is cut off, incomplete or unreadable",
     Outcome.LEAKED: "processes, mounts, cgroups, namespaces, firewall rules or files were left behind",
     Outcome.HUNG: "a stage passed its deadline",
     Outcome.HARNESS_ERROR: "the fault of stillframe or of the host; says nothing about the runtime",

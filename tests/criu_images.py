@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.checkpoints import criu_image
 from harness.oracle.ring import MAGIC, make_records, records_of
 
 NONCE, RING, NOW, COUNTER = 0xC0FFEE, 64, 1_795_435_200_000_000_000, 1001
@@ -19,11 +20,41 @@ IN_PARENT, LAZY, PRESENT = 1, 2, 4
 MAGICS = struct.pack("<II", 0x54564319, 0x56084025)
 
 
-def memory(n: int = COUNTER, nonce: int = NONCE) -> bytes:
-    """The page that the workload declares: magic, version, ring size, nonce, counter, and a record of each parity."""
+Surface = tuple[str, str, str]
+"""Kind, name and path, as a process tells them."""
+LEDGER: tuple[Surface, ...] = (("ring", "added", "/data/added.ring"), ("ring", "tmpfs", "/scratch/tmpfs.ring"))
+
+
+def memory(n: int = COUNTER, nonce: int = NONCE, surfaces: tuple[Surface, ...] = LEDGER) -> bytes:
+    """The page that the workload declares: magic, version, ring size, nonce, counter, records and its description."""
+    return (counter(n, nonce, version=2) + description(surfaces)).ljust(PAGE, b"\0")
+
+
+def old_memory(n: int = COUNTER, nonce: int = NONCE) -> bytes:
+    """The same of the version before, which did not describe itself."""
+    return counter(n, nonce, version=1).ljust(PAGE, b"\0")
+
+
+def counter(n: int, nonce: int, version: int) -> bytes:
     latest = [n, n - 1] if n % 2 == 0 else [n - 1, n]
     records = make_records(latest, [NOW if tick == n else NOW - 1000 for tick in latest], nonce)
-    return (struct.pack("<16sIIQQ", MAGIC, 1, RING, nonce, n) + records.tobytes()).ljust(PAGE, b"\0")
+    return struct.pack("<16sIIQQ", MAGIC, version, RING, nonce, n) + records.tobytes()
+
+
+def description(surfaces: tuple[Surface, ...]) -> bytes:
+    """Period, size and check, and three texts for each surface."""
+    told = b"".join(word.encode() + b"\0" for surface in surfaces for word in surface)
+    check = 0
+    for byte in told:
+        check = mixed(check ^ byte)
+    return struct.pack("<QQQ", 100_000, len(told), check) + told
+
+
+def mixed(x: int) -> int:
+    """What `mix64` of ledger.c makes of a number."""
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 % (1 << 64)
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EB % (1 << 64)
+    return x ^ (x >> 31)
 
 
 def ring(newest: int = COUNTER, nonce: int = NONCE) -> bytes:
@@ -31,8 +62,9 @@ def ring(newest: int = COUNTER, nonce: int = NONCE) -> bytes:
 
 
 def arguments(*options: str) -> bytes:
-    """A page of the stack with a command line: `--surface added=/data/added.ring` and so on."""
-    return b"\0".join(word.encode() for word in ("/bin/ledger", *options)).ljust(PAGE, b"\0")
+    """A page that begins with a command line as a ledger of version 1 leaves it, with a 0 byte for each `=`."""
+    words = (word.replace("=", "\0", 1) for word in ("/bin/ledger", *options))
+    return b"\0".join(word.encode() for word in words).ljust(PAGE, b"\0")
 
 
 def varint(value: int) -> bytes:
@@ -69,15 +101,53 @@ class Entry:
 
 
 def dump(
-    images: Path, pages: bytes, entries: Iterable[Entry] | None = None, *, pid: int = 1, page_size: int = PAGE
+    images: Path,
+    pages: bytes,
+    entries: Iterable[Entry] | None = None,
+    *,
+    pid: int = 1,
+    page_size: int = PAGE,
+    mounts: Iterable[Mapping[str, object]] = (),
 ) -> Path:
-    """Write the memory of a process; by default all `pages` are present and follow each other."""
+    """Write the images of a process; by default all `pages` are present and follow each other.
+
+    It adds to the processes that are there. With `mounts` they have a mount namespace.
+    """
     images.mkdir(parents=True, exist_ok=True)
     entries = [Entry(0, len(pages) // page_size)] if entries is None else entries
     encoded = b"".join(entry.encoded(page_size) for entry in entries)
     (images / f"pagemap-{pid}.img").write_bytes(MAGICS + message({1: pid}) + encoded)
     (images / f"pages-{pid}.img").write_bytes(pages)
+    write(images, "inventory.img", criu_image.INVENTORY, {"img_version": 2, "fdinfo_per_id": True})
+    core = {"mtype": 1, "tc": {"task_state": 1, "exit_code": 0, "comm": b"ledger"}}
+    write(images, f"core-{pid}.img", criu_image.CORE, core)
+    write(images, f"ids-{pid}.img", criu_image.IDS, {"vm_id": 1, "files_id": 1, "mnt_ns_id": 13})
+    at = BASE + len(pages) - page_size
+    write(images, f"mm-{pid}.img", criu_image.MEMORY, {"mm_arg_start": at, "mm_arg_end": at + page_size})
+    pids = sorted(int(path.name[5:-4]) for path in images.glob("core-*.img"))
+    tree = [{"pid": each, "ppid": pids[0] if each != pids[0] else 0, "threads": [each]} for each in pids]
+    write(images, "pstree.img", criu_image.PROCESSES, *tree)
+    if mounts:
+        write(images, "mountpoints-13.img", criu_image.MOUNTS, *mounts)
     return images
+
+
+def write(images: Path, name: str, kind: criu_image.Kind, *messages: Mapping[str, object]) -> None:
+    """An image of messages, each given by its fields."""
+    made = [kind.messages[min(number, len(kind.messages) - 1)](**each) for number, each in enumerate(messages)]
+    images.mkdir(parents=True, exist_ok=True)
+    (images / name).write_bytes(criu_image.encoded(kind, made))
+
+
+def mount(number: int, mountpoint: str, parent: int = 1, **more: object) -> dict[str, object]:
+    """An entry of a table of mounts: by default a tmpfs of the container's own, whose device has the same number."""
+    plain = {"fstype": 5, "root_dev": number, "root": "/", "source": "tmpfs", "options": "", "flags": 0}
+    return {"mnt_id": number, "parent_mnt_id": parent, "mountpoint": mountpoint, **plain, **more}
+
+
+ROOT = mount(1, "/", parent=0, fstype=17, source="overlay")
+MOUNTS = (ROOT, mount(73, "/scratch"))
+"""Of a container with a tmpfs."""
 
 
 def tar(path: Path, members: Mapping[str, bytes | None], mode: str = "w") -> Path:

@@ -16,23 +16,37 @@ import jsonschema
 import pytest
 import zstandard
 
-from harness import workload
-from harness.checkpoints import layouts
+from harness import inspection
+from harness.checkpoints import sources
 from harness.checkpoints.layouts import LAYER, MEMORY
-from harness.checkpoints.untrusted import Budget, Unreadable
+from harness.checkpoints.untrusted import Broken, Unreadable
 from harness.cli import main
 from harness.errors import UsageError
 from harness.inspection import disks_of, inspect
 from harness.model import Anomaly
-from harness.records import Finding, Inspection, schemas
-from tests.criu_images import COUNTER, IN_PARENT, PAGE, Entry, arguments, dump, memory, ring, tar, tmpfs
+from harness.records import Finding, InspectedCheckpoint, Inspection, schemas
+from tests.criu_images import (
+    COUNTER,
+    IN_PARENT,
+    LEDGER,
+    MOUNTS,
+    PAGE,
+    Entry,
+    Surface,
+    dump,
+    memory,
+    mount,
+    ring,
+    tar,
+    tmpfs,
+)
 
-LEDGER = ("--surface", "added=/data/added.ring", "--surface", "tmpfs=/scratch/tmpfs.ring")
 VOLUMES = {"dest": "/named", "volumeName": "v1"}, {"dest": "/anonymous", "volumeName": "0f0f"}
+GONE: tuple[Surface, ...] = (LEDGER[0], ("deleted", "deleted", "/image/deleted"))
 
 
-def images(folder: Path, *options: str, pages: bytes = memory()) -> Path:
-    made = dump(folder, bytes(PAGE) + pages + arguments(*options))
+def images(folder: Path, surfaces: tuple[Surface, ...] = LEDGER) -> Path:
+    made = dump(folder, bytes(PAGE) + memory(surfaces=surfaces), mounts=MOUNTS)
     tmpfs(made, {"./": None, "./tmpfs.ring": ring()})
     return made
 
@@ -43,11 +57,11 @@ def podman(
     *,
     config: object = None,
     more: Mapping[str, bytes] = {},
-    options: tuple[str, ...] = LEDGER,
+    surfaces: tuple[Surface, ...] = LEDGER,
 ) -> Path:
     """An export: `layer` is what its archive of the root file system holds, None: there is none."""
     parts: dict[str, bytes | None] = {"checkpoint/": None}
-    made = images(folder / "checkpoint", *options)
+    made = images(folder / "checkpoint", surfaces)
     parts |= {f"checkpoint/{path.name}": path.read_bytes() for path in made.iterdir()}
     parts |= {"config.dump": json.dumps(config or {"namedVolumes": []}).encode(), "spec.dump": b"{}"}
     if layer is not None:
@@ -62,9 +76,9 @@ def digested(blobs: Path, content: bytes, media: str) -> dict[str, object]:
     return {"mediaType": media, "digest": f"sha256:{digest}", "size": len(content)}
 
 
-def containerd(folder: Path, layer: Mapping[str, bytes | None], *options: str) -> Path:
+def containerd(folder: Path, layer: Mapping[str, bytes | None], surfaces: tuple[Surface, ...] = LEDGER) -> Path:
     """A checkpoint image as `ctr images export` lays it out; gives the folder of the layout."""
-    made = images(folder / "images", *(options or LEDGER))
+    made = images(folder / "images", surfaces)
     dumped = tar(folder / "memory.tar", {path.name: path.read_bytes() for path in made.iterdir()})
     packed = tar(folder / "layer.tar.gz", layer, "w:gz")
     blobs = folder / "layout/blobs/sha256"
@@ -84,8 +98,17 @@ def packed(folder: Path) -> Path:
     return tar(folder.with_suffix(".tar"), members)
 
 
+def only(found: Inspection) -> InspectedCheckpoint:
+    (checkpoint,) = found.checkpoints
+    return checkpoint
+
+
 def held(found: Inspection) -> dict[str, int | None]:
-    return {} if found.reading is None else {each.surface: each.newest for each in found.reading.surfaces}
+    return {each.surface: each.newest for workload in only(found).workloads for each in workload.reading.surfaces}
+
+
+def absent(found: Inspection) -> dict[str, str]:
+    return {name: why for workload in only(found).workloads for name, why in workload.absent.items()}
 
 
 # ---- layouts
@@ -97,10 +120,12 @@ def test_an_export_of_podman_is_read_however_it_is_compressed(tmp_path: Path, ho
     data = archive.read_bytes()
     archive.write_bytes({"none": data, "gzip": gzip.compress(data), "zstd": zstandard.compress(data)}[how])
     found = inspect(archive, {})
-    assert (found.layout, found.workload, found.finding) == ("archive", "ledger", Finding.INCONSISTENT)
+    assert (only(found).layout, found.finding) == ("archive", Finding.INCONSISTENT)
     assert held(found) == {"added": COUNTER + 500, "tmpfs": COUNTER}
-    assert [skew.ticks for skew in found.skews] == [500, 0]
-    assert Anomaly.DISK_AHEAD in found.anomalies
+    (workload,) = only(found).workloads
+    assert [skew.ticks for skew in workload.skews] == [500, 0]
+    assert Anomaly.DISK_AHEAD in workload.anomalies
+    assert (workload.pid, workload.name, workload.told_by) == (1, "ledger", "its own description")
 
 
 def test_what_a_pod_was_asked_for_is_told_without_its_environment(tmp_path: Path) -> None:
@@ -108,166 +133,93 @@ def test_what_a_pod_was_asked_for_is_told_without_its_environment(tmp_path: Path
     annotations = {"kubectl.kubernetes.io/last-applied-configuration": json.dumps(asked), "team": "blue"}
     spec = {"process": {"env": ["TOKEN=hunter2"]}, "annotations": annotations}
     found = inspect(podman(tmp_path, {"data/added.ring": ring()}, more={"spec.dump": json.dumps(spec).encode()}), {})
-    assert found.description.annotations["team"] == "blue"
-    assert "app:1" in found.description.annotations["kubectl.kubernetes.io/last-applied-configuration"]
+    assert only(found).description.annotations["team"] == "blue"
+    assert "app:1" in only(found).description.annotations["kubectl.kubernetes.io/last-applied-configuration"]
     assert "hunter2" not in found.model_dump_json()
-
-
-def test_volumes_and_shared_memory_of_an_export_are_its_disks(tmp_path: Path) -> None:
-    more = {"volumes/v1.tar": "named.ring", "volumes/0f0f.tar": "anonymous.ring"}
-    archives = {name: tar(tmp_path / "part", {file: ring()}).read_bytes() for name, file in more.items()}
-    config = {"namedVolumes": VOLUMES}
-    found = inspect(podman(tmp_path / "a", {"data/added.ring": ring()}, config=config, more=archives), {})
-    assert (found.workload, found.finding) == ("ledger", Finding.CONSISTENT), "as its arguments say"
-    (tmp_path / "a/checkpoint/tmpfs-dev-73.tar.gz.img").unlink()
-    dump(tmp_path / "a/checkpoint", memory())
-    parts = {f"checkpoint/{path.name}": path.read_bytes() for path in (tmp_path / "a/checkpoint").iterdir()}
-    layer = tar(tmp_path / "layer", {"data/added.ring": ring()}).read_bytes()
-    whole = {**parts, "config.dump": json.dumps(config).encode(), "rootfs-diff.tar": layer}
-    found = inspect(tar(tmp_path / "b.tar", {**whole, **archives}), {})
-    assert (found.workload, found.finding) == ("volumes", Finding.CONSISTENT), "as its surfaces say"
-    assert held(found) == dict.fromkeys(("added", "named", "anonymous"), COUNTER)
-    archives.pop("volumes/v1.tar")
-    found = inspect(tar(tmp_path / "c.tar", {**whole, **archives}), {})
-    assert (found.workload, found.finding) == ("volumes", Finding.INCONSISTENT)
-    assert held(found)["named"] is None
-
-
-@pytest.mark.parametrize("layer", [None, {"data/": None}])
-def test_a_surface_that_an_export_left_out_is_behind_by_everything(
-    tmp_path: Path, layer: Mapping[str, bytes | None] | None
-) -> None:
-    found = inspect(podman(tmp_path, layer), {})
-    assert (found.workload, found.finding) == ("ledger", Finding.INCONSISTENT)
-    assert (held(found)["added"], found.anomalies[0]) == (None, Anomaly.DISK_BEHIND)
-
-
-@pytest.mark.parametrize(("listed", "finding"), [(["image/deleted"], "consistent"), ([], "inconsistent")])
-def test_a_deletion_is_in_the_list_of_an_export(tmp_path: Path, listed: list[str], finding: str) -> None:
-    images(tmp_path / "checkpoint", "--surface", "added=/data/added.ring", "--deleted", "deleted=/image/deleted")
-    (tmp_path / "config.dump").write_text("{}")
-    (tmp_path / "deleted.files").write_text(json.dumps(listed))
-    tar(tmp_path / "rootfs-diff.tar", {"data/added.ring": ring()})
-    found = inspect(tmp_path, {})
-    assert (found.layout, found.workload, found.finding) == ("archive", "deleted-file", finding)
 
 
 @pytest.mark.parametrize("pack", [packed, Path], ids=["archive", "folder"])
 def test_a_checkpoint_image_of_containerd_is_read(tmp_path: Path, pack: Callable[[Path], Path]) -> None:
     found = inspect(pack(containerd(tmp_path, {"data/added.ring": ring(COUNTER - 40)})), {})
-    assert (found.layout, found.workload, found.finding) == ("image", "ledger", Finding.INCONSISTENT)
+    assert (only(found).layout, found.finding) == ("image", Finding.INCONSISTENT)
     assert held(found) == {"added": COUNTER - 40, "tmpfs": COUNTER}
 
 
 @pytest.mark.parametrize(("mark", "finding"), [(".wh.deleted", "consistent"), ("deleted", "inconsistent")])
 def test_a_deletion_is_a_whiteout_in_a_layer(tmp_path: Path, mark: str, finding: str) -> None:
-    options = ("--surface", "added=/data/added.ring", "--deleted", "deleted=/image/deleted")
-    layout = containerd(tmp_path, {"data/added.ring": ring(), f"image/{mark}": b""}, *options)
-    found = inspect(layout, {})
-    assert (found.workload, found.finding) == ("deleted-file", finding)
+    layout = containerd(tmp_path, {"data/added.ring": ring(), f"image/{mark}": b""}, GONE)
+    assert inspect(layout, {}).finding == finding
 
 
-def test_an_image_that_is_no_checkpoint_is_called_so(tmp_path: Path) -> None:
-    (tmp_path / "index.json").write_text('{"manifests": []}')
-    with pytest.raises(Unreadable, match="an image without a checkpoint"):
-        inspect(tmp_path, {})
+def test_an_image_that_lacks_a_part_is_called_so(tmp_path: Path) -> None:
+    layout = containerd(tmp_path, {"data/added.ring": ring()})
+    max((layout / "blobs/sha256").iterdir(), key=lambda path: path.stat().st_size).unlink()
+    with pytest.raises(Broken, match=r"its part blobs/sha256/[0-9a-f]{64} is not there"):
+        inspect(layout, {})
 
 
-@pytest.mark.parametrize("kept", [COUNTER, COUNTER + 3])
-def test_images_are_held_against_the_disk_that_is_given(tmp_path: Path, kept: int) -> None:
-    (tmp_path / "upper/data").mkdir(parents=True)
-    (tmp_path / "upper/data/added.ring").write_bytes(ring(kept))
-    found = inspect(images(tmp_path / "images", *LEDGER), {"/": tmp_path / "upper"})
-    assert found.layout == "criu"
-    assert found.finding is (Finding.CONSISTENT if kept == COUNTER else Finding.INCONSISTENT)
-    assert held(found) == {"added": kept, "tmpfs": COUNTER}
+def test_images_are_held_against_the_disk_that_is_given(tmp_path: Path, upper: Path) -> None:
+    made = images(tmp_path / "images")
+    found = inspect(made, {"/": upper})
+    assert (only(found).layout, found.finding) == ("criu", Finding.CONSISTENT)
+    (upper / "data/added.ring").write_bytes(ring(COUNTER + 3))
+    found = inspect(made, {"/": upper})
+    assert (found.finding, held(found)) == (Finding.INCONSISTENT, {"added": COUNTER + 3, "tmpfs": COUNTER})
 
 
-def test_a_disk_that_is_given_takes_the_place_of_the_checkpoint_s_own(tmp_path: Path) -> None:
-    (tmp_path / "upper/data").mkdir(parents=True)
-    (tmp_path / "upper/data/added.ring").write_bytes(ring())
+def test_a_disk_that_is_given_takes_the_place_of_the_checkpoint_s_own(tmp_path: Path, upper: Path) -> None:
     archive = podman(tmp_path, {"data/added.ring": ring(COUNTER + 9)})
-    assert inspect(archive, {"/": tmp_path / "upper"}).finding is Finding.CONSISTENT
-
-
-def test_of_workloads_that_fit_alike_the_one_that_lacks_least_is_chosen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folders = workload.available()
-    for order in (sorted(folders), sorted(folders, reverse=True)):
-        monkeypatch.setattr(workload, "available", lambda order=order: {name: folders[name] for name in order})
-        archive = podman(tmp_path / order[0], {"data/added.ring": ring()}, options=())
-        assert inspect(archive, {}).workload == "ledger", "and not shm, which lacks one more"
-
-
-def test_a_process_that_was_started_with_fewer_surfaces_is_not_blamed_for_the_others(tmp_path: Path) -> None:
-    archive = podman(tmp_path, {"data/added.ring": ring()}, options=("--surface", "added=/data/added.ring"))
-    found = inspect(archive, {})
-    assert (found.finding, held(found)) == (Finding.CONSISTENT, {"added": COUNTER})
-    assert set(found.absent.values()) == {"the process was started without it"}
-
-
-@pytest.mark.parametrize("options", [(), ("--surface", "mine=/mine/ring")], ids=["unknown", "of somebody's own"])
-def test_surfaces_of_no_workload_are_nothing_to_compare(tmp_path: Path, options: tuple[str, ...]) -> None:
-    (tmp_path / "upper").mkdir()
-    made = dump(tmp_path / "images", memory() + arguments(*options))
-    found = inspect(made, {"/": tmp_path / "upper"})
-    assert (found.finding, found.workload) == (Finding.NOTHING_TO_COMPARE, None)
-
-
-def test_an_empty_name_in_the_list_of_deletions_marks_nothing(tmp_path: Path) -> None:
-    images(tmp_path / "it/checkpoint", *LEDGER)
-    (tmp_path / "it/config.dump").write_text("{}")
-    (tmp_path / "it/deleted.files").write_text('["", "/", "x"]')
-    opened = layouts.Exported().lay_open(layouts.Folder(tmp_path / "it", Budget()), tmp_path / "to", lambda _: True)
-    assert [path.name for path in (tmp_path / "to").rglob("*") if path.is_file()] == [".wh.x"]
-    assert (opened.disks["/"] / ".wh.x").exists()
-
-
-def test_too_many_names_are_declined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layouts, "MOST_NAMES", 3)
-    with pytest.raises(Unreadable, match="more than 3 files of checkpoints"):
-        inspect(podman(tmp_path, None), {})
+    assert inspect(archive, {"/": upper}).finding is Finding.CONSISTENT
 
 
 def test_memory_alone_is_no_still_frame(tmp_path: Path) -> None:
-    found = inspect(images(tmp_path / "images", *LEDGER), {})
-    assert (found.finding, found.workload) == (Finding.NOTHING_TO_COMPARE, "ledger")
-    assert "--disk DIR" in found.absent["added"]
+    found = inspect(images(tmp_path / "images", LEDGER[:1]), {})
+    assert (found.finding, held(found)) == (Finding.NOTHING_TO_COMPARE, {})
+    assert absent(found) == {"added": "the root file system is not in it; --disk DIR adds it"}
+    assert inspect(images(tmp_path / "images"), {}).finding is Finding.INCOMPLETE
 
 
-def test_a_mount_is_held_against_the_disk_that_is_given_for_it(tmp_path: Path) -> None:
-    options = ("--surface", "added=/data/added.ring", "--surface", "bind=/bind/bind.ring")
-    for name, folder in (("added", "upper/data"), ("bind", "host")):
-        (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / f"{name}.ring").write_bytes(ring())
-    made = images(tmp_path / "images", *options)
-    found = inspect(made, {"/": tmp_path / "upper"})
-    assert (found.workload, found.finding, held(found)) == ("bind-mount", Finding.CONSISTENT, {"added": COUNTER})
-    assert "outside of a checkpoint" in found.absent["bind"]
-    found = inspect(made, {"/": tmp_path / "upper", "/bind": tmp_path / "host"})
-    assert (held(found), found.absent) == ({"added": COUNTER, "bind": COUNTER}, {})
+def test_a_mount_is_held_against_the_disk_that_is_given_for_it(tmp_path: Path, upper: Path) -> None:
+    (tmp_path / "host").mkdir()
+    (tmp_path / "host/bind.ring").write_bytes(ring())
+    surfaces = (LEDGER[0], ("ring", "bind", "/bind/bind.ring"))
+    made = images(tmp_path / "images", surfaces)
+    dump(made, memory(surfaces=surfaces), mounts=(*MOUNTS, mount(9, "/bind", fstype=17, ext_key="/bind")))
+    found = inspect(made, {"/": upper})
+    assert (found.finding, held(found)) == (Finding.INCOMPLETE, {"added": COUNTER})
+    assert "outside of the checkpoint" in absent(found)["bind"]
+    found = inspect(made, {"/": upper, "/bind": tmp_path / "host"})
+    assert (found.finding, held(found), absent(found)) == (
+        Finding.CONSISTENT,
+        {"added": COUNTER, "bind": COUNTER},
+        {},
+    )
 
 
 def test_of_several_levels_of_memory_the_newest_is_read(tmp_path: Path) -> None:
-    dump(tmp_path / "dumps/1", memory(500), [Entry(0, 1)])
-    newest = dump(tmp_path / "dumps/2", memory(), [Entry(0, 1), Entry(1, 1, IN_PARENT)])
-    (newest / "parent").symlink_to("../1")
+    surfaces = (LEDGER[1],)
+    for name, pages, entries in (
+        ("1", memory(500, surfaces=surfaces), [Entry(0, 1)]),
+        ("2", memory(surfaces=surfaces), [Entry(0, 1), Entry(1, 1, IN_PARENT)]),
+    ):
+        tmpfs(dump(tmp_path / "dumps" / name, pages, entries, mounts=MOUNTS), {"./tmpfs.ring": ring()})
+    (tmp_path / "dumps/2/parent").symlink_to("../1")
     found = inspect(tmp_path / "dumps", {})
-    assert found.reading is not None
-    assert found.reading.counter == COUNTER
-    dump(tmp_path / "dumps/3", memory())
-    with pytest.raises(Unreadable, match="several checkpoints: 2, 3"):
-        inspect(tmp_path / "dumps", {})
+    assert (only(found).where, found.finding) == ("2", Finding.CONSISTENT)
+    tmpfs(dump(tmp_path / "dumps/3", memory(surfaces=surfaces), mounts=MOUNTS), {"./tmpfs.ring": ring()})
+    assert [each.where for each in inspect(tmp_path / "dumps", {}).checkpoints] == ["2", "3"]
 
 
-def test_a_link_in_a_disk_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere/added.ring").write_bytes(ring())
-    (tmp_path / "upper").mkdir()
-    (tmp_path / "upper/data").symlink_to(tmp_path / "elsewhere")
-    found = inspect(images(tmp_path / "images", *LEDGER), {"/": tmp_path / "upper"})
-    assert held(found)["added"] is None
+def test_a_link_in_a_disk_is_not_followed(tmp_path: Path, upper: Path) -> None:
+    (upper / "data").rename(tmp_path / "elsewhere")
+    (upper / "data").symlink_to(tmp_path / "elsewhere")
+    assert held(inspect(images(tmp_path / "images"), {"/": upper}))["added"] is None
+
+
+def test_too_many_names_are_declined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "MOST_NAMES", 3)
+    with pytest.raises(Unreadable, match="more than 3 files and folders"):
+        inspect(podman(tmp_path, None), {})
 
 
 # ---- the command
@@ -281,7 +233,7 @@ def upper(tmp_path: Path) -> Path:
 
 
 def test_the_exit_code_is_the_verdict(tmp_path: Path, upper: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made = images(tmp_path / "images", *LEDGER)
+    made = images(tmp_path / "images")
     assert main(["inspect", str(made), "--disk", str(upper)]) == 0
     assert "verdict: consistent" in capsys.readouterr().out
     (upper / "data/added.ring").write_bytes(ring(COUNTER + 1234))
@@ -294,11 +246,12 @@ def test_the_exit_code_is_the_verdict(tmp_path: Path, upper: Path, capsys: pytes
 
 
 def test_json_is_as_its_schema_says(tmp_path: Path, upper: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made = images(tmp_path / "images", *LEDGER)
+    made = images(tmp_path / "images")
     assert main(["inspect", str(made), "--disk", str(upper), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     jsonschema.validate(document, schemas()["inspection"])
-    assert (document["finding"], document["reading"]["counter"]) == ("consistent", COUNTER)
+    ((workload,),) = (each["workloads"] for each in document["checkpoints"])
+    assert (document["finding"], workload["reading"]["counter"]) == ("consistent", COUNTER)
     dump(made, bytes(PAGE))
     assert main(["inspect", str(made), "--json"]) == 3
     jsonschema.validate(json.loads(capsys.readouterr().out), schemas()["inspection"])
@@ -367,10 +320,13 @@ def test_what_is_unpacked_is_for_its_owner_alone(tmp_path: Path, monkeypatch: py
         return seen[-1]
 
     monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
-    monkeypatch.setattr(
-        "harness.inspection.layouts.lay_open", lambda _, to, *__: seen.append(oct(stat.S_IMODE(to.stat().st_mode)))
-    )
-    with pytest.raises(TypeError):
+
+    def find(_: Path, to: Path, __: object) -> tuple[()]:
+        seen.append(oct(stat.S_IMODE(to.stat().st_mode)))
+        return ()
+
+    monkeypatch.setattr(inspection, "find", find)
+    with pytest.raises(ValueError, match="empty"):
         inspect(podman(tmp_path, None), {})
     assert seen[1] == "0o700"
     assert not Path(seen[0]).exists()
@@ -383,7 +339,7 @@ def test_a_machine_without_room_is_to_blame_for_itself(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(layouts, "lay_open", full)
+    monkeypatch.setattr(inspection, "find", full)
     (tmp_path / "live.tar").touch()
     assert main(["inspect", str(tmp_path / "live.tar")]) == 3
     assert "No space left on device. It takes" in capsys.readouterr().err

@@ -17,7 +17,7 @@ from harness.checkpoints.needs import needs
 from harness.checkpoints.untrusted import Budget, Unreadable
 from harness.errors import StillframeError
 from harness.inspection import inspect
-from harness.oracle.pages import processes
+from harness.oracle.processes import processes
 from harness.records import Finding
 from tests.criu_images import MAGICS, PAGE, memory, message, ring
 from tests.test_inspection import containerd, packed, podman

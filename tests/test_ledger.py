@@ -21,7 +21,17 @@ import pytest
 
 from harness.host.wait import until
 from harness.model import SurfaceReading, Witness
-from harness.oracle.ring import MAGIC, RECORD, MemoryCounter, Records, find_counter, make_records, read_ring, records_of
+from harness.oracle.ring import (
+    COUNTER_BYTES,
+    MAGIC,
+    RECORD,
+    MemoryCounter,
+    Records,
+    make_records,
+    parse_counter,
+    read_ring,
+    records_of,
+)
 from harness.workload import (
     Beat,
     Failed,
@@ -134,7 +144,7 @@ class Ledger:
         """Every valid counter in its readable memory, with its address."""
         for start, data in self.memory():
             for at in occurrences(data, MAGIC):
-                if counter := find_counter(data[at:]):
+                if counter := parse_counter(data, at):
                     yield start + at, counter
 
     def memory(self) -> Iterator[tuple[int, bytes]]:
@@ -201,7 +211,7 @@ def test_memory_and_surfaces_are_within_one_tick_at_every_instruction(start: Cal
     ((address, _),) = ledger.counters()
     ticks = []
     for data in states(ledger, address):
-        memory = find_counter(data)
+        memory = parse_counter(data)
         assert memory is not None
         ticks.append(memory.n)
         held = [ledger.offline(name, memory) for name in NAMES]
@@ -232,7 +242,7 @@ def states(ledger: Ledger, address: int) -> Iterator[bytes]:
         while True:
             _, status = os.waitpid(pid, 0)
             assert os.WIFSTOPPED(status)
-            data = os.pread(memory.fileno(), 104, address)
+            data = os.pread(memory.fileno(), COUNTER_BYTES, address)
             now = (data, *(os.pread(ring.fileno(), ledger.ring * RECORD.itemsize, 0) for ring in rings))
             if now != before:
                 yield data

@@ -33,6 +33,6 @@ def test_an_outcome_convicts_or_clears_or_proves_nothing() -> None:
         None: ["refused", "unsupported", "vacuous", "harness-error", "missing"],
         True: [
             *("inconsistent", "cold-start", "checkpoint-failed", "restore-failed"),
-            *("source-harmed", "leaked", "hung"),
+            *("source-harmed", "checkpoint-broken", "leaked", "hung"),
         ],
     }

@@ -7,19 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from harness.checkpoints.disk import CapturedFiles
+from harness.checkpoints.untrusted import Unreadable
 from harness.model import Anomaly, Cell, ControlKind, FreezePolicy, Outcome, Participant, Verdict
 from harness.mutants import MUTANTS
 from harness.oracle import offline
 from harness.oracle.judge import anomalies
-from harness.oracle.offline import File, InTmpfs, Place
-from harness.oracle.ring import MAGIC, RECORD, make_records, records_of
+from harness.oracle.ring import RECORD, records_of
 from scenarios.controls import changes
 from scenarios.controls.changes import Files
 from scenarios.controls.lying import LIES
 from scenarios.controls.tampered import TAMPERINGS
 from tests import criu_images
 
-NONCE, NOW, RING = 0xC0FFEE, 1_795_435_200_000_000_000, 128
+NONCE, NOW, RING = 0xC0FFEE, 1_795_435_200_000_000_000, criu_images.RING
 WHO = Participant(runtime="runc", stack="host")
 CELL = Cell(workload="ledger", policy=FreezePolicy.PAUSE, checkpoint=WHO, restore=WHO)
 
@@ -27,14 +28,10 @@ CELL = Cell(workload="ledger", policy=FreezePolicy.PAUSE, checkpoint=WHO, restor
 def checkpoint(folder: Path, n: int = 90, nonce: int = NONCE) -> Path:
     """A checkpoint at tick `n`, with both surfaces there."""
     ring = records_of(nonce, n, RING, NOW)
-    record = make_records([n], [NOW], nonce).tobytes()
-    older = make_records([n - 1], [NOW - 1000], nonce).tobytes()
-    slots = older + record if n & 1 else record + older
-    head = MAGIC + (1).to_bytes(4, "little") + RING.to_bytes(4, "little") + nonce.to_bytes(8, "little")
-    page = (head + n.to_bytes(8, "little") + slots).ljust(changes.PAGE, b"\0")
+    page = criu_images.memory(n, nonce)
     for name in ("images", "upper/data", "work"):
         (folder / name).mkdir(parents=True)
-    criu_images.dump(folder / "images", bytes(changes.PAGE) + page)
+    criu_images.dump(folder / "images", bytes(changes.PAGE) + page, mounts=criu_images.MOUNTS)
     criu_images.tmpfs(folder / "images", {"./first": b"1", "./tmpfs.ring": ring})
     (folder / "upper/data/added.ring").write_bytes(ring)
     return folder
@@ -46,8 +43,8 @@ def files(tmp_path: Path) -> Files:
 
 
 def found(files: Files) -> tuple[Anomaly, ...]:
-    places: dict[str, Place] = {"added": File(files.ring), "tmpfs": InTmpfs("tmpfs.ring")}
-    return anomalies(offline.read(files.folder / "images", places))
+    (reading,) = offline.read(files.folder / "images", {"/": CapturedFiles(files.folder / "upper")})
+    return anomalies(reading)
 
 
 @pytest.mark.parametrize(
@@ -83,14 +80,14 @@ def test_a_neutral_change_is_read_as_nothing(files: Files, change: Callable[[Fil
 
 def test_a_foreign_nonce_leaves_a_valid_counter(files: Files) -> None:
     changes.other_nonce(files)
-    read = offline.read(files.folder / "images", {})
+    (read,) = offline.read(files.folder / "images", {})
     assert (int(read.nonce, 16), read.counter) == (NONCE ^ 1, 90)
 
 
 @pytest.mark.parametrize("change", [changes.zero_page, changes.pages_hidden])
 def test_a_counter_that_is_gone_cannot_be_read(files: Files, change: Callable[[Files], None]) -> None:
     change(files)
-    with pytest.raises(offline.Unreadable):
+    with pytest.raises(Unreadable):
         found(files)
 
 

@@ -11,12 +11,13 @@ import pytest
 
 from harness import trial, workload
 from harness.bench import Bench
+from harness.checkpoints.untrusted import Broken
 from harness.errors import StageFailed
-from harness.model import Outcome, Reading, Settings, SourceHealth, Stage, Witness
-from harness.oracle import offline
+from harness.model import Anomaly, Outcome, Settings, SourceHealth, Stage, Witness
 from harness.oracle.judge import Evidence, judge
 from harness.runtimes.contract import Contents
 from harness.trial import Trial
+from tests import criu_images
 from tests.folder_bench import (
     CHECKPOINT,
     CONTAINER,
@@ -120,40 +121,83 @@ def test_a_trial_knows_what_is_outside_of_the_checkpoint_and_how_fast_it_ticks(b
         assert (evidence.outside, evidence.period_ns) == (frozenset({"bind"}), 5_000)
 
 
-def test_a_checkpoint_is_read_where_it_was_laid_open(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[object] = []
-    contents = Contents("/c/criu", {"/": "/c/layer"})
-    found = Reading(witness=Witness.OFFLINE, nonce=NONCE, counter=90, counter_wall_ns=NOW, surfaces=())
+def lay_out(bench: Bench) -> None:
+    """A checkpoint at tick 90 whose ring is at tick 95."""
+    nonce = int(NONCE, 16)
+    images = bench.node.path(CHECKPOINT.images)
+    surfaces = (("ring", "added", "/data/added.ring"),)
+    criu_images.dump(images, criu_images.memory(90, nonce, surfaces), mounts=criu_images.MOUNTS[:1])
+    ring = bench.node.path(f"{CHECKPOINT.upper}/data/added.ring")
+    ring.parent.mkdir(parents=True)
+    ring.write_bytes(criu_images.ring(95, nonce))
 
-    def read(*given: object) -> Reading:
-        asked.extend(given)
-        return found
 
-    node_of(bench).put("/c/layer/data/added.ring", "x")
-    monkeypatch.setattr(bench.runtime, "contents", lambda _: contents)
-    monkeypatch.setattr(offline, "read", read)
+def read_offline(bench: Bench) -> Evidence:
     played = Played(bench, nothing)
+    played.evidence.source_nonce = NONCE
     played.read_offline(CHECKPOINT)
-    assert asked == [bench.node.path("/c/criu"), bench.places(contents)]
-    assert played.evidence.offline is found
+    return played.evidence
+
+
+def test_a_checkpoint_is_read_where_it_was_laid_open(bench: Bench) -> None:
+    lay_out(bench)
+    evidence = read_offline(bench)
+    assert evidence.offline is not None
+    assert (evidence.offline.nonce, evidence.offline.counter) == (NONCE, 90)
+    assert [surface.newest for surface in evidence.offline.surfaces] == [95]
+    assert (evidence.others, evidence.broken, evidence.lacking, evidence.unreadable) == ([], "", "", "")
+
+
+def test_another_workload_in_it_is_judged_too(bench: Bench) -> None:
+    lay_out(bench)
+    surfaces = (("ring", "other", "/data/other.ring"),)
+    criu_images.dump(bench.node.path(CHECKPOINT.images), criu_images.memory(700, 7, surfaces), pid=2)
+    evidence = read_offline(bench)
+    assert evidence.offline is not None
+    assert evidence.offline.nonce == NONCE
+    assert [other.counter for other in evidence.others] == [700]
+    evidence.offline = None
+    assert Anomaly.DISK_BEHIND in judge(evidence).anomalies
 
 
 def test_a_checkpoint_whose_memory_cannot_be_laid_open_is_not_read(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench.runtime, "contents", lambda _: Contents(None, {"/": "/c/layer"}))
-    played = Played(bench, nothing)
-    played.read_offline(CHECKPOINT)
-    assert played.evidence.offline is None
+    monkeypatch.setattr(bench.runtime, "contents", lambda _: Contents(None, {}))
+    assert read_offline(bench).offline is None
 
 
 def test_of_a_checkpoint_that_cannot_be_read_the_restore_shows_whose_fault_that_is(bench: Bench) -> None:
-    bench.node.path(CHECKPOINT.images).mkdir(parents=True)
+    lay_out(bench)
+    images = bench.node.path(CHECKPOINT.images)
+    (images / "pages-1.img").write_bytes(bytes(criu_images.PAGE))
     played = Played(bench, lambda played, _: played.read_offline(CHECKPOINT))
     record = played.run()
     assert "no workload's counter" in played.evidence.unreadable
     assert played.evidence.failures == []
     assert any("no workload's counter" in line for line in record.log)
+
+
+def test_images_that_lack_a_part_are_told_from_those_that_nobody_understands(bench: Bench) -> None:
+    lay_out(bench)
+    (bench.node.path(CHECKPOINT.images) / "pages-1.img").unlink()
+    evidence = read_offline(bench)
+    assert evidence.lacking.startswith("pages-1.img is not there")
+    assert (evidence.unreadable, evidence.broken) == ("", "")
+
+
+def test_an_archive_that_is_called_a_success_and_is_cut_off_convicts(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def contents(_: object) -> Contents:
+        raise Broken("checkpoint.tar is no whole archive: unexpected end of data")
+
+    monkeypatch.setattr(bench.runtime, "contents", contents)
+    evidence = read_offline(bench)
+    evidence.freeze_begin_ns = NOW
+    verdict = judge(evidence)
+    assert verdict.outcome is Outcome.CHECKPOINT_BROKEN
+    assert "no whole archive" in verdict.reason
 
 
 @pytest.fixture

@@ -1,13 +1,16 @@
-"""Archives of foreign make, streamed: tar, plain or compressed by gzip or zstd, as engines and CRIU write them.
+"""Archives of foreign make, streamed: tar, plain or compressed, as engines, CRIU and people write them.
 
-Memory is bounded by `CHUNK` and `MOST_HEADER`, whatever an archive says of itself; time and disk by the `Budget`.
+An archive may be a file, or a member of another one, which is then read where it goes by. Memory is bounded by `CHUNK`
+and `MOST_HEADER`, whatever an archive says of itself; time and disk by the `Budget`.
 """
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import gzip
 import io
+import lzma
 import os
 import struct
 import tarfile
@@ -19,20 +22,23 @@ from typing import BinaryIO, cast
 
 import zstandard
 
-from harness.checkpoints.untrusted import Budget, Unreadable, inside, open_regular
+from harness.checkpoints.untrusted import Broken, Budget, Unreadable, inside, open_regular
 
 CHUNK = 1 << 20
 MOST_HEADER = 64 << 10
 """Bytes of a member's headers, long names and extended attributes included."""
 LARGEST_WINDOW = 128 << 20
-"""Bytes that decompression by zstd may hold in memory: its own default for what it takes without being asked to."""
+"""Bytes that decompression by zstd or xz may hold in memory: zstd's own default for what it takes unasked."""
+COMPRESSIONS = ("gzip", "zstd", "xz", "bzip2")
+"""By which an archive may be compressed."""
 PARENT = "parent"
 """Name of the link to the images of an earlier level of memory (CRIU's CR_PARENT_LINK)."""
 
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_GZIP, _ZSTD, _XZ, _BZIP2 = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"BZh"
 _BROKEN = (
     tarfile.TarError,
     zlib.error,
+    lzma.LZMAError,
     zstandard.ZstdError,
     struct.error,
     EOFError,
@@ -83,6 +89,38 @@ class _Forward:
             self._budget.read(0)
 
 
+class _Decompressed(io.RawIOBase):
+    """Streams of xz or bzip2, one after the other, with a bound on memory that the modules' own files lack."""
+
+    def __init__(self, file: BinaryIO, new: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]) -> None:
+        self._file = file
+        self._new = new
+        self._one = new()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        while True:
+            rest = b""
+            if self._one.eof:
+                rest = self._one.unused_data or self._file.read(CHUNK)
+                if not rest.strip(b"\0"):
+                    return 0
+                self._one = self._new()
+            elif self._one.needs_input:
+                rest = self._file.read(CHUNK)
+                if not rest:
+                    raise EOFError("compressed data ends before its own end")
+            try:
+                data = self._one.decompress(rest, len(buffer))
+            except OSError as error:  # what bz2 raises for damaged data
+                raise ValueError(str(error)) from error
+            if data:
+                buffer[: len(data)] = data
+                return len(data)
+
+
 class _Tar(tarfile.TarFile):
     """Keeps no list of the members that went by."""
 
@@ -107,7 +145,7 @@ class Member:
     """Relative, without `.` and `..`."""
     info: tarfile.TarInfo
     _tar: tarfile.TarFile
-    _archive: Path
+    _archive: str
 
     def chunks(self, most: int | None = None) -> Iterator[bytes]:
         """Content of a regular file, of no more than its first `most` bytes."""
@@ -121,34 +159,54 @@ class Member:
                 left -= len(chunk)
                 yield chunk
 
+    def members(self, budget: Budget) -> Iterator[Member]:
+        """Members of the archive that this member is."""
+        with _explained(self._archive):
+            content = self._tar.extractfile(self.info)
+        if content is None:
+            raise Broken(f"{self.name} is no archive, but no regular file")
+        yield from _members(cast("io.BufferedReader", content), self.name.rpartition("/")[2], budget, seekable=False)
+
 
 def members(path: Path, budget: Budget) -> Iterator[Member]:
-    """Members of an archive, in its order; `Unreadable` if it is none, is cut off, or leads out of itself."""
-    with open_regular(path) as descriptor, _explained(path):
-        stream = _stream(descriptor, budget)
+    """Members of an archive, in its order; `Unreadable` if it is none or leads out of itself, `Broken` if cut off."""
+    with open_regular(path) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as file:
+        yield from _members(file, path.name, budget, seekable=True)
+
+
+def _members(file: io.BufferedReader, name: str, budget: Budget, *, seekable: bool) -> Iterator[Member]:
+    with _explained(name):
+        content, as_it_is = _content(file)
+        stream = _Forward(content, budget, seekable=seekable and as_it_is)
         tar = _Tar(fileobj=cast("BinaryIO", stream))
         for info in iter(tar.next, None):
             budget.part()
-            yield Member(inside(info.name), info, tar, path)
+            yield Member(inside(info.name), info, tar, name)
         if stream.last.strip(b"\0") or len(stream.last) != tarfile.BLOCKSIZE:
             raise EOFError("the mark of its end is missing")
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explained(name: str) -> Iterator[None]:
     """Say of what is wrong with an archive which one it is; what goes wrong outside of it passes."""
     try:
         yield
     except _BROKEN as error:
-        raise Unreadable(f"{path.name} is no whole archive: {error or type(error).__name__}") from error
+        raise Broken(f"{name} is no whole archive: {error or type(error).__name__}") from error
+    except Broken:
+        raise
     except Unreadable as error:
-        raise Unreadable(f"{path.name} is not believed: {error.what}", remedy=error.remedy) from error
+        raise Unreadable(f"{name} is not believed: {error.what}", remedy=error.remedy) from error
 
 
 def plain(path: Path, to: Path, budget: Budget) -> Path:
     """Decompress an archive into the new file `to`; one that is not compressed is given as it is."""
-    with open_regular(path) as descriptor, _explained(path):
-        content, as_it_is = _content(descriptor)
+    with (
+        open_regular(path) as descriptor,
+        os.fdopen(descriptor, "rb", closefd=False) as file,
+        _explained(path.name),
+    ):
+        content, as_it_is = _content(file)
         if as_it_is:
             return path
         with to.open("xb") as out:
@@ -159,22 +217,21 @@ def plain(path: Path, to: Path, budget: Budget) -> Path:
     return to
 
 
-def _stream(descriptor: int, budget: Budget) -> _Forward:
-    content, as_it_is = _content(descriptor)
-    return _Forward(content, budget, seekable=as_it_is)
-
-
-def _content(descriptor: int) -> tuple[BinaryIO, bool]:
+def _content(file: io.BufferedReader) -> tuple[BinaryIO, bool]:
     """Content of a file, decompressed, and whether it was not compressed."""
-    file = os.fdopen(descriptor, "rb", closefd=False)
-    magic = file.peek(4)
+    magic = file.peek(8)
     if magic.startswith(_GZIP):
         return cast("BinaryIO", gzip.GzipFile(fileobj=file)), False
     if magic.startswith(_ZSTD):
         decompressor = zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW)
-        reader = decompressor.stream_reader(file, read_across_frames=True, closefd=False)
-        return cast("BinaryIO", io.BufferedReader(cast("io.RawIOBase", reader))), False
-    return file, True
+        reader = cast("io.RawIOBase", decompressor.stream_reader(file, read_across_frames=True, closefd=False))
+    elif magic.startswith(_XZ):
+        reader = _Decompressed(file, lambda: lzma.LZMADecompressor(memlimit=LARGEST_WINDOW))
+    elif magic.startswith(_BZIP2):
+        reader = _Decompressed(file, bz2.BZ2Decompressor)
+    else:
+        return file, True
+    return cast("BinaryIO", io.BufferedReader(reader)), False
 
 
 def unpack(
@@ -203,10 +260,7 @@ def unpack(
         if member.info.issym() and member.name.rpartition("/")[2] == PARENT:
             links[folder / member.name] = member.info.linkname
         elif member.info.isreg():
-            budget.keep(member.info.size if most is None else min(most, member.info.size))
-            with _made(folder / member.name) as file:
-                for chunk in member.chunks(most):
-                    file.write(chunk)
+            save(member, folder, budget, most)
         elif member.info.isdir() and modes:
             with _told(folder / member.name):
                 (folder / member.name).mkdir(parents=True, exist_ok=True)
@@ -219,6 +273,16 @@ def unpack(
         with contextlib.suppress(OSError, ValueError):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.symlink_to(links[path])
+
+
+def save(member: Member, folder: Path, budget: Budget, most: int | None = None) -> None:
+    """Write a member that is a regular file below a folder that is free of foreign links, under its name."""
+    if not member.info.isreg():
+        return
+    budget.keep(member.info.size if most is None else min(most, member.info.size))
+    with _made(folder / member.name) as file:
+        for chunk in member.chunks(most):
+            file.write(chunk)
 
 
 @contextlib.contextmanager

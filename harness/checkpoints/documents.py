@@ -15,6 +15,8 @@ IMAGES = "checkpoint"
 """Folder of CRIU's images, in the archives of all engines."""
 CONFIG, SPEC, STATUS = "config.dump", "spec.dump", "status.dump"
 DELETED = "deleted.files"
+DELETED_LISTS = (DELETED, "deleted-files.json")
+"""Names of lists of what was deleted; the second is that of an agent that takes snapshots in a Kubernetes cluster."""
 STATISTICS, LOG = "stats-dump", "dump.log"
 """Files of CRIU's that all engines keep under these names, if they keep them."""
 

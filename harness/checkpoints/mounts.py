@@ -71,10 +71,10 @@ class Mounts:
         roots = [mount for mount in self.mounts if mount.parent not in numbers or mount.parent == mount.number]
         if len(numbers) < len(self.mounts) or len(roots) != 1 or roots[0].mountpoint != "/":
             raise Unreadable("the table of mounts is damaged: its mounts are no tree below one root")
-        (self._root,) = roots
+        (self.root,) = roots
         self._upon: dict[tuple[int, str], list[Mount]] = {}
         for mount in self.mounts:
-            if mount is not self._root:
+            if mount is not self.root:
                 self._upon.setdefault((mount.parent, mount.mountpoint), []).append(mount)
 
     @classmethod
@@ -103,7 +103,7 @@ class Mounts:
         names = [name for name in path.split("/") if name not in ("", ".")]
         if not path.startswith("/") or ".." in names or len(path) > LONGEST_NAME:
             raise Unreadable(f"{path[:200]!r} is not a plain absolute path")
-        mount, here = self._topmost(self._root, "/"), ""
+        mount, here = self._topmost(self.root, "/"), ""
         rest: list[str] = []
         for name in names:
             here = f"{here}/{name}"
@@ -120,6 +120,13 @@ class Mounts:
                 raise Unreadable(f"the table of mounts does not tell which of {len(upon)} mounts is on top at {at}")
             (mount,) = upon
         return mount
+
+
+def mounts_of(images: Path, task: Task, budget: Budget) -> Mounts | None:
+    """Read the mounts that a process sees; None where the images have none, as of a process in no container."""
+    if not any(IMAGES.fullmatch(path.name) for path in images.glob("mountpoints-*.img")):
+        return None
+    return Mounts.of_task(images, task, budget)
 
 
 def _mount(entry: Any) -> Mount:

@@ -11,14 +11,14 @@ from typing import Any
 
 from pydantic import Field
 
-from harness.checkpoints import archive, criu_image
+from harness.checkpoints import criu_image, wholeness
 from harness.checkpoints.criu_image import CORE, NETWORK, PAGEMAP
 from harness.checkpoints.criu_image import INVENTORY as INVENTORY_IMAGE
-from harness.checkpoints.documents import CONFIG, document, there
-from harness.checkpoints.layouts import SANDBOX
+from harness.checkpoints.documents import CONFIG, there
+from harness.checkpoints.find import choose, find, only
+from harness.checkpoints.layouts import Opened
 from harness.checkpoints.translation import bridges
-from harness.checkpoints.translation.translate import FORMS
-from harness.checkpoints.untrusted import Budget, Unreadable
+from harness.checkpoints.untrusted import Budget
 from harness.model import Frozen
 
 INVENTORY = "inventory.img"
@@ -67,41 +67,30 @@ class Needs(Frozen):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
 
-def needs(path: Path, budget: Budget | None = None) -> Needs:
-    """Read it from an archive or a folder; `Unreadable` if it is no checkpoint, or a damaged one."""
+def needs(path: Path, budget: Budget | None = None, *, container: str = "") -> Needs:
+    """Read it from whatever holds the checkpoint; `Unreadable` if it is none, or not whole, or not of a known kind.
+
+    `container` chooses one of several; without, `UsageError` if there are several.
+    """
     budget = budget or Budget()
-    if path.is_dir():
-        return _of_folder(path, budget)
     with tempfile.TemporaryDirectory(prefix="needs-") as own:
-        archive.unpack(path, Path(own), budget, wanted=_tells)
-        return _of_folder(Path(own), budget)
+        return of_opened(only(choose(find(path, Path(own), budget), container)).open(pages=False), budget)
 
 
-def _tells(name: str) -> bool:
-    """Whether a file of an archive is read; pages and disks are not."""
-    last = name.rpartition("/")[2]
-    return (
-        last.endswith(".dump")
-        or last in (SANDBOX, DESCRIPTORS)
-        or (last.endswith(".img") and not last.startswith("pages-"))
-    )
-
-
-def _of_folder(folder: Path, budget: Budget) -> Needs:
-    inventory = next((path for path in sorted(folder.rglob(INVENTORY)) if not path.is_symlink()), None)
-    if inventory is None:
-        if any(path.is_file() for path in folder.rglob(SANDBOX)):
-            return Needs(form=Form.SANDBOX)
-        raise Unreadable(f"{folder.name} is no checkpoint: it has neither {INVENTORY} nor {SANDBOX}")
-    images = inventory.parent
-    described = there(folder, CONFIG)
+def of_opened(opened: Opened, budget: Budget) -> Needs:
+    """Read it from a checkpoint that is laid open, with or without its pages."""
+    if opened.images is None:
+        return Needs(form=Form.SANDBOX)
+    wholeness.check(opened.images, opened.sizes, budget, followed=opened.within)
+    images = opened.images
+    described = there(opened.documents, CONFIG) if opened.documents else None
     maker = bridges.made_by(images, budget)
     threads = _messages(images, r"core-[0-9]+\.img", CORE, budget)
     return Needs(
         form=Form.ENGINE if described else Form.IMAGES,
-        engine=next((form.name for form in FORMS if form.fits(folder)), "") if described else "",
-        engine_runtime=_runtime(described) if described else "",
-        image_version=next(criu_image.read(inventory, INVENTORY_IMAGE, budget)).img_version,
+        engine=opened.description.engine if described else "",
+        engine_runtime=opened.description.runtime.rpartition("/")[2] if described else "",
+        image_version=next(criu_image.read(images / INVENTORY, INVENTORY_IMAGE, budget)).img_version,
         architecture=next((ARCHITECTURES.get(each.mtype, "") for each in threads), ""),
         cpu=tuple(_extensions(threads)),
         mounts=tuple(sorted(bridges.wanted_mounts(images, budget))),
@@ -128,12 +117,6 @@ def _extensions(threads: Iterable[Any]) -> Iterator[str]:
     for thread in threads:
         used |= thread.thread_info.fpregs.xsave.xstate_bv
     yield from (name for name, bits in EXTENSIONS.items() if used & bits)
-
-
-def _runtime(described: Path) -> str:
-    """The OCI runtime by its engine's description, in which it may be a path."""
-    found = document(described).get("runtime")
-    return found.rpartition("/")[2] if isinstance(found, str) else ""
 
 
 def _messages(images: Path, pattern: str, kind: criu_image.Kind, budget: Budget) -> list[Any]:

@@ -16,13 +16,15 @@ from pathlib import Path
 
 from harness.errors import StillframeError
 
-MOST_READ = 16 << 30
-"""Bytes of one checkpoint, decompressed, that are looked at; an archive is gone through twice or more."""
-MOST_KEPT = 8 << 30
+MOST_KEPT = 32 << 30
 """Bytes of one checkpoint that are unpacked to disk."""
+TIMES_READ = 8
+"""How often bytes are looked at, decompressed, that are unpacked once: an archive is gone through several times."""
 MOST_PARTS = 1_000_000
 """Members of archives, entries of pagemaps and files of folders, together."""
 MOST_SECONDS = 600.0
+SLOWEST = 32 << 20
+"""Bytes a second; a larger checkpoint may take longer than `MOST_SECONDS`."""
 MOST_DOCUMENT = 16 << 20
 """Bytes of a file that is read into memory whole, as a pagemap is."""
 LONGEST_NAME = 4096
@@ -42,13 +44,17 @@ class Absent(Unreadable):
     """There is no such regular file; what is there instead may be of any kind."""
 
 
+class Broken(Unreadable):
+    """A checkpoint is cut off, or lacks a part that its other parts refer to: whoever wrote it did not finish."""
+
+
 class Budget:
     """What the reading of one checkpoint may cost; each method raises `Unreadable` where it would cost more."""
 
     def __init__(
         self,
         *,
-        read: int = MOST_READ,
+        read: int = TIMES_READ * MOST_KEPT,
         kept: int = MOST_KEPT,
         parts: int = MOST_PARTS,
         seconds: float = MOST_SECONDS,
@@ -57,6 +63,11 @@ class Budget:
         self._left = dict(self._limits)
         self._seconds = seconds
         self._due = time.monotonic() + seconds
+
+    @classmethod
+    def of(cls, most: int) -> Budget:
+        """The budget for checkpoints of which up to `most` bytes may be unpacked."""
+        return cls(read=TIMES_READ * most, kept=most, seconds=max(MOST_SECONDS, most / SLOWEST))
 
     def read(self, size: int) -> None:
         """Account for bytes that were read."""
@@ -73,7 +84,10 @@ class Budget:
     def _spend(self, what: str, amount: int, unit: str) -> None:
         self._left[what] -= max(0, amount)
         if self._left[what] < 0:
-            raise Unreadable(f"it holds more than {self._limits[what]:,} {unit}, and is not read any further")
+            raise Unreadable(
+                f"it holds more than {self._limits[what]:,} {unit}, and is not read any further",
+                remedy="If it is yours and really so large, --max-bytes raises the bound.",
+            )
         if time.monotonic() > self._due:
             raise Unreadable(f"to read it takes more than {self._seconds:.0f} s, and is given up")
 

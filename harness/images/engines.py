@@ -25,7 +25,6 @@ from harness.images.producers import (
 from harness.images.routes import CARRIED
 from harness.images.stores import SECONDS, ContainerdStore
 from harness.model import FreezePolicy, Stage
-from harness.oracle import offline
 from harness.runtimes import adapter
 from harness.runtimes.contract import Checkpoint, Container
 from harness.stacks.node import Node
@@ -155,8 +154,7 @@ def take(engine: Engine, near: Bench, base: BaseImage) -> Taken:
     source.tick_after(time.time_ns())
     with stages.at(Stage.READ):
         contents = near.runtime.contents(checkpoint)
-        images = near.node.path(contents.images or "")
-        reading = offline.read(images, near.places(contents))
+        reading, *_ = near.read_offline(contents, source.nonce)
     near.drop_source()
     return Taken(
         bench=near,

@@ -37,7 +37,9 @@ class Check(StrEnum):
     HEARD = "what is restored says what it found"
     MOVES = "the restored counter moves"
     READABLE = "what restores well can be read without a restore"
+    WHOLE = "what is called a success is whole"
     OFFLINE = "the reading without a restore is of one instant"
+    EVERY_WORKLOAD = "so is that of every other workload in the checkpoint"
     RESTORED = "the reading of the restored workload is of one instant"
     OUTSIDE = "what is documented as outside is not called consistent"
     ONE_WORKLOAD = "both readings have the same nonce"
@@ -66,8 +68,14 @@ class Evidence:
     outside: frozenset[str] = frozenset()
     """Surfaces that are documented as outside of the checkpoint."""
     offline: Reading | None = None
+    others: list[Reading] = field(default_factory=list)
+    """Offline readings of further workloads in the same checkpoint."""
     unreadable: str = ""
     """Why there is no offline reading although there should be."""
+    broken: str = ""
+    """How the archive of a checkpoint that was called a success is cut off or incomplete."""
+    lacking: str = ""
+    """What its images lack; where they restore well all the same, it is the reading that is wrong."""
     restored: Reading | None = None
     restored_moves: bool = False
     """The restored counter was seen to grow."""
@@ -174,9 +182,9 @@ def _findings(evidence: Evidence, without: frozenset[Check]) -> Iterator[tuple[C
     if evidence.leaks:
         reason = "left behind: " + ", ".join(evidence.leaks)
         yield Check.NOTHING_LEFT, Verdict(outcome=Outcome.LEAKED, stage=Stage.AUDIT, reason=reason)
-    if evidence.offline is not None:
-        yield from _of_reading(Check.OFFLINE, evidence.offline, evidence.outside, without)
+    yield from _of_offline(evidence, without)
     if evidence.failures:
+        yield from _of_lacking(evidence)
         return
     if evidence.freeze_begin_ns is None:
         reason = "there was no checkpoint to read"
@@ -190,9 +198,25 @@ def _findings(evidence: Evidence, without: frozenset[Check]) -> Iterator[tuple[C
         return
     of_restored = list(_of_restored(evidence, without))
     yield from of_restored
-    if evidence.unreadable and not of_restored:
-        reason = f"it restores well, and could not be read: {evidence.unreadable}"
+    if of_restored:
+        yield from _of_lacking(evidence)
+    elif evidence.unreadable or evidence.lacking:
+        reason = f"it restores well, and could not be read: {evidence.unreadable or evidence.lacking}"
         yield Check.READABLE, Verdict(outcome=Outcome.HARNESS_ERROR, stage=Stage.READ, reason=reason)
+
+
+def _of_offline(evidence: Evidence, without: frozenset[Check]) -> Iterator[tuple[Check, Verdict]]:
+    if evidence.broken:
+        yield Check.WHOLE, Verdict(outcome=Outcome.CHECKPOINT_BROKEN, stage=Stage.READ, reason=evidence.broken)
+    if evidence.offline is not None:
+        yield from _of_reading(Check.OFFLINE, evidence.offline, evidence.outside, without)
+    for reading in evidence.others:
+        yield from _of_reading(Check.EVERY_WORKLOAD, reading, evidence.outside, without)
+
+
+def _of_lacking(evidence: Evidence) -> Iterator[tuple[Check, Verdict]]:
+    if evidence.lacking:
+        yield Check.WHOLE, Verdict(outcome=Outcome.CHECKPOINT_BROKEN, stage=Stage.READ, reason=evidence.lacking)
 
 
 def _as_refused(failure: Verdict, refusal: Refusal | None) -> Verdict:

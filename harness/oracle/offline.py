@@ -1,87 +1,73 @@
-"""The offline reading: counter out of CRIU's pages, rings out of the captured file system, without a restore."""
+"""The offline reading: counter out of CRIU's pages, rings out of the captured files, without a restore."""
 
 from __future__ import annotations
 
-import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.checkpoints.archive import members
-from harness.checkpoints.untrusted import Absent, Budget, Unreadable, open_regular, pread
+from harness.checkpoints import wholeness
+from harness.checkpoints.disk import CapturedFiles
+from harness.checkpoints.mounts import mounts_of
+from harness.checkpoints.tasks import tasks
+from harness.checkpoints.untrusted import Absent, Budget, open_regular, pread
 from harness.model import Reading, SurfaceReading, Witness
-from harness.oracle.pages import processes
-from harness.oracle.ring import LARGEST_RING, RECORD, MemoryCounter, read_ring
-
-__all__ = ["Deleted", "File", "Held", "InTmpfs", "Place", "Unreadable", "in_tmpfs", "read", "reading_of"]
-
-LARGEST_SURFACE = LARGEST_RING * RECORD.itemsize
-"""Bytes of the largest ring."""
+from harness.oracle.places import LARGEST_SURFACE, InLog, InTmpfs, OnDisk, Outside, Place, place_of, tmpfs_files
+from harness.oracle.processes import Form, Process, processes
+from harness.oracle.ring import MemoryCounter, read_ring
 
 
-@dataclass(frozen=True)
-class File:
-    """A ring in a captured file."""
+def read(
+    images: Path, disks: Mapping[str, CapturedFiles], *, nonce: str = "", outside: Collection[str] = ()
+) -> tuple[Reading, ...]:
+    """Read a checkpoint of which all that should be in it was captured: of each workload, that of `nonce` first.
 
-    path: Path
-
-
-@dataclass(frozen=True)
-class InTmpfs:
-    """A ring in one of CRIU's archives of tmpfs, by the file's name."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Held:
-    """A ring that was read already."""
-
-    data: bytes
-
-
-@dataclass(frozen=True)
-class Deleted:
-    """A file that has to be marked as deleted in a captured layer."""
-
-    path: Path
-
-    @property
-    def marked(self) -> bool:
-        """Whether it is, as an OCI layer or as overlayfs does it."""
-        if self.path.with_name(f".wh.{self.path.name}").exists():
-            return True
-        try:
-            status = self.path.lstat()
-        except OSError:
-            return False
-        return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
-
-
-Place = File | InTmpfs | Held | Deleted
-
-
-def read(images: Path, places: Mapping[str, Place]) -> Reading:
-    """Read memory from `images` and each surface, in writing order, from its place. Raises `Unreadable`."""
+    `disks`: by mount point; `outside`: names of surfaces that are documented as outside of the checkpoint. A surface
+    of which neither is so holds nothing. Raises `Unreadable`.
+    """
     budget = Budget()
-    counter = processes(images, budget)[0].counter
-    archived = in_tmpfs(images, {place.name for place in places.values() if isinstance(place, InTmpfs)}, budget)
-    held = {
-        name: Held(archived.get(place.name, b"")) if isinstance(place, InTmpfs) else place
-        for name, place in places.items()
-    }
-    return reading_of(counter, held)
+    sizes = {path.name: path.lstat().st_size for path in images.iterdir()}
+    wholeness.check(images, sizes, budget, followed=images.parent)
+    named = {task.pid: task for task in tasks(images, budget)}
+    found = []
+    for process in processes(images, budget, within=images.parent):
+        mounts = mounts_of(images, named[process.pid], budget)
+        places = {surface.name: place_of(surface, mounts, disks, {}) for surface in process.surfaces}
+        inside = {
+            name: place for name, place in places.items() if name not in outside or not isinstance(place, Outside)
+        }
+        found.append(reading_of(process, inside, Captured(images, disks, budget)))
+    return tuple(sorted(found, key=lambda reading: reading.nonce != nonce))
 
 
-def reading_of(counter: MemoryCounter, places: Mapping[str, File | Held | Deleted]) -> Reading:
-    """Hold the surfaces, in writing order, against the counter."""
+@dataclass(frozen=True)
+class Captured:
+    """All that was captured beside the memory pages, laid open."""
+
+    images: Path
+    disks: Mapping[str, CapturedFiles]
+    """By mount point."""
+    budget: Budget
+
+
+def reading_of(process: Process, places: Mapping[str, Place], captured: Captured) -> Reading:
+    """Hold the surfaces of a process, in writing order, against its counter.
+
+    `places`: by names of surfaces, without those that are not to be compared. What is not at its place, or outside
+    though it is to be compared, holds nothing.
+    """
+    held = tmpfs_files(captured.images, places.values(), captured.budget)
+    counter = process.counter
     surfaces: list[SurfaceReading] = []
-    for name, place in places.items():
-        if isinstance(place, Deleted):
-            surfaces.append(_deletion(name, place, surfaces, counter))
+    for surface in process.surfaces:
+        place = places.get(surface.name)
+        if place is None or isinstance(place, InLog):
+            continue
+        if surface.form is Form.DELETED:
+            surfaces.append(_deletion(surface.name, surfaces, counter, done=_is_gone(place, captured, held)))
         else:
-            data = place.data if isinstance(place, Held) else _regular(place.path)
-            surfaces.append(read_ring(data, surface=name, nonce=counter.nonce, ring=counter.ring))
+            data = _content(place, captured, held)
+            surfaces.append(read_ring(data, surface=surface.name, nonce=counter.nonce, ring=counter.ring))
     return Reading(
         witness=Witness.OFFLINE,
         nonce=f"{counter.nonce:016x}",
@@ -91,9 +77,21 @@ def reading_of(counter: MemoryCounter, places: Mapping[str, File | Held | Delete
     )
 
 
-def _deletion(name: str, place: Deleted, before: list[SurfaceReading], counter: MemoryCounter) -> SurfaceReading:
+def _content(place: Place, captured: Captured, held: Mapping[InTmpfs, bytes | None]) -> bytes:
+    if isinstance(place, InTmpfs):
+        return held[place] or b""
+    return _regular(captured.disks[place.mount].file(place.name)) if isinstance(place, OnDisk) else b""
+
+
+def _is_gone(place: Place, captured: Captured, held: Mapping[InTmpfs, bytes | None]) -> bool:
+    if isinstance(place, InTmpfs):
+        return held[place] is None
+    return isinstance(place, OnDisk) and captured.disks[place.mount].lacks(place.name)
+
+
+def _deletion(name: str, before: list[SurfaceReading], counter: MemoryCounter, *, done: bool) -> SurfaceReading:
     """A deletion has no ticks of its own: done, it is as new as what was written before it, undone it is nothing."""
-    if not place.marked:
+    if not done:
         return SurfaceReading(surface=name, newest=None, newest_wall_ns=None)
     if before:
         return SurfaceReading(surface=name, newest=before[-1].newest, newest_wall_ns=before[-1].newest_wall_ns)
@@ -101,19 +99,9 @@ def _deletion(name: str, place: Deleted, before: list[SurfaceReading], counter: 
 
 
 def _regular(path: Path) -> bytes:
-    """Ring in a regular file, empty where there is none; the container may have put anything in its place."""
+    """Content of a regular file, empty where there is none; the container may have put anything in its place."""
     try:
         with open_regular(path) as descriptor:
             return pread(descriptor, LARGEST_SURFACE, 0)
     except Absent:
         return b""
-
-
-def in_tmpfs(images: Path, names: set[str], budget: Budget) -> dict[str, bytes]:
-    """Rings by the names of their files, out of the archives that CRIU has tar(1) make: `tmpfs-dev-N.tar.gz.img`."""
-    found = {}
-    for path in sorted(images.glob("tmpfs-dev-*.tar.gz.img")) if names else ():
-        for member in members(path, budget):
-            if member.info.isreg() and member.name in names:
-                found[member.name] = b"".join(member.chunks(LARGEST_SURFACE))
-    return found

@@ -5,9 +5,7 @@ The layout is that of `workloads/ledger/ledger.c`.
 
 from __future__ import annotations
 
-import mmap
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +20,11 @@ RECORD = np.dtype([("n", "<u8"), ("wall_ns", "<u8"), ("nonce", "<u8"), ("check",
 MAGIC = b"STILLFRAMELEDGER"
 LARGEST_RING = 1 << 20
 _HEAD = struct.Struct("<16sIIQQ")
-_VERSION = 1
+VERSIONS = (1, 2)
+"""Of the layout of memory; from 2 on a process describes itself behind its records."""
+
+COUNTER_BYTES = _HEAD.size + 2 * RECORD.itemsize
+"""Bytes of the counter in memory, its two records included."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class MemoryCounter:
     wall_ns: int
     nonce: int
     ring: int
+    version: int = VERSIONS[-1]
 
 
 def records_of(nonce: int, newest: int, ring: int, wall_ns: int, *, step_ns: int = 1000) -> bytes:
@@ -80,27 +83,18 @@ def read_ring(data: bytes, *, surface: str, nonce: int, ring: int) -> SurfaceRea
     )
 
 
-def find_counter(pages: bytes | mmap.mmap) -> MemoryCounter | None:
-    """Find the counter in a process's memory by its magic; None if no occurrence is whole and valid."""
-    return next((found for at in _occurrences(pages) if (found := _parse(pages, at))), None)
-
-
-def _occurrences(pages: bytes | mmap.mmap) -> Iterator[int]:
-    at = pages.find(MAGIC)
-    while at >= 0:
-        yield at
-        at = pages.find(MAGIC, at + 1)
-
-
-def _parse(pages: bytes | mmap.mmap, at: int) -> MemoryCounter | None:
-    if at + _HEAD.size + 2 * RECORD.itemsize > len(pages):
+def parse_counter(pages: bytes, at: int = 0) -> MemoryCounter | None:
+    """Read the counter whose magic is at `at`; None if it is not whole and valid, or of an unknown version."""
+    if at + COUNTER_BYTES > len(pages):
         return None
     _, version, ring, nonce, n = _HEAD.unpack_from(pages, at)
     start = at + _HEAD.size + (n & 1) * RECORD.itemsize
     (record,) = np.frombuffer(pages[start : start + RECORD.itemsize], RECORD)
-    valid = version == _VERSION and 0 < ring <= LARGEST_RING and nonce != 0
+    valid = version in VERSIONS and 0 < ring <= LARGEST_RING and nonce != 0
     valid &= bool(record == make_records([n], [record["wall_ns"]], nonce)[0])
-    return MemoryCounter(n=n, wall_ns=int(record["wall_ns"]), nonce=nonce, ring=ring) if valid else None
+    if not valid:
+        return None
+    return MemoryCounter(n=n, wall_ns=int(record["wall_ns"]), nonce=nonce, ring=ring, version=version)
 
 
 def _check(records: Records) -> Ticks:

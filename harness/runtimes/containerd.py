@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from harness.checkpoints.archive import unpack
+from harness.checkpoints.disk import CapturedFiles
 from harness.checkpoints.layouts import LAYER, MEMORY
-from harness.checkpoints.untrusted import beneath, inside
+from harness.checkpoints.untrusted import Broken, beneath, inside
 from harness.errors import CommandFailed, StillframeError
 from harness.host import cgroups
 from harness.host.wait import until
@@ -250,12 +251,12 @@ class Containerd:
         blobs = {part["mediaType"]: self._blob(part["digest"]) for part in index["manifests"]}
         found = {}
         for what, media in (("memory", MEMORY), ("writable layer", f"{LAYER}+gzip")):
-            if media in blobs:
-                found[what] = f"{checkpoint.folder}/{what.split()[-1]}.unpacked"
-                unpack(blobs[media], self.node.path(found[what]))
-            else:
-                self.node.remark(f"ctr called it a success, but the checkpoint has no {what}")
-        return Contents(found.get("memory"), {"/": found["writable layer"]} if "writable layer" in found else {})
+            if media not in blobs:
+                raise Broken(f"ctr called it a success, but the checkpoint has no {what}")
+            found[what] = self.node.path(f"{checkpoint.folder}/{what.split()[-1]}.unpacked")
+            unpack(blobs[media], found[what])
+        images = f"{checkpoint.folder}/{found['memory'].name}"
+        return Contents(images, {"/": CapturedFiles(found["writable layer"])})
 
     def _digest_of(self, image: str) -> str:
         said = self._ctr("images", "list", f"name=={image}").stdout

@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import ClassVar, Protocol
 
+from harness.checkpoints.disk import CapturedFiles
 from harness.model import Component, FreezePolicy, Scenario, SurfaceKind
 from harness.mutants import CONTROLS
 from harness.stacks.node import Node
@@ -142,9 +143,8 @@ class Contents:
 
     images: str | None
     """Folder with CRIU's images; None where memory cannot be read without a restore."""
-    disks: Mapping[str, str]
-    """Folders with captured files by mount point; that of `/` holds only what differs from the image, a deleted file as
-    a `.wh.NAME` file (OCI image specification) or a device node 0:0 (overlayfs)."""
+    disks: Mapping[str, CapturedFiles]
+    """By mount point; that of `/` holds only what differs from the image."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,10 @@ class Runtime(Protocol):
         """Add the disk to a checkpoint of memory; only where the way `leaves_disk`."""
 
     def contents(self, checkpoint: Checkpoint) -> Contents:
-        """Lay open what the checkpoint holds, below its folder if anything has to be unpacked."""
+        """Lay open what the checkpoint holds, below its folder if anything has to be unpacked.
+
+        Raises `Unreadable`, and `Broken` for a checkpoint that the runtime called a success and that is not whole.
+        """
 
     def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
         """Make a container out of the checkpoint, `in_place` the old one again; nothing is left of a failed one."""

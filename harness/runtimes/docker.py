@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from docker.types import LogConfig
 from docker.types import Mount as MountOption
 
+from harness.checkpoints.disk import CapturedFiles
 from harness.errors import CommandFailed, StillframeError
 from harness.model import CgroupVersion, Component, FreezePolicy, Scenario, SurfaceKind
 from harness.runtimes import criu_configuration, criu_log, image_archive, shim, versions
@@ -197,7 +198,8 @@ class Docker:
         """Of a committed layer the folder in the engine's storage; what gVisor writes can only be restored."""
         disks = {}
         if self.way.leaves_disk:
-            disks["/"] = self._client.inspect_image(checkpoint.name)["GraphDriver"]["Data"]["UpperDir"]
+            upper = self._client.inspect_image(checkpoint.name)["GraphDriver"]["Data"]["UpperDir"]
+            disks["/"] = CapturedFiles(self.node.path(upper))
         return Contents(checkpoint.images if self.by_criu else None, disks)
 
     def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:

@@ -6,6 +6,7 @@ captured beside the checkpoint.
 
 from __future__ import annotations
 
+from harness.checkpoints.disk import CapturedFiles
 from harness.runtimes.contract import Checkpoint, ContainerSpec, Contents
 from harness.stacks.node import Node
 
@@ -25,7 +26,7 @@ class LayersOfOurs:
 
     def contents(self, checkpoint: Checkpoint) -> Contents:
         """Images and writable layer are folders as they are."""
-        return Contents(checkpoint.images, {"/": checkpoint.upper})
+        return Contents(checkpoint.images, {"/": CapturedFiles(self.node.path(checkpoint.upper))})
 
     def discard(self, checkpoint: Checkpoint) -> None:
         """All of it is in its folder."""

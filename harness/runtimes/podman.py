@@ -11,7 +11,8 @@ import json
 from collections.abc import Iterator
 from typing import ClassVar
 
-from harness.checkpoints import layouts
+from harness.checkpoints.layouts import Exported
+from harness.checkpoints.sources import Archive, Folder, Source
 from harness.checkpoints.untrusted import Budget
 from harness.errors import CommandFailed, StillframeError
 from harness.host import cgroups
@@ -158,16 +159,19 @@ class Podman:
     def contents(self, checkpoint: Checkpoint) -> Contents:
         """Unpack the archives in the checkpoint; the image's layer is a folder of the store already."""
         folder, budget = self.node.path(checkpoint.folder), Budget()
-        source: layouts.Source
+        source: Source
         if self._by_image:
             image = ("image", "inspect", "--format", "{{.GraphDriver.Data.UpperDir}}", _image(checkpoint))
-            source = layouts.Folder(self.node.path(self._podman(*image).stdout.strip()), budget)
+            source = Folder(self.node.path(self._podman(*image).stdout.strip()), budget)
         else:
-            source = layouts.Archive(self.node.path(checkpoint.archive), folder / "parts", budget)
-        opened = layouts.Exported().lay_open(source, folder, wanted=lambda _: True)
-        root = self.node.path("/")
-        disks = {mount: f"/{disk.relative_to(root)}" for mount, disk in opened.disks.items()}
-        return Contents(None if opened.images is None else f"/{opened.images.relative_to(root)}", disks)
+            source = Archive(self.node.path(checkpoint.archive), folder / "parts", budget)
+        opened = Exported().lay_open(source, "", pages=True)
+        disks = {
+            mount: disk.take(None, folder / f"disk-{number}")
+            for number, (mount, disk) in enumerate(opened.disks.items())
+        }
+        images = opened.images or opened.within
+        return Contents(f"/{images.relative_to(self.node.path('/'))}", disks)
 
     def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
         """Make a new container out of the checkpoint; mounts are as the checkpoint says."""

@@ -12,6 +12,7 @@ import re
 import shlex
 from typing import ClassVar
 
+from harness.checkpoints.disk import CapturedFiles
 from harness.errors import CommandFailed
 from harness.host import cgroups
 from harness.model import Component, FreezePolicy, Scenario, SurfaceKind
@@ -147,7 +148,7 @@ class Runsc(OciRuntime):
 
     def contents(self, checkpoint: Checkpoint) -> Contents:
         """The format is gVisor's own: what is in it is known from a restore."""
-        return Contents(None, {"/": checkpoint.upper} if self.way.leaves_disk else {})
+        return Contents(None, {"/": CapturedFiles(self.node.path(checkpoint.upper))} if self.way.leaves_disk else {})
 
     def kill(self, container: Container) -> None:
         """End it; one that is paused takes no signal."""

@@ -61,6 +61,7 @@ CATEGORIES = (
     ("restored as a new process", Word.FAILED, r"cold-start\b.*"),
     ("failed checkpoint or restore", Word.FAILED, r"(checkpoint-failed|restore-failed|refused)\b.*"),
     ("source harmed", Word.FAILED, r"source-harmed\b.*"),
+    ("broken checkpoint", Word.FAILED, r"checkpoint-broken\b.*"),
     ("left behind", Word.FAILED, r"(leaked|left behind)\b.*"),
     ("declared in vain", Word.FAILED, "(.*; )?declared of no cell that there is: .*"),
     ("hung", Word.FAILED, r"hung\b.*"),

@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import stat
+import struct
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ PAGE = 4096
 HEAD = 40
 """Bytes of the counter's page before its two records."""
 USED = HEAD + 2 * RECORD.itemsize
-"""Bytes of the counter's page that are not padding."""
+"""Bytes of the counter's page that are head and records; the process's description of itself follows."""
 FEW = 8
 """Ticks."""
 
@@ -94,7 +95,13 @@ def other_nonce(files: Files) -> None:
 
 def other_padding(files: Files) -> None:
     """Change all of the page that nobody reads."""
-    _replace_page(files, lambda page: page[:USED] + bytes(byte ^ 0x55 for byte in page[USED:]))
+
+    def change(page: bytes) -> bytes:
+        _, size, _ = struct.unpack_from("<QQQ", page, USED)
+        end = USED + 24 + size
+        return page[:end] + bytes(byte ^ 0x55 for byte in page[end:])
+
+    _replace_page(files, change)
 
 
 def other_core(files: Files) -> None:

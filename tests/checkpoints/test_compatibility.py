@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from harness.checkpoints.compatibility import RULES, Machine, predict
-from harness.checkpoints.criu_image import CGROUPS, CORE, INVENTORY, MOUNTS, NETWORK, PAGEMAP, encoded
+from harness.checkpoints.criu_image import CGROUPS, CORE, INVENTORY, MOUNTS, NETWORK, PAGEMAP
 from harness.checkpoints.needs import Form, Needs, needs
 from harness.checkpoints.untrusted import Unreadable
 from harness.model import Answer, Component
 from tests.checkpoints.translation.test_bridges import CRUN, EMPTY, GROUPS, OTHERS, RUNC, write
+from tests.criu_images import PAGE, dump, tar
 
 NEW = [{"pages_id": 1}, {"vaddr": 4096, "compat_nr_pages": 0, "nr_pages": 3, "flags": 4}]
 OLD = [{"pages_id": 1}, {"vaddr": 4096, "compat_nr_pages": 3, "flags": 4}]
@@ -30,7 +31,9 @@ PODMAN = side(podman="5.8.6", crun="1.28", criu="4.2.1")
 
 
 def images(folder: Path, mounts: tuple[dict[str, Any], ...] = (), pages: list[dict[str, int]] = OLD) -> Path:
+    dump(folder, bytes(3 * PAGE))
     write(folder / "inventory.img", INVENTORY, [{"img_version": 2, "root_cg_set": 1}])
+    (folder / "tmpfs-dev-70.tar.gz.img").write_bytes(tar(folder.with_name("tmpfs"), {}, "w:gz").read_bytes())
     write(folder / "mountpoints-13.img", MOUNTS, (*mounts, *OTHERS))
     write(folder / "pagemap-1.img", PAGEMAP, pages)
     (folder / "descriptors.json").write_text("[]")
@@ -96,7 +99,7 @@ def podmans(path: Path, runtime: str) -> Path:
     images(folder / "checkpoint", CRUN)
     (folder / "config.dump").write_text(json.dumps({"rootfsImageID": "x", "runtime": runtime}), encoding="utf-8")
     (folder / "spec.dump").write_text("{}", encoding="utf-8")
-    (folder / "rootfs-diff.tar").write_bytes(b"not even looked at")
+    tar(folder / "rootfs-diff.tar", {})
     archive = path / f"{runtime}.tar"
     with tarfile.open(archive, "w") as packed:
         packed.add(folder, ".")
@@ -122,14 +125,15 @@ def test_engines_read_no_images_alone(tmp_path: Path) -> None:
 
 
 def test_of_a_sandbox_nothing_can_be_told(tmp_path: Path) -> None:
-    (tmp_path / "checkpoint.img").write_bytes(b"state")
+    header = b'{"runsc_version": "release-20240729.0"}'
+    (tmp_path / "checkpoint.img").write_bytes(b"gVisorSF" + len(header).to_bytes(8, "big") + header)
     found = needs(tmp_path)
     assert predict(found, side(runsc="20240729.0")).answer is Answer.UNKNOWN
     assert predict(found, RUNC_NEW).answer is NO
 
 
 def test_what_is_no_checkpoint_is_declined(tmp_path: Path) -> None:
-    with pytest.raises(Unreadable, match="is no checkpoint"):
+    with pytest.raises(Unreadable, match="it holds no checkpoint of a known kind, but nothing"):
         needs(tmp_path)
 
 
@@ -146,8 +150,8 @@ def test_every_rule_tells_where_it_is_from() -> None:
 
 
 def thread(folder: Path, *, xstate: int, mtype: int = 1) -> None:
-    saved: Any = {"mtype": mtype, "thread_info": {"fpregs": {"xsave": {"xstate_bv": xstate}}}}
-    (folder / "core-1.img").write_bytes(encoded(CORE, [CORE.messages[0](**saved)]))
+    saved = {"mtype": mtype, "thread_info": {"fpregs": {"xsave": {"xstate_bv": xstate}}}}
+    write(folder / "core-1.img", CORE, [saved])
 
 
 def test_a_machine_has_to_have_the_registers_that_are_in_use(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from google.protobuf.any_pb2 import Any as Packed
 
-from harness.checkpoints import layouts
 from harness.checkpoints.criu_image import STATISTICS, encoded
 from harness.checkpoints.description import LOG_HEAD, engine_of
+from harness.checkpoints.find import find
 from harness.checkpoints.layouts import CONTAINER, LAYER, MEMORY
 from harness.checkpoints.untrusted import Budget, Unreadable
 from harness.description import Description, DiskForm, MountPoint
@@ -48,7 +48,8 @@ def exported(folder: Path, config: object, spec: object = SPEC, **more: bytes) -
 
 
 def described(path: Path) -> Description:
-    return layouts.lay_open(path, path.parent / "to", Budget(), lambda _: False)[1].description
+    (found,) = find(path, path.parent / "to", Budget())
+    return found.open().description
 
 
 def test_an_archive_of_crio_tells_whose_it_is_and_never_what_is_in_the_environment(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def _seconds(time: str) -> dt.datetime | None:
 def test_checkpointctl_says_the_same(bench: Bench, tmp_path: Path) -> None:
     silent = []
     for archive in archives(bench, tmp_path):
-        both = said(inspect(archive, {}).description, of_checkpointctl(bench, archive))
+        both = said(inspect(archive, {}).checkpoints[0].description, of_checkpointctl(bench, archive))
         silent.append([what for what, (_, theirs) in both.items() if theirs in ("", None)])
         assert {what: each for what, each in both.items() if each[0] != each[1] and what not in silent[-1]} == {}
     assert silent == [[], ["created"], ["name"]], "it looks for these in annotations of Kubernetes"

@@ -333,7 +333,7 @@ def test_outcomes_are_ordered_by_severity() -> None:
     ordered = sorted(Outcome, key=lambda outcome: outcome.severity)
     assert " ".join(ordered) == (
         "consistent not-captured refused unsupported vacuous inconsistent cold-start checkpoint-failed "
-        "restore-failed source-harmed leaked hung harness-error missing"
+        "restore-failed source-harmed checkpoint-broken leaked hung harness-error missing"
     )
 
 

@@ -1,40 +1,55 @@
+"""The reading of a checkpoint that is laid open, on synthetic parts."""
+
 from __future__ import annotations
 
 import errno
 import os
-import stat
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
+from harness.checkpoints.disk import CapturedFiles
+from harness.checkpoints.untrusted import Broken, Unreadable
 from harness.model import Anomaly, Reading, Witness
 from harness.oracle.judge import anomalies
-from harness.oracle.offline import Deleted, File, InTmpfs, Place, Unreadable, read
-from harness.oracle.ring import MAGIC
-from tests.criu_images import COUNTER, NONCE, NOW, PAGE, RING, dump, memory, ring, tmpfs
+from harness.oracle.offline import read
+from tests.criu_images import COUNTER, MOUNTS, NONCE, NOW, PAGE, RING, Surface, dump, memory, mount, ring, tmpfs
+
+ADDED: Surface = ("ring", "added", "/data/added.ring")
+TMPFS: Surface = ("ring", "tmpfs", "/scratch/tmpfs.ring")
+GONE: Surface = ("deleted", "gone", "/data/gone")
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    folder = dump(tmp_path / "images", bytes(3 * PAGE) + memory() + bytes(PAGE))
-    tmpfs(folder, {"./": None, "./tmpfs.ring": ring(COUNTER - 1)})
-    return folder
+    return having(tmp_path, ADDED, TMPFS)
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Path:
-    path = tmp_path / "added.ring"
-    path.write_bytes(ring())
-    return path
+def upper(tmp_path: Path) -> Path:
+    (tmp_path / "upper/data").mkdir(parents=True)
+    (tmp_path / "upper/data/added.ring").write_bytes(ring())
+    return tmp_path / "upper"
+
+
+def having(folder: Path, *surfaces: Surface) -> Path:
+    """Images of a process with these surfaces, and of its tmpfs."""
+    images = dump(folder / "images", bytes(3 * PAGE) + memory(surfaces=surfaces) + bytes(PAGE), mounts=MOUNTS)
+    tmpfs(images, {"./": None, "./tmpfs.ring": ring(COUNTER - 1)})
+    return images
+
+
+def reading(images: Path, upper: Path, *outside: str) -> Reading:
+    (found,) = read(images, {"/": CapturedFiles(upper)}, outside=outside)
+    return found
 
 
 def held(found: Reading) -> dict[str, int | None]:
     return {surface.surface: surface.newest for surface in found.surfaces}
 
 
-def test_memory_files_and_tmpfs_are_read_without_a_restore(images: Path, disk: Path) -> None:
-    found = read(images, {"added": File(disk), "tmpfs": InTmpfs("tmpfs.ring")})
+def test_memory_files_and_tmpfs_are_read_without_a_restore(images: Path, upper: Path) -> None:
+    found = reading(images, upper)
     assert (found.witness, found.nonce, found.counter, found.counter_wall_ns) == (
         Witness.OFFLINE,
         f"{NONCE:016x}",
@@ -48,157 +63,155 @@ def test_memory_files_and_tmpfs_are_read_without_a_restore(images: Path, disk: P
 
 
 @pytest.mark.parametrize("ahead", [1, 30, 3000])
-def test_a_disk_from_the_future_shows(images: Path, disk: Path, ahead: int) -> None:
-    disk.write_bytes(ring(COUNTER + ahead))
-    (surface,) = read(images, {"added": File(disk)}).surfaces
+def test_a_disk_from_the_future_shows(images: Path, upper: Path, ahead: int) -> None:
+    (upper / "data/added.ring").write_bytes(ring(COUNTER + ahead))
+    surface = reading(images, upper).surfaces[0]
     assert (surface.newest, surface.newest_wall_ns) == (COUNTER + ahead, NOW + ahead * 1000)
 
 
-def test_surfaces_keep_their_order_wherever_they_are(images: Path, disk: Path) -> None:
-    places: dict[str, Place] = {
-        "t": InTmpfs("tmpfs.ring"),
-        "b": File(disk),
-        "d": Deleted(whiteout(disk)),
-        "a": File(disk),
-    }
-    assert list(held(read(images, places))) == ["t", "b", "d", "a"]
-    assert list(held(read(images, dict(reversed(places.items()))))) == ["a", "d", "b", "t"]
+def test_surfaces_keep_the_order_of_their_process(tmp_path: Path, upper: Path) -> None:
+    assert list(held(reading(having(tmp_path, TMPFS, GONE, ADDED), upper))) == ["tmpfs", "gone", "added"]
 
 
 @pytest.mark.parametrize(
     "decoy",
-    [
-        b"",
-        b"STILLFRAMELEDGER",
-        b"STILLFRAMELEDGER" * PAGE,
-        memory(n=555)[:-1].replace(MAGIC, b"stillframeledger"),
-        memory(n=555)[:80] + b"\xff" + memory(n=555)[81:],
-    ],
-    ids=["an empty file", "the text alone", "the text all over", "no magic", "a damaged counter"],
+    [b"", b"x" + b"STILLFRAMELEDGER" * (PAGE // 16 - 1), memory()[:-1].lower()],
+    ids=["an empty file", "the text all over", "no magic"],
 )
-def test_pages_without_the_counter_are_passed_over(images: Path, disk: Path, decoy: bytes) -> None:
-    dump(images, decoy.ljust(-(-len(decoy) // PAGE) * PAGE, b"\0"))
-    dump(images, memory(), pid=20)
-    assert read(images, {"added": File(disk)}).counter == COUNTER
+def test_processes_without_a_counter_are_passed_over(images: Path, upper: Path, decoy: bytes) -> None:
+    dump(images, decoy.ljust(-(-len(decoy) // PAGE) * PAGE, b"\0"), pid=7)
+    assert reading(images, upper).counter == COUNTER
+
+
+def test_of_several_workloads_each_is_read_that_of_the_nonce_first(images: Path, upper: Path) -> None:
+    dump(images, memory(COUNTER + 5, nonce=NONCE + 1, surfaces=(TMPFS,)), pid=7)
+    for nonce, counters in ((NONCE, [COUNTER, COUNTER + 5]), (NONCE + 1, [COUNTER + 5, COUNTER])):
+        found = read(images, {"/": CapturedFiles(upper)}, nonce=f"{nonce:016x}")
+        assert [each.counter for each in found] == counters
 
 
 @pytest.mark.parametrize("pages", [b"", bytes(PAGE)], ids=["an empty file", "other pages"])
-def test_images_without_the_counter_cannot_be_read(images: Path, disk: Path, pages: bytes) -> None:
+def test_images_without_the_counter_cannot_be_read(images: Path, upper: Path, pages: bytes) -> None:
     dump(images, pages)
-    with pytest.raises(Unreadable, match="no workload's counter in the memory pages of images"):
-        read(images, {"added": File(disk)})
+    with pytest.raises(Unreadable, match="no workload's counter in its memory pages"):
+        reading(images, upper)
+
+
+def test_images_that_lack_a_part_are_broken(images: Path, upper: Path) -> None:
+    (images / "core-1.img").unlink()
+    with pytest.raises(Broken, match=r"core-1\.img is not there"):
+        reading(images, upper)
 
 
 def test_a_surface_that_was_not_captured_holds_nothing(images: Path, tmp_path: Path) -> None:
-    found = read(images, {"added": File(tmp_path / "nowhere"), "tmpfs": InTmpfs("other.ring")})
-    assert held(found) == {"added": None, "tmpfs": None}
+    tmpfs(images, {"./other.ring": ring()})
+    assert held(reading(images, tmp_path / "nowhere")) == {"added": None, "tmpfs": None}
 
 
-def test_a_surface_of_another_workload_holds_nothing_of_this_one(images: Path, disk: Path) -> None:
-    disk.write_bytes(ring(nonce=NONCE + 1))
-    (surface,) = read(images, {"added": File(disk)}).surfaces
+def test_a_surface_of_a_disk_that_is_not_there_holds_nothing_unless_it_is_documented_as_outside(
+    tmp_path: Path, upper: Path
+) -> None:
+    bind = ("ring", "bind", "/bind/bind.ring")
+    images = dump(
+        tmp_path / "images",
+        memory(surfaces=(ADDED, bind)),
+        mounts=(MOUNTS[0], mount(9, "/bind", fstype=16, ext_key="/bind")),
+    )
+    assert held(reading(images, upper)) == {"added": COUNTER, "bind": None}
+    assert held(reading(images, upper, "bind")) == {"added": COUNTER}
+    assert held(reading(images, upper, "bind", "added")) == {"added": COUNTER}, "what was captured is read all the same"
+
+
+def test_a_surface_of_another_workload_holds_nothing_of_this_one(images: Path, upper: Path) -> None:
+    (upper / "data/added.ring").write_bytes(ring(nonce=NONCE + 1))
+    surface = reading(images, upper).surfaces[0]
     assert (surface.newest, surface.foreign) == (None, RING)
 
 
-def test_a_surface_is_found_in_whichever_archive_has_it(images: Path) -> None:
-    tmpfs(images, {"notes": b"nothing"}, device=12)
-    tmpfs(images, {"second.ring": ring(COUNTER), "sub/tmpfs.ring": b"another folder's"}, device=99)
-    found = read(images, {"tmpfs": InTmpfs("tmpfs.ring"), "second": InTmpfs("second.ring")})
-    assert held(found) == {"tmpfs": COUNTER - 1, "second": COUNTER}
+def test_a_surface_is_in_the_archive_of_its_own_tmpfs_and_at_its_own_path(images: Path, upper: Path) -> None:
+    tmpfs(images, {"tmpfs.ring": ring(COUNTER)}, device=12)
+    tmpfs(images, {"sub/tmpfs.ring": b"another folder's", "./tmpfs.ring": ring(COUNTER - 1)})
+    assert held(reading(images, upper))["tmpfs"] == COUNTER - 1
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.1, 0.6])
-def test_an_archive_that_was_cut_off_cannot_be_read(images: Path, kept: float) -> None:
+def test_an_archive_that_was_cut_off_is_broken(images: Path, upper: Path, kept: float) -> None:
     path = images / "tmpfs-dev-73.tar.gz.img"
     whole = path.read_bytes()
     path.write_bytes(whole[: int(kept * len(whole))])
-    with pytest.raises(Unreadable, match=r"tmpfs-dev-73\.tar\.gz\.img"):
-        read(images, {"tmpfs": InTmpfs("tmpfs.ring")})
+    with pytest.raises(Broken, match=r"tmpfs-dev-73\.tar\.gz\.img"):
+        reading(images, upper)
 
 
-def test_archives_are_opened_only_for_what_is_in_them(images: Path, disk: Path) -> None:
+def test_archives_are_opened_only_for_what_is_in_them(tmp_path: Path, upper: Path) -> None:
+    images = having(tmp_path, ADDED)
     (images / "tmpfs-dev-73.tar.gz.img").write_bytes(b"no archive")
-    assert held(read(images, {"added": File(disk)})) == {"added": COUNTER}
+    assert held(reading(images, upper)) == {"added": COUNTER}
 
 
-@pytest.mark.parametrize("kind", ["link", "dangling", "folder", "fifo"])
-def test_what_is_no_file_holds_nothing_and_is_not_waited_for(images: Path, disk: Path, kind: str) -> None:
-    path = disk.with_name(kind)
+@pytest.mark.parametrize("kind", ["link", "dangling", "folder", "fifo", "link above"])
+def test_what_is_no_file_holds_nothing_and_is_not_waited_for(images: Path, upper: Path, kind: str) -> None:
+    path = upper / "data/added.ring"
+    path.rename(upper / "kept")
     if kind == "folder":
         path.mkdir()
     elif kind == "fifo":
         os.mkfifo(path)
+    elif kind == "link above":
+        (upper / "data").rename(upper / "elsewhere")
+        (upper / "kept").rename(upper / "elsewhere/added.ring")
+        (upper / "data").symlink_to("elsewhere")
     else:
-        path.symlink_to(disk if kind == "link" else "/nowhere")
-    assert held(read(images, {"added": File(path)})) == {"added": None}
+        path.symlink_to(upper / "kept" if kind == "link" else "/nowhere")
+    assert held(reading(images, upper))["added"] is None
 
 
 def test_a_file_that_may_not_be_read_is_not_taken_for_one_that_is_missing(
-    images: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
+    images: Path, upper: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = os.open
 
     def refuse(path: Path, *given: int) -> int:
-        if path == disk:
+        if path == upper / "data/added.ring":
             raise PermissionError(errno.EACCES, "Permission denied")
         return opened(path, *given)
 
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(Unreadable, match=r"added\.ring cannot be read: Permission denied"):
-        read(images, {"added": File(disk)})
+        reading(images, upper)
 
 
 # ---- deletions
 
 
-def whiteout(path: Path) -> Path:
-    """Mark a file as deleted as an OCI layer does."""
-    path.with_name(f".wh.{path.name}").touch()
-    return path
-
-
-def test_a_file_is_deleted_where_the_layer_says_so(tmp_path: Path) -> None:
-    gone = whiteout(tmp_path / "gone")
-    (tmp_path / "there").touch()
-    assert Deleted(gone).marked
-    assert not Deleted(tmp_path / "there").marked
-    assert not Deleted(tmp_path / "unknown").marked
-    assert not Deleted(tmp_path / "nowhere" / "unknown").marked
-
-
-@pytest.mark.parametrize(
-    ("mode", "device", "marked"),
-    [
-        (stat.S_IFCHR, (0, 0), True),
-        (stat.S_IFCHR, (1, 3), False),
-        (stat.S_IFBLK, (0, 0), False),
-        (stat.S_IFREG, (0, 0), False),
-        (stat.S_IFLNK, (0, 0), False),
-    ],
-)
-def test_a_file_is_deleted_where_overlayfs_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, device: tuple[int, int], marked: bool
-) -> None:
-    node = SimpleNamespace(st_mode=mode | 0o600, st_rdev=os.makedev(*device))
-    monkeypatch.setattr(Path, "lstat", lambda _: node)  # to make one needs root
-    assert Deleted(tmp_path / "gone").marked is marked
-
-
-def test_a_deletion_is_as_new_as_what_was_written_before_it(images: Path, disk: Path) -> None:
-    disk.write_bytes(ring(COUNTER + 30))
-    places: dict[str, Place] = {"tmpfs": InTmpfs("tmpfs.ring"), "added": File(disk), "deleted": Deleted(whiteout(disk))}
-    added, deleted = read(images, places).surfaces[1:]
+def test_a_deletion_is_as_new_as_what_was_written_before_it(tmp_path: Path, upper: Path) -> None:
+    (upper / "data/added.ring").write_bytes(ring(COUNTER + 30))
+    (upper / "data/.wh.gone").touch()
+    added, deleted = reading(having(tmp_path, TMPFS, ADDED, GONE), upper).surfaces[1:]
     assert (
         (deleted.newest, deleted.newest_wall_ns) == (added.newest, added.newest_wall_ns) == (COUNTER + 30, NOW + 30_000)
     )
 
 
-def test_a_deletion_alone_is_as_new_as_memory(images: Path, disk: Path) -> None:
-    (deleted,) = read(images, {"deleted": Deleted(whiteout(disk))}).surfaces
+def test_a_deletion_alone_is_as_new_as_memory(tmp_path: Path, upper: Path) -> None:
+    (upper / "data/.wh.gone").touch()
+    (deleted,) = reading(having(tmp_path, GONE), upper).surfaces
     assert (deleted.newest, deleted.newest_wall_ns) == (COUNTER, NOW)
 
 
-def test_a_deletion_that_was_undone_is_nothing(images: Path, disk: Path) -> None:
-    found = read(images, {"added": File(disk), "deleted": Deleted(disk)})
-    assert held(found) == {"added": COUNTER, "deleted": None}
+@pytest.mark.parametrize("there", [False, True])
+def test_a_deletion_that_was_undone_is_nothing(tmp_path: Path, upper: Path, there: bool) -> None:
+    if there:
+        (upper / "data/gone").touch()
+    found = reading(having(tmp_path, ADDED, GONE), upper)
+    assert held(found) == {"added": COUNTER, "gone": None}
     assert anomalies(found) == (Anomaly.DISK_BEHIND,)
+
+
+@pytest.mark.parametrize(("members", "newest"), [({"./": None}, COUNTER), ({"./gone": b""}, None)])
+def test_a_deletion_on_a_tmpfs_is_what_its_archive_lacks(
+    tmp_path: Path, upper: Path, members: dict[str, bytes | None], newest: int | None
+) -> None:
+    images = having(tmp_path, ("deleted", "gone", "/scratch/gone"))
+    tmpfs(images, members)
+    assert held(reading(images, upper)) == {"gone": newest}

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from harness.model import SurfaceReading
-from harness.oracle.ring import MAGIC, RECORD, MemoryCounter, Records, find_counter, make_records, read_ring, records_of
+from harness.oracle.ring import (
+    MAGIC,
+    RECORD,
+    VERSIONS,
+    MemoryCounter,
+    Records,
+    make_records,
+    parse_counter,
+    read_ring,
+    records_of,
+)
 from harness.workload import RECORD_BYTES
 
 NONCE = 0xFEED_FACE_CAFE_BEEF
@@ -136,7 +144,7 @@ def test_ticks_at_the_end_of_the_numbers_do_no_harm() -> None:
     assert read(records).holes == RING - 1
 
 
-def pages(n: int = NEWEST, ring: int = RING, version: int = 1, nonce: int = NONCE) -> bytes:
+def pages(n: int = NEWEST, ring: int = RING, version: int = VERSIONS[-1], nonce: int = NONCE) -> bytes:
     """The workload's memory as it is at tick `n`: the other buffer holds the tick before."""
     pair = make_records([n, max(0, n - 1)], [NOON, NOON - STEP], NONCE)
     both = pair if n % 2 == 0 else pair[::-1]
@@ -144,9 +152,10 @@ def pages(n: int = NEWEST, ring: int = RING, version: int = 1, nonce: int = NONC
 
 
 @pytest.mark.parametrize("n", [0, 1, NEWEST, NEWEST + 1])
-def test_the_counter_is_found_wherever_it_lies(n: int) -> None:
-    found = find_counter(b"\xaa" * 12345 + pages(n) + b"\xbb" * 99)
-    assert found == MemoryCounter(n=n, wall_ns=NOON, nonce=NONCE, ring=RING)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_counter_is_read_where_it_lies(n: int, version: int) -> None:
+    found = parse_counter(b"\xaa" * 12345 + pages(n, version=version) + b"\xbb" * 99, 12345)
+    assert found == MemoryCounter(n=n, wall_ns=NOON, nonce=NONCE, ring=RING, version=version)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +164,8 @@ def test_the_counter_is_found_wherever_it_lies(n: int) -> None:
         pytest.param(b"", id="nothing"),
         pytest.param(MAGIC, id="magic-alone"),
         pytest.param(pages()[:-1], id="cut-off"),
-        pytest.param(pages(version=2), id="version"),
+        pytest.param(pages(version=0), id="version-0"),
+        pytest.param(pages(version=VERSIONS[-1] + 1), id="version"),
         pytest.param(pages(ring=0), id="ring-0"),
         pytest.param(pages(ring=2**31), id="ring-large"),
         pytest.param(pages(nonce=0), id="nonce-0"),
@@ -164,13 +174,5 @@ def test_the_counter_is_found_wherever_it_lies(n: int) -> None:
         pytest.param(pages()[:48] + b"\1" + pages()[49:], id="wall-changed"),
     ],
 )
-def test_what_is_not_whole_is_no_counter_and_hides_none(invalid: bytes) -> None:
-    assert find_counter(invalid) is None
-    assert find_counter(invalid + pages()) == MemoryCounter(n=NEWEST, wall_ns=NOON, nonce=NONCE, ring=RING)
-
-
-def test_pages_may_be_a_mapped_file(tmp_path: Path) -> None:
-    path = tmp_path / "pages-1.img"
-    path.write_bytes(bytes(8192) + pages())
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        assert find_counter(mapped) == MemoryCounter(n=NEWEST, wall_ns=NOON, nonce=NONCE, ring=RING)
+def test_what_is_not_whole_is_no_counter(invalid: bytes) -> None:
+    assert parse_counter(invalid) is None

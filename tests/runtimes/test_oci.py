@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from harness.checkpoints.disk import CapturedFiles
 from harness.errors import CommandFailed
 from harness.model import CgroupVersion, Command, Component, SurfaceKind
 from harness.runtimes import adapter
@@ -201,7 +202,7 @@ def test_the_disk_is_captured_with_all_attributes(runtime: Runtime, node: Folder
 
 
 def test_a_checkpoint_is_open_as_it_is_and_all_in_its_folder(runtime: Runtime, node: FolderNode) -> None:
-    assert runtime.contents(TAKEN) == Contents("/c/images", {"/": "/c/upper"})
+    assert runtime.contents(TAKEN) == Contents("/c/images", {"/": CapturedFiles(node.path("/c/upper"))})
     runtime.discard(TAKEN)
     assert node.said() == []
 

@@ -7,19 +7,31 @@
  * A deleted surface has no ring: it is a file that the image brings and the program deletes at its start. Absent, it
  * holds whatever memory holds; a file that is there again is behind by everything, and holds nothing.
  *
+ * Standard output as a surface has no ring either: record n is a line there, at every tick or at every
+ * Nth. The program cannot read it again, so it says nothing about it; whoever keeps the log can.
+ *
+ *     stillframe NONCE N CHECK        NONCE and CHECK: 16 hexadecimal digits; CHECK is mix64(mix64(N) ^ NONCE)
+ *
  * Record, 32 bytes, all numbers little endian, in slot n mod K of a surface; 32 zero bytes are an empty slot:
  *     0  u64 n          8  u64 wall_ns (CLOCK_REALTIME)          16  u64 nonce          24  u64 check
  *     check = mix64(mix64(mix64(n) ^ wall_ns) ^ nonce); mix64 is bijective, so a change of one field always shows.
  *
- * Memory, 104 bytes at the start of a page; an offline reader finds them by their magic in a checkpoint's pages:
+ * Memory, at the start of a page; an offline reader finds it by its magic in a checkpoint's pages:
  *     0  char magic[16]  "STILLFRAMELEDGER", assembled at run time: the text is nowhere else in memory
- *    16  u32 version     1
+ *    16  u32 version     2; version 1 ended at 104
  *    20  u32 ring        K
  *    24  u64 nonce       drawn at start, never 0
  *    32  u64 n           the counter; record n is complete before one store makes the counter n
  *    40  record slot[2]  record n is slot[n & 1]; tick 0 is the start
- *   104  padding         up to the end of the page
- * So a process that is stopped between any two instructions holds a valid pair of counter and record.
+ *   104  u64 period_ns   pause between two ticks
+ *   112  u64 size        bytes of the description
+ *   120  u64 check       of the description: from 0 on, check = mix64(check ^ byte) for each of its bytes
+ *   128  description     of each surface, in writing order, three texts that each end with a 0 byte:
+ *                        kind  `ring`, `deleted` or `stdout`
+ *                        name
+ *                        path  in the container, without symbolic links where /proc can tell; of `stdout` the N of every Nth tick
+ * So a process that is stopped between any two instructions holds a valid pair of counter and record, and it describes
+ * itself: the magic is there once everything else is.
  *
  * Messages: a message is a symbolic link in the report folder, named by a 12-digit sequence number; its target is one
  * JSON object. symlink(2) is atomic, and needs no descriptor that a checkpoint could catch open. A restored process
@@ -50,6 +62,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "records are little en
 typedef uint64_t u64;
 
 enum { SURFACES_MAX = 16, NAME_LENGTH_MAX = 32, RING_MIN = 4, RING_MAX = 1 << 20, PERIOD_US_MAX = 10000000 };
+enum { PRINT_MAX = 1000000 };
+enum { DESCRIPTION_MAX = 4 * 4096 - 128 };
 enum { LOOK_TICKS = 1024 };
 enum { SCAN_SLOTS = 2048, SCAN_ATTEMPTS = 3, SCAN_SLOT_NS = 100 /* several times what a slot takes */ };
 
@@ -58,7 +72,7 @@ enum { SCAN_SLOTS = 2048, SCAN_ATTEMPTS = 3, SCAN_SLOT_NS = 100 /* several times
 
 static const char usage[] =
     "usage: ledger [--period-us N] [--ring K] --report DIR --surface NAME=PATH [--surface NAME=PATH ...]\n"
-    "              [--deleted NAME=PATH ...]\n"
+    "              [--deleted NAME=PATH ...] [--print NAME=N]\n"
     "\n"
     "Keeps the same counter in memory and in a ring of records in each PATH, ticks it, and reports as soon as\n"
     "memory and the files are not of one instant, as after a restore from an inconsistent checkpoint.\n"
@@ -69,6 +83,7 @@ static const char usage[] =
     "  --surface NAME=PATH   file that carries the counter, made if missing; up to 16, written in the order given;\n"
     "                        NAME is at most 32 of a-z, 0-9 and -\n"
     "  --deleted NAME=PATH   a surface that is an existing file to delete, and that must not come back\n"
+    "  --print NAME=N        a surface that is standard output, with a line at every Nth tick, N is 1 to 1000000\n"
     "\n"
     "Ends on SIGTERM or SIGINT. Exit code 0: stopped; 1: a file or the folder failed; 2: a wrong argument.\n"
     "\n"
@@ -83,20 +98,25 @@ static struct {
     uint32_t version, ring;
     u64 nonce, n;
     struct record slot[2];
-    unsigned char padding[4096 - 104];
-} memory __attribute__((aligned(4096), used)) = {.version = 1, .ring = 65536};
+    u64 period_ns, description_size, description_check;
+    unsigned char description[DESCRIPTION_MAX];
+} memory __attribute__((aligned(4096), used)) = {.version = 2, .ring = 65536};
+
+enum kind { RING, DELETED, STDOUT };
+
+static const char *const kind_names[] = {"ring", "deleted", "stdout"};
 
 struct surface {
-    const char *name, *path;
-    int fd;
-    int deleted;  /* has no fd */
+    const char *name, *path; /* of STDOUT the path is the number in `every`, in digits */
+    enum kind kind;
+    int fd;       /* of a deleted one there is none */
     int returned; /* deleted, but there again, and that was reported */
+    u64 every;    /* of STDOUT: a line at each tick that this divides */
 };
 
 static struct surface surfaces[SURFACES_MAX];
 static int surface_count;
 
-static u64 period_ns;
 static u64 pause_ns = 10 * MS; /* a longer time between two ticks is a gap */
 static u64 last_ns;            /* the latest tick, or the end of the latest scan */
 static u64 longest_gap_ns;     /* since the latest beat */
@@ -277,6 +297,39 @@ static void write_record(const struct surface *surface, const struct record *rec
         fail("pwrite", surface, written < 0 ? errno : ENOSPC);
 }
 
+/* Several write(2) where a pipe takes less at a time; a checkpoint may lie between them. */
+static void print_line(const struct surface *surface, u64 n)
+{
+    const char *from = text;
+
+    if (n % surface->every)
+        return;
+    used = 0;
+    put("stillframe ");
+    put_digits(memory.nonce, 16, 16);
+    put(" ");
+    put_digits(n, 10, 1);
+    put(" ");
+    put_digits(mix64(mix64(n) ^ memory.nonce), 16, 16);
+    put("\n");
+    while (from < text + used) {
+        const ssize_t written = write(surface->fd, from, (size_t)(text + used - from));
+
+        if (written < 0 && errno != EINTR)
+            fail("write", surface, errno);
+        if (written > 0)
+            from += written;
+    }
+}
+
+static void write_tick(const struct surface *surface, u64 n)
+{
+    if (surface->kind == RING)
+        write_record(surface, &memory.slot[n & 1]);
+    else if (surface->kind == STDOUT)
+        print_line(surface, n);
+}
+
 static int is_absent(const struct surface *surface)
 {
     struct stat status;
@@ -297,8 +350,10 @@ static int fits(const struct surface *surface, u64 n)
     const u64 ring = memory.ring, first = (n + ring - 2) % ring, whole = ring - first < 3 ? ring - first : 3;
     struct record near[3];
 
-    if (surface->deleted)
-        return surface->returned || (!period_ns && n % LOOK_TICKS) || is_absent(surface);
+    if (surface->kind == STDOUT)
+        return 1;
+    if (surface->kind == DELETED)
+        return surface->returned || (!memory.period_ns && n % LOOK_TICKS) || is_absent(surface);
     read_slots(surface, first, whole, near);
     if (whole < 3)
         read_slots(surface, 0, 3 - whole, near + whole);
@@ -434,7 +489,9 @@ static void report(const char *reason)
     do { /* a scan that took too long may have been interrupted by a checkpoint, and be of two instants */
         begun_ns = clock_ns();
         for (int i = 0; i < surface_count; i++)
-            findings[i] = surfaces[i].deleted ? look_for(&surfaces[i]) : scan(&surfaces[i]);
+            findings[i] = surfaces[i].kind == DELETED ? look_for(&surfaces[i])
+                          : surfaces[i].kind == RING  ? scan(&surfaces[i])
+                                                      : (struct finding){0};
         last_ns = clock_ns();
         took_ns = last_ns - begun_ns;
         if (took_ns > limit_ns && last_ns > begun_ns && took_ns > gap_ns)
@@ -449,8 +506,10 @@ static void report(const char *reason)
     put_field("gap_ns", gap_ns);
     put_field("scan_ns", took_ns);
     put(",\"surfaces\":[");
-    for (int i = 0; i < surface_count; i++) {
-        put(i ? "," : "");
+    for (int i = 0, told = 0; i < surface_count; i++) {
+        if (surfaces[i].kind == STDOUT)
+            continue;
+        put(told++ ? "," : "");
         put_finding(&surfaces[i], &findings[i]);
         if (is_wrong(&findings[i]))
             muted_until = memory.n + memory.ring;
@@ -493,26 +552,47 @@ static void tick(u64 n)
     for (int i = 0; i < surface_count; i++) {
         if (n > muted_until && !fits(&surfaces[i], n))
             report("discrepancy");
-        if (!surfaces[i].deleted)
-            write_record(&surfaces[i], &memory.slot[n & 1]);
+        write_tick(&surfaces[i], n);
     }
     beat_when_due(now_ns);
-    if (period_ns) {
-        const struct timespec period = {(time_t)(period_ns / 1000000000), (long)(period_ns % 1000000000)};
+    if (memory.period_ns) {
+        const struct timespec period = {(time_t)(memory.period_ns / 1000000000), (long)(memory.period_ns % 1000000000)};
         clock_nanosleep(CLOCK_MONOTONIC, 0, &period, NULL);
     }
 }
 
-static void open_surface(struct surface *surface)
+static void describe(const char *words)
+{
+    do {
+        if (memory.description_size == sizeof memory.description)
+            end_with_error("the description of all surfaces", words, ENAMETOOLONG);
+        memory.description[memory.description_size++] = (unsigned char)*words;
+        memory.description_check = mix64(memory.description_check ^ (unsigned char)*words);
+    } while (*words++);
+}
+
+/* Where a file is; as it was given where there is no /proc to ask. */
+static const char *path_of(const struct surface *surface, int fd)
+{
+    static char path[PATH_MAX + 1];
+    ssize_t length;
+
+    used = 0;
+    put("/proc/self/fd/");
+    put_digits((u64)fd, 10, 1);
+    text[used] = 0;
+    length = readlink(text, path, PATH_MAX);
+    if (length <= 0 || path[0] != '/')
+        return surface->path;
+    path[length] = 0;
+    return path;
+}
+
+static void open_ring(struct surface *surface)
 {
     const off_t size = (off_t)(memory.ring * sizeof(struct record));
     struct stat status;
 
-    if (surface->deleted) {
-        if (unlink(surface->path) < 0)
-            fail("unlink", surface, errno);
-        return;
-    }
     surface->fd = open(surface->path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (surface->fd < 0)
         fail("open", surface, errno);
@@ -520,18 +600,47 @@ static void open_surface(struct surface *surface)
         fail("fstat", surface, errno);
     if (status.st_size < size && ftruncate(surface->fd, size) < 0)
         fail("ftruncate", surface, errno);
+    describe(path_of(surface, surface->fd));
+}
+
+static void delete_file(const struct surface *surface)
+{
+    const int fd = open(surface->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd >= 0) {
+        describe(path_of(surface, fd));
+        close(fd);
+    }
+    if (unlink(surface->path) < 0)
+        fail("unlink", surface, errno);
+}
+
+static void open_surface(struct surface *surface)
+{
+    describe(kind_names[surface->kind]);
+    describe(surface->name);
+    if (surface->kind == RING)
+        open_ring(surface);
+    else if (surface->kind == DELETED)
+        delete_file(surface);
+    else
+        describe(surface->path);
 }
 
 static void begin_memory(u64 now_ns)
+{
+    while (memory.nonce == 0)
+        if (getrandom(&memory.nonce, sizeof memory.nonce, 0) < 0 && errno != EINTR)
+            end_with_error("getrandom", "the nonce", errno);
+    remember(0, now_ns);
+}
+
+static void sign_memory(void)
 {
     static const volatile unsigned char veil = 0x20; /* volatile, or the compiler assembles the text itself */
 
     for (int i = 0; i < 16; i++)
         memory.magic[i] = (char)("stillframeledger"[i] ^ veil);
-    while (memory.nonce == 0)
-        if (getrandom(&memory.nonce, sizeof memory.nonce, 0) < 0 && errno != EINTR)
-            end_with_error("getrandom", "the nonce", errno);
-    remember(0, now_ns);
 }
 
 static void send_start(u64 now_ns)
@@ -539,7 +648,7 @@ static void send_start(u64 now_ns)
     begin_message("start", now_ns);
     put_field("pid", (u64)getpid());
     put_field("ring", memory.ring);
-    put_field("period_us", period_ns / 1000);
+    put_field("period_us", memory.period_ns / 1000);
     put(",\"surfaces\":[");
     for (int i = 0; i < surface_count; i++) {
         put(i ? ",\"" : "\"");
@@ -582,7 +691,7 @@ static u64 number_in(const char *option, const char *value, u64 least, u64 most,
     return number;
 }
 
-static void add_surface(const char *option, char *value, int deleted)
+static void add_surface(const char *option, char *value, enum kind kind)
 {
     const size_t length = strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789-");
 
@@ -594,7 +703,13 @@ static void add_surface(const char *option, char *value, int deleted)
     for (int i = 0; i < surface_count; i++)
         if (strcmp(surfaces[i].name, value) == 0)
             refuse(option, " gives a second surface the name ", value);
-    surfaces[surface_count++] = (struct surface){.name = value, .path = value + length + 1, .deleted = deleted};
+    surfaces[surface_count] = (struct surface){.name = value, .path = value + length + 1, .kind = kind};
+    if (kind == STDOUT) {
+        surfaces[surface_count].fd = STDOUT_FILENO;
+        surfaces[surface_count].every =
+            number_in(option, value + length + 1, 1, PRINT_MAX, " takes NAME=N with 1 to 1000000, and was given ");
+    }
+    surface_count++;
 }
 
 static void set_report(const char *folder)
@@ -616,16 +731,18 @@ static void read_arguments(char **argument)
         if (strcmp(option, "--help") == 0)
             _exit(write(STDOUT_FILENO, usage, sizeof usage - 1) < 0);
         if (strcmp(option, "--period-us") == 0)
-            period_ns = 1000 * number_in(option, value, 0, PERIOD_US_MAX, " takes 0 to 10000000, and was given ");
+            memory.period_ns = 1000 * number_in(option, value, 0, PERIOD_US_MAX, " takes 0 to 10000000, and was given ");
         else if (strcmp(option, "--ring") == 0)
             memory.ring =
                 (uint32_t)number_in(option, value, RING_MIN, RING_MAX, " takes 4 to 1048576, and was given ");
         else if (strcmp(option, "--report") == 0)
             set_report(value);
         else if (strcmp(option, "--surface") == 0)
-            add_surface(option, value, 0);
+            add_surface(option, value, RING);
         else if (strcmp(option, "--deleted") == 0)
-            add_surface(option, value, 1);
+            add_surface(option, value, DELETED);
+        else if (strcmp(option, "--print") == 0)
+            add_surface(option, value, STDOUT);
         else
             refuse("there is no option ", option, "");
         if (!argument[1])
@@ -643,13 +760,14 @@ int main(int argc, char **argv)
 
     (void)argc;
     read_arguments(argv);
-    if (3 * period_ns > pause_ns)
-        pause_ns = 3 * period_ns;
+    if (3 * memory.period_ns > pause_ns)
+        pause_ns = 3 * memory.period_ns;
     sigaction(SIGTERM, &stop, NULL);
     sigaction(SIGINT, &stop, NULL);
     begin_memory(clock_ns());
     for (int i = 0; i < surface_count; i++)
         open_surface(&surfaces[i]);
+    sign_memory();
 
     last_ns = clock_ns();
     send_start(last_ns);

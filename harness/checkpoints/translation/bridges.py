@@ -138,7 +138,7 @@ def named(images: Path, pattern: str, budget: Budget) -> list[str]:
     try:
         names = sorted(os.listdir(images))  # noqa: PTH208  # names are all that is wanted
     except OSError as error:
-        raise Unreadable(f"{images.name} cannot be read: {error.strerror}") from error
+        raise Unreadable(f"its images cannot be read: {error.strerror}") from error
     for _ in names:
         budget.part()
     return [name for name in names if re.fullmatch(pattern, name)]

@@ -12,20 +12,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from harness.checkpoints import archive
+from harness.checkpoints import archive, wholeness
 from harness.checkpoints.archive import CHUNK, PARENT
 from harness.checkpoints.documents import CONFIG, IMAGES, SPEC, document, there
+from harness.checkpoints.find import Found, choose, find, only
+from harness.checkpoints.layouts import INVENTORY, ContainerdImage, Criu, Opened
+from harness.checkpoints.sources import Folder
 from harness.checkpoints.translation import bridges
 from harness.checkpoints.translation.bridges import OldCriu, Runtime
 from harness.checkpoints.translation.cri import Containerd, CriO
 from harness.checkpoints.translation.form import KEPT, Form, Help, Untranslatable, binds
 from harness.checkpoints.translation.podman import Podman
-from harness.checkpoints.untrusted import Budget, Unreadable, open_regular
+from harness.checkpoints.untrusted import Budget, Unreadable, beneath, open_regular
 from harness.errors import EnvironmentUnfit, UsageError
 
 FORMS: tuple[Form, ...] = (Containerd(), CriO(), Podman())
 """In the order in which they are tried."""
-INVENTORY = "inventory.img"
 BIG = 256 << 20
 """Bytes from which on it is told how far it has come."""
 
@@ -60,12 +62,14 @@ def translate(
     out: Path,
     order: Order,
     *,
+    container: str = "",
     force: bool = False,
     budget: Budget | None = None,
     progress: Progress = lambda _: None,
 ) -> Translation:
-    """Write what `source`, an archive or a folder of images, is by the order: an archive or a folder `out`.
+    """Write what the checkpoint in `source` is by the order: an archive, or of a folder of images a folder, `out`.
 
+    `container` chooses one of several.
     `Untranslatable` and `Unreadable` tell why it cannot be; then there is no `out`. One that is there is replaced by
     `force`, unless it is a folder.
     """
@@ -78,20 +82,30 @@ def translate(
     try:
         with tempfile.TemporaryDirectory(prefix="translated-") as own:
             budget = budget or Budget()
-            if source.is_dir():
-                return _folder(source, out, order, budget)
             tell = progress if source.is_file() and source.stat().st_size >= BIG else _say_nothing
+            tell("reading it")
+            found = only(choose(find(source, Path(own, "found"), budget), container))
+            opened = found.open(pages=False)
+            _see_to(found, opened, budget)
+            work = Work(Path(own), budget, tell)
+            if isinstance(found.source, Folder) and found.layout == Criu.name:
+                return _folder(found, out, order, work)
             with _appearing(out, force=force) as file:
-                return _archive(source, file, order, Work(Path(own), budget, tell))
-    except Unreadable as error:
-        raise Unreadable(f"{source} cannot be translated: {error.what}", remedy=error.remedy) from error
-    except Untranslatable as error:
-        raise Untranslatable(f"{source} cannot be translated: {error.what}", remedy=error.remedy) from error
+                return _archive(found, file, order, work)
+    except (Unreadable, Untranslatable) as error:
+        raise type(error)(f"{source} cannot be translated: {error.what}", remedy=error.remedy) from error
     except OSError as error:
         raise EnvironmentUnfit(
-            f"{source} cannot be translated here: {error}",
+            f"{source} cannot be translated here: {error.strerror or error}",
             remedy="It takes room for it in the folder that TMPDIR names and beside the result, and rights to both.",
         ) from error
+
+
+def _see_to(found: Found, opened: Opened, budget: Budget) -> None:
+    """Decline what is not whole, not known here, or not rewritten."""
+    if opened.images is None or found.layout == ContainerdImage.name:
+        raise Untranslatable(f"{found.what} is not rewritten", remedy="Known are archives and images of CRIU.")
+    wholeness.check(opened.images, opened.sizes, budget, followed=opened.within)
 
 
 def _say_nothing(_: str) -> None:
@@ -108,13 +122,12 @@ class Work:
     tell: Progress
 
 
-def _archive(source: Path, out: BinaryIO, order: Order, work: Work) -> Translation:
-    found = work.own / "archive"
+def _archive(checkpoint: Found, out: BinaryIO, order: Order, work: Work) -> Translation:
     work.tell("unpacking it")
-    archive.unpack(source, found, work.budget)
+    found = _gathered(checkpoint, work)
     form = next((each for each in FORMS if each.fits(found)), None)
     changes = []
-    for images in _levels(found):
+    for images in sorted(path.parent for path in found.rglob(INVENTORY)):
         changes += _bridged(images, found if form else None, order, work.budget)
     if form and order.runtime:
         changes += form.with_runtime(found, order.runtime)
@@ -128,16 +141,46 @@ def _archive(source: Path, out: BinaryIO, order: Order, work: Work) -> Translati
     return Translation(form.what if form else "an archive of CRIU's images", changes, notes)
 
 
-def _folder(source: Path, out: Path, order: Order, budget: Budget) -> Translation:
+def _gathered(checkpoint: Found, work: Work) -> Path:
+    """Files of a checkpoint in a folder of ours."""
+    source, root = checkpoint.source, checkpoint.root
+    if checkpoint.layout == Criu.name:
+        images = {name for name in source.files if name.endswith(".img")}
+        folders = {name.rpartition("/")[0] for name in images}
+        others = sorted(name for name in source.files if name.rpartition("/")[0] not in folders)
+        if others:
+            raise Untranslatable(
+                f"it holds more than CRIU's images, as {others[0][:200]}, and such files would lose their attributes",
+                remedy="Translate the folder of images alone.",
+            )
+        root = ""
+    own = source.fetch(lambda name: name.startswith(f"{root}/") or not root)
+    if isinstance(source, Folder):
+        copy = work.own / "copy"
+        for name in source.under(root):
+            _copy(beneath(own / root, name), copy / name, work.budget)
+        return copy
+    return own / root
+
+
+def _folder(checkpoint: Found, out: Path, order: Order, work: Work) -> Translation:
     """Translate a copy of a folder of images."""
+    source = checkpoint.source.path / checkpoint.root
     if order.to:
         raise UsageError(f"--to {order.to}: {source} is a folder of images", remedy="Name the archive of an engine.")
     if os.path.lexists(out):
         raise UsageError(f"{out} is there already", remedy="Name another one, for the folder that is made.")
+    if (source / PARENT).is_symlink():
+        raise Unreadable(
+            "its images lean on an earlier level of memory, which would not be in the result",
+            remedy="Take a checkpoint without earlier rounds (pre-dumps).",
+        )
     beside = Path(tempfile.mkdtemp(prefix=f".{out.name[:100]}-", dir=out.parent))
     try:
-        _copy_images(source, beside, budget)
-        changes = _bridged(beside, None, order, budget)
+        for name in sorted(os.listdir(source)):  # noqa: PTH208  # names are all that is wanted
+            if not (source / name).is_dir():
+                _copy(source / name, beside / name, work.budget)
+        changes = _bridged(beside, None, order, work.budget)
         beside.rename(out)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
@@ -145,36 +188,13 @@ def _folder(source: Path, out: Path, order: Order, budget: Budget) -> Translatio
     return Translation("a folder of CRIU's images", changes)
 
 
-def _copy_images(source: Path, to: Path, budget: Budget) -> None:
-    for name in sorted(os.listdir(source)):  # noqa: PTH208  # names are all that is wanted
-        budget.part()
-        if name == PARENT:
-            raise _level(source.name)
-        with open_regular(source / name) as descriptor, (to / name).open("xb") as copy:
-            budget.keep(os.fstat(descriptor).st_size)
-            with os.fdopen(descriptor, "rb", closefd=False) as file:
-                shutil.copyfileobj(file, copy, CHUNK)
-    if not (to / INVENTORY).exists():
-        raise Unreadable(f"{source.name} has no {INVENTORY}, so it is no folder of CRIU's images")
-
-
-def _levels(found: Path) -> list[Path]:
-    """Folders with images; `Unreadable` if there is none, or if one leans on another that is not there."""
-    folders = sorted(path.parent for path in found.rglob(INVENTORY))
-    if not folders:
-        raise Unreadable("it holds no images of CRIU's, or in a form that is not known here, as in an image's layout")
-    for folder in folders:
-        link = folder / PARENT
-        if link.is_symlink() and os.path.realpath(link) not in {os.path.realpath(each) for each in folders}:
-            raise _level(folder.name)
-    return folders
-
-
-def _level(name: str) -> Unreadable:
-    return Unreadable(
-        f"the images in {name} lean on earlier ones, which are not in it",
-        remedy="Take a checkpoint without earlier rounds (pre-dumps).",
-    )
+def _copy(source: Path, to: Path, budget: Budget) -> None:
+    budget.part()
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with open_regular(source) as descriptor, to.open("xb") as copy:
+        budget.keep(os.fstat(descriptor).st_size)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            shutil.copyfileobj(file, copy, CHUNK)
 
 
 def _bridged(images: Path, found: Path | None, order: Order, budget: Budget) -> list[str]:

@@ -26,25 +26,15 @@ from harness.checkpoints.translation.bridges import (
     wanted_mounts,
 )
 from harness.checkpoints.untrusted import Budget, Unreadable
-from harness.oracle.pages import processes
+from harness.oracle.processes import processes
+from tests import criu_images
 from tests.criu_images import COUNTER, PAGE, Entry, dump, memory, message, varint
 
 OLD = OldCriu.V4_1
 
 
 def write(path: Path, kind: Kind, messages: Iterable[Mapping[str, Any]]) -> Path:
-    made = []
-    for number, fields in enumerate(messages):
-        each: Any = kind.messages[min(number, len(kind.messages) - 1)]()
-        for name, value in fields.items():
-            if isinstance(value, list):
-                for item in value:
-                    getattr(each, name).add(**item)
-            else:
-                setattr(each, name, value)
-        made.append(each)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(criu_image.encoded(kind, made))
+    criu_images.write(path.parent, path.name, kind, *messages)
     return path
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.checkpoints.archive import unpack
-from harness.checkpoints.criu_image import INVENTORY, MOUNTS
+from harness.checkpoints.criu_image import INVENTORY, MOUNTS, STATISTICS, encoded
 from harness.checkpoints.translation.bridges import OldCriu, Runtime
 from harness.checkpoints.translation.form import Untranslatable
 from harness.checkpoints.translation.translate import FORMS, Order, translate
@@ -21,7 +21,7 @@ from harness.checkpoints.untrusted import Budget, Unreadable
 from harness.cli import main
 from harness.errors import UsageError
 from tests.checkpoints.translation.test_bridges import CRUN, OTHERS, RUNC, mount, read, write
-from tests.criu_images import dump, memory, tar
+from tests.criu_images import dump, memory, tar, tmpfs
 
 IMAGE, DIGEST = "registry.example/team/app:1", "sha256:" + "ab" * 32
 PULLABLE = f"registry.example/team/app@{DIGEST}"
@@ -36,12 +36,14 @@ SPEC = {
     ],
     "linux": {"maskedPaths": ["/proc/keys", "/proc/timer_list"]},
 }
+STATS = encoded(STATISTICS, [STATISTICS.messages[0](dump={"frozen_time": 7})])
 LAYER = {"data": None, "data/added": b"new", "etc": None, "etc/hosts": b""}
 
 
 def images(folder: Path, masked: tuple[dict[str, Any], ...] = RUNC) -> dict[str, bytes]:
     made = dump(folder / "images", memory())
     write(made / "inventory.img", INVENTORY, [{"img_version": 2}])
+    tmpfs(made, {}, device=70)
     write(made / "mountpoints-1.img", MOUNTS, (*masked, *OTHERS, mount(9, "/etc/hosts", "/hosts", "/etc/hosts")))
     return {f"checkpoint/{path.name}": path.read_bytes() for path in made.iterdir()}
 
@@ -63,7 +65,7 @@ def podman(folder: Path, more: Mapping[str, bytes | None] = {}, **config: object
         "config.dump": json.dumps({**known, "createdTime": "2026-11-23T10:00:00Z", **config}).encode(),
         "spec.dump": spec(**{"io.container.manager": "libpod", "org.example": "kept"}),
         "network.status": b"null",
-        "stats-dump": b"stats",
+        "stats-dump": STATS,
         "rootfs-diff.tar": tar(folder / "layer.tar", LAYER).read_bytes(),
         "deleted.files": b'["/image/deleted"]',
         "ctr.log": b"2026-11-23T10:00:00Z stdout F said\n",
@@ -112,7 +114,7 @@ def test_crio_is_told_what_it_asks_for(tmp_path: Path) -> None:
     assert json.loads(parts["deleted.files"]) == ["/image/deleted"]
     assert parts["io.kubernetes.cri-o.LogPath"].endswith(b"stdout F said\n")
     assert {name for name in parts if name.startswith("checkpoint/")} == images(tmp_path / "again").keys()
-    assert parts["stats-dump"] == b"stats"
+    assert parts["stats-dump"] == STATS
     assert "network.status" not in parts
     assert done.notes == ["the request that restores it has to mount /etc/hosts, /report"]
 
@@ -324,7 +326,7 @@ def cut_off(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (leaning, "lean on earlier ones, which are not in it"),
+        (leaning, "leans on an earlier level of memory, ../pre-checkpoint, which is not in it"),
         (cut_off, "is no whole archive"),
         (lambda folder: podman(folder, {"config.dump": b"[]"}), r"config\.dump is no JSON object"),
         (lambda folder: podman(folder, {"config.dump": b"{" * 99}), "config.dump is no JSON"),
@@ -332,7 +334,10 @@ def cut_off(folder: Path) -> Path:
         (lambda folder: podman(folder, name=["x"]), "'name' is no text"),
         (lambda folder: podman(folder, {"deleted.files": b'["/../../x"]'}), "leads out of it"),
         (lambda folder: podman(folder, {"../x": b""}), "leads out of it"),
-        (lambda folder: packed(folder.with_suffix(".tar"), {"index.json": b"{}"}), "no images of CRIU's"),
+        (
+            lambda folder: packed(folder.with_suffix(".tar"), {"index.json": b"{}"}),
+            "no checkpoint of a known kind, but index.json",
+        ),
     ],
 )
 def test_what_is_broken_or_hostile_is_declined_and_leaves_nothing(tmp_path: Path, make: Any, told: str) -> None:
@@ -398,4 +403,4 @@ def test_a_big_one_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.Monke
     assert told == []
     monkeypatch.setattr("harness.checkpoints.translation.translate.BIG", 1)
     translate(source, tmp_path / "big", Order("crio"), progress=told.append)
-    assert told == ["unpacking it", "rewriting it", "packing it"]
+    assert told == ["reading it", "unpacking it", "rewriting it", "packing it"]

@@ -1,4 +1,4 @@
-"""Memory out of CRIU's images: which pages a process had, level by level, and the counter in them.
+"""Memory of processes out of CRIU's images: which pages each had, level by level, and what is in them.
 
 `pagemap-PID.img` is two magic words, then messages that each follow their size: one head with the number of the
 `pages-N.img`, then an entry per stretch of pages. Pages that are present lie in that file one after the other, in the
@@ -10,40 +10,23 @@ from __future__ import annotations
 
 import os
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from harness.checkpoints import criu_image
 from harness.checkpoints.archive import CHUNK, PARENT
-from harness.checkpoints.untrusted import Budget, Unreadable, open_regular, pread
-from harness.oracle.ring import MAGIC, MemoryCounter, find_counter
+from harness.checkpoints.untrusted import Absent, Broken, Budget, Unreadable, open_regular, pread
 
 MOST_LEVELS = 64
 """Levels of memory that are followed, the newest included."""
 PAGE = 4096
 PAGE_SIZES = (PAGE, 4 * PAGE, 16 * PAGE)
-IN_PARENT, PRESENT = 1 << 0, 1 << 2
-"""Flags of an entry."""
-
-_ARGUMENT = re.compile(rb"(--surface|--deleted)\0([a-z0-9-]{1,32})=(/[^\0]{0,4095})\0")
-_LONGEST_ARGUMENT = 2 * PAGE
-_MOST_ARGUMENTS = 64
-
-
-class NoCounter(Unreadable):
-    """The images are whole, as far as they are needed, and no counter of a workload is in them."""
-
-
-@dataclass(frozen=True)
-class Process:
-    """A process of one of our workloads: its counter, and the options about surfaces of its command line."""
-
-    counter: MemoryCounter
-    options: frozenset[tuple[str, str, str]]
-    """Option, name and path; empty where its arguments are not in its memory."""
+IN_PARENT, LAZY, PRESENT = 1 << 0, 1 << 1, 1 << 2
+"""Flags of an entry (criu/include/pagemap.h); pages under any other flag cannot be read here."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +37,7 @@ class _Stretch:
     end: int
     at: int | None
     """Position in the file of pages, None where they are not in it."""
-    in_parent: bool
+    flags: int
 
 
 @dataclass(frozen=True)
@@ -62,26 +45,72 @@ class _Window:
     """A stretch of a file of pages that is memory of the process."""
 
     path: Path
+    at: int
+    """Position in the file."""
     start: int
-    end: int
+    """Address."""
+    size: int
 
 
-def processes(images: Path, budget: Budget, *, within: Path | None = None) -> tuple[Process, ...]:
-    """Find the processes of workloads in CRIU's images, by their ids; `NoCounter` if there is none.
+class Memory:
+    """Memory of one process."""
+
+    def __init__(self, pid: int, windows: Sequence[_Window], missing: Sequence[str], budget: Budget) -> None:
+        self.pid = pid
+        self.missing = tuple(dict.fromkeys(missing))
+        """Why pages are not there, as sentences."""
+        self._windows = sorted(windows, key=lambda window: window.start)
+        self._budget = budget
+
+    def chunks(self, beyond: int = 0) -> Iterator[tuple[int, bytes, int]]:
+        """Address, bytes from there on, and how many of them are not in the next chunk; holes are left out.
+
+        A chunk begins where a page does, and goes on for up to `beyond` bytes that are in the next one, too.
+        """
+        for window in self._windows:
+            with open_regular(window.path) as descriptor:
+                at, end = window.at, window.at + window.size
+                while at < end:
+                    try:
+                        data_at = os.lseek(descriptor, at, os.SEEK_DATA)
+                    except OSError:
+                        break  # nothing but a hole up to the end
+                    at = max(at, data_at - (data_at - window.at) % PAGE)
+                    size = min(CHUNK, end - at)
+                    if size <= 0:
+                        break
+                    self._budget.read(size)
+                    yield window.start + at - window.at, pread(descriptor, min(size + beyond, end - at), at), size
+                    at += size
+
+    def read(self, address: int, size: int) -> bytes:
+        """Bytes at an address; `Unreadable` if one of them is not in the images."""
+        self._budget.read(size)
+        found, at = [], address
+        first = max(0, bisect_right(self._windows, address, key=lambda window: window.start) - 1)
+        for window in self._windows[first:]:
+            if at >= address + size or not window.start <= at < window.start + window.size:
+                break
+            part = min(window.start + window.size, address + size) - at
+            with open_regular(window.path) as descriptor:
+                found.append(pread(descriptor, part, window.at + at - window.start))
+            at += part
+        data = b"".join(found)
+        if len(data) < size:
+            raise Unreadable(f"{size:,} bytes at {address:#x} of process {self.pid} are not all in its images")
+        return data
+
+
+def memories(images: Path, budget: Budget, *, within: Path | None = None) -> Iterator[Memory]:
+    """Memory of each process in CRIU's images, by process id.
 
     A page of a newer level wins over an older one. Parents are followed as long as they are inside of `within`, or
     else inside of `images`.
     """
-    found: list[Process] = []
-    missing: list[str] = []
-    pids = _pids(images, budget)
-    for pid in pids:
-        memory = _merged(_windows(_Levels(images, within or images, budget, missing), pid))
-        found += _in_memory(list(memory), budget)
-    if found:
-        return tuple(found)
-    why = list(dict.fromkeys(missing)) if pids else ["it has no pagemap"]
-    raise NoCounter("; ".join([f"no workload's counter in the memory pages of {images.name}", *why]))
+    for pid in _pids(images, budget):
+        missing: list[str] = []
+        windows = _merged(_windows(_Levels(images, within or images, budget, missing), pid))
+        yield Memory(pid, list(windows), missing, budget)
 
 
 def _pids(images: Path, budget: Budget) -> list[int]:
@@ -93,7 +122,7 @@ def _pids(images: Path, budget: Budget) -> list[int]:
                 if match := re.fullmatch(r"pagemap-([0-9]{1,10})\.img", entry.name):
                     found.append(int(match[1]))
     except OSError as error:
-        raise Unreadable(f"{images.name} is no folder with images: {error.strerror}") from error
+        raise Unreadable(f"it is no folder with images: {error.strerror}") from error
     return sorted(found)
 
 
@@ -115,10 +144,12 @@ class _Levels:
         try:
             parent = link.resolve(strict=True)
         except (OSError, RuntimeError, ValueError):
-            self.missing.append(f"pages are in a parent of {self.images.name} that is not there")
+            self.missing.append("pages are in an earlier level of memory that is not there")
             return None
         if not parent.is_relative_to(self.within.resolve()):
-            self.missing.append(f"the parent of {self.images.name} is outside of {self.within.name}, and not followed")
+            self.missing.append(
+                "pages are in an earlier level of memory outside of the checkpoint, which is not followed"
+            )
             return None
         return _Levels(parent, self.within, self.budget, self.missing, self.depth + 1)
 
@@ -126,16 +157,18 @@ class _Levels:
 def _windows(levels: _Levels, pid: int, wanted: Sequence[tuple[int, int]] | None = None) -> Iterator[_Window]:
     path = levels.images / f"pagemap-{pid}.img"
     if wanted is not None and not os.path.lexists(path):
-        levels.missing.append(f"{path.name} is not in {levels.images.name}")
+        levels.missing.append(f"{path.name} is not in an earlier level of memory")
         return
     pages, stretches = _stretches(path, levels.budget)
     elsewhere = []
     for stretch, start, end in _common(stretches, wanted):
         if stretch.at is not None:
             at = stretch.at + start - stretch.start
-            yield _Window(pages, at, at + end - start)
-        elif stretch.in_parent:
+            yield _Window(pages, at, start, end - start)
+        elif stretch.flags & IN_PARENT:
             elsewhere.append((start, end))
+        elif stretch.flags & LAZY:
+            levels.missing.append("pages are lazy, and have not left the source")
     if elsewhere and (parent := levels.parent()):
         yield from _windows(parent, pid, elsewhere)
 
@@ -164,12 +197,19 @@ def _stretches(path: Path, budget: Budget) -> tuple[Path, list[_Stretch]]:
     if head is None:
         raise Unreadable(f"{path.name} has no head")
     pages = path.with_name(f"pages-{head.pages_id}.img")
-    entries = [_entry(each) for each in said]
+    told = list(said)
+    if any(each.HasField("blocks") for each in told):  # CRIU's images/pagemap.proto from 4.3 on
+        raise Unreadable(
+            f"{path.name} has compressed pages, as CRIU 4.3 writes them if asked to; they are not read here"
+        )
+    entries = [entry_of(each) for each in told]
+    if any(flags & ~(IN_PARENT | LAZY | PRESENT) for _, _, flags in entries):
+        raise Unreadable(f"{path.name} has pages under a flag that is not known here, as compressed ones")
     page = _page_size(pages, sum(count for _, count, flags in entries if flags & PRESENT))
     found, at = [], 0
     for address, count, flags in entries:
         present = bool(flags & PRESENT)
-        found.append(_Stretch(address, address + count * page, at if present else None, bool(flags & IN_PARENT)))
+        found.append(_Stretch(address, address + count * page, at if present else None, flags))
         at += count * page * present
     found.sort(key=lambda stretch: stretch.start)
     if any(later.start < earlier.end for earlier, later in pairwise(found)):
@@ -177,7 +217,7 @@ def _stretches(path: Path, budget: Budget) -> tuple[Path, list[_Stretch]]:
     return pages, found
 
 
-def _entry(entry: Any) -> tuple[int, int, int]:
+def entry_of(entry: Any) -> tuple[int, int, int]:
     """Address, pages and flags, as CRIU completes those of older images, which have fewer fields."""
     flags = entry.flags | IN_PARENT if entry.in_parent else entry.flags if entry.HasField("flags") else PRESENT
     return entry.vaddr, entry.nr_pages if entry.HasField("nr_pages") else entry.compat_nr_pages, flags
@@ -187,57 +227,25 @@ def _page_size(pages: Path, count: int) -> int:
     """Images do not tell the size of a page: it is that by which the file is as long as its pages."""
     if count == 0:
         return PAGE
-    with open_regular(pages) as descriptor:
-        size = os.fstat(descriptor).st_size
+    try:
+        with open_regular(pages) as descriptor:
+            size = os.fstat(descriptor).st_size
+    except Absent as error:
+        raise Broken(f"{error.what}, and {count:,} pages should be in it") from error
     if size < count * PAGE:
-        raise Unreadable(f"{pages.name} is compressed or cut off: it has {size:,} bytes for {count:,} pages")
+        raise Broken(f"{pages.name} is compressed or cut off: it has {size:,} bytes for {count:,} pages")
     return next((each for each in PAGE_SIZES if size == count * each), PAGE)
 
 
 def _merged(windows: Iterable[_Window]) -> Iterator[_Window]:
-    """Join windows that follow each other in a file."""
+    """Join windows that follow each other in a file, as their pages do in memory."""
     last: _Window | None = None
     for window in windows:
-        if last and (last.path, last.end) == (window.path, window.start):
-            last = _Window(last.path, last.start, window.end)
+        if last and (last.path, last.at + last.size, last.start + last.size) == (window.path, window.at, window.start):
+            last = replace(last, size=last.size + window.size)
         else:
             if last:
                 yield last
             last = window
     if last:
         yield last
-
-
-def _in_memory(windows: Sequence[_Window], budget: Budget) -> list[Process]:
-    """Look for the counter at the start of every page, and for options; a process has one counter."""
-    counter: MemoryCounter | None = None
-    options: set[tuple[str, str, str]] = set()
-    for window in windows:
-        for data, own in _chunks(window, budget):
-            at = data.find(MAGIC, 0, own)
-            while at >= 0 and not counter:
-                counter = None if at % PAGE else find_counter(data[at : at + PAGE])
-                at = data.find(MAGIC, at + 1, own)
-            for match in _ARGUMENT.finditer(data):
-                if len(options) < _MOST_ARGUMENTS:
-                    option, name, path = (group.decode(errors="replace") for group in match.groups())
-                    options.add((option, name, path))
-    return [Process(counter, frozenset(options))] if counter else []
-
-
-def _chunks(window: _Window, budget: Budget) -> Iterator[tuple[bytes, int]]:
-    """Bytes of a window without its holes, from page starts; the number tells how many are not in the next chunk."""
-    with open_regular(window.path) as descriptor:
-        at = window.start
-        while at < window.end:
-            try:
-                data_at = os.lseek(descriptor, at, os.SEEK_DATA)
-            except OSError:
-                return  # nothing but a hole up to the end
-            at = max(at, data_at - data_at % PAGE)
-            size = min(CHUNK, window.end - at)
-            if size <= 0:
-                return
-            budget.read(size)
-            yield pread(descriptor, min(size + _LONGEST_ARGUMENT, window.end - at), at), size
-            at += size

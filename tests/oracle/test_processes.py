@@ -1,4 +1,4 @@
-"""Memory, level by level, as CRIU describes it."""
+"""Processes of workloads, out of memory as CRIU describes it, level by level."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.checkpoints.untrusted import Budget, Unreadable
-from harness.oracle.pages import MOST_LEVELS, NoCounter, Process, processes
+from harness.checkpoints import criu_image
+from harness.checkpoints.memory import MOST_LEVELS, memories
+from harness.checkpoints.untrusted import Broken, Budget, Unreadable
+from harness.oracle.processes import MOST_DESCRIPTION, Form, NoCounter, OwnSurface, Process, Teller, processes
+from harness.oracle.ring import MAGIC
 from tests.criu_images import (
+    BASE,
     COUNTER,
     IN_PARENT,
     LAZY,
@@ -17,10 +21,14 @@ from tests.criu_images import (
     PAGE,
     PRESENT,
     Entry,
+    Surface,
     arguments,
+    counter,
     dump,
     memory,
     message,
+    old_memory,
+    write,
 )
 
 
@@ -108,13 +116,13 @@ def test_an_older_counter_that_was_overwritten_is_not_memory_any_more(tmp_path: 
 
 def test_a_parent_outside_is_not_followed(tmp_path: Path) -> None:
     newest = chain(tmp_path, (memory(), [Entry(0, 1)]), (b"", [Entry(0, 1, IN_PARENT)]))
-    with pytest.raises(NoCounter, match="the parent of 1 is outside of 1, and not followed"):
+    with pytest.raises(NoCounter, match="outside of the checkpoint, which is not followed"):
         find(newest)
 
 
 def test_a_parent_that_is_missing_is_named(tmp_path: Path) -> None:
     images = dump(tmp_path / "images", b"", [Entry(0, 1, IN_PARENT)])
-    with pytest.raises(NoCounter, match="pages are in a parent of images that is not there"):
+    with pytest.raises(NoCounter, match="pages are in an earlier level of memory that is not there"):
         find(images)
     dump(images, memory(), [Entry(0, 1), Entry(1, 1, IN_PARENT)])
     assert counters(images) == [COUNTER], "which does not need that parent"
@@ -135,11 +143,122 @@ def test_every_process_has_its_own_counter(tmp_path: Path) -> None:
     assert counters(images) == [70, 90]
 
 
-def test_a_process_tells_which_surfaces_it_was_given(tmp_path: Path) -> None:
-    options = ("--ring", "64", "--surface", "added=/data/added.ring", "--deleted", "gone=/image/gone")
-    images = dump(tmp_path / "images", memory() + arguments(*options))
-    (process,) = find(images)
-    assert process.options == {("--surface", "added", "/data/added.ring"), ("--deleted", "gone", "/image/gone")}
+# ---- what a process says of itself
+
+ADDED, GONE = OwnSurface(Form.RING, "added", "/data/added.ring"), OwnSurface(Form.DELETED, "gone", "/image/gone")
+
+
+def told(*surfaces: OwnSurface) -> tuple[Surface, ...]:
+    return tuple((each.form.value, each.name, each.path) for each in surfaces)
+
+
+def test_a_process_describes_its_surfaces_itself_in_writing_order(tmp_path: Path) -> None:
+    for surfaces in ((ADDED, GONE), (GONE, ADDED)):
+        (process,) = find(dump(tmp_path / "images", memory(surfaces=told(*surfaces))))
+        assert (process.surfaces, process.told_by) == (surfaces, Teller.ITSELF)
+
+
+def test_a_description_may_be_longer_than_a_page_and_in_several_levels(tmp_path: Path) -> None:
+    surfaces = tuple(OwnSurface(Form.RING, f"s{number}", f"/{'x' * 900}/{number}") for number in range(16))
+    data = memory(surfaces=told(*surfaces))
+    whole = data.ljust(-(-len(data) // PAGE) * PAGE, b"\0")
+    last = len(whole) // PAGE - 1
+    newest = chain(
+        tmp_path,
+        (whole[last * PAGE :], [Entry(last, 1)]),
+        (whole[: last * PAGE], [Entry(0, last), Entry(last, 1, IN_PARENT)]),
+    )
+    (process,) = find(newest, tmp_path)
+    assert process.surfaces == surfaces
+
+
+@pytest.mark.parametrize(
+    ("page", "word"),
+    [
+        (counter(COUNTER, 7, version=2), "does not describe its surfaces"),
+        (memory(surfaces=()), "does not describe its surfaces"),
+        (memory().replace(b"added", b"edded"), "damaged"),
+        (memory(surfaces=(("ring", "a"),)), "damaged"),  # type: ignore[arg-type]
+        (memory(surfaces=(("pipe", "a", "/a"),)), "of a kind that is not known here: b'pipe'"),
+        (memory(surfaces=tuple(("ring", str(each), "/a") for each in range(17))), "damaged"),
+        (memory(surfaces=(("ring", "a", "/" + "x" * MOST_DESCRIPTION),)), "does not describe"),
+        (memory().replace(MAGIC + b"\2", MAGIC + b"\3"), "damaged, or of a version that is not known here"),
+        (memory()[:80] + b"\xff" + memory()[81:], "damaged, or of a version"),
+        (memory() + memory(), "has 2 counters"),
+    ],
+    ids=[
+        "none", "empty", "other bytes", "two words", "another kind", "too many", "too long", "newer", "torn", "two",
+    ],
+)  # fmt: skip
+def test_a_process_that_cannot_be_understood_is_said_to_be_so(tmp_path: Path, page: bytes, word: str) -> None:
+    padded = page.ljust(-(-len(page) // PAGE) * PAGE, b"\0")
+    with pytest.raises(Unreadable, match=word) as caught:
+        find(dump(tmp_path / "images", padded))
+    assert not isinstance(caught.value, NoCounter)
+
+
+OPTIONS = ("--ring", "64", "--surface", "added=/data/added.ring", "--report", "/r", "--deleted", "gone=/image/gone")
+
+
+def test_a_process_of_version_1_is_known_by_its_arguments(tmp_path: Path) -> None:
+    (process,) = find(dump(tmp_path / "images", old_memory() + arguments(*OPTIONS)))
+    assert (process.surfaces, process.told_by) == ((ADDED, GONE), Teller.ARGUMENTS)
+
+
+def test_words_elsewhere_in_memory_are_no_arguments(tmp_path: Path) -> None:
+    decoy = arguments("--surface", "decoy=/data/decoy.ring")
+    (process,) = find(dump(tmp_path / "images", old_memory() + decoy + arguments(*OPTIONS)))
+    assert process.surfaces == (ADDED, GONE)
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [((), "name no surface"), (("--surface",), "not those of a workload"), (("--surface", "a=/a") * 17, "not those")],
+    ids=["none", "cut off", "too many"],
+)
+def test_arguments_of_no_workload_are_called_so(tmp_path: Path, options: tuple[str, ...], word: str) -> None:
+    with pytest.raises(Unreadable, match=word):
+        find(dump(tmp_path / "images", old_memory() + arguments(*options)))
+
+
+def test_without_the_place_of_its_arguments_nothing_tells_what_it_has(tmp_path: Path) -> None:
+    images = dump(tmp_path / "images", old_memory() + arguments(*OPTIONS))
+    write(images, "mm-1.img", criu_image.MEMORY, {"mm_arg_start": BASE, "mm_arg_end": BASE + (1 << 40)})
+    with pytest.raises(Unreadable, match="arguments of 1,099,511,627,776 bytes"):
+        find(images)
+    write(images, "mm-1.img", criu_image.MEMORY, {"mm_arg_start": BASE + 9 * PAGE, "mm_arg_end": BASE + 10 * PAGE})
+    with pytest.raises(Unreadable, match=r"4,096 bytes at 0x409000 of process 1 are not all in its images"):
+        find(images)
+    (images / "mm-1.img").unlink()
+    with pytest.raises(Unreadable, match=r"mm-1\.img is not there"):
+        find(images)
+
+
+# ---- memory
+
+
+def test_memory_is_read_across_files_and_levels(tmp_path: Path) -> None:
+    newest = chain(
+        tmp_path,
+        (b"b" * PAGE, [Entry(1, 1)]),
+        (b"a" * PAGE + b"c" * PAGE, [Entry(0, 1), Entry(1, 1, IN_PARENT), Entry(2, 1)]),
+    )
+    (found,) = memories(newest, Budget(), within=tmp_path)
+    assert found.read(BASE + PAGE - 1, PAGE + 2) == b"a" + b"b" * PAGE + b"c"
+    for address, size in ((BASE - 1, 2), (BASE + 3 * PAGE - 1, 2), (BASE + 9 * PAGE, 1)):
+        with pytest.raises(Unreadable, match="are not all in its images"):
+            found.read(address, size)
+
+
+def test_pages_under_an_unknown_flag_are_not_taken_for_absent_ones(tmp_path: Path) -> None:
+    images = dump(tmp_path / "images", memory(), [Entry(0, 1), Entry(1, 1, PRESENT | 8)])
+    with pytest.raises(Unreadable, match="under a flag that is not known here"):
+        find(images)
+
+
+def test_pages_that_are_lazy_are_said_to_be_elsewhere(tmp_path: Path) -> None:
+    with pytest.raises(NoCounter, match="pages are lazy, and have not left the source"):
+        find(dump(tmp_path / "images", b"", [Entry(0, 1, LAZY)]))
 
 
 def test_holes_are_passed_over(tmp_path: Path) -> None:
@@ -165,7 +284,7 @@ def test_holes_are_passed_over(tmp_path: Path) -> None:
         (MAGICS + message({1: 1}) + Entry(0, 1 << 63).encoded(PAGE), "compressed or cut off"),
     ],
 )
-def test_images_that_are_broken_are_called_so(tmp_path: Path, pagemap: bytes, word: str) -> None:
+def test_images_that_are_damaged_are_called_so(tmp_path: Path, pagemap: bytes, word: str) -> None:
     images = dump(tmp_path / "images", memory() * 2)
     (images / "pagemap-1.img").write_bytes(pagemap)
     with pytest.raises(Unreadable, match=word) as caught:
@@ -186,6 +305,17 @@ def test_what_is_no_regular_file_is_neither_followed_nor_waited_for(tmp_path: Pa
     elif kind == "folder":
         path.mkdir()
     with pytest.raises(Unreadable, match=rf"{name} (is no regular file|cannot be read)|has no pagemap"):
+        find(images)
+
+
+@pytest.mark.parametrize("kept", [None, 0, PAGE - 1])
+def test_pages_that_are_not_whole_are_broken(tmp_path: Path, kept: int | None) -> None:
+    images = dump(tmp_path / "images", memory())
+    data = (images / "pages-1.img").read_bytes()
+    (images / "pages-1.img").unlink()
+    if kept is not None:
+        (images / "pages-1.img").write_bytes(data[:kept])
+    with pytest.raises(Broken, match=r"pages-1\.img"):
         find(images)
 
 

@@ -1,0 +1,188 @@
+"""Images that carry checkpoints: the layouts in which registries, archives and folders keep an image's parts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from harness.checkpoints.documents import document, parsed, part, parts, text
+from harness.checkpoints.sources import Source
+from harness.checkpoints.untrusted import Unreadable, beneath, inside
+
+INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
+MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
+NAME = "org.opencontainers.image.ref.name"
+MOST_DEEP = 4
+"""Indexes in each other."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image, by the files of its source."""
+
+    name: str
+    """As its layout calls it; empty where it does not."""
+    parts: tuple[tuple[str, str], ...]
+    """Media types and files: layers of a manifest, or the parts of an index that are no manifests."""
+    index: Mapping[str, Any] = field(default_factory=dict)
+    """The index, if the parts are its own."""
+
+
+class Carrier(Protocol):
+    """A layout of images."""
+
+    what: ClassVar[str]
+
+    def roots(self, source: Source) -> Iterator[str]:
+        """Folders in which there are images laid out so."""
+
+    def images(self, source: Source, root: str) -> Iterator[Image]:
+        """Images of a folder. Raises `Unreadable`."""
+
+
+class _ByDigest:
+    """Images whose parts are found by their digests."""
+
+    def blob(self, root: str, digest: str, *, manifest: bool) -> str:
+        """The file with the part of a digest, without its algorithm."""
+        raise NotImplementedError
+
+    def _of(
+        self, source: Source, root: str, name: str, found: dict[str, Any], depth: int = MOST_DEEP
+    ) -> Iterator[Image]:
+        """Images of a manifest or an index."""
+        if "layers" in found:
+            layers = parts(found, "layers")
+            yield Image(name, tuple((text(each, "mediaType"), self._file(source, root, each)) for each in layers))
+            return
+        own: list[tuple[str, str]] = []
+        for each in parts(found, "manifests"):
+            media = text(each, "mediaType")
+            if media not in INDEXES + MANIFESTS:
+                own.append((media, self._file(source, root, each)))
+            elif depth and (file := self._file(source, root, each, manifest=True)) in source.files:
+                named = text(part(each, "annotations"), NAME) or name
+                yield from self._of(source, root, named, read(source, file), depth - 1)
+        if own:
+            yield Image(name, tuple(own), found)
+
+    def _file(self, source: Source, root: str, descriptor: Mapping[str, Any], *, manifest: bool = False) -> str:
+        digest = text(descriptor, "digest")
+        if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+            raise Unreadable(f"{source.path.name} names a part by {digest[:80]!r}, which is no digest")
+        return self.blob(root, digest.removeprefix("sha256:"), manifest=manifest)
+
+
+class OciLayout(_ByDigest):
+    """An OCI layout: `index.json` and blobs (image-layout.md of the OCI image specification)."""
+
+    what: ClassVar[str] = "an OCI image layout"
+
+    def roots(self, source: Source) -> Iterator[str]:
+        """Folders with an index and blobs."""
+        yield from _folders_of(source, "index.json")
+
+    def images(self, source: Source, root: str) -> Iterator[Image]:
+        """All that the index names."""
+        yield from self._of(source, root, "", read(source, _in(root, "index.json")))
+
+    def blob(self, root: str, digest: str, *, manifest: bool) -> str:  # noqa: ARG002
+        """All parts lie together."""
+        return _in(root, f"blobs/sha256/{digest}")
+
+
+class DockerFolder(_ByDigest):
+    """What skopeo calls `dir:`: one manifest, and its parts beside it (image/directory of containers/image)."""
+
+    what: ClassVar[str] = "an image in a folder"
+
+    def roots(self, source: Source) -> Iterator[str]:
+        """Folders with a manifest and the note of skopeo's version."""
+        yield from (root for root in _folders_of(source, "manifest.json") if _in(root, "version") in source.files)
+
+    def images(self, source: Source, root: str) -> Iterator[Image]:
+        """The one of the manifest, or those of a list."""
+        yield from self._of(source, root, "", read(source, _in(root, "manifest.json")))
+
+    def blob(self, root: str, digest: str, *, manifest: bool) -> str:
+        """Manifests of a list have an ending of their own."""
+        return _in(root, f"{digest}.manifest.json" if manifest else digest)
+
+
+class DockerArchive:
+    """What `docker save` writes: `manifest.json` is a list, and layers are archives beside it."""
+
+    what: ClassVar[str] = "an archive of docker save"
+
+    def roots(self, source: Source) -> Iterator[str]:
+        """Folders with a manifest that is a list."""
+        yield from (
+            root
+            for root in _folders_of(source, "manifest.json")
+            if _in(root, "version") not in source.files
+            and isinstance(_parsed(source, _in(root, "manifest.json")), list)
+        )
+
+    def images(self, source: Source, root: str) -> Iterator[Image]:
+        """Each of the list."""
+        said = {"images": _parsed(source, _in(root, "manifest.json"))}
+        for each in parts(said, "images"):
+            names = each.get("RepoTags") or [""]
+            layers = each.get("Layers")
+            if not isinstance(layers, list) or not all(isinstance(one, str) for one in (*layers, *names)):
+                raise Unreadable(f"manifest.json of {source.path.name} does not name the layers of its images")
+            yield Image(names[0], tuple(("", _in(root, inside(layer))) for layer in layers))
+
+
+class Registry(_ByDigest):
+    """The storage folder of a registry (distribution/distribution, registry/storage/paths.go)."""
+
+    what: ClassVar[str] = "the storage of a registry"
+
+    _TAG = re.compile(r"(?:(.*)/)?docker/registry/v2/repositories/(.+)/_manifests/tags/([^/]+)/current/link")
+
+    def roots(self, source: Source) -> Iterator[str]:
+        """Folders that have the registry's own in them."""
+        yield from sorted({found[1] or "" for name in source.files if (found := self._TAG.fullmatch(name))})
+
+    def images(self, source: Source, root: str) -> Iterator[Image]:
+        """Each tag of each repository."""
+        for name in sorted(source.files):
+            tag = self._TAG.fullmatch(name)
+            if tag and (tag[1] or "") == root:
+                folder = source.fetch(lambda each, link=name: each == link)  # type: ignore[misc]
+                digest = beneath(folder, name).read_text(encoding="ascii", errors="replace")[:200].strip()
+                file = self._file(source, root, {"digest": digest})
+                yield from self._of(source, root, f"{tag[2]}:{tag[3]}", read(source, file))
+
+    def blob(self, root: str, digest: str, *, manifest: bool) -> str:  # noqa: ARG002
+        """All parts lie together, by the beginnings of their digests."""
+        return _in(root, f"docker/registry/v2/blobs/sha256/{digest[:2]}/{digest}/data")
+
+
+CARRIERS: tuple[Carrier, ...] = (OciLayout(), DockerFolder(), DockerArchive(), Registry())
+
+
+def read(source: Source, name: str) -> dict[str, Any]:
+    """A JSON object out of a source."""
+    return document(beneath(_fetched(source, name), name))
+
+
+def _parsed(source: Source, name: str) -> Any:
+    return parsed(beneath(_fetched(source, name), name))
+
+
+def _fetched(source: Source, name: str) -> Any:
+    if name not in source.files:
+        raise Unreadable(f"{name} is not in {source.path.name}")
+    return source.fetch(lambda each: each == name)
+
+
+def _folders_of(source: Source, last: str) -> Iterator[str]:
+    yield from (name[: -len(last)].rstrip("/") for name in source.files if name == last or name.endswith(f"/{last}"))
+
+
+def _in(root: str, name: str) -> str:
+    return f"{root}/{name}".lstrip("/")

@@ -1,0 +1,146 @@
+"""Find the checkpoints in a folder or an archive, however they are laid out, and in whatever carries them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from harness.checkpoints.archive import COMPRESSIONS
+from harness.checkpoints.carriers import CARRIERS, Image
+from harness.checkpoints.layouts import KINDS, LAYOUTS, ContainerdImage, Exported, Layout, Opened
+from harness.checkpoints.sources import Archive, ImageLayers, Source, open_source
+from harness.checkpoints.untrusted import Budget, Unreadable, beneath
+from harness.errors import UsageError
+
+MOST_CHECKPOINTS = 1000
+NAMES_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Found:
+    """A checkpoint, and where it is."""
+
+    where: str
+    """In words that follow `in`: folders, images; empty where it is all that there is."""
+    layout: str
+    """Name of its layout."""
+    what: str
+    """Its layout in a few words."""
+    source: Source
+    root: str
+    """Folder of the source that it is in."""
+    _open: Callable[[bool], Opened]
+
+    def open(self, *, pages: bool = True) -> Opened:
+        """Lay it open, with or without its memory pages. Raises `Unreadable`."""
+        return self._open(pages)
+
+
+def find(path: Path, to: Path, budget: Budget) -> tuple[Found, ...]:
+    """Find all checkpoints in a folder or an archive; what has to be unpacked is, below the folder `to`.
+
+    `Unreadable` if there is none, or more than anybody makes.
+    """
+    source = open_source(path, to / "parts", budget)
+    found = tuple(_in(source, to, budget, ""))
+    if not found:
+        held = sorted({name.partition("/")[0] for name in (*source.files, *source.folders)})
+        names = ", ".join(held[:NAMES_SHOWN]) + (", ..." if len(held) > NAMES_SHOWN else "")
+        raise Unreadable(
+            f"it holds no checkpoint of a known kind, but {names or 'nothing'}",
+            remedy=f"Known are {', '.join(KINDS)}; an archive may be compressed by {', '.join(COMPRESSIONS)}.",
+        )
+    if len(found) > MOST_CHECKPOINTS:
+        raise Unreadable(f"it holds {len(found):,} checkpoints, more than {MOST_CHECKPOINTS:,}")
+    return found
+
+
+def choose(found: Sequence[Found], container: str) -> tuple[Found, ...]:
+    """Those of a container, by its name, the beginning of its id or its folder; all where none is asked for.
+
+    `UsageError` if there is none, or more than one.
+    """
+    if not container:
+        return tuple(found)
+    chosen = [each for each in found if container in (each.where, each.root, each.root.rpartition("/")[2])]
+    if not chosen:
+        told = [(each, each.open(pages=False).description) for each in found]
+        chosen = [
+            each
+            for each, it in told
+            if container == it.container_name or (it.container_id or " ").startswith(container)
+        ]
+    if len(chosen) != 1:
+        known = ", ".join(each.where or each.what for each in found[:NAMES_SHOWN])
+        raise UsageError(
+            f"--container {container}: {len(chosen) or 'no'} checkpoint{'s are' if chosen else ' is'} of it",
+            remedy=f"There are: {known}.",
+        )
+    return tuple(chosen)
+
+
+def only(found: Sequence[Found]) -> Found:
+    """The one that there is; `UsageError` if there are several, of which nobody has chosen one."""
+    if len(found) > 1:
+        raise UsageError(
+            f"it holds {len(found)} checkpoints",
+            remedy=f"Choose one by --container: {', '.join(each.where or each.what for each in found[:NAMES_SHOWN])}.",
+        )
+    return found[0]
+
+
+def _in(source: Source, to: Path, budget: Budget, where: str) -> Iterator[Found]:
+    claimed: list[str] = []
+
+    def is_free(root: str) -> bool:
+        """Whether it does not lie in what belongs to another checkpoint."""
+        return not any(not above or root == above or root.startswith(f"{above}/") for above in claimed)
+
+    for layout in LAYOUTS[:1]:
+        yield from _laid_out(layout, source, where, claimed, is_free)
+    for carrier in CARRIERS:
+        for root in [root for root in carrier.roots(source) if is_free(root)]:
+            for number, image in enumerate(carrier.images(source, root)):
+                told = _joined(where, root, image.name and f"the image {image.name}")
+                for found in _carried(source, image, to / f"image-{len(claimed)}-{number}", budget, told):
+                    claimed.append(root)
+                    yield found
+    for layout in LAYOUTS[1:]:
+        yield from _laid_out(layout, source, where, claimed, is_free)
+
+
+def _laid_out(
+    layout: Layout, source: Source, where: str, claimed: list[str], is_free: Callable[[str], bool]
+) -> Iterator[Found]:
+    for root in list(layout.roots(source)):
+        if is_free(root):
+            claimed.append(root)
+            opens = partial(_open, layout, source, root)
+            yield Found(_joined(where, root), layout.name, layout.what, source, root, opens)
+
+
+def _open(layout: Layout, source: Source, root: str, pages: bool) -> Opened:  # noqa: FBT001
+    return layout.lay_open(source, root, pages=pages)
+
+
+def _carried(source: Source, image: Image, to: Path, budget: Budget, where: str) -> Iterator[Found]:
+    """Checkpoints that an image carries: in its layers, or as the parts of an index."""
+    memory = ContainerdImage()
+    if memory.fits(image):
+        yield Found(where, memory.name, memory.what, source, "", lambda _: memory.lay_open(source, image, to))
+        return
+    there = [name for _, name in image.parts if name in source.files]
+    if not there:
+        return
+    blobs = source.fetch(lambda name: name in there)
+    layers = [Archive(beneath(blobs, name), to / str(number), budget) for number, name in enumerate(there)]
+    yield from _in(ImageLayers(source.path, layers, to / "all", budget), to, budget, where or "the image")
+
+
+def _joined(*words: str) -> str:
+    return ", ".join(word for word in words if word)
+
+
+__all__ = ["Exported", "Found", "find"]

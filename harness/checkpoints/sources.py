@@ -1,0 +1,190 @@
+"""Where checkpoints are: a folder, or an archive; which files are in there, and those that are asked for."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from harness.checkpoints.archive import PARENT, Member, members, unpack
+from harness.checkpoints.untrusted import Absent, Budget, Unreadable, beneath
+
+MOST_DEEP = 6
+"""Folders below each other that are looked through."""
+MOST_NAMES = 200_000
+"""Files and folders of a source."""
+PARTS = re.compile(
+    r"(?:.*/)?(?:rootfs-diff\.tar|devshm-checkpoint\.tar|volumes/[^/]+\.tar|tmpfs-dev-[0-9]+\.tar\.gz\.img)"
+)
+"""Archives in a checkpoint. They are read to their ends, so that one that is cut off or does harm is noticed."""
+
+Wanted = Callable[[str], bool]
+"""Whether the file of this name is wanted."""
+
+
+class Source(ABC):
+    """Files under names relative to the source; nothing of them is to be believed."""
+
+    def __init__(self, path: Path, budget: Budget) -> None:
+        self.path = path
+        self.budget = budget
+        self.files: dict[str, int] = {}
+        """Bytes of regular files."""
+        self.folders: set[str] = set()
+        self.links: dict[str, str] = {}
+        """Targets of links under the name that leads to earlier levels of memory."""
+
+    def _note(self, name: str, mode: int, size: int, link: str = "") -> None:
+        if stat.S_ISREG(mode):
+            self.files[name] = size
+        elif stat.S_ISLNK(mode) and name.rpartition("/")[2] == PARENT:
+            self.links[name] = link
+        elif not stat.S_ISDIR(mode):
+            return
+        above = name if stat.S_ISDIR(mode) else name.rpartition("/")[0]
+        while above and above not in self.folders:
+            self.folders.add(above)
+            above = above.rpartition("/")[0]
+        if len(self.files) + len(self.folders) > MOST_NAMES:
+            raise Unreadable(f"{self.path.name} holds more than {MOST_NAMES:,} files and folders")
+
+    def under(self, folder: str) -> Iterator[str]:
+        """Names of the files in a folder and below it, relative to it."""
+        start = f"{folder}/" if folder else ""
+        return (name[len(start) :] for name in self.files if name.startswith(start))
+
+    def listing(self, folder: str) -> dict[str, int]:
+        """Files in a folder by their last names, and their bytes."""
+        return {name: self.files[f"{folder}/{name}".lstrip("/")] for name in self.under(folder) if "/" not in name}
+
+    def has_folder(self, name: str) -> bool:
+        """Whether there is a folder of this name; the source itself has the empty one."""
+        return not name or name in self.folders
+
+    def sizes(self) -> Counter[str]:
+        """Bytes of each folder, without what is in folders below."""
+        found: Counter[str] = Counter()
+        for name, size in self.files.items():
+            found[name.rpartition("/")[0]] += size
+        return found
+
+    @abstractmethod
+    def fetch(self, wanted: Wanted) -> Path:
+        """Folder in which the files that are wanted have their names."""
+
+    @abstractmethod
+    def members_of(self, name: str) -> Iterator[Member]:
+        """Members of the archive that a file is."""
+
+
+class Folder(Source):
+    """Files in a folder, which are read where they are."""
+
+    def __init__(self, path: Path, budget: Budget) -> None:
+        super().__init__(path, budget)
+        self._walk(path, "", MOST_DEEP)
+
+    def _walk(self, folder: Path, prefix: str, depth: int) -> None:
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    self.budget.part()
+                    name, status = prefix + entry.name, entry.stat(follow_symlinks=False)
+                    link = os.readlink(entry.path) if entry.is_symlink() else ""  # noqa: PTH115  # as it is
+                    self._note(name, status.st_mode, status.st_size, link)
+                    if name in self.files and PARTS.fullmatch(name):
+                        _see(members(Path(entry.path), self.budget))
+                    if depth > 1 and entry.is_dir(follow_symlinks=False):
+                        self._walk(Path(entry.path), f"{name}/", depth - 1)
+        except OSError as error:
+            raise Unreadable(f"its folder {folder.name} cannot be read: {error.strerror}") from error
+
+    def fetch(self, _: Wanted) -> Path:
+        """The folder itself."""
+        return self.path
+
+    def members_of(self, name: str) -> Iterator[Member]:
+        """Members of the archive that a file is."""
+        return members(beneath(self.path, name), self.budget)
+
+
+class Archive(Source):
+    """Files in an archive, which is gone through once for each time that something is asked for."""
+
+    def __init__(self, path: Path, to: Path, budget: Budget) -> None:
+        """Read it from beginning to end; what is fetched is unpacked into new folders below `to`."""
+        super().__init__(path, budget)
+        self._to = to
+        self._fetched = 0
+        self._times: Counter[str] = Counter()
+        """How often a name is in it; the last one counts."""
+        for member in members(path, budget):
+            self._times[member.name] += 1
+            self._note(member.name, _mode(member), member.info.size, member.info.linkname)
+            if member.info.isreg() and PARTS.fullmatch(member.name):
+                _see(member.members(budget))
+
+    def fetch(self, wanted: Wanted) -> Path:
+        """A new folder with these files."""
+        self._fetched += 1
+        folder = self._to / str(self._fetched)
+        unpack(self.path, folder, self.budget, wanted=wanted)
+        return folder
+
+    def members_of(self, name: str) -> Iterator[Member]:
+        """Members of the archive that a member is."""
+        left = self._times[name]
+        for member in members(self.path, self.budget):
+            left -= member.name == name
+            if left == 0 and member.name == name:
+                yield from member.members(self.budget)
+                return
+        raise Absent(f"{name} is not in {self.path.name}")
+
+
+def _see(parts: Iterator[Member]) -> None:
+    """Read an archive to its end."""
+    for _ in parts:
+        pass
+
+
+def _mode(member: Member) -> int:
+    info = member.info
+    kinds = ((info.isreg(), stat.S_IFREG), (info.isdir(), stat.S_IFDIR), (info.issym(), stat.S_IFLNK))
+    return next((kind for fits, kind in kinds if fits), 0)
+
+
+def open_source(path: Path, to: Path, budget: Budget) -> Source:
+    """The source at a path; `Unreadable` if it is neither a folder nor an archive."""
+    return Folder(path, budget) if path.is_dir() else Archive(path, to, budget)
+
+
+class ImageLayers(Source):
+    """Files of archives that lie over each other, as the layers of an image do: the topmost of a name counts."""
+
+    def __init__(self, path: Path, layers: Sequence[Archive], to: Path, budget: Budget) -> None:
+        """Of the image at `path`; what is fetched is unpacked into new folders below `to`."""
+        super().__init__(path, budget)
+        self._layers = layers
+        self._to = to
+        self._fetched = 0
+        for layer in layers:
+            self.files |= layer.files
+            self.folders |= layer.folders
+            self.links |= layer.links
+
+    def fetch(self, wanted: Wanted) -> Path:
+        """A new folder with these files."""
+        self._fetched += 1
+        folder = self._to / str(self._fetched)
+        for layer in self._layers:
+            unpack(layer.path, folder, self.budget, wanted=wanted)
+        return folder
+
+    def members_of(self, name: str) -> Iterator[Member]:
+        """Members of the archive that a file is."""
+        yield from next(layer for layer in reversed(self._layers) if name in layer.files).members_of(name)

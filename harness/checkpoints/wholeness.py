@@ -1,0 +1,110 @@
+"""Is a checkpoint whole, and of a kind that is known? Looked at before anything is said of it or made of it.
+
+A gate fails closed: a version, a field or a flag that is not known here may change what all the rest means.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.checkpoints import criu_image
+from harness.checkpoints.archive import PARENT
+from harness.checkpoints.criu_image import CORE, INVENTORY, MOUNTS, PAGEMAP, PROCESSES, unknown_fields
+from harness.checkpoints.memory import PAGE, PRESENT, entry_of
+from harness.checkpoints.untrusted import Broken, Budget, Unreadable
+
+VERSIONS = (1, 2)
+"""Of images (CRTOOLS_IMAGES_V1 and V1_1 in criu/include/magic.h)."""
+NEWEST = "4.3"
+"""The newest CRIU whose images are known."""
+TMPFS = 5
+"""Of images/mnt.proto, enum fstype."""
+INVENTORY_IMAGE, PROCESSES_IMAGE = "inventory.img", "pstree.img"
+
+
+def check(images: Path, sizes: Mapping[str, int], budget: Budget, *, followed: Path | None = None) -> None:
+    """Raise `Unreadable` for images that are not known here, `Broken` for those that lack a part.
+
+    `sizes`: bytes of the files beside each other in the checkpoint, pages included, of which the folder `images` may
+    lack pages. `followed`: folder that an earlier level of memory may be in, the images' own by default.
+    """
+    _is_known(_required(images, INVENTORY_IMAGE, INVENTORY, sizes, budget))
+    for process in list(_required(images, PROCESSES_IMAGE, PROCESSES, sizes, budget)):
+        _required(images, f"core-{process.pid}.img", CORE, sizes, budget)
+        if f"mm-{process.pid}.img" in sizes:  # which a zombie has not, nor a number of its thread that means anything
+            _required(images, f"pagemap-{process.pid}.img", PAGEMAP, sizes, budget)
+            for thread in process.threads:
+                _required(images, f"core-{thread}.img", CORE, sizes, budget)
+    for name in _named(sizes, r"pagemap-(?:shmem-)?[0-9]+\.img"):
+        _has_pages(name, criu_image.read(images / name, PAGEMAP, budget), sizes)
+    for name in _named(sizes, r"mountpoints-[0-9]+\.img"):
+        mounts = list(criu_image.read(images / name, MOUNTS, budget))
+        roots = {mount.root_dev for mount in mounts if mount.mountpoint in ("/", "./")}
+        for mount in mounts:
+            archive = f"tmpfs-dev-{mount.root_dev}.tar.gz.img"
+            own = mount.fstype == TMPFS and not (mount.ext_key or mount.ext_mount) and mount.root_dev not in roots
+            if own and archive not in sizes:
+                raise Broken(f"{archive} is not there, in which the files of {mount.mountpoint} should be")
+    link = images / PARENT
+    if link.is_symlink():
+        leads_to = os.path.realpath(link)
+        if not Path(leads_to).is_dir() or not Path(leads_to).is_relative_to(os.path.realpath(followed or images)):
+            raise Broken(
+                f"it leans on an earlier level of memory, {os.readlink(link)[:200]}, which is not in it",  # noqa: PTH115
+                remedy="Keep the folders of all levels together, or checkpoint without earlier rounds (pre-dumps).",
+            )
+
+
+def _required(
+    images: Path, name: str, kind: criu_image.Kind, sizes: Mapping[str, int], budget: Budget
+) -> Iterator[Any]:
+    if name not in sizes:
+        raise Broken(f"{name} is not there")
+    return criu_image.read(images / name, kind, budget)
+
+
+def _is_known(inventory: Iterator[Any]) -> None:
+    for entry in inventory:
+        if entry.img_version not in VERSIONS:
+            raise Unreadable(
+                f"its images are of version {entry.img_version}, and known are {', '.join(map(str, VERSIONS))}",
+                remedy=f"CRIU {NEWEST} writes version 3 when it compresses memory, which is not read here.",
+            )
+        _knows_fields(INVENTORY_IMAGE, entry)
+        if entry.compress:
+            raise Unreadable("its memory is compressed, as CRIU does from 4.3 on if asked, and that is not read here")
+
+
+def _knows_fields(name: str, message: Any) -> None:
+    if unknown := unknown_fields(message):
+        raise Unreadable(
+            f"{name} has fields that CRIU {NEWEST} does not have: {', '.join(unknown[:5])}",
+            remedy="It is damaged, or of a newer CRIU, of which nobody here knows what they mean.",
+        )
+
+
+def _has_pages(name: str, said: Iterator[Any], sizes: Mapping[str, int]) -> None:
+    head = next(said, None)
+    if head is None:
+        raise Broken(f"{name} has no head")
+    _knows_fields(name, head)
+    size = 0
+    for entry in said:
+        _knows_fields(name, entry)
+        _, count, flags = entry_of(entry)
+        if entry.HasField("blocks"):
+            size += entry.blocks.total_payload_size
+        elif flags & PRESENT:
+            size += count * PAGE
+    pages = f"pages-{head.pages_id}.img"
+    if size > sizes.get(pages, 0):
+        there = f"has {sizes[pages]:,} bytes" if pages in sizes else "is not there"
+        raise Broken(f"{pages} {there}, and {name} counts {size:,} in it")
+
+
+def _named(sizes: Mapping[str, int], pattern: str) -> list[str]:
+    return sorted(name for name in sizes if re.fullmatch(pattern, name))

@@ -1,0 +1,167 @@
+"""Processes of workloads in a checkpoint's memory: the counter of each, and what each says about itself.
+
+The layout is that of `workloads/ledger/ledger.c`. From version 2 on a process describes itself behind its counter.
+One of version 1 is known by its arguments, in which it has replaced each `=` by a 0 byte.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from harness.checkpoints import criu_image
+from harness.checkpoints.documents import there
+from harness.checkpoints.memory import PAGE, Memory, memories
+from harness.checkpoints.untrusted import Budget, Unreadable
+from harness.oracle.ring import COUNTER_BYTES, MAGIC, MemoryCounter, parse_counter
+
+MOST_ARGUMENTS = 256 << 10
+"""Bytes of a command line."""
+MOST_DESCRIPTION = 4 * PAGE
+MOST_SURFACES = 16
+"""SURFACES_MAX of ledger.c."""
+
+_DESCRIPTION = struct.Struct("<QQQ")
+_BITS = (1 << 64) - 1
+
+
+class Form(StrEnum):
+    """How a surface carries the counter, in the words of ledger.c."""
+
+    RING = "ring"
+    DELETED = "deleted"
+    STDOUT = "stdout"
+
+
+OPTIONS = {b"--surface": Form.RING, b"--deleted": Form.DELETED}
+"""Options of version 1."""
+
+
+class Teller(StrEnum):
+    """What tells which surfaces a process has."""
+
+    ITSELF = "its own description"
+    ARGUMENTS = "its arguments"
+
+
+class NoCounter(Unreadable):
+    """The images are whole, as far as they are needed, and no counter of a workload is in them."""
+
+
+@dataclass(frozen=True)
+class OwnSurface:
+    """A surface, as its process describes it."""
+
+    form: Form
+    name: str
+    path: str
+    """In the container; of standard output the N, at every Nth tick of which there is a line."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of a workload."""
+
+    pid: int
+    counter: MemoryCounter
+    surfaces: tuple[OwnSurface, ...]
+    """In writing order."""
+    told_by: Teller
+
+
+def processes(images: Path, budget: Budget, *, within: Path | None = None) -> tuple[Process, ...]:
+    """Find the processes of workloads in CRIU's images, by their ids; `NoCounter` if there is none.
+
+    `Unreadable` for a process that has a counter and cannot be read; `within`: folder that earlier levels may be in.
+    """
+    found: list[Process] = []
+    missing: list[str] = []
+    seen = False
+    for memory in memories(images, budget, within=within):
+        seen = True
+        found += _of_memory(images, memory, budget)
+        missing += memory.missing
+    if found:
+        return tuple(found)
+    why = list(dict.fromkeys(missing)) if seen else ["it has no pagemap"]
+    raise NoCounter("; ".join(["no workload's counter in its memory pages", *why]))
+
+
+def _of_memory(images: Path, memory: Memory, budget: Budget) -> Iterator[Process]:
+    addresses = list(_signed_pages(memory))
+    if len(addresses) > 1:
+        raise Unreadable(f"process {memory.pid} has {len(addresses)} counters of a workload, and one of them is wrong")
+    for address in addresses:
+        head = memory.read(address, COUNTER_BYTES)
+        counter = parse_counter(head, 0)
+        if counter is None:
+            raise Unreadable(
+                f"process {memory.pid} has a workload's counter that is damaged, or of a version that is not known here"
+            )
+        if counter.version == 1:
+            yield Process(memory.pid, counter, tuple(_by_arguments(images, memory, budget)), Teller.ARGUMENTS)
+        else:
+            yield Process(memory.pid, counter, tuple(_by_description(memory, address)), Teller.ITSELF)
+
+
+def _signed_pages(memory: Memory) -> Iterator[int]:
+    """Addresses of pages that begin with the magic."""
+    for start, data, own in memory.chunks():
+        at = data.find(MAGIC, 0, own)
+        while at >= 0:
+            if at % PAGE == 0:
+                yield start + at
+            at = data.find(MAGIC, at + 1, own)
+
+
+def _by_description(memory: Memory, address: int) -> Iterator[OwnSurface]:
+    at = address + COUNTER_BYTES
+    _, size, check = _DESCRIPTION.unpack(memory.read(at, _DESCRIPTION.size))
+    if not 0 < size <= MOST_DESCRIPTION:
+        raise Unreadable(f"process {memory.pid} does not describe its surfaces")
+    told = memory.read(at + _DESCRIPTION.size, size)
+    words = told.split(b"\0")
+    if _checked(told) != check or words.pop() != b"" or len(words) % 3 or len(words) > 3 * MOST_SURFACES:
+        raise Unreadable(f"process {memory.pid} has a description of its surfaces that is damaged")
+    for form, name, path in zip(words[::3], words[1::3], words[2::3], strict=True):
+        if form.decode(errors="replace") not in list(Form):
+            raise Unreadable(f"process {memory.pid} has a surface of a kind that is not known here: {form[:40]!r}")
+        yield OwnSurface(Form(form.decode()), name.decode(errors="replace"), path.decode(errors="surrogateescape"))
+
+
+def _checked(text: bytes) -> int:
+    check = 0
+    for byte in text:
+        check = _mix64(check ^ byte)
+    return check
+
+
+def _mix64(x: int) -> int:
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 & _BITS
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EB & _BITS
+    return x ^ (x >> 31)
+
+
+def _by_arguments(images: Path, memory: Memory, budget: Budget) -> Iterator[OwnSurface]:
+    """What a process of version 1 was started with; where they are says `mm-PID.img` (images/mm.proto)."""
+    name = f"mm-{memory.pid}.img"
+    if not there(images, name):
+        raise Unreadable(f"{name} is not there, so nothing tells which surfaces process {memory.pid} has")
+    said = next(criu_image.read(images / name, criu_image.MEMORY, budget))
+    size = said.mm_arg_end - said.mm_arg_start
+    if not 0 < size <= MOST_ARGUMENTS:
+        raise Unreadable(f"{name} tells of arguments of {size:,} bytes")
+    words = iter(memory.read(said.mm_arg_start, size).split(b"\0"))
+    count = 0
+    for word in words:
+        if word in OPTIONS:
+            count += 1
+            surface, path = next(words, b""), next(words, b"")
+            if not surface or not path or count > MOST_SURFACES:
+                raise Unreadable(f"the arguments of process {memory.pid} are not those of a workload")
+            yield OwnSurface(OPTIONS[word], surface.decode(errors="replace"), path.decode(errors="surrogateescape"))
+    if not count:
+        raise Unreadable(f"the arguments of process {memory.pid} name no surface")

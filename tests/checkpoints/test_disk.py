@@ -1,0 +1,121 @@
+"""Captured files, and what says of one that it was deleted."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tarfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from harness.checkpoints import disk
+from harness.checkpoints.disk import CapturedFiles, Disk, listed_names
+from harness.checkpoints.sources import Folder
+from harness.checkpoints.untrusted import Broken, Budget, Unreadable
+from tests.criu_images import tar
+
+
+def put(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("names", "gone"),
+    [
+        ((), False),
+        (("a/b/x",), False),
+        (("a/b/.wh.x",), True),
+        (("a/.wh.b",), True),
+        ((".wh.a",), True),
+        (("a/.wh.b", "a/b/y"), True),
+        (("a/.wh.b", "a/b/x"), False),
+        (("a/b/.wh..wh..opq",), True),
+        (("a/.wh..wh..opq",), True),
+        (("a/.wh..wh..opq", "a/b/x"), False),
+        (("a/b/.wh.xx", "a/.wh.x", ".wh.b"), False),
+    ],
+)
+def test_a_layer_says_of_a_file_that_it_was_deleted(tmp_path: Path, names: tuple[str, ...], gone: bool) -> None:
+    assert CapturedFiles(put(tmp_path, *names)).lacks("a/b/x") is gone
+
+
+@pytest.mark.parametrize(
+    ("mode", "device", "gone"),
+    [
+        (stat.S_IFCHR, (0, 0), True),
+        (stat.S_IFCHR, (1, 3), False),
+        (stat.S_IFBLK, (0, 0), False),
+        (stat.S_IFREG, (0, 0), False),
+        (stat.S_IFLNK, (0, 0), False),
+    ],
+)
+def test_overlayfs_says_so_by_a_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, device: tuple[int, int], gone: bool
+) -> None:
+    node = SimpleNamespace(st_mode=mode | 0o600, st_rdev=os.makedev(*device))
+    monkeypatch.setattr(disk, "_status", lambda path: node if path.name == "x" else None)  # to make one needs root
+    assert CapturedFiles(tmp_path).lacks("x") is gone
+
+
+@pytest.mark.parametrize(("value", "gone"), [(b"y", True), (b"n", False)])
+def test_overlayfs_says_of_a_folder_that_nothing_of_the_image_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: bytes, gone: bool
+) -> None:
+    monkeypatch.setattr(os, "getxattr", lambda path, *_, **__: value if path.name == "a" else b"")
+    assert CapturedFiles(put(tmp_path, "a/y")).lacks("a/x") is gone
+
+
+def test_a_list_says_so_and_counts_more_than_what_is_there(tmp_path: Path) -> None:
+    found = CapturedFiles(put(tmp_path, "a/x"), deleted=frozenset({"a/x", "b"}))
+    assert found.lacks("a/x")
+    assert found.lacks("b/c")
+    assert not found.lacks("a/y")
+    assert not found.file("a/x").exists()
+
+
+def test_of_a_mount_that_is_whole_what_is_not_there_was_deleted(tmp_path: Path) -> None:
+    found = CapturedFiles(put(tmp_path, "a"), whole=True)
+    assert not found.lacks("a")
+    assert found.lacks("b")
+
+
+def test_names_that_lead_out_of_the_mount_are_declined() -> None:
+    assert listed_names(["/a/b", "c", "", "/"]) == {"a/b", "c"}
+    with pytest.raises(Unreadable, match="leads out of it"):
+        listed_names(["../../victim"])
+
+
+def test_of_an_archive_what_is_wanted_is_taken_and_what_says_that_it_was_deleted(tmp_path: Path) -> None:
+    names = ("a/x", "a/.wh.y", ".wh.b", "c/.wh..wh..opq", "d/unasked")
+    tar(tmp_path / "it/layer.tar", dict.fromkeys(names, b""))
+    found = Disk(Folder(tmp_path / "it", Budget()), "layer.tar").take({"a/x", "a/y", "b/z", "c/z"}, tmp_path / "to")
+    assert {str(path.relative_to(tmp_path / "to")) for path in (tmp_path / "to").rglob("*") if path.is_file()} == {
+        *names[:-1]
+    }
+    assert [name for name in ("a/x", "a/y", "b/z", "c/z", "d/z") if found.lacks(name)] == ["a/y", "b/z", "c/z"]
+
+
+def test_of_an_archive_of_an_overlay_s_folder_devices_and_attributes_say_so(tmp_path: Path) -> None:
+    (tmp_path / "it").mkdir()
+    with tarfile.open(tmp_path / "it/upper.tar", "w", format=tarfile.PAX_FORMAT) as made:
+        gone = tarfile.TarInfo("a/gone")
+        gone.type = tarfile.CHRTYPE
+        made.addfile(gone)
+        folder = tarfile.TarInfo("b")
+        folder.type, folder.pax_headers = tarfile.DIRTYPE, {"SCHILY.xattr.trusted.overlay.opaque": "y"}
+        made.addfile(folder)
+    found = Disk(Folder(tmp_path / "it", Budget()), "upper.tar").take({"a/gone", "b/gone", "c"}, tmp_path / "to")
+    assert [name for name in ("a/gone", "b/gone", "c") if found.lacks(name)] == ["a/gone", "b/gone"]
+
+
+def test_an_archive_that_is_cut_off_is_noticed_though_nothing_of_it_is_wanted(tmp_path: Path) -> None:
+    tar(tmp_path / "it/layer.tar", {"a": b"x" * 5000})
+    data = (tmp_path / "it/layer.tar").read_bytes()
+    (tmp_path / "it/layer.tar").write_bytes(data[:3000])
+    with pytest.raises(Broken, match=r"layer\.tar is no whole archive"):
+        Disk(Folder(tmp_path / "it", Budget()), "layer.tar").take(set(), tmp_path / "to")

@@ -1,0 +1,93 @@
+"""Where surfaces are, by the mounts of their process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.checkpoints.mounts import Mounts
+from harness.checkpoints.untrusted import Budget
+from harness.oracle.places import InLog, InTmpfs, OnDisk, Outside, Place, place_of
+from harness.oracle.processes import Form, OwnSurface
+from tests.criu_images import ROOT, dump, mount
+
+VOLUME = mount(40, "/data", fstype=16, ext_key="/data", root="/volumes/v/_data")
+
+
+def place(
+    tmp_path: Path, path: str, *mounts: dict[str, object], disks: tuple[str, ...] = ("/",), form: Form = Form.RING
+) -> Place:
+    images = dump(tmp_path / "images", b"", mounts=(ROOT, *mounts))
+    seen = Mounts.of_namespace(images, 13, Budget())
+    return place_of(OwnSurface(form, "it", path), seen, disks, {"/data": "the volume was left out"})
+
+
+@pytest.mark.parametrize("path", ["/data/added.ring", "/data/../data//./added.ring", "data/added.ring"])
+def test_a_file_of_the_root_is_on_the_disk_of_the_root(tmp_path: Path, path: str) -> None:
+    assert place(tmp_path, path) == OnDisk("/", "data/added.ring")
+
+
+def test_a_file_is_where_its_mount_is_whatever_it_is_called(tmp_path: Path) -> None:
+    assert place(tmp_path, "/data/a/x", VOLUME, disks=("/", "/data")) == OnDisk("/data", "a/x")
+    assert place(tmp_path, "/data/a/x", mount(73, "/data")) == InTmpfs(73, "a/x")
+    assert place(tmp_path, "/scratch/x") == OnDisk("/", "scratch/x"), "an engine without tmpfs"
+
+
+def test_a_volume_in_a_volume_is_its_own(tmp_path: Path) -> None:
+    inner = mount(41, "/data/in", parent=40, fstype=16, ext_key="/data/in")
+    disks = ("/", "/data", "/data/in")
+    assert place(tmp_path, "/data/in/x", VOLUME, inner, disks=disks) == OnDisk("/data/in", "x")
+    assert place(tmp_path, "/data/inn/x", VOLUME, inner, disks=disks) == OnDisk("/data", "inn/x")
+    assert isinstance(place(tmp_path, "/data/in/x", VOLUME, inner, disks=("/", "/data")), Outside)
+
+
+def test_a_folder_of_the_root_that_is_mounted_elsewhere_is_on_the_disk_of_the_root(tmp_path: Path) -> None:
+    bound = mount(50, "/here", fstype=17, root_dev=ROOT["root_dev"], root="/there")
+    assert place(tmp_path, "/here/x", bound) == OnDisk("/", "there/x")
+
+
+def test_a_folder_of_a_tmpfs_that_is_mounted_elsewhere_is_in_its_archive(tmp_path: Path) -> None:
+    bound = mount(51, "/here", root_dev=73, root="/sub")
+    assert place(tmp_path, "/here/x", mount(73, "/scratch"), bound) == InTmpfs(73, "sub/x")
+
+
+@pytest.mark.parametrize("disks", [(), ("/",)])
+def test_what_was_left_out_is_outside_and_the_reason_says_why(tmp_path: Path, disks: tuple[str, ...]) -> None:
+    assert place(tmp_path, "/data/x", VOLUME, disks=disks) == Outside(
+        "the volume was left out; --disk /data=DIR adds it"
+    )
+
+
+def test_a_folder_of_the_host_is_outside(tmp_path: Path) -> None:
+    found = place(tmp_path, "/bind/x", mount(60, "/bind", fstype=17, ext_key="/bind"))
+    assert isinstance(found, Outside)
+    assert "outside of the checkpoint; --disk /bind=DIR adds it" in found.why
+    found = place(tmp_path, "/x", disks=())
+    assert found == Outside("the root file system is not in it; --disk DIR adds it")
+
+
+def test_a_disk_that_is_named_for_a_folder_below_a_mount_counts_before_it(tmp_path: Path) -> None:
+    assert place(tmp_path, "/data/in/x", disks=("/", "/data/in")) == OnDisk("/data/in", "x")
+    assert place(tmp_path, "/scratch/x", mount(73, "/scratch"), disks=("/", "/scratch")) == OnDisk("/scratch", "x")
+
+
+def test_standard_output_is_in_the_log(tmp_path: Path) -> None:
+    assert place(tmp_path, "1", form=Form.STDOUT) == InLog()
+
+
+def test_without_a_table_of_mounts_the_disks_tell_it() -> None:
+    surface = OwnSurface(Form.RING, "it", "/data/x")
+    assert place_of(surface, None, ("/", "/data"), {}) == OnDisk("/data", "x")
+    assert place_of(surface, None, ("/",), {}) == OnDisk("/", "data/x")
+    assert isinstance(place_of(surface, None, (), {}), Outside)
+
+
+def test_a_root_that_is_a_tmpfs_is_a_disk_and_not_in_the_images(tmp_path: Path) -> None:
+    root = {**ROOT, "fstype": 5, "root_dev": 99}
+    images = dump(tmp_path / "images", b"", mounts=(root, mount(50, "/here", root_dev=99, root="/there")))
+    mounts = Mounts.of_namespace(images, 13, Budget())
+    for path, name in (("/a/x", "a/x"), ("/here/x", "there/x")):
+        surface = OwnSurface(Form.RING, "it", path)
+        assert place_of(surface, mounts, ("/",), {}) == OnDisk("/", name)
+        assert isinstance(place_of(surface, mounts, (), {}), Outside)
