@@ -12,14 +12,13 @@ from harness.checkpoints import wholeness
 from harness.checkpoints.disk import CapturedFiles
 from harness.checkpoints.find import Found, choose, find
 from harness.checkpoints.layouts import Opened
-from harness.checkpoints.mounts import Mounts, mounts_of
 from harness.checkpoints.tasks import tasks
 from harness.checkpoints.untrusted import Budget, Unreadable
 from harness.description import Task
 from harness.errors import EnvironmentUnfit, UsageError
 from harness.oracle.judge import anomalies, skews
 from harness.oracle.offline import Captured, reading_of
-from harness.oracle.places import Outside, Place, files_of, place_of
+from harness.oracle.places import Outside, Place, Whereabouts, disk_files, place_of
 from harness.oracle.processes import NoCounter, OwnSurface, Process, processes
 from harness.records import Finding, InspectedCheckpoint, InspectedProcess, Inspection
 from harness.redaction import FORMS
@@ -129,9 +128,9 @@ class _Laid:
     own: Path
     """A folder to be made, for what is laid open."""
 
-    def place(self, surface: OwnSurface, mounts: Mounts | None) -> Place:
+    def place(self, surface: OwnSurface, where: Whereabouts) -> Place:
         """Where a surface is."""
-        return place_of(surface, mounts, {*self.opened.disks, *self.disks}, self.opened.absent)
+        return place_of(surface, where, {*self.opened.disks, *self.disks}, self.opened.absent)
 
     def take(self, wanted: Mapping[str, set[str]]) -> dict[str, CapturedFiles]:
         """Lay open what is wanted of each disk."""
@@ -150,9 +149,9 @@ def _judged(
     images = laid.opened.images or laid.opened.within
     places: list[dict[str, Place]] = []
     for process in workloads:
-        mounts = mounts_of(images, named[process.pid], budget)
-        places.append({surface.name: laid.place(surface, mounts) for surface in process.surfaces})
-    wanted = files_of(place for each in places for place in each.values())
+        where = Whereabouts.of(images, process, named[process.pid], budget)
+        places.append({surface.name: laid.place(surface, where) for surface in process.surfaces})
+    wanted = disk_files(place for each in places for place in each.values())
     captured = Captured(images, laid.take(wanted), budget)
     return tuple(
         _process(process, named[process.pid].name, where, captured)

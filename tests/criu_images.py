@@ -42,8 +42,10 @@ def counter(n: int, nonce: int, version: int) -> bytes:
 
 
 def description(surfaces: tuple[Surface, ...]) -> bytes:
-    """Period, size and check, and three texts for each surface."""
-    told = b"".join(word.encode() + b"\0" for surface in surfaces for word in surface)
+    """Period, size and check, and four texts for each surface; rings are open one after the other from 3 on."""
+    rings = [surface for surface in surfaces if surface[0] == "ring"]
+    words = [(*each, str(3 + rings.index(each)) if each in rings else "") for each in surfaces]
+    told = b"".join(word.encode() + b"\0" for surface in words for word in surface)
     check = 0
     for byte in told:
         check = mixed(check ^ byte)
@@ -118,10 +120,12 @@ def dump(
     encoded = b"".join(entry.encoded(page_size) for entry in entries)
     (images / f"pagemap-{pid}.img").write_bytes(MAGICS + message({1: pid}) + encoded)
     (images / f"pages-{pid}.img").write_bytes(pages)
-    write(images, "inventory.img", criu_image.INVENTORY, {"img_version": 2, "fdinfo_per_id": True})
+    outside = {"mnt_ns_id": 1}
+    write(images, "inventory.img", criu_image.INVENTORY, {"img_version": 2, "fdinfo_per_id": True, "root_ids": outside})
     core = {"mtype": 1, "tc": {"task_state": 1, "exit_code": 0, "comm": b"ledger"}}
     write(images, f"core-{pid}.img", criu_image.CORE, core)
-    write(images, f"ids-{pid}.img", criu_image.IDS, {"vm_id": 1, "files_id": 1, "mnt_ns_id": 13})
+    own = 13 if mounts or (images / "mountpoints-13.img").exists() else 1
+    write(images, f"ids-{pid}.img", criu_image.IDS, {"vm_id": 1, "files_id": 1, "mnt_ns_id": own})
     at = BASE + len(pages) - page_size
     write(images, f"mm-{pid}.img", criu_image.MEMORY, {"mm_arg_start": at, "mm_arg_end": at + page_size})
     pids = sorted(int(path.name[5:-4]) for path in images.glob("core-*.img"))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import json
 import lzma
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -266,6 +268,30 @@ def unknown_field(it: Files) -> None:
     data = it["checkpoint/inventory.img"]
     body = data[8:] + bytes([0xA0, 0x06, 1])  # field 100
     it["checkpoint/inventory.img"] = data[:4] + len(body).to_bytes(4, "little") + body
+
+
+def test_what_is_in_an_archive_twice_may_be_taken_by_readers_either_way(tmp_path: Path) -> None:
+    (tmp_path / "it.tar").write_bytes(plain("still-ledger"))
+    with tarfile.open(tmp_path / "it.tar", "a") as added:
+        other = files("still-ledger")["config.dump"].replace(b"s1", b"s2")
+        info = tarfile.TarInfo("config.dump")
+        info.size = len(other)
+        added.addfile(info, io.BytesIO(other))
+    with pytest.raises(Unreadable, match=r"it\.tar holds config\.dump twice"):
+        inspect(tmp_path / "it.tar", {})
+
+
+def test_a_process_in_a_mount_namespace_of_which_there_is_no_table_cannot_be_understood(tmp_path: Path) -> None:
+    path = changed("still-ledger", tmp_path / "it.tar", lambda it: it.pop("checkpoint/mountpoints-13.img"))
+    with pytest.raises(Unreadable, match=r"mountpoints-13\.img cannot be read"):
+        inspect(path, {})
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-8], lambda data: data[:-8] + b"12345678"])
+def test_what_is_compressed_is_read_up_to_its_checksum(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    (tmp_path / "it.tar.gz").write_bytes(damage(gzip.compress(plain("still-ledger"))))
+    with pytest.raises(Broken, match=r"it\.tar\.gz is no whole archive"):
+        inspect(tmp_path / "it.tar.gz", {})
 
 
 DECLINED: dict[str, tuple[Callable[[Files], object], str, type[Unreadable]]] = {

@@ -184,6 +184,8 @@ def _members(file: io.BufferedReader, name: str, budget: Budget, *, seekable: bo
             yield Member(inside(info.name), info, tar, name)
         if stream.last.strip(b"\0") or len(stream.last) != tarfile.BLOCKSIZE:
             raise EOFError("the mark of its end is missing")
+        while not as_it_is and (rest := content.read(CHUNK)):  # up to the checksum of what is compressed
+            budget.read(len(rest))
 
 
 @contextlib.contextmanager

@@ -153,6 +153,7 @@ FIELDS: dict[str, dict[str, tuple[int, Any]]] = {
     },
     "tty_pty_entry": {"index": (1, UINT32)},
     "fs_entry": {"cwd_id": (1, UINT32), "root_id": (2, UINT32), "umask": (3, UINT32)},
+    "remap_file_path_entry": {"orig_id": (1, UINT32), "remap_id": (2, UINT32), "remap_type": (3, UINT32)},
     "file_lock_entry": {
         "flag": (1, UINT32),
         "type": (2, UINT32),

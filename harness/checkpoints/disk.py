@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.checkpoints.archive import Member, save
-from harness.checkpoints.sources import Folder, Source
-from harness.checkpoints.untrusted import beneath, inside
+from harness.checkpoints.sources import Folder, Source, under
+from harness.checkpoints.untrusted import Unreadable, beneath, inside
 
 DELETED_BY = ".wh."
 """Prefix of a whiteout."""
@@ -33,19 +33,22 @@ class CapturedFiles:
     whole: bool = False
     """It holds all files of the mount, and not only what differs from an image."""
     deleted: frozenset[str] = frozenset()
-    """Names of a list of what was deleted, relative to the mount."""
+    """Names of a list of what was deleted, relative to the mount, which counts after all that was captured."""
+    below: str = ""
+    """Folder of the captured files that is mounted."""
 
     def file(self, name: str) -> Path:
         """Where the file is; a path that does not exist if it was deleted."""
-        return beneath(self.folder, OPAQUE if name in self.deleted else name)
+        gone = any(each in self.deleted for each in (name, *_above(name)))
+        return beneath(self.folder, OPAQUE if gone else under(self.below, name))
 
     def lacks(self, name: str) -> bool:
         """Whether it says that the file was deleted."""
         if self.whole:
-            return not os.path.lexists(beneath(self.folder, name))
-        if name in self.deleted:
-            return True
+            return not os.path.lexists(beneath(self.folder, under(self.below, name)))
         above = list(_above(name))
+        if any(each in self.deleted for each in (name, *above)):
+            return True
         there = _status(beneath(self.folder, name))
         if there is not None and not _is_whiteout(there):
             return False
@@ -55,7 +58,7 @@ class CapturedFiles:
         path = beneath(self.folder, name)
         found = _status(path)
         marked = _status(path.with_name(f"{DELETED_BY}{path.name}")) is not None
-        return name in self.deleted or marked or (found is not None and _is_whiteout(found))
+        return marked or (found is not None and _is_whiteout(found))
 
     def _opaque(self, folder: str) -> bool:
         path = beneath(self.folder, folder)
@@ -76,25 +79,47 @@ class Disk:
     name: str
     whole: bool = False
     deleted: frozenset[str] = frozenset()
+    below: str = ""
 
     def take(self, names: Collection[str] | None, to: Path) -> CapturedFiles:
         """Lay files of these names open, or all, and what says of one that it was deleted.
 
-        An archive is read to its end, so that one that is cut off is noticed.
+        An archive is read to its end, so that one that is cut off is noticed. `Unreadable` for a file below a link.
         """
         if isinstance(self.source, Folder) and self.name in self.source.folders:
-            return CapturedFiles(self.source.path / self.name, self.whole, self.deleted)
+            return CapturedFiles(self.source.path / self.name, self.whole, self.deleted, self.below)
         to.mkdir(parents=True, exist_ok=True)
-        wanted = None if names is None else {mark for name in names for mark in _marks(name)}
-        if self.name:
-            for member in self.source.members_of(self.name):
-                if member.name and (wanted is None or member.name in wanted):
-                    save(member, to, self.source.budget)
-                for mark in _marks_of(member):
-                    if wanted is None or mark in wanted:
-                        (to / mark).parent.mkdir(parents=True, exist_ok=True)
-                        (to / mark).touch()
-        return CapturedFiles(to, self.whole, self.deleted)
+        wanted = None if names is None else {mark for name in names for mark in _marks(under(self.below, name))}
+        same = self._save(wanted, to)
+        if same:
+            self._save(set(same.values()), to)
+        for name, target in same.items():
+            if not os.path.lexists(to / name) and (to / target).is_file():
+                (to / name).parent.mkdir(parents=True, exist_ok=True)
+                os.link(to / target, to / name)
+        return CapturedFiles(to, self.whole, self.deleted, self.below)
+
+    def _save(self, wanted: Collection[str] | None, to: Path) -> dict[str, str]:
+        """Write what is wanted; gives hard links among it, by names."""
+        same: dict[str, str] = {}
+        links: set[str] = set()
+        saved: set[str] = set()
+        for member in self.source.members_of(self.name) if self.name else ():
+            if member.info.issym():
+                links.add(member.name)
+            if member.name and (wanted is None or member.name in wanted):
+                saved.add(member.name)
+                save(member, to, self.source.budget)
+                if member.info.islnk():
+                    same[member.name] = inside(member.info.linkname)
+            for mark in _marks_of(member):
+                if wanted is None or mark in wanted:
+                    (to / mark).parent.mkdir(parents=True, exist_ok=True)
+                    (to / mark).touch()
+        for name in saved:
+            for link in links.intersection(_above(name)):
+                raise Unreadable(f"{self.name.rpartition('/')[2]} holds {name[:200]!r} below the link {link[:200]!r}")
+        return same
 
 
 def listed_names(names: Collection[str]) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,8 @@ from harness.checkpoints.untrusted import Budget, Unreadable, beneath
 from harness.errors import UsageError
 
 MOST_CHECKPOINTS = 1000
+_MAY_BE_LAYER = re.compile(r"^$|tar|layer|gzip|zstd|octet-stream")
+"""Of media types; an artifact has parts that are no archives besides."""
 NAMES_SHOWN = 6
 
 
@@ -131,7 +134,7 @@ def _carried(source: Source, image: Image, to: Path, budget: Budget, where: str)
     if memory.fits(image):
         yield Found(where, memory.name, memory.what, source, "", lambda _: memory.lay_open(source, image, to))
         return
-    there = [name for _, name in image.parts if name in source.files]
+    there = [name for media, name in image.parts if name in source.files and _MAY_BE_LAYER.search(media)]
     if not there:
         return
     blobs = source.fetch(lambda name: name in there)

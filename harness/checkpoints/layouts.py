@@ -29,7 +29,7 @@ from harness.checkpoints.documents import (
     parts,
     text,
 )
-from harness.checkpoints.sources import Archive, Source
+from harness.checkpoints.sources import Archive, Source, under
 from harness.checkpoints.untrusted import Broken, Budget, beneath, inside, read_regular
 from harness.description import Description, DiskForm
 
@@ -121,9 +121,9 @@ class Exported:
             )
         if under(root, SHM_DIFF) in source.files:
             disks[SHM] = Disk(source, under(root, SHM_DIFF), whole=True)
-        for mount, name in _volumes(config):
+        for mount, name, below in _volumes(config):
             if under(root, name) in source.files:
-                disks[mount] = Disk(source, under(root, name), whole=True)
+                disks[mount] = Disk(source, under(root, name), whole=True, below=below)
             else:
                 absent[mount] = f"it has no {name}: the volume was left out (--ignore-volumes)"
         said = description.of_archive(folder, source.budget)
@@ -243,11 +243,6 @@ LAYOUTS: tuple[Layout, ...] = (Exported(), Criu(), Sandbox())
 KINDS = (*(each.what for each in LAYOUTS), ContainerdImage.what)
 
 
-def under(folder: str, name: str) -> str:
-    """The name of a file in a folder of a source."""
-    return f"{folder}/{name}".lstrip("/")
-
-
 def _folders_of(source: Source, last: str) -> Iterator[str]:
     yield from sorted(name.rpartition("/")[0] for name in source.files if name.rpartition("/")[2] == last)
 
@@ -257,10 +252,11 @@ def _leads_to(name: str, link: str) -> str:
     return os.path.normpath(os.path.join(name.rpartition("/")[0], link)).lstrip("/")  # noqa: PTH118  # no path of ours
 
 
-def _volumes(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Mount points of volumes, and the archives of their content."""
+def _volumes(config: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Mount points of volumes, the archives of their content, and the folder in there that is mounted."""
     for volume in parts(config, "namedVolumes"):
-        yield os.path.normpath(text(volume, "dest") or "/"), f"volumes/{inside(text(volume, 'volumeName'))}.tar"
+        mount = os.path.normpath(text(volume, "dest") or "/")
+        yield mount, f"volumes/{inside(text(volume, 'volumeName'))}.tar", inside(text(volume, "SubPath").lstrip("/"))
 
 
 def _sizes(source: Source, folder: str) -> dict[str, Any]:

@@ -123,9 +123,10 @@ class Mounts:
 
 
 def mounts_of(images: Path, task: Task, budget: Budget) -> Mounts | None:
-    """Read the mounts that a process sees; None where the images have none, as of a process in no container."""
-    if not any(IMAGES.fullmatch(path.name) for path in images.glob("mountpoints-*.img")):
-        return None
+    """Read the mounts that a process sees; None for one in the mount namespace of the CRIU that has dumped it."""
+    for entry in criu_image.read(images / "inventory.img", criu_image.INVENTORY, budget):
+        if entry.root_ids.mnt_ns_id == task.mount_namespace:
+            return None
     return Mounts.of_task(images, task, budget)
 
 

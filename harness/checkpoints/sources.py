@@ -8,12 +8,13 @@ import stat
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness.checkpoints.archive import PARENT, Member, members, unpack
 from harness.checkpoints.untrusted import Absent, Budget, Unreadable, beneath
 
-MOST_DEEP = 6
+MOST_DEEP = 16
 """Folders below each other that are looked through."""
 MOST_NAMES = 200_000
 """Files and folders of a source."""
@@ -22,8 +23,16 @@ PARTS = re.compile(
 )
 """Archives in a checkpoint. They are read to their ends, so that one that is cut off or does harm is noticed."""
 
+DESCRIBES = re.compile(rf"(?:.*/)?(?:[^/]+\.dump|[^/]+\.img|deleted\.files)|{PARTS.pattern}")
+"""What tells what a checkpoint is; of each there is one."""
+
 Wanted = Callable[[str], bool]
 """Whether the file of this name is wanted."""
+
+
+def under(folder: str, name: str) -> str:
+    """The name of a file in a folder of a source."""
+    return f"{folder}/{name}".lstrip("/")
 
 
 class Source(ABC):
@@ -124,6 +133,9 @@ class Archive(Source):
         """How often a name is in it; the last one counts."""
         for member in members(path, budget):
             self._times[member.name] += 1
+            if DESCRIBES.fullmatch(member.name) and (member.info.isdev() or self._times[member.name] > 1):
+                what = "twice" if self._times[member.name] > 1 else "as something else than a file"
+                raise Unreadable(f"{path.name} holds {member.name[:200]} {what}, and who reads it may take either")
             self._note(member.name, _mode(member), member.info.size, member.info.linkname)
             if member.info.isreg() and PARTS.fullmatch(member.name):
                 _see(member.members(budget))
@@ -136,7 +148,13 @@ class Archive(Source):
         return folder
 
     def members_of(self, name: str) -> Iterator[Member]:
-        """Members of the archive that a member is."""
+        """Members of the archive that a member is, or of a folder."""
+        if name in self.folders:
+            start = f"{name}/"
+            for member in members(self.path, self.budget):
+                if member.name.startswith(start):
+                    yield replace(member, name=member.name[len(start) :])
+            return
         left = self._times[name]
         for member in members(self.path, self.budget):
             left -= member.name == name

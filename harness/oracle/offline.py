@@ -8,11 +8,20 @@ from pathlib import Path
 
 from harness.checkpoints import wholeness
 from harness.checkpoints.disk import CapturedFiles
-from harness.checkpoints.mounts import mounts_of
 from harness.checkpoints.tasks import tasks
 from harness.checkpoints.untrusted import Absent, Budget, open_regular, pread
 from harness.model import Reading, SurfaceReading, Witness
-from harness.oracle.places import LARGEST_SURFACE, InLog, InTmpfs, OnDisk, Outside, Place, place_of, tmpfs_files
+from harness.oracle.places import (
+    LARGEST_SURFACE,
+    InLog,
+    InTmpfs,
+    OnDisk,
+    Outside,
+    Place,
+    Whereabouts,
+    place_of,
+    tmpfs_files,
+)
 from harness.oracle.processes import Form, Process, processes
 from harness.oracle.ring import MemoryCounter, read_ring
 
@@ -31,8 +40,8 @@ def read(
     named = {task.pid: task for task in tasks(images, budget)}
     found = []
     for process in processes(images, budget, within=images.parent):
-        mounts = mounts_of(images, named[process.pid], budget)
-        places = {surface.name: place_of(surface, mounts, disks, {}) for surface in process.surfaces}
+        where = Whereabouts.of(images, process, named[process.pid], budget)
+        places = {surface.name: place_of(surface, where, disks, {}) for surface in process.surfaces}
         inside = {
             name: place for name, place in places.items() if name not in outside or not isinstance(place, Outside)
         }

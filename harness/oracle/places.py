@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from harness.checkpoints.archive import members
-from harness.checkpoints.mounts import Mounts
+from harness.checkpoints.mounts import Mounts, mounts_of
+from harness.checkpoints.open_files import OpenFile, ProcessFiles, files_of
 from harness.checkpoints.untrusted import Budget
-from harness.oracle.processes import Form, OwnSurface
+from harness.description import Task
+from harness.oracle.processes import Form, OwnSurface, Process
 from harness.oracle.ring import LARGEST_RING, RECORD
 
 LARGEST_SURFACE = LARGEST_RING * RECORD.itemsize
@@ -52,15 +54,24 @@ class Outside:
 Place = OnDisk | InTmpfs | InLog | Outside
 
 
-def place_of(surface: OwnSurface, mounts: Mounts | None, disks: Collection[str], absent: Mapping[str, str]) -> Place:
-    """Say where a surface is, by the mounts of its process, if there are any, and the mount points that were captured.
+def place_of(
+    surface: OwnSurface,
+    where: Whereabouts,
+    disks: Collection[str],
+    absent: Mapping[str, str],
+) -> Place:
+    """Say where a surface is, by what its process has open and mounted, and the mount points that were captured.
 
     `absent`: why the files of a mount point are not in the checkpoint. A disk that somebody has named for a folder
     below a mount counts before that mount.
     """
     if surface.form is Form.STDOUT:
         return InLog()
-    path = PurePosixPath(os.path.normpath("/" + surface.path.lstrip("/")))
+    opened = where.opened.get(surface.name)
+    if opened and opened.nameless:
+        return Outside(f"{opened.path} was deleted while it is open, and its content is in CRIU's images alone")
+    mounts = where.mounts
+    path = PurePosixPath(opened.path if opened else where.absolute(surface.path))
     mount, name = mounts.resolve(str(path)) if mounts else (None, str(path)[1:])
     point = mount.mountpoint if mount else "/"
     nearer = [each for each in disks if path.is_relative_to(each) and len(each) > len(point)]
@@ -77,6 +88,44 @@ def place_of(surface: OwnSurface, mounts: Mounts | None, disks: Collection[str],
     return OnDisk(point, name) if point in disks and not name.startswith("..") else Outside(_why(point, absent))
 
 
+@dataclass(frozen=True)
+class Whereabouts:
+    """What the images tell about where the surfaces of a process are."""
+
+    mounts: Mounts | None = None
+    """None: the process is in no mount namespace of its own."""
+    files: ProcessFiles | None = None
+    opened: Mapping[str, OpenFile] = field(default_factory=dict)
+    """What is known to be open as a surface, by its name."""
+
+    @classmethod
+    def of(cls, images: Path, process: Process, task: Task, budget: Budget) -> Whereabouts:
+        """Read them. Raises `Unreadable`."""
+        files = files_of(images, process.pid, budget)
+        opened = dict(_opened(process, files)) if files else {}
+        return cls(mounts_of(images, task, budget), files, opened)
+
+    def absolute(self, path: str) -> str:
+        """A path of the process from the root of its mount namespace."""
+        plain = self.files.absolute(path) if self.files else os.path.normpath(f"/{path}")
+        return "/" + plain.lstrip("/")
+
+
+def _opened(process: Process, files: ProcessFiles) -> Iterator[tuple[str, OpenFile]]:
+    """Files of the rings: by their descriptors, or by their paths, or as they were opened one after the other."""
+    rings = [surface for surface in process.surfaces if surface.form is Form.RING]
+    writable = [file for file in files.files if file.writable]
+    for number, surface in enumerate(rings):
+        path = files.absolute(surface.path)
+        fits = [file for file in writable if surface.descriptor == file.descriptor] or [
+            file for file in writable if surface.descriptor is None and file.path == path and not file.nameless
+        ]
+        if len(fits) != 1 and surface.descriptor is None and len(writable) == len(rings):
+            fits = writable[number : number + 1]
+        if len(fits) == 1:
+            yield surface.name, fits[0]
+
+
 def _why(mount: str, absent: Mapping[str, str]) -> str:
     option = f"--disk {'' if mount == '/' else f'{mount}='}DIR adds it"
     if mount in absent:
@@ -86,7 +135,7 @@ def _why(mount: str, absent: Mapping[str, str]) -> str:
     return f"what is mounted at {mount} is of the host or of another container, outside of the checkpoint; {option}"
 
 
-def files_of(places: Iterable[Place]) -> dict[str, set[str]]:
+def disk_files(places: Iterable[Place]) -> dict[str, set[str]]:
     """Names of the files that are asked for of each disk, by mount point."""
     found: dict[str, set[str]] = {}
     for place in places:

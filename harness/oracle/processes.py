@@ -6,6 +6,8 @@ One of version 1 is known by its arguments, in which it has replaced each `=` by
 
 from __future__ import annotations
 
+import os
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +23,8 @@ from harness.oracle.ring import COUNTER_BYTES, MAGIC, MemoryCounter, parse_count
 MOST_ARGUMENTS = 256 << 10
 """Bytes of a command line."""
 MOST_DESCRIPTION = 4 * PAGE
+TEXTS = 4
+"""By which a surface is described."""
 MOST_SURFACES = 16
 """SURFACES_MAX of ledger.c."""
 
@@ -59,6 +63,8 @@ class OwnSurface:
     name: str
     path: str
     """In the container; of standard output the N, at every Nth tick of which there is a line."""
+    descriptor: int | None = None
+    """The number by which the process has it open, where it says so."""
 
 
 @dataclass(frozen=True)
@@ -124,12 +130,15 @@ def _by_description(memory: Memory, address: int) -> Iterator[OwnSurface]:
         raise Unreadable(f"process {memory.pid} does not describe its surfaces")
     told = memory.read(at + _DESCRIPTION.size, size)
     words = told.split(b"\0")
-    if _checked(told) != check or words.pop() != b"" or len(words) % 3 or len(words) > 3 * MOST_SURFACES:
+    if _checked(told) != check or words.pop() != b"" or len(words) % TEXTS or len(words) > TEXTS * MOST_SURFACES:
         raise Unreadable(f"process {memory.pid} has a description of its surfaces that is damaged")
-    for form, name, path in zip(words[::3], words[1::3], words[2::3], strict=True):
+    for form, name, path, descriptor in zip(*(words[each::TEXTS] for each in range(TEXTS)), strict=True):
         if form.decode(errors="replace") not in list(Form):
             raise Unreadable(f"process {memory.pid} has a surface of a kind that is not known here: {form[:40]!r}")
-        yield OwnSurface(Form(form.decode()), name.decode(errors="replace"), path.decode(errors="surrogateescape"))
+        if not re.fullmatch(rb"[0-9]{0,9}", descriptor):
+            raise Unreadable(f"process {memory.pid} has a surface with the descriptor {descriptor[:40]!r}")
+        number = int(descriptor) if descriptor else None
+        yield OwnSurface(Form(form.decode()), name.decode(errors="replace"), os.fsdecode(path), number)
 
 
 def _checked(text: bytes) -> int:
@@ -162,6 +171,6 @@ def _by_arguments(images: Path, memory: Memory, budget: Budget) -> Iterator[OwnS
             surface, path = next(words, b""), next(words, b"")
             if not surface or not path or count > MOST_SURFACES:
                 raise Unreadable(f"the arguments of process {memory.pid} are not those of a workload")
-            yield OwnSurface(OPTIONS[word], surface.decode(errors="replace"), path.decode(errors="surrogateescape"))
+            yield OwnSurface(OPTIONS[word], surface.decode(errors="replace"), os.fsdecode(path))
     if not count:
         raise Unreadable(f"the arguments of process {memory.pid} name no surface")

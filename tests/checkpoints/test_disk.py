@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import tarfile
@@ -12,7 +13,7 @@ import pytest
 
 from harness.checkpoints import disk
 from harness.checkpoints.disk import CapturedFiles, Disk, listed_names
-from harness.checkpoints.sources import Folder
+from harness.checkpoints.sources import Archive, Folder, Source
 from harness.checkpoints.untrusted import Broken, Budget, Unreadable
 from tests.criu_images import tar
 
@@ -76,6 +77,9 @@ def test_a_list_says_so_and_counts_more_than_what_is_there(tmp_path: Path) -> No
     assert found.lacks("b/c")
     assert not found.lacks("a/y")
     assert not found.file("a/x").exists()
+    above = CapturedFiles(tmp_path, deleted=frozenset({"a"}))
+    assert above.lacks("a/x"), "what is listed was deleted last"
+    assert not above.file("a/x").exists()
 
 
 def test_of_a_mount_that_is_whole_what_is_not_there_was_deleted(tmp_path: Path) -> None:
@@ -119,3 +123,41 @@ def test_an_archive_that_is_cut_off_is_noticed_though_nothing_of_it_is_wanted(tm
     (tmp_path / "it/layer.tar").write_bytes(data[:3000])
     with pytest.raises(Broken, match=r"layer\.tar is no whole archive"):
         Disk(Folder(tmp_path / "it", Budget()), "layer.tar").take(set(), tmp_path / "to")
+
+
+def linked(path: Path, name: str, target: str, kind: bytes = tarfile.LNKTYPE, *more: str) -> Disk:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as made:
+        for each in ("a/x", *more):
+            info = tarfile.TarInfo(each)
+            info.size = 2
+            made.addfile(info, io.BytesIO(b"it"))
+        link = tarfile.TarInfo(name)
+        link.type, link.linkname = kind, target
+        made.addfile(link)
+    return Disk(Folder(path.parent, Budget()), path.name)
+
+
+def test_a_file_that_is_another_name_of_one_in_the_archive_has_its_content(tmp_path: Path) -> None:
+    found = linked(tmp_path / "it/layer.tar", "b/y", "a/x").take({"b/y"}, tmp_path / "to")
+    assert found.file("b/y").read_bytes() == b"it"
+    with pytest.raises(Unreadable, match="leads out of it"):
+        linked(tmp_path / "it/layer.tar", "b/y", "../../etc/passwd").take({"b/y"}, tmp_path / "again")
+
+
+def test_a_file_below_a_link_of_its_archive_is_nowhere(tmp_path: Path) -> None:
+    disk = linked(tmp_path / "it/layer.tar", "b", "a", tarfile.SYMTYPE, "b/y")
+    with pytest.raises(Unreadable, match=r"layer\.tar holds 'b/y' below the link 'b'"):
+        disk.take({"b/y"}, tmp_path / "to")
+
+
+@pytest.mark.parametrize("form", ["folder", "archive"])
+def test_a_folder_may_be_the_layer_and_only_one_of_its_folders_be_mounted(tmp_path: Path, form: str) -> None:
+    source: Source = Folder(put(tmp_path / "it", "upper/a/x", "other/a/y"), Budget())
+    if form == "archive":
+        names = dict.fromkeys(("upper/a/x", "other/a/y"), b"")
+        source = Archive(tar(tmp_path / "it.tar", names), tmp_path / "parts", Budget())
+    found = Disk(source, "upper").take({"a/x", "a/y"}, tmp_path / "to")
+    assert (found.file("a/x").exists(), found.file("a/y").exists()) == (True, False)
+    found = Disk(source, "upper", whole=True, below="a").take({"x"}, tmp_path / "again")
+    assert (found.file("x").exists(), found.lacks("x"), found.lacks("y")) == (True, False, True)

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.checkpoints import criu_image
 from harness.checkpoints.mounts import Mounts
+from harness.checkpoints.tasks import tasks
 from harness.checkpoints.untrusted import Budget
-from harness.oracle.places import InLog, InTmpfs, OnDisk, Outside, Place, place_of
-from harness.oracle.processes import Form, OwnSurface
-from tests.criu_images import ROOT, dump, mount
+from harness.oracle.places import InLog, InTmpfs, OnDisk, Outside, Place, Whereabouts, place_of
+from harness.oracle.processes import Form, OwnSurface, Process, Teller
+from harness.oracle.ring import MemoryCounter
+from tests.criu_images import ROOT, dump, mount, write
 
 VOLUME = mount(40, "/data", fstype=16, ext_key="/data", root="/volumes/v/_data")
 
@@ -20,7 +23,8 @@ def place(
 ) -> Place:
     images = dump(tmp_path / "images", b"", mounts=(ROOT, *mounts))
     seen = Mounts.of_namespace(images, 13, Budget())
-    return place_of(OwnSurface(form, "it", path), seen, disks, {"/data": "the volume was left out"})
+    surface = OwnSurface(form, "it", path)
+    return place_of(surface, Whereabouts(seen), disks, {"/data": "the volume was left out"})
 
 
 @pytest.mark.parametrize("path", ["/data/added.ring", "/data/../data//./added.ring", "data/added.ring"])
@@ -78,9 +82,9 @@ def test_standard_output_is_in_the_log(tmp_path: Path) -> None:
 
 def test_without_a_table_of_mounts_the_disks_tell_it() -> None:
     surface = OwnSurface(Form.RING, "it", "/data/x")
-    assert place_of(surface, None, ("/", "/data"), {}) == OnDisk("/data", "x")
-    assert place_of(surface, None, ("/",), {}) == OnDisk("/", "data/x")
-    assert isinstance(place_of(surface, None, (), {}), Outside)
+    assert place_of(surface, Whereabouts(), ("/", "/data"), {}) == OnDisk("/data", "x")
+    assert place_of(surface, Whereabouts(), ("/",), {}) == OnDisk("/", "data/x")
+    assert isinstance(place_of(surface, Whereabouts(), (), {}), Outside)
 
 
 def test_a_root_that_is_a_tmpfs_is_a_disk_and_not_in_the_images(tmp_path: Path) -> None:
@@ -89,5 +93,63 @@ def test_a_root_that_is_a_tmpfs_is_a_disk_and_not_in_the_images(tmp_path: Path) 
     mounts = Mounts.of_namespace(images, 13, Budget())
     for path, name in (("/a/x", "a/x"), ("/here/x", "there/x")):
         surface = OwnSurface(Form.RING, "it", path)
-        assert place_of(surface, mounts, ("/",), {}) == OnDisk("/", name)
-        assert isinstance(place_of(surface, mounts, (), {}), Outside)
+        assert place_of(surface, Whereabouts(mounts), ("/",), {}) == OnDisk("/", name)
+        assert isinstance(place_of(surface, Whereabouts(mounts), (), {}), Outside)
+
+
+# ---- what a process has open
+
+FOLDERS = {1: b"/", 2: b"/jail", 3: b"/data"}
+
+
+def whereabouts(
+    tmp_path: Path, *surfaces: OwnSurface, files: dict[int, bytes], root: int = 1, cwd: int = 1, nameless: int = 0
+) -> Whereabouts:
+    """Of a process that has these files open for reading and writing, by descriptor."""
+    images = dump(tmp_path / "images", b"", mounts=(ROOT,))
+    plain = {"flags": 0o100002, "mode": 0o100644}
+    known = {
+        **{10 + at: (name, plain) for at, name in files.items()},
+        **{at: (name, {}) for at, name in FOLDERS.items()},
+    }
+    messages = [
+        {"type": 1, "id": number, "reg": {"id": number, "name": name, **more}} for number, (name, more) in known.items()
+    ]
+    write(images, "files.img", criu_image.FILES, *messages)
+    table = [{"id": 10 + at, "flags": 0, "type": 1, "fd": at} for at in files]
+    write(images, "fdinfo-1.img", criu_image.DESCRIPTORS, *table)
+    write(images, "fs-1.img", criu_image.FOLDERS, {"cwd_id": cwd, "root_id": root})
+    if nameless:
+        write(images, "remap-fpath.img", criu_image.REMAPS, {"orig_id": 10 + nameless, "remap_id": 1, "remap_type": 1})
+    (task,) = tasks(images, Budget())
+    counter = MemoryCounter(n=1, wall_ns=1, nonce=1, ring=64)
+    return Whereabouts.of(images, Process(1, counter, surfaces, Teller.ITSELF), task, Budget())
+
+
+def test_a_surface_is_the_file_that_its_process_has_open_whatever_it_was_called(tmp_path: Path) -> None:
+    own = OwnSurface(Form.RING, "it", "/link/x", descriptor=4)
+    found = whereabouts(tmp_path, own, files={3: b"/link/x", 4: b"/data/y"})
+    assert place_of(own, found, ("/",), {}) == OnDisk("/", "data/y")
+
+
+def test_of_a_process_that_does_not_tell_descriptors_files_are_known_by_path_or_by_their_order(tmp_path: Path) -> None:
+    one, two = OwnSurface(Form.RING, "one", "/a/x"), OwnSurface(Form.RING, "two", "/link/y")
+    found = whereabouts(tmp_path, one, two, files={3: b"/a/x", 4: b"/b/y"})
+    assert [place_of(each, found, ("/",), {}) for each in (one, two)] == [OnDisk("/", "a/x"), OnDisk("/", "b/y")]
+    found = whereabouts(tmp_path, one, two, files={3: b"/other", 4: b"/a/x", 5: b"/b/y"})
+    assert [place_of(each, found, ("/",), {}) for each in (one, two)] == [OnDisk("/", "a/x"), OnDisk("/", "link/y")]
+
+
+@pytest.mark.parametrize(("path", "expected"), [("/gone", "jail/gone"), ("gone", "data/gone"), ("../gone", "gone")])
+def test_a_path_is_seen_from_the_root_and_the_folder_of_its_process(tmp_path: Path, path: str, expected: str) -> None:
+    gone = OwnSurface(Form.DELETED, "gone", path)
+    found = whereabouts(tmp_path, gone, files={}, root=2, cwd=3)
+    assert place_of(gone, found, ("/",), {}) == OnDisk("/", expected)
+
+
+def test_a_file_without_a_name_is_not_what_has_its_name_now(tmp_path: Path) -> None:
+    own = OwnSurface(Form.RING, "it", "/data/x", descriptor=3)
+    found = whereabouts(tmp_path, own, files={3: b"/data/x"}, nameless=3)
+    place = place_of(own, found, ("/",), {})
+    assert isinstance(place, Outside)
+    assert "was deleted while it is open" in place.why

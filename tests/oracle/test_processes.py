@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,7 +156,9 @@ def told(*surfaces: OwnSurface) -> tuple[Surface, ...]:
 def test_a_process_describes_its_surfaces_itself_in_writing_order(tmp_path: Path) -> None:
     for surfaces in ((ADDED, GONE), (GONE, ADDED)):
         (process,) = find(dump(tmp_path / "images", memory(surfaces=told(*surfaces))))
-        assert (process.surfaces, process.told_by) == (surfaces, Teller.ITSELF)
+        assert process.told_by is Teller.ITSELF
+        assert [replace(each, descriptor=None) for each in process.surfaces] == list(surfaces)
+        assert {each.name: each.descriptor for each in process.surfaces} == {"added": 3, "gone": None}
 
 
 def test_a_description_may_be_longer_than_a_page_and_in_several_levels(tmp_path: Path) -> None:
@@ -169,7 +172,8 @@ def test_a_description_may_be_longer_than_a_page_and_in_several_levels(tmp_path:
         (whole[: last * PAGE], [Entry(0, last), Entry(last, 1, IN_PARENT)]),
     )
     (process,) = find(newest, tmp_path)
-    assert process.surfaces == surfaces
+    assert [each.path for each in process.surfaces] == [each.path for each in surfaces]
+    assert [each.descriptor for each in process.surfaces] == list(range(3, 19))
 
 
 @pytest.mark.parametrize(

@@ -26,10 +26,12 @@
  *   104  u64 period_ns   pause between two ticks
  *   112  u64 size        bytes of the description
  *   120  u64 check       of the description: from 0 on, check = mix64(check ^ byte) for each of its bytes
- *   128  description     of each surface, in writing order, three texts that each end with a 0 byte:
- *                        kind  `ring`, `deleted` or `stdout`
+ *   128  description     of each surface, in writing order, four texts that each end with a 0 byte:
+ *                        kind        `ring`, `deleted` or `stdout`
  *                        name
- *                        path  in the container, without symbolic links where /proc can tell; of `stdout` the N of every Nth tick
+ *                        path        in the container, without symbolic links where /proc can tell; of `stdout` the N
+ *                                    of every Nth tick
+ *                        descriptor  the number by which it is open; empty for `deleted`
  * So a process that is stopped between any two instructions holds a valid pair of counter and record, and it describes
  * itself: the magic is there once everything else is.
  *
@@ -625,6 +627,11 @@ static void open_surface(struct surface *surface)
         delete_file(surface);
     else
         describe(surface->path);
+    used = 0;
+    if (surface->kind != DELETED)
+        put_digits((u64)surface->fd, 10, 1);
+    text[used] = 0;
+    describe(text);
 }
 
 static void begin_memory(u64 now_ns)
