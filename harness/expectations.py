@@ -3,7 +3,8 @@
 What follows from the freeze policy and from what a runtime documents is derived in `harness.matrix`. What is known to
 be wrong is declared in `scenarios/expectations/*.toml`, each with a link, a reason and a date by which to look again.
 A declaration is strict: a cell that turns out better than declared is as unexpected as one that turns out worse, one
-that is overdue is red until somebody has looked, and so is one that speaks of no cell.
+that is overdue is red until somebody has looked, and so is one that speaks of no cell. A declaration
+that depends on the machine says so with `when`.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ import fnmatch
 import functools
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from enum import StrEnum
 from itertools import product
 from pathlib import Path
 from typing import Protocol
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from harness.errors import UsageError
-from harness.model import Anomaly, FreezePolicy, Frozen, Outcome, Scenario
+from harness.model import Anomaly, Condition, FreezePolicy, Frozen, Outcome, Scenario
 
 ENTRY = "[[expectation]]"
 """Line at which a declaration begins."""
@@ -39,6 +40,7 @@ class Named(Protocol):
 class Shown(Frozen):
     """What shows in a cell."""
 
+    when: Condition | None = Field(default=None, description="true of the machines on which it shows; null: all")
     outcome: Outcome
     anomaly: Anomaly | None = None
     signature: str = Field(default="", description="regular expression that the reason or the log has to match")
@@ -64,6 +66,10 @@ class Shown(Frozen):
         if rate is not None and not 0 <= rate[0] < rate[1] <= 1:
             raise ValueError(f"{rate[0]:g} to {rate[1]:g} is no interval of rates: needed is 0 <= low < high <= 1")
         return rate
+
+    def applies(self, conditions: Collection[Condition]) -> bool:
+        """Whether it shows on a machine of which `conditions` are true."""
+        return self.when is None or self.when in conditions
 
     def signed(self, *lines: str) -> bool:
         """Whether one of `lines` carries the signature."""
@@ -163,7 +169,8 @@ def declared() -> tuple[Declared, ...]:
             text = path.read_text(encoding="utf-8")
             file = DeclarationFile.model_validate(tomllib.loads(text))
         except ValueError as error:
-            raise UsageError(f"{path} is no file of expectations: {error}") from error
+            told = "; ".join(_wrong(error, text)) if isinstance(error, ValidationError) else error
+            raise UsageError(f"{path} is no file of expectations: {told}") from error
         places = _places(text.splitlines())
         name = "/".join(path.parts[-3:])
         found += [
@@ -173,10 +180,20 @@ def declared() -> tuple[Declared, ...]:
     return tuple(found)
 
 
-def known(named: Named, today: dt.date, otherwise: Expectation = STILL, about: About = About.CELLS) -> Expectation:
-    """What is declared of a cell, or else `otherwise`; past its day of review it is overdue."""
+def known(
+    named: Named,
+    today: dt.date,
+    otherwise: Expectation = STILL,
+    about: About = About.CELLS,
+    *,
+    conditions: Collection[Condition] = (),
+) -> Expectation:
+    """What is declared of a cell, or else `otherwise`; past its day of review it is overdue.
+
+    `conditions` are those that are true of the machine; by default none is.
+    """
     for each in declared():
-        if each.about is about and each.declaration.covers(named):
+        if each.about is about and each.declaration.covers(named) and each.declaration.applies(conditions):
             return each.declaration.expectation(each.where, overdue=each.declaration.review_by < today)
     return otherwise
 
@@ -200,6 +217,19 @@ def unmatched(every: Iterable[Named], about: About = About.CELLS) -> tuple[str, 
         for pattern in each.declaration.match
         if not fnmatch.filter(ids, pattern)
     )
+
+
+def _wrong(error: ValidationError, text: str) -> Iterator[str]:
+    """Say what is wrong with a file: each time the lines of the entry, the field, what it should be, and what it is."""
+    places = [f"lines {first}-{last}" for first, last in _places(text.splitlines())]
+    for each in error.errors(include_url=False):
+        where, lines = each["loc"], ""
+        number = where[1] if len(where) > 1 else None
+        if isinstance(number, int) and number < len(places):
+            where, lines = where[2:], places[number]
+        value = f", not {each['input']!r}" if where and isinstance(each["input"], str) else ""
+        told = each["msg"].removeprefix("Value error, ") + value
+        yield ": ".join(filter(None, (lines, ".".join(map(str, where)), told)))
 
 
 def _places(lines: list[str]) -> Iterator[tuple[int, int]]:

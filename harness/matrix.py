@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import fnmatch
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from harness import expectations, workload
 from harness.errors import UsageError, unknown
 from harness.expectations import MOVING, OUTSIDE, STILL, Expectation
-from harness.model import Cell, Control, ControlKind, FreezePolicy, Outcome, Participant, Scenario
+from harness.model import Cell, Condition, Control, ControlKind, FreezePolicy, Outcome, Participant, Scenario
 from harness.mutants import CANARY, CONTROLS, DEFAULT_WORKLOAD, MUTANTS
 from harness.runtimes import RUNTIMES, way_of
 from harness.runtimes.contract import Way
@@ -187,14 +187,14 @@ def fewer(cells: Sequence[Cell], rounds: int) -> dict[str, int]:
     return {cell.id: min(rounds, max(2, rounds // 5)) for cell in cells if cell.id not in about_moment}
 
 
-def expected(cell: Cell, today: dt.date) -> Expectation:
+def expected(cell: Cell, today: dt.date, *, conditions: Collection[Condition] = ()) -> Expectation:
     """Say what `cell` should be: as declared, or else as it follows from who holds still and what is captured.
 
-    What was kept, or is, should be what it is otherwise.
+    What was kept, or is, should be what it is otherwise. `conditions` are those that are true of the machine.
     """
     if cell.scenario in (Scenario.KEEP, Scenario.KEPT):
         cell = cell.model_copy(update={"scenario": Scenario.LIVE})
-    return expectations.known(cell, today, otherwise=_follows(cell))
+    return expectations.known(cell, today, otherwise=_follows(cell), conditions=conditions)
 
 
 def _follows(cell: Cell) -> Expectation:

@@ -290,6 +290,12 @@ class SourceHealth(Frozen):
     stops: bool | None = Field(default=None, description="it answered when it was asked to end")
 
 
+class Condition(StrEnum):
+    """What is true of some machines only and decides what a cell should be; features have the names that CRIU uses."""
+
+    LACKS_MEM_DIRTY_TRACK = "kernel lacks mem_dirty_track"
+
+
 class HostFacts(Frozen):
     """What of the machine may matter for a result; nothing that names it."""
 
@@ -299,6 +305,7 @@ class HostFacts(Frozen):
     cpus: int
     memory_gib: float
     os: str
+    conditions: tuple[Condition, ...] = Field(default=(), description="those that are true of it, found by probes")
 
 
 class Verdict(Frozen):

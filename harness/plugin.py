@@ -15,7 +15,6 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from harness import matrix
 from harness.bench import Bench
 from harness.errors import StillframeError
 from harness.expectations import Expectation
@@ -98,7 +97,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     scenario = marker.args[0] if marker else Scenario.LIVE
     for name in {"cell", "control", "mutants"}.intersection(metafunc.fixturenames):
         items = [
-            pytest.param(item.value, id=item.said, marks=_marks(item, metafunc.config.stash[OPTIONS]))
+            pytest.param(item.value, id=item.said, marks=_marks(item, metafunc.config.stash.get(RUN, None)))
             for item in _items(metafunc.config.stash[OPTIONS])
             if item.fixture == name and (name != "cell" or item.cell.scenario is scenario)
         ]
@@ -149,12 +148,12 @@ def _items(options: Options) -> Iterator[Item]:
             return
 
 
-def _marks(item: Item, options: Options) -> list[pytest.MarkDecorator]:
+def _marks(item: Item, run: Run | None) -> list[pytest.MarkDecorator]:
+    """Mark an item for pytest; without a run (`--collect-only`) nothing is expected to fail, since nothing runs."""
     # No timeout: however many rounds there are, every stage of a trial has a deadline of its own.
     marks = [pytest.mark.timeout(0)]
-    expectation = matrix.expected(item.cell, options.today)
-    if item.fixture == "cell" and expectation.link:
-        marks.append(pytest.mark.xfail(reason=expectation.link, raises=KnownIssueShown, strict=True))
+    if run and item.fixture == "cell" and (link := run.plan.expected(item.cell).link):
+        marks.append(pytest.mark.xfail(reason=link, raises=KnownIssueShown, strict=True))
     return marks
 
 

@@ -107,6 +107,10 @@ class Plan(Frozen):
     expectations: dict[str, Expectation] = Field(
         default_factory=dict, description="cells, by id, that should be other than consistent, or not any more"
     )
+    conditional: dict[str, Expectation] = Field(
+        default_factory=dict,
+        description="cells, by id, and what they should be instead on a machine of which `when` is true",
+    )
     words: dict[str, str] = Field(
         default_factory=dict, description="what the names in ids mean: workloads, and ways as `RUNTIME+WAY`"
     )
@@ -121,8 +125,11 @@ class Plan(Frozen):
         default=None, description="which share of all this was executed here; null where it was all of it"
     )
 
-    def expected(self, cell: Cell) -> Expectation:
-        """What the cell should be."""
+    def expected(self, cell: Cell, host: HostFacts | None = None) -> Expectation:
+        """What the cell should be on `host`, by default on the machine of the plan."""
+        there = self.conditional.get(cell.id)
+        if there is not None and there.applies((host or self.host).conditions):
+            return there
         return self.expectations.get(cell.id, STILL)
 
     def rounds_of(self, cell: Cell) -> int:

@@ -33,9 +33,9 @@ def _these(words: str) -> frozenset[str]:
 
 
 IDENTITIES = _these(
-    "run cell cells control controls expectation expectations fewer words settings schedule stage components name "
-    "version nonce witness surface surfaces stack producer route base where digest media_type artifact_type parts "
-    "architecture cgroups"
+    "run cell cells control controls expectation expectations conditional fewer words settings schedule stage "
+    "components name version nonce witness surface surfaces stack producer route base where digest media_type "
+    "artifact_type parts architecture cgroups"
 )
 """Fields whose words are ours, or say what something is: names are left alone in there."""
 SPELLED = _these("cwd write_path write_text")

@@ -21,7 +21,7 @@ from harness.host import audit, cgroups
 from harness.host.facts import host_facts
 from harness.host.names import redaction_here
 from harness.image_path import ImagePath
-from harness.model import Cell, Outcome, Schedule, Stage, Verdict
+from harness.model import Cell, Condition, Outcome, Schedule, Stage, Verdict
 from harness.options import Options
 from harness.oracle.judge import Evidence
 from harness.records import Plan, Record
@@ -64,6 +64,7 @@ class Run:
         folder = options.out / name
         today = options.today
         should_be = {cell.id: matrix.expected(cell, today) for cell in cells}
+        somewhere = {cell.id: matrix.expected(cell, today, conditions=tuple(Condition)) for cell in cells}
         plan = Plan(
             run=name,
             stillframe=metadata.version("stillframe"),
@@ -77,6 +78,7 @@ class Run:
             controls=options.controls,
             host=redaction.of(host_facts()),
             expectations={cell: each for cell, each in should_be.items() if each != STILL},
+            conditional={cell: each for cell, each in somewhere.items() if each.when},
             words=matrix.words(cells),
             covered=covered(matrix.default_cells()),
             unmatched=unmatched(matrix.every_cell()),

@@ -187,9 +187,9 @@ def first_reason(cell: CellSummary) -> str:
 
 
 def expectation(told: Expectation) -> str:
-    """Tell what a cell should be: `inconsistent disk-ahead`, `hung in 5.0-40.0 % of the trials`."""
+    """Tell what a cell should be: `hung in 5.0-40.0 % of the trials`, `unsupported (kernel lacks mem_dirty_track)`."""
     part = f"in {interval(*told.rate)} of the trials" if told.rate else ""
-    return " ".join(filter(None, (told.outcome, told.anomaly, part)))
+    return " ".join(filter(None, (told.outcome, told.anomaly, part, told.when and f"({told.when})")))
 
 
 def mark(cell: CellSummary) -> str:

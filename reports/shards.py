@@ -175,8 +175,11 @@ def _unlike(one: Plan, other: Plan) -> tuple[str, ...]:
 
 def _undated(plan: Plan) -> Plan:
     """The same without what has become overdue since: machines may begin on both sides of a midnight."""
-    expected = {cell: each.model_copy(update={"overdue": False}) for cell, each in plan.expectations.items()}
-    return plan.model_copy(update={"expectations": expected})
+    undated = {
+        field: {cell: each.model_copy(update={"overdue": False}) for cell, each in getattr(plan, field).items()}
+        for field in ("expectations", "conditional")
+    }
+    return plan.model_copy(update=undated)
 
 
 def _divided(one: Plan, other: Plan) -> Iterator[str]:

@@ -242,7 +242,7 @@ def summarise(
         summarise_cell(
             cell,
             trials.get(cell, ()),
-            plan.expected(cell),
+            plan.expected(cell, next((trial.host for trial in trials.get(cell, ()) if trial.host), None)),
             planned=planned.get(cell, 0),
             missing=missing.get(cell.id, 0),
             foreign=foreign.get(cell, ()),

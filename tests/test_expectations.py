@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from harness import expectations, matrix
 from harness.errors import UsageError
 from harness.expectations import MOVING, STILL, About, Declaration, Expectation, declared, known, unmatched
 from harness.images.study import every_image
-from harness.model import Anomaly, Cell, FreezePolicy, Outcome, Participant, Scenario
+from harness.model import Anomaly, Cell, Condition, FreezePolicy, Outcome, Participant, Scenario
 
 RUNC = Participant(runtime="runc", stack="debian-sid")
 CELL = Cell(workload="ledger", policy=FreezePolicy.PAUSE, checkpoint=RUNC, restore=RUNC)
@@ -160,6 +161,39 @@ def test_what_is_expected_otherwise_is_what_nothing_is_declared_of(folder: Path)
     assert (found.anomaly, found.control) == (Anomaly.DISK_BEHIND, False)
 
 
+# ---- on some machines
+
+WHEN = f'when = "{Condition.LACKS_MEM_DIRTY_TRACK}"\n'
+
+
+def test_what_depends_on_the_machine_is_expected_where_its_condition_is_true(folder: Path) -> None:
+    declare(folder, SOUND + WHEN)
+    there = known(CELL, REVIEW, conditions=(Condition.LACKS_MEM_DIRTY_TRACK,))
+    assert (there.outcome, there.when) == (Outcome.INCONSISTENT, Condition.LACKS_MEM_DIRTY_TRACK)
+    assert known(CELL, REVIEW) is STILL
+    assert known(CELL, REVIEW, otherwise=MOVING) is MOVING
+
+
+def test_elsewhere_the_next_declaration_counts(folder: Path) -> None:
+    declare(folder, SOUND + WHEN + SOUND.replace("disk-behind", "disk-ahead"))
+    assert known(CELL, REVIEW).anomaly is Anomaly.DISK_AHEAD
+    assert known(CELL, REVIEW, conditions=tuple(Condition)).anomaly is Anomaly.DISK_BEHIND
+
+
+def test_a_condition_changes_nothing_for_what_has_none(folder: Path) -> None:
+    declare(folder)
+    assert known(CELL, REVIEW, conditions=tuple(Condition)) == known(CELL, REVIEW)
+
+
+@pytest.mark.parametrize("name", ["kernel lacks colour", "kernel lacks", "mem_dirty_track", ""])
+def test_an_unknown_condition_is_declined_with_its_place_and_those_that_are_known(folder: Path, name: str) -> None:
+    path = declare(folder, SOUND + SOUND + f'when = "{name}"\n')
+    with pytest.raises(UsageError) as raised:
+        declared()
+    told = f"lines 13-23: when: Input should be 'kernel lacks mem_dirty_track', not {name!r}"
+    assert str(raised.value) == f"{path} is no file of expectations: {told}"
+
+
 # ---- where it stands
 
 
@@ -233,6 +267,7 @@ WRONG = {
     "a rate without width": SOUND + "rate = [0.5, 0.5]\n",
     "a rate below 0": SOUND + "rate = [-0.1, 0.5]\n",
     "a rate above 1": SOUND + "rate = [0.1, 1.5]\n",
+    "an unknown condition": SOUND + 'when = "kernel lacks colour"\n',
     "a rate of three": SOUND + "rate = [0.1, 0.2, 0.3]\n",
     "a rate that is no number": SOUND + "rate = [nan, 0.5]\n",
     "a signature that is no expression": SOUND.replace(r"[+-]", "["),
@@ -246,6 +281,23 @@ def test_a_wrong_file_is_an_error_that_names_it(folder: Path, text: str) -> None
         declared()
     assert str(raised.value).startswith(f"{path} is no file of expectations: ")
     assert raised.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (SOUND.replace('owner = "runc"\n', ""), "lines 2-10: owner: Field required"),
+        (
+            SOUND + 'rate = 0.5\nx = "y"\n',
+            "lines 2-13: rate: Input should be a valid tuple; lines 2-13: x: Extra inputs",
+        ),
+        (SOUND + "[other]\n", "other: Extra inputs are not permitted"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_lines_and_what_to_do(folder: Path, text: str, told: str) -> None:
+    declare(folder, text)
+    with pytest.raises(UsageError, match=re.escape(f"a.toml is no file of expectations: {told}")):
+        declared()
 
 
 def test_a_file_that_is_no_utf8_is_an_error_that_names_it(folder: Path) -> None:
@@ -266,6 +318,17 @@ def test_of_no_cell_two_things_are_declared() -> None:
     for about, every in ((About.CELLS, matrix.every_cell()), (About.IMAGES, every_image())):
         said = [each.declaration for each in declared() if each.about is about]
         assert [each.id for each in every if sum(one.covers(each) for one in said) > 1] == []
+
+
+INCREMENTAL = [each for each in matrix.every_cell() if each.scenario is Scenario.INCREMENTAL]
+
+
+@pytest.mark.parametrize("cell", INCREMENTAL, ids=lambda cell: cell.id)
+def test_dumping_in_rounds_is_unsupported_where_the_kernel_lacks_tracking_and_consistent_elsewhere(cell: Cell) -> None:
+    today = dt.date(2026, 12, 1)
+    there = matrix.expected(cell, today, conditions=(Condition.LACKS_MEM_DIRTY_TRACK,))
+    assert (there.outcome, there.rate, there.besides) == (Outcome.UNSUPPORTED, None, ())
+    assert matrix.expected(cell, today) == STILL
 
 
 def test_what_is_declared_in_here_is_wrong_or_at_times() -> None:

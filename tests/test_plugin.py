@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 
 from harness.bench import Bench
+from harness.expectations import Expectation
 from harness.host.process import HOST
-from harness.model import Scenario
+from harness.model import Condition, Outcome, Scenario
 from harness.options import Options
-from harness.plugin import _benches, _items, _said
+from harness.plugin import Item, _benches, _items, _marks, _said
+from harness.run import Run
 from harness.shard import Shard
+from tests.reports.synthetic import HOST as HOST_FACTS
+from tests.reports.synthetic import STILL, plan
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = {
@@ -90,6 +94,18 @@ def test_a_bench_has_a_number_for_whatever_needs_it(options: Options) -> None:
 )
 def test_an_item_says_in_brackets_what_it_is_about(name: str, said: str) -> None:
     assert _said(name) == said
+
+
+@pytest.mark.parametrize("conditions", [(), tuple(Condition)])
+def test_a_cell_is_an_xfail_where_its_plan_knows_an_issue(tmp_path: Path, conditions: tuple[Condition, ...]) -> None:
+    there = Expectation(
+        when=Condition.LACKS_MEM_DIRTY_TRACK, outcome=Outcome.UNSUPPORTED, reason="x", link="https://x/1"
+    )
+    host = HOST_FACTS.model_copy(update={"conditions": conditions})
+    promised = plan([STILL], 1).model_copy(update={"host": host, "conditional": {STILL.id: there}})
+    marks = _marks(Item("cell", STILL, STILL.id, STILL), Run(tmp_path, promised, {}, {}))
+    assert [mark.kwargs["reason"] for mark in marks if mark.name == "xfail"] == ["https://x/1"] * len(conditions)
+    assert [mark.name for mark in _marks(Item("cell", STILL, STILL.id, STILL), None)] == ["timeout"]
 
 
 @pytest.mark.parametrize("where", ["scenarios/test_live_consistency.py", "scenarios"])

@@ -16,6 +16,7 @@ from harness.model import (
     Cell,
     Command,
     Component,
+    Condition,
     FreezePolicy,
     HostFacts,
     Outcome,
@@ -125,7 +126,10 @@ def test_a_plan_with_a_secret_in_it_is_read_without(run: Path) -> None:
 def test_all_that_a_plan_promises_comes_back(tmp_path: Path) -> None:
     known = Expectation(outcome=Outcome.HUNG, signature="CRIU", reason="it hangs", review=dt.date(2026, 12, 24))
     asked = STILL.model_copy(update={"way": "commit", "scenario": Scenario.GENERATIONS})
-    changes = {"cells": (asked,), "expectations": {asked.id: known}, "fewer": {asked.id: 1}}
+    there = known.model_copy(update={"when": Condition.LACKS_MEM_DIRTY_TRACK})
+    host = HOST.model_copy(update={"conditions": tuple(Condition)})
+    changes = {"cells": (asked,), "expectations": {asked.id: known}, "fewer": {asked.id: 1}, "host": host}
+    changes |= {"conditional": {asked.id: there}}
     written = plan().model_copy(update=changes)
     write_plan(tmp_path / "r1", written)
     assert read_plan(tmp_path / "r1") == written
@@ -251,6 +255,19 @@ def test_a_plan_says_what_its_cells_should_be() -> None:
     known = Expectation(outcome=Outcome.HUNG, signature="CRIU", reason="it hangs", review=dt.date(2026, 12, 24))
     expecting = plan().model_copy(update={"expectations": {MOVING.id: known}})
     assert (expecting.expected(MOVING), expecting.expected(STILL)) == (known, AS_IT_SHOULD)
+
+
+def test_what_a_cell_should_be_may_depend_on_the_machine() -> None:
+    lacking = HOST.model_copy(update={"conditions": (Condition.LACKS_MEM_DIRTY_TRACK,)})
+    there = Expectation(when=Condition.LACKS_MEM_DIRTY_TRACK, outcome=Outcome.UNSUPPORTED, reason="no tracking")
+    known = Expectation(outcome=Outcome.HUNG, reason="it hangs")
+    changes = {"expectations": {MOVING.id: known}, "conditional": {MOVING.id: there, STILL.id: there}}
+    has = plan().model_copy(update=changes)
+    assert [has.expected(cell) for cell in (MOVING, STILL)] == [known, AS_IT_SHOULD]
+    assert [has.expected(cell, lacking) for cell in (MOVING, STILL)] == [there, there]
+    lacks = has.model_copy(update={"host": lacking})
+    assert [lacks.expected(cell) for cell in (MOVING, STILL)] == [there, there]
+    assert lacks.expected(MOVING, HOST) == known, "the machine of the trial counts"
 
 
 def test_controls_and_more_trials_than_planned_do_not_stand_in_for_missing_ones() -> None:

@@ -135,8 +135,9 @@ def test_ids_stacks_and_versions_stay_whatever_a_machine_is_called() -> None:
     side = Participant(runtime="ada", stack="buildbox7")
     cell = Cell(workload="ada", policy=STILL.policy, checkpoint=side, restore=side)
     told = record(cell, control="ada")
-    known = plan([cell]).model_copy(update={"expectations": {cell.id: Expectation(outcome="hung", reason="ada")}})
-    assert KNOWING.of(known) == known
+    known = {cell.id: Expectation(outcome="hung", reason="ada")}
+    promised = plan([cell]).model_copy(update={"expectations": known, "conditional": known})
+    assert KNOWING.of(promised) == promised
     found = KNOWING.of(told)
     assert (found.cell, found.control, found.components) == (told.cell, told.control, told.components)
     assert [each.where for each in found.commands] == ["buildbox7"] * len(told.commands)

@@ -16,10 +16,21 @@ from harness import expectations, records, run_files, workload
 from harness import run as runs
 from harness.bench import Bench
 from harness.errors import EnvironmentUnfit, StackUnavailable
-from harness.expectations import About, Declaration, Declared
-from harness.host import audit, cgroups
+from harness.expectations import About, Declaration, Declared, declared
+from harness.host import audit, cgroups, facts
 from harness.host.audit import Snapshot
-from harness.model import Cell, FreezePolicy, Outcome, Participant, Schedule, Settings, Stage, Verdict
+from harness.model import (
+    Cell,
+    Condition,
+    FreezePolicy,
+    Outcome,
+    Participant,
+    Scenario,
+    Schedule,
+    Settings,
+    Stage,
+    Verdict,
+)
 from harness.options import Options
 from harness.oracle.judge import Evidence
 from harness.records import Plan, Record
@@ -263,6 +274,21 @@ def test_a_run_promises_what_its_cells_should_be(machine: Path) -> None:
     assert by_outcome["ledger.none.runc@host"] is Outcome.INCONSISTENT
     assert by_outcome["ledger.pause.runc@host"] is Outcome.CONSISTENT
     assert set(plan.expectations) == {cell for cell, outcome in by_outcome.items() if outcome is not Outcome.CONSISTENT}
+
+
+@pytest.mark.parametrize("lacks", [True, False])
+def test_what_depends_on_the_machine_is_in_the_plan_with_what_was_probed(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, lacks: bool
+) -> None:
+    monkeypatch.setattr(expectations, "declared", declared)
+    monkeypatch.setattr(facts, "PROBES", {Condition.LACKS_MEM_DIRTY_TRACK: lambda: lacks})
+    asked = {"stack": ("debian-trixie",), "cell": ("*:ledger.pause.runc@*",), "runtime": ()}
+    plan = begin(options(machine, **asked)).plan
+    chain = next(cell for cell in plan.cells if cell.scenario is Scenario.INCREMENTAL)
+    assert list(plan.conditional) == [chain.id]
+    assert plan.host.conditions == ((Condition.LACKS_MEM_DIRTY_TRACK,) if lacks else ())
+    assert plan.expected(chain).outcome is (Outcome.UNSUPPORTED if lacks else Outcome.CONSISTENT)
+    assert run_files.read_plan(machine / "out" / "latest") == plan
 
 
 def test_what_has_to_be_reviewed_is_in_the_plan(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
 import platform
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psutil
 
 from harness.host import cgroups
-from harness.model import HostFacts
+from harness.model import Condition, HostFacts
 
 GIB = 1 << 30
+SOFT_DIRTY = 55
+"""Bit of an entry of /proc/PID/pagemap: the page was written since the last clearing (proc_pid_pagemap(5))."""
+CLEAR_SOFT_DIRTY = "4"
+"""Written to /proc/PID/clear_refs, this clears that bit of all pages (proc_pid_clear_refs(5))."""
 
 
 def host_facts() -> HostFacts:
@@ -28,7 +36,31 @@ def host_facts() -> HostFacts:
         cpus=len(os.sched_getaffinity(0)),
         memory_gib=round(psutil.virtual_memory().total / GIB, 1),
         os=system,
+        conditions=tuple(condition for condition, holds in PROBES.items() if holds()),
     )
+
+
+def lacks_mem_dirty_track(process: Path = Path("/proc/self")) -> bool:
+    """Whether the kernel does not tell which pages a process has written.
+
+    CRIU asks the same way (`kerndat_get_dirty_track`). This clears the process's soft-dirty bits, which nobody reads.
+    """
+    try:
+        with mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as page:
+            page[0] = 1
+            (process / "clear_refs").write_text(CLEAR_SOFT_DIRTY, encoding="ascii")
+            page[0] = 2
+            address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+            with (process / "pagemap").open("rb", buffering=0) as pagemap:
+                pagemap.seek(address // mmap.PAGESIZE * 8)
+                entry = int.from_bytes(pagemap.read(8), sys.byteorder)
+    except OSError:  # a kernel without one of these files, or that declines the word, does not tell either
+        return True
+    return not entry >> SOFT_DIRTY & 1
+
+
+PROBES: Mapping[Condition, Callable[[], bool]] = {Condition.LACKS_MEM_DIRTY_TRACK: lacks_mem_dirty_track}
+"""How to find out whether a condition is true of this machine, in milliseconds and without harm to what runs."""
 
 
 def cpu_flags() -> frozenset[str]:

@@ -13,6 +13,7 @@ from harness.bench import Bench
 from harness.checkpoints.untrusted import Unreadable
 from harness.errors import CommandFailed, DeadlineExceeded, StillframeError
 from harness.expectations import About, known
+from harness.host.facts import host_facts
 from harness.host.process import HOST, Journal
 from harness.image_path import EXPECTED, Attempt, Base, ImagePath, Look, Step, StepRefusal
 from harness.images import grade, registry
@@ -290,7 +291,8 @@ def every_image() -> Iterator[ImagePath]:
 
 
 def _expected(path: ImagePath, options: Options) -> ImagePath:
-    return path.model_copy(update={"expectation": known(path, options.today, EXPECTED, About.IMAGES)})
+    should_be = known(path, options.today, EXPECTED, About.IMAGES, conditions=host_facts().conditions)
+    return path.model_copy(update={"expectation": should_be})
 
 
 def _studied(

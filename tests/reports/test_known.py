@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+from io import StringIO
 
 import pytest
 
 from harness.expectations import Expectation
-from harness.model import Anomaly, Outcome
+from harness.model import Anomaly, Condition, Outcome
 from harness.plugin import KnownIssueShown, hold
 from harness.records import Record
 from reports.cells import Exit
 from reports.known import State, advice, known_issues
-from tests.reports.synthetic import STILL, cell, moving, plan, record, summary
+from reports.markdown import render
+from reports.phrases import flag
+from reports.tables import RunSummary
+from reports.terminal import console_for, show_run
+from tests.reports.synthetic import HOST, STILL, cell, moving, plan, record, summary
 
 WHERE = "scenarios/expectations/podman.toml:3-17"
 KNOWN = Expectation(
@@ -85,6 +90,58 @@ def test_nothing_is_asked_for_where_all_is_as_declared() -> None:
     run = summary(plan([STILL], 1).model_copy(update={"expectations": {STILL.id: KNOWN}}), [FAILS])
     assert [advice(each) for each in run.known_issues] == [()]
     assert known_issues(summary(plan([STILL], 1), [PASSES]).cells, covered={}) == ()
+
+
+# ---- on some machines
+
+LACKING = KNOWN.model_copy(
+    update={
+        "when": Condition.LACKS_MEM_DIRTY_TRACK,
+        "outcome": Outcome.UNSUPPORTED,
+        "anomaly": None,
+        "signature": "criu check",
+    }
+)
+UNSUPPORTED = record(STILL, outcome=Outcome.UNSUPPORTED, reason="criu check --feature mem_dirty_track: OFF")
+
+
+def on(*conditions: Condition, trial: Record) -> RunSummary:
+    """A run on a machine of which `conditions` are true."""
+    host = HOST.model_copy(update={"conditions": conditions})
+    some = plan([STILL], 1).model_copy(update={"conditional": {STILL.id: LACKING}, "host": host})
+    return summary(some, [trial.model_copy(update={"host": host})])
+
+
+def printed(run: RunSummary) -> str:
+    stream = StringIO()
+    show_run(run, console_for(stream))
+    return stream.getvalue()
+
+
+def test_where_the_condition_is_true_the_issue_has_to_show() -> None:
+    run = on(Condition.LACKS_MEM_DIRTY_TRACK, trial=UNSUPPORTED)
+    assert run.conclusion.exit_code is Exit.EXPECTED
+    assert run.known_issues[0].states == {STILL.id: State.MATCHED}
+    assert "known issue: it runs on" in printed(run)
+    passes = on(Condition.LACKS_MEM_DIRTY_TRACK, trial=PASSES)
+    assert passes.conclusion.exit_code is Exit.UNEXPECTED, "probe and trial disagree"
+    assert flag(passes.cells[0]) == "unexpected, should be unsupported (kernel lacks mem_dirty_track): passes now"
+
+
+def test_where_the_condition_is_not_true_nothing_is_known_and_only_consistent_will_do() -> None:
+    run = on(trial=PASSES)
+    assert run.conclusion.exit_code is Exit.EXPECTED
+    assert run.known_issues == ()
+    text = f"{printed(run)}{render(run)}".lower()
+    assert "consistent 0/1" in text
+    assert "known" not in text
+    assert {on(trial=each).conclusion.exit_code for each in (FAILS, HANGS)} == {Exit.UNEXPECTED}
+    assert on(trial=UNSUPPORTED).conclusion.exit_code is Exit.INCOMPLETE, "probe and trial disagree"
+
+
+@pytest.mark.parametrize("conditions", [(), tuple(Condition)])
+def test_a_report_says_which_conditions_are_true_of_the_machine(conditions: tuple[Condition, ...]) -> None:
+    assert ("GiB, kernel lacks mem_dirty_track." in render(on(*conditions, trial=PASSES))) is bool(conditions)
 
 
 # ---- in pytest

@@ -12,7 +12,8 @@ import pytest
 
 from harness.cli import main
 from harness.errors import RecordError
-from harness.model import Component, ControlKind, Outcome
+from harness.expectations import Expectation
+from harness.model import Component, Condition, ControlKind, Outcome, Verdict
 from harness.mutants import CANARY, CONTROLS
 from harness.records import Closing
 from harness.run_files import append, read_plan, read_records, write_closing
@@ -44,6 +45,9 @@ CONTROLS_PLANNED = (
     CANARY.control(MOVING, ControlKind.CANARY),
     *(CONTROLS["fresh-start"].control(cell, ControlKind.CONTROL) for cell in CELLS if cell.policy == "pause"),
 )
+
+
+LINK = "https://example.org/1"
 
 
 @pytest.fixture(scope="module")
@@ -365,9 +369,34 @@ def test_shards_of_two_plans_are_refused_by_what_differs(
 
 def test_of_a_review_that_was_due_between_two_beginnings_the_first_day_counts(parts: list[Path]) -> None:
     for number, part in enumerate(parts):
-        change_plan(part, expectations={STILL.id: engines.AHEAD.model_copy(update={"overdue": number > 4})})
-        change_plan(part, created_ns=NOON + number)
+        known = {STILL.id: engines.AHEAD.model_copy(update={"overdue": number > 4})}
+        change_plan(part, expectations=known, conditional=known, created_ns=NOON + number)
     assert not find(parts[0].parent).plan.expected(STILL).overdue
+
+
+def test_shards_of_machines_that_differ_are_one_run_and_each_cell_is_held_against_its_own(parts: list[Path]) -> None:
+    there = Expectation(when=Condition.LACKS_MEM_DIRTY_TRACK, outcome=Outcome.UNSUPPORTED, reason="x", link=LINK)
+    conditional = {each.id: there for each in CELLS if each.policy == "pause"}
+    lacking: set[str] = set()
+    for number, part in enumerate(parts):
+        lacks = number % 2
+        host = HOST.model_copy(update={"conditions": tuple(Condition)[:lacks]})
+        cells = {each.id for each in read_plan(part).share.cells} & conditional.keys()
+        change_plan(part, host=host, conditional=conditional)
+        records = list(read_records(part))
+        shutil.rmtree(part / "records")
+        (part / "records").mkdir()
+        for each in records:
+            verdict = each.verdict
+            if lacks and each.cell.id in cells and each.control is None:
+                verdict = Verdict(outcome=Outcome.UNSUPPORTED, reason="no tracking")
+            append(part, each.model_copy(update={"host": host, "verdict": verdict}))
+        lacking |= cells if lacks else set()
+    run = read_run(parts[0].parent)
+    assert lacking
+    assert lacking < conditional.keys(), "or the machines would not differ"
+    assert run.conclusion.exit_code is Exit.EXPECTED
+    assert {each.cell.id for each in run.cells if each.known} == lacking
 
 
 @pytest.mark.parametrize("named", [True, False])
