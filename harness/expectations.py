@@ -3,8 +3,8 @@
 What follows from the freeze policy and from what a runtime documents is derived in `harness.matrix`. What is known to
 be wrong is declared in `scenarios/expectations/*.toml`, each with a link, a reason and a date by which to look again.
 A declaration is strict: a cell that turns out better than declared is as unexpected as one that turns out worse, one
-that is overdue is red until somebody has looked, and so is one that speaks of no cell. A declaration
-that depends on the machine says so with `when`.
+that is overdue is red until somebody has looked, and so is one that speaks of no cell. A declaration that accepts every
+result is declined; one that depends on the machine says so with `when`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,12 @@ from harness.model import Anomaly, Condition, FreezePolicy, Frozen, Outcome, Sce
 
 ENTRY = "[[expectation]]"
 """Line at which a declaration begins."""
+CONVICTING = frozenset(outcome for outcome in Outcome if outcome.violates)
+"""Outcomes that convict a cell."""
+SILENT = frozenset({Outcome.HARNESS_ERROR, Outcome.MISSING})
+"""Outcomes that say nothing about a cell."""
+MEANINGLESS = ("", "zq")
+"""Lines without any meaning: a signature that fits one of them fits almost any line."""
 
 
 class Named(Protocol):
@@ -108,6 +114,23 @@ class Declaration(Shown):
     added: dt.date
     review_by: dt.date = Field(description="the day by which to look again")
     evidence: tuple[str, ...] = Field(default=(), description="runs in a history, by id, whose logs are to be kept")
+
+    @model_validator(mode="after")
+    def _selective(self) -> Declaration:
+        """Decline a declaration that accepts every result."""
+        accepted = {self.outcome, *self.besides}
+        if self.rate == (0, 1):
+            remedy = "narrow it, or leave it out and say with `when` on which machines it shows"
+            raise ValueError(f"rate = [0, 1] accepts always as well as never: {remedy}")
+        if accepted >= CONVICTING:
+            raise ValueError("outcome and besides name all that can go wrong: name only what was seen")
+        if silent := accepted & SILENT:
+            raise ValueError(f"{' and '.join(sorted(silent))} says nothing about a cell and cannot be expected")
+        if self.outcome in self.besides:
+            raise ValueError(f"besides names {self.outcome} again, so any signature of it would do: leave it out there")
+        if self.signature and any(re.search(self.signature, line) for line in MEANINGLESS):
+            raise ValueError(f"signature = {self.signature!r} fits any line: quote what only this failure says")
+        return self
 
     def covers(self, named: Named) -> bool:
         """Whether it speaks about a cell."""

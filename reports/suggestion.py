@@ -45,8 +45,10 @@ def suggested(run: RunSummary) -> str:
         if is_new(each):
             groups.setdefault(_shape(each), []).append(each)
     entries = tomlkit.aot()
+    today = dt.datetime.fromtimestamp(run.plan.created_ns / 1e9, dt.UTC).date()
     for shape, cells in groups.items():
-        entries.append(_entry(shape, cells, dt.datetime.fromtimestamp(run.plan.created_ns / 1e9, dt.UTC).date()))
+        for sharing in _sharing(shape, cells):
+            entries.append(_entry(shape, sharing, today))
     if not groups:
         return ""
     document = tomlkit.document()
@@ -63,7 +65,7 @@ def is_new(cell: CellSummary) -> bool:
 def signature(trials: Iterable[Record]) -> str:
     """An expression for what all of these trials said, without what changes each time."""
     said = dict.fromkeys(_pattern(one_line(trial.verdict.reason)) for trial in trials)
-    return "|".join(said)
+    return "|".join(said) if all(said) else ""
 
 
 def _shape(cell: CellSummary) -> Shape:
@@ -75,6 +77,12 @@ def _shape(cell: CellSummary) -> Shape:
         besides=tuple(each for each in cell.counts if each not in CLEAN and each is not cell.outcome),
         sometimes=len(shown) < cell.n,
     )
+
+
+def _sharing(shape: Shape, cells: Sequence[CellSummary]) -> Iterator[Sequence[CellSummary]]:
+    """Cells that share an entry: all, unless the rate that fits all of them would fit any cell."""
+    apart = shape.sometimes and _rate(shape, cells) == (0, 1)
+    yield from [[each] for each in cells] if apart else [cells]
 
 
 def _entry(shape: Shape, cells: Sequence[CellSummary], today: dt.date) -> Table:

@@ -81,7 +81,7 @@ def test_what_is_declared_of_a_cell_is_expected_of_it(folder: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("rate", [(0.0, 1.0), (0.01, 0.2)])
+@pytest.mark.parametrize("rate", [(0.0, 0.9), (0.1, 1.0), (0.01, 0.2)])
 def test_what_shows_sometimes_has_a_rate(folder: Path, rate: tuple[float, float]) -> None:
     declare(folder, SOUND + f"rate = {list(rate)}\n")
     assert known(CELL, REVIEW).rate == rate
@@ -230,6 +230,7 @@ def test_images_are_spoken_of_in_files_about_images(folder: Path) -> None:
 # ---- wrong files
 
 
+BESIDES = [each.value for each in Outcome if each.violates and each is not Outcome.INCONSISTENT]
 WRONG = {
     "no TOML": "expectation = ",
     "no list": "expectation = 5\n",
@@ -267,6 +268,20 @@ WRONG = {
     "a rate without width": SOUND + "rate = [0.5, 0.5]\n",
     "a rate below 0": SOUND + "rate = [-0.1, 0.5]\n",
     "a rate above 1": SOUND + "rate = [0.1, 1.5]\n",
+    "a rate that accepts everything": SOUND + "rate = [0, 1]\n",
+    "a rate that accepts everything beside everything": SOUND + f"rate = [0.0, 1.0]\nbesides = {BESIDES}\n",
+    "every outcome": SOUND + f"besides = {BESIDES}\n",
+    "every outcome beside the good one": SOUND.replace("inconsistent", "consistent")
+    + f"besides = {[*BESIDES, 'inconsistent']}\n",
+    "its own outcome beside it": SOUND + 'besides = ["inconsistent"]\n',
+    "a breakdown of our own": SOUND.replace("inconsistent", "harness-error"),
+    "a breakdown of our own beside it": SOUND + 'besides = ["harness-error"]\n',
+    "what did not come back": SOUND + 'besides = ["missing"]\n',
+    "a signature that fits any line": SOUND.replace(r"holds [+-]\d+ ticks", ".*"),
+    "a signature that fits any line with something in it": SOUND.replace(r"holds [+-]\d+ ticks", ".+"),
+    "a signature that fits any word": SOUND.replace(r"holds [+-]\d+ ticks", r"\w"),
+    "a signature that may be nothing": SOUND.replace(r"holds [+-]\d+ ticks", "ticks|"),
+    "a signature of what is not there": SOUND.replace(r"holds [+-]\d+ ticks", "^(?!.*ticks)"),
     "an unknown condition": SOUND + 'when = "kernel lacks colour"\n',
     "a rate of three": SOUND + "rate = [0.1, 0.2, 0.3]\n",
     "a rate that is no number": SOUND + "rate = [nan, 0.5]\n",
@@ -286,7 +301,27 @@ def test_a_wrong_file_is_an_error_that_names_it(folder: Path, text: str) -> None
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        (
+            SOUND + "rate = [0.0, 1.0]\n",
+            "lines 2-12: rate = [0, 1] accepts always as well as never: narrow it, or leave it out and say with `when`",
+        ),
+        (
+            SOUND.replace(r"holds [+-]\d+ ticks", ".*"),
+            "lines 2-11: signature = '.*' fits any line: quote what only this failure says",
+        ),
+        (
+            SOUND + f"besides = {BESIDES}\n",
+            "lines 2-12: outcome and besides name all that can go wrong: name only what was seen",
+        ),
         (SOUND.replace('owner = "runc"\n', ""), "lines 2-10: owner: Field required"),
+        (
+            SOUND + 'besides = ["hung", "harness-error"]\n',
+            "lines 2-12: harness-error says nothing about a cell and cannot be expected",
+        ),
+        (
+            SOUND + 'besides = ["inconsistent"]\n',
+            "lines 2-12: besides names inconsistent again, so any signature of it would do: leave it out there",
+        ),
         (
             SOUND + 'rate = 0.5\nx = "y"\n',
             "lines 2-13: rate: Input should be a valid tuple; lines 2-13: x: Extra inputs",
@@ -298,6 +333,11 @@ def test_what_is_wrong_is_told_with_its_lines_and_what_to_do(folder: Path, text:
     declare(folder, text)
     with pytest.raises(UsageError, match=re.escape(f"a.toml is no file of expectations: {told}")):
         declared()
+
+
+def test_what_a_plan_of_an_older_program_expects_stays_readable() -> None:
+    told = {"outcome": "unsupported", "rate": [0.0, 1.0], "signature": ".*", "reason": "not all kernels can"}
+    assert Expectation.model_validate(told).rate == (0, 1)
 
 
 def test_a_file_that_is_no_utf8_is_an_error_that_names_it(folder: Path) -> None:

@@ -63,6 +63,22 @@ def test_what_changes_each_time_is_no_part_of_a_signature() -> None:
     assert not declaration.signed(other.verdict.reason)
 
 
+def test_where_one_rate_would_fit_anything_each_cell_has_an_entry_of_its_own() -> None:
+    rarely = [moving(STILL), *(record(STILL, number) for number in range(1, 200))]
+    mostly = [record(OTHER), *(moving(OTHER, number) for number in range(1, 200))]
+    run = summary(plan([STILL, OTHER], 200), [*rarely, *mostly])
+    entries = completed(suggested(run)).expectation
+    assert [each.match for each in entries] == [(STILL.id,), (OTHER.id,)]
+    assert [each.rate for each in entries] == [(0.0, 0.03), (0.97, 1.0)]
+
+
+def test_where_a_trial_gave_no_reason_there_is_no_signature() -> None:
+    verdict = record(STILL, 1, Outcome.RESTORE_FAILED).verdict.model_copy(update={"reason": ""})
+    silent = record(STILL, 1, Outcome.RESTORE_FAILED).model_copy(update={"verdict": verdict})
+    (declaration,) = completed(suggested(summary(plan([STILL], 2), [failing(0, 57), silent]))).expectation
+    assert declaration.signature == ""
+
+
 def test_an_entry_is_declined_until_a_person_has_completed_it() -> None:
     run = summary(plan([STILL], 1), [moving(STILL)])
     with pytest.raises(ValidationError, match="link"):
