@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from harness.checkpoints.compatibility import Machine, predict
@@ -13,7 +16,7 @@ from harness.checkpoints.untrusted import Budget, Unreadable
 from harness.errors import EnvironmentUnfit, StillframeError, UsageError, unknown
 from harness.host import facts
 from harness.host.process import HOST
-from harness.model import Component, Frozen, Prediction
+from harness.model import Command, Component, Frozen, Prediction
 from harness.options import Options
 from harness.runtimes import RUNTIMES, adapter, versions
 from harness.stacks import build, definition
@@ -31,6 +34,19 @@ PROGRAMS = {
 ASK_SECONDS = 20.0
 
 
+Lacks = Callable[[Collection[str]], frozenset[str]]
+"""Asks CRIU where it restores which of these features it lacks."""
+
+
+@dataclass(frozen=True)
+class Restorer:
+    """Who might restore it."""
+
+    runtime: str
+    components: tuple[Component, ...]
+    lacks: Lacks
+
+
 class Compatibility(Frozen):
     """What is predicted of one who might restore it."""
 
@@ -41,7 +57,7 @@ class Compatibility(Frozen):
 
 def compatible(
     path: Path,
-    restoring: Iterable[tuple[str, tuple[Component, ...]]],
+    restoring: Iterable[Restorer],
     *,
     container: str = "",
     budget: Budget | None = None,
@@ -56,12 +72,16 @@ def compatible(
         raise UsageError(f"{path} cannot be read: {error}", remedy="Name an archive or a folder of images.") from error
     this = Machine(platform.machine(), facts.cpu_flags())
     return tuple(
-        Compatibility(runtime=runtime, components=components, prediction=predict(found, components, machine=this))
-        for runtime, components in restoring
+        Compatibility(
+            runtime=each.runtime,
+            components=each.components,
+            prediction=predict(found, each.components, machine=this, lacks=each.lacks(found.features)),
+        )
+        for each in restoring
     )
 
 
-def of_this_machine(runtimes: Iterable[str]) -> Iterator[tuple[str, tuple[Component, ...]]]:
+def of_this_machine(runtimes: Iterable[str]) -> Iterator[Restorer]:
     """Versions of what is installed here; those asked for by name have to be."""
     chosen = tuple(runtimes)
     for runtime in chosen:
@@ -74,12 +94,14 @@ def of_this_machine(runtimes: Iterable[str]) -> Iterator[tuple[str, tuple[Compon
             raise EnvironmentUnfit(f"{runtime} is not here: no {', '.join(lacking)} on PATH", remedy="Or use --stack.")
         if not lacking and (not chosen or runtime in chosen):
             asked += 1
-            yield runtime, tuple(Component(name=each, version=_version(each)) for each in programs)
+            components = tuple(Component(name=each, version=_version(each)) for each in programs)
+            asks = partial(_lacking, partial(HOST.run, deadline=ASK_SECONDS)) if "criu" in programs else _lacks_nothing
+            yield Restorer(runtime, components, asks)
     if not asked:
         raise EnvironmentUnfit("nothing on PATH restores checkpoints", remedy="Install it, or use --stack.")
 
 
-def of_stack(name: str, runtimes: Iterable[str], options: Options) -> Iterator[tuple[str, tuple[Component, ...]]]:
+def of_stack(name: str, runtimes: Iterable[str], options: Options) -> Iterator[Restorer]:
     """Versions of what a stack carries, read in a node."""
     stack = definition.load(name)
     chosen = tuple(runtimes) or tuple(each for each in stack.runtimes if each in PROGRAMS)
@@ -94,7 +116,21 @@ def of_stack(name: str, runtimes: Iterable[str], options: Options) -> Iterator[t
             if lacking:
                 raise EnvironmentUnfit(f"{runtime} of {name}: {'; '.join(lacking)}", remedy="Choose another.")
             asked.prepare()
-            yield runtime, asked.components()
+            components = asked.components()
+            with_criu = any(each.name == "criu" for each in components)
+            yield Restorer(runtime, components, partial(_lacking, node.run) if with_criu else _lacks_nothing)
+
+
+def _lacking(run: Callable[..., Command], features: Collection[str]) -> frozenset[str]:
+    """Features that CRIU says it lacks; only root is told."""
+    if os.geteuid() != 0:
+        return frozenset()
+    asked = {name: run(["criu", "check", "--feature", name], accept=range(256)).exit_code for name in features}
+    return frozenset(name for name, code in asked.items() if code)
+
+
+def _lacks_nothing(_: Collection[str]) -> frozenset[str]:
+    return frozenset()
 
 
 def _version(program: str) -> str:

@@ -11,7 +11,7 @@ from harness import expectations, workload
 from harness.errors import UsageError, unknown
 from harness.expectations import MOVING, OUTSIDE, STILL, Expectation
 from harness.model import Cell, Condition, Control, ControlKind, FreezePolicy, Outcome, Participant, Scenario
-from harness.mutants import CANARY, CONTROLS, DEFAULT_WORKLOAD, MUTANTS
+from harness.mutants import CANARY, CONTROLS, DEFAULT_WORKLOAD, MUTANTS, Ground
 from harness.runtimes import RUNTIMES, way_of
 from harness.runtimes.contract import Way
 from harness.stacks import definition
@@ -120,7 +120,8 @@ def _participants(stacks: Sequence[str], runtimes: Sequence[str]) -> Iterator[Pa
 
 def _cells(who: Participant) -> Iterator[Cell]:
     """Every policy in every way with the default workload, every other surface and scenario held still."""
-    others = [workload.find(name) for name in workload.available() if name != DEFAULT_WORKLOAD]
+    known = [workload.find(name) for name in workload.available() if name != DEFAULT_WORKLOAD]
+    others = [each for each in known if not each.proof]
     for way in RUNTIMES[who.runtime].ways:
         for policy in way.policies:
             yield _cell(who, way, policy)
@@ -164,9 +165,14 @@ def _canary(cells: Sequence[Cell], today: dt.date) -> Iterator[Cell]:
 
 def _mutants(cells: Sequence[Cell]) -> Iterator[Control]:
     """Every mutant and its neighbour, on the first participant of these stacks on which they can be played."""
-    found = ((who, way) for who in _neighbours(cells) for way in RUNTIMES[who.runtime].ways if way.mutants)
-    for who, way in itertools.islice(found, 1):
-        for proof in MUTANTS:
+    grounds: dict[Ground, tuple[Participant, Way]] = {}
+    for who in _neighbours(cells):
+        for way in RUNTIMES[who.runtime].ways:
+            if way.mutants:
+                grounds.setdefault(way.mutants, (who, way))
+    for proof in MUTANTS:
+        if proof.ground in grounds:
+            who, way = grounds[proof.ground]
             cell = _cell(who, way, way.still, name=proof.workload, scenario=proof.scenario)
             yield proof.control(cell, ControlKind.MUTANT)
             yield proof.neighbour(cell.model_copy(update={"workload": proof.beside or proof.workload}))

@@ -7,11 +7,21 @@ much and must pass. How each is done is in `scenarios/controls`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from harness.model import Anomaly, Cell, Control, ControlKind, Outcome, Scenario
 
 DEFAULT_WORKLOAD = "ledger"
+
+
+class Ground(StrEnum):
+    """What a mutant needs of a participant."""
+
+    FOLDERS = "folders"
+    """Checkpoints are folders, and the program is called by name."""
+    ARCHIVES = "archives"
+    """A checkpoint is an archive that the engine has exported by its own command."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,7 @@ class Proof:
     scenario: Scenario = Scenario.LIVE
     beside: str = ""
     """The neighbour's workload, where it is another."""
+    ground: Ground = Ground.FOLDERS
 
     def control(self, cell: Cell, kind: ControlKind) -> Control:
         """The trial of it on a cell."""
@@ -125,6 +136,14 @@ TAMPERED = (
         Outcome.INCONSISTENT,
         Anomaly.DISK_BEHIND,
         neutral=COPIED,
+    ),
+    Proof(
+        "other-rewound",
+        "of two workloads in the container the second has a ring that is rewound",
+        Outcome.INCONSISTENT,
+        Anomaly.DISK_BEHIND,
+        neutral="the ring of the second is replaced by a copy of itself",
+        workload="twins",
     ),
     Proof(
         "surface-missing",
@@ -334,4 +353,45 @@ LYING = (
         neutral="a file that no restore reads is beside the images",
     ),
 )
-MUTANTS = (*TAMPERED, *LYING)
+ARCHIVED = tuple(
+    replace(proof, ground=Ground.ARCHIVES)
+    for proof in (
+        Proof(
+            "archive-volume-left-out",
+            "the archive lacks a volume",
+            Outcome.RESTORE_FAILED,
+            Anomaly.DISK_BEHIND,
+            neutral="the archive is written again as it is",
+            workload="volumes",
+        ),
+        Proof(
+            "archive-surface-left-out",
+            "the archive of the root file system lacks a surface",
+            Outcome.RESTORE_FAILED,
+            Anomaly.DISK_BEHIND,
+            neutral="the archive of the root file system is written again as it is",
+        ),
+        Proof(
+            "archive-truncated",
+            "the archive is cut off in the middle, and called a success",
+            Outcome.CHECKPOINT_BROKEN,
+            signature="no whole archive",
+            neutral="zeros follow the archive's end",
+        ),
+        Proof(
+            "archive-newer",
+            "the images are of a version that nobody knows yet",
+            Outcome.RESTORE_FAILED,
+            neutral="the archive is written again as it is",
+        ),
+        Proof(
+            "archive-two-workloads",
+            "of two workloads in the container the second has a ring that is rewound",
+            Outcome.INCONSISTENT,
+            Anomaly.DISK_BEHIND,
+            neutral="the archive of the root file system is written again as it is",
+            workload="twins",
+        ),
+    )
+)
+MUTANTS = (*TAMPERED, *LYING, *ARCHIVED)

@@ -50,6 +50,7 @@ class Workload(Frozen):
         pattern=r"^(\.\./[a-z0-9][a-z0-9-]*/)?[^/]+\.c$", description="in this folder, or in another workload's"
     )
     surfaces: tuple[Surface, ...] = Field(min_length=1, max_length=16)
+    proof: bool = Field(default=False, description="it is for the instrument's own proof, and not for the matrix")
     folder: Path
 
     @model_validator(mode="after")

@@ -26,7 +26,7 @@ from harness.model import (
     Scenario,
     SurfaceKind,
 )
-from harness.mutants import CONTROLS, MUTANTS
+from harness.mutants import CONTROLS, MUTANTS, Ground
 from harness.runtimes import RUNTIMES, way_of
 from harness.runtimes.contract import Way
 from harness.stacks import definition
@@ -312,7 +312,10 @@ def test_mutants_are_played_once_each_beside_a_neighbour_where_they_can_be() -> 
     mutants = [each for each in every if each.kind is ControlKind.MUTANT]
     neutral = [each for each in every if each.kind is ControlKind.NEUTRAL]
     assert [each.name for each in mutants] == [each.name for each in neutral] == [proof.name for proof in MUTANTS]
-    assert {str(each.cell.checkpoint) for each in (*mutants, *neutral)} == {"runc@debian-sid"}
+    played_on = {proof.name: str(each.cell.checkpoint) for proof, each in zip(MUTANTS, mutants, strict=True)}
+    assert played_on == {str(each.name): str(each.cell.checkpoint) for each in neutral}
+    grounds = {Ground.FOLDERS: "runc@debian-sid", Ground.ARCHIVES: "podman/runc@debian-sid"}
+    assert played_on == {proof.name: grounds[proof.ground] for proof in MUTANTS}
     assert len({each.id for each in (*mutants, *neutral)}) == 2 * len(MUTANTS)
     assert {each.outcome for each in neutral} == {Outcome.CONSISTENT}
     assert Outcome.CONSISTENT not in {each.outcome for each in mutants}

@@ -32,6 +32,8 @@ class Side:
     """Keys that CRIU's configuration there explains."""
     machine: Machine | None = None
     """None: it is not known, and stands in nobody's way."""
+    lacks: frozenset[str] = frozenset()
+    """Features that CRIU there says it lacks, of those that the checkpoint uses."""
 
     @property
     def runtime(self) -> Runtime | None:
@@ -127,6 +129,11 @@ RULES: tuple[Rule, ...] = (
         "https://criu.org/Cpuinfo",
     ),
     Rule(
+        lambda needs, side: not side.lacks.isdisjoint(needs.features),
+        "it uses {features}, and `criu check --feature` there says that one of them is lacking",
+        "https://criu.org/Check_the_kernel",
+    ),
+    Rule(
         _unknown_mask,
         "what covers masked files is asked for under the names that {masked_by} gives it, which nobody there knows",
         "https://github.com/containers/podman/issues/12351",
@@ -155,10 +162,15 @@ RULES: tuple[Rule, ...] = (
 
 
 def predict(
-    needs: Needs, restoring: Sequence[Component], *, mapped: Collection[str] = (), machine: Machine | None = None
+    needs: Needs,
+    restoring: Sequence[Component],
+    *,
+    mapped: Collection[str] = (),
+    machine: Machine | None = None,
+    lacks: Collection[str] = (),
 ) -> Prediction:
-    """Say whether these components will restore it, and why not."""
-    side = Side({each.name: each.version for each in restoring}, mapped, machine)
+    """Say whether these components will restore it, and why not; `lacks`: features that CRIU there says it lacks."""
+    side = Side({each.name: each.version for each in restoring}, mapped, machine, frozenset(lacks))
     foreign = (needs.form is Form.SANDBOX) != ("runsc" in side.versions)
     if foreign or (needs.form is Form.ENGINE) != bool(ENGINES.intersection(side.versions)):
         return Prediction(answer=Answer.NO, reasons=(f"it is {needs.form}",))
@@ -167,6 +179,7 @@ def predict(
         return Prediction(answer=Answer.UNKNOWN, reasons=(why,))
     hindered = [rule for rule in RULES if rule.hinders(needs, side)]
     if hindered:
-        reasons = tuple(f"{rule.why.format_map(needs.model_dump())} ({rule.link})" for rule in hindered)
+        told = {name: ", ".join(value) if isinstance(value, tuple) else value for name, value in needs}
+        reasons = tuple(f"{rule.why.format_map(told)} ({rule.link})" for rule in hindered)
         return Prediction(answer=Answer.NO, reasons=reasons)
     return Prediction(answer=Answer.YES)

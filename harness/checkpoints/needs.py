@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from pydantic import Field
 
 from harness.checkpoints import criu_image, wholeness
-from harness.checkpoints.criu_image import CORE, NETWORK, PAGEMAP
+from harness.checkpoints.criu_image import CORE, FILES, IDS, NETWORK, PAGEMAP
 from harness.checkpoints.criu_image import INVENTORY as INVENTORY_IMAGE
 from harness.checkpoints.documents import CONFIG, there
 from harness.checkpoints.find import choose, find, only
@@ -28,6 +29,14 @@ DESCRIPTORS = "descriptors.json"
 
 ARCHITECTURES = {1: "x86_64", 3: "aarch64"}
 """By the numbers that CRIU has for them (images/core.proto)."""
+FEATURES = {
+    r"seccomp\.img": "seccomp_filters",
+    r"userns-[0-9]+\.img": "userns",
+    r"nftables-[0-9]+\.img": "nftables",
+}
+"""Features that images of these names stand for."""
+TUN = 15
+"""Kind of a file that is a tun device (fd_types in images/fdinfo.proto)."""
 EXTENSIONS = {"avx": 1 << 2, "mpx": 0b11 << 3, "avx512f": 0b111 << 5, "pku": 1 << 9}
 """Bits of XSTATE_BV (Intel's manual, volume 1, section 13.1), by flags of /proc/cpuinfo."""
 
@@ -59,6 +68,9 @@ class Needs(Frozen):
     masked_by: str = Field(default="", description="the OCI runtime that gives these keys to masked files")
     counts_pages_anew: bool = Field(default=False, description="number of pages in the field of CRIU 4.2 alone")
     leaves_defaults_out: bool = Field(default=False, description="settings with the kernel's default have no value")
+    features: tuple[str, ...] = Field(
+        default=(), description="what kernel and CRIU have to be able to do, by the names of `criu check --feature`"
+    )
     groups_left_out: bool = Field(default=False, description="control groups are named and not described")
 
     @property
@@ -108,7 +120,24 @@ def of_opened(opened: Opened, budget: Budget) -> Needs:
             for setting in namespace.ipv4_sysctl
         ),
         groups_left_out=bridges.groups_left_out(images, budget) is not None,
+        features=tuple(sorted(set(_features(images, opened.sizes, budget)))),
     )
+
+
+def _features(images: Path, sizes: Mapping[str, int], budget: Budget) -> Iterator[str]:
+    """By criu/cr-check.c, feature_list: of those, the ones that this checkpoint uses."""
+    used = {pattern: any(size and re.fullmatch(pattern, name) for name, size in sizes.items()) for pattern in FEATURES}
+    yield from (FEATURES[pattern] for pattern, there in used.items() if there)
+    outside = next(criu_image.read(images / INVENTORY, INVENTORY_IMAGE, budget)).root_ids
+    for ids in _messages(images, r"ids-[0-9]+\.img", IDS, budget):
+        if ids.cgroup_ns_id != outside.cgroup_ns_id:
+            yield "cgroupns"
+        if ids.time_ns_id != outside.time_ns_id:
+            yield "timens"
+    if any(each.ext_key for each in _messages(images, r"netns-[0-9]+\.img", NETWORK, budget)):
+        yield "external_net_ns"
+    if any(each.type == TUN for each in _messages(images, r"files\.img", FILES, budget)):
+        yield "tun"
 
 
 def _extensions(threads: Iterable[Any]) -> Iterator[str]:

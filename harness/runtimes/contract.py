@@ -15,7 +15,7 @@ from typing import ClassVar, Protocol
 
 from harness.checkpoints.disk import CapturedFiles
 from harness.model import Component, FreezePolicy, Scenario, SurfaceKind
-from harness.mutants import CONTROLS
+from harness.mutants import CONTROLS, Ground
 from harness.stacks.node import Node
 
 
@@ -56,8 +56,8 @@ class Way:
     """What its checkpoints are; participants of one kind are asked to restore each other's. Empty: nobody else's."""
     bridges: tuple[Scenario, ...] = ()
     """What is tried besides so that they do."""
-    mutants: bool = False
-    """All mutants can: its checkpoints are folders, and its program is called by name."""
+    mutants: Ground | None = None
+    """Which mutants can be played on it."""
 
 
 @dataclass(frozen=True)

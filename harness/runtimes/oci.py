@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from harness.errors import CommandFailed, StillframeError
 from harness.model import Command, Component, FreezePolicy, Scenario, SurfaceKind
+from harness.mutants import Ground
 from harness.runtimes import criu_configuration, criu_log
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Mount, State, Way
 from harness.runtimes.ending import end
@@ -37,7 +38,7 @@ class OciRuntime(LayersOfOurs):
             scenarios=(Scenario.PAUSED, Scenario.GENERATIONS, Scenario.INCREMENTAL),
             kind=KIND,
             bridges=(Scenario.MAPPED, Scenario.TRANSLATED),
-            mutants=True,
+            mutants=Ground.FOLDERS,
         ),
         Way(
             name=UNMASKED,

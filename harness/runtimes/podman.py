@@ -17,6 +17,7 @@ from harness.checkpoints.untrusted import Budget
 from harness.errors import CommandFailed, StillframeError
 from harness.host import cgroups
 from harness.model import CgroupVersion, Command, Component, FreezePolicy, Scenario, SurfaceKind
+from harness.mutants import Ground
 from harness.runtimes import criu_configuration, criu_log, image_archive, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
 from harness.runtimes.ending import end
@@ -56,6 +57,7 @@ class Podman:
             controls=("fresh-start", "garbage-image", "stopped-workload"),
             kind="exported archive of Podman",
             bridges=(Scenario.TRANSLATED,),
+            mutants=Ground.ARCHIVES,
         ),
         Way(
             name="image",

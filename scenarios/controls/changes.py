@@ -67,7 +67,7 @@ def _page(data: bytes) -> int:
 def _replace_page(files: Files, page: Callable[[bytes], bytes]) -> None:
     data = files.pages.read_bytes()
     at = _page(data)
-    _write(files.pages, data[:at] + page(data[at : at + PAGE]) + data[at + PAGE :])
+    write(files.pages, data[:at] + page(data[at : at + PAGE]) + data[at + PAGE :])
 
 
 def older_page(files: Files) -> None:
@@ -107,13 +107,13 @@ def other_padding(files: Files) -> None:
 def other_core(files: Files) -> None:
     """Take the registers of the second checkpoint."""
     for core in files.folder.glob("images/core-*.img"):
-        _write(core, files.of_second(core).read_bytes())
+        write(core, files.of_second(core).read_bytes())
 
 
 def other_statistics(files: Files) -> None:
     """Take the statistics of the second checkpoint."""
     path = files.folder / "work/stats-dump"
-    _write(path, files.of_second(path).read_bytes())
+    write(path, files.of_second(path).read_bytes())
 
 
 # ---- rings
@@ -131,10 +131,10 @@ def _newest(slots: Records) -> int:
 def _edit(path: Path, edit: Callable[[Records, int], None]) -> None:
     slots = np.frombuffer(bytearray(path.read_bytes()), RECORD)
     edit(slots, _newest(slots))
-    _write(path, slots.tobytes())
+    write(path, slots.tobytes())
 
 
-def _rewind(slots: Records, ticks: int) -> None:
+def rewind(slots: Records, ticks: int) -> None:
     """Take the newest away, as if what was there before was there still."""
     for n in range(_newest(slots), _newest(slots) - ticks, -1):
         here = slots[n % len(slots)]
@@ -145,7 +145,18 @@ def _rewind(slots: Records, ticks: int) -> None:
 
 def rewound(files: Files) -> None:
     """Lose the newest records."""
-    _edit(files.ring, lambda slots, _: _rewind(slots, FEW))
+    _edit(files.ring, lambda slots, _: rewind(slots, FEW))
+
+
+def other_rewound(files: Files) -> None:
+    """Lose the newest records of the second workload."""
+    _edit(files.folder / "upper/data/other.ring", lambda slots, _: rewind(slots, FEW))
+
+
+def other_copied(files: Files) -> None:
+    """Replace the second workload's ring by a copy of itself."""
+    path = files.folder / "upper/data/other.ring"
+    write(path, path.read_bytes())
 
 
 def advanced(files: Files) -> None:
@@ -209,7 +220,7 @@ def out_of_order(files: Files) -> None:
         if content is None:
             raise ValueError(f"{ring.name} is no file")
         second = _newest(np.frombuffer(content.read(), RECORD))
-    _edit(files.ring, lambda slots, newest: _rewind(slots, newest - second + 1))
+    _edit(files.ring, lambda slots, newest: rewind(slots, newest - second + 1))
 
 
 def reordered(files: Files) -> None:
@@ -221,17 +232,17 @@ def reordered(files: Files) -> None:
             if member.issparse():
                 member.type, member.sparse = tarfile.REGTYPE, None
             turned.addfile(member, content)
-    _write(files.tmpfs, made.getvalue())
+    write(files.tmpfs, made.getvalue())
 
 
 def mixed(files: Files) -> None:
     """Take a surface of the second checkpoint."""
-    _write(files.ring, files.of_second(files.ring).read_bytes())
+    write(files.ring, files.of_second(files.ring).read_bytes())
 
 
 def copied(files: Files) -> None:
     """Put a copy in the place of a file, with another inode and another time."""
-    _write(files.ring, files.ring.read_bytes(), times=(1, 1))
+    write(files.ring, files.ring.read_bytes(), times=(1, 1))
 
 
 # ---- layers
@@ -255,7 +266,7 @@ def image_file_missing(files: Files) -> None:
 def image_file_copied(files: Files) -> None:
     """Put a copy of it in its place."""
     path = files.folder / "upper/image/image.ring"
-    _write(path, path.read_bytes(), times=(1, 1))
+    write(path, path.read_bytes(), times=(1, 1))
 
 
 def deleted_file_back(files: Files) -> None:
@@ -305,7 +316,7 @@ def as_it_is(_: Files) -> None:
     """Change nothing: what has to be noticed is there already."""
 
 
-def _write(path: Path, data: bytes, *, times: tuple[int, int] | None = None) -> None:
+def write(path: Path, data: bytes, *, times: tuple[int, int] | None = None) -> None:
     """Write a new file of the same owner and mode in its place."""
     status = path.stat()
     path.unlink()

@@ -19,13 +19,13 @@ from pathlib import Path
 from harness.bench import READY_SECONDS
 from harness.cycle.checkpoint import take
 from harness.model import Outcome, Stage, Verdict
-from harness.mutants import TAMPERED
+from harness.mutants import ARCHIVED, TAMPERED
 from harness.records import Record
 from harness.runtimes.contract import Checkpoint, Container
 from harness.source import Source
 from harness.trial import Trial
 from harness.workload import Beat
-from scenarios.controls import changes
+from scenarios.controls import archives, changes
 from scenarios.controls.changes import Change, Files
 
 MANY = 64
@@ -73,14 +73,16 @@ class Tampered(Mutant):
     second: Checkpoint | None = None
 
     def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Checkpoint:
-        """Take a second checkpoint before, where one is wanted."""
+        """Take a second checkpoint, where one is wanted: an earlier one before, one of another container after.
+
+        Before, the last tick of the other would be long ago on a busy machine, and the trial would prove nothing.
+        """
         if self.wants == "earlier":
             self.second = super().checkpoint(source, acquired)
             source.tick_after(time.time_ns())
-        elif self.wants == "other":
-            self.second = self._of_another(acquired)
-            source.tick_after(time.time_ns())
         checkpoint = super().checkpoint(source, acquired)
+        if self.wants == "other":
+            self.second = self._of_another(acquired)
         if self.moment is Moment.BEFORE_READING:
             self._apply(checkpoint)
         return checkpoint
@@ -170,13 +172,19 @@ TAMPERINGS = {
     "swapped-memory": Tampering(changes.whole_second, changes.whole_copy, wants="earlier", moment=Moment.AFTER_READING),
     "swapped-surface": Tampering(changes.rewound, changes.copied, moment=Moment.AFTER_READING),
     "swapped-workload": Tampering(changes.whole_second, changes.whole_copy, wants="other", moment=Moment.WHILE_READING),
+    "other-rewound": Tampering(changes.other_rewound, changes.other_copied),
+    "archive-volume-left-out": Tampering(archives.volume_left_out, archives.rewritten),
+    "archive-surface-left-out": Tampering(archives.surface_left_out, archives.layer_rewritten),
+    "archive-truncated": Tampering(archives.truncated, archives.padded),
+    "archive-newer": Tampering(archives.newer_version, archives.rewritten),
+    "archive-two-workloads": Tampering(archives.other_rewound, archives.layer_rewritten),
     "pages-hidden": Tampering(changes.pages_hidden, changes.statistics_hidden, moment=Moment.WHILE_READING),
 }
 
 
 def kinds() -> Iterator[tuple[str, type[Trial]]]:
     """The trials of all mutants and of their neighbours, by the ids of their controls."""
-    for proof in TAMPERED:
+    for proof in (*TAMPERED, *ARCHIVED):
         made = TAMPERINGS[proof.name]
         for name, change in ((proof.name, made.change), (f"{proof.name}.neutral", made.neutral)):
             body = {

@@ -10,10 +10,20 @@ from typing import Any
 import pytest
 
 from harness.checkpoints.compatibility import RULES, Machine, predict
-from harness.checkpoints.criu_image import CGROUPS, CORE, INVENTORY, MOUNTS, NETWORK, PAGEMAP
+from harness.checkpoints.criu_image import (
+    CGROUPS,
+    CORE,
+    FILES,
+    IDS,
+    INVENTORY,
+    MOUNTS,
+    NETWORK,
+    PAGEMAP,
+)
 from harness.checkpoints.needs import Form, Needs, needs
 from harness.checkpoints.untrusted import Unreadable
 from harness.model import Answer, Component
+from tests import criu_images
 from tests.checkpoints.translation.test_bridges import CRUN, EMPTY, GROUPS, OTHERS, RUNC, write
 from tests.criu_images import PAGE, dump, tar
 
@@ -169,7 +179,23 @@ def test_a_machine_has_to_have_the_registers_that_are_in_use(tmp_path: Path) -> 
         )
     )
     assert (known.answer, able.answer, lacking.answer, other.answer) == (YES, YES, NO, NO)
-    assert "registers of ('avx', 'avx512f')" in lacking.reasons[0]
+    assert "registers of avx, avx512f, not all" in lacking.reasons[0]
     assert "another architecture, x86_64" in other.reasons[0]
     thread(tmp_path, xstate=0b11)
     assert needs(tmp_path).cpu == ()
+
+
+def test_features_of_criu_that_it_uses_have_to_be_there(tmp_path: Path) -> None:
+    folder = images(tmp_path)
+    assert needs(folder).features == ()
+    (folder / "userns-9.img").write_bytes(b"x")
+    (folder / "seccomp.img").write_bytes(b"")
+    criu_images.write(folder, "ids-1.img", IDS, {"cgroup_ns_id": 4, "time_ns_id": 0, "mnt_ns_id": 1})
+    criu_images.write(folder, "files.img", FILES, {"type": 15, "id": 1})
+    criu_images.write(folder, "netns-10.img", NETWORK, {"ext_key": "net"})
+    found = needs(folder)
+    assert found.features == ("cgroupns", "external_net_ns", "tun", "userns")
+    for lacks, answer in (((), YES), (("timens",), YES), (("tun",), NO), (("tun", "userns"), NO)):
+        assert predict(found, RUNC_NEW, lacks=lacks).answer is answer
+    (reason,) = predict(found, RUNC_NEW, lacks=("tun",)).reasons
+    assert reason.startswith("it uses cgroupns, external_net_ns, tun, userns, and `criu check --feature` there says")

@@ -1,0 +1,118 @@
+"""Changes of the archive that an engine has exported: what mutants break, and what their neighbours change as much.
+
+An archive is written again, member by member, with the headers that it had.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from harness.checkpoints import criu_image
+from harness.checkpoints.untrusted import Budget
+from harness.oracle.ring import RECORD
+from scenarios.controls import changes
+from scenarios.controls.changes import Files
+
+INVENTORY = "checkpoint/inventory.img"
+ROOT = "rootfs-diff.tar"
+NEWER = 4
+"""Version of images that no CRIU has."""
+
+Edit = Callable[[str, bytes], bytes | None]
+"""Content of a member, by its name and its content so far; None leaves it out."""
+
+
+def _archive(files: Files) -> Path:
+    return files.folder / "checkpoint.tar"
+
+
+def _edited(data: bytes, edit: Edit) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(data)) as read, tarfile.open(fileobj=out, mode="w") as made:
+        for member in read:
+            content = read.extractfile(member) if member.isreg() else None
+            if content is None:
+                made.addfile(member)
+                continue
+            new = edit(member.name.removeprefix("./"), content.read())
+            if new is not None:
+                member.size = len(new)
+                made.addfile(member, io.BytesIO(new))
+    return out.getvalue()
+
+
+def _rewrite(files: Files, edit: Edit) -> None:
+    archive = _archive(files)
+    changes.write(archive, _edited(archive.read_bytes(), edit))
+
+
+def _in_layer(edit: Edit) -> Edit:
+    """The same in the archive of the root file system."""
+    return lambda name, data: _edited(data, edit) if name == ROOT else data
+
+
+def rewritten(files: Files) -> None:
+    """Write it again as it is."""
+    _rewrite(files, lambda _, data: data)
+
+
+def volume_left_out(files: Files) -> None:
+    """Leave the first volume out."""
+    with tarfile.open(_archive(files)) as read:
+        first = next(name for name in read.getnames() if name.startswith("volumes/"))
+    _rewrite(files, lambda name, data: None if name == first else data)
+
+
+def surface_left_out(files: Files) -> None:
+    """Leave a surface out of the layer."""
+    _rewrite(files, _in_layer(lambda name, data: None if name == "data/added.ring" else data))
+
+
+def layer_rewritten(files: Files) -> None:
+    """Write the layer again as it is."""
+    _rewrite(files, _in_layer(lambda _, data: data))
+
+
+def truncated(files: Files) -> None:
+    """Cut it off in the middle."""
+    data = _archive(files).read_bytes()
+    changes.write(_archive(files), data[: len(data) // 2])
+
+
+def padded(files: Files) -> None:
+    """Add zeros behind its end, as tar(1) does to fill a block."""
+    changes.write(_archive(files), _archive(files).read_bytes() + bytes(20 * 512))
+
+
+def newer_version(files: Files) -> None:
+    """Say that the images are of a version that is not known yet."""
+
+    def edit(name: str, data: bytes) -> bytes:
+        if name != INVENTORY:
+            return data
+        aside = files.folder / "inventory.img"
+        aside.write_bytes(data)
+        (inventory,) = criu_image.read(aside, criu_image.INVENTORY, Budget())
+        aside.unlink()
+        inventory.img_version = NEWER
+        return criu_image.encoded(criu_image.INVENTORY, [inventory])
+
+    _rewrite(files, edit)
+
+
+def other_rewound(files: Files) -> None:
+    """Lose the newest records of the second workload."""
+
+    def edit(name: str, data: bytes) -> bytes:
+        if name != "data/other.ring":
+            return data
+        slots = np.frombuffer(bytearray(data), RECORD)
+        changes.rewind(slots, changes.FEW)
+        return slots.tobytes()
+
+    _rewrite(files, _in_layer(edit))
