@@ -5,12 +5,17 @@ from __future__ import annotations
 import io
 import struct
 import tarfile
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from harness.checkpoints import criu_image
+from harness.checkpoints.untrusted import Budget
 from harness.oracle.ring import MAGIC, make_records, records_of
+from tests import real_images
 
 NONCE, RING, NOW, COUNTER = 0xC0FFEE, 64, 1_795_435_200_000_000_000, 1001
 PAGE = 4096
@@ -137,10 +142,66 @@ def dump(
 
 
 def write(images: Path, name: str, kind: criu_image.Kind, *messages: Mapping[str, object]) -> None:
-    """An image of messages, each given by its fields."""
+    """An image of messages, each given by its fields; `AssertionError` for one that no image of CRIU's has."""
     made = [kind.messages[min(number, len(kind.messages) - 1)](**each) for number, each in enumerate(messages)]
+    for each in made:
+        strange = fields(each) - real_fields()[kind.what] - DOCUMENTED.get(kind.what, frozenset())
+        assert not strange, f"no real {kind.what} has {sorted(strange)}"
     images.mkdir(parents=True, exist_ok=True)
     (images / name).write_bytes(criu_image.encoded(kind, made))
+
+
+REAL = ("still-ledger", "crio-runc-ledger", "ledger-2", *real_images.PROCESSES)
+DOCUMENTED: dict[str, frozenset[str]] = {
+    "table of files without a name": frozenset({"orig_id", "remap_id", "remap_type"}),
+    "network namespace": frozenset({"ext_key"}),  # a network that the runtime brings along
+    "table of control groups": frozenset(
+        {"controllers.dirs", "controllers.dirs.dir_name"}
+    ),  # without manage-cgroups=ignore
+}
+"""Fields that none of the real checkpoints here has, by kind of image; all of them are in CRIU's images/*.proto."""
+
+
+@cache
+def real_fields() -> dict[str, frozenset[str]]:
+    """Fields that real images have, with those of messages in them, by kind of image."""
+    found: dict[str, set[str]] = {kind.what: set() for kind, _ in KINDS}
+    with tempfile.TemporaryDirectory() as folder:
+        for number, name in enumerate(REAL):
+            images = real_images.unpacked(name, Path(folder, str(number)))
+            for kind, pattern in KINDS:
+                for path in images.glob(pattern):
+                    for each in criu_image.read(path, kind, Budget()):
+                        found[kind.what] |= fields(each)
+    return {kind: frozenset(names) for kind, names in found.items()}
+
+
+KINDS = (
+    (criu_image.INVENTORY, "inventory.img"),
+    (criu_image.CORE, "core-*.img"),
+    (criu_image.IDS, "ids-*.img"),
+    (criu_image.MEMORY, "mm-*.img"),
+    (criu_image.PROCESSES, "pstree.img"),
+    (criu_image.MOUNTS, "mountpoints-*.img"),
+    (criu_image.PAGEMAP, "pagemap-*.img"),
+    (criu_image.FILES, "files.img"),
+    (criu_image.DESCRIPTORS, "fdinfo-*.img"),
+    (criu_image.FOLDERS, "fs-*.img"),
+    (criu_image.REMAPS, "remap-fpath.img"),
+    (criu_image.CGROUPS, "cgroup.img"),
+    (criu_image.NETWORK, "netns-*.img"),
+)
+
+
+def fields(message: Any, above: str = "") -> set[str]:
+    """Names of the fields that a message has, with those of messages in it."""
+    found = set()
+    for field, value in message.ListFields():
+        found.add(f"{above}{field.name}")
+        if field.message_type:
+            for each in value if field.is_repeated else [value]:
+                found |= fields(each, f"{above}{field.name}.")
+    return found
 
 
 def mount(number: int, mountpoint: str, parent: int = 1, **more: object) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """Checkpoints that real engines made, unpacked, and changed by hand.
 
 Those called `still` are exports of Podman 5.8.6 of containers that were frozen around the checkpoint; those of
-containerd 2.1.9 and CRI-O 1.36.3 were made through CRI. In all but one a ledger of version 1 runs.
+containerd 2.1.9 and CRI-O 1.36.3 were made through CRI. A ledger of version 1 runs in all but `ledger-2`.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ ANSWERS: dict[str, tuple[str, list[dict[str, int | None]], set[str]]] = {
     "containerd-runc-ledger": ("consistent", [{"added": 0, "tmpfs": 0}], set()),
     "crio-runc-image-file": ("inconsistent", [{"image": None}], set()),
     "crio-runc-ledger": ("consistent", [{"added": 0, "tmpfs": 0}], set()),
+    "ledger-2": ("consistent", [{"added": 0, "tmpfs": 0, "named": 0, "deleted": 0}], set()),
     "podman-image-docker": ("inconsistent", [{"added": 608, "tmpfs": 0}], set()),
     "still-added-only": ("consistent", [{"added": 0}], set()),
     "still-addshm": ("consistent", [{"added": 0, "shm": 0}], set()),
@@ -69,6 +70,8 @@ def test_a_real_checkpoint_is_answered_right(name: str, capsys: pytest.CaptureFi
     assert f"verdict: {finding}" in told
     assert all(f"{surface} is not in this checkpoint" in told for surface in lacking)
     assert [(task.pid, task.name, task.threads) for task in found.tasks] == [(1, "ledger", 1)]
+    teller = "its own description" if name == "ledger-2" else "its arguments"
+    assert [each.told_by for each in found.workloads] == [teller]
 
 
 @pytest.mark.parametrize("name", NAMES)
