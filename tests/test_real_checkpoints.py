@@ -129,6 +129,19 @@ def test_of_a_pod_every_container_is_answered_for(tmp_path: Path, capsys: pytest
     assert "verdict of all: 3 checkpoints: inconsistent" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("form", ["folder", "archive"])
+def test_of_archives_in_a_folder_each_is_answered_for(tmp_path: Path, form: str) -> None:
+    content = {"checkpoint-web.tar": plain("still-ledger"), "checkpoint-db.tar.gz": gzip.compress(plain("still-vol"))}
+    path = spread({**content, "notes": b"x"}, tmp_path / "it")
+    if form == "archive":
+        path = tmp_path / "it.tar"
+        path.write_bytes(packed(content))
+    found = inspect(path, {})
+    assert {each.where for each in found.checkpoints} == set(content)
+    assert found.finding is Finding.CONSISTENT
+    assert needs(path, container="checkpoint-web.tar") == needs(compressed("still-ledger"))
+
+
 @pytest.mark.parametrize("choice", ["web", "s1", "c1c5552b5e1c"])
 def test_of_several_containers_one_is_chosen_or_the_command_declines(tmp_path: Path, choice: str) -> None:
     path = spread(pod(), tmp_path / "pod")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import eq
 from pathlib import Path
 
 from harness.checkpoints.archive import COMPRESSIONS
@@ -16,6 +17,7 @@ from harness.checkpoints.untrusted import Budget, Unreadable, beneath
 from harness.errors import UsageError
 
 MOST_CHECKPOINTS = 1000
+_ARCHIVE = re.compile(r".+\.(tar|tgz)(\.(gz|zst|xz|bz2))?")
 _MAY_BE_LAYER = re.compile(r"^$|tar|layer|gzip|zstd|octet-stream")
 """Of media types; an artifact has parts that are no archives besides."""
 NAMES_SHOWN = 6
@@ -112,6 +114,11 @@ def _in(source: Source, to: Path, budget: Budget, where: str) -> Iterator[Found]
                     yield found
     for layout in LAYOUTS[1:]:
         yield from _laid_out(layout, source, where, claimed, is_free)
+    for name in sorted(source.listing("")) if not claimed and not where else ():
+        if _ARCHIVE.fullmatch(name):  # as the kubelet keeps them, one beside the other
+            own = to / f"archive-{name[:64]}"
+            inner = Archive(beneath(source.fetch(partial(eq, name)), name), own, budget)
+            yield from _in(inner, own, budget, name)
 
 
 def _laid_out(

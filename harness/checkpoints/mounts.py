@@ -130,6 +130,16 @@ def mounts_of(images: Path, task: Task, budget: Budget) -> Mounts | None:
     return Mounts.of_task(images, task, budget)
 
 
+def bases_of(images: Path, budget: Budget) -> tuple[Mount, ...]:
+    """The root of the first process, and the external mounts of all; a mount of their file systems is a part of one."""
+    tables = sorted(path for path in images.glob("mountpoints-*.img") if IMAGES.fullmatch(path.name))
+    every = [_mount(entry) for path in tables for entry in criu_image.read(path, criu_image.MOUNTS, budget)]
+    first = next(criu_image.read(images / "pstree.img", criu_image.PROCESSES, budget))
+    ids = next(criu_image.read(images / f"ids-{first.pid}.img", criu_image.IDS, budget))
+    root = Mounts.of_namespace(images, ids.mnt_ns_id, budget).root
+    return (root, *(mount for mount in every if mount.external))
+
+
 def _mount(entry: Any) -> Mount:
     old_form = entry.ext_mount  # which has the key in place of the root (get_mp_root, criu/mount.c)
     return Mount(

@@ -41,14 +41,16 @@ def check(images: Path, sizes: Mapping[str, int], budget: Budget, *, followed: P
                 _required(images, f"core-{thread}.img", CORE, sizes, budget)
     for name in _named(sizes, r"pagemap-(?:shmem-)?[0-9]+\.img"):
         _has_pages(name, criu_image.read(images / name, PAGEMAP, budget), sizes)
-    for name in _named(sizes, r"mountpoints-[0-9]+\.img"):
-        mounts = list(criu_image.read(images / name, MOUNTS, budget))
-        roots = {mount.root_dev for mount in mounts if mount.mountpoint in ("/", "./")}
-        for mount in mounts:
-            archive = f"tmpfs-dev-{mount.root_dev}.tar.gz.img"
-            own = mount.fstype == TMPFS and not (mount.ext_key or mount.ext_mount) and mount.root_dev not in roots
-            if own and archive not in sizes:
-                raise Broken(f"{archive} is not there, in which the files of {mount.mountpoint} should be")
+    mounts = [
+        mount
+        for name in _named(sizes, r"mountpoints-[0-9]+\.img")
+        for mount in criu_image.read(images / name, MOUNTS, budget)
+    ]
+    others = {each.root_dev for each in mounts if each.ext_key or each.ext_mount or each.mountpoint in ("/", "./")}
+    for mount in mounts:
+        archive = f"tmpfs-dev-{mount.root_dev}.tar.gz.img"
+        if mount.fstype == TMPFS and mount.root_dev not in others and archive not in sizes:
+            raise Broken(f"{archive} is not there, in which the files of {mount.mountpoint} should be")
     link = images / PARENT
     if link.is_symlink():
         leads_to = os.path.realpath(link)

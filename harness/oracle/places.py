@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from harness.checkpoints.archive import members
-from harness.checkpoints.mounts import Mounts, mounts_of
+from harness.checkpoints.mounts import Mount, Mounts, bases_of, mounts_of
 from harness.checkpoints.open_files import OpenFile, ProcessFiles, files_of
 from harness.checkpoints.untrusted import Budget
 from harness.description import Task
@@ -77,15 +77,21 @@ def place_of(
     nearer = [each for each in disks if path.is_relative_to(each) and len(each) > len(point)]
     if nearer:
         return OnDisk(max(nearer, key=len), str(path.relative_to(max(nearer, key=len))))
-    if point in disks:
+    if point in disks and (mount is None or mount.external):
         return OnDisk(point, name)
-    inside = mount.path_in_file_system(name) if mount and not mount.external else None
-    root = mounts.root.path_in_file_system("") if mounts else None
-    if mount and mounts and inside and root and mount.device == mounts.root.device:
-        point, name = "/", os.path.relpath(inside, root)  # a folder of the root is mounted here
-    elif mount and inside and mount.file_system == TMPFS:
-        return InTmpfs(mount.device, inside[1:])
-    return OnDisk(point, name) if point in disks and not name.startswith("..") else Outside(_why(point, absent))
+    if mount and not mount.external:
+        inside = mount.path_in_file_system(name) or ""
+        shown = [base for base in where.bases if base.device == mount.device and _is_below(inside, base.root or "")]
+        if shown:  # as where it is mounted first
+            base = max(shown, key=lambda each: len(each.root or ""))
+            point, name = base.mountpoint, os.path.relpath(inside, base.root)
+        elif mount.file_system == TMPFS and all(base.device != mount.device for base in where.bases):
+            return OnDisk(point, name) if point in disks else InTmpfs(mount.device, inside[1:])
+    return OnDisk(point, name) if point in disks else Outside(_why(point, absent))
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return bool(folder) and PurePosixPath(path).is_relative_to(folder)
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,8 @@ class Whereabouts:
 
     mounts: Mounts | None = None
     """None: the process is in no mount namespace of its own."""
+    bases: tuple[Mount, ...] = ()
+    """Mounts of which CRIU keeps no content: the container's root, and those that whoever restores brings along."""
     files: ProcessFiles | None = None
     opened: Mapping[str, OpenFile] = field(default_factory=dict)
     """What is known to be open as a surface, by its name."""
@@ -103,7 +111,8 @@ class Whereabouts:
         """Read them. Raises `Unreadable`."""
         files = files_of(images, process.pid, budget)
         opened = dict(_opened(process, files)) if files else {}
-        return cls(mounts_of(images, task, budget), files, opened)
+        mounts = mounts_of(images, task, budget)
+        return cls(mounts, bases_of(images, budget) if mounts else (), files, opened)
 
     def absolute(self, path: str) -> str:
         """A path of the process from the root of its mount namespace."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.checkpoints import criu_image
-from harness.checkpoints.mounts import Mounts
+from harness.checkpoints.mounts import Mounts, bases_of
 from harness.checkpoints.tasks import tasks
 from harness.checkpoints.untrusted import Budget
 from harness.oracle.places import InLog, InTmpfs, OnDisk, Outside, Place, Whereabouts, place_of
@@ -24,7 +24,7 @@ def place(
     images = dump(tmp_path / "images", b"", mounts=(ROOT, *mounts))
     seen = Mounts.of_namespace(images, 13, Budget())
     surface = OwnSurface(form, "it", path)
-    return place_of(surface, Whereabouts(seen), disks, {"/data": "the volume was left out"})
+    return place_of(surface, Whereabouts(seen, bases_of(images, Budget())), disks, {"/data": "the volume was left out"})
 
 
 @pytest.mark.parametrize("path", ["/data/added.ring", "/data/../data//./added.ring", "data/added.ring"])
@@ -93,8 +93,32 @@ def test_a_root_that_is_a_tmpfs_is_a_disk_and_not_in_the_images(tmp_path: Path) 
     mounts = Mounts.of_namespace(images, 13, Budget())
     for path, name in (("/a/x", "a/x"), ("/here/x", "there/x")):
         surface = OwnSurface(Form.RING, "it", path)
-        assert place_of(surface, Whereabouts(mounts), ("/",), {}) == OnDisk("/", name)
-        assert isinstance(place_of(surface, Whereabouts(mounts), (), {}), Outside)
+        where = Whereabouts(mounts, bases_of(images, Budget()))
+        assert place_of(surface, where, ("/",), {}) == OnDisk("/", name)
+        assert isinstance(place_of(surface, where, (), {}), Outside)
+
+
+def test_a_mount_of_a_process_s_own_namespace_shows_what_that_of_the_container_does(tmp_path: Path) -> None:
+    """CRIU gives the mounts of another namespace no keys; those of the same file systems are the same all the same."""
+    volume = mount(40, "/vol", root="/volumes/v/_data", ext_key="/vol")
+    images = dump(tmp_path / "images", b"", mounts=(ROOT, volume))
+    own = (
+        {**ROOT, "mnt_id": 101},
+        mount(102, "/vol", parent=101, root_dev=40, root="/volumes/v/_data"),
+        mount(103, "/part", parent=101, root_dev=40, root="/volumes/v/_data/sub"),
+        mount(104, "/report", parent=101, root_dev=40, root="/reports/r"),
+        mount(105, "/data", parent=101),
+    )
+    write(images, "mountpoints-14.img", criu_image.MOUNTS, *own)
+    where = Whereabouts(Mounts.of_namespace(images, 14, Budget()), bases_of(images, Budget()))
+    for path, expected in {
+        "/etc/x": OnDisk("/", "etc/x"),
+        "/vol/x": OnDisk("/vol", "x"),
+        "/part/x": OnDisk("/vol", "sub/x"),
+        "/data/x": InTmpfs(105, "x"),
+    }.items():
+        assert place_of(OwnSurface(Form.RING, "it", path), where, ("/", "/vol"), {}) == expected
+    assert isinstance(place_of(OwnSurface(Form.RING, "it", "/report/x"), where, ("/", "/vol"), {}), Outside)
 
 
 # ---- what a process has open
