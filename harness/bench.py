@@ -31,8 +31,8 @@ from harness.model import (
     Stage,
     SurfaceKind,
 )
-from harness.mutants import DEFAULT_WORKLOAD
 from harness.oracle import offline
+from harness.proof import DEFAULT_WORKLOAD
 from harness.runtimes import adapter
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, Runtime
 from harness.source import Channel, Source
@@ -52,6 +52,8 @@ IMAGE_FOLDERS = ("proc", "sys", "dev", "etc", "run", "tmp", REPORT)
 READY_SECONDS = 30.0
 STOP_SECONDS = 5.0
 BRING_SECONDS = 60.0
+LONGEST_LOG = 16 << 20
+"""Bytes of a source's log, which grows by a megabyte a second, after which another source is started."""
 SHARED = frozenset({SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME, SurfaceKind.BIND})
 """Kinds of surface that a restored container would share with a source that still runs."""
 
@@ -177,6 +179,8 @@ class Bench:
             report=f"{folder}/report",
             report_mount=REPORT,
             mounts=mounts,
+            prints=self.workload.printed is not None,
+            tty=self.workload.tty,
         )
         self.node.make(spec.report, *(mount.source for mount in mounts if mount.source))
         return self._made(spec, lambda: self.runtime.start(spec))
@@ -201,9 +205,7 @@ class Bench:
             return self.runtime.restore(checkpoint, origin)
         folder = self._folder("containers", "clone")
         self.node.make(folder)
-        spec = ContainerSpec(
-            Path(folder).name, origin.image, origin.argv, folder, origin.report, origin.report_mount, origin.mounts
-        )
+        spec = replace(origin, name=Path(folder).name, folder=folder)
         return self._made(spec, lambda: self.runtime.restore(checkpoint, spec))
 
     def _made(self, spec: ContainerSpec, make: Callable[[], Container]) -> Container:
@@ -248,7 +250,7 @@ class Bench:
     def read_offline(self, contents: Contents, nonce: str) -> tuple[Reading, ...]:
         """Read a checkpoint without a restore: of each process of a workload, that of `nonce` first."""
         images = self.node.path(contents.images or "")
-        return offline.read(images, contents.disks, nonce=nonce, outside=self.outside)
+        return offline.read(images, contents.disks, contents.log, nonce=nonce, outside=self.outside)
 
     def running_source(self, stages: Stages) -> Source:
         """The source container, started if there is none, ticking."""
@@ -284,6 +286,13 @@ class Bench:
             if new := self.node.crashes()[len(crashes) :]:
                 raise StageFailed(Stage.START, Outcome.CHECKPOINT_FAILED, new[0], log=new) from error
             raise
+
+    @property
+    def outgrown(self) -> bool:
+        """Whether the engine's log of the source is so long that the next trial would mostly read it."""
+        log = self.runtime.log(self.source.container) if self.source and self.source.container.spec.prints else ""
+        path = self.node.path(log)
+        return bool(log) and path.exists() and path.stat().st_size > LONGEST_LOG
 
     def stop_source(self) -> bool:
         """Ask the source to end, and say whether it does; it is killed in any case."""
@@ -346,7 +355,7 @@ class Bench:
 
 def lay_out_image(node: Node, image: str, binaries: Mapping[str, Path], settings: Settings) -> None:
     """Lay out an image's content in the node, the same for all workloads: programs, folders, and files of the image."""
-    surfaces = [surface for name in available() for surface in find(name).surfaces]
+    surfaces = [surface for name in available() for surface in find(name).files]
     for name in (*IMAGE_FOLDERS, *(str(Path(surface.path).parent) for surface in surfaces)):
         node.path(f"{image}/{name.lstrip('/')}").mkdir(parents=True, exist_ok=True)
     for program, binary in binaries.items():

@@ -101,9 +101,15 @@ LISTED = 24
 """Of more valid names than these the first are named."""
 
 
-def unknown(kind: str, value: str, valid: Iterable[str]) -> UsageError:
-    """Build the error for a value outside a known set: the nearest match and all valid names."""
+def unknown(kind: str, value: str, valid: Iterable[str], *, nearest: int = 0) -> UsageError:
+    """Build the error for a value outside a known set: the nearest match and all valid names.
+
+    `nearest`: so many of the nearest alone, for a set that is too large to be listed.
+    """
     names = sorted(map(str, valid))
+    if nearest:
+        like = difflib.get_close_matches(value, names, n=nearest, cutoff=0.0)
+        return UsageError(f"unknown {kind} {value!r}", remedy=f"Nearest: {', '.join(like)}.")
     near = difflib.get_close_matches(value, names, n=1, cutoff=0.4)
     guess = f" Did you mean {near[0]!r}?" if near else ""
     shown = ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")

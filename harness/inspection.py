@@ -130,7 +130,8 @@ class _Laid:
 
     def place(self, surface: OwnSurface, where: Whereabouts) -> Place:
         """Where a surface is."""
-        return place_of(surface, where, {*self.opened.disks, *self.disks}, self.opened.absent)
+        disks, has_log = {*self.opened.disks, *self.disks}, self.opened.log is not None
+        return place_of(surface, where, disks, self.opened.absent, log=has_log)
 
     def take(self, wanted: Mapping[str, set[str]]) -> dict[str, CapturedFiles]:
         """Lay open what is wanted of each disk."""
@@ -152,7 +153,7 @@ def _judged(
         where = Whereabouts.of(images, process, named[process.pid], budget)
         places.append({surface.name: laid.place(surface, where) for surface in process.surfaces})
     wanted = disk_files(place for each in places for place in each.values())
-    captured = Captured(images, laid.take(wanted), budget)
+    captured = Captured(images, laid.take(wanted), budget, laid.opened.log)
     return tuple(
         _process(process, named[process.pid].name, where, captured)
         for process, where in zip(workloads, places, strict=True)

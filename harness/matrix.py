@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import fnmatch
 import itertools
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from harness import expectations, workload
 from harness.errors import UsageError, unknown
 from harness.expectations import MOVING, OUTSIDE, STILL, Expectation
 from harness.model import Cell, Condition, Control, ControlKind, FreezePolicy, Outcome, Participant, Scenario
-from harness.mutants import CANARY, CONTROLS, DEFAULT_WORKLOAD, MUTANTS, Ground
+from harness.mutants import MUTANTS
+from harness.proof import CANARY, CONTROLS, DEFAULT_WORKLOAD, Ground
 from harness.runtimes import RUNTIMES, way_of
 from harness.runtimes.contract import Way
 from harness.stacks import definition
@@ -19,6 +21,10 @@ from harness.stacks import definition
 DEFAULT_STACKS = ("debian-trixie", "debian-sid", "debian-experimental", "debian-bookworm")
 PAUSED_BY_USER = (FreezePolicy.PAUSE, FreezePolicy.ENGINE)
 """Policies for a container that its user has paused, best first: nobody else has to hold it."""
+SPELLED = re.compile(r"([a-z]+:)?[a-z0-9-]+\.[a-z]+\.")
+"""A pattern for cells that spells out workload and policy."""
+NEAREST = 5
+"""Cells that are named where there is none of a name."""
 
 
 def plan(
@@ -32,16 +38,14 @@ def plan(
     """What is asked of every runtime of every stack, restored by itself; empty choices mean the default.
 
     With `interop`: everything that one of them has checkpointed, restored by each that writes the same kind, as it is
-    and over bridges. `cells` narrows to ids, shell patterns allowed. A name that does not exist raises `UsageError`.
+    and over bridges. `cells` narrows to ids, shell patterns allowed; one that spells out workload and policy finds any
+    workload under any policy, also where the default does not ask that. A name that does not exist raises `UsageError`.
     """
     _check("stack", stacks, definition.available())
     _check("runtime", runtimes, RUNTIMES)
     _check("policy", policies, list(FreezePolicy))
-    planned = tuple(
-        cell
-        for cell in _asked(_participants(stacks, runtimes), interop=interop)
-        if not policies or cell.policy in policies
-    )
+    participants = list(_participants(stacks, runtimes))
+    planned = _of_policies(policies, _asked(participants, interop=interop))
     if not cells:
         if not planned:
             remedy = (
@@ -50,31 +54,38 @@ def plan(
             raise UsageError("nothing is planned for this choice", remedy=remedy)
         return planned
     every = every_cell()
+    wider = [cell for who in participants for cell in _cells(who, sparing=False)] if not interop else []
+    spelled = _of_policies(policies, dict.fromkeys((*planned, *wider)))
     chosen: set[Cell] = set()
     for pattern in cells:  # a cell can be named by its id alone, also one that is not run by default
-        found = [cell for cell in planned if fnmatch.fnmatchcase(cell.id, pattern)]
+        found = _named(pattern, spelled if SPELLED.match(pattern) else planned)
         if not found and not (stacks or runtimes or policies):
-            found = [cell for cell in every if fnmatch.fnmatchcase(cell.id, pattern)]
+            found = _named(pattern, every)
         if not found:
-            raise unknown("cell", pattern, [cell.id for cell in planned])
+            raise unknown("cell", pattern, [cell.id for cell in every], nearest=NEAREST)
         chosen.update(found)
-    return tuple(cell for cell in dict.fromkeys((*planned, *every)) if cell in chosen)
+    return tuple(cell for cell in dict.fromkeys((*planned, *spelled, *every)) if cell in chosen)
+
+
+def _of_policies(policies: Sequence[str], cells: Iterable[Cell]) -> tuple[Cell, ...]:
+    return tuple(cell for cell in cells if not policies or cell.policy in policies)
+
+
+def _named(pattern: str, cells: Iterable[Cell]) -> list[Cell]:
+    return [cell for cell in cells if fnmatch.fnmatchcase(cell.id, pattern)]
 
 
 def default_cells() -> tuple[Cell, ...]:
     """All that is asked where nothing is chosen, with and without others who restore."""
-    return _both_ways(_participants((), ()))
+    everybody = list(_participants((), ()))
+    return tuple(dict.fromkeys((*_asked(everybody, interop=False), *_asked(everybody, interop=True))))
 
 
 def every_cell() -> tuple[Cell, ...]:
-    """All that can be asked of every runtime in every stack that is defined."""
-    return _both_ways(_participants(definition.available(), list(RUNTIMES)))
-
-
-def _both_ways(participants: Iterable[Participant]) -> tuple[Cell, ...]:
-    """What is asked of each alone, and of all together."""
-    everybody = list(participants)
-    return tuple(dict.fromkeys((*_asked(everybody, interop=False), *_asked(everybody, interop=True))))
+    """All that can be asked of every runtime in every stack that is defined, every workload under every policy."""
+    everybody = list(_participants(definition.available(), list(RUNTIMES)))
+    alone = (cell for who in everybody for cell in _cells(who, sparing=False))
+    return tuple(dict.fromkeys((*alone, *_asked(everybody, interop=True))))
 
 
 def keepers(stacks: Sequence[str] = (), runtimes: Sequence[str] = ()) -> tuple[Participant, ...]:
@@ -118,16 +129,20 @@ def _participants(stacks: Sequence[str], runtimes: Sequence[str]) -> Iterator[Pa
                 yield Participant(runtime=runtime, stack=stack)
 
 
-def _cells(who: Participant) -> Iterator[Cell]:
-    """Every policy in every way with the default workload, every other surface and scenario held still."""
+def _cells(who: Participant, *, sparing: bool = True) -> Iterator[Cell]:
+    """Every policy in every way with the default workload, and `sparing` every other one and scenario held still.
+
+    A workload may want to be asked under every policy.
+    """
     known = [workload.find(name) for name in workload.available() if name != DEFAULT_WORKLOAD]
-    others = [each for each in known if not each.proof]
+    others = [each for each in known if not (each.proof and sparing)]
     for way in RUNTIMES[who.runtime].ways:
         for policy in way.policies:
             yield _cell(who, way, policy)
         for other in others:
-            if way.surfaces.issuperset(surface.kind for surface in other.surfaces):
-                yield _cell(who, way, way.still, name=other.name)
+            if way.carries(other):
+                for policy in way.policies if other.every_policy or not sparing else (way.still,):
+                    yield _cell(who, way, policy, name=other.name)
         for scenario in way.scenarios:
             by_user = next((each for each in PAUSED_BY_USER if each in way.policies), way.still)
             policy = by_user if scenario is Scenario.PAUSED else way.still

@@ -33,7 +33,7 @@ class FreezePolicy(StrEnum):
 
 
 class SurfaceKind(StrEnum):
-    """How the file that carries the counter comes to be in the container."""
+    """How the file that carries the counter comes to be in the container; `stdout` is what the workload prints."""
 
     ADDED = "added"
     IMAGE = "image"
@@ -43,6 +43,7 @@ class SurfaceKind(StrEnum):
     BIND = "bind"
     TMPFS = "tmpfs"
     SHM = "shm"
+    STDOUT = "stdout"
 
 
 class Scenario(StrEnum):
@@ -106,6 +107,7 @@ class Anomaly(StrEnum):
     TIME_BACKWARDS = "time-backwards"
     ORDER_BROKEN = "order-broken"
     RECORD_LOST = "record-lost"
+    RECORD_REPEATED = "record-repeated"
 
 
 class Stage(StrEnum):
@@ -200,15 +202,19 @@ class Component(Frozen):
 
 
 class SurfaceReading(Frozen):
-    """What one surface held, judged from its ring of records."""
+    """What one surface held, judged from its records: those of a ring, or the lines of a log."""
 
     surface: str
     newest: Whole | None = Field(description="newest tick it held; null when it held no record of this workload")
-    newest_wall_ns: Whole | None = Field(description="wall clock of that tick")
+    newest_wall_ns: Whole | None = Field(description="wall clock of that tick; null also where a log does not tell it")
     torn: Whole = Field(default=0, description="records whose checksum does not fit")
     foreign: Whole = Field(default=0, description="whole records of another nonce or in the wrong slot")
     holes: Whole = Field(default=0, description="records missing below the newest, within the ring")
     backwards: Whole = Field(default=0, description="neighbouring records whose wall clock runs backwards")
+    repeated: Whole = Field(default=0, description="lines of a log that it held before")
+    lag: Whole = Field(
+        default=1, description="ticks by which it may be behind memory at one instant; more than 1: it is a log"
+    )
 
 
 class Witness(StrEnum):

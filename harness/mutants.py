@@ -1,82 +1,20 @@
-"""What is broken on purpose, what the oracle has to say of it, and the harmless change beside it.
+"""Mutants: what is broken on purpose, what the oracle has to say of it, and the harmless change beside it.
 
-A negative control is played on every participant. A mutant is played on one, where checkpoints are folders and the
-program can be wrapped: a checkpoint that is tampered with, or a runtime that lies. Its neutral neighbour changes as
-much and must pass. How each is done is in `scenarios/controls`.
+A mutant is played on one participant. On one whose checkpoints are folders and whose program can be wrapped, a
+checkpoint is tampered with, or the runtime lies; on an engine, the archive that it has exported is changed. A neutral
+neighbour changes as much and must pass. How each is done is in `scenarios/controls`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 
-from harness.model import Anomaly, Cell, Control, ControlKind, Outcome, Scenario
+from harness.model import Anomaly, Outcome, Scenario
+from harness.proof import DEFAULT_WORKLOAD, Ground, Proof
 
-DEFAULT_WORKLOAD = "ledger"
-
-
-class Ground(StrEnum):
-    """What a mutant needs of a participant."""
-
-    FOLDERS = "folders"
-    """Checkpoints are folders, and the program is called by name."""
-    ARCHIVES = "archives"
-    """A checkpoint is an archive that the engine has exported by its own command."""
-
-
-@dataclass(frozen=True)
-class Proof:
-    """What must be found; `neutral` says what the harmless neighbour does, empty where there is none."""
-
-    name: str
-    what: str
-    outcome: Outcome
-    anomaly: Anomaly | None = None
-    signature: str = ""
-    """Regular expression that the verdict's reason has to match."""
-    neutral: str = ""
-    workload: str = DEFAULT_WORKLOAD
-    scenario: Scenario = Scenario.LIVE
-    beside: str = ""
-    """The neighbour's workload, where it is another."""
-    ground: Ground = Ground.FOLDERS
-
-    def control(self, cell: Cell, kind: ControlKind) -> Control:
-        """The trial of it on a cell."""
-        return Control(
-            name=self.name,
-            cell=cell,
-            kind=kind,
-            what=self.what,
-            outcome=self.outcome,
-            anomaly=self.anomaly,
-            signature=self.signature,
-        )
-
-    def neighbour(self, cell: Cell) -> Control:
-        """The trial of its neutral neighbour."""
-        return Control(
-            name=self.name, cell=cell, kind=ControlKind.NEUTRAL, what=self.neutral, outcome=Outcome.CONSISTENT
-        )
-
-
-CANARY = Proof(
-    "canary",
-    "nobody holds the container still, and the cell is judged as if somebody did",
-    Outcome.INCONSISTENT,
-    Anomaly.DISK_AHEAD,
-)
-CONTROLS = {
-    proof.name: proof
-    for proof in (
-        Proof("fresh-start", "a container that was started anew poses as the restored one", Outcome.COLD_START),
-        Proof("ring-byte", "one byte of a captured record is changed", Outcome.INCONSISTENT, Anomaly.TORN),
-        Proof("garbage-image", "the checkpoint's inventory is overwritten", Outcome.RESTORE_FAILED),
-        Proof("stopped-workload", "the workload has stopped ticking long before the checkpoint", Outcome.VACUOUS),
-    )
-}
-
+PRINTING = "chatty"
 COPIED = "the same file is replaced by a copy of itself, with another inode and time"
+LOG_COPIED = "the archive is put together anew, and the log is of another time"
 PADDED = "padding in the counter's own page is changed"
 
 TAMPERED = (
@@ -391,6 +329,31 @@ ARCHIVED = tuple(
             Anomaly.DISK_BEHIND,
             neutral="the archive of the root file system is written again as it is",
             workload="twins",
+        ),
+        Proof(
+            "log-cut-short",
+            "the last lines are left out of the engine's log",
+            Outcome.INCONSISTENT,
+            Anomaly.RECORD_LOST,
+            signature="in the restored container's log",
+            neutral=LOG_COPIED,
+            workload=PRINTING,
+        ),
+        Proof(
+            "log-repeated",
+            "the last lines are in the engine's log twice",
+            Outcome.INCONSISTENT,
+            Anomaly.RECORD_REPEATED,
+            neutral=LOG_COPIED,
+            workload=PRINTING,
+        ),
+        Proof(
+            "log-advanced",
+            "the engine's log holds lines from the future",
+            Outcome.INCONSISTENT,
+            Anomaly.DISK_AHEAD,
+            neutral=LOG_COPIED,
+            workload=PRINTING,
         ),
     )
 )

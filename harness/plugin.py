@@ -140,12 +140,10 @@ def _items(options: Options) -> Iterator[Item]:
         yield Item("cell", cell, cell.id, cell)
     for control in controls:
         yield Item("control", control, f"{control.id}.{control.cell.checkpoint}", control.cell)
-    for control in controls:
-        if control.kind is ControlKind.MUTANT:
-            who = control.cell.checkpoint
-            together = tuple(each for each in controls if each.cell.checkpoint == who)
-            yield Item("mutants", together, f"all.{who}", control.cell)
-            return
+    played = {control.cell.checkpoint: control.cell for control in controls if control.kind is ControlKind.MUTANT}
+    for who, cell in played.items():
+        together = tuple(each for each in controls if each.cell.checkpoint == who)
+        yield Item("mutants", together, f"all.{who}", cell)
 
 
 def _marks(item: Item, run: Run | None) -> list[pytest.MarkDecorator]:

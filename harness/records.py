@@ -29,6 +29,7 @@ from harness.model import (
     Skew,
     SourceHealth,
     Span,
+    SurfaceReading,
     Verdict,
     Whole,
 )
@@ -37,6 +38,23 @@ from harness.shard import Shard
 SCHEMA_VERSION = 2
 INSPECTION_VERSION = 3
 """From 3 on an inspection has several checkpoints, and each several processes."""
+
+
+class Continuation(Frozen):
+    """How the log of a restored container goes on, by the lines of its workload, which are named by their ticks."""
+
+    surface: SurfaceReading = Field(description="what the log holds, some ticks after the restore")
+    every: Whole = Field(default=1, description="there is a line at every tick of so many")
+    kept: bool = Field(default=True, description="the engine keeps a log of the restored container")
+    travels: bool = Field(description="the log is in the checkpoint, so the restored one has the source's lines, too")
+    first: Whole | None = None
+    lost: tuple[Whole, Whole] | None = Field(
+        default=None, description="first and last of the first lines that are missing"
+    )
+    again: tuple[Whole, Whole] | None = Field(
+        default=None, description="first and last of the first lines that are there twice"
+    )
+    due: Whole = Field(description="the counter of the restored workload, before the log was read for the last time")
 
 
 class Record(Frozen):
@@ -53,6 +71,9 @@ class Record(Frozen):
     schedule: Schedule
     readings: tuple[Reading, ...] = ()
     skews: tuple[Skew, ...] = ()
+    continuation: Continuation | None = Field(
+        default=None, description="how the log of what was restored goes on, of a workload that prints"
+    )
     source: SourceHealth = SourceHealth()
     timeline: tuple[Span, ...] = ()
     components: dict[str, tuple[Component, ...]] = Field(

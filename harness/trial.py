@@ -10,7 +10,7 @@ import platform
 import random
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from harness.bench import Bench
 from harness.checkpoints.compatibility import Machine, predict
@@ -21,7 +21,7 @@ from harness.cycle.checkpoint import take
 from harness.cycle.stages import Stages
 from harness.description import Statistics
 from harness.errors import CommandFailed, DeadlineExceeded, StageFailed
-from harness.host import audit, cgroups, facts
+from harness.host import audit, facts
 from harness.host.wait import until
 from harness.model import (
     Answer,
@@ -37,8 +37,10 @@ from harness.model import (
     Witness,
 )
 from harness.oracle.judge import Evidence, anomalies, judge, overlapped, skews
+from harness.oracle.lines import lag
 from harness.oracle.refusal import graded
 from harness.records import Plan, Record
+from harness.restored import begun, follow, go_on, hear, see_alive
 from harness.runtimes.contract import Checkpoint, Container
 from harness.source import Channel, Source
 from harness.workload import BEAT_NS, Beat, Message, ReadingMessage, Start
@@ -47,7 +49,6 @@ LATEST_MOMENT_US = 20_000
 READ_SECONDS = 20.0
 SETTLE_SECONDS = 2.0
 DAEMON_LINES = 20
-ENDED = "the restored container has ended by itself"
 SPOILED = frozenset({Outcome.SOURCE_HARMED, Outcome.LEAKED, Outcome.HUNG, Outcome.HARNESS_ERROR})
 """Outcomes after which the bench is no longer fit for another trial."""
 
@@ -114,7 +115,7 @@ class Trial:
                 before = self.bench.snapshot()
             with contextlib.ExitStack() as acquired:
                 self.experiment(source, acquired)
-        if self.last or (self.bench.source is not None and self.bench.source.ended):
+        if self.last or self.bench.outgrown or (self.bench.source is not None and self.bench.source.ended):
             with self._failures():
                 self.end_source()
             with self._failures(), self.stages.at(Stage.CLEAN_UP):
@@ -255,19 +256,33 @@ class Trial:
     def build_bridge(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> None:
         """Nothing: it is restored as it is."""
 
-    def read_restored(self, clone: Container, begun: int) -> None:
-        """Hear what the workload finds that is restored since `begun`, and see its counter move."""
+    def read_restored(self, clone: Container, since: int) -> None:
+        """Hear what the workload finds that is restored since then, and see its counter move."""
         group = str(self.far.node.path(clone.cgroup))
         channel = self.far.channel(clone)
         with self.stages.at(Stage.READ), contextlib.suppress(DeadlineExceeded):
-            first = _hear(channel, group, lambda said: _begun(said) > begun)
+            first = hear(channel, group, lambda said: begun(said) > since)
             self.stages.span("running again", first.wall_ns, first.wall_ns)
             self.evidence.started_afresh = isinstance(first, Start)
             if isinstance(first, ReadingMessage):
                 self.evidence.restored = first.to_reading(Witness.RESTORED)
-                _hear(channel, group, lambda said: isinstance(said, Beat) and said.n > first.n)
+                hear(channel, group, lambda said: isinstance(said, Beat) and said.n > first.n)
                 self.evidence.restored_moves = True
-                _see_alive(group)
+                see_alive(group)
+                self.read_log(clone, channel)
+
+    def read_log(self, clone: Container, channel: Channel) -> None:
+        """See a workload that prints go on for twice the lines that nobody needs to read, and read the engine's log."""
+        printed, restored = self.bench.workload.printed, self.evidence.restored
+        if printed is None or restored is None:
+            return
+        ticks = 2 * lag(printed.every)
+        due, stands = go_on(channel, restored.counter, ticks, period_ns=self.evidence.period_ns)
+        if stands:
+            self.evidence.restored_moves, self.evidence.stood_at = False, due
+        log = self.far.runtime.log(clone)
+        path = self.far.node.path(log) if log else None
+        self.evidence.log = follow(path, printed, restored, due=due, travels=printed.name not in self.far.outside)
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:
@@ -316,6 +331,7 @@ class Trial:
             schedule=self.schedule,
             readings=tuple(readings),
             skews=tuple(skew for reading in readings for skew in skews(reading)),
+            continuation=self.evidence.log,
             source=self.evidence.source,
             timeline=tuple(self.stages.timeline),
             components={"checkpoint": self.maker, "restore": self.far.components},
@@ -356,35 +372,6 @@ def _behind(error: BaseException) -> list[BaseException]:
             at = at.__cause__
         at = at.__context__
     return found[::-1]
-
-
-def _begun(said: Message) -> int:
-    """When a start or a reading began: one that it was in the midst of when it was stopped is of two instants."""
-    if isinstance(said, ReadingMessage):
-        return said.wall_ns - said.scan_ns
-    return said.wall_ns if isinstance(said, Start) else 0
-
-
-def _see_alive(group: str) -> None:
-    """What has said all that was asked may have ended since; a runtime may put processes into their group late."""
-    with contextlib.suppress(DeadlineExceeded):
-        until(lambda: any(map(cgroups.processes, cgroups.subgroups(group))), seconds=SETTLE_SECONDS, what="a process")
-        return
-    raise StageFailed(Stage.READ, Outcome.RESTORE_FAILED, ENDED)
-
-
-def _hear(channel: Channel, group: str, wanted: Callable[[Message], bool]) -> Message:
-    """Wait for a message, but not long for one of a container that has no processes."""
-    patience = time.monotonic() + SETTLE_SECONDS  # a runtime may put them into their group late
-
-    def probe() -> Message | None:
-        alive = time.monotonic() < patience or bool(cgroups.processes(group))
-        said = channel.first(wanted)
-        if said is None and not alive:
-            raise StageFailed(Stage.READ, Outcome.RESTORE_FAILED, ENDED)
-        return said
-
-    return until(probe, seconds=READ_SECONDS, what="a word of the restored workload")
 
 
 def _health(source: Source, heard: Sequence[Message], *, ticking: bool, frozen: bool | None) -> SourceHealth:

@@ -23,22 +23,42 @@ COMPILE_SECONDS = 120.0
 
 SEQUENCE = re.compile(r"[0-9]{12}")
 
-MOUNTED = frozenset(SurfaceKind) - {SurfaceKind.ADDED, SurfaceKind.IMAGE, SurfaceKind.DELETED}
+MOUNTED = frozenset(SurfaceKind) - {
+    SurfaceKind.ADDED,
+    SurfaceKind.IMAGE,
+    SurfaceKind.DELETED,
+    SurfaceKind.STDOUT,
+}
 """Kinds of surface that are on a mount, and not on the container's root file system."""
 
 
+OPTIONS = {SurfaceKind.DELETED: "--deleted", SurfaceKind.STDOUT: "--print"}
+"""The workload's options for surfaces that are no file with a ring."""
+
+
 class Surface(Frozen):
-    """A file of the container that carries the counter."""
+    """A file of the container that carries the counter, or its standard output."""
 
     name: str = Field(pattern=r"^[a-z0-9-]{1,32}$")
-    path: str = Field(pattern=r"^/", description="in the container")
+    path: str = Field(default="", pattern=r"^(/.*)?$", description="of a file, in the container")
+    every: int = Field(
+        default=1, ge=1, le=1_000_000, description="of standard output: it prints a line at every tick of so many"
+    )
     kind: SurfaceKind
     description: str
 
+    @model_validator(mode="after")
+    def _placed(self) -> Self:
+        if self.kind is SurfaceKind.STDOUT and self.path:
+            raise ValueError("standard output has no path")
+        if self.kind is not SurfaceKind.STDOUT and (not self.path or self.every != 1):
+            raise ValueError("a surface that is a file has a path, and is written at every tick")
+        return self
+
     @property
-    def option(self) -> str:
-        """The workload's option for a surface of this kind."""
-        return "--deleted" if self.kind is SurfaceKind.DELETED else "--surface"
+    def arguments(self) -> tuple[str, str]:
+        """The workload's option for it, and the value."""
+        return OPTIONS.get(self.kind, "--surface"), f"{self.name}={self.path or self.every}"
 
 
 class Workload(Frozen):
@@ -51,14 +71,33 @@ class Workload(Frozen):
     )
     surfaces: tuple[Surface, ...] = Field(min_length=1, max_length=16)
     proof: bool = Field(default=False, description="it is for the instrument's own proof, and not for the matrix")
+    tty: bool = Field(default=False, description="its standard output is a terminal")
+    every_policy: bool = Field(
+        default=False, description="it is asked under every freeze policy, and not only under the one that holds best"
+    )
     folder: Path
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        for values in ([each.name for each in self.surfaces], [each.path for each in self.surfaces]):
+        for values in ([each.name for each in self.surfaces], [each.path for each in self.files]):
             if len(set(values)) < len(values):
                 raise ValueError("two surfaces have the same name or path")
+        printed = [each for each in self.surfaces if each.kind is SurfaceKind.STDOUT]
+        if len(printed) > 1:
+            raise ValueError("two surfaces are standard output")
+        if self.tty and not printed:
+            raise ValueError("it has a terminal, and prints nothing")
         return self
+
+    @property
+    def files(self) -> tuple[Surface, ...]:
+        """The surfaces that are files."""
+        return tuple(each for each in self.surfaces if each.path)
+
+    @property
+    def printed(self) -> Surface | None:
+        """The surface that is its standard output, if it has one."""
+        return next((each for each in self.surfaces if each.kind is SurfaceKind.STDOUT), None)
 
     @property
     def program(self) -> str:
@@ -73,7 +112,7 @@ class Workload(Frozen):
 
     def argv(self, binary: str, report: str, *, period_us: int, ring: int) -> tuple[str, ...]:
         """Command line inside the container; `report` is the folder for messages."""
-        surfaces = (word for each in self.surfaces for word in (each.option, f"{each.name}={each.path}"))
+        surfaces = (word for each in self.surfaces for word in each.arguments)
         return (binary, "--period-us", str(period_us), "--ring", str(ring), "--report", report, *surfaces)
 
 

@@ -46,6 +46,7 @@ DEFECTS = {
     "foreign": "records of another process",
     "holes": "missing records",
     "backwards": "records whose time runs backwards",
+    "repeated": "lines that were there before",
 }
 
 
@@ -182,9 +183,10 @@ def _grid(found: InspectedProcess) -> Grid:
 
 
 def _entries(surface: SurfaceReading, skew: Skew) -> tuple[str, str, str]:
-    if surface.newest is None or skew.ticks is None or skew.microseconds is None:
+    if surface.newest is None or skew.ticks is None:
         return "nothing", "-", "-"
-    return f"{surface.newest:,}", f"{skew.ticks:+,}", phrases.duration(skew.microseconds, signed=True)
+    time = "-" if skew.microseconds is None else phrases.duration(skew.microseconds, signed=True)
+    return f"{surface.newest:,}", f"{skew.ticks:+,}", time
 
 
 def _defects(surface: SurfaceReading) -> list[Text]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.image_path import ImagePath
 from harness.model import ControlKind, Outcome
-from harness.mutants import CANARY
+from harness.proof import CANARY
 from harness.records import Plan, Record
 from harness.run_files import Place, read_at, read_tombstone, record_files
 from harness.shard import Shard

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from harness.documents import readable
 from harness.errors import RecordError
 from harness.image_path import ImagePath
-from harness.mutants import CANARY
+from harness.proof import CANARY
 from harness.records import Closing, Plan, Record
 from harness.run_files import Place, often_repeated, read_briefly, read_closing, read_images, read_plan
 from harness.shard import Shard

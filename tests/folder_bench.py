@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import trial, workload
+from harness import restored, trial, workload
 from harness.bench import Bench
 from harness.host import audit
 from harness.host.audit import Snapshot
@@ -64,6 +64,7 @@ def open_bench(root: Path, held: set[str], monkeypatch: pytest.MonkeyPatch) -> B
     monkeypatch.setattr(audit, "groups_of", lambda _: [])
     monkeypatch.setattr(audit, "processes_of", lambda _: ["9 criu state D cgroup 0::/one"])
     monkeypatch.setattr(trial, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(restored, "LATE_SECONDS", 0.0)
     node = FolderNode(root)
     furnish(node)
     node.path(SPEC.report).mkdir(parents=True)

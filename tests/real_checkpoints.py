@@ -16,7 +16,9 @@ import zstandard
 FOLDER = Path(__file__).resolve().parent / "fixtures" / "checkpoints"
 NAMES = tuple(
     sorted(
-        path.name.removesuffix(".tar.zst") for path in FOLDER.glob("*-*.tar.zst") if not path.name.startswith("criu-")
+        path.name.removesuffix(".tar.zst")
+        for path in FOLDER.glob("*-*.tar.zst")
+        if not path.name.startswith(("criu-", "printed-"))
     )
 )
 

@@ -65,6 +65,21 @@ def test_a_container_has_the_mounts_that_the_surfaces_ask_for(bench: Bench) -> N
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "prints", "tty"), [("ledger", False, False), ("chatty", True, False), ("chatty-tty", True, True)]
+)
+def test_a_container_has_a_log_or_a_terminal_where_the_workload_asks_for_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str, prints: bool, tty: bool
+) -> None:
+    bench.workload = workload.find(name)
+    source = bench.start("source")
+    assert (source.spec.prints, source.spec.tty) == (prints, tty)
+    monkeypatch.setattr(bench.runtime, "restore", lambda _, spec: Container(spec, cgroup="/x"))
+    clone = bench.restore(replace(CHECKPOINT, container=source))
+    assert clone.spec == replace(source.spec, name=clone.name, folder=clone.spec.folder)
+    assert clone.spec.folder != source.spec.folder
+
+
 @pytest.mark.parametrize("error", [CommandFailed("no"), DeadlineExceeded("late"), KeyboardInterrupt()])
 def test_nothing_stays_of_a_container_that_did_not_come_to_be(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, error: BaseException

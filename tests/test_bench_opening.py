@@ -27,7 +27,7 @@ def test_the_image_is_the_same_for_all_workloads(tmp_path: Path) -> None:
     binary.write_text("#!", encoding="ascii")
     lay_out_image(node, "/i", {"ledger": binary}, Settings(ring=8))
     for name in workload.available():
-        for surface in workload.find(name).surfaces:
+        for surface in workload.find(name).files:
             file = node.path(f"/i{surface.path}")
             assert file.parent.is_dir()
             of_image = surface.kind in (SurfaceKind.IMAGE, SurfaceKind.DELETED)

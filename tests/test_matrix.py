@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -26,7 +27,8 @@ from harness.model import (
     Scenario,
     SurfaceKind,
 )
-from harness.mutants import CONTROLS, MUTANTS, Ground
+from harness.mutants import MUTANTS
+from harness.proof import CONTROLS, Ground
 from harness.runtimes import RUNTIMES, way_of
 from harness.runtimes.contract import Way
 from harness.stacks import definition
@@ -42,7 +44,7 @@ ALONE = Way(
 ENGINE = Way(
     policies=(FreezePolicy.ENGINE,),
     still=FreezePolicy.ENGINE,
-    surfaces=frozenset(SurfaceKind) - {SurfaceKind.SHM, SurfaceKind.DELETED},
+    surfaces=frozenset(SurfaceKind) - {SurfaceKind.SHM, SurfaceKind.DELETED, SurfaceKind.STDOUT},
     outside=frozenset({SurfaceKind.BIND, SurfaceKind.NAMED_VOLUME}),
     scenarios=BOTH,
     controls=("fresh-start", "stopped-workload"),
@@ -56,6 +58,14 @@ ADAPTERS = {
     "rare": SimpleNamespace(name="rare", ways=(COMMIT,)),
 }
 STACKS = {"first": ["alone", "engine/alone"], "second": ["alone"], "spare": ["engine/alone"]}
+TALKING = replace(
+    ENGINE,
+    policies=(FreezePolicy.ENGINE, FreezePolicy.CGROUP),
+    still=FreezePolicy.CGROUP,
+    surfaces=frozenset({SurfaceKind.ADDED, SurfaceKind.TMPFS, SurfaceKind.BIND, SurfaceKind.STDOUT}),
+    outside=frozenset({SurfaceKind.BIND}),
+    scenarios=(),
+)
 SAMPLE = {
     "ledger": {SurfaceKind.ADDED, SurfaceKind.TMPFS},
     "bind-mount": {SurfaceKind.ADDED, SurfaceKind.BIND},
@@ -199,6 +209,48 @@ def test_a_cell_can_be_picked_that_is_not_run_by_default(name: str) -> None:
 
 
 @sample
+@pytest.mark.parametrize(
+    ("choices", "chosen"),
+    [
+        ({"cells": ["bind-mount.none.*"]}, ["bind-mount.none.alone@first", "bind-mount.none.alone@second"]),
+        ({"cells": ["bind-mount.none.alone@second"]}, ["bind-mount.none.alone@second"]),
+        ({"cells": ["bind-mount.none.*"], "stacks": ["second"]}, ["bind-mount.none.alone@second"]),
+        ({"cells": ["bind-mount.none.*"], "policies": ["none"], "runtimes": ["alone"], "stacks": ["first"]}, 1),
+        ({"cells": ["bind-mount.*.alone@first"]}, ["bind-mount.pause.alone@first"]),
+    ],
+)
+def test_any_workload_under_any_policy_can_be_asked_for_by_name(choices: dict[str, Any], chosen: object) -> None:
+    found = ids(**choices)
+    assert chosen in (found, len(found))
+
+
+@sample
+def test_a_pattern_that_spells_out_what_is_planned_here_finds_what_is_not_planned_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(RUNTIMES, "engine/alone", SimpleNamespace(name="engine/alone", ways=(TALKING,)))
+    assert ids(cells=["bind-mount.cgroup.*", "bind-mount.engine.*"], stacks=["first"]) == [
+        "bind-mount.cgroup.engine/alone@first",
+        "bind-mount.engine.engine/alone@first",
+    ]
+
+
+@sample
+@pytest.mark.parametrize("choices", [{"policies": ["pause"]}, {"runtimes": ["engine/alone"]}])
+def test_what_is_spelled_out_does_not_widen_what_else_was_chosen(choices: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="unknown cell"):
+        ids(cells=["bind-mount.none.*"], **choices)
+
+
+@sample
+def test_every_cell_has_every_workload_under_every_policy_that_carries_it() -> None:
+    found = {each.id for each in matrix.every_cell()}
+    assert {"bind-mount.none.alone@first", "bind-mount.pause.alone@first", "ledger.none.rare@spare+commit"} <= found
+    assert not any(name.startswith(("shm.", "bind-mount.none.rare")) for name in found), "nobody carries them"
+    assert {each.id for each in matrix.default_cells()} < found
+
+
+@sample
 def test_a_cell_that_is_not_among_the_chosen_is_unknown() -> None:
     with pytest.raises(UsageError, match="unknown cell"):
         matrix.plan(["first"], cells=["ledger.none.alone@second"])
@@ -216,20 +268,30 @@ def test_picked_cells_stay_in_the_order_of_the_plan() -> None:
         ("stacks", "stack", "frist", "first"),
         ("runtimes", "runtime", "engine-alone", "engine/alone"),
         ("policies", "policy", "paused", "pause"),
-        ("cells", "cell", "ledger.none.alone@sekond", "ledger.none.alone@second"),
-        ("cells", "cell", "ledger.nine.alone@*-second", "ledger.none.alone@second"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest_and_all_valid_ones(
     axis: str, kind: str, wrong: str, near: str
 ) -> None:
-    valid = {"stacks": [*STACKS], "runtimes": [*ADAPTERS], "policies": [*FreezePolicy], "cells": ids()}[axis]
+    valid = {"stacks": [*STACKS], "runtimes": [*ADAPTERS], "policies": [*FreezePolicy]}[axis]
     with pytest.raises(UsageError) as raised:
         ids(**{axis: [wrong]})
     said = str(raised.value)
     assert said.startswith(f"unknown {kind} {wrong!r}. Valid: ")
     assert said.endswith(f"Did you mean {near!r}?")
     assert set(said.partition("Valid: ")[2].partition(". Did you")[0].split(", ")) == set(valid)
+    assert raised.value.exit_code == 2
+
+
+@sample
+@pytest.mark.parametrize("wrong", ["ledger.none.alone@sekond", "ledger.nine.alone@*-second"])
+def test_an_unknown_cell_is_answered_with_the_five_nearest_ones(wrong: str) -> None:
+    with pytest.raises(UsageError, match="unknown cell") as raised:
+        ids(cells=[wrong])
+    nearest = str(raised.value).partition("Nearest: ")[2].removesuffix(".").split(", ")
+    assert nearest[0] == "ledger.none.alone@second"
+    assert len(set(nearest)) == matrix.NEAREST
+    assert set(nearest) <= {each.id for each in matrix.every_cell()}
     assert raised.value.exit_code == 2
 
 
@@ -253,6 +315,43 @@ def test_a_stack_that_carries_what_nobody_knows_is_an_error_that_names_it(tmp_pa
     (tmp_path / "first.toml").write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match="alnoe"):
         matrix.plan()
+
+
+# ---- workloads that ask for more
+
+
+@pytest.fixture
+def printing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both workloads that print are there, and an engine that keeps a log, without a terminal."""
+    kept = workload.available()
+    folders = Path(workload.__file__).resolve().parents[1] / "workloads"
+    printing = {name: folders / name for name in ("chatty", "chatty-tty")}
+    monkeypatch.setattr(workload, "available", lambda: kept | printing)
+    monkeypatch.setitem(RUNTIMES, "engine/alone", SimpleNamespace(name="engine/alone", ways=(TALKING,)))
+
+
+@sample
+def test_what_prints_is_asked_under_every_policy_where_a_log_is_kept(printing: None) -> None:
+    found = [name for name in ids() if "chatty" in name]
+    assert found == ["chatty.engine.engine/alone@first", "chatty.cgroup.engine/alone@first"]
+
+
+@sample
+def test_what_prints_to_a_terminal_is_asked_where_there_is_one(printing: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    way = replace(TALKING, terminal=True)
+    monkeypatch.setitem(RUNTIMES, "engine/alone", SimpleNamespace(name="engine/alone", ways=(way,)))
+    assert [name for name in ids() if "chatty-tty" in name] == ["chatty-tty.cgroup.engine/alone@first"]
+
+
+@sample
+@pytest.mark.parametrize(("outside", "expectation"), [(frozenset(), STILL), ({SurfaceKind.STDOUT}, OUTSIDE)])
+def test_a_log_that_is_not_in_the_checkpoint_is_expected_to_be_told(
+    printing: None, monkeypatch: pytest.MonkeyPatch, outside: frozenset[SurfaceKind], expectation: object
+) -> None:
+    way = replace(TALKING, outside=outside)
+    monkeypatch.setitem(RUNTIMES, "engine/alone", SimpleNamespace(name="engine/alone", ways=(way,)))
+    for each in matrix.plan(cells=["chatty.*"]):
+        assert matrix.expected(each, TODAY) == expectation
 
 
 # ---- a name for each

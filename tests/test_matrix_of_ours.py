@@ -10,7 +10,7 @@ import pytest
 from harness import matrix
 from harness.expectations import MOVING
 from harness.model import FreezePolicy
-from harness.mutants import CONTROLS
+from harness.proof import CONTROLS
 from harness.runtimes import RUNTIMES
 from harness.stacks import definition
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness import trial, workload
+from harness import restored, trial, workload
 from harness.bench import Bench
 from harness.checkpoints.untrusted import Broken
 from harness.errors import StageFailed
 from harness.model import Anomaly, Outcome, Settings, SourceHealth, Stage, Witness
 from harness.oracle.judge import Evidence, judge
+from harness.oracle.lines import lag, line_of
 from harness.runtimes.contract import Contents
 from harness.trial import Trial
 from tests import criu_images
@@ -30,6 +32,7 @@ from tests.folder_bench import (
     open_bench,
     tell,
     tell_reading,
+    use,
 )
 
 LATER = 1 << 62
@@ -203,7 +206,7 @@ def test_an_archive_that_is_called_a_success_and_is_cut_off_convicts(
 @pytest.fixture
 def clone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """The bench with a restored container that has a process, and to which nobody listens for long."""
-    monkeypatch.setattr(trial, "READ_SECONDS", 0.0)
+    monkeypatch.setattr(restored, "WORD_SECONDS", 0.0)
     node_of(bench).put(f"{CONTAINER.cgroup}/cgroup.procs", "42\n")
     bench.node.run(["rm", "-rf", SPEC.report])
     bench.node.run(["mkdir", SPEC.report])
@@ -256,3 +259,92 @@ def test_a_restored_container_without_processes_has_ended(clone: Bench) -> None:
     with pytest.raises(StageFailed, match="has ended by itself") as raised:
         learned(clone)
     assert (raised.value.stage, raised.value.outcome) == (Stage.READ, Outcome.RESTORE_FAILED)
+
+
+# ---- the log of what prints
+
+
+LINES = 2 * lag()
+"""Which a restored workload has to go on for."""
+
+
+@pytest.fixture
+def printing(clone: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """The bench with an engine that keeps a log, of a workload that prints."""
+    monkeypatch.setattr(restored, "WORD_SECONDS", 1.0)
+    monkeypatch.setattr(restored, "STILL_SECONDS", 0.02)
+    monkeypatch.setattr(restored, "LOG_SECONDS", 0.02)
+    monkeypatch.setattr(clone.runtime, "log", lambda _: "/log")
+    clone.workload = workload.find("chatty")
+    tell_reading(clone, at=SPEC.report)
+    tell(clone, "beat", at=SPEC.report, n=91)
+    return clone
+
+
+def keep(printing: Bench, *ticks: int) -> None:
+    node_of(printing).put("/log", "".join(line_of(int(NONCE, 16), n).decode() for n in ticks))
+
+
+def test_the_log_of_a_restored_workload_is_read_until_it_has_gone_on_for_long_enough(printing: Bench) -> None:
+    tell(printing, "beat", at=SPEC.report, n=90 + LINES)
+    keep(printing, *range(91, 95 + LINES))
+    found = learned(printing)
+    assert found.log is not None
+    assert (found.log.first, found.log.surface.newest, found.log.due) == (91, 94 + LINES, 90 + LINES)
+    assert (found.log.kept, found.log.travels, found.log.every) == (True, False, 1)
+    assert (found.restored_moves, found.stood_at) == (True, None)
+    assert judge(Evidence(**{**vars(found), "source_nonce": NONCE, "freeze_begin_ns": NOW})).found == (
+        Outcome.NOT_CAPTURED,
+    )
+
+
+def test_a_log_travels_where_it_is_not_documented_as_outside(printing: Bench) -> None:
+    use(printing, outside=frozenset())
+    keep(printing, 91)
+    found = learned(printing)
+    assert found.log is not None
+    assert found.log.travels
+
+
+def test_a_workload_that_can_print_no_more_stands_still(printing: Bench) -> None:
+    tell(printing, "beat", at=SPEC.report, n=1500)
+    keep(printing, *range(91, 1501))
+    found = learned(printing)
+    assert found.log is not None
+    assert (found.restored_moves, found.stood_at, found.log.due) == (False, 1500, 1500)
+
+
+def test_where_no_log_is_kept_it_has_to_go_on_all_the_same(printing: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(printing.runtime, "log", lambda _: "")
+    tell(printing, "beat", at=SPEC.report, n=1500)
+    found = learned(printing)
+    assert found.log is not None
+    assert (found.log.kept, found.log.first) == (False, None)
+    assert (found.restored_moves, found.stood_at) == (False, 1500)
+
+
+def test_of_a_workload_that_prints_nothing_no_log_is_asked_for(
+    printing: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(printing.runtime, "log", lambda _: pytest.fail("asked"))
+    printing.workload = workload.find("ledger")
+    assert learned(printing).log is None
+
+
+def test_how_the_log_goes_on_is_in_the_record(printing: Bench) -> None:
+    keep(printing, 91, 92, 92)
+    record = Played(printing, lambda played, _: played.read_restored(CONTAINER, NOW - 1)).run()
+    assert record.continuation is not None
+    assert record.continuation.again == (92, 92)
+
+
+def test_a_source_with_a_long_log_is_replaced(printing: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert printing.source is not None
+    printing.source.container = replace(CONTAINER, spec=replace(SPEC, prints=True))
+    keep(printing, 1)
+    assert not printing.outgrown
+    monkeypatch.setattr("harness.bench.LONGEST_LOG", 10)
+    assert printing.outgrown
+    Played(printing, nothing).run()
+    assert printing.source is None
+    assert not printing.outgrown

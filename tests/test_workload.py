@@ -74,6 +74,50 @@ def test_a_deleted_surface_has_an_option_of_its_own() -> None:
     )
 
 
+@pytest.mark.parametrize(("name", "tty", "every_policy"), [("chatty", False, True), ("chatty-tty", True, False)])
+def test_what_prints_has_an_option_of_its_own_and_no_path(name: str, tty: bool, every_policy: bool) -> None:
+    chatty = find(name)
+    assert chatty.argv("/ledger", "/report", period_us=0, ring=4)[-4:] == (
+        *("--surface", "added=/data/added.ring"),
+        *("--print", "stdout=1"),
+    )
+    assert [each.name for each in chatty.files] == ["added"]
+    assert chatty.printed == chatty.surfaces[-1]
+    assert (chatty.printed.kind, chatty.printed.path, chatty.printed.every) == (SurfaceKind.STDOUT, "", 1)
+    assert (chatty.tty, chatty.every_policy) == (tty, every_policy)
+
+
+def test_most_workloads_print_nothing_and_ask_under_the_policy_that_holds_best() -> None:
+    others = [find(name) for name in available() if not name.startswith("chatty")]
+    assert all(each.printed is None and not each.tty and not each.every_policy for each in others)
+    assert all(each.files == each.surfaces for each in others)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('kind = "stdout"', 'kind = "stdout"\npath = "/dev/stdout"', "standard output has no path"),
+        ('kind = "stdout"', 'kind = "stdout"\nevery = 0', "greater than or equal to 1"),
+        ('kind = "stdout"', 'kind = "stdout"\nevery = 1000001', "less than or equal to 1000000"),
+        ('path = "/data/added.ring"\n', "", "has a path"),
+        ('path = "/data/added.ring"', 'path = "data"', "should match pattern"),
+        ('kind = "added"', 'kind = "added"\nevery = 2', "is written at every tick"),
+        ('path = "/data/added.ring"\nkind = "added"', 'kind = "stdout"', "two surfaces are standard output"),
+        ('kind = "stdout"', 'kind = "tmpfs"\npath = "/scratch/x"', "it has a terminal, and prints nothing"),
+    ],
+)
+def test_a_definition_of_what_prints_that_makes_no_sense_is_refused(
+    tmp_path: Path, old: str, new: str, says: str
+) -> None:
+    folder = tmp_path / "chatty-tty"
+    folder.mkdir()
+    text = (available()["chatty-tty"] / "workload.toml").read_text()
+    assert old in text
+    (folder / "workload.toml").write_text(text.replace(old, new))
+    with pytest.raises(UsageError, match=says):
+        load(folder)
+
+
 @pytest.mark.parametrize(
     ("name", "mounts"),
     [
@@ -81,6 +125,8 @@ def test_a_deleted_surface_has_an_option_of_its_own() -> None:
         ("image-file", ()),
         ("image-file-on-host", ()),
         ("deleted-file", ()),
+        ("chatty", ()),
+        ("chatty-tty", ()),
         ("volumes", ((SurfaceKind.NAMED_VOLUME, "/named"), (SurfaceKind.ANONYMOUS_VOLUME, "/anonymous"))),
         ("bind-mount", ((SurfaceKind.BIND, "/bind"),)),
         ("shm", ((SurfaceKind.TMPFS, "/scratch"), (SurfaceKind.SHM, "/dev/shm"))),

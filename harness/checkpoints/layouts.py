@@ -29,7 +29,7 @@ from harness.checkpoints.documents import (
     parts,
     text,
 )
-from harness.checkpoints.sources import Archive, Source, under
+from harness.checkpoints.sources import Archive, Part, Source, under
 from harness.checkpoints.untrusted import Broken, Budget, beneath, inside, read_regular
 from harness.description import Description, DiskForm
 
@@ -40,6 +40,8 @@ CONTAINER = "application/vnd.containerd.container.checkpoint.config.v1+proto"
 SANDBOX = "checkpoint.img"
 INVENTORY = "inventory.img"
 ROOTFS_DIFF, SHM_DIFF = "rootfs-diff.tar", "devshm-checkpoint.tar"
+LOGS = ("ctr.log", "container.log", "io.kubernetes.cri-o.LogPath")
+"""Names under which Podman, containerd and CRI-O put the container's log into an archive."""
 SHM = "/dev/shm"  # noqa: S108
 BESIDE = ("rootfs-diff", "upper", "diff", "disk")
 """Names of a writable layer beside images, a folder or an archive: overlayfs has `upper`, Docker's overlay2 `diff`."""
@@ -68,6 +70,8 @@ class Opened:
     """Folder with what an engine tells of the container."""
     sizes: Mapping[str, int] = field(default_factory=dict)
     """Bytes of the files beside CRIU's images, pages included, also where they are not laid open."""
+    log: Part | None = None
+    """The engine's log of the container's standard output."""
 
 
 class Layout(Protocol):
@@ -97,11 +101,11 @@ class Exported:
     def lay_open(self, source: Source, root: str, *, pages: bool) -> Opened:
         """Memory is a folder, each disk an archive, what was deleted a list or whiteouts."""
         images = under(root, IMAGES)
-        told = (CONFIG, SPEC, STATUS, DELETED, *_TOLD)
+        wanted = (CONFIG, SPEC, STATUS, DELETED, *_TOLD)
         found = source.fetch(
             lambda name: (
                 (_is_below(name, images) and (pages or not _is_pages(name)))
-                or (name.rpartition("/")[0] == root and name.rpartition("/")[2] in told)
+                or (name.rpartition("/")[0] == root and name.rpartition("/")[2] in wanted)
                 or name.rpartition("/")[2] == PARENT
                 or (pages and _is_image_of_level(name, root))
             )
@@ -129,9 +133,8 @@ class Exported:
         said = description.of_archive(folder, source.budget)
         form = DiskForm.LAYER if said.engine == "containerd" else DiskForm.LIST
         sizes = _sizes(source, images) | _disk_size(source, under(root, ROOTFS_DIFF), form)
-        return Opened(
-            found / images, folder, disks, absent, said.model_copy(update=sizes), folder, source.listing(images)
-        )
+        told, files = said.model_copy(update=sizes), source.listing(images)
+        return Opened(found / images, folder, disks, absent, told, folder, files, _log(source, root))
 
 
 class Criu:
@@ -250,6 +253,12 @@ def _folders_of(source: Source, last: str) -> Iterator[str]:
 def _leads_to(name: str, link: str) -> str:
     """Folder of the source that a link in it leads to."""
     return os.path.normpath(os.path.join(name.rpartition("/")[0], link)).lstrip("/")  # noqa: PTH118  # no path of ours
+
+
+def _log(source: Source, root: str) -> Part | None:
+    """The engine's log, if it is in the archive."""
+    found = [name for name in (under(root, each) for each in LOGS) if name in source.files]
+    return Part(source, found[0]) if found else None
 
 
 def _volumes(config: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

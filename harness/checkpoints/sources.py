@@ -8,11 +8,11 @@ import stat
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.checkpoints.archive import PARENT, Member, members, unpack
-from harness.checkpoints.untrusted import Absent, Budget, Unreadable, beneath
+from harness.checkpoints.archive import CHUNK, PARENT, Member, members, unpack
+from harness.checkpoints.untrusted import Absent, Broken, Budget, Unreadable, beneath, open_regular
 
 MOST_DEEP = 16
 """Folders below each other that are looked through."""
@@ -89,6 +89,22 @@ class Source(ABC):
     def members_of(self, name: str) -> Iterator[Member]:
         """Members of the archive that a file is."""
 
+    @abstractmethod
+    def chunks_of(self, name: str) -> Iterator[bytes]:
+        """Content of a file that is too large to be laid open, piece by piece."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file of a source, where it lies."""
+
+    source: Source
+    name: str
+
+    def chunks(self) -> Iterator[bytes]:
+        """Its content, piece by piece. Raises `Unreadable`."""
+        return self.source.chunks_of(self.name)
+
 
 class Folder(Source):
     """Files in a folder, which are read where they are."""
@@ -120,6 +136,13 @@ class Folder(Source):
         """Members of the archive that a file is."""
         return members(beneath(self.path, name), self.budget)
 
+    def chunks_of(self, name: str) -> Iterator[bytes]:
+        """Content of a file, piece by piece."""
+        with open_regular(beneath(self.path, name)) as descriptor:
+            while data := os.read(descriptor, CHUNK):
+                self.budget.read(len(data))
+                yield data
+
 
 class Archive(Source):
     """Files in an archive, which is gone through once for each time that something is asked for."""
@@ -131,14 +154,19 @@ class Archive(Source):
         self._fetched = 0
         self._times: Counter[str] = Counter()
         """How often a name is in it; the last one counts."""
-        for member in members(path, budget):
-            self._times[member.name] += 1
-            if DESCRIBES.fullmatch(member.name) and (member.info.isdev() or self._times[member.name] > 1):
-                what = "twice" if self._times[member.name] > 1 else "as something else than a file"
-                raise Unreadable(f"{path.name} holds {member.name[:200]} {what}, and who reads it may take either")
-            self._note(member.name, _mode(member), member.info.size, member.info.linkname)
-            if member.info.isreg() and PARTS.fullmatch(member.name):
-                _see(member.members(budget))
+        last = ""
+        try:
+            for member in members(path, budget):
+                last = member.name
+                self._times[last] += 1
+                if DESCRIBES.fullmatch(last) and (member.info.isdev() or self._times[last] > 1):
+                    what = "twice" if self._times[last] > 1 else "as something else than a file"
+                    raise Unreadable(f"{path.name} holds {last[:200]} {what}, and who reads it may take either")
+                self._note(last, _mode(member), member.info.size, member.info.linkname)
+                if member.info.isreg() and PARTS.fullmatch(last):
+                    _see(member.members(budget))
+        except Broken as error:
+            raise Broken(f"{error.what}, in {last[-80:]!r} or behind it" if last else error.what) from error
 
     def fetch(self, wanted: Wanted) -> Path:
         """A new folder with these files."""
@@ -155,11 +183,21 @@ class Archive(Source):
                 if member.name.startswith(start):
                     yield replace(member, name=member.name[len(start) :])
             return
+        for member in self._last_of(name):
+            yield from member.members(self.budget)
+
+    def chunks_of(self, name: str) -> Iterator[bytes]:
+        """Content of a member, piece by piece."""
+        for member in self._last_of(name):
+            yield from member.chunks()
+
+    def _last_of(self, name: str) -> Iterator[Member]:
+        """The member of a name that counts, while it goes by."""
         left = self._times[name]
         for member in members(self.path, self.budget):
             left -= member.name == name
             if left == 0 and member.name == name:
-                yield from member.members(self.budget)
+                yield member
                 return
         raise Absent(f"{name} is not in {self.path.name}")
 
@@ -205,4 +243,11 @@ class ImageLayers(Source):
 
     def members_of(self, name: str) -> Iterator[Member]:
         """Members of the archive that a file is."""
-        yield from next(layer for layer in reversed(self._layers) if name in layer.files).members_of(name)
+        yield from self._topmost(name).members_of(name)
+
+    def chunks_of(self, name: str) -> Iterator[bytes]:
+        """Content of a file, piece by piece."""
+        yield from self._topmost(name).chunks_of(name)
+
+    def _topmost(self, name: str) -> Archive:
+        return next(layer for layer in reversed(self._layers) if name in layer.files)

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import pairwise
 
 from harness.model import Anomaly, Outcome, Reading, Refusal, Skew, SourceHealth, Stage, SurfaceReading, Verdict
+from harness.oracle.continuity import FINISHED_TICKS, breaks
+from harness.records import Continuation
 
-ALLOWED_TICKS = range(-1, 1)
-"""Distance disk - memory that one instant allows: the tick is in memory first, then on each surface."""
-AGREEMENT_TICKS = 2
-"""How far two readings may lie apart: a restored workload finishes the tick in which it was stopped."""
+AGREEMENT_TICKS = FINISHED_TICKS
+"""How far two readings may lie apart."""
 OVERLAP_NS = 500_000_000
 """How old the last tick may be when the freeze begins; a busy machine withholds the processor for a while."""
 
@@ -53,7 +52,19 @@ class Check(StrEnum):
     AGREEMENT = "the surfaces hold the same tick, or neighbours"
     ORDER = "no surface is newer than one that is written before it"
     COMPLETE = "no record below the newest is missing"
+    REPEATED = "no line is in a log twice"
+    CONTINUES = "the log of what is restored goes on where memory does"
 
+
+OF_LINES = {
+    Anomaly.RECORD_LOST: Check.COMPLETE,
+    Anomaly.RECORD_REPEATED: Check.REPEATED,
+    Anomaly.TORN: Check.TORN,
+}
+"""What can be wrong with the lines of a log."""
+
+OF_LOGS = frozenset({Check.REPEATED, Check.CONTINUES})
+"""What is looked at in logs alone."""
 
 NONE_LEFT_OUT: frozenset[Check] = frozenset()
 
@@ -79,6 +90,10 @@ class Evidence:
     restored: Reading | None = None
     restored_moves: bool = False
     """The restored counter was seen to grow."""
+    stood_at: int | None = None
+    """The restored counter where it stood still, although it had moved."""
+    log: Continuation | None = None
+    """How the log of what is restored goes on, of a workload that prints."""
     started_afresh: bool = False
     """The restored container announced a start of its own."""
     source: SourceHealth = field(default_factory=SourceHealth)
@@ -153,22 +168,37 @@ def anomalies(
 def _anomalies(surfaces: Sequence[SurfaceReading], counter: int) -> Iterator[tuple[Check, Anomaly]]:
     for surface in surfaces:
         yield from _surface_anomalies(surface, counter)
-    held = [surface.newest for surface in surfaces if surface.newest is not None]
-    if held and max(held) - min(held) > 1:
+    files = [surface.newest for surface in surfaces if surface.newest is not None and not _is_log(surface)]
+    if files and max(files) - min(files) > 1:
         yield Check.AGREEMENT, Anomaly.SURFACES_DISAGREE
-    if any(later > earlier for earlier, later in pairwise(held)):
+    if any(_overtakes(surface, surfaces[:number]) for number, surface in enumerate(surfaces)):
         yield Check.ORDER, Anomaly.ORDER_BROKEN
 
 
+def _is_log(surface: SurfaceReading) -> bool:
+    """Whether lines on their way to it are neither in memory nor on disk, so that it may be behind by many."""
+    return surface.lag > 1
+
+
+def _overtakes(surface: SurfaceReading, before: Sequence[SurfaceReading]) -> bool:
+    """Whether it is newer than the file that is written before it."""
+    files = [each.newest for each in before if each.newest is not None and not _is_log(each)]
+    return bool(files) and surface.newest is not None and surface.newest > files[-1]
+
+
 def _surface_anomalies(surface: SurfaceReading, counter: int) -> Iterator[tuple[Check, Anomaly]]:
-    if surface.newest is None or surface.newest - counter < ALLOWED_TICKS.start:
+    """The tick is in memory first, then on each surface, which one instant lets be behind by its `lag`."""
+    nothing_yet = surface.newest is None and _is_log(surface) and counter <= surface.lag
+    if not nothing_yet and (surface.newest is None or counter - surface.newest > surface.lag):
         yield Check.BEHIND, Anomaly.DISK_BEHIND
-    elif surface.newest - counter >= ALLOWED_TICKS.stop:
+    elif surface.newest is not None and surface.newest > counter:
         yield Check.AHEAD, Anomaly.DISK_AHEAD
     if surface.torn:
         yield Check.TORN, Anomaly.TORN
-    if surface.foreign:
+    if surface.foreign and not _is_log(surface):  # a log outlives the process that begins it
         yield Check.FOREIGN, Anomaly.TORN
+    if surface.repeated:
+        yield Check.REPEATED, Anomaly.RECORD_REPEATED
     if surface.holes:
         yield Check.COMPLETE, Anomaly.RECORD_LOST
     if surface.backwards:
@@ -242,9 +272,12 @@ def _of_restored(evidence: Evidence, without: frozenset[Check]) -> Iterator[tupl
     else:
         if not evidence.restored_moves:
             reason = "the restored counter does not move"
+            if evidence.stood_at is not None:
+                reason = f"the restored counter stands still after {evidence.stood_at - restored.counter:,} ticks"
             yield Check.MOVES, Verdict(outcome=Outcome.RESTORE_FAILED, stage=Stage.READ, reason=reason)
         yield from _of_reading(Check.RESTORED, restored, evidence.outside, without)
-        yield from _of_outside(restored, evidence.outside)
+        yield from _of_log(evidence, without)
+        yield from _of_outside(restored, evidence)
         if evidence.offline is not None:
             yield from _of_disagreement(evidence.offline, restored, evidence.outside, without)
 
@@ -278,8 +311,26 @@ def _of_reading(
         yield check, Verdict(outcome=Outcome.INCONSISTENT, stage=Stage.READ, reason=reason, anomalies=found)
 
 
-def _of_outside(restored: Reading, outside: frozenset[str]) -> Iterator[tuple[Check, Verdict]]:
+def _of_log(evidence: Evidence, without: frozenset[Check]) -> Iterator[tuple[Check, Verdict]]:
+    if evidence.log is None or evidence.cut is None:
+        return
+    wrong = [each for each in breaks(evidence.log, evidence.cut) if OF_LINES[each[0]] not in without]
+    if wrong:
+        found = tuple(anomaly for anomaly in Anomaly if anomaly in dict(wrong))
+        told = ", ".join(what for _, what in wrong)
+        reason = (
+            f"{', '.join(found)}: memory was at {evidence.cut.counter:,}, and in the restored container's log {told}"
+        )
+        verdict = Verdict(outcome=Outcome.INCONSISTENT, stage=Stage.READ, reason=reason, anomalies=found)
+        yield Check.CONTINUES, verdict
+
+
+def _of_outside(restored: Reading, evidence: Evidence) -> Iterator[tuple[Check, Verdict]]:
+    outside, log = evidence.outside, evidence.log
     held = [f"{skew.surface} holds {_distance(skew)}" for skew in skews(restored) if skew.surface in outside]
+    if log is not None and log.surface.surface in outside:
+        begins = f"the restored container's log begins with line {log.first:,}" if log.first else "its log is not kept"
+        held.append(f"{log.surface.surface} ({begins})")
     if held:
         reason = f"documented as outside of the checkpoint: {', '.join(held)}"
         yield Check.OUTSIDE, Verdict(outcome=Outcome.NOT_CAPTURED, stage=Stage.READ, reason=reason)
@@ -301,6 +352,7 @@ def _of_disagreement(
     elif not 0 <= restored.counter - offline.counter <= AGREEMENT_TICKS:
         yield disagree(Check.ONE_MEMORY, "memory", offline.counter, restored.counter)
     said = {skew.surface: skew.ticks for skew in skews(restored)}
+    outside |= {surface.surface for surface in offline.surfaces if _is_log(surface)}  # a workload cannot read its log
     one_is_clean = bool(anomalies(offline, outside, without)) != bool(anomalies(restored, outside, without))
     for skew in skews(offline):
         if skew.surface in outside:

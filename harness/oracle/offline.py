@@ -1,4 +1,4 @@
-"""The offline reading: counter out of CRIU's pages, rings out of the captured files, without a restore."""
+"""The offline reading: counter out of CRIU's pages, surfaces out of the captured files, without a restore."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 
 from harness.checkpoints import wholeness
 from harness.checkpoints.disk import CapturedFiles
+from harness.checkpoints.sources import Part
 from harness.checkpoints.tasks import tasks
 from harness.checkpoints.untrusted import Absent, Budget, open_regular, pread
 from harness.model import Reading, SurfaceReading, Witness
+from harness.oracle.lines import read_lines
 from harness.oracle.places import (
     LARGEST_SURFACE,
     InLog,
@@ -22,17 +24,22 @@ from harness.oracle.places import (
     place_of,
     tmpfs_files,
 )
-from harness.oracle.processes import Form, Process, processes
+from harness.oracle.processes import Form, OwnSurface, Process, processes
 from harness.oracle.ring import MemoryCounter, read_ring
 
 
 def read(
-    images: Path, disks: Mapping[str, CapturedFiles], *, nonce: str = "", outside: Collection[str] = ()
+    images: Path,
+    disks: Mapping[str, CapturedFiles],
+    log: Part | None = None,
+    *,
+    nonce: str = "",
+    outside: Collection[str] = (),
 ) -> tuple[Reading, ...]:
     """Read a checkpoint of which all that should be in it was captured: of each workload, that of `nonce` first.
 
-    `disks`: by mount point; `outside`: names of surfaces that are documented as outside of the checkpoint. A surface
-    of which neither is so holds nothing. Raises `Unreadable`.
+    `disks`: by mount point; `log`: the engine's log; `outside`: names of surfaces that are documented as outside of
+    the checkpoint. A surface of which neither is so holds nothing. Raises `Unreadable`.
     """
     budget = Budget()
     sizes = {path.name: path.lstat().st_size for path in images.iterdir()}
@@ -41,11 +48,13 @@ def read(
     found = []
     for process in processes(images, budget, within=images.parent):
         where = Whereabouts.of(images, process, named[process.pid], budget)
-        places = {surface.name: place_of(surface, where, disks, {}) for surface in process.surfaces}
+        places = {
+            surface.name: place_of(surface, where, disks, {}, log=log is not None) for surface in process.surfaces
+        }
         inside = {
             name: place for name, place in places.items() if name not in outside or not isinstance(place, Outside)
         }
-        found.append(reading_of(process, inside, Captured(images, disks, budget)))
+        found.append(reading_of(process, inside, Captured(images, disks, budget, log)))
     return tuple(sorted(found, key=lambda reading: reading.nonce != nonce))
 
 
@@ -57,6 +66,8 @@ class Captured:
     disks: Mapping[str, CapturedFiles]
     """By mount point."""
     budget: Budget
+    log: Part | None = None
+    """The engine's log of standard output."""
 
 
 def reading_of(process: Process, places: Mapping[str, Place], captured: Captured) -> Reading:
@@ -70,9 +81,11 @@ def reading_of(process: Process, places: Mapping[str, Place], captured: Captured
     surfaces: list[SurfaceReading] = []
     for surface in process.surfaces:
         place = places.get(surface.name)
-        if place is None or isinstance(place, InLog):
+        if place is None:
             continue
-        if surface.form is Form.DELETED:
+        if surface.form is Form.STDOUT:
+            surfaces.append(_printed(surface, counter, captured.log if isinstance(place, InLog) else None))
+        elif surface.form is Form.DELETED:
             surfaces.append(_deletion(surface.name, surfaces, counter, done=_is_gone(place, captured, held)))
         else:
             data = _content(place, captured, held)
@@ -84,6 +97,11 @@ def reading_of(process: Process, places: Mapping[str, Place], captured: Captured
         counter_wall_ns=counter.wall_ns,
         surfaces=tuple(surfaces),
     )
+
+
+def _printed(surface: OwnSurface, counter: MemoryCounter, log: Part | None) -> SurfaceReading:
+    chunks = log.chunks() if log else ()
+    return read_lines(chunks, surface=surface.name, nonce=counter.nonce, every=surface.every)
 
 
 def _content(place: Place, captured: Captured, held: Mapping[InTmpfs, bytes | None]) -> bytes:

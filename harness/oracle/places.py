@@ -59,14 +59,16 @@ def place_of(
     where: Whereabouts,
     disks: Collection[str],
     absent: Mapping[str, str],
+    *,
+    log: bool = False,
 ) -> Place:
     """Say where a surface is, by what its process has open and mounted, and the mount points that were captured.
 
-    `absent`: why the files of a mount point are not in the checkpoint. A disk that somebody has named for a folder
-    below a mount counts before that mount.
+    `absent`: why the files of a mount point are not in the checkpoint; `log`: whether the engine's log is. A disk that
+    somebody has named for a folder below a mount counts before that mount.
     """
     if surface.form is Form.STDOUT:
-        return InLog()
+        return InLog() if log else Outside("the engine's log is not in it")
     opened = where.opened.get(surface.name)
     if opened and opened.nameless:
         return Outside(f"{opened.path} was deleted while it is open, and its content is in CRIU's images alone")

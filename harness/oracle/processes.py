@@ -18,7 +18,7 @@ from harness.checkpoints import criu_image
 from harness.checkpoints.documents import there
 from harness.checkpoints.memory import PAGE, Memory, memories
 from harness.checkpoints.untrusted import Budget, Unreadable
-from harness.oracle.ring import COUNTER_BYTES, MAGIC, MemoryCounter, parse_counter
+from harness.oracle.ring import COUNTER_BYTES, MAGIC, MemoryCounter, mix64, parse_counter
 
 MOST_ARGUMENTS = 256 << 10
 """Bytes of a command line."""
@@ -27,9 +27,10 @@ TEXTS = 4
 """By which a surface is described."""
 MOST_SURFACES = 16
 """SURFACES_MAX of ledger.c."""
+RAREST = 1_000_000
+"""PRINT_MAX of ledger.c."""
 
 _DESCRIPTION = struct.Struct("<QQQ")
-_BITS = (1 << 64) - 1
 
 
 class Form(StrEnum):
@@ -65,6 +66,11 @@ class OwnSurface:
     """In the container; of standard output the N, at every Nth tick of which there is a line."""
     descriptor: int | None = None
     """The number by which the process has it open, where it says so."""
+
+    @property
+    def every(self) -> int:
+        """Of standard output: the N; 0 for what is none."""
+        return int(self.path) if re.fullmatch("[1-9][0-9]{0,6}", self.path) and int(self.path) <= RAREST else 0
 
 
 @dataclass(frozen=True)
@@ -138,20 +144,17 @@ def _by_description(memory: Memory, address: int) -> Iterator[OwnSurface]:
         if not re.fullmatch(rb"[0-9]{0,9}", descriptor):
             raise Unreadable(f"process {memory.pid} has a surface with the descriptor {descriptor[:40]!r}")
         number = int(descriptor) if descriptor else None
-        yield OwnSurface(Form(form.decode()), name.decode(errors="replace"), os.fsdecode(path), number)
+        found = OwnSurface(Form(form.decode()), name.decode(errors="replace"), os.fsdecode(path), number)
+        if found.form is Form.STDOUT and not found.every:
+            raise Unreadable(f"process {memory.pid} has a description of its surfaces that is damaged")
+        yield found
 
 
 def _checked(text: bytes) -> int:
     check = 0
     for byte in text:
-        check = _mix64(check ^ byte)
+        check = mix64(check ^ byte)
     return check
-
-
-def _mix64(x: int) -> int:
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 & _BITS
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EB & _BITS
-    return x ^ (x >> 31)
 
 
 def _by_arguments(images: Path, memory: Memory, budget: Budget) -> Iterator[OwnSurface]:

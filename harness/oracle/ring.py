@@ -20,6 +20,7 @@ RECORD = np.dtype([("n", "<u8"), ("wall_ns", "<u8"), ("nonce", "<u8"), ("check",
 MAGIC = b"STILLFRAMELEDGER"
 LARGEST_RING = 1 << 20
 _HEAD = struct.Struct("<16sIIQQ")
+_BITS = (1 << 64) - 1
 VERSIONS = (1, 2)
 """Of the layout of memory; from 2 on a process describes itself behind its records."""
 
@@ -99,6 +100,13 @@ def parse_counter(pages: bytes, at: int = 0) -> MemoryCounter | None:
 
 def _check(records: Records) -> Ticks:
     return _mix64(_mix64(_mix64(records["n"]) ^ records["wall_ns"]) ^ records["nonce"])
+
+
+def mix64(x: int) -> int:
+    """Splitmix64's finalizer of a single number."""
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 & _BITS
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EB & _BITS
+    return x ^ (x >> 31)
 
 
 def _mix64(x: Ticks) -> Ticks:

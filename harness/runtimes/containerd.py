@@ -179,7 +179,8 @@ class Containerd:
             options += ["--cpu-shares", "0"]
         container = self._container(spec)
         with self._undone_on_failure(container):
-            options += ["--detach", "--null-io", "--snapshotter", SNAPSHOTTER, "--cgroup", ""]
+            options += ["--log-uri", f"file://{spec.folder}/log"] if spec.prints else ["--null-io"]
+            options += ["--detach", "--snapshotter", SNAPSHOTTER, "--cgroup", ""]
             self._ctr("run", *options, spec.image, spec.name, *spec.argv)
         return container
 
@@ -275,6 +276,11 @@ class Containerd:
             whole = ("containers", "restore", "--rw", "--live", spec.name, checkpoint.name)
             self._ctr(*whole, deadline=RESTORE_SECONDS)
         return container
+
+    def log(self, container: Container) -> str:
+        """The file that `ctr run` was told; `ctr containers restore` takes none."""
+        file = f"{container.spec.folder}/log"
+        return file if self.node.path(file).exists() else ""
 
     def discard(self, checkpoint: Checkpoint) -> None:
         """Remove the image, and wait until its blobs are gone."""

@@ -14,9 +14,11 @@ from pathlib import PurePosixPath
 from typing import ClassVar, Protocol
 
 from harness.checkpoints.disk import CapturedFiles
+from harness.checkpoints.sources import Part
 from harness.model import Component, FreezePolicy, Scenario, SurfaceKind
-from harness.mutants import CONTROLS, Ground
+from harness.proof import CONTROLS, Ground
 from harness.stacks.node import Node
+from harness.workload import Workload
 
 
 class State(StrEnum):
@@ -42,8 +44,10 @@ class Way:
     """Of these, the one under which all that is captured should be of one instant."""
     surfaces: frozenset[SurfaceKind] = frozenset({SurfaceKind.ADDED, SurfaceKind.TMPFS})
     """Kinds of surface that a container can have, and that are tried in this way."""
-    outside: frozenset[SurfaceKind] = frozenset({SurfaceKind.BIND})
+    outside: frozenset[SurfaceKind] = frozenset({SurfaceKind.BIND, SurfaceKind.STDOUT})
     """Kinds of surface that are documented as outside of its checkpoints."""
+    terminal: bool = False
+    """A container can have a terminal as its standard output, if the engine keeps a log of that."""
     leaves_disk: bool = False
     """The checkpoint is of memory alone: the caller has to call `capture`."""
     in_place: bool = False
@@ -58,6 +62,10 @@ class Way:
     """What is tried besides so that they do."""
     mutants: Ground | None = None
     """Which mutants can be played on it."""
+
+    def carries(self, workload: Workload) -> bool:
+        """Whether a container can run it, with all of its surfaces."""
+        return self.surfaces.issuperset(each.kind for each in workload.surfaces) and (self.terminal or not workload.tty)
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,10 @@ class ContainerSpec:
     report_mount: str
     """Where in the container it is bind-mounted."""
     mounts: tuple[Mount, ...] = ()
+    prints: bool = False
+    """Its standard output is a surface: the engine has to keep a log of it."""
+    tty: bool = False
+    """Its standard output is a terminal."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +157,8 @@ class Contents:
     """Folder with CRIU's images; None where memory cannot be read without a restore."""
     disks: Mapping[str, CapturedFiles]
     """By mount point; that of `/` holds only what differs from the image."""
+    log: Part | None = None
+    """The engine's log of the container's standard output, if the checkpoint has it."""
 
 
 @dataclass(frozen=True)
@@ -210,6 +224,9 @@ class Runtime(Protocol):
 
     def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
         """Make a container out of the checkpoint, `in_place` the old one again; nothing is left of a failed one."""
+
+    def log(self, container: Container) -> str:
+        """The file in which the engine keeps what a running container `prints`; empty where it keeps nothing."""
 
     def discard(self, checkpoint: Checkpoint) -> None:
         """Remove what the checkpoint made outside of its folder; one that never came to be is fine."""

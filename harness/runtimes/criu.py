@@ -55,7 +55,8 @@ class Criu(LayersOfOurs):
             what="CRIU alone on a process tree in namespaces of its own; the harness keeps image and writable layer",
             policies=(FreezePolicy.NONE, FreezePolicy.CGROUP, FreezePolicy.HOOK),
             still=FreezePolicy.HOOK,
-            surfaces=frozenset(SurfaceKind) - {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME},
+            surfaces=frozenset(SurfaceKind)
+            - {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME, SurfaceKind.STDOUT},
             leaves_disk=True,
             scenarios=(Scenario.PAUSED, Scenario.GENERATIONS),
             kind="CRIU images of a process tree",

@@ -42,7 +42,7 @@ RUNTIME = "tested"
 """What the OCI runtime is called in the engine's configuration; its own name may be taken."""
 
 ROOT = frozenset({SurfaceKind.ADDED, SurfaceKind.IMAGE, SurfaceKind.DELETED})
-SHARED = frozenset({SurfaceKind.BIND, SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME})
+OUTSIDE = frozenset({SurfaceKind.BIND, SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME, SurfaceKind.STDOUT})
 SCENARIOS = (Scenario.PAUSED, Scenario.GENERATIONS)
 EVERY = frozenset(SurfaceKind) - {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME}
 
@@ -53,7 +53,7 @@ BY_WHOM = (FreezePolicy.ENGINE, FreezePolicy.PAUSE)
 IN_PLACE = Way(
     what="memory alone, restored into the same container",
     policies=BY_WHOM,
-    outside=SHARED | ROOT,
+    outside=OUTSIDE | ROOT,
     in_place=True,
     controls=UNREAD,
 )
@@ -61,7 +61,7 @@ COMMITTED = Way(
     name="commit",
     what="memory, then the writable layer committed to an image, restored into a new container of that image",
     policies=BY_WHOM,
-    outside=SHARED,
+    outside=OUTSIDE,
     leaves_disk=True,
     controls=UNREAD,
 )
@@ -69,7 +69,7 @@ SANDBOX = Way(
     what="memory and root file system, restored into a new container",
     policies=BY_WHOM,
     still=FreezePolicy.ENGINE,
-    outside=SHARED,
+    outside=OUTSIDE,
     controls=UNREAD,
 )
 
@@ -89,7 +89,9 @@ class Docker:
         IN_PLACE,
         _on_host(IN_PLACE),
         COMMITTED,
-        _on_host(COMMITTED, surfaces=EVERY, scenarios=SCENARIOS, policies=(*BY_WHOM, FreezePolicy.CGROUP)),
+        _on_host(
+            COMMITTED, surfaces=EVERY, terminal=True, scenarios=SCENARIOS, policies=(*BY_WHOM, FreezePolicy.CGROUP)
+        ),
     )
     by_criu: ClassVar[bool] = True
 
@@ -227,6 +229,10 @@ class Docker:
                 timeout=RESTORE_SECONDS,
             )
 
+    def log(self, container: Container) -> str:
+        """The file of the log driver json-file."""
+        return f"{CONTAINERS}/{container.id}/{container.id}-json.log"
+
     def discard(self, checkpoint: Checkpoint) -> None:
         """Remove the committed image; memory is in the checkpoint's folder."""
         if self.way.leaves_disk:
@@ -264,9 +270,11 @@ class Docker:
             runtime=RUNTIME,
             network_mode="host" if self.way.name.endswith("host") else "none",
             mounts=[_mount(mount) for mount in mounts if mount.kind is not SurfaceKind.SHM],
-            log_config=LogConfig(type=LogConfig.types.NONE),
+            log_config=LogConfig(type=LogConfig.types.JSON if spec.prints else LogConfig.types.NONE),
         )
-        said = self._client.create_container(image, list(spec.argv), name=spec.name, host_config=host, detach=True)
+        said = self._client.create_container(
+            image, list(spec.argv), name=spec.name, host_config=host, detach=True, tty=spec.tty
+        )
         return Container(spec, self.node.freezer(f"docker/{said['Id']}"), id=said["Id"])
 
     @contextlib.contextmanager
@@ -344,7 +352,7 @@ class DockerRunsc(Docker):
 
     name = "docker/runsc"
     program = "runsc"
-    ways: ClassVar[tuple[Way, ...]] = (SANDBOX, _on_host(SANDBOX, surfaces=EVERY, scenarios=SCENARIOS))
+    ways: ClassVar[tuple[Way, ...]] = (SANDBOX, _on_host(SANDBOX, surfaces=EVERY, terminal=True, scenarios=SCENARIOS))
     by_criu = False
 
     def _runtime(self, path: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ captured beside the checkpoint.
 from __future__ import annotations
 
 from harness.checkpoints.disk import CapturedFiles
-from harness.runtimes.contract import Checkpoint, ContainerSpec, Contents
+from harness.runtimes.contract import Checkpoint, Container, ContainerSpec, Contents
 from harness.stacks.node import Node
 
 
@@ -30,6 +30,10 @@ class LayersOfOurs:
 
     def discard(self, checkpoint: Checkpoint) -> None:
         """All of it is in its folder."""
+
+    def log(self, container: Container) -> str:  # noqa: ARG002
+        """Nobody keeps what it prints."""
+        return ""
 
     def _upper(self, spec: ContainerSpec) -> str:
         return f"{spec.folder}/upper"

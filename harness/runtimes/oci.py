@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from harness.errors import CommandFailed, StillframeError
 from harness.model import Command, Component, FreezePolicy, Scenario, SurfaceKind
-from harness.mutants import Ground
+from harness.proof import Ground
 from harness.runtimes import criu_configuration, criu_log
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Mount, State, Way
 from harness.runtimes.ending import end
@@ -23,6 +23,8 @@ NOT_MOUNTED = 32
 """Exit code of umount(8) for `mount failed`, which covers what is not mounted."""
 KIND = "CRIU images and a layer"
 UNMASKED = "unmasked"
+OF_ENGINES = {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME, SurfaceKind.STDOUT}
+"""Kinds of surface that only an engine can give."""
 
 
 class OciRuntime(LayersOfOurs):
@@ -33,7 +35,7 @@ class OciRuntime(LayersOfOurs):
         Way(
             what="the runtime alone; the harness keeps image and writable layer, as an engine would",
             policies=(FreezePolicy.NONE, FreezePolicy.PAUSE, FreezePolicy.CGROUP, FreezePolicy.HOOK),
-            surfaces=frozenset(SurfaceKind) - {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME},
+            surfaces=frozenset(SurfaceKind) - OF_ENGINES,
             leaves_disk=True,
             scenarios=(Scenario.PAUSED, Scenario.GENERATIONS, Scenario.INCREMENTAL),
             kind=KIND,

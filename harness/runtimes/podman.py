@@ -17,7 +17,7 @@ from harness.checkpoints.untrusted import Budget
 from harness.errors import CommandFailed, StillframeError
 from harness.host import cgroups
 from harness.model import CgroupVersion, Command, Component, FreezePolicy, Scenario, SurfaceKind
-from harness.mutants import Ground
+from harness.proof import Ground
 from harness.runtimes import criu_configuration, criu_log, image_archive, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
 from harness.runtimes.ending import end
@@ -53,6 +53,8 @@ class Podman:
             policies=(FreezePolicy.ENGINE, FreezePolicy.CGROUP),
             still=FreezePolicy.CGROUP,
             surfaces=frozenset(SurfaceKind),
+            outside=frozenset({SurfaceKind.BIND}),
+            terminal=True,
             scenarios=(Scenario.PAUSED, Scenario.GENERATIONS),
             controls=("fresh-start", "garbage-image", "stopped-workload"),
             kind="exported archive of Podman",
@@ -122,6 +124,8 @@ class Podman:
         with self._undone_on_failure(spec):
             said = self._podman(
                 *("run", "--detach", "--pull", "never", "--name", spec.name, "--network", "none"),
+                *(("--log-driver", "k8s-file") if spec.prints else ()),
+                *(("--tty",) if spec.tty else ()),
                 *(*options, spec.image, *spec.argv),
             )
         return self._container(spec, said)
@@ -173,7 +177,7 @@ class Podman:
             for number, (mount, disk) in enumerate(opened.disks.items())
         }
         images = opened.images or opened.within
-        return Contents(f"/{images.relative_to(self.node.path('/'))}", disks)
+        return Contents(f"/{images.relative_to(self.node.path('/'))}", disks, opened.log)
 
     def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
         """Make a new container out of the checkpoint; mounts are as the checkpoint says."""
@@ -181,6 +185,10 @@ class Podman:
         with self._undone_on_failure(spec), self._explained("restore.log"):
             said = self._podman("container", "restore", "--name", spec.name, *out_of, deadline=RESTORE_SECONDS)
         return self._container(spec, said)
+
+    def log(self, container: Container) -> str:
+        """The file of the log driver k8s-file, which travels in the checkpoint."""
+        return f"{STORE}/root/overlay-containers/{container.id}/userdata/ctr.log"
 
     def discard(self, checkpoint: Checkpoint) -> None:
         """Remove the checkpoint image; the archive is in the checkpoint's folder."""

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.checkpoints.layouts import LOGS
+from harness.oracle.lines import line_of
 from harness.oracle.ring import MAGIC, RECORD, Records, make_records
 
 PAGE = 4096
@@ -325,3 +327,46 @@ def write(path: Path, data: bytes, *, times: tuple[int, int] | None = None) -> N
     path.chmod(stat.S_IMODE(status.st_mode))
     if times:
         os.utime(path, times)
+
+
+# ---- the engine's log
+
+
+def _edit_log(files: Files, edit: Callable[[list[bytes]], list[bytes]]) -> None:
+    """Put an exported archive together anew, with another log of another time in it."""
+    path = files.folder / "checkpoint.tar"
+    made = path.with_name("made.tar")
+    with tarfile.open(path) as archive, tarfile.open(made, "w", format=tarfile.PAX_FORMAT) as out:
+        for member in archive:
+            content = archive.extractfile(member) if member.isreg() else None
+            if content and member.name == LOGS[0]:
+                data = b"".join(edit(content.read().splitlines(keepends=True)))
+                member.size, member.mtime, content = len(data), int(member.mtime) + 1, io.BytesIO(data)
+            out.addfile(member, content)
+    made.rename(path)
+
+
+def log_cut_short(files: Files) -> None:
+    """Lose the last lines."""
+    _edit_log(files, lambda lines: lines[:-FEW])
+
+
+def log_repeated(files: Files) -> None:
+    """Have the last lines twice."""
+    _edit_log(files, lambda lines: [*lines, *lines[-FEW:]])
+
+
+def log_advanced(files: Files) -> None:
+    """Add lines from the future."""
+
+    def edit(lines: list[bytes]) -> list[bytes]:
+        before, _, said = lines[-1].rpartition(b"stillframe ")
+        nonce, n, _ = said.split()
+        return [*lines, *(before + line_of(int(nonce, 16), int(n) + 1 + tick) for tick in range(FEW))]
+
+    _edit_log(files, edit)
+
+
+def log_copied(files: Files) -> None:
+    """Leave the lines as they are."""
+    _edit_log(files, lambda lines: lines)

@@ -178,6 +178,9 @@ TAMPERINGS = {
     "archive-truncated": Tampering(archives.truncated, archives.padded),
     "archive-newer": Tampering(archives.newer_version, archives.rewritten),
     "archive-two-workloads": Tampering(archives.other_rewound, archives.layer_rewritten),
+    "log-cut-short": Tampering(changes.log_cut_short, changes.log_copied),
+    "log-repeated": Tampering(changes.log_repeated, changes.log_copied),
+    "log-advanced": Tampering(changes.log_advanced, changes.log_copied),
     "pages-hidden": Tampering(changes.pages_hidden, changes.statistics_hidden, moment=Moment.WHILE_READING),
 }
 

@@ -18,12 +18,10 @@ from tests.criu_images import ROOT, dump, mount, write
 VOLUME = mount(40, "/data", fstype=16, ext_key="/data", root="/volumes/v/_data")
 
 
-def place(
-    tmp_path: Path, path: str, *mounts: dict[str, object], disks: tuple[str, ...] = ("/",), form: Form = Form.RING
-) -> Place:
+def place(tmp_path: Path, path: str, *mounts: dict[str, object], disks: tuple[str, ...] = ("/",)) -> Place:
     images = dump(tmp_path / "images", b"", mounts=(ROOT, *mounts))
     seen = Mounts.of_namespace(images, 13, Budget())
-    surface = OwnSurface(form, "it", path)
+    surface = OwnSurface(Form.RING, "it", path)
     return place_of(surface, Whereabouts(seen, bases_of(images, Budget())), disks, {"/data": "the volume was left out"})
 
 
@@ -76,8 +74,10 @@ def test_a_disk_that_is_named_for_a_folder_below_a_mount_counts_before_it(tmp_pa
     assert place(tmp_path, "/scratch/x", mount(73, "/scratch"), disks=("/", "/scratch")) == OnDisk("/scratch", "x")
 
 
-def test_standard_output_is_in_the_log(tmp_path: Path) -> None:
-    assert place(tmp_path, "1", form=Form.STDOUT) == InLog()
+def test_standard_output_is_in_the_log_if_that_is_there() -> None:
+    surface = OwnSurface(Form.STDOUT, "it", "1")
+    assert place_of(surface, Whereabouts(), ("/",), {}, log=True) == InLog()
+    assert place_of(surface, Whereabouts(), ("/",), {}) == Outside("the engine's log is not in it")
 
 
 def test_without_a_table_of_mounts_the_disks_tell_it() -> None:

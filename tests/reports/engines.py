@@ -21,7 +21,7 @@ from harness.model import (
     Stage,
     Verdict,
 )
-from harness.mutants import CONTROLS
+from harness.proof import CONTROLS
 from harness.records import Plan, Record
 from reports.tables import RunSummary
 from tests.reports import synthetic

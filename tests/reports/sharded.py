@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from harness.mutants import CANARY
+from harness.proof import CANARY
 from harness.records import Plan, Record
 from harness.run_files import append, read_closing, read_plan, read_records, write_closing, write_plan
 from harness.shard import Shard

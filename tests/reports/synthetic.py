@@ -29,7 +29,7 @@ from harness.model import (
     Verdict,
     Witness,
 )
-from harness.mutants import CONTROLS
+from harness.proof import CONTROLS
 from harness.records import Closing, Plan, Record
 from harness.run_files import append, write_closing, write_plan
 from reports.tables import RunSummary, summarise

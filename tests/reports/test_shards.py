@@ -14,7 +14,7 @@ from harness.cli import main
 from harness.errors import RecordError
 from harness.expectations import Expectation
 from harness.model import Component, Condition, ControlKind, Outcome, Verdict
-from harness.mutants import CANARY, CONTROLS
+from harness.proof import CANARY, CONTROLS
 from harness.records import Closing
 from harness.run_files import append, read_plan, read_records, write_closing
 from harness.shard import Shard

@@ -5,7 +5,8 @@ import pytest
 from harness.expectations import STILL as SHOULD_BE_STILL
 from harness.expectations import Expectation
 from harness.model import Anomaly, Cell, Control, ControlKind, FreezePolicy, Outcome, Participant, Scenario
-from harness.mutants import CANARY, CONTROLS, MUTANTS
+from harness.mutants import MUTANTS
+from harness.proof import CANARY, CONTROLS
 from harness.records import Record
 from reports import phrases
 from reports.cells import CellSummary, Exit, judge, summarise_cell, telling_trials, worst_trial

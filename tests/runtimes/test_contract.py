@@ -11,7 +11,7 @@ import pytest
 from harness import workload
 from harness.errors import UsageError
 from harness.model import CgroupVersion, FreezePolicy, Scenario, SurfaceKind
-from harness.mutants import CONTROLS, DEFAULT_WORKLOAD
+from harness.proof import CONTROLS, DEFAULT_WORKLOAD
 from harness.runtimes import RUNTIMES, adapter, criu_configuration, way_of
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Runtime, Way
 from harness.runtimes.criu import Criu
@@ -127,6 +127,16 @@ def test_a_way_can_carry_the_default_workload(name: str, way: Way) -> None:
 
 
 @every_way
+def test_a_way_that_carries_what_prints_says_whether_its_checkpoints_have_the_log(name: str, way: Way) -> None:
+    """Only Podman's have; and raw runtimes have nobody who keeps one."""
+    carries = SurfaceKind.STDOUT in way.surfaces
+    assert not carries or "/" in name or name == "containerd"
+    assert way.carries(workload.find("chatty")) is carries
+    assert way.carries(workload.find("chatty-tty")) is (carries and way.terminal)
+    assert (SurfaceKind.STDOUT in way.outside) is not (carries and name.startswith("podman/"))
+
+
+@every_way
 def test_the_controls_of_a_way_are_known(name: str, way: Way) -> None:
     assert set(way.controls) <= set(CONTROLS)
     assert len(set(way.controls)) == len(way.controls)
@@ -185,6 +195,11 @@ def test_a_container_that_has_ended_already_can_be_killed(
     node.put(f"{container.cgroup}/cgroup.procs", "")
     bound(name, way, node).kill(container)
     assert [command for command in node.journal.commands if "KILL" in command.argv] == []
+
+
+@every_bare_way
+def test_nobody_keeps_what_a_container_prints_that_has_no_engine(name: str, way: Way, node: FolderNode) -> None:
+    assert bound(name, way, node).log(Container(SPEC, cgroup=node.freezer(SPEC.name))) == ""
 
 
 @every_bare_way

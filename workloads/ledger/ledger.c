@@ -299,7 +299,7 @@ static void write_record(const struct surface *surface, const struct record *rec
         fail("pwrite", surface, written < 0 ? errno : ENOSPC);
 }
 
-/* Several write(2) where a pipe takes less at a time; a checkpoint may lie between them. */
+/* Several write(2) where a terminal takes less at a time; a checkpoint may lie between them. */
 static void print_line(const struct surface *surface, u64 n)
 {
     const char *from = text;
@@ -319,6 +319,8 @@ static void print_line(const struct surface *surface, u64 n)
 
         if (written < 0 && errno != EINTR)
             fail("write", surface, errno);
+        if (written < 0 && stopping)
+            return; /* nobody reads, and it is asked to end */
         if (written > 0)
             from += written;
     }

@@ -1,0 +1,50 @@
+"""Whether the log of a restored container goes on where the checkpoint's memory does, with no line lost or repeated.
+
+Memory at the cut has a counter c, and line c was printed or it was not. So the next line is c or c + 1, whether it
+follows the lines that the checkpoint has brought along or begins a new log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.model import Anomaly, Reading, Witness
+from harness.records import Continuation
+
+FINISHED_TICKS = 2
+"""Ticks by which the counter that a restored workload tells may be ahead of the cut: it finishes what it was at."""
+
+
+def breaks(log: Continuation, cut: Reading) -> Iterator[tuple[Anomaly, str]]:
+    """What is wrong with the log, and in which way, where `cut` tells the counter of the checkpoint."""
+    if not log.kept:
+        return
+    newest = log.surface.newest or 0
+    earliest = cut.counter - (FINISHED_TICKS if cut.witness is Witness.RESTORED else 0)
+    if log.first is not None and log.first > _line(log, cut.counter + 1):
+        yield Anomaly.RECORD_LOST, f"the first line is {log.first:,}"
+    if log.first is not None and log.first < _line(log, earliest) and not log.travels:
+        yield Anomaly.RECORD_REPEATED, f"the first line is {log.first:,}"
+    if log.due - max(newest, cut.counter) > log.surface.lag:
+        ends = f"the last line is {newest:,}" if newest else "there is no line"
+        yield Anomaly.RECORD_LOST, f"{ends}, although the counter has come to {log.due:,}"
+    if log.lost:
+        yield Anomaly.RECORD_LOST, f"{_counted(log.surface.holes)} missing, {_span(log.lost)} first"
+    if log.again:
+        yield Anomaly.RECORD_REPEATED, f"{_counted(log.surface.repeated)} there twice, {_span(log.again)} first"
+    if log.surface.torn:
+        yield Anomaly.TORN, f"{_counted(log.surface.torn)} damaged"
+
+
+def _line(log: Continuation, tick: int) -> int:
+    """The first tick from `tick` on that has a line."""
+    return -(-tick // log.every) * log.every
+
+
+def _counted(number: int) -> str:
+    return f"{number:,} line{'s are' if number > 1 else ' is'}"
+
+
+def _span(ticks: tuple[int, int]) -> str:
+    first, last = ticks
+    return f"{first:,}" if first == last else f"{first:,} to {last:,}"
