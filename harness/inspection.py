@@ -16,7 +16,7 @@ from harness.checkpoints.tasks import tasks
 from harness.checkpoints.untrusted import Budget, Unreadable
 from harness.description import Task
 from harness.errors import EnvironmentUnfit, UsageError
-from harness.oracle.judge import anomalies, skews
+from harness.oracle.judge import Evidence, anomalies, skews
 from harness.oracle.offline import Captured, reading_of
 from harness.oracle.places import Outside, Place, Whereabouts, disk_files, place_of
 from harness.oracle.processes import NoCounter, OwnSurface, Process, processes
@@ -69,6 +69,15 @@ def inspect(path: Path, disks: Mapping[str, Path], *, container: str = "", budge
             f"{path} cannot be read here: {error.strerror or error}",
             remedy="It takes rights to all of its files, and room in the folder that TMPDIR names.",
         ) from error
+
+
+def agrees(finding: Finding, evidence: Evidence) -> bool:
+    """Whether the oracle's reading without a restore, of the same checkpoint, comes to the same."""
+    if evidence.offline is None:
+        return finding is Finding.NOTHING_TO_COMPARE
+    clean = not any(anomalies(each, evidence.outside) for each in (evidence.offline, *evidence.others))
+    right = {Finding.INCONSISTENT} if not clean else {Finding.INCOMPLETE if evidence.outside else Finding.CONSISTENT}
+    return finding in right
 
 
 def _told(error: OSError | ValueError) -> str:

@@ -57,6 +57,23 @@ class Continuation(Frozen):
     due: Whole = Field(description="the counter of the restored workload, before the log was read for the last time")
 
 
+class Finding(StrEnum):
+    """What an inspection came to, best first."""
+
+    CONSISTENT = "consistent"
+    NOTHING_TO_COMPARE = "nothing-to-compare"
+    INCOMPLETE = "incomplete"
+    INCONSISTENT = "inconsistent"
+
+
+class Inspected(Frozen):
+    """What `stillframe inspect` says of a trial's checkpoint, held against the oracle's own reading of it."""
+
+    finding: Finding | None = Field(description="null where it cannot be read or believed")
+    reason: str
+    agrees: bool = Field(description="the oracle's reading without a restore comes to the same")
+
+
 class Record(Frozen):
     """One trial."""
 
@@ -92,6 +109,9 @@ class Record(Frozen):
         default=(), description="what was changed in a checkpoint, or where it is restored, so that it restores"
     )
     statistics: Statistics | None = Field(default=None, description="what CRIU counted while it dumped")
+    inspection: Inspected | None = Field(
+        default=None, description="of the files that are handed to another participant to restore"
+    )
     prediction: Prediction | None = Field(
         default=None, description="what was predicted of the restore by another, before it was tried"
     )
@@ -187,15 +207,6 @@ class Tombstone(Frozen):
     pruned_ns: int
     fields: tuple[str, ...] = Field(description="of its records")
     bytes: int = Field(description="by which it has become smaller")
-
-
-class Finding(StrEnum):
-    """What an inspection came to, best first."""
-
-    CONSISTENT = "consistent"
-    NOTHING_TO_COMPARE = "nothing-to-compare"
-    INCOMPLETE = "incomplete"
-    INCONSISTENT = "inconsistent"
 
 
 class InspectedProcess(Frozen):

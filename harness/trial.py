@@ -6,25 +6,22 @@
 from __future__ import annotations
 
 import contextlib
-import platform
 import random
 import time
 import traceback
 from collections.abc import Collection, Iterator, Sequence
 
+from harness import foretold
 from harness.bench import Bench
-from harness.checkpoints.compatibility import Machine, predict
 from harness.checkpoints.description import statistics
-from harness.checkpoints.needs import needs
 from harness.checkpoints.untrusted import Broken, Unreadable
 from harness.cycle.checkpoint import take
 from harness.cycle.stages import Stages
 from harness.description import Statistics
 from harness.errors import CommandFailed, DeadlineExceeded, StageFailed
-from harness.host import audit, facts
+from harness.host import audit
 from harness.host.wait import until
 from harness.model import (
-    Answer,
     Cell,
     Command,
     Component,
@@ -39,7 +36,7 @@ from harness.model import (
 from harness.oracle.judge import Evidence, anomalies, judge, overlapped, skews
 from harness.oracle.lines import lag
 from harness.oracle.refusal import graded
-from harness.records import Plan, Record
+from harness.records import Inspected, Plan, Record
 from harness.restored import begun, follow, go_on, hear, see_alive
 from harness.runtimes.contract import Checkpoint, Container
 from harness.source import Channel, Source
@@ -76,6 +73,7 @@ class Trial:
         self.log: tuple[str, ...] = ()
         self.changes: tuple[str, ...] = ()
         self.prediction: Prediction | None = None
+        self.inspection: Inspected | None = None
         self.statistics: Statistics | None = None
         self.mapped: Collection[str] = ()
         """Keys of external mounts that CRIU's configuration explains where it restores."""
@@ -227,21 +225,13 @@ class Trial:
                     acquired.callback(self.far.node.remove, left)
             self.build_bridge(checkpoint, acquired)
             if self.foreign:
-                self.prediction = self._predicted(checkpoint)
+                self.prediction = foretold.prediction(checkpoint, self.far, self.mapped)
+                self.inspection = foretold.inspection(checkpoint, self.far, self.evidence)
             clone = self._restored(checkpoint)
         if self.bench.runtime.way.in_place and self.bench.source is not None:
             self.bench.source.deleted = True  # with the clone, which it has become
         acquired.callback(self._remove, clone)
         return clone
-
-    def _predicted(self, checkpoint: Checkpoint) -> Prediction:
-        archive, images = (self.far.node.path(path) for path in (checkpoint.archive, checkpoint.images))
-        try:
-            found = needs(archive if archive.exists() else images)
-        except Unreadable as error:
-            return Prediction(answer=Answer.UNKNOWN, reasons=(str(error),))
-        machine = Machine(platform.machine(), facts.cpu_flags())
-        return predict(found, self.far.components, mapped=self.mapped, machine=machine)
 
     def _restored(self, checkpoint: Checkpoint) -> Container:
         """Restore it; if that is declined by another than has checkpointed, grade how."""
@@ -349,6 +339,7 @@ class Trial:
             changes=self.changes,
             statistics=self.statistics,
             prediction=self.prediction,
+            inspection=self.inspection,
             refusal=self.evidence.refusal,
             leaks=self.evidence.leaks,
             log=self.log,

@@ -13,7 +13,7 @@ from reports.crossing import Bridge, Declined
 from reports.freezing import FrozenPair
 from reports.known import KnownIssue, state
 from reports.letters import shorten
-from reports.predictions import Missed, Predictions
+from reports.predictions import Agreement, Missed, Predictions
 from reports.statistics import LEVEL, fewest_pairs, rate_interval
 from reports.tables import Column, Row, Table, counted
 
@@ -285,6 +285,12 @@ def score_of(found: Predictions) -> str:
     return ", ".join(
         (told, *(f"{what} {n}" for what, n in zip(("false yes", "false no", "unknown"), numbers, strict=True)))
     )
+
+
+def agreement_of(found: Agreement) -> str:
+    """Tell how often two readings of a checkpoint agree."""
+    told = f"`stillframe inspect` and the oracle agree on {found.agreed} of {counted(found.checkpoints, 'checkpoint')}"
+    return told if found.agreed == found.checkpoints else f"{told}; they differ on"
 
 
 def missed(each: Missed) -> str:

@@ -1,4 +1,4 @@
-"""What was predicted of restores by another, held against what came about. Pure."""
+"""What the commands for checkpoints say of those of a run, held against what came about. Pure."""
 
 from __future__ import annotations
 
@@ -30,6 +30,21 @@ class Predictions(Frozen):
     def of(self, answer: Answer) -> tuple[Missed, ...]:
         """What was missed with one answer: a false yes, a false no, or unknown."""
         return tuple(each for each in self.missed if each.answer is answer)
+
+
+class Agreement(Frozen):
+    """How often `stillframe inspect` says of a checkpoint what the oracle has read of it."""
+
+    checkpoints: int
+    agreed: int
+    missed: tuple[str, ...] = Field(description="cells, by id, with what was said")
+
+
+def agreement(cells: Sequence[CellSummary]) -> Agreement:
+    """Count the checkpoints that were inspected, by trials."""
+    said = [(each.cell.id, trial.inspection) for each in cells for trial in each.trials if trial.inspection]
+    missed = tuple(f"{cell}: {it.finding or 'not read'}: {it.reason}" for cell, it in said if not it.agrees)
+    return Agreement(checkpoints=len(said), agreed=len(said) - len(missed), missed=missed)
 
 
 def predictions(cells: Sequence[CellSummary]) -> Predictions:

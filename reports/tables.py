@@ -36,7 +36,7 @@ from reports.crossing import Bridge, Declined, bridges, declined
 from reports.freezing import FrozenPair, freezing
 from reports.known import KnownIssue, known_issues
 from reports.pairs import connected, paired_in
-from reports.predictions import Predictions, predictions
+from reports.predictions import Agreement, Predictions, agreement, predictions
 
 SUMMARY_VERSION = 1
 
@@ -138,6 +138,7 @@ class RunSummary(Frozen):
     freezing: tuple[FrozenPair, ...] = Field(description="what holding still changes, trial by trial")
     declined: tuple[Declined, ...] = Field(description="restores of another's checkpoints that did not come about")
     bridges: tuple[Bridge, ...] = Field(description="what brings them about after all")
+    agreement: Agreement = Field(description="of what is said of checkpoints that are handed to another")
     predictions: Predictions = Field(description="of restores of another's checkpoints, before they were tried")
     known_issues: tuple[KnownIssue, ...]
     accommodations: tuple[Crutch, ...] = Field(description="the tables number them from 1")
@@ -259,6 +260,7 @@ def summarise(
         freezing=freezing(cells),
         declined=declined(cells),
         bridges=bridges(cells),
+        agreement=agreement(cells),
         predictions=predictions(cells),
         known_issues=known_issues(cells, covered=plan.covered),
         accommodations=_accommodations(cells),

@@ -76,6 +76,9 @@ def _crossing(run: RunSummary) -> Iterator[Text]:
         yield _plain(f"predicted from the files: {phrases.score_of(run.predictions)}")
     for miss in run.predictions.missed:
         yield _plain(f"  {miss.cell}: {phrases.missed(miss)}")
+    if run.agreement.checkpoints:
+        yield _plain(f"inspected: {phrases.agreement_of(run.agreement)}")
+    yield from (_plain(f"  {each}") for each in run.agreement.missed)
 
 
 def _rounds(run: RunSummary) -> Iterator[Text]:
