@@ -110,7 +110,8 @@ class Record(Frozen):
     )
     statistics: Statistics | None = Field(default=None, description="what CRIU counted while it dumped")
     inspection: Inspected | None = Field(
-        default=None, description="of the files that are handed to another participant to restore"
+        default=None,
+        description="of the files that are to be restored: by another participant, or in the last trial of a cell",
     )
     prediction: Prediction | None = Field(
         default=None, description="what was predicted of the restore by another, before it was tried"

@@ -36,6 +36,7 @@ from harness.model import (
 from harness.oracle.judge import Evidence, anomalies, judge, overlapped, skews
 from harness.oracle.lines import lag
 from harness.oracle.refusal import graded
+from harness.proof import DEFAULT_WORKLOAD
 from harness.records import Inspected, Plan, Record
 from harness.restored import begun, follow, go_on, hear, see_alive
 from harness.runtimes.contract import Checkpoint, Container
@@ -226,6 +227,7 @@ class Trial:
             self.build_bridge(checkpoint, acquired)
             if self.foreign:
                 self.prediction = foretold.prediction(checkpoint, self.far, self.mapped)
+            if self.foreign or (self.last and self.bench.runtime.way.kind and self.cell.workload == DEFAULT_WORKLOAD):
                 self.inspection = foretold.inspection(checkpoint, self.far, self.evidence)
             clone = self._restored(checkpoint)
         if self.bench.runtime.way.in_place and self.bench.source is not None:
