@@ -88,7 +88,8 @@ class Log:
     def read(self) -> LineReader:
         """Read what is new, and give what was found so far."""
         with contextlib.suppress(Absent), open_regular(self._path) as descriptor:
-            while data := pread(descriptor, PIECE, self._offset):
+            size = os.fstat(descriptor).st_size  # no further, or a fast writer would keep us here
+            while self._offset < size and (data := pread(descriptor, min(PIECE, size - self._offset), self._offset)):
                 self._offset += len(data)
                 self.lines.feed(data)
         return self.lines

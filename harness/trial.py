@@ -271,6 +271,7 @@ class Trial:
         ticks = 2 * lag(printed.every)
         due, stands = go_on(channel, restored.counter, ticks, period_ns=self.evidence.period_ns)
         if stands:
+            see_alive(str(self.far.node.path(clone.cgroup)))
             self.evidence.restored_moves, self.evidence.stood_at = False, due
         log = self.far.runtime.log(clone)
         path = self.far.node.path(log) if log else None

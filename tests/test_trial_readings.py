@@ -314,6 +314,18 @@ def test_a_workload_that_can_print_no_more_stands_still(printing: Bench) -> None
     assert (found.restored_moves, found.stood_at, found.log.due) == (False, 1500, 1500)
 
 
+def test_a_workload_that_ends_while_it_prints_has_ended(printing: Bench) -> None:
+    """As one whose output is read by nobody any more."""
+    tell(printing, "beat", at=SPEC.report, n=1500)
+    node_of(printing).put(f"{CONTAINER.cgroup}/cgroup.procs", "")
+    played = Played(printing, nothing)
+    played.evidence.restored = Reading(
+        witness=Witness.RESTORED, nonce=NONCE, counter=90, counter_wall_ns=NOW, surfaces=()
+    )
+    with pytest.raises(StageFailed, match="has ended by itself"):
+        played.read_log(CONTAINER, printing.channel(CONTAINER))
+
+
 def test_where_no_log_is_kept_it_has_to_go_on_all_the_same(printing: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(printing.runtime, "log", lambda _: "")
     tell(printing, "beat", at=SPEC.report, n=1500)
