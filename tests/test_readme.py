@@ -63,9 +63,13 @@ def test_the_example_of_a_stack_is_one() -> None:
 
 def test_the_example_of_a_known_issue_is_one_of_ours() -> None:
     (example,) = DeclarationFile.model_validate(tomllib.loads(blocks("toml")[0])).expectation
-    ours = [each.declaration for each in declared() if each.declaration.link == example.link]
-    assert [(each.outcome, each.anomaly) for each in ours] == [(example.outcome, example.anomaly)]
-    assert set(example.match) < set(ours[0].match)
+    (ours,) = (
+        each.declaration
+        for each in declared()
+        if (each.declaration.link, each.declaration.anomaly) == (example.link, example.anomaly)
+    )
+    assert ours.outcome == example.outcome
+    assert set(example.match) < set(ours.match)
 
 
 def test_cells_that_are_named_exist() -> None:

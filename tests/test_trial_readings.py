@@ -14,7 +14,7 @@ from harness import restored, trial, workload
 from harness.bench import Bench
 from harness.checkpoints.untrusted import Broken
 from harness.errors import StageFailed
-from harness.model import Anomaly, Outcome, Settings, SourceHealth, Stage, Witness
+from harness.model import Anomaly, Outcome, Reading, Settings, SourceHealth, Stage, Witness
 from harness.oracle.judge import Evidence, judge
 from harness.oracle.lines import lag, line_of
 from harness.runtimes.contract import Contents
