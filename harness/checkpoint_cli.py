@@ -45,7 +45,7 @@ what would take too much memory, disk or time is declined.
 
 exit codes:
   0  consistent: memory and every surface of every workload are of one instant
-  1  inconsistent
+  1  inconsistent, or a surface is missing from a disk that is in the checkpoint
   2  usage: no such file, no checkpoint of a known kind, or one that is cut off, damaged or made to do harm
   3  incomplete: what is in it is of one instant, and a surface is not in it; or nothing to compare: no workload in its
      memory, or none of its surfaces in it; or no room or rights to read it
@@ -155,8 +155,12 @@ def add_to(commands: Any) -> None:
     translated.set_defaults(act=_translate)
     translated.add_argument("path", type=Path, metavar="CHECKPOINT", help="archive or folder of images")
     translated.add_argument("--to", choices=[form.name for form in FORMS], default="", help="whose archive to make")
-    translated.add_argument("--runtime", choices=list(Runtime), type=Runtime, default=None, help="who is to restore it")
-    translated.add_argument("--criu", choices=list(OldCriu), type=OldCriu, default=None, help="with which older CRIU")
+    translated.add_argument(
+        "--runtime", choices=[each.value for each in Runtime], default=None, help="who is to restore it"
+    )
+    translated.add_argument(
+        "--criu", choices=[each.value for each in OldCriu], default=None, help="with which older CRIU"
+    )
     translated.add_argument(
         "--template",
         type=Path,
@@ -228,7 +232,9 @@ def _compatible(arguments: argparse.Namespace) -> int:
 
 
 def _translate(arguments: argparse.Namespace) -> int:
-    order = Order(arguments.to, arguments.runtime, arguments.criu, arguments.template, arguments.image)
+    runtime = Runtime(arguments.runtime) if arguments.runtime else None
+    criu = OldCriu(arguments.criu) if arguments.criu else None
+    order = Order(arguments.to, runtime, criu, arguments.template, arguments.image)
     done = translate(
         arguments.path,
         arguments.out,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.checkpoints.compatibility import Machine, predict
 from harness.checkpoints.needs import needs
-from harness.checkpoints.untrusted import Budget, Unreadable
+from harness.checkpoints.untrusted import Budget, Unreadable, told_of
 from harness.errors import EnvironmentUnfit, StillframeError, UsageError, unknown
 from harness.host import facts
 from harness.host.process import HOST
@@ -67,9 +67,10 @@ def compatible(
         path.stat()
         found = needs(path, budget, container=container)
     except Unreadable as error:
-        raise type(error)(f"{path} cannot be read: {error.what}", remedy=error.remedy) from error
+        raise told_of(path, "read", error) from error
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read: {error}", remedy="Name an archive or a folder of images.") from error
+        told = getattr(error, "strerror", None) or error
+        raise UsageError(f"{path} cannot be read: {told}", remedy="Name an archive or a folder of images.") from error
     this = Machine(platform.machine(), facts.cpu_flags())
     return tuple(
         Compatibility(

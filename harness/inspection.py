@@ -13,7 +13,7 @@ from harness.checkpoints.disk import CapturedFiles
 from harness.checkpoints.find import Found, choose, find
 from harness.checkpoints.layouts import Opened
 from harness.checkpoints.tasks import tasks
-from harness.checkpoints.untrusted import Budget, Unreadable
+from harness.checkpoints.untrusted import Budget, Unreadable, told_of
 from harness.description import Task
 from harness.errors import EnvironmentUnfit, UsageError
 from harness.oracle.judge import Evidence, anomalies, skews
@@ -63,7 +63,7 @@ def inspect(path: Path, disks: Mapping[str, Path], *, container: str = "", budge
         with tempfile.TemporaryDirectory(prefix="inspected-") as own:
             return FORMS.of(_inspect(path, disks, container, Path(own), budget or Budget()))
     except Unreadable as error:
-        raise type(error)(f"{path} cannot be read: {error.what}", remedy=error.remedy) from error
+        raise told_of(path, "read", error) from error
     except OSError as error:
         raise EnvironmentUnfit(
             f"{path} cannot be read here: {error.strerror or error}",
@@ -174,13 +174,13 @@ def _process(process: Process, name: str, places: Mapping[str, Place], captured:
     inside = {name: place for name, place in places.items() if name not in absent}
     reading = reading_of(process, inside, captured)
     found = anomalies(reading)
-    lacking = f"{', '.join(absent)}: not in this checkpoint"
+    lacking = f"not in this checkpoint: {', '.join(absent)}"
     if found:
         finding, reason = Finding.INCONSISTENT, "memory and disk are not of one instant"
     elif not reading.surfaces:
         finding, reason = Finding.NOTHING_TO_COMPARE, f"no surface can be held against memory: {lacking}"
     elif absent:
-        finding, reason = Finding.INCOMPLETE, f"what is in it is of one instant, and not all of it is: {lacking}"
+        finding, reason = Finding.INCOMPLETE, f"what is here is of one instant; {lacking}"
     else:
         finding, reason = Finding.CONSISTENT, ONE_INSTANT
     return InspectedProcess(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from functools import cache
@@ -20,6 +22,7 @@ from harness.inspection import inspect
 from harness.oracle.processes import processes
 from harness.records import Finding
 from tests.criu_images import MAGICS, PAGE, memory, message, ring
+from tests.real_checkpoints import plain
 from tests.test_inspection import containerd, packed, podman
 
 MANY = int(os.environ.get("STILLFRAME_FUZZ", "0"))
@@ -51,6 +54,37 @@ def spoiled(draw: st.DrawFn) -> bytes:
         at = min(len(data), block + draw(st.integers(0, 511)))
         length = draw(st.sampled_from([0, 1, 8, 12, 512, 4096]))
         data[at : at + length] = draw(st.binary(max_size=16) | st.just(b"\xff" * 12) | st.just(b"7" * 11))
+    return bytes(data)
+
+
+REAL = (
+    "containerd-runc-deleted-file",
+    "crio-runc-image-file",
+    "ledger-2",
+    "podman-image-docker",
+    "printed-ahead",
+    "still-voldata",
+)
+"""Of each engine, and of each kind of thing in a checkpoint."""
+
+
+@cache
+def real(name: str) -> tuple[bytes, tuple[int, ...]]:
+    """The archive that an engine has made, and where its members begin."""
+    data = plain(name)
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        return data, tuple(start for member in archive for start in (member.offset, member.offset_data))
+
+
+@st.composite
+def spoiled_real(draw: st.DrawFn) -> bytes:
+    """An engine's archive with bytes changed, left out or put in, where its members and their contents begin."""
+    whole, starts = real(draw(st.sampled_from(REAL)))
+    data = bytearray(whole)
+    for _ in range(draw(st.integers(1, 4))):
+        at = min(len(data), draw(st.sampled_from(starts)) + draw(st.integers(0, 1023)))
+        length = draw(st.sampled_from([0, 1, 8, 12, 512, 4096]))
+        data[at : at + length] = draw(st.binary(max_size=16) | st.just(b"\xff" * 12) | st.just(bytes(length)))
     return bytes(data)
 
 
@@ -93,6 +127,12 @@ def test_bytes_of_any_kind_are_read_or_declined(tmp_path: Path, data: bytes) -> 
 @EXAMPLES
 @given(data=spoiled())
 def test_spoiled_checkpoints_are_read_or_declined(tmp_path: Path, data: bytes) -> None:
+    examine(tmp_path, data)
+
+
+@settings(EXAMPLES, max_examples=MANY or 60)
+@given(data=spoiled_real())
+def test_spoiled_archives_of_engines_are_read_or_declined(tmp_path: Path, data: bytes) -> None:
     examine(tmp_path, data)
 
 

@@ -306,7 +306,7 @@ def test_a_process_in_a_mount_namespace_of_which_there_is_no_table_cannot_be_und
 @pytest.mark.parametrize("damage", [lambda data: data[:-8], lambda data: data[:-8] + b"12345678"])
 def test_what_is_compressed_is_read_up_to_its_checksum(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     (tmp_path / "it.tar.gz").write_bytes(damage(gzip.compress(plain("still-ledger"))))
-    with pytest.raises(Broken, match=r"it\.tar\.gz is no whole archive"):
+    with pytest.raises(Broken, match=r"it\.tar\.gz cannot be read: it is no whole archive"):
         inspect(tmp_path / "it.tar.gz", {})
 
 
@@ -367,7 +367,9 @@ def test_an_archive_that_is_cut_off_is_never_called_consistent(tmp_path: Path, k
     data = plain("still-ledger").rstrip(b"\0") + bytes(1024)
     (tmp_path / "it.tar").write_bytes(data[:kept])
     for command in (lambda: inspect(tmp_path / "it.tar", {}), lambda: needs(tmp_path / "it.tar")):
-        with pytest.raises(Broken, match=r"(it|rootfs-diff)\.tar is no whole archive"):
+        with pytest.raises(
+            Broken, match=r"it\.tar cannot be read: it is no whole archive|^it\.tar is no whole archive"
+        ):
             command()
 
 
@@ -389,10 +391,8 @@ def test_every_sentence_names_the_user_s_file_and_no_folder_of_ours(
 def test_a_bound_that_is_too_low_says_how_to_raise_it(capsys: pytest.CaptureFixture[str]) -> None:
     path = str(compressed("still-ledger"))
     assert main(["inspect", path, "--max-bytes", "64K"]) == 2
-    assert (
-        "more than 524,288 bytes, decompressed, and is not read any further. If it is yours and really so large, "
-        in (capsys.readouterr().err)
-    )
+    told = capsys.readouterr().err
+    assert "more than 65,536 bytes, and is not read any further. If it is yours and really so large, --max-" in told
     assert main(["inspect", path, "--max-bytes", "1M"]) == 0
     with pytest.raises(SystemExit, match="2"):
         main(["inspect", path, "--max-bytes", "many"])
@@ -404,3 +404,30 @@ def test_json_holds_all_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     (checkpoint,) = said["checkpoints"]
     assert (said["finding"], checkpoint["finding"], checkpoint["layout"]) == ("incomplete", "incomplete", "archive")
     assert [each["told_by"] for each in checkpoint["workloads"]] == ["its arguments"]
+
+
+def test_links_are_said_to_be_what_was_not_followed(tmp_path: Path) -> None:
+    for name, data in files("still-ledger").items():
+        path = tmp_path / "laid" / ("elsewhere.tar" if name == "rootfs-diff.tar" else name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    (tmp_path / "laid/rootfs-diff.tar").symlink_to("elsewhere.tar")
+    (found,) = inspect(tmp_path / "laid", {}).checkpoints
+    assert {"its rootfs-diff.tar is a symbolic link, which is not followed; --disk DIR adds it"} == {
+        why for each in found.workloads for why in each.absent.values() if "rootfs" in why
+    }
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links/images").symlink_to("../laid/checkpoint")
+    with pytest.raises(Unreadable, match="but nothing; symbolic links are not followed, as images is one"):
+        inspect(tmp_path / "links", {})
+    (tmp_path / "named.tar.zst").symlink_to(compressed("still-ledger"))
+    assert inspect(tmp_path / "named.tar.zst", {}).finding is Finding.CONSISTENT, "what somebody names is followed"
+
+
+def test_an_archive_that_is_cut_off_is_blamed_and_not_the_one_in_it(tmp_path: Path) -> None:
+    outer = gzip.compress(plain("still-ledger"))
+    for path, data in ((tmp_path / "it.tar.gz", outer), (tmp_path / "it.tar", plain("still-ledger"))):
+        path.write_bytes(data[: len(data) // 2])
+        with pytest.raises(Broken, match="cannot be read: it is no whole archive") as told:
+            inspect(path, {})
+        assert told.value.remedy == "Copy it again, or make it anew."

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
 import zstandard
 
@@ -29,6 +29,8 @@ MOST_HEADER = 64 << 10
 """Bytes of a member's headers, long names and extended attributes included."""
 LARGEST_WINDOW = 128 << 20
 """Bytes that decompression by zstd or xz may hold in memory: zstd's own default for what it takes unasked."""
+AGAIN = "Copy it again, or make it anew."
+"""What to do about an archive that is cut off or damaged."""
 COMPRESSIONS = ("gzip", "zstd", "xz", "bzip2")
 """By which an archive may be compressed."""
 PARENT = "parent"
@@ -121,6 +123,23 @@ class _Decompressed(io.RawIOBase):
                 return len(data)
 
 
+class _Within(io.RawIOBase):
+    """Content of a member; that it ends too early is the fault of the archive around it."""
+
+    def __init__(self, content: IO[bytes], archive: str) -> None:
+        self._content = content
+        self._archive = archive
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        with _explained(self._archive):
+            data = self._content.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
 class _Tar(tarfile.TarFile):
     """Keeps no list of the members that went by."""
 
@@ -165,7 +184,8 @@ class Member:
             content = self._tar.extractfile(self.info)
         if content is None:
             raise Broken(f"{self.name} is no archive, but no regular file")
-        yield from _members(cast("io.BufferedReader", content), self.name.rpartition("/")[2], budget, seekable=False)
+        file = cast("io.BufferedReader", io.BufferedReader(_Within(content, self._archive)))
+        yield from _members(file, self.name.rpartition("/")[2], budget, seekable=False)
 
 
 def members(path: Path, budget: Budget) -> Iterator[Member]:
@@ -194,11 +214,11 @@ def _explained(name: str) -> Iterator[None]:
     try:
         yield
     except _BROKEN as error:
-        raise Broken(f"{name} is no whole archive: {error or type(error).__name__}") from error
+        raise Broken(f"{name} is no whole archive: {error or type(error).__name__}", remedy=AGAIN) from error
     except Broken:
         raise
     except Unreadable as error:
-        raise Unreadable(f"{name} is not believed: {error.what}", remedy=error.remedy) from error
+        raise Unreadable(f"{name} is declined: {error.what}", remedy=error.remedy) from error
 
 
 def plain(path: Path, to: Path, budget: Budget) -> Path:

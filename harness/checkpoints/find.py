@@ -48,13 +48,17 @@ def find(path: Path, to: Path, budget: Budget) -> tuple[Found, ...]:
 
     `Unreadable` if there is none, or more than anybody makes.
     """
+    if path.is_symlink() and path.is_file():
+        path = path.resolve()  # who names a link means the archive; those within are not followed
     source = open_source(path, to / "parts", budget)
     found = tuple(_in(source, to, budget, ""))
     if not found:
         held = sorted({name.partition("/")[0] for name in (*source.files, *source.folders)})
-        names = ", ".join(held[:NAMES_SHOWN]) + (", ..." if len(held) > NAMES_SHOWN else "")
+        names = ", ".join(held[:NAMES_SHOWN]) + (", ..." if len(held) > NAMES_SHOWN else "") or "nothing"
+        if links := sorted(source.not_followed):
+            names += f"; symbolic links are not followed, as {links[0]} is one"
         raise Unreadable(
-            f"it holds no checkpoint of a known kind, but {names or 'nothing'}",
+            f"it holds no checkpoint of a known kind, but {names}",
             remedy=f"Known are {', '.join(KINDS)}; an archive may be compressed by {', '.join(COMPRESSIONS)}.",
         )
     if len(found) > MOST_CHECKPOINTS:
@@ -70,15 +74,15 @@ def choose(found: Sequence[Found], container: str) -> tuple[Found, ...]:
     if not container:
         return tuple(found)
     chosen = [each for each in found if container in (each.where, each.root, each.root.rpartition("/")[2])]
+    told = [(each, each.open(pages=False).description) for each in found] if len(chosen) != 1 else []
     if not chosen:
-        told = [(each, each.open(pages=False).description) for each in found]
         chosen = [
             each
             for each, it in told
             if container == it.container_name or (it.container_id or " ").startswith(container)
         ]
     if len(chosen) != 1:
-        known = ", ".join(each.where or each.what for each in found[:NAMES_SHOWN])
+        known = ", ".join(it.container_name or each.where or each.what for each, it in told[:NAMES_SHOWN])
         raise UsageError(
             f"--container {container}: {len(chosen) or 'no'} checkpoint{'s are' if chosen else ' is'} of it",
             remedy=f"There are: {known}.",

@@ -120,8 +120,8 @@ class Exported:
         if has_diff or under(root, DELETED) in source.files:
             disks["/"] = Disk(source, under(root, ROOTFS_DIFF) if has_diff else "", deleted=deleted)
         else:
-            absent["/"] = (
-                f"it has no {ROOTFS_DIFF}: left out (--ignore-rootfs), or nothing there differed from the image"
+            absent["/"] = _lacking(
+                source, root, ROOTFS_DIFF, "left out (--ignore-rootfs), or nothing there differed from the image"
             )
         if under(root, SHM_DIFF) in source.files:
             disks[SHM] = Disk(source, under(root, SHM_DIFF), whole=True)
@@ -129,7 +129,7 @@ class Exported:
             if under(root, name) in source.files:
                 disks[mount] = Disk(source, under(root, name), whole=True, below=below)
             else:
-                absent[mount] = f"it has no {name}: the volume was left out (--ignore-volumes)"
+                absent[mount] = _lacking(source, root, name, "the volume was left out (--ignore-volumes)")
         said = description.of_archive(folder, source.budget)
         form = DiskForm.LAYER if said.engine == "containerd" else DiskForm.LIST
         sizes = _sizes(source, images) | _disk_size(source, under(root, ROOTFS_DIFF), form)
@@ -248,6 +248,13 @@ KINDS = (*(each.what for each in LAYOUTS), ContainerdImage.what)
 
 def _folders_of(source: Source, last: str) -> Iterator[str]:
     yield from sorted(name.rpartition("/")[0] for name in source.files if name.rpartition("/")[2] == last)
+
+
+def _lacking(source: Source, root: str, name: str, why: str) -> str:
+    """Say why a part is not there, of which `why` is what its absence usually means."""
+    if under(root, name) in source.not_followed:
+        return f"its {name} is a symbolic link, which is not followed"
+    return f"it has no {name}: {why}"
 
 
 def _leads_to(name: str, link: str) -> str:

@@ -46,12 +46,17 @@ class Source(ABC):
         self.folders: set[str] = set()
         self.links: dict[str, str] = {}
         """Targets of links under the name that leads to earlier levels of memory."""
+        self.not_followed: set[str] = set()
+        """Names of other symbolic links."""
 
     def _note(self, name: str, mode: int, size: int, link: str = "") -> None:
         if stat.S_ISREG(mode):
             self.files[name] = size
         elif stat.S_ISLNK(mode) and name.rpartition("/")[2] == PARENT:
             self.links[name] = link
+        elif stat.S_ISLNK(mode) and len(self.not_followed) < MOST_NAMES:
+            self.not_followed.add(name)
+            return
         elif not stat.S_ISDIR(mode):
             return
         above = name if stat.S_ISDIR(mode) else name.rpartition("/")[0]
@@ -166,7 +171,8 @@ class Archive(Source):
                 if member.info.isreg() and PARTS.fullmatch(last):
                     _see(member.members(budget))
         except Broken as error:
-            raise Broken(f"{error.what}, in {last[-80:]!r} or behind it" if last else error.what) from error
+            what = f"{error.what}, in {last[-80:]!r} or behind it" if last else error.what
+            raise Broken(what, remedy=error.remedy) from error
 
     def fetch(self, wanted: Wanted) -> Path:
         """A new folder with these files."""

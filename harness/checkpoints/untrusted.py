@@ -30,6 +30,15 @@ MOST_DOCUMENT = 16 << 20
 LONGEST_NAME = 4096
 """Letters of a path: Linux's PATH_MAX."""
 
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+}
+"""What is no regular file."""
+
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO})
 """Of open(2): nothing, below a file, a link, a socket."""
 
@@ -71,25 +80,37 @@ class Budget:
 
     def read(self, size: int) -> None:
         """Account for bytes that were read."""
-        self._spend("read", size, "bytes, decompressed")
+        self._spend("read", size, f"to read it takes {TIMES_READ} times")
 
     def keep(self, size: int) -> None:
         """Account for bytes that are about to be written to disk."""
-        self._spend("kept", size, "bytes to unpack")
+        self._spend("kept", size, "it unpacks to")
 
     def part(self) -> None:
         """Account for a member of an archive, an entry of a pagemap or a file of a folder."""
-        self._spend("parts", 1, "parts")
+        self._spend("parts", 1, "it has")
 
-    def _spend(self, what: str, amount: int, unit: str) -> None:
+    def _spend(self, what: str, amount: int, told: str) -> None:
         self._left[what] -= max(0, amount)
         if self._left[what] < 0:
+            bound, unit = (
+                self._limits[what] // (TIMES_READ if what == "read" else 1),
+                what if what == "parts" else "bytes",
+            )
             raise Unreadable(
-                f"it holds more than {self._limits[what]:,} {unit}, and is not read any further",
-                remedy="If it is yours and really so large, --max-bytes raises the bound.",
+                f"{told} more than {bound:,} {unit}, and is not read any further",
+                remedy="If it is yours and really so large, --max-bytes raises the bound." if unit == "bytes" else "",
             )
         if time.monotonic() > self._due:
             raise Unreadable(f"to read it takes more than {self._seconds:.0f} s, and is given up")
+
+
+def told_of(path: Path, verb: str, error: StillframeError) -> StillframeError:
+    """Say what is wrong with the path that somebody named; a sentence about the file itself names it once."""
+    what = error.what
+    if what.startswith(f"{path.name} is "):
+        what = f"it is {what.removeprefix(f'{path.name} is ')}"
+    return type(error)(f"{path} cannot be {verb}: {what}", remedy=error.remedy)
 
 
 @contextlib.contextmanager
@@ -103,7 +124,7 @@ def open_regular(path: Path) -> Iterator[int]:
     try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
-            raise Absent(f"{path.name} is no regular file, but of the kind {stat.filemode(mode)[0]!r}")
+            raise Absent(f"{path.name} is no regular file, but {KINDS.get(stat.S_IFMT(mode), 'something else')}")
         yield descriptor
     finally:
         os.close(descriptor)

@@ -68,7 +68,7 @@ def test_the_last_one_of_a_name_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["/etc/passwd", "../x", "a/../../x", "a/.."])
 def test_a_name_that_leads_out_of_the_archive_is_declined(tmp_path: Path, name: str) -> None:
     archive = tar(tmp_path / "a.tar", {name: b"x"})
-    with pytest.raises(Unreadable, match=r"a\.tar is not believed: .* leads out of it"):
+    with pytest.raises(Unreadable, match=r"a\.tar is declined: .* leads out of it"):
         unpack(archive, tmp_path / "to")
     assert everything(tmp_path) == ["a.tar", "to"]
 
@@ -186,8 +186,8 @@ def many(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (sparse, "more than 4,194,304 bytes to unpack"),
-        (bomb, "more than 4,194,304 bytes to unpack"),
+        (sparse, "unpacks to more than 4,194,304 bytes"),
+        (bomb, "unpacks to more than 4,194,304 bytes"),
         (headers, "a member with more than 65,536 bytes of headers"),
         (chained, "a member with more than 65,536 bytes of headers|no whole archive"),
         (global_headers, "more than 65,536 bytes of global headers"),
@@ -210,7 +210,7 @@ def test_a_member_that_is_not_wanted_is_declined_by_its_header(tmp_path: Path) -
     long = tarfile.TarInfo("x")
     long.size = 1 << 40
     archive.write_bytes(gzip.compress(long.tobuf()))
-    with pytest.raises(Unreadable, match="bytes, decompressed"):
+    with pytest.raises(Unreadable, match="to read it takes 8 times more than"):
         unpack(archive, tmp_path / "to", wanted=lambda _: False)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.checkpoints.untrusted import LONGEST_NAME, Budget, Unreadable, beneath, inside, read_regular
+from harness.checkpoints.untrusted import LONGEST_NAME, TIMES_READ, Budget, Unreadable, beneath, inside, read_regular
 
 
 def test_what_is_too_long_is_not_read_into_memory(tmp_path: Path) -> None:
@@ -34,10 +34,10 @@ def test_a_name_leads_nowhere_through_a_link(tmp_path: Path) -> None:
     assert not beneath(tmp_path, "link").exists()
 
 
-@pytest.mark.parametrize("spend", [lambda budget: budget.read(2), lambda budget: budget.keep(2)])
+@pytest.mark.parametrize("spend", [lambda budget: budget.read(16), lambda budget: budget.keep(2)])
 def test_a_budget_is_spent_once_and_grows_by_nothing(spend: object) -> None:
     assert callable(spend)
-    budget = Budget(read=5, kept=5)
+    budget = Budget(read=5 * TIMES_READ, kept=5)
     spend(budget)
     spend(budget)
     budget.read(-9)

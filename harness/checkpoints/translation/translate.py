@@ -23,7 +23,7 @@ from harness.checkpoints.translation.bridges import OldCriu, Runtime
 from harness.checkpoints.translation.cri import Containerd, CriO
 from harness.checkpoints.translation.form import KEPT, Form, Help, Untranslatable, binds
 from harness.checkpoints.translation.podman import Podman
-from harness.checkpoints.untrusted import Budget, Unreadable, beneath, open_regular
+from harness.checkpoints.untrusted import Budget, Unreadable, beneath, open_regular, told_of
 from harness.errors import EnvironmentUnfit, UsageError
 
 FORMS: tuple[Form, ...] = (Containerd(), CriO(), Podman())
@@ -93,7 +93,7 @@ def translate(
             with _appearing(out, force=force) as file:
                 return _archive(found, file, order, work)
     except (Unreadable, Untranslatable) as error:
-        raise type(error)(f"{source} cannot be translated: {error.what}", remedy=error.remedy) from error
+        raise told_of(source, "translated", error) from error
     except OSError as error:
         raise EnvironmentUnfit(
             f"{source} cannot be translated here: {error.strerror or error}",
