@@ -140,7 +140,7 @@ class _Laid:
     def place(self, surface: OwnSurface, where: Whereabouts) -> Place:
         """Where a surface is."""
         disks, has_log = {*self.opened.disks, *self.disks}, self.opened.log is not None
-        return place_of(surface, where, disks, self.opened.absent, log=has_log)
+        return place_of(surface, where, disks, self.opened.absent, named=tuple(self.disks), log=has_log)
 
     def take(self, wanted: Mapping[str, set[str]]) -> dict[str, CapturedFiles]:
         """Lay open what is wanted of each disk."""

@@ -404,30 +404,3 @@ def test_json_holds_all_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     (checkpoint,) = said["checkpoints"]
     assert (said["finding"], checkpoint["finding"], checkpoint["layout"]) == ("incomplete", "incomplete", "archive")
     assert [each["told_by"] for each in checkpoint["workloads"]] == ["its arguments"]
-
-
-def test_links_are_said_to_be_what_was_not_followed(tmp_path: Path) -> None:
-    for name, data in files("still-ledger").items():
-        path = tmp_path / "laid" / ("elsewhere.tar" if name == "rootfs-diff.tar" else name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    (tmp_path / "laid/rootfs-diff.tar").symlink_to("elsewhere.tar")
-    (found,) = inspect(tmp_path / "laid", {}).checkpoints
-    assert {"its rootfs-diff.tar is a symbolic link, which is not followed; --disk DIR adds it"} == {
-        why for each in found.workloads for why in each.absent.values() if "rootfs" in why
-    }
-    (tmp_path / "links").mkdir()
-    (tmp_path / "links/images").symlink_to("../laid/checkpoint")
-    with pytest.raises(Unreadable, match="but nothing; symbolic links are not followed, as images is one"):
-        inspect(tmp_path / "links", {})
-    (tmp_path / "named.tar.zst").symlink_to(compressed("still-ledger"))
-    assert inspect(tmp_path / "named.tar.zst", {}).finding is Finding.CONSISTENT, "what somebody names is followed"
-
-
-def test_an_archive_that_is_cut_off_is_blamed_and_not_the_one_in_it(tmp_path: Path) -> None:
-    outer = gzip.compress(plain("still-ledger"))
-    for path, data in ((tmp_path / "it.tar.gz", outer), (tmp_path / "it.tar", plain("still-ledger"))):
-        path.write_bytes(data[: len(data) // 2])
-        with pytest.raises(Broken, match="cannot be read: it is no whole archive") as told:
-            inspect(path, {})
-        assert told.value.remedy == "Copy it again, or make it anew."

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.checkpoints.archive import Member, save
 from harness.checkpoints.sources import Folder, Source, under
-from harness.checkpoints.untrusted import Unreadable, beneath, inside
+from harness.checkpoints.untrusted import Budget, Unreadable, beneath, inside
 
+MOST_LINKED = 8
+"""Hard links that name each other."""
 DELETED_BY = ".wh."
 """Prefix of a whiteout."""
 OPAQUE = ".wh..wh..opq"
@@ -36,6 +39,8 @@ class CapturedFiles:
     """Names of a list of what was deleted, relative to the mount, which counts after all that was captured."""
     below: str = ""
     """Folder of the captured files that is mounted."""
+    listed: bool = False
+    """What was deleted is in the list alone: a name that a layer would take for a whiteout is one as any other."""
 
     def file(self, name: str) -> Path:
         """Where the file is; a path that does not exist if it was deleted."""
@@ -49,6 +54,8 @@ class CapturedFiles:
         above = list(_above(name))
         if any(each in self.deleted for each in (name, *above)):
             return True
+        if self.listed:
+            return False
         there = _status(beneath(self.folder, name))
         if there is not None and not _is_whiteout(there):
             return False
@@ -80,6 +87,7 @@ class Disk:
     whole: bool = False
     deleted: frozenset[str] = frozenset()
     below: str = ""
+    listed: bool = False
 
     def take(self, names: Collection[str] | None, to: Path) -> CapturedFiles:
         """Lay files of these names open, or all, and what says of one that it was deleted.
@@ -87,39 +95,78 @@ class Disk:
         An archive is read to its end, so that one that is cut off is noticed. `Unreadable` for a file below a link.
         """
         if isinstance(self.source, Folder) and self.name in self.source.folders:
-            return CapturedFiles(self.source.path / self.name, self.whole, self.deleted, self.below)
+            return CapturedFiles(self.source.path / self.name, self.whole, self.deleted, self.below, self.listed)
         to.mkdir(parents=True, exist_ok=True)
         wanted = None if names is None else {mark for name in names for mark in _marks(under(self.below, name))}
-        same = self._save(wanted, to)
-        if same:
-            self._save(set(same.values()), to)
-        for name, target in same.items():
-            if not os.path.lexists(to / name) and (to / target).is_file():
-                (to / name).parent.mkdir(parents=True, exist_ok=True)
-                os.link(to / target, to / name)
-        return CapturedFiles(to, self.whole, self.deleted, self.below)
+        if self.name:
+            extract(lambda: self.source.members_of(self.name), wanted, to, self.source.budget, self.name)
+        return CapturedFiles(to, self.whole, self.deleted, self.below, self.listed)
 
-    def _save(self, wanted: Collection[str] | None, to: Path) -> dict[str, str]:
-        """Write what is wanted; gives hard links among it, by names."""
-        same: dict[str, str] = {}
-        links: set[str] = set()
-        saved: set[str] = set()
-        for member in self.source.members_of(self.name) if self.name else ():
-            if member.info.issym():
-                links.add(member.name)
-            if member.name and (wanted is None or member.name in wanted):
-                saved.add(member.name)
-                save(member, to, self.source.budget)
-                if member.info.islnk():
-                    same[member.name] = inside(member.info.linkname)
-            for mark in _marks_of(member):
-                if wanted is None or mark in wanted:
-                    (to / mark).parent.mkdir(parents=True, exist_ok=True)
-                    (to / mark).touch()
-        for name in saved:
-            for link in links.intersection(_above(name)):
-                raise Unreadable(f"{self.name.rpartition('/')[2]} holds {name[:200]!r} below the link {link[:200]!r}")
-        return same
+
+def extract(
+    members: Callable[[], Iterable[Member]], wanted: Collection[str] | None, to: Path, budget: Budget, archive: str
+) -> None:
+    """Write the regular files of these names, or all, into the folder `to`, as they would be there after extraction.
+
+    The last member of a name counts, whatever it is; and a hard link holds what the file that it names does.
+    """
+    links = _save(members(), None if wanted is None else _with_folders(wanted), to, budget, archive)
+    for _ in range(MOST_LINKED):
+        lacking = {target for target in links.values() if target not in links and not os.path.lexists(to / target)}
+        if not lacking:
+            break
+        further = _save(members(), _with_folders(lacking), to, budget, archive)
+        links |= further
+        if not further:
+            break
+    for name in links:
+        target = name
+        for _ in range(MOST_LINKED):
+            target = links.get(target, target)
+        if not os.path.lexists(to / name) and (to / target).is_file():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            os.link(to / target, to / name)
+
+
+def _save(
+    members: Iterable[Member], wanted: Collection[str] | None, to: Path, budget: Budget, archive: str
+) -> dict[str, str]:
+    """Write what is wanted; gives hard links among it, by names."""
+    same: dict[str, str] = {}
+    links: set[str] = set()
+    saved: set[str] = set()
+    for member in members:
+        if member.info.issym():
+            links.add(member.name)
+        if member.name and (wanted is None or member.name in wanted):
+            _replace(member, to, same)
+            saved.add(member.name)
+            save(member, to, budget)
+            if member.info.islnk():
+                same[member.name] = inside(member.info.linkname)
+        for mark in _marks_of(member):
+            if wanted is None or mark in wanted:
+                (to / mark).parent.mkdir(parents=True, exist_ok=True)
+                (to / mark).touch()
+    for name in saved:
+        for link in links.intersection(_above(name)):
+            raise Unreadable(f"{archive.rpartition('/')[2]} holds {name[:200]!r} below the link {link[:200]!r}")
+    return same
+
+
+def _replace(member: Member, to: Path, same: dict[str, str]) -> None:
+    """Take away what a member replaces: whatever had its name, unless both are folders."""
+    path = to / member.name
+    same.pop(member.name, None)
+    if path.is_dir():
+        if not member.info.isdir():
+            shutil.rmtree(path)
+    else:
+        with contextlib.suppress(NotADirectoryError):
+            path.unlink(missing_ok=True)
+    if not member.info.isdir():
+        for name in [each for each in same if each.startswith(f"{member.name}/")]:
+            del same[name]
 
 
 def listed_names(names: Collection[str]) -> frozenset[str]:
@@ -132,6 +179,10 @@ def _above(name: str) -> Iterator[str]:
     while "/" in name:
         name = name.rpartition("/")[0]
         yield name
+
+
+def _with_folders(names: Collection[str]) -> set[str]:
+    return {each for name in names for each in (name, *_above(name))}
 
 
 def _marks(name: str) -> Iterator[str]:

@@ -11,12 +11,15 @@ from pathlib import Path
 
 from harness.checkpoints.archive import COMPRESSIONS
 from harness.checkpoints.carriers import CARRIERS, Image
-from harness.checkpoints.layouts import KINDS, LAYOUTS, ContainerdImage, Exported, Layout, Opened
+from harness.checkpoints.documents import CONFIG
+from harness.checkpoints.layouts import INVENTORY, KINDS, LAYOUTS, ContainerdImage, Exported, Layout, Opened
 from harness.checkpoints.sources import Archive, ImageLayers, Source, open_source
 from harness.checkpoints.untrusted import Budget, Unreadable, beneath
 from harness.errors import UsageError
 
 MOST_CHECKPOINTS = 1000
+TELLING = (CONFIG, INVENTORY)
+"""Names of files by which checkpoints are found."""
 _ARCHIVE = re.compile(r".+\.(tar|tgz)(\.(gz|zst|xz|bz2))?")
 _MAY_BE_LAYER = re.compile(r"^$|tar|layer|gzip|zstd|octet-stream")
 """Of media types; an artifact has parts that are no archives besides."""
@@ -52,6 +55,8 @@ def find(path: Path, to: Path, budget: Budget) -> tuple[Found, ...]:
         path = path.resolve()  # who names a link means the archive; those within are not followed
     source = open_source(path, to / "parts", budget)
     found = tuple(_in(source, to, budget, ""))
+    if found and (hidden := sorted(name for name in source.not_followed if name.rpartition("/")[2] in TELLING)):
+        raise Unreadable(f"{hidden[0]} is a symbolic link, which is not followed, so a checkpoint may be overlooked")
     if not found:
         held = sorted({name.partition("/")[0] for name in (*source.files, *source.folders)})
         names = ", ".join(held[:NAMES_SHOWN]) + (", ..." if len(held) > NAMES_SHOWN else "") or "nothing"

@@ -30,7 +30,7 @@ from harness.checkpoints.documents import (
     text,
 )
 from harness.checkpoints.sources import Archive, Part, Source, under
-from harness.checkpoints.untrusted import Broken, Budget, beneath, inside, read_regular
+from harness.checkpoints.untrusted import Broken, Budget, Unreadable, beneath, inside, read_regular
 from harness.description import Description, DiskForm
 
 MEMORY = "application/vnd.containerd.container.criu.checkpoint.criu.tar"
@@ -113,12 +113,17 @@ class Exported:
         folder = found / root
         if under(images, INVENTORY) not in source.files:
             raise Broken(f"it has {CONFIG} and no {IMAGES}/{INVENTORY}, so the engine has not written it to its end")
+        if under(root, DELETED) in source.not_followed:
+            raise Unreadable(f"its {DELETED} is a symbolic link, which is not followed")
         config = document(folder / CONFIG)
         deleted = listed_names(listed(folder / DELETED)) if under(root, DELETED) in source.files else frozenset()
         has_diff = under(root, ROOTFS_DIFF) in source.files
+        said = description.of_archive(folder, source.budget)
+        form = DiskForm.LAYER if said.engine == "containerd" else DiskForm.LIST
         disks, absent = {}, {}
         if has_diff or under(root, DELETED) in source.files:
-            disks["/"] = Disk(source, under(root, ROOTFS_DIFF) if has_diff else "", deleted=deleted)
+            name = under(root, ROOTFS_DIFF) if has_diff else ""
+            disks["/"] = Disk(source, name, deleted=deleted, listed=form is DiskForm.LIST)
         else:
             absent["/"] = _lacking(
                 source, root, ROOTFS_DIFF, "left out (--ignore-rootfs), or nothing there differed from the image"
@@ -130,8 +135,6 @@ class Exported:
                 disks[mount] = Disk(source, under(root, name), whole=True, below=below)
             else:
                 absent[mount] = _lacking(source, root, name, "the volume was left out (--ignore-volumes)")
-        said = description.of_archive(folder, source.budget)
-        form = DiskForm.LAYER if said.engine == "containerd" else DiskForm.LIST
         sizes = _sizes(source, images) | _disk_size(source, under(root, ROOTFS_DIFF), form)
         told, files = said.model_copy(update=sizes), source.listing(images)
         return Opened(found / images, folder, disks, absent, told, folder, files, _log(source, root))

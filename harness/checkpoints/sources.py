@@ -164,9 +164,8 @@ class Archive(Source):
             for member in members(path, budget):
                 last = member.name
                 self._times[last] += 1
-                if DESCRIBES.fullmatch(last) and (member.info.isdev() or self._times[last] > 1):
-                    what = "twice" if self._times[last] > 1 else "as something else than a file"
-                    raise Unreadable(f"{path.name} holds {last[:200]} {what}, and who reads it may take either")
+                if DESCRIBES.fullmatch(last):
+                    _is_one(path.name, member, self._times[last])
                 self._note(last, _mode(member), member.info.size, member.info.linkname)
                 if member.info.isreg() and PARTS.fullmatch(last):
                     _see(member.members(budget))
@@ -212,6 +211,19 @@ def _see(parts: Iterator[Member]) -> None:
     """Read an archive to its end."""
     for _ in parts:
         pass
+
+
+def _is_one(archive: str, member: Member, times: int) -> None:
+    """Decline what one reader takes for this and another for that, and what is not held by its own name."""
+    name = member.name[:200]
+    if member.info.islnk():
+        raise Unreadable(
+            f"{archive} holds {name} as a hard link, which is not followed",
+            remedy="Make it anew, with tar's --hard-dereference.",
+        )
+    if times > 1 or member.info.isdev():
+        what = "twice" if times > 1 else "as something else than a file"
+        raise Unreadable(f"{archive} holds {name} {what}, and who reads it may take either")
 
 
 def _mode(member: Member) -> int:

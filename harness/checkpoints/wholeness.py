@@ -14,13 +14,16 @@ from typing import Any
 from harness.checkpoints import criu_image
 from harness.checkpoints.archive import PARENT
 from harness.checkpoints.criu_image import CORE, INVENTORY, MOUNTS, PAGEMAP, PROCESSES, unknown_fields
-from harness.checkpoints.memory import PAGE, PRESENT, entry_of
+from harness.checkpoints.memory import IN_PARENT, PAGE, PRESENT, entry_of
 from harness.checkpoints.untrusted import Broken, Budget, Unreadable
 
 VERSIONS = (1, 2)
 """Of images (CRTOOLS_IMAGES_V1 and V1_1 in criu/include/magic.h)."""
 NEWEST = "4.3"
 """The newest CRIU whose images are known."""
+DEAD = (2, 6)
+"""States of a task that has ended (compel/include/uapi/task-state.h), and has no memory; its threads' numbers mean
+nothing."""
 TMPFS = 5
 """Of images/mnt.proto, enum fstype."""
 INVENTORY_IMAGE, PROCESSES_IMAGE = "inventory.img", "pstree.img"
@@ -34,13 +37,28 @@ def check(images: Path, sizes: Mapping[str, int], budget: Budget, *, followed: P
     """
     _is_known(_required(images, INVENTORY_IMAGE, INVENTORY, sizes, budget))
     for process in list(_required(images, PROCESSES_IMAGE, PROCESSES, sizes, budget)):
-        _required(images, f"core-{process.pid}.img", CORE, sizes, budget)
-        if f"mm-{process.pid}.img" in sizes:  # which a zombie has not, nor a number of its thread that means anything
-            _required(images, f"pagemap-{process.pid}.img", PAGEMAP, sizes, budget)
+        core = next(_required(images, f"core-{process.pid}.img", CORE, sizes, budget), None)
+        if core is None or core.tc.task_state not in DEAD:
+            for name in (f"mm-{process.pid}.img", f"pagemap-{process.pid}.img"):
+                if name not in sizes:
+                    raise Broken(f"{name} is not there")
             for thread in process.threads:
                 _required(images, f"core-{thread}.img", CORE, sizes, budget)
     for name in _named(sizes, r"pagemap-(?:shmem-)?[0-9]+\.img"):
-        _has_pages(name, criu_image.read(images / name, PAGEMAP, budget), sizes)
+        _has_pages(name, criu_image.read(images / name, PAGEMAP, budget), sizes, leans=os.path.lexists(images / PARENT))
+    _has_files(images, sizes, budget)
+    link = images / PARENT
+    if link.is_symlink():
+        leads_to = os.path.realpath(link)
+        if not Path(leads_to).is_dir() or not Path(leads_to).is_relative_to(os.path.realpath(followed or images)):
+            raise Broken(
+                f"it leans on an earlier level of memory, {os.readlink(link)[:200]}, which is not in it",  # noqa: PTH115
+                remedy="Keep the folders of all levels together, or checkpoint without earlier rounds (pre-dumps).",
+            )
+
+
+def _has_files(images: Path, sizes: Mapping[str, int], budget: Budget) -> None:
+    """See that the files of each tmpfs are there."""
     mounts = [
         mount
         for name in _named(sizes, r"mountpoints-[0-9]+\.img")
@@ -51,14 +69,6 @@ def check(images: Path, sizes: Mapping[str, int], budget: Budget, *, followed: P
         archive = f"tmpfs-dev-{mount.root_dev}.tar.gz.img"
         if mount.fstype == TMPFS and mount.root_dev not in others and archive not in sizes:
             raise Broken(f"{archive} is not there, in which the files of {mount.mountpoint} should be")
-    link = images / PARENT
-    if link.is_symlink():
-        leads_to = os.path.realpath(link)
-        if not Path(leads_to).is_dir() or not Path(leads_to).is_relative_to(os.path.realpath(followed or images)):
-            raise Broken(
-                f"it leans on an earlier level of memory, {os.readlink(link)[:200]}, which is not in it",  # noqa: PTH115
-                remedy="Keep the folders of all levels together, or checkpoint without earlier rounds (pre-dumps).",
-            )
 
 
 def _required(
@@ -89,7 +99,7 @@ def _knows_fields(name: str, message: Any) -> None:
         )
 
 
-def _has_pages(name: str, said: Iterator[Any], sizes: Mapping[str, int]) -> None:
+def _has_pages(name: str, said: Iterator[Any], sizes: Mapping[str, int], *, leans: bool) -> None:
     head = next(said, None)
     if head is None:
         raise Broken(f"{name} has no head")
@@ -98,6 +108,8 @@ def _has_pages(name: str, said: Iterator[Any], sizes: Mapping[str, int]) -> None
     for entry in said:
         _knows_fields(name, entry)
         _, count, flags = entry_of(entry)
+        if flags & IN_PARENT and not leans:
+            raise Broken(f"{name} has pages of an earlier level of memory, and no link, {PARENT}, leads to it")
         if entry.HasField("blocks"):
             size += entry.blocks.total_payload_size
         elif flags & PRESENT:

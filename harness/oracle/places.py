@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from harness.checkpoints.archive import members
+from harness.checkpoints.disk import extract
 from harness.checkpoints.mounts import Mount, Mounts, bases_of, mounts_of
 from harness.checkpoints.open_files import OpenFile, ProcessFiles, files_of
-from harness.checkpoints.untrusted import Budget
+from harness.checkpoints.untrusted import Absent, Budget, beneath, open_regular, pread
 from harness.description import Task
 from harness.oracle.processes import Form, OwnSurface, Process
 from harness.oracle.ring import LARGEST_RING, RECORD
@@ -60,12 +64,13 @@ def place_of(
     disks: Collection[str],
     absent: Mapping[str, str],
     *,
+    named: Collection[str] = (),
     log: bool = False,
 ) -> Place:
     """Say where a surface is, by what its process has open and mounted, and the mount points that were captured.
 
-    `absent`: why the files of a mount point are not in the checkpoint; `log`: whether the engine's log is. A disk that
-    somebody has named for a folder below a mount counts before that mount.
+    `absent`: why the files of a mount point are not in the checkpoint; `log`: whether the engine's log is. Of the
+    `disks`, those that somebody has `named` count before what the mounts tell: also for a folder below a mount.
     """
     if surface.form is Form.STDOUT:
         return InLog() if log else Outside("the engine's log is not in it")
@@ -76,7 +81,7 @@ def place_of(
     path = PurePosixPath(opened.path if opened else where.absolute(surface.path))
     mount, name = mounts.resolve(str(path)) if mounts else (None, str(path)[1:])
     point = mount.mountpoint if mount else "/"
-    nearer = [each for each in disks if path.is_relative_to(each) and len(each) > len(point)]
+    nearer = [each for each in (named if mounts else disks) if path.is_relative_to(each) and len(each) > len(point)]
     if nearer:
         return OnDisk(max(nearer, key=len), str(path.relative_to(max(nearer, key=len))))
     if point in disks and (mount is None or mount.external):
@@ -88,7 +93,7 @@ def place_of(
             base = max(shown, key=lambda each: len(each.root or ""))
             point, name = base.mountpoint, os.path.relpath(inside, base.root)
         elif mount.file_system == TMPFS and all(base.device != mount.device for base in where.bases):
-            return OnDisk(point, name) if point in disks else InTmpfs(mount.device, inside[1:])
+            return OnDisk(point, name) if point in named else InTmpfs(mount.device, inside[1:])
     return OnDisk(point, name) if point in disks else Outside(_why(point, absent))
 
 
@@ -160,9 +165,11 @@ def tmpfs_files(images: Path, places: Iterable[Place], budget: Budget) -> dict[I
     wanted = {place for place in places if isinstance(place, InTmpfs)}
     found: dict[InTmpfs, bytes | None] = dict.fromkeys(wanted)
     for device in sorted({place.device for place in wanted}):
-        for member in members(images / f"tmpfs-dev-{device}.tar.gz.img", budget):
-            place = InTmpfs(device, member.name)
-            if place in wanted and member.info.isreg():
-                budget.keep(min(member.info.size, LARGEST_SURFACE))
-                found[place] = b"".join(member.chunks(LARGEST_SURFACE))
+        names = {place.name for place in wanted if place.device == device}
+        with tempfile.TemporaryDirectory(prefix="tmpfs-") as own:
+            archive = images / f"tmpfs-dev-{device}.tar.gz.img"
+            extract(partial(members, archive, budget), names, Path(own), budget, archive.name)
+            for name in names:
+                with contextlib.suppress(Absent), open_regular(beneath(Path(own), name)) as descriptor:
+                    found[InTmpfs(device, name)] = pread(descriptor, LARGEST_SURFACE, 0)
     return found

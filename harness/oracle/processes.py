@@ -90,15 +90,20 @@ def processes(images: Path, budget: Budget, *, within: Path | None = None) -> tu
     `Unreadable` for a process that has a counter and cannot be read; `within`: folder that earlier levels may be in.
     """
     found: list[Process] = []
-    missing: list[str] = []
+    missing: dict[str, int] = {}
     seen = False
     for memory in memories(images, budget, within=within):
         seen = True
-        found += _of_memory(images, memory, budget)
-        missing += memory.missing
+        own = tuple(_of_memory(images, memory, budget))
+        found += own
+        missing |= dict.fromkeys(() if own else memory.missing, memory.pid)
+    if found and missing:
+        raise Unreadable(
+            "; ".join(f"whether a workload runs in process {pid} cannot be told: {why}" for why, pid in missing.items())
+        )
     if found:
         return tuple(found)
-    why = list(dict.fromkeys(missing)) if seen else ["it has no pagemap"]
+    why = list(missing) if seen else ["it has no pagemap"]
     raise NoCounter("; ".join(["no workload's counter in its memory pages", *why]))
 
 
@@ -114,9 +119,12 @@ def _of_memory(images: Path, memory: Memory, budget: Budget) -> Iterator[Process
                 f"process {memory.pid} has a workload's counter that is damaged, or of a version that is not known here"
             )
         if counter.version == 1:
-            yield Process(memory.pid, counter, tuple(_by_arguments(images, memory, budget)), Teller.ARGUMENTS)
+            teller, surfaces = Teller.ARGUMENTS, tuple(_by_arguments(images, memory, budget))
         else:
-            yield Process(memory.pid, counter, tuple(_by_description(memory, address)), Teller.ITSELF)
+            teller, surfaces = Teller.ITSELF, tuple(_by_description(memory, address))
+        if len({surface.name for surface in surfaces}) < len(surfaces):
+            raise Unreadable(f"process {memory.pid} has two surfaces of one name")
+        yield Process(memory.pid, counter, surfaces, teller)
 
 
 def _signed_pages(memory: Memory) -> Iterator[int]:

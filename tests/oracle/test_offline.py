@@ -171,10 +171,10 @@ def test_a_file_that_may_not_be_read_is_not_taken_for_one_that_is_missing(
 ) -> None:
     opened = os.open
 
-    def refuse(path: Path, *given: int) -> int:
+    def refuse(path: Path, *given: int, **named: int) -> int:
         if path == upper / "data/added.ring":
             raise PermissionError(errno.EACCES, "Permission denied")
-        return opened(path, *given)
+        return opened(path, *given, **named)
 
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(Unreadable, match=r"added\.ring cannot be read: Permission denied"):

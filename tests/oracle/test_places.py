@@ -18,11 +18,18 @@ from tests.criu_images import ROOT, dump, mount, write
 VOLUME = mount(40, "/data", fstype=16, ext_key="/data", root="/volumes/v/_data")
 
 
-def place(tmp_path: Path, path: str, *mounts: dict[str, object], disks: tuple[str, ...] = ("/",)) -> Place:
+def place(
+    tmp_path: Path,
+    path: str,
+    *mounts: dict[str, object],
+    disks: tuple[str, ...] = ("/",),
+    named: tuple[str, ...] = (),
+) -> Place:
     images = dump(tmp_path / "images", b"", mounts=(ROOT, *mounts))
     seen = Mounts.of_namespace(images, 13, Budget())
     surface = OwnSurface(Form.RING, "it", path)
-    return place_of(surface, Whereabouts(seen, bases_of(images, Budget())), disks, {"/data": "the volume was left out"})
+    absent = {"/data": "the volume was left out"}
+    return place_of(surface, Whereabouts(seen, bases_of(images, Budget())), disks, absent, named=named)
 
 
 @pytest.mark.parametrize("path", ["/data/added.ring", "/data/../data//./added.ring", "data/added.ring"])
@@ -70,8 +77,10 @@ def test_a_folder_of_the_host_is_outside(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_is_named_for_a_folder_below_a_mount_counts_before_it(tmp_path: Path) -> None:
-    assert place(tmp_path, "/data/in/x", disks=("/", "/data/in")) == OnDisk("/data/in", "x")
-    assert place(tmp_path, "/scratch/x", mount(73, "/scratch"), disks=("/", "/scratch")) == OnDisk("/scratch", "x")
+    both = ("/", "/scratch")
+    assert place(tmp_path, "/data/in/x", disks=("/", "/data/in"), named=("/data/in",)) == OnDisk("/data/in", "x")
+    assert place(tmp_path, "/scratch/x", mount(73, "/scratch"), disks=both, named=both[1:]) == OnDisk("/scratch", "x")
+    assert place(tmp_path, "/scratch/x", mount(73, "/scratch"), disks=both) == InTmpfs(73, "x"), "of the archive"
 
 
 def test_standard_output_is_in_the_log_if_that_is_there() -> None:

@@ -325,7 +325,7 @@ def test_pages_that_are_not_whole_are_broken(tmp_path: Path, kept: int | None) -
 
 def test_what_costs_too_much_is_given_up(tmp_path: Path) -> None:
     images = dump(tmp_path / "images", bytes(9 * PAGE) + memory())
-    with pytest.raises(Unreadable, match="more than 4,096 bytes"):
+    with pytest.raises(Unreadable, match="8 times more than 512 bytes"):
         processes(images, Budget(read=PAGE))
     with pytest.raises(Unreadable, match="more than 2 parts"):
         processes(images, Budget(parts=2))
