@@ -123,7 +123,11 @@ def _checkpoint(found: Found, disks: Mapping[str, Path], own: Path, budget: Budg
         workloads = processes(opened.images, budget, within=opened.within)
     except NoCounter as error:
         return told.model_copy(update={"reason": error.what})
-    judged = _judged(workloads, {task.pid: task for task in listed}, _Laid(opened, disks, own), budget)
+    named = {task.pid: task for task in listed}
+    for process in workloads:
+        if process.pid not in named:
+            raise Unreadable(f"pagemap-{process.pid}.img is of no process of pstree.img")
+    judged = _judged(workloads, named, _Laid(opened, disks, own), budget)
     worst = max(judged, key=lambda each: list(Finding).index(each.finding))
     return told.model_copy(update={"workloads": judged, "finding": worst.finding, "reason": worst.reason})
 

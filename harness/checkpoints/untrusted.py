@@ -121,6 +121,8 @@ def open_regular(path: Path) -> Iterator[int]:
     except OSError as error:
         told = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
         raise (Absent if error.errno in _ABSENT else Unreadable)(f"{path.name} cannot be read: {told}") from error
+    except ValueError as error:  # a 0 byte, or half of a pair of UTF-16
+        raise Unreadable(f"{path.name!r} is a name that no file can have") from error
     try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):

@@ -144,7 +144,7 @@ def _unwrapped(line: bytes) -> tuple[bytes | None, bool]:
             if said["stream"] != "stdout":
                 return None, False
             text = said["log"].encode(errors="replace")
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return line, True
         return text.removesuffix(b"\n"), text.endswith(b"\n")
     return line, True

@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.checkpoints.untrusted import LONGEST_NAME, TIMES_READ, Budget, Unreadable, beneath, inside, read_regular
+from harness.checkpoints.untrusted import (
+    LONGEST_NAME,
+    TIMES_READ,
+    Budget,
+    Unreadable,
+    beneath,
+    inside,
+    read_regular,
+)
 
 
 def test_what_is_too_long_is_not_read_into_memory(tmp_path: Path) -> None:
@@ -12,6 +20,12 @@ def test_what_is_too_long_is_not_read_into_memory(tmp_path: Path) -> None:
     assert read_regular(tmp_path / "x", most=5) == b"12345"
     with pytest.raises(Unreadable, match="x has 5 bytes, where at most 4 are credible"):
         read_regular(tmp_path / "x", most=4)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_a_name_that_no_file_can_have_is_declined(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Unreadable, match="a name that no file can have"):
+        read_regular(beneath(tmp_path, name))
 
 
 @pytest.mark.parametrize(("name", "clean"), [("./a//b/", "a/b"), (".", ""), ("..a/b..", "..a/b..")])

@@ -232,3 +232,8 @@ def test_a_log_may_be_behind_by_what_pipe_and_monitor_hold() -> None:
     shortest = len(line_of(NONCE, 1))
     assert (lag() - 1) * shortest <= lines.PIPE + lines.MONITOR < lag() * shortest
     assert lag(10) == 10 * lag()
+
+
+def test_json_that_is_nested_too_deep_is_somebody_s_line() -> None:
+    log = b'{"log":' + b"[" * 100_000 + b"\n" + printed(range(1, 4))
+    assert read(log) == held(3)
