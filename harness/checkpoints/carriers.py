@@ -9,13 +9,15 @@ from typing import Any, ClassVar, Protocol
 
 from harness.checkpoints.documents import document, parsed, part, parts, text
 from harness.checkpoints.sources import Source
-from harness.checkpoints.untrusted import Unreadable, beneath, inside
+from harness.checkpoints.untrusted import Unreadable, beneath, inside, read_regular
 
 INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
 NAME = "org.opencontainers.image.ref.name"
 MOST_DEEP = 4
 """Indexes in each other."""
+MOST_LINK = 200
+"""Bytes of a file that a tag is: a digest has 71."""
 
 
 @dataclass(frozen=True)
@@ -50,21 +52,24 @@ class _ByDigest:
         raise NotImplementedError
 
     def _of(
-        self, source: Source, root: str, name: str, found: dict[str, Any], depth: int = MOST_DEEP
+        self, source: Source, root: str, name: str, found: dict[str, Any], above: tuple[str, ...] = ()
     ) -> Iterator[Image]:
-        """Images of a manifest or an index."""
+        """Images of a manifest or an index, which is in those `above`."""
         if "layers" in found:
             layers = parts(found, "layers")
             yield Image(name, tuple((text(each, "mediaType"), self._file(source, root, each)) for each in layers))
             return
         own: list[tuple[str, str]] = []
         for each in parts(found, "manifests"):
+            source.budget.part()
             media = text(each, "mediaType")
             if media not in INDEXES + MANIFESTS:
                 own.append((media, self._file(source, root, each)))
-            elif depth and (file := self._file(source, root, each, manifest=True)) in source.files:
+            elif len(above) < MOST_DEEP and (file := self._file(source, root, each, manifest=True)) in source.files:
+                if file in above:
+                    raise Unreadable(f"{source.path.name} holds an index that is in itself")
                 named = text(part(each, "annotations"), NAME) or name
-                yield from self._of(source, root, named, read(source, file), depth - 1)
+                yield from self._of(source, root, named, read(source, file), (*above, file))
         if own:
             yield Image(name, tuple(own), found)
 
@@ -153,7 +158,7 @@ class Registry(_ByDigest):
             tag = self._TAG.fullmatch(name)
             if tag and (tag[1] or "") == root:
                 folder = source.fetch(lambda each, link=name: each == link)  # type: ignore[misc]
-                digest = beneath(folder, name).read_text(encoding="ascii", errors="replace")[:200].strip()
+                digest = read_regular(beneath(folder, name), most=MOST_LINK).decode(errors="replace").strip()
                 file = self._file(source, root, {"digest": digest})
                 yield from self._of(source, root, f"{tag[2]}:{tag[3]}", read(source, file))
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate, count
 from operator import eq
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from harness.errors import UsageError
 MOST_CHECKPOINTS = 1000
 TELLING = (CONFIG, INVENTORY)
 """Names of files by which checkpoints are found."""
+MOST_IMAGES = 10_000
+"""Of a layout; a registry holds many that are no checkpoints."""
 _ARCHIVE = re.compile(r".+\.(tar|tgz)(\.(gz|zst|xz|bz2))?")
 _MAY_BE_LAYER = re.compile(r"^$|tar|layer|gzip|zstd|octet-stream")
 """Of media types; an artifact has parts that are no archives besides."""
@@ -54,7 +57,11 @@ def find(path: Path, to: Path, budget: Budget) -> tuple[Found, ...]:
     if path.is_symlink() and path.is_file():
         path = path.resolve()  # who names a link means the archive; those within are not followed
     source = open_source(path, to / "parts", budget)
-    found = tuple(_in(source, to, budget, ""))
+    found: list[Found] = []
+    for each in _in(source, to, budget, ""):
+        if len(found) == MOST_CHECKPOINTS:
+            raise Unreadable(f"it holds more than {MOST_CHECKPOINTS:,} checkpoints")
+        found.append(each)
     if found and (hidden := sorted(name for name in source.not_followed if name.rpartition("/")[2] in TELLING)):
         raise Unreadable(f"{hidden[0]} is a symbolic link, which is not followed, so a checkpoint may be overlooked")
     if not found:
@@ -66,9 +73,7 @@ def find(path: Path, to: Path, budget: Budget) -> tuple[Found, ...]:
             f"it holds no checkpoint of a known kind, but {names}",
             remedy=f"Known are {', '.join(KINDS)}; an archive may be compressed by {', '.join(COMPRESSIONS)}.",
         )
-    if len(found) > MOST_CHECKPOINTS:
-        raise Unreadable(f"it holds {len(found):,} checkpoints, more than {MOST_CHECKPOINTS:,}")
-    return found
+    return tuple(found)
 
 
 def choose(found: Sequence[Found], container: str) -> tuple[Found, ...]:
@@ -106,20 +111,22 @@ def only(found: Sequence[Found]) -> Found:
 
 
 def _in(source: Source, to: Path, budget: Budget, where: str) -> Iterator[Found]:
-    claimed: list[str] = []
+    claimed: set[str] = set()
+    folders = count()
 
     def is_free(root: str) -> bool:
         """Whether it does not lie in what belongs to another checkpoint."""
-        return not any(not above or root == above or root.startswith(f"{above}/") for above in claimed)
+        above = accumulate(root.split("/"), "{}/{}".format)
+        return claimed.isdisjoint(("", *above))
 
     for layout in LAYOUTS[:1]:
         yield from _laid_out(layout, source, where, claimed, is_free)
     for carrier in CARRIERS:
         for root in [root for root in carrier.roots(source) if is_free(root)]:
-            for number, image in enumerate(carrier.images(source, root)):
+            for image in _bounded(carrier.images(source, root)):
                 told = _joined(where, root, image.name and f"the image {image.name}")
-                for found in _carried(source, image, to / f"image-{len(claimed)}-{number}", budget, told):
-                    claimed.append(root)
+                for found in _carried(source, image, to / f"image-{next(folders)}", budget, told):
+                    claimed.add(root)
                     yield found
     for layout in LAYOUTS[1:]:
         yield from _laid_out(layout, source, where, claimed, is_free)
@@ -130,12 +137,19 @@ def _in(source: Source, to: Path, budget: Budget, where: str) -> Iterator[Found]
             yield from _in(inner, own, budget, name)
 
 
+def _bounded(images: Iterator[Image]) -> Iterator[Image]:
+    for number, image in enumerate(images):
+        if number == MOST_IMAGES:
+            raise Unreadable(f"it holds more than {MOST_IMAGES:,} images")
+        yield image
+
+
 def _laid_out(
-    layout: Layout, source: Source, where: str, claimed: list[str], is_free: Callable[[str], bool]
+    layout: Layout, source: Source, where: str, claimed: set[str], is_free: Callable[[str], bool]
 ) -> Iterator[Found]:
     for root in list(layout.roots(source)):
         if is_free(root):
-            claimed.append(root)
+            claimed.add(root)
             opens = partial(_open, layout, source, root)
             yield Found(_joined(where, root), layout.name, layout.what, source, root, opens)
 
