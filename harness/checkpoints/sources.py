@@ -18,6 +18,8 @@ MOST_DEEP = 16
 """Folders below each other that are looked through."""
 MOST_NAMES = 200_000
 """Files and folders of a source."""
+MOST_LETTERS = 64 << 20
+"""Of all their names."""
 PARTS = re.compile(
     r"(?:.*/)?(?:rootfs-diff\.tar|devshm-checkpoint\.tar|volumes/[^/]+\.tar|tmpfs-dev-[0-9]+\.tar\.gz\.img)"
 )
@@ -48,23 +50,32 @@ class Source(ABC):
         """Targets of links under the name that leads to earlier levels of memory."""
         self.not_followed: set[str] = set()
         """Names of other symbolic links."""
+        self._letters = 0
 
     def _note(self, name: str, mode: int, size: int, link: str = "") -> None:
+        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode)):
+            return
+        self._keep(name + link)
         if stat.S_ISREG(mode):
             self.files[name] = size
         elif stat.S_ISLNK(mode) and name.rpartition("/")[2] == PARENT:
             self.links[name] = link
-        elif stat.S_ISLNK(mode) and len(self.not_followed) < MOST_NAMES:
-            self.not_followed.add(name)
-            return
-        elif not stat.S_ISDIR(mode):
+        elif stat.S_ISLNK(mode):
+            if len(self.not_followed) < MOST_NAMES:
+                self.not_followed.add(name)
             return
         above = name if stat.S_ISDIR(mode) else name.rpartition("/")[0]
         while above and above not in self.folders:
+            self._keep(above)
             self.folders.add(above)
             above = above.rpartition("/")[0]
         if len(self.files) + len(self.folders) > MOST_NAMES:
             raise Unreadable(f"{self.path.name} holds more than {MOST_NAMES:,} files and folders")
+
+    def _keep(self, name: str) -> None:
+        self._letters += len(name)
+        if self._letters > MOST_LETTERS:
+            raise Unreadable(f"{self.path.name} holds names of more than {MOST_LETTERS:,} letters")
 
     def under(self, folder: str) -> Iterator[str]:
         """Names of the files in a folder and below it, relative to it."""
@@ -158,14 +169,18 @@ class Archive(Source):
         self._to = to
         self._fetched = 0
         self._times: Counter[str] = Counter()
-        """How often a name is in it; the last one counts."""
+        """How often a file of a name is in it; the last one counts."""
+        described: set[str] = set()
         last = ""
         try:
             for member in members(path, budget):
                 last = member.name
-                self._times[last] += 1
                 if DESCRIBES.fullmatch(last):
-                    _is_one(path.name, member, self._times[last])
+                    _is_one(path.name, member, again=last in described)
+                    self._keep(last)
+                    described.add(last)
+                if member.info.isreg():
+                    self._times[last] += 1
                 self._note(last, _mode(member), member.info.size, member.info.linkname)
                 if member.info.isreg() and PARTS.fullmatch(last):
                     _see(member.members(budget))
@@ -200,10 +215,11 @@ class Archive(Source):
         """The member of a name that counts, while it goes by."""
         left = self._times[name]
         for member in members(self.path, self.budget):
-            left -= member.name == name
-            if left == 0 and member.name == name:
-                yield member
-                return
+            if member.name == name and member.info.isreg():
+                left -= 1
+                if left == 0:
+                    yield member
+                    return
         raise Absent(f"{name} is not in {self.path.name}")
 
 
@@ -213,7 +229,7 @@ def _see(parts: Iterator[Member]) -> None:
         pass
 
 
-def _is_one(archive: str, member: Member, times: int) -> None:
+def _is_one(archive: str, member: Member, *, again: bool) -> None:
     """Decline what one reader takes for this and another for that, and what is not held by its own name."""
     name = member.name[:200]
     if member.info.islnk():
@@ -221,8 +237,8 @@ def _is_one(archive: str, member: Member, times: int) -> None:
             f"{archive} holds {name} as a hard link, which is not followed",
             remedy="Make it anew, with tar's --hard-dereference.",
         )
-    if times > 1 or member.info.isdev():
-        what = "twice" if times > 1 else "as something else than a file"
+    if again or member.info.isdev():
+        what = "twice" if again else "as something else than a file"
         raise Unreadable(f"{archive} holds {name} {what}, and who reads it may take either")
 
 

@@ -90,3 +90,27 @@ def test_an_archive_that_is_cut_off_says_where(tmp_path: Path) -> None:
         file.write_bytes(whole[:size])
         with pytest.raises(Broken, match=rf"a\.tar is no whole archive: [^,]+{told}. Copy it again, or make it anew."):
             Archive(file, tmp_path / "to", Budget())
+
+
+def test_names_are_kept_of_what_is_looked_at_and_not_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "MOST_LETTERS", 60)
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as tar:
+        for number in range(100):
+            info = tarfile.TarInfo(f"{number}/fifo")
+            info.type = tarfile.FIFOTYPE
+            tar.addfile(info)
+    assert Archive(path, tmp_path / "to", Budget()).files == {}
+    with pytest.raises(Unreadable, match=r"a\.tar holds names of more than 60 letters"):
+        Archive(packed(path, *((f"a/file-{number}", b"") for number in range(9))), tmp_path / "to", Budget())
+
+
+def test_a_name_counts_as_the_file_that_it_was_last(tmp_path: Path) -> None:
+    path = packed(tmp_path / "a.tar", ("ctr.log", b"old"), ("ctr.log", CONTENT))
+    with tarfile.open(path, "a") as tar:
+        info = tarfile.TarInfo("ctr.log")
+        info.type = tarfile.FIFOTYPE
+        tar.addfile(info)
+    assert b"".join(Archive(path, tmp_path / "to", Budget()).chunks_of("ctr.log")) == CONTENT
