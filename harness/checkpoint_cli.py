@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
+import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from harness import inspection, options
@@ -17,7 +22,7 @@ from harness.model import Answer
 from harness.options import Options
 from harness.records import Finding
 from reports.inspection import show_inspection
-from reports.letters import clean
+from reports.letters import clean, one_line, sayable
 
 INSPECT = """\
 Reads a checkpoint without restoring it. Of any: who made it, its processes, mounts, annotations, sizes and CRIU's own
@@ -48,7 +53,8 @@ exit codes:
   1  inconsistent, or a surface is missing from a disk that is in the checkpoint
   2  usage: no such file, no checkpoint of a known kind, or one that is cut off, damaged or made to do harm
   3  incomplete: what is in it is of one instant, and a surface is not in it; or nothing to compare: no workload in its
-     memory, or none of its surfaces in it; or no room or rights to read it
+     memory, or none of its surfaces in it; or no room or rights to read it, or to print this
+ 70  a fault of stillframe's own, which says nothing of the checkpoint
 """
 
 TRANSLATE = """\
@@ -81,6 +87,7 @@ exit codes:
   1  declined: it cannot be said in the other's words
   2  usage: no such file, no checkpoint of a known kind, or one that is cut off, damaged or made to do harm
   3  no room or rights to read or write it
+ 70  a fault of stillframe's own, which says nothing of the checkpoint
 """
 COMPATIBLE = """\
 Reads a checkpoint's files, and the versions of the programs that are to restore it, and says whether they will: which
@@ -94,6 +101,7 @@ exit codes:
   1  no
   2  usage, or no checkpoint that can be read
   3  nobody can tell from the files, or a program is not here
+ 70  a fault of stillframe's own, which says nothing of the checkpoint
 """
 
 ANSWERED = {Answer.YES: 0, Answer.UNKNOWN: 3, Answer.NO: 1}
@@ -116,7 +124,7 @@ def add_to(commands: Any) -> None:
         epilog=INSPECT_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    inspected.set_defaults(act=_inspect)
+    inspected.set_defaults(act=partial(_swept, _inspect))
     inspected.add_argument("path", type=Path, metavar="PATH", help="archive or folder")
     inspected.add_argument(
         "--disk",
@@ -134,7 +142,7 @@ def add_to(commands: Any) -> None:
         epilog=COMPATIBLE_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    asked.set_defaults(act=_compatible)
+    asked.set_defaults(act=partial(_swept, _compatible))
     asked.add_argument("path", type=Path, metavar="CHECKPOINT", help="archive or folder of images")
     asked.add_argument(
         "--with", dest="restored_by", action="append", default=[], metavar="RUNTIME", help=", ".join(PROGRAMS)
@@ -152,7 +160,7 @@ def add_to(commands: Any) -> None:
         epilog=TRANSLATE_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    translated.set_defaults(act=_translate)
+    translated.set_defaults(act=partial(_swept, _translate))
     translated.add_argument("path", type=Path, metavar="CHECKPOINT", help="archive or folder of images")
     translated.add_argument("--to", choices=[form.name for form in FORMS], default="", help="whose archive to make")
     translated.add_argument(
@@ -198,6 +206,26 @@ def _size(text: str) -> int:
     return size
 
 
+def _swept(act: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
+    """Act, and let no signal that asks for an end leave behind what was unpacked, which holds memory of processes."""
+    if threading.current_thread() is not threading.main_thread():
+        return act(arguments)
+    ends = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_DFL]
+
+    def end(number: int, _: FrameType | None) -> None:
+        for each in ends:
+            signal.signal(each, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    for each in ends:
+        signal.signal(each, end)
+    try:
+        return act(arguments)
+    finally:
+        for each in ends:
+            signal.signal(each, signal.SIG_DFL)
+
+
 def _inspect(arguments: argparse.Namespace) -> int:
     found = inspection.inspect(
         arguments.path,
@@ -206,7 +234,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
         budget=Budget.of(arguments.max_bytes),
     )
     if arguments.json:
-        print(found.model_dump_json(indent=1))  # noqa: T201
+        print(json.dumps(sayable(found.model_dump(mode="json")), indent=1))  # noqa: T201
     else:
         show_inspection(found)
     return INSPECTED[found.finding]
@@ -221,7 +249,7 @@ def _compatible(arguments: argparse.Namespace) -> int:
     )
     found = compatible(arguments.path, sides, container=arguments.container, budget=Budget.of(arguments.max_bytes))
     if arguments.json:
-        print(json.dumps([each.model_dump(mode="json") for each in found], indent=1))  # noqa: T201
+        print(json.dumps(sayable([each.model_dump(mode="json") for each in found]), indent=1))  # noqa: T201
     for each in () if arguments.json else found:
         listed = ", ".join(f"{part.name} {part.version}" for part in each.components)
         print(f"{each.prediction.answer}: {clean(f'{each.runtime} ({listed})')}")  # noqa: T201
@@ -244,7 +272,7 @@ def _translate(arguments: argparse.Namespace) -> int:
         budget=Budget.of(arguments.max_bytes),
         progress=_tell,
     )
-    print(f"{arguments.out}: of {done.was}")  # noqa: T201
+    print(one_line(f"{arguments.out}: of {done.was}"))  # noqa: T201
     for change in done.changes or ["nothing had to be changed"]:
         print(f"  {clean(change)}")  # noqa: T201
     for note in done.notes:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
+import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
 
 from harness import bench, checkpoint_cli, corpus, report_cli, run_files, workload
-from harness.errors import StillframeError, UsageError
+from harness.errors import FAULT, INTERRUPTED, StillframeError, UsageError
 from harness.expectations import About, unmatched
 from harness.host import audit, probes
 from harness.images.study import every_image, study
@@ -33,6 +35,7 @@ exit codes:
   2  usage
   3  incomplete, or this machine lacks something
   4  the instrument's own proof failed: no result of the run counts
+ 70  a fault of stillframe's own
 """
 
 IMAGES_STACK = "debian-sid"
@@ -58,21 +61,56 @@ exit codes:
   1  a regression: a cell that newly violates, is worse, or has disappeared
   2  usage, or a folder that holds no run
   3  not comparable: other settings, no common cell, or a run whose own proof failed
+ 70  a fault of stillframe's own
 """
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; gives the exit code."""
+    _open_what_is_closed()
     arguments = _parser().parse_args(argv)
+    code: int | None = None
     try:
-        code: int = arguments.act(arguments)
+        code = arguments.act(arguments)
+        sys.stdout.flush()
     except StillframeError as error:
-        _tell(f"stillframe: {error}")
+        _tell(letters.one_line(f"stillframe: {error}"))
         return error.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        _print_no_more()
+        return code or 0
+    except KeyboardInterrupt:
+        _tell("stillframe: interrupted")
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001  # whose exit code would be 1, which is an answer
+        return _failed(error)
     return code
+
+
+def _open_what_is_closed() -> None:
+    """Let output that somebody has closed go nowhere; else the next file that is opened would take its place."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+
+
+def _print_no_more() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _failed(error: Exception) -> int:
+    """Tell of output that goes nowhere, or of what nobody has thought of; gives the exit code."""
+    try:
+        if isinstance(error, OSError) and error.filename is None:
+            print(flush=True)  # noqa: T201  # what could not be written may have been thrown away
+        sys.stdout.flush()
+    except OSError as full:
+        _print_no_more()
+        _tell(f"stillframe: standard output cannot be written: {full.strerror}")
+        return StillframeError.exit_code
+    _tell(letters.clean("".join(traceback.format_exception(error)).rstrip()))
+    _tell("stillframe: this is a fault of its own, and says nothing of what was asked; please report the lines above")
+    return FAULT
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -247,7 +285,8 @@ def _make_images(options: Options, stacks: Iterable[str], run: Path | None) -> i
 
 
 def _tell(text: str) -> None:
-    print(text, file=sys.stderr)  # noqa: T201
+    with contextlib.suppress(OSError):  # there is nowhere else to tell it
+        print(text, file=sys.stderr)  # noqa: T201
 
 
 def _pool(arguments: argparse.Namespace) -> int:

@@ -9,6 +9,8 @@ StillframeError          base; `remedy` says what to do
   CommandFailed          a command ended otherwise than accepted
   DeadlineExceeded       a command or a wait took too long
   StageFailed            a step of a trial ended with an outcome of its own
+
+Any other exception is a fault of ours                               exit 70
 """
 
 from __future__ import annotations
@@ -19,6 +21,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from harness.model import Outcome, Stage
+
+
+FAULT = 70
+"""Exit code of what nobody has thought of: EX_SOFTWARE of sysexits.h."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as of a shell."""
 
 
 class StillframeError(Exception):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+_HALF = re.compile("[\ud800-\udfff]")
 _UNIT = re.compile(r"(?<=\d) (?=[%µmst])")
 
 
@@ -18,6 +20,15 @@ def clean(text: str) -> str:
 def one_line(text: str) -> str:
     """Clean text and put it on one line."""
     return clean(" ".join(text.split()))
+
+
+def sayable(value: Any) -> Any:
+    """Replace, in all texts of a JSON value, what no text in UTF-8 holds: bytes of names, and halves of letters."""
+    if isinstance(value, str):
+        return _HALF.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, dict):
+        return {sayable(name): sayable(each) for name, each in value.items()}
+    return [sayable(each) for each in value] if isinstance(value, list) else value
 
 
 def unbroken(text: str) -> str:
