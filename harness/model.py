@@ -213,7 +213,8 @@ class SurfaceReading(Frozen):
     backwards: Whole = Field(default=0, description="neighbouring records whose wall clock runs backwards")
     repeated: Whole = Field(default=0, description="lines of a log that it held before")
     lag: Whole = Field(
-        default=1, description="ticks by which it may be behind memory at one instant; more than 1: it is a log"
+        default=1,
+        description="ticks by which it may be behind memory at one instant; more than 1: a log, 0: a deletion undone",
     )
 
 

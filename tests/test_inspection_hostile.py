@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from harness.checkpoints import find
 from harness.checkpoints.carriers import INDEXES
-from harness.checkpoints.untrusted import Budget, Unreadable
+from harness.checkpoints.untrusted import Broken, Budget, Unreadable
 from harness.inspection import inspect
 from tests.criu_images import PAGE, dump, memory, tar
 
@@ -22,25 +23,35 @@ def test_a_counter_of_no_process_is_declined(tmp_path: Path) -> None:
         inspect(images, {})
 
 
-def indexes(folder: Path, leads_to: dict[str, str], *, times: int = 2) -> Path:
-    """An OCI layout of indexes by the letters of their digests, each of which names another one several times."""
+def indexes(folder: Path, depth: int, *, times: int) -> Path:
+    """An OCI layout of indexes in each other, each of which names the next one several times."""
     (folder / "blobs/sha256").mkdir(parents=True)
-    for name, other in leads_to.items():
-        descriptor = {"mediaType": INDEXES[0], "digest": f"sha256:{other * 64}"}
-        path = folder / (f"blobs/sha256/{name * 64}" if name else "index.json")
-        path.write_text(json.dumps({"manifests": [descriptor] * times}))
+    content = b'{"manifests": []}'
+    for _ in range(depth):
+        digest = hashlib.sha256(content).hexdigest()
+        (folder / "blobs/sha256" / digest).write_bytes(content)
+        descriptor = {"mediaType": INDEXES[0], "digest": f"sha256:{digest}"}
+        content = json.dumps({"manifests": [descriptor] * times}).encode()
+    (folder / "index.json").write_bytes(content)
     return folder
 
 
-def test_an_index_that_is_in_itself_is_declined(tmp_path: Path) -> None:
-    with pytest.raises(Unreadable, match="holds an index that is in itself"):
-        inspect(indexes(tmp_path / "it", {"": "a", "a": "b", "b": "a"}), {})
-
-
 def test_indexes_that_multiply_are_read_no_further_than_the_budget(tmp_path: Path) -> None:
-    layout = indexes(tmp_path / "it", {"": "a", "a": "b", "b": "c", "c": "d", "d": "e"}, times=20)
     with pytest.raises(Unreadable, match="more than 500 parts"):
-        inspect(layout, {}, budget=Budget(parts=500))
+        inspect(indexes(tmp_path / "it", 4, times=20), {}, budget=Budget(parts=500))
+
+
+def test_indexes_in_indexes_are_declined_before_anything_is_overlooked(tmp_path: Path) -> None:
+    with pytest.raises(Unreadable, match="more than 4 indexes in each other"):
+        inspect(indexes(tmp_path / "it", 5, times=1), {})
+
+
+def test_a_part_that_is_not_what_its_digest_says_is_broken(tmp_path: Path) -> None:
+    layout = indexes(tmp_path / "it", 2, times=1)
+    for path in (layout / "blobs/sha256").iterdir():
+        path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(Broken, match="is not what its digest says"):
+        inspect(layout, {})
 
 
 def test_a_tag_of_a_registry_is_a_digest_and_no_more(tmp_path: Path) -> None:

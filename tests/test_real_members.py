@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -143,12 +144,35 @@ def test_a_part_that_is_a_link_is_never_overlooked(tmp_path: Path, name: str, ki
         finding(tmp_path / "it.tar")
 
 
-@pytest.mark.parametrize("part", ["mm-1.img", "pagemap-1.img", "core-1.img"])
-def test_a_process_that_runs_has_memory(tmp_path: Path, part: str) -> None:
-    path = changed("still-ledger", tmp_path / "it.tar", lambda it: it.pop(f"checkpoint/{part}"))
+@pytest.mark.parametrize("part", ["mm", "core", "ids", "fs"])
+@pytest.mark.parametrize("how", ["not there", "empty"])
+def test_a_process_that_runs_has_memory_and_more(tmp_path: Path, part: str, how: str) -> None:
+    name = f"checkpoint/{part}-1.img"
+
+    def change(it: dict[str, bytes]) -> None:
+        data = it.pop(name)
+        if how == "empty":
+            it[name] = data[:8]
+
+    path = changed("still-ledger", tmp_path / "it.tar", change)
     for command in (lambda: inspect(path, {}), lambda: needs(path)):
-        with pytest.raises(Broken, match=f"{part} is not there"):
+        with pytest.raises(Broken, match=f"{part}-1.img is {how}"):
             command()
+
+
+@pytest.mark.parametrize("part", ["pagemap-1.img", "fdinfo-2.img"])
+def test_a_process_that_runs_has_pages_and_descriptors(tmp_path: Path, part: str) -> None:
+    path = changed("still-ledger", tmp_path / "it.tar", lambda it: it.pop(f"checkpoint/{part}"))
+    with pytest.raises(Broken, match=f"{part} is not there"):
+        inspect(path, {})
+
+
+def test_a_second_number_of_a_process_is_none(tmp_path: Path) -> None:
+    def change(it: dict[str, bytes]) -> None:
+        it["checkpoint/pagemap-01.img"] = it["checkpoint/pagemap-1.img"]
+
+    (found,) = inspect(changed("still-ledger", tmp_path / "it.tar", change), {}).checkpoints
+    assert [each.pid for each in found.workloads] == [1]
 
 
 def test_a_name_as_of_a_whiteout_deletes_nothing_in_an_archive_of_podman(tmp_path: Path) -> None:
@@ -161,3 +185,26 @@ def test_a_name_as_of_a_whiteout_deletes_nothing_in_an_archive_of_podman(tmp_pat
     assert "deleted.files" in files("ledger-2")
     path = changed("ledger-2", tmp_path / "it.tar", change)
     assert finding(path) is Finding.INCONSISTENT
+
+
+@pytest.mark.parametrize(
+    ("above", "expected"),
+    [
+        ({"other": b""}, Finding.CONSISTENT),
+        ({".wh.rootfs-diff.tar": b""}, Finding.INCOMPLETE),
+        ({".wh..wh..opq": b"", "config.dump": b"{}"}, None),
+        ({"rootfs-diff.tar": packed({})}, Finding.INCONSISTENT),
+    ],
+    ids=["nothing of it", "one file gone", "all gone", "another file"],
+)
+def test_a_layer_takes_from_those_below_what_it_says(
+    tmp_path: Path, above: dict[str, bytes], expected: Finding | None
+) -> None:
+    layers = {"0.tar": plain("still-ledger"), "1.tar": packed(above)}
+    manifest = json.dumps([{"RepoTags": ["it:1"], "Layers": list(layers)}]).encode()
+    (tmp_path / "it.tar").write_bytes(packed({"manifest.json": manifest, **layers}))
+    if expected is None:
+        with pytest.raises(Broken, match=r"config\.dump and no checkpoint/inventory\.img"):
+            finding(tmp_path / "it.tar")
+    else:
+        assert finding(tmp_path / "it.tar") is expected

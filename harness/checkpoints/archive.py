@@ -33,6 +33,10 @@ AGAIN = "Copy it again, or make it anew."
 """What to do about an archive that is cut off or damaged."""
 COMPRESSIONS = ("gzip", "zstd", "xz", "bzip2")
 """By which an archive may be compressed."""
+DELETED_BY = ".wh."
+"""Prefix of a whiteout."""
+OPAQUE = ".wh..wh..opq"
+"""What stands in a folder of a layer under which nothing of the image shows."""
 PARENT = "parent"
 """Name of the link to the images of an earlier level of memory (CRIU's CR_PARENT_LINK)."""
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from harness.checkpoints.documents import document, parsed, part, parts, text
 from harness.checkpoints.sources import Source
-from harness.checkpoints.untrusted import Unreadable, beneath, inside, read_regular
+from harness.checkpoints.untrusted import Broken, Unreadable, beneath, inside, read_regular
 
 INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
@@ -30,6 +31,14 @@ class Image:
     """Media types and files: layers of a manifest, or the parts of an index that are no manifests."""
     index: Mapping[str, Any] = field(default_factory=dict)
     """The index, if the parts are its own."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of files, where the layout tells it."""
+
+    def check(self, source: Source, files: Iterable[str]) -> None:
+        """Raise `Broken` for a file that is not what its digest says."""
+        for name in files:
+            if name in self.digests:
+                _check(source, name, self.digests[name])
 
 
 class Carrier(Protocol):
@@ -51,33 +60,36 @@ class _ByDigest:
         """The file with the part of a digest, without its algorithm."""
         raise NotImplementedError
 
-    def _of(
-        self, source: Source, root: str, name: str, found: dict[str, Any], above: tuple[str, ...] = ()
-    ) -> Iterator[Image]:
-        """Images of a manifest or an index, which is in those `above`."""
+    def _of(self, source: Source, root: str, name: str, found: dict[str, Any], depth: int = 0) -> Iterator[Image]:
+        """Images of a manifest or an index, which is in `depth` others."""
         if "layers" in found:
-            layers = parts(found, "layers")
-            yield Image(name, tuple((text(each, "mediaType"), self._file(source, root, each)) for each in layers))
+            yield self._image(source, root, name, parts(found, "layers"), {})
             return
-        own: list[tuple[str, str]] = []
+        own: list[dict[str, Any]] = []
         for each in parts(found, "manifests"):
             source.budget.part()
             media = text(each, "mediaType")
             if media not in INDEXES + MANIFESTS:
-                own.append((media, self._file(source, root, each)))
-            elif len(above) < MOST_DEEP and (file := self._file(source, root, each, manifest=True)) in source.files:
-                if file in above:
-                    raise Unreadable(f"{source.path.name} holds an index that is in itself")
+                own.append(each)
+            elif (file := self._file(source, root, each, manifest=True)) in source.files:
+                if depth == MOST_DEEP:
+                    raise Unreadable(f"{source.path.name} holds more than {MOST_DEEP} indexes in each other")
+                _check(source, file, _digest(source, each))
                 named = text(part(each, "annotations"), NAME) or name
-                yield from self._of(source, root, named, read(source, file), (*above, file))
+                yield from self._of(source, root, named, read(source, file), depth + 1)
         if own:
-            yield Image(name, tuple(own), found)
+            yield self._image(source, root, name, own, found)
+
+    def _image(
+        self, source: Source, root: str, name: str, own: Sequence[dict[str, Any]], index: dict[str, Any]
+    ) -> Image:
+        files = [self._file(source, root, each) for each in own]
+        digests = {file: _digest(source, each) for file, each in zip(files, own, strict=True)}
+        media = [text(each, "mediaType") for each in own]
+        return Image(name, tuple(zip(media, files, strict=True)), index, digests)
 
     def _file(self, source: Source, root: str, descriptor: Mapping[str, Any], *, manifest: bool = False) -> str:
-        digest = text(descriptor, "digest")
-        if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
-            raise Unreadable(f"{source.path.name} names a part by {digest[:80]!r}, which is no digest")
-        return self.blob(root, digest.removeprefix("sha256:"), manifest=manifest)
+        return self.blob(root, _digest(source, descriptor), manifest=manifest)
 
 
 class OciLayout(_ByDigest):
@@ -159,7 +171,10 @@ class Registry(_ByDigest):
             if tag and (tag[1] or "") == root:
                 folder = source.fetch(lambda each, link=name: each == link)  # type: ignore[misc]
                 digest = read_regular(beneath(folder, name), most=MOST_LINK).decode(errors="replace").strip()
-                file = self._file(source, root, {"digest": digest})
+                tagged = {"digest": digest}
+                file = self._file(source, root, tagged)
+                if file in source.files:
+                    _check(source, file, _digest(source, tagged))
                 yield from self._of(source, root, f"{tag[2]}:{tag[3]}", read(source, file))
 
     def blob(self, root: str, digest: str, *, manifest: bool) -> str:  # noqa: ARG002
@@ -168,6 +183,21 @@ class Registry(_ByDigest):
 
 
 CARRIERS: tuple[Carrier, ...] = (OciLayout(), DockerFolder(), DockerArchive(), Registry())
+
+
+def _digest(source: Source, descriptor: Mapping[str, Any]) -> str:
+    digest = text(descriptor, "digest")
+    if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+        raise Unreadable(f"{source.path.name} names a part by {digest[:80]!r}, which is no digest")
+    return digest.removeprefix("sha256:")
+
+
+def _check(source: Source, name: str, digest: str) -> None:
+    found = hashlib.sha256()
+    for chunk in source.chunks_of(name):
+        found.update(chunk)
+    if found.hexdigest() != digest:
+        raise Broken(f"its part {name} is not what its digest says: it was damaged or changed")
 
 
 def read(source: Source, name: str) -> dict[str, Any]:

@@ -14,18 +14,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.checkpoints.archive import Member, save
+from harness.checkpoints.archive import DELETED_BY, OPAQUE, Member, save
 from harness.checkpoints.sources import Folder, Source, under
 from harness.checkpoints.untrusted import Budget, Unreadable, beneath, inside
 
 MOST_LINKED = 8
 """Hard links that name each other."""
-DELETED_BY = ".wh."
-"""Prefix of a whiteout."""
-OPAQUE = ".wh..wh..opq"
-"""What stands in a folder of a layer under which nothing of the image shows."""
 OPAQUE_TO_OVERLAY = ("trusted.overlay.opaque", "user.overlay.opaque")
-"""Attributes of such a folder in overlayfs (Documentation/filesystems/overlayfs.rst)."""
+"""Attributes of an opaque folder in overlayfs (Documentation/filesystems/overlayfs.rst)."""
 
 
 @dataclass(frozen=True)

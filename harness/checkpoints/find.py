@@ -167,6 +167,7 @@ def _carried(source: Source, image: Image, to: Path, budget: Budget, where: str)
     there = [name for media, name in image.parts if name in source.files and _MAY_BE_LAYER.search(media)]
     if not there:
         return
+    image.check(source, there)
     blobs = source.fetch(lambda name: name in there)
     layers = [Archive(beneath(blobs, name), to / str(number), budget) for number, name in enumerate(there)]
     yield from _in(ImageLayers(source.path, layers, to / "all", budget), to, budget, where or "the image")

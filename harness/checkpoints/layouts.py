@@ -233,6 +233,7 @@ class ContainerdImage:
         for name in filter(None, (memory, layer, container)):
             if name not in source.files:
                 raise Broken(f"its part {name} is not there")
+        image.check(source, filter(None, (memory, layer, container)))
         blobs = source.fetch(lambda name: name in {memory, container})
         images = Archive(beneath(blobs, memory), to, source.budget)
         config = read_regular(beneath(blobs, container), most=MOST_JSON) if container else None

@@ -119,7 +119,7 @@ def _pids(images: Path, budget: Budget) -> list[int]:
         with os.scandir(images) as entries:
             for entry in entries:
                 budget.part()
-                if match := re.fullmatch(r"pagemap-([0-9]{1,10})\.img", entry.name):
+                if match := re.fullmatch(r"pagemap-([1-9][0-9]{0,9})\.img", entry.name):
                     found.append(int(match[1]))
     except OSError as error:
         raise Unreadable(f"it is no folder with images: {error.strerror}") from error

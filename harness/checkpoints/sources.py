@@ -9,9 +9,10 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 
-from harness.checkpoints.archive import CHUNK, PARENT, Member, members, unpack
+from harness.checkpoints.archive import CHUNK, DELETED_BY, OPAQUE, PARENT, Member, members, unpack
 from harness.checkpoints.untrusted import Absent, Broken, Budget, Unreadable, beneath, open_regular
 
 MOST_DEEP = 16
@@ -262,26 +263,49 @@ class ImageLayers(Source):
         self._layers = layers
         self._to = to
         self._fetched = 0
+        self._topmost: dict[str, Archive] = {}
         for layer in layers:
+            covers = _covered_by(layer)
+            for held in (self.files, self.folders, self.links, self.not_followed, self._topmost):
+                for name in [each for each in held if covers(each)]:
+                    held.pop(name) if isinstance(held, dict) else held.remove(name)
             self.files |= layer.files
             self.folders |= layer.folders
             self.links |= layer.links
+            self.not_followed |= layer.not_followed
+            self._topmost |= dict.fromkeys((*layer.files, *layer.links), layer)
 
     def fetch(self, wanted: Wanted) -> Path:
         """A new folder with these files."""
         self._fetched += 1
         folder = self._to / str(self._fetched)
         for layer in self._layers:
-            unpack(layer.path, folder, self.budget, wanted=wanted)
+            held = {name for name, topmost in self._topmost.items() if topmost is layer and wanted(name)}
+            unpack(layer.path, folder, self.budget, wanted=held.__contains__)
         return folder
 
     def members_of(self, name: str) -> Iterator[Member]:
         """Members of the archive that a file is."""
-        yield from self._topmost(name).members_of(name)
+        yield from self._topmost[name].members_of(name)
 
     def chunks_of(self, name: str) -> Iterator[bytes]:
         """Content of a file, piece by piece."""
-        yield from self._topmost(name).chunks_of(name)
+        yield from self._topmost[name].chunks_of(name)
 
-    def _topmost(self, name: str) -> Archive:
-        return next(layer for layer in reversed(self._layers) if name in layer.files)
+
+def _covered_by(layer: Archive) -> Callable[[str], bool]:
+    """Whether a layer takes a name from the layers below: by what it has there, or by a whiteout.
+
+    https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md
+    """
+    held = {*layer.files, *layer.links, *layer.not_followed}
+    named = [(folder, last) for folder, _, last in (name.rpartition("/") for name in held)]
+    opaque = {folder for folder, last in named if last == OPAQUE}
+    gone = {under(folder, last.removeprefix(DELETED_BY)) for folder, last in named if last.startswith(DELETED_BY)}
+    names = held | gone
+
+    def covers(name: str) -> bool:
+        above = list(accumulate(name.split("/")[:-1], "{}/{}".format))
+        return name in names or not names.isdisjoint(above) or not opaque.isdisjoint(("", *above))
+
+    return covers

@@ -13,7 +13,17 @@ from typing import Any
 
 from harness.checkpoints import criu_image
 from harness.checkpoints.archive import PARENT
-from harness.checkpoints.criu_image import CORE, INVENTORY, MOUNTS, PAGEMAP, PROCESSES, unknown_fields
+from harness.checkpoints.criu_image import (
+    CORE,
+    FOLDERS,
+    IDS,
+    INVENTORY,
+    MEMORY,
+    MOUNTS,
+    PAGEMAP,
+    PROCESSES,
+    unknown_fields,
+)
 from harness.checkpoints.memory import IN_PARENT, PAGE, PRESENT, entry_of
 from harness.checkpoints.untrusted import Broken, Budget, Unreadable
 
@@ -35,15 +45,20 @@ def check(images: Path, sizes: Mapping[str, int], budget: Budget, *, followed: P
     `sizes`: bytes of the files beside each other in the checkpoint, pages included, of which the folder `images` may
     lack pages. `followed`: folder that an earlier level of memory may be in, the images' own by default.
     """
-    _is_known(_required(images, INVENTORY_IMAGE, INVENTORY, sizes, budget))
-    for process in list(_required(images, PROCESSES_IMAGE, PROCESSES, sizes, budget)):
-        core = next(_required(images, f"core-{process.pid}.img", CORE, sizes, budget), None)
-        if core is None or core.tc.task_state not in DEAD:
-            for name in (f"mm-{process.pid}.img", f"pagemap-{process.pid}.img"):
-                if name not in sizes:
-                    raise Broken(f"{name} is not there")
-            for thread in process.threads:
-                _required(images, f"core-{thread}.img", CORE, sizes, budget)
+    inventory = _first(images, INVENTORY_IMAGE, INVENTORY, sizes, budget)
+    _is_known(inventory)
+    _is_there(PROCESSES_IMAGE, sizes)
+    for process in list(criu_image.read(images / PROCESSES_IMAGE, PROCESSES, budget)):
+        pid = process.pid
+        if _first(images, f"core-{pid}.img", CORE, sizes, budget).tc.task_state in DEAD:
+            continue
+        for thread in process.threads:
+            _first(images, f"core-{thread}.img", CORE, sizes, budget)
+        table = _first(images, f"ids-{pid}.img", IDS, sizes, budget).files_id if inventory.fdinfo_per_id else pid
+        _first(images, f"mm-{pid}.img", MEMORY, sizes, budget)
+        _first(images, f"fs-{pid}.img", FOLDERS, sizes, budget)
+        for name in (f"fdinfo-{table}.img", f"pagemap-{pid}.img"):
+            _is_there(name, sizes)
     for name in _named(sizes, r"pagemap-(?:shmem-)?[0-9]+\.img"):
         _has_pages(name, criu_image.read(images / name, PAGEMAP, budget), sizes, leans=os.path.lexists(images / PARENT))
     _has_files(images, sizes, budget)
@@ -71,24 +86,28 @@ def _has_files(images: Path, sizes: Mapping[str, int], budget: Budget) -> None:
             raise Broken(f"{archive} is not there, in which the files of {mount.mountpoint} should be")
 
 
-def _required(
-    images: Path, name: str, kind: criu_image.Kind, sizes: Mapping[str, int], budget: Budget
-) -> Iterator[Any]:
+def _is_there(name: str, sizes: Mapping[str, int]) -> None:
     if name not in sizes:
         raise Broken(f"{name} is not there")
-    return criu_image.read(images / name, kind, budget)
 
 
-def _is_known(inventory: Iterator[Any]) -> None:
-    for entry in inventory:
-        if entry.img_version not in VERSIONS:
-            raise Unreadable(
-                f"its images are of version {entry.img_version}, and known are {', '.join(map(str, VERSIONS))}",
-                remedy=f"CRIU {NEWEST} writes version 3 when it compresses memory, which is not read here.",
-            )
-        _knows_fields(INVENTORY_IMAGE, entry)
-        if entry.compress:
-            raise Unreadable("its memory is compressed, as CRIU does from 4.3 on if asked, and that is not read here")
+def _first(images: Path, name: str, kind: criu_image.Kind, sizes: Mapping[str, int], budget: Budget) -> Any:
+    """The first message of an image, which has to be there."""
+    _is_there(name, sizes)
+    for message in criu_image.read(images / name, kind, budget):
+        return message
+    raise Broken(f"{name} is empty")
+
+
+def _is_known(inventory: Any) -> None:
+    if inventory.img_version not in VERSIONS:
+        raise Unreadable(
+            f"its images are of version {inventory.img_version}, and known are {', '.join(map(str, VERSIONS))}",
+            remedy=f"CRIU {NEWEST} writes version 3 when it compresses memory, which is not read here.",
+        )
+    _knows_fields(INVENTORY_IMAGE, inventory)
+    if inventory.compress:
+        raise Unreadable("its memory is compressed, as CRIU does from 4.3 on if asked, and that is not read here")
 
 
 def _knows_fields(name: str, message: Any) -> None:

@@ -188,7 +188,7 @@ def _overtakes(surface: SurfaceReading, before: Sequence[SurfaceReading]) -> boo
 
 def _surface_anomalies(surface: SurfaceReading, counter: int) -> Iterator[tuple[Check, Anomaly]]:
     """The tick is in memory first, then on each surface, which one instant lets be behind by its `lag`."""
-    nothing_yet = surface.newest is None and _is_log(surface) and counter <= surface.lag
+    nothing_yet = surface.newest is None and surface.lag > 0 and counter <= surface.lag
     if not nothing_yet and (surface.newest is None or counter - surface.newest > surface.lag):
         yield Check.BEHIND, Anomaly.DISK_BEHIND
     elif surface.newest is not None and surface.newest > counter:

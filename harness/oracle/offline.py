@@ -119,7 +119,7 @@ def _is_gone(place: Place, captured: Captured, held: Mapping[InTmpfs, bytes | No
 def _deletion(name: str, before: list[SurfaceReading], counter: MemoryCounter, *, done: bool) -> SurfaceReading:
     """A deletion has no ticks of its own: done, it is as new as what was written before it, undone it is nothing."""
     if not done:
-        return SurfaceReading(surface=name, newest=None, newest_wall_ns=None)
+        return SurfaceReading(surface=name, newest=None, newest_wall_ns=None, lag=0)
     if before:
         return SurfaceReading(surface=name, newest=before[-1].newest, newest_wall_ns=before[-1].newest_wall_ns)
     return SurfaceReading(surface=name, newest=counter.n, newest_wall_ns=counter.wall_ns)

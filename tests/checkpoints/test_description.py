@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 from pathlib import Path
@@ -100,7 +101,7 @@ def indexed(folder: Path, container: bytes | None) -> Description:
     dumped = tar(folder / "memory", {each.name: each.read_bytes() for each in images.iterdir()}).read_bytes()
     parts = {MEMORY: dumped, f"{LAYER}+gzip": tar(folder / "layer", {"x": b"1"}, "w:gz").read_bytes()}
     parts |= {CONTAINER: container} if container is not None else {}
-    blobs = {f"{number:064x}": data for number, data in enumerate(parts.values())}
+    blobs = {hashlib.sha256(data).hexdigest(): data for data in parts.values()}
     manifests = [{"mediaType": kind, "digest": f"sha256:{name}"} for kind, name in zip(parts, blobs, strict=True)]
     told = {"org.opencontainers.image.ref.name": "app:1", "io.containerd.checkpoint.runtime": "io.containerd.runc.v2"}
     index = json.dumps({"manifests": manifests, "annotations": told}).encode()

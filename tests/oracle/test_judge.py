@@ -409,6 +409,15 @@ def test_a_log_that_is_behind_neither_disagrees_with_a_file_nor_is_overtaken_by_
     assert anomalies(held) == anomalies(first) == ()
 
 
+def test_before_the_first_record_a_ring_holds_nothing_yet_and_what_was_deleted_is_gone() -> None:
+    def early(counter: int, **lag: int) -> Reading:
+        held = (surface(None, "added", **lag),)
+        return reading(None).model_copy(update={"counter": counter, "surfaces": held})
+
+    assert anomalies(early(0)) == anomalies(early(1)) == ()
+    assert anomalies(early(2)) == anomalies(early(1, lag=0)) == anomalies(early(0, lag=0)) == (BEHIND,)
+
+
 def test_a_log_without_a_line_is_nothing_yet_while_all_of_them_can_be_on_their_way() -> None:
     for counter, expected in ((LAG, ()), (LAG + 1, (BEHIND,))):
         early = printing(None).model_copy(update={"counter": counter})

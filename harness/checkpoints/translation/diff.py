@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from harness.checkpoints import archive
-from harness.checkpoints.archive import CHUNK
-from harness.checkpoints.disk import DELETED_BY
+from harness.checkpoints.archive import CHUNK, DELETED_BY
 from harness.checkpoints.documents import listed
 from harness.checkpoints.translation.form import Untranslatable
 from harness.checkpoints.untrusted import Budget, Unreadable, inside
