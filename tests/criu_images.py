@@ -132,7 +132,9 @@ def dump(
     own = 13 if mounts or (images / "mountpoints-13.img").exists() else 1
     write(images, f"ids-{pid}.img", criu_image.IDS, {"vm_id": 1, "files_id": 1, "mnt_ns_id": own})
     write(images, f"fs-{pid}.img", criu_image.FOLDERS, {"cwd_id": 1, "root_id": 2, "umask": 18})
-    write(images, "fdinfo-1.img", criu_image.DESCRIPTORS)
+    for name, kind in (("fdinfo-1.img", criu_image.DESCRIPTORS), ("files.img", criu_image.FILES)):
+        if not (images / name).exists():
+            write(images, name, kind)
     at = BASE + len(pages) - page_size
     write(images, f"mm-{pid}.img", criu_image.MEMORY, {"mm_arg_start": at, "mm_arg_end": at + page_size})
     pids = sorted(int(path.name[5:-4]) for path in images.glob("core-*.img"))

@@ -160,7 +160,7 @@ def test_a_process_that_runs_has_memory_and_more(tmp_path: Path, part: str, how:
             command()
 
 
-@pytest.mark.parametrize("part", ["pagemap-1.img", "fdinfo-2.img"])
+@pytest.mark.parametrize("part", ["pagemap-1.img", "fdinfo-2.img", "files.img"])
 def test_a_process_that_runs_has_pages_and_descriptors(tmp_path: Path, part: str) -> None:
     path = changed("still-ledger", tmp_path / "it.tar", lambda it: it.pop(f"checkpoint/{part}"))
     with pytest.raises(Broken, match=f"{part} is not there"):

@@ -36,6 +36,8 @@ DEAD = (2, 6)
 nothing."""
 TMPFS = 5
 """Of images/mnt.proto, enum fstype."""
+FILES_BEFORE_3_4 = "reg-files.img"
+"""CRIU before 3.4 had a table for each kind of open file."""
 INVENTORY_IMAGE, PROCESSES_IMAGE = "inventory.img", "pstree.img"
 
 
@@ -54,11 +56,13 @@ def check(images: Path, sizes: Mapping[str, int], budget: Budget, *, followed: P
             continue
         for thread in process.threads:
             _first(images, f"core-{thread}.img", CORE, sizes, budget)
-        table = _first(images, f"ids-{pid}.img", IDS, sizes, budget).files_id if inventory.fdinfo_per_id else pid
+        ids = _first(images, f"ids-{pid}.img", IDS, sizes, budget)
         _first(images, f"mm-{pid}.img", MEMORY, sizes, budget)
         _first(images, f"fs-{pid}.img", FOLDERS, sizes, budget)
-        for name in (f"fdinfo-{table}.img", f"pagemap-{pid}.img"):
-            _is_there(name, sizes)
+        _is_there(f"fdinfo-{ids.files_id if inventory.fdinfo_per_id else pid}.img", sizes)
+        _is_there(f"pagemap-{pid}.img", sizes)
+        if FILES_BEFORE_3_4 not in sizes:
+            _is_there("files.img", sizes)
     for name in _named(sizes, r"pagemap-(?:shmem-)?[0-9]+\.img"):
         _has_pages(name, criu_image.read(images / name, PAGEMAP, budget), sizes, leans=os.path.lexists(images / PARENT))
     _has_files(images, sizes, budget)
