@@ -125,7 +125,7 @@ def add_to(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     inspected.set_defaults(act=partial(_swept, _inspect))
-    inspected.add_argument("path", type=Path, metavar="PATH", help="archive or folder")
+    inspected.add_argument("path", type=_path, metavar="PATH", help="archive or folder")
     inspected.add_argument(
         "--disk",
         action="append",
@@ -143,7 +143,7 @@ def add_to(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     asked.set_defaults(act=partial(_swept, _compatible))
-    asked.add_argument("path", type=Path, metavar="CHECKPOINT", help="archive or folder of images")
+    asked.add_argument("path", type=_path, metavar="CHECKPOINT", help="archive or folder of images")
     asked.add_argument(
         "--with", dest="restored_by", action="append", default=[], metavar="RUNTIME", help=", ".join(PROGRAMS)
     )
@@ -161,7 +161,7 @@ def add_to(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     translated.set_defaults(act=partial(_swept, _translate))
-    translated.add_argument("path", type=Path, metavar="CHECKPOINT", help="archive or folder of images")
+    translated.add_argument("path", type=_path, metavar="CHECKPOINT", help="archive or folder of images")
     translated.add_argument("--to", choices=[form.name for form in FORMS], default="", help="whose archive to make")
     translated.add_argument(
         "--runtime", choices=[each.value for each in Runtime], default=None, help="who is to restore it"
@@ -180,7 +180,7 @@ def add_to(commands: Any) -> None:
         "--image", default="", metavar="NAME@DIGEST", help="for containerd: where it pulls the image from"
     )
     _add_choice(translated)
-    translated.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="the new archive or folder")
+    translated.add_argument("-o", "--out", type=_path, required=True, metavar="OUT", help="the new archive or folder")
     translated.add_argument("--force", action="store_true", help="replace OUT, if it is a file")
 
 
@@ -195,6 +195,12 @@ def _add_choice(command: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"unpack at most N bytes, which may end in K, M, G or T; default: {MOST_KEPT >> 30}G",
     )
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("a name is wanted, and this one is empty")
+    return Path(text)
 
 
 def _size(text: str) -> int:

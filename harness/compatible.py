@@ -99,7 +99,9 @@ def of_this_machine(runtimes: Iterable[str]) -> Iterator[Restorer]:
             asks = partial(_lacking, partial(HOST.run, deadline=ASK_SECONDS)) if "criu" in programs else _lacks_nothing
             yield Restorer(runtime, components, asks)
     if not asked:
-        raise EnvironmentUnfit("nothing on PATH restores checkpoints", remedy="Install it, or use --stack.")
+        raise EnvironmentUnfit(
+            "nothing on PATH restores checkpoints", remedy=f"Install one of {', '.join(PROGRAMS)}, or use --stack."
+        )
 
 
 def of_stack(name: str, runtimes: Iterable[str], options: Options) -> Iterator[Restorer]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from textwrap import fill
 
 from rich import box
 from rich.console import Console
@@ -31,6 +32,7 @@ LONGEST = 60
 """Letters of a foreign value that are shown."""
 MOST_TASKS = 40
 """Processes that are listed."""
+INDENT = "  "
 ID = 12
 """Digits of an identity that are shown, as engines do."""
 
@@ -60,43 +62,43 @@ def show_inspection(found: Inspection, console: Console | None = None) -> None:
     if len(found.checkpoints) > 1:
         told = f"{len(found.checkpoints)} checkpoints: {_said(found.finding)}"
         out.print()
-        out.print(_plain(f"verdict of all: {told}", STYLES[found.finding]))
+        _tell(out, f"verdict of all: {told}", STYLES[found.finding])
 
 
 def _show(path: str, each: InspectedCheckpoint, out: Console) -> None:
     where = f"{path}, in {each.where}" if each.where else path
-    out.print(_plain(f"{where}: {LAYOUTS[each.layout]}"))
+    _tell(out, f"{where}: {LAYOUTS[each.layout]}")
     for name, value in _told(each.description):
         if value:
-            out.print(_plain(f"{name}: {value}"))
-    for line in _tasks(each.tasks):
-        out.print(_plain(line))
+            _tell(out, f"{name}: {value}")
+    _show_tasks(each.tasks, out)
     for workload in each.workloads:
         _show_workload(workload, out)
         if len(each.workloads) > 1:
             told = ", ".join((_said(workload.finding), *workload.anomalies))
-            out.print(_plain(f"process {_named(workload)}: {told}: {workload.reason}", STYLES[workload.finding]))
+            _tell(out, f"process {_named(workload)}: {told}: {workload.reason}", STYLES[workload.finding])
     seen = dict.fromkeys(anomaly for workload in each.workloads for anomaly in workload.anomalies)
     told = ", ".join((_said(each.finding), *seen))
-    out.print(_plain(f"verdict: {told}: {each.reason}", STYLES[each.finding]))
+    _tell(out, f"verdict: {told}: {each.reason}", STYLES[each.finding])
 
 
 def _show_workload(workload: InspectedProcess, out: Console) -> None:
-    out.print(_plain(f"workload: process {_named(workload)}, its surfaces by {workload.told_by}"))
+    _tell(out, f"workload: process {_named(workload)}; its surfaces are told by {workload.told_by}")
     out.print(_grid(workload))
     for surface in workload.reading.surfaces:
         for line in _defects(surface):
-            out.print(line)
+            _tell(out, line)
     for name, why in workload.absent.items():
-        out.print(_plain(f"{name} is not in this checkpoint: {why}"))
+        _tell(out, f"{name} is not in this checkpoint: {why}")
 
 
-def _tasks(tasks: Sequence[Task]) -> Iterator[str]:
+def _show_tasks(tasks: Sequence[Task], out: Console) -> None:
     if tasks:
-        yield f"processes: {len(tasks):,}"
-    yield from (f"  {_task(task)}" for task in tasks[:MOST_TASKS])
+        _tell(out, f"processes: {len(tasks):,}")
+    for task in tasks[:MOST_TASKS]:
+        _tell(out, _task(task), indent=INDENT)
     if len(tasks) > MOST_TASKS:
-        yield f"  and {len(tasks) - MOST_TASKS:,} more; --json lists all"
+        _tell(out, f"and {len(tasks) - MOST_TASKS:,} more; --json lists all", indent=INDENT)
 
 
 def _said(finding: Finding) -> str:
@@ -189,10 +191,14 @@ def _entries(surface: SurfaceReading, skew: Skew) -> tuple[str, str, str]:
     return f"{surface.newest:,}", f"{skew.ticks:+,}", time
 
 
-def _defects(surface: SurfaceReading) -> list[Text]:
+def _defects(surface: SurfaceReading) -> list[str]:
     counted = ((getattr(surface, field), told) for field, told in DEFECTS.items())
-    return [_plain(f"{surface.surface}: {number:,} {told}") for number, told in counted if number]
+    return [f"{surface.surface}: {number:,} {told}" for number, told in counted if number]
 
 
-def _plain(text: str, style: str = "") -> Text:
-    return Text(one_line(text), style=style)
+def _tell(out: Console, text: str, style: str = "", indent: str = "") -> None:
+    """Print a fact: folded to a terminal, what goes on being indented; elsewhere in one line."""
+    line = indent + one_line(text)
+    if out.is_terminal:
+        line = fill(line, out.width, subsequent_indent=indent + INDENT, break_on_hyphens=False)
+    out.print(Text(line, style=style), soft_wrap=True)

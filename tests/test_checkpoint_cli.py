@@ -85,6 +85,19 @@ def test_output_that_is_closed_or_full_is_no_answer(tmp_path: Path) -> None:
     assert shell('exec "$0" "$@" 2>/dev/full', tmp_path / "nowhere").returncode != 1
 
 
+def test_only_files_and_folders_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        for command in (["inspect"], ["compatible"], ["translate", "--criu", "4.1", "-o", str(tmp_path / "out")]):
+            assert main([command[0], str(tmp_path / name), *command[1:]]) == 2
+            assert "it is a pipe, and only files and folders are read" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(["inspect", ""])
+    assert ended.value.code == 2
+    assert "this one is empty" in capsys.readouterr().err
+
+
 def test_names_drive_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(tar(tmp_path / "it\x07.tar", {"a\x1b[2J\nstillframe: verdict": b"x"}))]) == 2
     told = capsys.readouterr().err

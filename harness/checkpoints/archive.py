@@ -41,6 +41,8 @@ PARENT = "parent"
 """Name of the link to the images of an earlier level of memory (CRIU's CR_PARENT_LINK)."""
 
 _GZIP, _ZSTD, _XZ, _BZIP2 = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"BZh"
+_AT_THE_START = ("truncated header", "invalid header", "bad checksum")
+"""What `tarfile` says of a file that does not begin as an archive does."""
 _BROKEN = (
     tarfile.TarError,
     zlib.error,
@@ -217,6 +219,15 @@ def _explained(name: str) -> Iterator[None]:
     """Say of what is wrong with an archive which one it is; what goes wrong outside of it passes."""
     try:
         yield
+    except tarfile.ReadError as error:
+        if str(error) == "empty file":
+            raise Broken(f"{name} is empty, or cut off before its first file", remedy=AGAIN) from error
+        if str(error) in _AT_THE_START:
+            raise Broken(
+                f"{name} is no tar archive, plain or compressed by {', '.join(COMPRESSIONS)}",
+                remedy="Name an archive of a checkpoint, or the folder with its images.",
+            ) from error
+        raise Broken(f"{name} is no whole archive: {error}", remedy=AGAIN) from error
     except _BROKEN as error:
         raise Broken(f"{name} is no whole archive: {error or type(error).__name__}", remedy=AGAIN) from error
     except Broken:

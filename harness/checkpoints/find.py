@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from harness.checkpoints.carriers import CARRIERS, Image
 from harness.checkpoints.documents import CONFIG
 from harness.checkpoints.layouts import INVENTORY, KINDS, LAYOUTS, ContainerdImage, Exported, Layout, Opened
 from harness.checkpoints.sources import Archive, ImageLayers, Source, open_source
+from harness.checkpoints.untrusted import KINDS as KINDS_OF_FILES
 from harness.checkpoints.untrusted import Budget, Unreadable, beneath
 from harness.errors import UsageError
 
@@ -56,6 +58,9 @@ def find(path: Path, to: Path, budget: Budget) -> tuple[Found, ...]:
     """
     if path.is_symlink() and path.is_file():
         path = path.resolve()  # who names a link means the archive; those within are not followed
+    if path.exists() and not path.is_file() and not path.is_dir():
+        kind = KINDS_OF_FILES.get(stat.S_IFMT(path.stat().st_mode), "something else")
+        raise Unreadable(f"it is {kind}, and only files and folders are read", remedy="Make a file of it.")
     source = open_source(path, to / "parts", budget)
     found: list[Found] = []
     for each in _in(source, to, budget, ""):

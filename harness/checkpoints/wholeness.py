@@ -140,7 +140,7 @@ def _has_pages(name: str, said: Iterator[Any], sizes: Mapping[str, int], *, lean
     pages = f"pages-{head.pages_id}.img"
     if size > sizes.get(pages, 0):
         there = f"has {sizes[pages]:,} bytes" if pages in sizes else "is not there"
-        raise Broken(f"{pages} {there}, and {name} counts {size:,} in it")
+        raise Broken(f"{pages} {there}, and {name} counts {size:,} bytes in it")
 
 
 def _named(sizes: Mapping[str, int], pattern: str) -> list[str]:

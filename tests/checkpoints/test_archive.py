@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from harness.checkpoints.archive import MOST_HEADER, unpack
-from harness.checkpoints.untrusted import Budget, Unreadable
+from harness.checkpoints.untrusted import Broken, Budget, Unreadable
 from tests.criu_images import tar
 
 
@@ -111,8 +111,16 @@ def test_an_archive_that_was_cut_off_is_no_whole_one(tmp_path: Path, how: str, k
     archive = compressed(tar(tmp_path / "a.tar", {**members, "last": b"x"}), how)
     data = archive.read_bytes().rstrip(b"\0")
     archive.write_bytes(data[: int(len(data) * kept)])
-    with pytest.raises(Unreadable, match=r"a\.tar is no whole archive"):
+    with pytest.raises(Broken, match=r"a\.tar is (no whole archive|empty, or cut off before its first file)"):
         unpack(archive, tmp_path / "to")
+
+
+@pytest.mark.parametrize("how", ["plain", "gzip", "zstd"])
+def test_what_is_no_archive_is_called_so(tmp_path: Path, how: str) -> None:
+    (tmp_path / "a.tar").write_bytes(b"hello\n")
+    told = r"a\.tar is no tar archive, plain or compressed by gzip, zstd, xz, bzip2\. Name an archive"
+    with pytest.raises(Broken, match=told):
+        unpack(compressed(tmp_path / "a.tar", how), tmp_path / "to")
 
 
 def test_an_archive_that_ends_after_a_member_was_cut_off(tmp_path: Path) -> None:

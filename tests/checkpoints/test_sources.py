@@ -86,10 +86,10 @@ def test_a_file_that_is_gone_or_of_another_kind_is_absent(tmp_path: Path) -> Non
 def test_an_archive_that_is_cut_off_says_where(tmp_path: Path) -> None:
     file = packed(tmp_path / "a.tar", ("config.dump", b"{}"), ("ctr.log", CONTENT), ("spec.dump", b"{}"))
     whole = file.read_bytes()
-    for size, told in ((6000, ", in 'ctr.log' or behind it"), (100, "")):
-        file.write_bytes(whole[:size])
-        with pytest.raises(Broken, match=rf"a\.tar is no whole archive: [^,]+{told}. Copy it again, or make it anew."):
-            Archive(file, tmp_path / "to", Budget())
+    file.write_bytes(whole[:6000])
+    told = r"a\.tar is no whole archive: [^,]+, in 'ctr.log' or behind it\. Copy it again, or make it anew\."
+    with pytest.raises(Broken, match=told):
+        Archive(file, tmp_path / "to", Budget())
 
 
 def test_names_are_kept_of_what_is_looked_at_and_not_without_end(

@@ -79,6 +79,8 @@ def translate(
         raise UsageError(
             f"{out} is there already", remedy="Name another one." + ("" if out.is_dir() else " Or --force.")
         )
+    if not out.absolute().parent.is_dir():
+        raise UsageError(f"{out}: there is no folder {out.absolute().parent}", remedy="Make it, or name another one.")
     try:
         with tempfile.TemporaryDirectory(prefix="translated-") as own:
             budget = budget or Budget()
@@ -216,7 +218,7 @@ def _rewritten(found: Path, form: Form | None, order: Order, work: Work) -> tupl
     if content.tied:
         raise Untranslatable(
             f"{' and '.join(content.tied)} would be lost: an archive of {target.name} has no place for it",
-            remedy="Checkpoint a container without, or with the data in a folder of the host.",
+            remedy="Keep such data in a folder of the host instead, which is bound into the container.",
         )
     notes = target.write(content, into, Help(_template(order, target, work), order.image), work.budget)
     changes = [f"{form.name} -> {target.name}: configuration, specification and what differs from the image"]
