@@ -53,9 +53,13 @@ def begun(said: Message) -> int:
 def see_alive(group: str) -> None:
     """What has said all that was asked may have ended since."""
     with contextlib.suppress(DeadlineExceeded):
-        until(lambda: any(map(cgroups.processes, cgroups.subgroups(group))), seconds=LATE_SECONDS, what="a process")
+        until(lambda: any(map(_has_life, cgroups.subgroups(group))), seconds=LATE_SECONDS, what="a process")
         return
     raise StageFailed(Stage.READ, Outcome.RESTORE_FAILED, ENDED)
+
+
+def _has_life(group: str) -> bool:
+    return not all(map(cgroups.is_ending, cgroups.processes(group)))
 
 
 def go_on(channel: Channel, since: int, ticks: int, *, period_ns: int) -> tuple[int, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -207,7 +208,7 @@ def test_an_archive_that_is_called_a_success_and_is_cut_off_convicts(
 def clone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """The bench with a restored container that has a process, and to which nobody listens for long."""
     monkeypatch.setattr(restored, "WORD_SECONDS", 0.0)
-    node_of(bench).put(f"{CONTAINER.cgroup}/cgroup.procs", "42\n")
+    node_of(bench).put(f"{CONTAINER.cgroup}/cgroup.procs", f"{os.getpid()}\n")
     bench.node.run(["rm", "-rf", SPEC.report])
     bench.node.run(["mkdir", SPEC.report])
     return bench

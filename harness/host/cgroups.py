@@ -14,6 +14,7 @@ import time
 
 LEFT_ALONE = frozenset({"memory"})
 PREFIX = "stillframe-"
+PF_EXITING = 0x4
 FREEZER = {"v1": ("freezer.state", ("THAWED", "FROZEN")), "v2": ("cgroup.freeze", ("0", "1"))}
 """The freezer's setting by version, and what is written there to thaw and to freeze."""
 
@@ -203,6 +204,22 @@ def _supervised(name: str) -> bool:
         return started == start_time(int(pid))
     except (ValueError, OSError):
         return False
+
+
+def is_ending(pid: int) -> bool:
+    """Whether a process is gone, or on its way out: a signal to kill waits for it, or it exits already.
+
+    Such a process is in its group for a while. Sources: proc_pid_status(5), proc_pid_stat(5), PF_EXITING of the
+    kernel's include/linux/sched.h.
+    """
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
+            pending = [int(line.split()[1], 16) for line in status if line.startswith(("SigPnd:", "ShdPnd:"))]
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+            flags = int(stat.read().rpartition(")")[2].split()[6])
+    except OSError:
+        return True
+    return bool(flags & PF_EXITING) or any(each & 1 << signal.SIGKILL - 1 for each in pending)
 
 
 def start_time(pid: int) -> str:

@@ -168,6 +168,16 @@ def test_processes_of_a_group_are_its_own_alone(tmp_path: Path) -> None:
     assert cgroups.processes(str(tmp_path / "nowhere")) == []
 
 
+def test_a_process_that_ends_is_told_from_one_that_lives() -> None:
+    assert not cgroups.is_ending(os.getpid())
+    if not (child := os.fork()):
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    assert cgroups.is_ending(child), "it still has its number"
+    os.waitpid(child, 0)
+    assert cgroups.is_ending(child)
+
+
 def test_groups_are_listed_deepest_first(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     assert cgroups.subgroups(str(tmp_path)) == [f"{tmp_path}/a/b", f"{tmp_path}/a", f"{tmp_path}"]
