@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError
 
 from harness.checkpoints.archive import unpack
 from harness.checkpoints.needs import Needs
+from harness.checkpoints.untrusted import everything_below
 from harness.errors import EnvironmentUnfit, RecordError, UsageError
 from harness.model import Cell, Frozen, Participant, Scenario, Settings
 from harness.records import SCHEMA_VERSION, Record
@@ -124,7 +125,7 @@ def pack(folder: Path, archive: Path) -> str:
 
 def _write_tar(folder: Path, out: IO[bytes]) -> None:
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-        for path in sorted(folder.rglob("*")):
+        for path in sorted(everything_below(folder)):
             info = tar.gettarinfo(path, str(path.relative_to(folder)))
             if not (info.isreg() or info.isdir()):
                 raise EnvironmentUnfit(f"{path.name} cannot be kept: it is neither a file nor a folder")

@@ -34,7 +34,7 @@ from harness.checkpoints.documents import (
     texts,
     there,
 )
-from harness.checkpoints.untrusted import Budget, Unreadable, open_regular, pread
+from harness.checkpoints.untrusted import Budget, Unreadable, everything_below, open_regular, pread
 from harness.description import Description, MountPoint, Statistics
 
 GIVEN = "io.kubernetes.cri-o.Annotations"
@@ -53,7 +53,7 @@ _LENGTH = struct.Struct(">Q")
 
 def statistics(folder: Path) -> Statistics | None:
     """What CRIU counted, if that lies somewhere in the folder of a checkpoint; None for what cannot be read."""
-    for path in sorted(folder.rglob(STATISTICS)):
+    for path in sorted(path for path in everything_below(folder) if path.name == STATISTICS):
         with contextlib.suppress(Unreadable):
             found: Statistics | None = of_criu(path, Budget()).get("statistics")
             return found

@@ -161,6 +161,15 @@ def inside(name: str) -> str:
     return "/".join(parts)
 
 
+def everything_below(folder: Path) -> Iterator[Path]:
+    """All files, links and folders below a folder; links are not looked at, let alone followed.
+
+    `Path.rglob` asks what each link leads to, and fails on one to a name that no file can have.
+    """
+    for above, folders, files in os.walk(folder):
+        yield from (Path(above, name) for name in (*folders, *files))
+
+
 def beneath(folder: Path, name: str) -> Path:
     """Where `name` is in a folder of foreign make; of a name that leads through links a path that does not exist."""
     path = folder

@@ -17,6 +17,7 @@ from enum import Enum
 from pathlib import Path
 
 from harness.bench import READY_SECONDS
+from harness.checkpoints.untrusted import everything_below
 from harness.cycle.checkpoint import take
 from harness.model import Outcome, Stage, Verdict
 from harness.mutants import ARCHIVED, TAMPERED
@@ -130,7 +131,7 @@ class Tampered(Mutant):
 def _fingerprint(folder: Path) -> set[tuple[object, ...]]:
     """What tells one state of the files from another: names, inodes, times and contents."""
     found: set[tuple[object, ...]] = set()
-    for path in folder.rglob("*"):
+    for path in everything_below(folder):
         status = path.lstat()
         digest = hashlib.sha256(path.read_bytes()).hexdigest() if stat.S_ISREG(status.st_mode) else ""
         found.add((path.relative_to(folder), status.st_ino, status.st_mtime_ns, status.st_mode, digest))

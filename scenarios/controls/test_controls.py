@@ -6,11 +6,13 @@ Each takes a cell that is otherwise consistent and overrides one step of the tri
 from __future__ import annotations
 
 import contextlib
+import stat
 import time
 from collections.abc import Callable
 
 import pytest
 
+from harness.checkpoints.untrusted import everything_below
 from harness.host.wait import until
 from harness.model import Control, ControlKind, Stage, SurfaceKind
 from harness.mutants import ARCHIVED, MUTANTS
@@ -64,7 +66,8 @@ class GarbageImage(Trial):
     def restore(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> Container:
         """Overwrite, then restore."""
         inventory = self.bench.node.path(f"{checkpoint.images}/inventory.img")
-        files = [path for path in self.bench.node.path(checkpoint.folder).rglob("*") if path.is_file()]
+        below = everything_below(self.bench.node.path(checkpoint.folder))
+        files = [path for path in below if stat.S_ISREG(path.lstat().st_mode)]
         spoiled = inventory if inventory.exists() else max(files, key=lambda path: path.stat().st_size)
         spoiled.write_bytes(b"garbage" * 64)
         return super().restore(checkpoint, acquired)

@@ -10,6 +10,7 @@ from harness.checkpoints.untrusted import (
     Budget,
     Unreadable,
     beneath,
+    everything_below,
     inside,
     read_regular,
 )
@@ -20,6 +21,15 @@ def test_what_is_too_long_is_not_read_into_memory(tmp_path: Path) -> None:
     assert read_regular(tmp_path / "x", most=5) == b"12345"
     with pytest.raises(Unreadable, match="x has 5 bytes, where at most 4 are credible"):
         read_regular(tmp_path / "x", most=4)
+
+
+def test_links_below_a_folder_are_told_and_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "it/sub").mkdir(parents=True)
+    (tmp_path / "it/sub/file").touch()
+    for name, target in (("long", "x" * 300), ("out", "/"), ("loop", "..")):
+        (tmp_path / "it" / name).symlink_to(target)
+    found = {str(path.relative_to(tmp_path / "it")) for path in everything_below(tmp_path / "it")}
+    assert found == {"sub", "sub/file", "long", "out", "loop"}
 
 
 @pytest.mark.parametrize("name", ["a\0b", "\ud800"])

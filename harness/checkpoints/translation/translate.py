@@ -23,7 +23,7 @@ from harness.checkpoints.translation.bridges import OldCriu, Runtime
 from harness.checkpoints.translation.cri import Containerd, CriO
 from harness.checkpoints.translation.form import KEPT, Form, Help, Untranslatable, binds
 from harness.checkpoints.translation.podman import Podman
-from harness.checkpoints.untrusted import Budget, Unreadable, beneath, open_regular, told_of
+from harness.checkpoints.untrusted import Budget, Unreadable, beneath, everything_below, open_regular, told_of
 from harness.errors import EnvironmentUnfit, UsageError
 
 FORMS: tuple[Form, ...] = (Containerd(), CriO(), Podman())
@@ -129,7 +129,7 @@ def _archive(checkpoint: Found, out: BinaryIO, order: Order, work: Work) -> Tran
     found = _gathered(checkpoint, work)
     form = next((each for each in FORMS if each.fits(found)), None)
     changes = []
-    for images in sorted(path.parent for path in found.rglob(INVENTORY)):
+    for images in sorted(path.parent for path in everything_below(found) if path.name == INVENTORY):
         changes += _bridged(images, found if form else None, order, work.budget)
     if form and order.runtime:
         changes += form.with_runtime(found, order.runtime)
@@ -265,7 +265,7 @@ def _appearing(out: Path, *, force: bool) -> Iterator[BinaryIO]:
 def _pack(folder: Path, file: BinaryIO) -> None:
     """Pack a folder of ours, always the same for the same content: owned by root, without times, in order."""
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as packed:
-        for path in sorted(folder.rglob("*")):
+        for path in sorted(everything_below(folder)):
             info = tarfile.TarInfo(str(path.relative_to(folder)))
             if path.is_symlink():
                 info.type, info.linkname, info.mode = tarfile.SYMTYPE, str(path.readlink()), 0o777
