@@ -208,3 +208,28 @@ def test_a_layer_takes_from_those_below_what_it_says(
             finding(tmp_path / "it.tar")
     else:
         assert finding(tmp_path / "it.tar") is expected
+
+
+def test_names_that_are_too_long_for_a_file_are_told_as_those_of_the_archive(tmp_path: Path) -> None:
+    long = "x" * 300
+    for number, (add, told) in enumerate(
+        [
+            (odd("checkpoint/parent", tarfile.SYMTYPE, long), "it leans on an earlier level of memory, xxx"),
+            (named(f"checkpoint/{long}.img"), "xxx' cannot be unpacked: File name too long"),
+        ]
+    ):
+        path = tmp_path / f"{number}.tar"
+        path.write_bytes(with_more(plain("still-ledger"), add))
+        for command in (lambda path: inspect(path, {}), needs):
+            with pytest.raises(Unreadable, match=told) as raised:
+                command(path)
+            assert "/parts/" not in str(raised.value)
+    path.write_bytes(
+        with_more(plain("still-ledger"), odd(long, tarfile.SYMTYPE, long), odd("a", tarfile.LNKTYPE, long))
+    )
+    assert finding(path) is Finding.CONSISTENT
+
+
+def named(name: str) -> Add:
+    """Add an empty file."""
+    return lambda tar: tar.addfile(tarfile.TarInfo(name))

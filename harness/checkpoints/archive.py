@@ -338,4 +338,6 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        raise Unreadable(f"{path.name[:200]!r} cannot be unpacked: {error}") from error
+        raise Unreadable(
+            f"{path.name[:200]!r} cannot be unpacked: {getattr(error, 'strerror', None) or error}"
+        ) from error
