@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness import bench, checkpoint_cli, corpus, report_cli, run_files, workload
-from harness.errors import FAULT, INTERRUPTED, StillframeError, UsageError
+from harness.errors import FAULT, INTERRUPTED, UNHEARD, StillframeError, UsageError
 from harness.expectations import About, unmatched
 from harness.host import audit, probes
 from harness.images.study import every_image, study
@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
         return error.exit_code
     except BrokenPipeError:
         _print_no_more()
-        return code or 0
+        return UNHEARD if code is None else code
     except KeyboardInterrupt:
         _tell("stillframe: interrupted")
         return INTERRUPTED

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 FAULT = 70
 """Exit code of what nobody has thought of: EX_SOFTWARE of sysexits.h."""
+UNHEARD = 141
+"""Exit code where nobody reads on before there is an answer, as of a shell after SIGPIPE."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as of a shell."""
 

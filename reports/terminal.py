@@ -30,14 +30,20 @@ STYLES = {Exit.EXPECTED: "green", Exit.UNEXPECTED: "bold red", Exit.INCOMPLETE: 
 KNOWN = "cyan"
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to who prints: by itself this would end the program with 1, which is an answer."""
+        raise BrokenPipeError
+
+
 def console_for(stream: TextIO) -> Console:
     """Make a console that folds to the terminal, and writes plain wide lines where there is none."""
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors="replace")  # a letter that the locale lacks must not cost the table
     if stream.isatty():
-        return Console(file=stream, highlight=False)
+        return _Console(file=stream, highlight=False)
     width = max(LOG_WIDTH, Console(file=stream).width)
-    return Console(file=stream, highlight=False, width=width, no_color=True, force_terminal=False)
+    return _Console(file=stream, highlight=False, width=width, no_color=True, force_terminal=False)
 
 
 def show_run(run: RunSummary, console: Console | None = None) -> None:
