@@ -13,7 +13,7 @@ from harness.checkpoints.disk import CapturedFiles
 from harness.checkpoints.find import Found, choose, find
 from harness.checkpoints.layouts import Opened
 from harness.checkpoints.tasks import tasks
-from harness.checkpoints.untrusted import Budget, Unreadable, told_of
+from harness.checkpoints.untrusted import Budget, Unreadable, reason_of, told_of
 from harness.description import Task
 from harness.errors import EnvironmentUnfit, UsageError
 from harness.oracle.judge import Evidence, anomalies, skews
@@ -41,7 +41,7 @@ def disks_of(words: Sequence[str]) -> dict[str, Path]:
             os.listdir(folder)  # noqa: PTH208  # its errors are what counts
         except (OSError, ValueError) as error:
             raise UsageError(
-                f"--disk {word}: {folder} cannot be read: {_told(error)}",
+                f"--disk {word}: {folder} cannot be read: {reason_of(error)}",
                 remedy="Name the folder with the captured files.",
             ) from error
     return found
@@ -56,7 +56,7 @@ def inspect(path: Path, disks: Mapping[str, Path], *, container: str = "", budge
         path.stat()
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"{path} cannot be read: {_told(error)}",
+            f"{path} cannot be read: {reason_of(error)}",
             remedy="Name an archive of a checkpoint, or a folder with its images.",
         ) from error
     try:
@@ -78,10 +78,6 @@ def agrees(finding: Finding, evidence: Evidence) -> bool:
     clean = not any(anomalies(each, evidence.outside) for each in (evidence.offline, *evidence.others))
     right = {Finding.INCONSISTENT} if not clean else {Finding.INCOMPLETE if evidence.outside else Finding.CONSISTENT}
     return finding in right
-
-
-def _told(error: OSError | ValueError) -> str:
-    return getattr(error, "strerror", None) or str(error)
 
 
 def _inspect(path: Path, disks: Mapping[str, Path], container: str, own: Path, budget: Budget) -> Inspection:

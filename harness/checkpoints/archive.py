@@ -22,7 +22,7 @@ from typing import IO, BinaryIO, cast
 
 import zstandard
 
-from harness.checkpoints.untrusted import Broken, Budget, Unreadable, inside, open_regular
+from harness.checkpoints.untrusted import Broken, Budget, Unreadable, inside, open_regular, reason_of
 
 CHUNK = 1 << 20
 MOST_HEADER = 64 << 10
@@ -219,16 +219,15 @@ def _explained(name: str) -> Iterator[None]:
     """Say of what is wrong with an archive which one it is; what goes wrong outside of it passes."""
     try:
         yield
-    except tarfile.ReadError as error:
-        if str(error) == "empty file":
+    except _BROKEN as error:
+        said = str(error) if isinstance(error, tarfile.ReadError) else ""
+        if said == "empty file":
             raise Broken(f"{name} is empty, or cut off before its first file", remedy=AGAIN) from error
-        if str(error) in _AT_THE_START:
+        if said in _AT_THE_START:
             raise Broken(
                 f"{name} is no tar archive, plain or compressed by {', '.join(COMPRESSIONS)}",
                 remedy="Name an archive of a checkpoint, or the folder with its images.",
             ) from error
-        raise Broken(f"{name} is no whole archive: {error}", remedy=AGAIN) from error
-    except _BROKEN as error:
         raise Broken(f"{name} is no whole archive: {error or type(error).__name__}", remedy=AGAIN) from error
     except Broken:
         raise
@@ -338,6 +337,4 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        raise Unreadable(
-            f"{path.name[:200]!r} cannot be unpacked: {getattr(error, 'strerror', None) or error}"
-        ) from error
+        raise Unreadable(f"{path.name[:200]!r} cannot be unpacked: {reason_of(error)}") from error

@@ -113,6 +113,11 @@ def told_of(path: Path, verb: str, error: StillframeError) -> StillframeError:
     return type(error)(f"{path} cannot be {verb}: {what}", remedy=error.remedy)
 
 
+def reason_of(error: OSError | ValueError) -> str:
+    """Say why a path cannot be used, without the path, which may be one of ours."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 @contextlib.contextmanager
 def open_regular(path: Path) -> Iterator[int]:
     """Give a descriptor of a regular file; anything else is neither followed nor waited for, but `Absent`."""
