@@ -1,3 +1,3 @@
-"""Loads the plugin; everything else is in `harness.plugin`."""
+"""Loads the plugin; everything else is in `harness.commands.plugin`."""
 
-pytest_plugins = ["harness.plugin"]
+pytest_plugins = ["harness.commands.plugin"]

@@ -11,10 +11,10 @@ import pytest
 from harness.checkpoints.translation.bridges import OldCriu, Runtime, covers, to_criu, to_runtime
 from harness.checkpoints.translation.translate import Order, translate
 from harness.checkpoints.untrusted import Budget
-from harness.model import Cell, Scenario
+from harness.model.model import Cell, Scenario
 from harness.runtimes import criu_configuration
 from harness.runtimes.contract import Checkpoint
-from harness.trial import Trial
+from harness.trial.trial import Trial
 
 
 class Mapped(Trial):

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from harness import corpus
-from harness.bench import Bench
 from harness.checkpoints.needs import needs
-from harness.errors import UsageError
-from harness.model import Cell, Component, Outcome, Scenario, Stage
-from harness.records import Record
+from harness.model.errors import UsageError
+from harness.model.model import Cell, Component, Outcome, Scenario, Stage
+from harness.records.records import Record
 from harness.runtimes.contract import Checkpoint
-from harness.source import Channel, Source
-from harness.trial import Trial
+from harness.trial import corpus
+from harness.trial.bench import Bench
+from harness.trial.source import Channel, Source
+from harness.trial.trial import Trial
 
 GOOD = frozenset({Outcome.CONSISTENT, Outcome.NOT_CAPTURED})
 

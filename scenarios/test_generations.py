@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.model import Cell, Outcome, Scenario
+from harness.model.model import Cell, Outcome, Scenario
 from harness.oracle.judge import judge
 from harness.runtimes.contract import Container
-from harness.source import Source
-from harness.trial import Trial
+from harness.trial.source import Source
+from harness.trial.trial import Trial
 
 GENERATIONS = 3
 

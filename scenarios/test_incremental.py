@@ -10,11 +10,11 @@ from typing import cast
 
 import pytest
 
-from harness.errors import StageFailed
-from harness.model import Cell, Outcome, Scenario, Stage
+from harness.model.errors import StageFailed
+from harness.model.model import Cell, Outcome, Scenario, Stage
 from harness.runtimes.contract import Checkpoint, Container, PreDumps
-from harness.source import Source
-from harness.trial import Trial
+from harness.trial.source import Source
+from harness.trial.trial import Trial
 
 ROUNDS = 2
 """Before the checkpoint itself."""

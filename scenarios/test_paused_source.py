@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.errors import StageFailed
-from harness.model import Cell, Outcome, Scenario, Stage
+from harness.model.errors import StageFailed
+from harness.model.model import Cell, Outcome, Scenario, Stage
 from harness.runtimes.contract import Checkpoint
-from harness.source import Source
-from harness.trial import Trial
+from harness.trial.source import Source
+from harness.trial.trial import Trial
 
 NAMES_THE_PAUSE = re.compile(r"paus|frozen|not running", re.IGNORECASE)
 

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from harness import restored, trial, workload
-from harness.bench import Bench
 from harness.host import audit
 from harness.host.audit import Snapshot
-from harness.model import Cell, Command, FreezePolicy, HostFacts, Participant, Settings, Stage
-from harness.records import Plan
+from harness.model.model import Cell, Command, FreezePolicy, HostFacts, Participant, Settings, Stage
+from harness.records.records import Plan
 from harness.runtimes.contract import Checkpoint, Container, ContainerSpec
 from harness.runtimes.runc import Runc
-from harness.source import Source
-from harness.trial import Trial
+from harness.trial import restored, trial
+from harness.trial.bench import Bench
+from harness.trial.source import Source
+from harness.trial.trial import Trial
+from harness.workload import workload
 from tests.folder_node import FolderNode
 
 RUNC = Participant(runtime="runc", stack="folder")

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from harness import source, workload
-from harness.bench import Bench
-from harness.cycle.stages import Stages
-from harness.errors import CommandFailed, DeadlineExceeded, StageFailed
 from harness.host import audit
 from harness.host.audit import Snapshot
-from harness.model import CgroupVersion, Outcome, Settings, Stage, SurfaceKind
+from harness.model.errors import CommandFailed, DeadlineExceeded, StageFailed
+from harness.model.model import CgroupVersion, Outcome, Settings, Stage, SurfaceKind
 from harness.runtimes.contract import Container, ContainerSpec, Mount
 from harness.runtimes.runc import Runc
-from harness.workload import Beat
+from harness.trial import source
+from harness.trial.bench import Bench
+from harness.trial.stages import Stages
+from harness.workload import workload
+from harness.workload.workload import Beat
 from tests.folder_bench import CHECKPOINT, CONTAINER, NONCE, SPEC, node_of, open_bench, tell, use
 
 

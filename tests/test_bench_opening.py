@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from harness import bench as benches
-from harness import workload
-from harness.bench import Bench, lay_out_image
-from harness.errors import CommandFailed
 from harness.host import audit
 from harness.host.audit import Snapshot
-from harness.model import CgroupVersion, Participant, Settings, SurfaceKind
+from harness.model.errors import CommandFailed
+from harness.model.model import CgroupVersion, Participant, Settings, SurfaceKind
 from harness.runtimes import RUNTIMES, contract
 from harness.runtimes.runc import Runc
-from harness.workload import RECORD_BYTES
+from harness.trial import bench as benches
+from harness.trial.bench import Bench, lay_out_image
+from harness.workload import workload
+from harness.workload.workload import RECORD_BYTES
 from tests.folder_bench import CELL, furnish, node_of
 from tests.folder_node import Answer, FolderNode
 

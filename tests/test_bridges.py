@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.bench import Bench
 from harness.checkpoints.criu_image import MOUNTS, PAGEMAP
-from harness.errors import CommandFailed
-from harness.model import Component, Outcome, Refusal
+from harness.model.errors import CommandFailed
+from harness.model.model import Component, Outcome, Refusal
 from harness.runtimes.contract import Checkpoint, Container
 from harness.runtimes.criu_configuration import DEFAULT
-from harness.trial import Trial
+from harness.trial.bench import Bench
+from harness.trial.trial import Trial
 from scenarios.test_bridges import Mapped, Translated
 from tests.checkpoints.translation.test_bridges import CRUN, EMPTY, RUNC, read, write
 from tests.folder_bench import CELL, CHECKPOINT, PLAN, Played, open_bench

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import inspection
-from harness.cli import main
+from harness.commands.cli import main
+from harness.oracle import inspection
 from tests.criu_images import dump, memory, tar
 from tests.test_inspection import podman
 
-MAIN = "import sys; from harness.cli import main; sys.exit(main())"
+MAIN = "import sys; from harness.commands.cli import main; sys.exit(main())"
 
 
 def fails(error: BaseException) -> object:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import main
+from harness.commands.cli import main
 from tests.checkpoints.test_compatibility import NEW, images
 from tests.checkpoints.translation.test_bridges import RUNC
 

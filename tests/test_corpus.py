@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from harness import corpus, matrix
 from harness.checkpoints.needs import Form, Needs
 from harness.checkpoints.untrusted import Unreadable
-from harness.cli import main
-from harness.corpus import CHECKPOINT, IMAGE, KEPT, Kept
-from harness.errors import EnvironmentUnfit, RecordError, UsageError
-from harness.model import Cell, Outcome, Participant, Scenario, Schedule, Settings, SurfaceKind, Verdict
-from harness.records import Record
+from harness.commands.cli import main
+from harness.model.errors import EnvironmentUnfit, RecordError, UsageError
+from harness.model.model import Cell, Outcome, Participant, Scenario, Schedule, Settings, SurfaceKind, Verdict
+from harness.records.records import Record
+from harness.run import matrix
 from harness.runtimes.contract import Container, ContainerSpec, Mount
+from harness.trial import corpus
+from harness.trial.corpus import CHECKPOINT, IMAGE, KEPT, Kept
 from tests.folder_bench import CELL
 
 SPEC = ContainerSpec("c", "i", ("/ledger",), "/f", "/f/report", "/report", (Mount(SurfaceKind.TMPFS, "/scratch"),))

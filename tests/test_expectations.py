@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from harness import expectations, matrix
-from harness.errors import UsageError
-from harness.expectations import MOVING, STILL, About, Declaration, Expectation, declared, known, unmatched
 from harness.images.study import every_image
-from harness.model import Anomaly, Cell, Condition, FreezePolicy, Outcome, Participant, Scenario
+from harness.model import expectations
+from harness.model.errors import UsageError
+from harness.model.expectations import MOVING, STILL, About, Declaration, Expectation, declared, known, unmatched
+from harness.model.model import Anomaly, Cell, Condition, FreezePolicy, Outcome, Participant, Scenario
+from harness.run import matrix
 
 RUNC = Participant(runtime="runc", stack="debian-sid")
 CELL = Cell(workload="ledger", policy=FreezePolicy.PAUSE, checkpoint=RUNC, restore=RUNC)

@@ -16,15 +16,15 @@ import jsonschema
 import pytest
 import zstandard
 
-from harness import inspection
 from harness.checkpoints import sources
 from harness.checkpoints.layouts import LAYER, MEMORY
 from harness.checkpoints.untrusted import Broken, Unreadable
-from harness.cli import main
-from harness.errors import UsageError
-from harness.inspection import disks_of, inspect
-from harness.model import Anomaly
-from harness.records import Finding, InspectedCheckpoint, Inspection, schemas
+from harness.commands.cli import main
+from harness.model.errors import UsageError
+from harness.model.model import Anomaly
+from harness.oracle import inspection
+from harness.oracle.inspection import disks_of, inspect
+from harness.records.records import Finding, InspectedCheckpoint, Inspection, schemas
 from tests.criu_images import (
     COUNTER,
     IN_PARENT,

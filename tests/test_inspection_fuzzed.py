@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from harness.checkpoints.needs import needs
 from harness.checkpoints.untrusted import Budget, Unreadable
-from harness.errors import StillframeError
-from harness.inspection import inspect
+from harness.model.errors import StillframeError
+from harness.oracle.inspection import inspect
 from harness.oracle.processes import processes
-from harness.records import Finding
+from harness.records.records import Finding
 from tests.criu_images import MAGICS, PAGE, memory, message, ring
 from tests.real_checkpoints import plain
 from tests.test_inspection import containerd, packed, podman

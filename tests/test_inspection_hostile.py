@@ -11,7 +11,7 @@ import pytest
 from harness.checkpoints import find
 from harness.checkpoints.carriers import INDEXES
 from harness.checkpoints.untrusted import Broken, Budget, Unreadable
-from harness.inspection import inspect
+from harness.oracle.inspection import inspect
 from tests.criu_images import PAGE, dump, memory, tar
 
 

@@ -13,9 +13,9 @@ import zstandard
 
 from harness.checkpoints import layouts
 from harness.checkpoints.untrusted import Unreadable
-from harness.inspection import inspect
-from harness.model import Anomaly
-from harness.records import Finding, InspectedProcess
+from harness.model.model import Anomaly
+from harness.oracle.inspection import inspect
+from harness.records.records import Finding, InspectedProcess
 
 FIXTURES = Path(__file__).parent / "fixtures" / "checkpoints"
 STILL, AHEAD = "printed-still", "printed-ahead"

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from harness.host.wait import until
-from harness.model import SurfaceReading, Witness
+from harness.model.model import SurfaceReading, Witness
 from harness.oracle.lines import LineReader, line_of
 from harness.oracle.ring import (
     COUNTER_BYTES,
@@ -34,7 +34,7 @@ from harness.oracle.ring import (
     read_ring,
     records_of,
 )
-from harness.workload import (
+from harness.workload.workload import (
     Beat,
     Failed,
     Message,

@@ -12,11 +12,11 @@ from typing import Any, NoReturn
 
 import pytest
 
-from harness import expectations, matrix, workload
-from harness.errors import UsageError
-from harness.expectations import MOVING, OUTSIDE, STILL, About, Declaration, Declared
 from harness.host.process import Executor
-from harness.model import (
+from harness.model import expectations
+from harness.model.errors import UsageError
+from harness.model.expectations import MOVING, OUTSIDE, STILL, About, Declaration, Declared
+from harness.model.model import (
     Anomaly,
     Cell,
     Control,
@@ -27,11 +27,13 @@ from harness.model import (
     Scenario,
     SurfaceKind,
 )
-from harness.mutants import MUTANTS
-from harness.proof import CONTROLS, Ground
+from harness.model.mutants import MUTANTS
+from harness.model.proof import CONTROLS, Ground
+from harness.run import matrix
 from harness.runtimes import RUNTIMES, way_of
 from harness.runtimes.contract import Way
 from harness.stacks import definition
+from harness.workload import workload
 
 TODAY = dt.date(2026, 11, 23)
 BOTH = (Scenario.PAUSED, Scenario.GENERATIONS)
@@ -324,7 +326,7 @@ def test_a_stack_that_carries_what_nobody_knows_is_an_error_that_names_it(tmp_pa
 def printing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both workloads that print are there, and an engine that keeps a log, without a terminal."""
     kept = workload.available()
-    folders = Path(workload.__file__).resolve().parents[1] / "workloads"
+    folders = Path(workload.__file__).resolve().parents[2] / "workloads"
     printing = {name: folders / name for name in ("chatty", "chatty-tty")}
     monkeypatch.setattr(workload, "available", lambda: kept | printing)
     monkeypatch.setitem(RUNTIMES, "engine/alone", SimpleNamespace(name="engine/alone", ways=(TALKING,)))

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import pytest
 
-from harness import matrix
-from harness.expectations import MOVING
-from harness.model import FreezePolicy
-from harness.proof import CONTROLS
+from harness.model.expectations import MOVING
+from harness.model.model import FreezePolicy
+from harness.model.proof import CONTROLS
+from harness.run import matrix
 from harness.runtimes import RUNTIMES
 from harness.stacks import definition
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.model import Cell, FreezePolicy, Outcome, Participant, Scenario
+from harness.model.model import Cell, FreezePolicy, Outcome, Participant, Scenario
 
 RUNC, CRUN = (Participant(runtime=runtime, stack="host") for runtime in ("runc", "crun"))
 CELL = Cell(workload="ledger", policy=FreezePolicy.PAUSE, checkpoint=RUNC, restore=RUNC)

@@ -9,8 +9,8 @@ import pytest
 
 from harness.checkpoints.disk import CapturedFiles
 from harness.checkpoints.untrusted import Unreadable
-from harness.model import Anomaly, Cell, ControlKind, FreezePolicy, Outcome, Participant, Verdict
-from harness.mutants import MUTANTS
+from harness.model.model import Anomaly, Cell, ControlKind, FreezePolicy, Outcome, Participant, Verdict
+from harness.model.mutants import MUTANTS
 from harness.oracle import offline
 from harness.oracle.judge import anomalies
 from harness.oracle.ring import RECORD, records_of

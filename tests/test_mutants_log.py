@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from harness.inspection import inspect
-from harness.model import Anomaly
-from harness.mutants import ARCHIVED, PRINTING
-from harness.records import InspectedProcess
+from harness.model.model import Anomaly
+from harness.model.mutants import ARCHIVED, PRINTING
+from harness.oracle.inspection import inspect
+from harness.records.records import InspectedProcess
 from scenarios.controls import changes
 from scenarios.controls.changes import FEW, Files
 from scenarios.controls.tampered import TAMPERINGS

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import matrix
-from harness.errors import UsageError
-from harness.model import CgroupVersion, Settings
-from harness.options import CHOICES, SETTINGS, Options, add_to, default_cache
-from harness.shard import Shard
+from harness.model.errors import UsageError
+from harness.model.model import CgroupVersion, Settings
+from harness.model.shard import Shard
+from harness.run import matrix
+from harness.run.options import CHOICES, SETTINGS, Options, add_to, default_cache
 
 
 def parsed(*words: str) -> Options:

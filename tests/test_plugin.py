@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.bench import Bench
-from harness.expectations import Expectation
+from harness.commands.plugin import Item, _benches, _items, _marks, _said
 from harness.host.process import HOST
-from harness.model import Condition, Outcome, Scenario
-from harness.options import Options
-from harness.plugin import Item, _benches, _items, _marks, _said
-from harness.run import Run
-from harness.shard import Shard
+from harness.model.expectations import Expectation
+from harness.model.model import Condition, Outcome, Scenario
+from harness.model.shard import Shard
+from harness.run.options import Options
+from harness.run.run import Run
+from harness.trial.bench import Bench
 from tests.reports.synthetic import HOST as HOST_FACTS
 from tests.reports.synthetic import STILL, plan
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import power
 from harness.host import cgroups
-from harness.model import CgroupVersion
+from harness.measure import power
+from harness.measure.power import DelayedCapture
+from harness.model.model import CgroupVersion
 from harness.oracle.ring import RECORD, make_records, records_of
-from harness.power import DelayedCapture
-from reports.power import Figure, Figures, table
+from reports.terminal.power import Figure, Figures, table
 
 NOW = 1_795_435_200_000_000_000
 

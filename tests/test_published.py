@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.image_path import ImagePath
-from harness.model import Frozen
-from harness.records import SCHEMA_VERSION, Closing, Plan, Record
-from harness.run_files import IMAGES, read_closing, read_images, read_plan, read_records
-from reports.read import read_run
+from harness.model.model import Frozen
+from harness.records.image_path import ImagePath
+from harness.records.records import SCHEMA_VERSION, Closing, Plan, Record
+from harness.records.run_files import IMAGES, read_closing, read_images, read_plan, read_records
+from reports.runs.read import read_run
 
 PUBLISHED = Path(__file__).parent / "published"
 VERSIONS = [str(number) for number in range(1, SCHEMA_VERSION + 1)]

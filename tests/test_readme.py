@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import matrix
-from harness.cli import _parser
-from harness.expectations import DeclarationFile, declared
+from harness.commands.cli import _parser
+from harness.model.expectations import DeclarationFile, declared
+from harness.run import matrix
 from harness.runtimes import RUNTIMES
 from harness.stacks.definition import StackDefinition
 

@@ -17,10 +17,10 @@ from harness.checkpoints.needs import needs
 from harness.checkpoints.translation.bridges import Runtime
 from harness.checkpoints.translation.translate import Order, translate
 from harness.checkpoints.untrusted import Broken, Unreadable
-from harness.cli import main
-from harness.errors import UsageError
-from harness.inspection import inspect
-from harness.records import Finding, InspectedCheckpoint
+from harness.commands.cli import main
+from harness.model.errors import UsageError
+from harness.oracle.inspection import inspect
+from harness.records.records import Finding, InspectedCheckpoint
 from tests.real_checkpoints import NAMES, Files, changed, compressed, files, members, packed, plain, spread
 
 ANSWERS: dict[str, tuple[str, list[dict[str, int | None]], set[str]]] = {

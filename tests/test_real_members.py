@@ -13,8 +13,8 @@ import pytest
 
 from harness.checkpoints.needs import needs
 from harness.checkpoints.untrusted import Broken, Unreadable
-from harness.inspection import inspect
-from harness.records import Finding
+from harness.oracle.inspection import inspect
+from harness.records.records import Finding
 from tests.real_checkpoints import changed, compressed, files, members, packed, plain
 
 ROOTFS, RING = "rootfs-diff.tar", "data/added.ring"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import RecordError
-from harness.expectations import STILL as AS_IT_SHOULD
-from harness.expectations import Expectation
-from harness.model import (
+from harness.model.errors import RecordError
+from harness.model.expectations import STILL as AS_IT_SHOULD
+from harness.model.expectations import Expectation
+from harness.model.model import (
     Accommodation,
     Anomaly,
     Cell,
@@ -32,8 +32,16 @@ from harness.model import (
     Verdict,
     Witness,
 )
-from harness.records import SCHEMA_VERSION, Closing, Plan, Record, missing_trials
-from harness.run_files import append, read_closing, read_plan, read_records, write_aside, write_closing, write_plan
+from harness.records.records import SCHEMA_VERSION, Closing, Plan, Record, missing_trials
+from harness.records.run_files import (
+    append,
+    read_closing,
+    read_plan,
+    read_records,
+    write_aside,
+    write_closing,
+    write_plan,
+)
 
 HOST = HostFacts(kernel="6.18", architecture="x86_64", cgroups="v2", cpus=4, memory_gib=15.6, os="Debian")
 BOTH = Participant(runtime="runc", stack="debian-sid")

@@ -9,11 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.expectations import Expectation
-from harness.model import Accommodation, Cell, Command, HostFacts, Outcome, Participant, Prediction, Stage, Verdict
-from harness.patterns import SECRET
-from harness.records import Closing, Record
-from harness.redaction import CODE, FORMS, HOME, HOST, MACHINE, USER, Redaction
+from harness.model.expectations import Expectation
+from harness.model.model import (
+    Accommodation,
+    Cell,
+    Command,
+    HostFacts,
+    Outcome,
+    Participant,
+    Prediction,
+    Stage,
+    Verdict,
+)
+from harness.privacy.patterns import SECRET
+from harness.privacy.redaction import CODE, FORMS, HOME, HOST, MACHINE, USER, Redaction
+from harness.records.records import Closing, Record
 from tests.reports.synthetic import STILL, plan, poisoned, record
 
 MACHINE_ID = "3d1219c7c4c5404aaa1f6d2a48adfda4"

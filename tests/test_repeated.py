@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import repeated
-from harness.model import Outcome
-from harness.records import CLOSE, Record
-from harness.repeated import Repeated
-from harness.run_files import often_repeated, read_briefly
+from harness.model.model import Outcome
+from harness.records import repeated
+from harness.records.records import CLOSE, Record
+from harness.records.repeated import Repeated
+from harness.records.run_files import often_repeated, read_briefly
 from tests.reports.synthetic import MOVING, STILL, expected_run, moving, plan, record, store
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import restored
-from harness.model import Reading, SurfaceKind, Witness
+from harness.model.model import Reading, SurfaceKind, Witness
 from harness.oracle.lines import lag, line_of
-from harness.restored import Log, follow, go_on
-from harness.source import Channel
-from harness.workload import Surface
+from harness.trial import restored
+from harness.trial.restored import Log, follow, go_on
+from harness.trial.source import Channel
+from harness.workload.workload import Surface
 
 NONCE, CUT = 0xC0FFEE, 1000
 READING = Reading(witness=Witness.RESTORED, nonce=f"{NONCE:016x}", counter=CUT, counter_wall_ns=1, surfaces=())

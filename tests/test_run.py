@@ -11,15 +11,12 @@ from typing import Any
 
 import pytest
 
-from harness import bench as benches
-from harness import expectations, records, run_files, workload
-from harness import run as runs
-from harness.bench import Bench
-from harness.errors import EnvironmentUnfit, StackUnavailable
-from harness.expectations import About, Declaration, Declared, declared
 from harness.host import audit, cgroups, facts
 from harness.host.audit import Snapshot
-from harness.model import (
+from harness.model import expectations
+from harness.model.errors import EnvironmentUnfit, StackUnavailable
+from harness.model.expectations import About, Declaration, Declared, declared
+from harness.model.model import (
     Cell,
     Condition,
     FreezePolicy,
@@ -31,15 +28,20 @@ from harness.model import (
     Stage,
     Verdict,
 )
-from harness.options import Options
+from harness.model.shard import Shard
 from harness.oracle.judge import Evidence
-from harness.records import Plan, Record
-from harness.redaction import HOME, USER, Redaction
-from harness.run import Run, Worker
+from harness.privacy.redaction import HOME, USER, Redaction
+from harness.records import records, run_files
+from harness.records.records import Plan, Record
+from harness.run import run as runs
+from harness.run.options import Options
+from harness.run.run import Run, Worker
 from harness.runtimes.contract import Capability
-from harness.shard import Shard
 from harness.stacks import build
-from harness.trial import Trial
+from harness.trial import bench as benches
+from harness.trial.bench import Bench
+from harness.trial.trial import Trial
+from harness.workload import workload
 from tests.folder_bench import HOST
 
 RUNC, CRUN = (Participant(runtime=runtime, stack="host") for runtime in ("runc", "crun"))

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import source, trial
-from harness.bench import Bench
-from harness.errors import DeadlineExceeded, StageFailed
-from harness.model import Outcome, Reading, Stage, SurfaceReading, Verdict, Witness
+from harness.model.errors import DeadlineExceeded, StageFailed
+from harness.model.model import Outcome, Reading, Stage, SurfaceReading, Verdict, Witness
 from harness.runtimes.contract import Checkpoint, Container
-from harness.source import Source
-from harness.trial import Trial
-from harness.workload import RECORD_BYTES
+from harness.trial import source, trial
+from harness.trial.bench import Bench
+from harness.trial.source import Source
+from harness.trial.trial import Trial
+from harness.workload.workload import RECORD_BYTES
 from scenarios.controls.test_controls import KINDS, FreshStart, GarbageImage, RingByte, StoppedWorkload
 from scenarios.test_generations import Generations
 from scenarios.test_incremental import Incremental

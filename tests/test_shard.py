@@ -7,13 +7,14 @@ from itertools import chain
 
 import pytest
 
-from harness import cli, matrix
-from harness.cli import main
-from harness.errors import UsageError
-from harness.model import Cell, Control, ControlKind, FreezePolicy
-from harness.options import Options
-from harness.plugin import _items
-from harness.shard import MOST_SHARDS, Shard
+from harness.commands import cli
+from harness.commands.cli import main
+from harness.commands.plugin import _items
+from harness.model.errors import UsageError
+from harness.model.model import Cell, Control, ControlKind, FreezePolicy
+from harness.model.shard import MOST_SHARDS, Shard
+from harness.run import matrix
+from harness.run.options import Options
 
 CELLS = matrix.plan()
 CONTROLS = matrix.controls(CELLS, dt.date(2026, 11, 23), full=True)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import trial
-from harness.bench import Bench
-from harness.errors import CommandFailed, DeadlineExceeded, StageFailed
-from harness.model import Cell, FreezePolicy, Outcome, Reading, SourceHealth, Stage, SurfaceReading, Witness
+from harness.model.errors import CommandFailed, DeadlineExceeded, StageFailed
+from harness.model.model import Cell, FreezePolicy, Outcome, Reading, SourceHealth, Stage, SurfaceReading, Witness
 from harness.runtimes.contract import Checkpoint, Container
-from harness.source import Source
-from harness.trial import Trial
-from harness.workload import BEAT_NS
+from harness.trial import trial
+from harness.trial.bench import Bench
+from harness.trial.source import Source
+from harness.trial.trial import Trial
+from harness.workload.workload import BEAT_NS
 from tests.folder_bench import (
     CELL,
     CHECKPOINT,

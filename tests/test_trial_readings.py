@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
-from harness import restored, trial, workload
-from harness.bench import Bench
 from harness.checkpoints.untrusted import Broken
-from harness.errors import StageFailed
-from harness.model import Anomaly, Outcome, Reading, Settings, SourceHealth, Stage, Witness
+from harness.model.errors import StageFailed
+from harness.model.model import Anomaly, Outcome, Reading, Settings, SourceHealth, Stage, Witness
 from harness.oracle.judge import Evidence, judge
 from harness.oracle.lines import lag, line_of
 from harness.runtimes.contract import Contents
-from harness.trial import Trial
+from harness.trial import restored, trial
+from harness.trial.bench import Bench
+from harness.trial.trial import Trial
+from harness.workload import workload
 from tests import criu_images
 from tests.folder_bench import (
     CHECKPOINT,
@@ -78,7 +79,7 @@ def test_a_source_that_the_kernel_holds_is_frozen(bench: Bench) -> None:
 
 
 def test_a_source_that_is_silent_does_not_tick(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.bench.READY_SECONDS", 0.0)
+    monkeypatch.setattr("harness.trial.bench.READY_SECONDS", 0.0)
     tell(bench, "beat", n_wall_ns=1)
     assert examined(bench).ticking is False
 
@@ -356,7 +357,7 @@ def test_a_source_with_a_long_log_is_replaced(printing: Bench, monkeypatch: pyte
     printing.source.container = replace(CONTAINER, spec=replace(SPEC, prints=True))
     keep(printing, 1)
     assert not printing.outgrown
-    monkeypatch.setattr("harness.bench.LONGEST_LOG", 10)
+    monkeypatch.setattr("harness.trial.bench.LONGEST_LOG", 10)
     assert printing.outgrown
     Played(printing, nothing).run()
     assert printing.source is None

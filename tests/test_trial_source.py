@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from harness import bench as benches
-from harness.bench import Bench
-from harness.errors import CommandFailed
-from harness.model import Command, Outcome, Reading, SourceHealth, Stage, SurfaceKind, Witness
+from harness.model.errors import CommandFailed
+from harness.model.model import Command, Outcome, Reading, SourceHealth, Stage, SurfaceKind, Witness
 from harness.runtimes.contract import Checkpoint, Container
-from harness.source import Source
-from harness.trial import Trial
+from harness.trial import bench as benches
+from harness.trial.bench import Bench
+from harness.trial.source import Source
+from harness.trial.trial import Trial
 from tests.folder_bench import (
     CELL,
     CHECKPOINT,
@@ -230,7 +230,7 @@ def test_nothing_of_a_checkpoint_stays(bench: Bench, monkeypatch: pytest.MonkeyP
         assert bench.source is not None
         played.checkpoint(bench.source, acquired)
 
-    monkeypatch.setattr("harness.trial.take", take)
+    monkeypatch.setattr("harness.trial.trial.take", take)
     monkeypatch.setattr(bench.runtime, "discard", discarded.append)
     record = Played(bench, play).run()
     assert [checkpoint.container for checkpoint in discarded] == [CONTAINER]

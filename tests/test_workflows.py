@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from harness.cli import _parser
+from harness.commands.cli import _parser
 from harness.host.process import HOST
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import EnvironmentUnfit, RecordError, UsageError
 from harness.host.compiler import INSTALL
-from harness.model import SurfaceKind
-from harness.workload import (
+from harness.model.errors import EnvironmentUnfit, RecordError, UsageError
+from harness.model.model import SurfaceKind
+from harness.workload.workload import (
     Beat,
     Workload,
     available,

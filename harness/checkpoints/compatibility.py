@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.checkpoints.needs import Form, Needs
 from harness.checkpoints.translation.bridges import EMPTY_DIRECTORY, Runtime
-from harness.model import Answer, Component, Prediction
+from harness.model.model import Answer, Component, Prediction
 
 ENGINES = frozenset({"podman", "crio", "containerd"})
 

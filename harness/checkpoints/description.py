@@ -35,7 +35,7 @@ from harness.checkpoints.documents import (
     there,
 )
 from harness.checkpoints.untrusted import Budget, Unreadable, everything_below, open_regular, pread
-from harness.description import Description, MountPoint, Statistics
+from harness.model.description import Description, MountPoint, Statistics
 
 GIVEN = "io.kubernetes.cri-o.Annotations"
 """Annotation by which CRI-O's specifications are known."""

@@ -18,7 +18,7 @@ from harness.checkpoints.layouts import INVENTORY, KINDS, LAYOUTS, ContainerdIma
 from harness.checkpoints.sources import Archive, ImageLayers, Source, open_source
 from harness.checkpoints.untrusted import KINDS as KINDS_OF_FILES
 from harness.checkpoints.untrusted import Budget, Unreadable, beneath
-from harness.errors import UsageError
+from harness.model.errors import UsageError
 
 MOST_CHECKPOINTS = 1000
 TELLING = (CONFIG, INVENTORY)

@@ -31,7 +31,7 @@ from harness.checkpoints.documents import (
 )
 from harness.checkpoints.sources import Archive, Part, Source, under
 from harness.checkpoints.untrusted import Broken, Budget, Unreadable, beneath, inside, read_regular
-from harness.description import Description, DiskForm
+from harness.model.description import Description, DiskForm
 
 MEMORY = "application/vnd.containerd.container.criu.checkpoint.criu.tar"
 LAYER = "application/vnd.oci.image.layer.v1.tar"

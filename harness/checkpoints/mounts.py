@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.checkpoints import criu_image
 from harness.checkpoints.untrusted import LONGEST_NAME, Budget, Unreadable
-from harness.description import Task
+from harness.model.description import Task
 
 IMAGES = re.compile(r"mountpoints-[0-9]{1,10}\.img")
 """Names of the images that are read."""

@@ -20,7 +20,7 @@ from harness.checkpoints.find import choose, find, only
 from harness.checkpoints.layouts import Opened
 from harness.checkpoints.translation import bridges
 from harness.checkpoints.untrusted import Budget
-from harness.model import Frozen
+from harness.model.model import Frozen
 
 INVENTORY = "inventory.img"
 DESCRIPTORS = "descriptors.json"

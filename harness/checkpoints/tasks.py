@@ -18,7 +18,7 @@ from typing import Any
 
 from harness.checkpoints import criu_image
 from harness.checkpoints.untrusted import Budget, Unreadable
-from harness.description import Descriptors, Task, TaskState
+from harness.model.description import Descriptors, Task, TaskState
 
 IMAGES = re.compile(r"(?:inventory|pstree|files|filelocks)\.img|(?:core|ids|fdinfo)-[0-9]{1,10}\.img")
 """Names of the images that are read."""

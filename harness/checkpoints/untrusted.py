@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.errors import StillframeError
+from harness.model.errors import StillframeError
 
 MOST_KEPT = 32 << 30
 """Bytes of one checkpoint that are unpacked to disk."""

@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 
-from harness.errors import EnvironmentUnfit
+from harness.model.errors import EnvironmentUnfit
 
 NAMES = ("cc", "gcc", "clang")
 INSTALL = "Install gcc and libc6-dev"

@@ -8,7 +8,7 @@ import pwd
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from harness.redaction import CODE, HOME, HOST, MACHINE, USER, Redaction
+from harness.privacy.redaction import CODE, HOME, HOST, MACHINE, USER, Redaction
 
 IDENTITIES = (
     "/etc/machine-id",

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import EnvironmentUnfit
 from harness.host import cgroups, compiler
+from harness.model.errors import EnvironmentUnfit
 
 NEEDED_GIB = 3
 TOOLS = ("mmdebstrap", "unshare", "setpriv")

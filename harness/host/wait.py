@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from harness.errors import DeadlineExceeded
+from harness.model.errors import DeadlineExceeded
 
 T = TypeVar("T")
 SHORTEST, LONGEST = 0.0005, 0.01

@@ -7,18 +7,18 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.bench import Bench
 from harness.host import cgroups
 from harness.host.facts import host_facts
-from harness.image_path import Attempt, Step
 from harness.images import grade
 from harness.images.engines import CHANGED
 from harness.images.producers import Taken
-from harness.model import Cell, Command, FreezePolicy, Outcome, Settings, Stage, Verdict
+from harness.model.model import Cell, Command, FreezePolicy, Outcome, Settings, Stage, Verdict
 from harness.oracle.judge import judge
-from harness.records import Plan
+from harness.records.image_path import Attempt, Step
+from harness.records.records import Plan
 from harness.runtimes.contract import Checkpoint, Container
-from harness.trial import SETTLE_SECONDS, Trial
+from harness.trial.bench import Bench
+from harness.trial.trial import SETTLE_SECONDS, Trial
 
 UNNOTICED = "restored on another image of the same name, and nobody noticed: its disk is not that of the checkpoint"
 

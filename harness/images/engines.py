@@ -6,10 +6,6 @@ import time
 from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
-from harness.bench import Bench
-from harness.cycle.freeze import POLICIES
-from harness.cycle.stages import Stages
-from harness.image_path import Base, Step
 from harness.images import registry
 from harness.images.producers import (
     Artifact,
@@ -24,10 +20,14 @@ from harness.images.producers import (
 )
 from harness.images.routes import CARRIED
 from harness.images.stores import SECONDS, ContainerdStore
-from harness.model import FreezePolicy, Stage
+from harness.model.model import FreezePolicy, Stage
+from harness.records.image_path import Base, Step
 from harness.runtimes import adapter
 from harness.runtimes.contract import Checkpoint, Container
 from harness.stacks.node import Node
+from harness.trial.bench import Bench
+from harness.trial.freeze import POLICIES
+from harness.trial.stages import Stages
 
 BASE_ARCHIVE = f"{CARRIED}/base.tar"
 CHANGED = "changed-base"

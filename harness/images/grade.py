@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from harness.image_path import StepRefusal
-from harness.model import Outcome, Stage, Verdict
+from harness.model.model import Outcome, Stage, Verdict
+from harness.records.image_path import StepRefusal
 
 MOST_SAID = 600
 """Letters of what was said that are kept, from the end; the commands have it all."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pydantic import BaseModel, Field, ValidationError
 
 from harness.checkpoints.untrusted import Unreadable
-from harness.image_path import Look, Spot
+from harness.records.image_path import Look, Spot
 
 Fetch = Callable[[str], str | None]
 """Gives a part by its digest, or null where it cannot be had."""

@@ -6,11 +6,11 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from harness.bench import Bench
 from harness.images.stores import LAYOUT, ArtifactStore, BuildahStore, ContainerdStore, PodmanStore, Store, Tools
-from harness.model import Command, Reading
+from harness.model.model import Command, Reading
 from harness.runtimes.contract import Container
 from harness.stacks.node import Node
+from harness.trial.bench import Bench
 
 KIND = "application/vnd.criu.checkpoint"
 """Type of the artifact; the sketch has none, but without one it would pass for an image without layers."""

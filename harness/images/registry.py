@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.image_path import Look
 from harness.images.look import Fetch, look_at
+from harness.records.image_path import Look
 from harness.stacks.node import Node
 
 ADDRESS = "localhost:5000"

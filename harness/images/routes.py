@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from harness.image_path import Look
 from harness.images import registry
 from harness.images.stores import Store, Tools
+from harness.records.image_path import Look
 from harness.stacks.node import Node
 
 REGISTRY, INDEX = "registry", "registry-index"

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.checkpoints.untrusted import Unreadable, beneath, inside, read_regular
-from harness.errors import CommandFailed
-from harness.image_path import Look
 from harness.images import registry
 from harness.images.look import digest_of, look_at
-from harness.model import Command
+from harness.model.errors import CommandFailed
+from harness.model.model import Command
+from harness.records.image_path import Look
 from harness.runtimes.containerd import BLOBS
 from harness.runtimes.podman import STORE
 from harness.stacks.node import Node

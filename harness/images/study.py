@@ -8,14 +8,9 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from harness import workload
-from harness.bench import Bench
 from harness.checkpoints.untrusted import Unreadable
-from harness.errors import CommandFailed, DeadlineExceeded, StillframeError
-from harness.expectations import About, known
 from harness.host.facts import host_facts
 from harness.host.process import HOST, Journal
-from harness.image_path import EXPECTED, Attempt, Base, ImagePath, Look, Step, StepRefusal
 from harness.images import grade, registry
 from harness.images.comeback import Comeback
 from harness.images.engines import ENGINES, Engine, take
@@ -23,12 +18,17 @@ from harness.images.look import told
 from harness.images.producers import Producer, Taken
 from harness.images.routes import CARRIED, INDEX, REGISTRY, ROUTES, Route
 from harness.images.stores import Store
-from harness.model import Command, Component, Outcome, Participant, Verdict
-from harness.options import Options
+from harness.model.errors import CommandFailed, DeadlineExceeded, StillframeError
+from harness.model.expectations import About, known
+from harness.model.model import Command, Component, Outcome, Participant, Verdict
+from harness.records.image_path import EXPECTED, Attempt, Base, ImagePath, Look, Step, StepRefusal
+from harness.run.options import Options
 from harness.runtimes import adapter, versions
 from harness.runtimes.contract import Checkpoint
 from harness.stacks import build, definition
 from harness.stacks.node import Node
+from harness.trial.bench import Bench
+from harness.workload import workload
 
 BASE_ROUTES = (REGISTRY, "oci-archive")
 """Routes by which the base image's states are tried: the first of them that restores."""

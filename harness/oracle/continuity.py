@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.model import Anomaly, Reading, Witness
-from harness.records import Continuation
+from harness.model.model import Anomaly, Reading, Witness
+from harness.records.records import Continuation
 
 FINISHED_TICKS = 2
 """Ticks by which the counter that a restored workload tells may be ahead of the cut: it finishes what it was at."""

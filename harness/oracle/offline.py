@@ -11,7 +11,7 @@ from harness.checkpoints.disk import CapturedFiles
 from harness.checkpoints.sources import Part
 from harness.checkpoints.tasks import tasks
 from harness.checkpoints.untrusted import Absent, Budget, open_regular, pread
-from harness.model import Reading, SurfaceReading, Witness
+from harness.model.model import Reading, SurfaceReading, Witness
 from harness.oracle.lines import read_lines
 from harness.oracle.places import (
     LARGEST_SURFACE,

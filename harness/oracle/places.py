@@ -15,7 +15,7 @@ from harness.checkpoints.disk import extract
 from harness.checkpoints.mounts import Mount, Mounts, bases_of, mounts_of
 from harness.checkpoints.open_files import OpenFile, ProcessFiles, files_of
 from harness.checkpoints.untrusted import Absent, Budget, beneath, open_regular, pread
-from harness.description import Task
+from harness.model.description import Task
 from harness.oracle.processes import Form, OwnSurface, Process
 from harness.oracle.ring import LARGEST_RING, RECORD
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from harness.model import Component, Refusal
+from harness.model.model import Component, Refusal
 
 
 def graded(said: str, checkpoint: Sequence[Component], restore: Sequence[Component], *, late: bool) -> Refusal:

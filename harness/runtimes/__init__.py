@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Protocol
 
-from harness.errors import unknown
+from harness.model.errors import unknown
 from harness.runtimes.containerd import Containerd
 from harness.runtimes.contract import Runtime, Way
 from harness.runtimes.criu import Criu

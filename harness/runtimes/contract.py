@@ -15,10 +15,10 @@ from typing import ClassVar, Protocol
 
 from harness.checkpoints.disk import CapturedFiles
 from harness.checkpoints.sources import Part
-from harness.model import Component, FreezePolicy, Scenario, SurfaceKind
-from harness.proof import CONTROLS, Ground
+from harness.model.model import Component, FreezePolicy, Scenario, SurfaceKind
+from harness.model.proof import CONTROLS, Ground
 from harness.stacks.node import Node
-from harness.workload import Workload
+from harness.workload.workload import Workload
 
 
 class State(StrEnum):

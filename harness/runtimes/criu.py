@@ -11,9 +11,9 @@ import shlex
 from collections.abc import Iterator
 from typing import ClassVar
 
-from harness.errors import CommandFailed, StillframeError
 from harness.host import cgroups
-from harness.model import Component, FreezePolicy, Scenario, SurfaceKind
+from harness.model.errors import CommandFailed, StillframeError
+from harness.model.model import Component, FreezePolicy, Scenario, SurfaceKind
 from harness.runtimes import criu_configuration, criu_log, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Mount, State, Way
 from harness.runtimes.ending import end

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 
-from harness.errors import CommandFailed
+from harness.model.errors import CommandFailed
 from harness.stacks.node import Node
 
 NOISE = (

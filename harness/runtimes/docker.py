@@ -16,8 +16,8 @@ from docker.types import LogConfig
 from docker.types import Mount as MountOption
 
 from harness.checkpoints.disk import CapturedFiles
-from harness.errors import CommandFailed, StillframeError
-from harness.model import CgroupVersion, Component, FreezePolicy, Scenario, SurfaceKind
+from harness.model.errors import CommandFailed, StillframeError
+from harness.model.model import CgroupVersion, Component, FreezePolicy, Scenario, SurfaceKind
 from harness.runtimes import criu_configuration, criu_log, image_archive, shim, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
 from harness.runtimes.docker_client import JournalledClient

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 import docker
 import requests
 
-from harness.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit
 from harness.host.wait import until
-from harness.model import Command
+from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit
+from harness.model.model import Command
 from harness.stacks.node import Daemon, Node
 
 VERSION = "1.44"

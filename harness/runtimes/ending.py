@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.errors import CommandFailed, DeadlineExceeded
 from harness.host import cgroups
 from harness.host.wait import until
+from harness.model.errors import CommandFailed, DeadlineExceeded
 
 KILL_SECONDS = 20.0
 

@@ -13,9 +13,9 @@ import shlex
 from typing import ClassVar
 
 from harness.checkpoints.disk import CapturedFiles
-from harness.errors import CommandFailed
 from harness.host import cgroups
-from harness.model import Component, FreezePolicy, Scenario, SurfaceKind
+from harness.model.errors import CommandFailed
+from harness.model.model import Component, FreezePolicy, Scenario, SurfaceKind
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, State, Way
 from harness.runtimes.oci import CHECKPOINT_SECONDS, START_SECONDS, OciRuntime
 

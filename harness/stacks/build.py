@@ -10,9 +10,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from harness.errors import CommandFailed, DeadlineExceeded, StackUnavailable
 from harness.host import probes
 from harness.host.process import HOST
+from harness.model.errors import CommandFailed, DeadlineExceeded, StackUnavailable
 from harness.stacks.definition import KEY_DIGITS, StackDefinition
 
 BUILD_SECONDS = 900.0

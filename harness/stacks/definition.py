@@ -9,8 +9,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from harness.errors import UsageError, unknown
-from harness.model import Frozen
+from harness.model.errors import UsageError, unknown
+from harness.model.model import Frozen
 
 KEY_DIGITS = 16
 

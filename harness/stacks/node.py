@@ -20,11 +20,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.errors import CommandFailed, EnvironmentUnfit, StillframeError
 from harness.host import cgroups, init, supervisor, terminal
 from harness.host.process import HOST, Journal, NodeExecutor, NodeProcess
 from harness.host.wait import until
-from harness.model import Accommodation, CgroupVersion, Command
+from harness.model.errors import CommandFailed, EnvironmentUnfit, StillframeError
+from harness.model.model import Accommodation, CgroupVersion, Command
 
 START_SECONDS = 20.0
 END_SECONDS = 30.0

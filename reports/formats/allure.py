@@ -24,15 +24,15 @@ from allure_commons.model2 import Status as Word
 from allure_commons.types import AttachmentType, LabelType, LinkType
 from attr import asdict
 
-from harness.records import Record
-from reports import timeline
+from harness.records.records import Record
+from reports.analysis.tables import RunSummary
+from reports.formats.markdown import escape
 from reports.formats.results import BETTER, UNCOUNTED, Part, Result, Status, cut
-from reports.html import close_looks
-from reports.letters import clean
-from reports.markdown import escape
-from reports.phrases import source_notes
-from reports.show import script
-from reports.tables import RunSummary
+from reports.pages import timeline
+from reports.pages.html import close_looks
+from reports.words.letters import clean
+from reports.words.phrases import source_notes
+from reports.words.show import script
 
 LEFT_OUT = (
     "readings, skews of each witness, schedules, what CRIU counted, and statistics over all cells: the site and "

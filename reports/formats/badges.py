@@ -8,13 +8,14 @@ from html import escape
 
 import svg
 
-from harness.model import Outcome
-from reports import lasting, phrases
-from reports.cells import CellSummary, Exit
+from harness.model.model import Outcome
+from reports.analysis import lasting
+from reports.analysis.cells import CellSummary, Exit
+from reports.analysis.tables import RunSummary, counted
 from reports.formats.places import BADGE, badge_of
-from reports.html import page_of
-from reports.letters import shorten
-from reports.tables import RunSummary, counted
+from reports.pages.html import page_of
+from reports.words import phrases
+from reports.words.letters import shorten
 
 LEFT_OUT = "No more than the verdict: which cells it is about, and how sure it is, is in the report."
 

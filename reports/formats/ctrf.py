@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+from reports.analysis.tables import RunSummary
 from reports.formats.results import Result, Status, cut, moment
-from reports.tables import RunSummary
 
 LEFT_OUT = (
     "readings, skews, schedules, timelines, commands, logs and statistics are not in this file; what is known has been "

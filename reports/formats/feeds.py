@@ -15,16 +15,16 @@ from xml.etree import ElementTree as ET
 
 from markupsafe import Markup
 
-from harness.errors import NotComparable
-from reports import lasting
-from reports.cells import Exit
-from reports.compare import Comparison, Kind, compare
+from harness.model.errors import NotComparable
+from reports.analysis import lasting
+from reports.analysis.cells import Exit
+from reports.analysis.compare import Comparison, Kind, compare
+from reports.analysis.participants import Participant, participants
+from reports.analysis.tables import RunSummary, counted
 from reports.formats.places import feed_of
 from reports.formats.results import cut, moment, stable
-from reports.html import participant_page
-from reports.participants import Participant, participants
-from reports.phrases import VERDICTS
-from reports.tables import RunSummary, counted
+from reports.pages.html import participant_page
+from reports.words.phrases import VERDICTS
 
 ATOM = "http://www.w3.org/2005/Atom"
 MOST_RUNS = 30

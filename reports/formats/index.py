@@ -13,16 +13,16 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from harness.expectations import Expectation
-from harness.model import Anomaly, Component, FreezePolicy, Frozen, Outcome, Scenario, SchemaVersion
-from reports import lasting
-from reports.cells import CellSummary, Exit, prevailing
+from harness.model.expectations import Expectation
+from harness.model.model import Anomaly, Component, FreezePolicy, Frozen, Outcome, Scenario, SchemaVersion
+from reports.analysis import lasting
+from reports.analysis.cells import CellSummary, Exit, prevailing
+from reports.analysis.participants import Participant, participants
+from reports.analysis.tables import RunSummary
 from reports.formats.places import ALLURE, BADGE, CTRF, INDEX, JUNIT, badge_of, document_of, feed_of
 from reports.formats.results import cut, moment, stable
-from reports.html import page_of
-from reports.participants import Participant, participants
-from reports.phrases import VERDICTS, entry, mark
-from reports.tables import RunSummary
+from reports.pages.html import page_of
+from reports.words.phrases import VERDICTS, entry, mark
 
 API_VERSION = 1
 LEFT_OUT = (

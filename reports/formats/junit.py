@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from junitparser import Error, Failure, JUnitXml, Properties, Property, Skipped, TestCase, TestSuite
 from junitparser.junitparser import FinalResult
 
+from reports.analysis.tables import RunSummary
 from reports.formats.results import Kind, Result, Status, cut, moment
-from reports.tables import RunSummary
 
 LEFT_OUT = (
     "readings, skews, schedules, timelines, commands, logs and statistics are not in this file, and an outcome is no "

@@ -9,15 +9,16 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from harness.expectations import Expectation
-from harness.image_path import Attempt, ImagePath
-from harness.model import Cell, Component, Frozen, Outcome
-from harness.records import Record
-from reports import images, phrases, proof
-from reports.cells import CLEAN, CellSummary, ControlSummary, Exit, judge, largest_ticks, largest_us
-from reports.html import page_of
-from reports.letters import one_line, shorten
-from reports.tables import RunSummary, counted
+from harness.model.expectations import Expectation
+from harness.model.model import Cell, Component, Frozen, Outcome
+from harness.records.image_path import Attempt, ImagePath
+from harness.records.records import Record
+from reports.analysis import images
+from reports.analysis.cells import CLEAN, CellSummary, ControlSummary, Exit, judge, largest_ticks, largest_us
+from reports.analysis.tables import RunSummary, counted
+from reports.pages.html import page_of
+from reports.words import phrases, proof
+from reports.words.letters import one_line, shorten
 
 MOST_LETTERS = 500
 """Of a string that a format shows; in a record it may be as long as it likes."""

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from harness.run_files import write_aside
+from harness.records.run_files import write_aside
+from reports.analysis.tables import RunSummary
 from reports.formats import allure, badges, ctrf, feeds, index, junit
 from reports.formats.places import ALLURE, CTRF, JUNIT
 from reports.formats.results import results
-from reports.tables import RunSummary
 
 
 def render(run: RunSummary, *, before: Sequence[RunSummary] = (), now: datetime) -> Iterator[tuple[str, str]]:

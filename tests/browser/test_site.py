@@ -12,12 +12,12 @@ from axe_playwright_python.sync_playwright import Axe
 from markdown_it import MarkdownIt
 from playwright.sync_api import Browser, Dialog, Page, Request, sync_playwright
 
-from harness.model import Outcome
-from reports import markdown
-from reports.compare import compare
-from reports.html import page_of
-from reports.site import PAGES, write_site
-from reports.tables import RunSummary
+from harness.model.model import Outcome
+from reports.analysis.compare import compare
+from reports.analysis.tables import RunSummary
+from reports.formats import markdown
+from reports.pages.html import page_of
+from reports.pages.site import PAGES, write_site
 from tests.reports import engines
 from tests.reports.synthetic import MOVING, STILL, moving, plan, poisoned, record, summary
 from tests.reports.test_site import newer

@@ -22,7 +22,7 @@ from harness.checkpoints.criu_image import (
 )
 from harness.checkpoints.needs import Form, Needs, needs
 from harness.checkpoints.untrusted import Unreadable
-from harness.model import Answer, Component
+from harness.model.model import Answer, Component
 from tests import criu_images
 from tests.checkpoints.translation.test_bridges import CRUN, EMPTY, GROUPS, OTHERS, RUNC, write
 from tests.criu_images import PAGE, dump, tar

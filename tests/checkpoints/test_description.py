@@ -16,7 +16,7 @@ from harness.checkpoints.description import LOG_HEAD, engine_of
 from harness.checkpoints.find import find
 from harness.checkpoints.layouts import CONTAINER, LAYER, MEMORY
 from harness.checkpoints.untrusted import Budget, Unreadable
-from harness.description import Description, DiskForm, MountPoint
+from harness.model.description import Description, DiskForm, MountPoint
 from tests.criu_images import dump, memory, tar
 
 SPEC = {

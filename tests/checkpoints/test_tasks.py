@@ -11,7 +11,7 @@ import pytest
 from harness.checkpoints.criu_image import CORE, DESCRIPTORS, FILES, IDS, INVENTORY, LOCKS, PROCESSES, Kind
 from harness.checkpoints.tasks import IMAGES, MOST_TASKS, tasks
 from harness.checkpoints.untrusted import Absent, Budget, Unreadable
-from harness.description import Descriptors, Task, TaskState
+from harness.model.description import Descriptors, Task, TaskState
 from tests import real_images
 from tests.real_images import CRIO, STILL, change, messages, unpacked
 

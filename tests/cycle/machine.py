@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.cycle import checkpoint, freeze
-from harness.cycle.freeze import POLICIES
-from harness.cycle.stages import Stages
-from harness.model import CgroupVersion, FreezePolicy, Stage
+from harness.model.model import CgroupVersion, FreezePolicy, Stage
 from harness.runtimes import criu_configuration
 from harness.runtimes.contract import Checkpoint, Container, ContainerSpec
 from harness.runtimes.runc import Runc
+from harness.trial import checkpoint, freeze
+from harness.trial.freeze import POLICIES
+from harness.trial.stages import Stages
 from tests.folder_node import Answer, FolderNode
 
 SPEC = ContainerSpec(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import StageFailed
-from harness.model import CgroupVersion, FreezePolicy, Outcome, Stage
+from harness.model.errors import StageFailed
+from harness.model.model import CgroupVersion, FreezePolicy, Outcome, Stage
 from harness.runtimes import criu_configuration
 from harness.runtimes.contract import Checkpoint
 from tests.cycle.machine import FOLDER, TARGET, Machine

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 import harness.stacks.node
-from harness.cycle import capture, freeze
-from harness.cycle.freeze import POLICIES
-from harness.errors import StageFailed
 from harness.host.process import HOST
-from harness.model import CgroupVersion, FreezePolicy, Outcome, Stage
+from harness.model.errors import StageFailed
+from harness.model.model import CgroupVersion, FreezePolicy, Outcome, Stage
 from harness.runtimes import criu_configuration
+from harness.trial import capture, freeze
+from harness.trial.freeze import POLICIES
 from tests.cycle.machine import TARGET, Machine
 
 

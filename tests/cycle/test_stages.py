@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from harness.cycle.stages import Stages
-from harness.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit, StageFailed
-from harness.model import Outcome, Stage
+from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit, StageFailed
+from harness.model.model import Outcome, Stage
+from harness.trial.stages import Stages
 
 BLAMED = {
     Stage.FREEZE: Outcome.CHECKPOINT_FAILED,

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from harness.errors import EnvironmentUnfit
 from harness.host import compiler
+from harness.model.errors import EnvironmentUnfit
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.errors import EnvironmentUnfit
 from harness.host import cgroups, compiler, probes
 from harness.host.probes import Finding, examine
+from harness.model.errors import EnvironmentUnfit
 
 TOOLS = ("cc", "mmdebstrap", "unshare", "setpriv")
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import CommandFailed, DeadlineExceeded
 from harness.host import process
 from harness.host.process import BASE_ENVIRONMENT, OUTPUT_LIMIT, Host, replay
 from harness.host.wait import until
-from harness.model import Command, Stage
+from harness.model.errors import CommandFailed, DeadlineExceeded
+from harness.model.model import Command, Stage
 
 Script = Callable[[str], str]
 WAIT_FOR_EVER = "read _ < {fifo}"

@@ -5,9 +5,9 @@ from itertools import chain, repeat
 
 import pytest
 
-from harness.errors import DeadlineExceeded
 from harness.host import wait
 from harness.host.wait import until
+from harness.model.errors import DeadlineExceeded
 
 
 class Clock:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from harness.images.grade import FORMAT, MOST_SAID, facts_of_base, refusal, verdict
-from harness.model import Outcome
+from harness.model.model import Outcome
 
 BASE = facts_of_base("localhost:5000/base:latest", digest="sha256:" + "d" * 64, identity="a" * 64)
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from harness.checkpoints.untrusted import Unreadable
-from harness.image_path import Look, Spot
 from harness.images.grade import facts_of_base
 from harness.images.look import MOST_INNER, digest_of, look_at, told
+from harness.records.image_path import Look, Spot
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"

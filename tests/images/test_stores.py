@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from harness.checkpoints.untrusted import Unreadable
-from harness.errors import CommandFailed
 from harness.images import registry
 from harness.images.look import digest_of
 from harness.images.stores import LAYOUT, ArtifactStore, ContainerdStore, PodmanStore
+from harness.model.errors import CommandFailed
 from harness.runtimes.containerd import BLOBS
 from tests.folder_node import FolderNode
 

@@ -6,18 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli, run
-from harness.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit
-from harness.expectations import About, known
+from harness.commands import cli
 from harness.host import audit
-from harness.image_path import EXPECTED, Attempt, Base, ImagePath, Step
 from harness.images.engines import ENGINES
 from harness.images.producers import CheckpointctlByHand, PodmanImage
 from harness.images.routes import ROUTES
 from harness.images.study import Sent, _chosen, _tried, planned
-from harness.model import Outcome, Verdict
-from harness.redaction import HOME, USER, Redaction
-from harness.run_files import read_images
+from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit
+from harness.model.expectations import About, known
+from harness.model.model import Outcome, Verdict
+from harness.privacy.redaction import HOME, USER, Redaction
+from harness.records.image_path import EXPECTED, Attempt, Base, ImagePath, Step
+from harness.records.run_files import read_images
+from harness.run import run
 
 BY_NAME = {route.name: route for route in ROUTES}
 

@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 from harness.host.process import HOST
-from harness.model import Answer, Outcome
-from harness.options import default_cache
-from harness.records import Finding, Record
+from harness.model.model import Answer, Outcome
+from harness.records.records import Finding, Record
+from harness.run.options import default_cache
 from tests.node.conftest import STACK
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = (sys.executable, "-c", "import sys; from harness.cli import main; sys.exit(main(sys.argv[1:]))")
+COMMAND = (sys.executable, "-c", "import sys; from harness.commands.cli import main; sys.exit(main(sys.argv[1:]))")
 RUNTIMES = ("crun", "podman/runc", "podman/crun")
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import corpus, matrix, workload
-from harness.bench import Bench
-from harness.model import Cell, HostFacts, Outcome, Settings
-from harness.options import default_cache
-from harness.records import Plan, Record
-from harness.trial import Trial
+from harness.model.model import Cell, HostFacts, Outcome, Settings
+from harness.records.records import Plan, Record
+from harness.run import matrix
+from harness.run.options import default_cache
+from harness.trial import corpus
+from harness.trial.bench import Bench
+from harness.trial.trial import Trial
+from harness.workload import workload
 from scenarios.test_corpus import Keeping, Kept
 from tests.node.conftest import STACK
 

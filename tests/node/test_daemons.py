@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.errors import CommandFailed, EnvironmentUnfit
 from harness.host import audit
 from harness.host.process import BASE_ENVIRONMENT
 from harness.host.wait import until
-from harness.model import Stage
+from harness.model.errors import CommandFailed, EnvironmentUnfit
+from harness.model.model import Stage
 from harness.stacks.node import Daemon, Node
 
 

@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from harness import workload
-from harness.bench import Bench
 from harness.checkpoints.translation.translate import Order, translate
-from harness.cycle.checkpoint import take
-from harness.cycle.stages import Stages
-from harness.description import Description
-from harness.inspection import inspect
-from harness.model import FreezePolicy, Participant, Settings
-from harness.options import default_cache
+from harness.model.description import Description
+from harness.model.model import FreezePolicy, Participant, Settings
+from harness.oracle.inspection import inspect
+from harness.run.options import default_cache
 from harness.stacks import build, definition
+from harness.trial.bench import Bench
+from harness.trial.checkpoint import take
+from harness.trial.stages import Stages
+from harness.workload import workload
 
 STACK = "debian-sid"
 """The one that has checkpointctl."""

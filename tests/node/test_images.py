@@ -8,16 +8,16 @@ from typing import ClassVar
 
 import pytest
 
-from harness import workload
-from harness.bench import Bench
-from harness.image_path import Base, ImagePath, Spot, Step
 from harness.images import study
 from harness.images.engines import Podman
 from harness.images.producers import PodmanImage, Producer
 from harness.images.routes import Pushed
-from harness.model import Outcome, Settings
-from harness.options import default_cache
+from harness.model.model import Outcome, Settings
+from harness.records.image_path import Base, ImagePath, Spot, Step
+from harness.run.options import default_cache
 from harness.stacks import build, definition
+from harness.trial.bench import Bench
+from harness.workload import workload
 
 STACK = "debian-sid"
 """The one that has a registry."""

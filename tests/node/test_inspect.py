@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from harness import workload
 from harness.host.process import HOST
 from harness.host.wait import until
-from harness.inspection import inspect
-from harness.model import Reading, Witness
+from harness.model.model import Reading, Witness
+from harness.oracle.inspection import inspect
 from harness.oracle.judge import AGREEMENT_TICKS
 from harness.oracle.processes import Teller
-from harness.records import Finding, Inspection
+from harness.records.records import Finding, Inspection
 from harness.runtimes.podman import PodmanRunc
 from harness.runtimes.runc import Runc
 from harness.stacks.node import Node
-from harness.workload import Beat, ReadingMessage
+from harness.workload import workload
+from harness.workload.workload import Beat, ReadingMessage
 
 ROOT = Path(__file__).resolve().parents[2]
 WHERE = f"{Node.storage}/by-hand"

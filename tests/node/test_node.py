@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit
 from harness.host import audit, cgroups
 from harness.host.wait import until
+from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit
 from harness.stacks.node import Node
 
 NAMESPACES = ("mnt", "pid", "cgroup", "ipc", "uts", "net")

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import workload
-from harness.bench import Bench
-from harness.inspection import inspect
-from harness.model import Anomaly, Cell, FreezePolicy, HostFacts, Outcome, Participant, Settings, Witness
-from harness.options import default_cache
-from harness.records import Finding, Plan
+from harness.model.model import Anomaly, Cell, FreezePolicy, HostFacts, Outcome, Participant, Settings, Witness
+from harness.oracle.inspection import inspect
+from harness.records.records import Finding, Plan
+from harness.run.options import default_cache
 from harness.runtimes.contract import Checkpoint
-from harness.trial import Trial
+from harness.trial.bench import Bench
+from harness.trial.trial import Trial
+from harness.workload import workload
 from tests.node.conftest import STACK
 
 WHO = Participant(runtime="podman/crun", stack=STACK)

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from harness import workload
-from harness.bench import Bench
 from harness.checkpoints.translation.bridges import Runtime, to_runtime
 from harness.checkpoints.translation.translate import Order, translate
-from harness.cycle.checkpoint import take
-from harness.cycle.stages import Stages
-from harness.errors import CommandFailed
 from harness.host.wait import until
-from harness.model import FreezePolicy, Participant, Settings
-from harness.options import default_cache
+from harness.model.errors import CommandFailed
+from harness.model.model import FreezePolicy, Participant, Settings
+from harness.run.options import default_cache
 from harness.runtimes.contract import Checkpoint
-from harness.source import Source
-from harness.workload import ReadingMessage
+from harness.trial.bench import Bench
+from harness.trial.checkpoint import take
+from harness.trial.source import Source
+from harness.trial.stages import Stages
+from harness.workload import workload
+from harness.workload.workload import ReadingMessage
 from tests.node.conftest import STACK
 
 Open = Callable[[str], Bench]

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from harness.model import Anomaly, Reading, SurfaceReading, Witness
+from harness.model.model import Anomaly, Reading, SurfaceReading, Witness
 from harness.oracle.continuity import breaks
 from harness.oracle.lines import lag
-from harness.records import Continuation
+from harness.records.records import Continuation
 
 CUT = 90_000
 DUE = CUT + lag() + 1

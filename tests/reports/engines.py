@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from harness.expectations import MOVING, OUTSIDE, Expectation
-from harness.model import (
+from harness.model.expectations import MOVING, OUTSIDE, Expectation
+from harness.model.model import (
     Accommodation,
     Anomaly,
     Cell,
@@ -21,9 +21,9 @@ from harness.model import (
     Stage,
     Verdict,
 )
-from harness.proof import CONTROLS
-from harness.records import Plan, Record
-from reports.tables import RunSummary
+from harness.model.proof import CONTROLS
+from harness.records.records import Plan, Record
+from reports.analysis.tables import RunSummary
 from tests.reports import synthetic
 from tests.reports.synthetic import RAW, record
 

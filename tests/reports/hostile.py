@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from harness.model import Anomaly, Control, Outcome
-from reports.read import with_images
-from reports.tables import RunSummary, summarise
+from harness.model.model import Anomaly, Control, Outcome
+from reports.analysis.tables import RunSummary, summarise
+from reports.runs.read import with_images
 from tests.reports import engines
 from tests.reports.synthetic import MOVING, STILL, closing, moving, plan, poisoned, record
 from tests.reports.test_images import GOOD, LOST

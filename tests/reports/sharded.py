@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from harness.proof import CANARY
-from harness.records import Plan, Record
-from harness.run_files import append, read_closing, read_plan, read_records, write_closing, write_plan
-from harness.shard import Shard
+from harness.model.proof import CANARY
+from harness.model.shard import Shard
+from harness.records.records import Plan, Record
+from harness.records.run_files import append, read_closing, read_plan, read_records, write_closing, write_plan
 
 
 def divide(run: Path, into: Path, of: int) -> list[Path]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from harness.expectations import MOVING as SHOULD_MOVE
-from harness.model import (
+from harness.model.expectations import MOVING as SHOULD_MOVE
+from harness.model.model import (
     Anomaly,
     Cell,
     Command,
@@ -29,10 +29,10 @@ from harness.model import (
     Verdict,
     Witness,
 )
-from harness.proof import CONTROLS
-from harness.records import Closing, Plan, Record
-from harness.run_files import append, write_closing, write_plan
-from reports.tables import RunSummary, summarise
+from harness.model.proof import CONTROLS
+from harness.records.records import Closing, Plan, Record
+from harness.records.run_files import append, write_closing, write_plan
+from reports.analysis.tables import RunSummary, summarise
 
 NOON = 1_795_435_200_000_000_000
 MS = 1_000_000

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.errors import RecordError
-from harness.records import SCHEMA_VERSION
-from reports.shards import find
-from reports.write import report
+from harness.model.errors import RecordError
+from harness.records.records import SCHEMA_VERSION
+from reports.formats.report import report
+from reports.runs.shards import find
 from tests.reports.synthetic import MOVING, STILL, expected_run, plan, store
 
 MANY = int(os.environ.get("STILLFRAME_FUZZ", "0"))

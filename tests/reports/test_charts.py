@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from harness.model import Outcome
-from reports.charts import Past, distribution, strip
+from harness.model.model import Outcome
+from reports.pages.charts import Past, distribution, strip
 from tests.reports.synthetic import STILL, moving, plan, record, summary
 
 RUNS = [

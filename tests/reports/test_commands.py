@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from harness.host.process import HOST
-from harness.model import Command, Stage
-from reports.commands import ending, failed, heading, last_words, shell, steps
+from harness.model.model import Command, Stage
+from reports.words.commands import ending, failed, heading, last_words, shell, steps
 from tests.reports.synthetic import STILL, commands
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from harness.cli import main
-from harness.errors import NotComparable
-from harness.expectations import Expectation
-from harness.model import Anomaly, Cell, CgroupVersion, Component, FreezePolicy, Outcome, Settings, Stage, Verdict
-from harness.records import Record
-from reports.compare import MEANINGS, CellDifference, Kind, compare, lines
-from reports.tables import RunSummary
+from harness.commands.cli import main
+from harness.model.errors import NotComparable
+from harness.model.expectations import Expectation
+from harness.model.model import Anomaly, Cell, CgroupVersion, Component, FreezePolicy, Outcome, Settings, Stage, Verdict
+from harness.records.records import Record
+from reports.analysis.compare import MEANINGS, CellDifference, Kind, compare, lines
+from reports.analysis.tables import RunSummary
 from tests.reports import engines
 from tests.reports.synthetic import MOVING, STILL, cell, moving, plan, record, store, summary
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.model import Component
-from reports.conditions import Conditions, differences
+from harness.model.model import Component
+from reports.analysis.conditions import Conditions, differences
 from tests.reports import engines
 from tests.reports.synthetic import HOST, STILL, plan, record
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from harness.model import Cell, Outcome, Refusal, Scenario
-from harness.records import Record
-from reports import phrases
-from reports.tables import RunSummary
+from harness.model.model import Cell, Outcome, Refusal, Scenario
+from harness.records.records import Record
+from reports.analysis.tables import RunSummary
+from reports.words import phrases
 from tests.reports.synthetic import cell, plan, record, summary
 
 WELL = Refusal(early=True, named=("runc and crun",))

@@ -6,13 +6,15 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from harness.model import Cell, FreezePolicy, Outcome
-from harness.records import Record
-from reports import markdown, phrases, site
-from reports.freezing import FrozenPair
-from reports.summary import summary_json
-from reports.tables import RunSummary
-from reports.terminal import show_run
+from harness.model.model import Cell, FreezePolicy, Outcome
+from harness.records.records import Record
+from reports.analysis.freezing import FrozenPair
+from reports.analysis.tables import RunSummary
+from reports.formats import markdown
+from reports.pages import site
+from reports.runs.summary import summary_json
+from reports.terminal.terminal import show_run
+from reports.words import phrases
 from tests.reports.synthetic import MOVING, STILL, cell, moving, plan, record, summary
 
 ENGINE = cell(FreezePolicy.ENGINE)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.run_files import read_plan, read_records
-from reports.growth import RENDERERS, WHOLE, main, measure, multiply
-from reports.read import read_run
+from harness.measure.growth import RENDERERS, WHOLE, main, measure, multiply
+from harness.records.run_files import read_plan, read_records
+from reports.runs.read import read_run
 from tests.reports.synthetic import MOVING, STILL, expected_run, plan, store
 
 STEPS = ("plan", "read", *RENDERERS, WHOLE)

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from harness.cli import main
-from harness.errors import RecordError
-from harness.expectations import About, Declaration, Declared
-from harness.model import Outcome
-from harness.records import Plan, Record
-from harness.run_files import read_records, read_tombstone
-from reports import history
-from reports.read import read_run
-from reports.summary import summary_json
+from harness.commands.cli import main
+from harness.model.errors import RecordError
+from harness.model.expectations import About, Declaration, Declared
+from harness.model.model import Outcome
+from harness.records.records import Plan, Record
+from harness.records.run_files import read_records, read_tombstone
+from reports.runs import history
+from reports.runs.read import read_run
+from reports.runs.summary import summary_json
 from tests.reports.synthetic import MOVING, NOON, STILL, expected_run, moving, plan, record, store
 
 DAY = 86_400_000_000_000
@@ -99,7 +99,7 @@ def test_what_a_declaration_cites_keeps_its_logs(tmp_path: Path, monkeypatch: py
         evidence=(first, "run-2"),
     )
     found = Declared(about=About.CELLS, declaration=known, where="a.toml:1-9")
-    monkeypatch.setattr("reports.history.declared", lambda: (found,))
+    monkeypatch.setattr("reports.runs.history.declared", lambda: (found,))
     assert [each.id for each in history.prune(kept, 0, NOON)] == [third]
 
 

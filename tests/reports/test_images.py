@@ -6,15 +6,19 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.errors import RecordError
-from harness.expectations import Expectation
-from harness.image_path import Attempt, Base, ImagePath, Look, Spot, Step, StepRefusal
-from harness.model import Command, Component, Outcome, Stage, Verdict
-from harness.run_files import read_images, write_images
-from reports import html, images, markdown, terminal, write
-from reports.cells import Exit
-from reports.images import kept, tables
-from reports.read import read_run
+from harness.model.errors import RecordError
+from harness.model.expectations import Expectation
+from harness.model.model import Command, Component, Outcome, Stage, Verdict
+from harness.records.image_path import Attempt, Base, ImagePath, Look, Spot, Step, StepRefusal
+from harness.records.run_files import read_images, write_images
+from reports.analysis import images
+from reports.analysis.cells import Exit
+from reports.analysis.images import kept, tables
+from reports.formats import markdown
+from reports.formats import report as write
+from reports.pages import html
+from reports.runs.read import read_run
+from reports.terminal import terminal
 from tests.reports.synthetic import STILL, expected_run, plan, store
 
 OCI, DOCKER = "application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"

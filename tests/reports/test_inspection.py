@@ -7,10 +7,10 @@ from rich.console import Console
 
 from harness.checkpoints.layouts import LAYOUTS as KNOWN
 from harness.checkpoints.layouts import ContainerdImage
-from harness.description import Descriptors, Task, TaskState
-from harness.model import Anomaly, Reading, Skew, SurfaceReading, Witness
-from harness.records import Finding, InspectedCheckpoint, InspectedProcess, Inspection
-from reports.inspection import LAYOUTS, show_inspection
+from harness.model.description import Descriptors, Task, TaskState
+from harness.model.model import Anomaly, Reading, Skew, SurfaceReading, Witness
+from harness.records.records import Finding, InspectedCheckpoint, InspectedProcess, Inspection
+from reports.terminal.inspection import LAYOUTS, show_inspection
 
 NOW = 1_795_435_200_000_000_000
 READING = Reading(

@@ -7,16 +7,16 @@ from io import StringIO
 
 import pytest
 
-from harness.expectations import Expectation
-from harness.model import Anomaly, Condition, Outcome
-from harness.plugin import KnownIssueShown, hold
-from harness.records import Record
-from reports.cells import Exit
-from reports.known import State, advice, known_issues
-from reports.markdown import render
-from reports.phrases import flag
-from reports.tables import RunSummary
-from reports.terminal import console_for, show_run
+from harness.commands.plugin import KnownIssueShown, hold
+from harness.model.expectations import Expectation
+from harness.model.model import Anomaly, Condition, Outcome
+from harness.records.records import Record
+from reports.analysis.cells import Exit
+from reports.analysis.known import State, advice, known_issues
+from reports.analysis.tables import RunSummary
+from reports.formats.markdown import render
+from reports.terminal.terminal import console_for, show_run
+from reports.words.phrases import flag
 from tests.reports.synthetic import HOST, STILL, cell, moving, plan, record, summary
 
 WHERE = "scenarios/expectations/podman.toml:3-17"

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from reports.letters import clean, shorten, unbroken
+from reports.words.letters import clean, shorten, unbroken
 
 
 def test_a_number_keeps_its_unit() -> None:

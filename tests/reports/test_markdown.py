@@ -4,8 +4,8 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from harness.model import Outcome
-from reports.markdown import MOST_BYTES, MOST_LETTERS, escape, fitting, render
+from harness.model.model import Outcome
+from reports.formats.markdown import MOST_BYTES, MOST_LETTERS, escape, fitting, render
 from tests.reports import engines
 from tests.reports.synthetic import MOVING, STILL, expected_run, matrix, moving, plan, poisoned, record, summary
 

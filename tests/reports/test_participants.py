@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from harness.model import Cell, FreezePolicy, Outcome, Participant
-from reports.cells import Exit
-from reports.participants import participants
+from harness.model.model import Cell, FreezePolicy, Outcome, Participant
+from reports.analysis.cells import Exit
+from reports.analysis.participants import participants
 from tests.reports import engines
 from tests.reports.synthetic import STILL, plan, record, summary
 

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from harness.expectations import STILL as SHOULD_BE_STILL
-from harness.expectations import Expectation
-from harness.model import Anomaly, FreezePolicy, Outcome, Scenario
-from harness.records import Record
-from reports import phrases
-from reports.cells import CellSummary, summarise_cell
+from harness.model.expectations import STILL as SHOULD_BE_STILL
+from harness.model.expectations import Expectation
+from harness.model.model import Anomaly, FreezePolicy, Outcome, Scenario
+from harness.records.records import Record
+from reports.analysis.cells import CellSummary, summarise_cell
+from reports.words import phrases
 from tests.reports.synthetic import MOVING, STILL, moving, plan, record, summary
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from harness.cli import main
-from harness.errors import RecordError
-from harness.model import Component, Outcome, Settings
-from harness.records import Record
-from reports.pool import as_json, pool, rate
+from harness.commands.cli import main
+from harness.model.errors import RecordError
+from harness.model.model import Component, Outcome, Settings
+from harness.records.records import Record
+from reports.analysis.pool import as_json, pool, rate
 from tests.reports.synthetic import MOVING, NOON, STILL, moving, plan, record, store
 
 NEWER = {side: (Component(name="criu", version="4.3"),) for side in ("checkpoint", "restore")}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from harness.model import Answer, Outcome, Prediction, Refusal
-from harness.records import Record
-from reports import phrases
-from reports.fingerprint import Edge, grouped, lines
-from reports.tables import RunSummary
+from harness.model.model import Answer, Outcome, Prediction, Refusal
+from harness.records.records import Record
+from reports.analysis.fingerprint import Edge, grouped, lines
+from reports.analysis.tables import RunSummary
+from reports.words import phrases
 from tests.reports.synthetic import cell, plan, record, summary
 
 CROSSING = [

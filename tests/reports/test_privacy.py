@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness import run_files
-from harness.errors import NotComparable
-from harness.image_path import Attempt, ImagePath, Look, Spot, Step, StepRefusal
-from harness.model import Outcome, Stage, Verdict
-from harness.records import Plan, Record
-from harness.redaction import FORMS, HOME, HOST, USER, Redaction
-from reports import compare, fingerprint, pool, terminal
-from reports.read import read_run
-from reports.show import show_cell
-from reports.write import write_report
+from harness.model.errors import NotComparable
+from harness.model.model import Outcome, Stage, Verdict
+from harness.privacy.redaction import FORMS, HOME, HOST, USER, Redaction
+from harness.records import run_files
+from harness.records.image_path import Attempt, ImagePath, Look, Spot, Step, StepRefusal
+from harness.records.records import Plan, Record
+from reports.analysis import compare, fingerprint, pool
+from reports.formats.report import write_report
+from reports.runs.read import read_run
+from reports.terminal import terminal
+from reports.words.show import show_cell
 from tests.reports import engines
 from tests.reports.synthetic import MOVING, STILL, closing, moving, plan, poisoned, promising, record
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import records, run_files
-from harness.errors import RecordError
-from harness.model import Outcome
-from reports.cells import telling_trials
-from reports.read import read_run
-from reports.show import show_cell
+from harness.model.errors import RecordError
+from harness.model.model import Outcome
+from harness.records import records, run_files
+from reports.analysis.cells import telling_trials
+from reports.runs.read import read_run
+from reports.words.show import show_cell
 from tests.reports.synthetic import MOVING, STILL, moving, plan, record, store
 
 TRIALS = [record(STILL, number) for number in range(6)]

@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from reports.schema_files import FOLDER, main, texts
+from reports.runs.schema_files import FOLDER, main, texts
 from tests.reports.synthetic import MOVING, STILL, moving, plan, record
 
 
@@ -17,7 +17,7 @@ def schema(stem: str) -> Any:
 
 def test_the_published_schemas_are_those_of_the_models() -> None:
     for path, text in texts().items():
-        assert path.read_text(encoding="utf-8") == text, "regenerate with: python -m reports.schema_files"
+        assert path.read_text(encoding="utf-8") == text, "regenerate with: python -m reports.runs.schema_files"
 
 
 def test_records_and_plans_fit_their_schemas() -> None:
@@ -27,6 +27,6 @@ def test_records_and_plans_fit_their_schemas() -> None:
 
 
 def test_main_writes_them_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reports.schema_files.FOLDER", tmp_path / "schema")
+    monkeypatch.setattr("reports.runs.schema_files.FOLDER", tmp_path / "schema")
     main()
     assert {path.name for path in (tmp_path / "schema").iterdir()} == {path.name for path in texts()}

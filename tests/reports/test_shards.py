@@ -10,22 +10,22 @@ from typing import Any
 
 import pytest
 
-from harness.cli import main
-from harness.errors import RecordError
-from harness.expectations import Expectation
-from harness.model import Component, Condition, ControlKind, Outcome, Verdict
-from harness.proof import CANARY, CONTROLS
-from harness.records import Closing
-from harness.run_files import append, read_plan, read_records, write_closing
-from harness.shard import Shard
-from reports.cells import Exit
-from reports.compare import compare_runs
-from reports.fingerprint import fingerprint
-from reports.pool import as_json, pool
-from reports.read import read_run, read_share
-from reports.shards import find, gather
-from reports.show import show_cell
-from reports.write import report, write_report, write_share
+from harness.commands.cli import main
+from harness.model.errors import RecordError
+from harness.model.expectations import Expectation
+from harness.model.model import Component, Condition, ControlKind, Outcome, Verdict
+from harness.model.proof import CANARY, CONTROLS
+from harness.model.shard import Shard
+from harness.records.records import Closing
+from harness.records.run_files import append, read_plan, read_records, write_closing
+from reports.analysis.cells import Exit
+from reports.analysis.compare import compare_runs
+from reports.analysis.fingerprint import fingerprint
+from reports.analysis.pool import as_json, pool
+from reports.formats.report import report, write_report, write_share
+from reports.runs.read import read_run, read_share
+from reports.runs.shards import find, gather
+from reports.words.show import show_cell
 from tests.reports import engines
 from tests.reports.sharded import canary_of, change_plan, divide, pages, rename
 from tests.reports.synthetic import HOST, MOVING, NOON, STILL, expected_run, matrix, moving, plan, record, store

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UsageError
 from harness.host.process import HOST
-from harness.model import Outcome
-from reports.show import show_cell
+from harness.model.errors import UsageError
+from harness.model.model import Outcome
+from reports.words.show import show_cell
 from tests.reports import engines
 from tests.reports.synthetic import MOVING, STILL, cell, moving, plan, poisoned, record, store
 

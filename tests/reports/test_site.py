@@ -13,16 +13,17 @@ from typing import Any
 
 import pytest
 
-from harness import matrix as every
-from harness.model import Cell, Component, Outcome
-from harness.records import Record
-from reports import claims, html
-from reports.compare import compare
+from harness.model.model import Cell, Component, Outcome
+from harness.records.records import Record
+from harness.run import matrix as every
+from reports.analysis import claims
+from reports.analysis.compare import compare
+from reports.analysis.tables import RunSummary
 from reports.formats import write as formats
 from reports.formats.places import document_of, feed_of
-from reports.html import MOST_STEPS, SCRIPT, listed_trials, page_of, participant_page
-from reports.site import render
-from reports.tables import RunSummary
+from reports.pages import html
+from reports.pages.html import MOST_STEPS, SCRIPT, listed_trials, page_of, participant_page
+from reports.pages.site import render
 from tests.reports import engines
 from tests.reports.synthetic import (
     MOVING,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from scipy.stats import binomtest
 
-from reports.statistics import (
+from reports.analysis.statistics import (
     LEVEL,
     adjusted,
     clean_trials,

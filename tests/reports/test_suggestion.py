@@ -7,11 +7,11 @@ import tomllib
 import pytest
 from pydantic import ValidationError
 
-from harness.expectations import DeclarationFile
-from harness.model import Outcome
-from harness.records import Record
-from reports.cells import Exit
-from reports.suggestion import suggested
+from harness.model.expectations import DeclarationFile
+from harness.model.model import Outcome
+from harness.records.records import Record
+from reports.analysis.cells import Exit
+from reports.words.suggestion import suggested
 from tests.reports.synthetic import STILL, cell, moving, plan, record, summary
 
 OTHER = cell(runtime="crun")

@@ -2,16 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from harness.expectations import STILL as SHOULD_BE_STILL
-from harness.expectations import Expectation
-from harness.model import Anomaly, Cell, Control, ControlKind, FreezePolicy, Outcome, Participant, Scenario
-from harness.mutants import MUTANTS
-from harness.proof import CANARY, CONTROLS
-from harness.records import Record
-from reports import phrases
-from reports.cells import CellSummary, Exit, judge, summarise_cell, telling_trials, worst_trial
-from reports.proof import escaped, score
-from reports.tables import RunSummary, summarise
+from harness.model.expectations import STILL as SHOULD_BE_STILL
+from harness.model.expectations import Expectation
+from harness.model.model import Anomaly, Cell, Control, ControlKind, FreezePolicy, Outcome, Participant, Scenario
+from harness.model.mutants import MUTANTS
+from harness.model.proof import CANARY, CONTROLS
+from harness.records.records import Record
+from reports.analysis.cells import CellSummary, Exit, judge, summarise_cell, telling_trials, worst_trial
+from reports.analysis.tables import RunSummary, summarise
+from reports.words import phrases
+from reports.words.proof import escaped, score
 from tests.reports import engines
 from tests.reports.synthetic import MOVING, STILL, cell, closing, expected_run, matrix, moving, plan, record, summary
 

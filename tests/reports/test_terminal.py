@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.model import Outcome
-from reports.tables import RunSummary
-from reports.terminal import console_for, show_run
+from harness.model.model import Outcome
+from reports.analysis.tables import RunSummary
+from reports.terminal.terminal import console_for, show_run
 from tests.reports import engines
 from tests.reports.synthetic import MOVING, STILL, expected_run, matrix, moving, plan, poisoned, record, summary
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree as ET
 
-from harness.records import Record
-from reports.timeline import draw, lanes, words
+from harness.records.records import Record
+from reports.pages.timeline import draw, lanes, words
 from tests.reports.synthetic import MOVING, MS, STILL, moving, poisoned, record
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import main
-from harness.errors import RecordError
-from harness.model import Anomaly, Outcome
-from reports.markdown import MOST_BYTES
-from reports.write import add_to_step_summary, write_report
+from harness.commands.cli import main
+from harness.model.errors import RecordError
+from harness.model.model import Anomaly, Outcome
+from reports.formats.markdown import MOST_BYTES
+from reports.formats.report import add_to_step_summary, write_report
 from tests.reports.synthetic import MOVING, STILL, moving, plan, record, store
 
 RING_BYTE = record(STILL, outcome=Outcome.INCONSISTENT, control="ring-byte", anomalies=(Anomaly.TORN,))

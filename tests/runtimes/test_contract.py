@@ -8,14 +8,14 @@ from typing import cast
 
 import pytest
 
-from harness import workload
-from harness.errors import UsageError
-from harness.model import CgroupVersion, FreezePolicy, Scenario, SurfaceKind
-from harness.proof import CONTROLS, DEFAULT_WORKLOAD
+from harness.model.errors import UsageError
+from harness.model.model import CgroupVersion, FreezePolicy, Scenario, SurfaceKind
+from harness.model.proof import CONTROLS, DEFAULT_WORKLOAD
 from harness.runtimes import RUNTIMES, adapter, criu_configuration, way_of
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Runtime, Way
 from harness.runtimes.criu import Criu
 from harness.runtimes.oci import OciRuntime
+from harness.workload import workload
 from tests.folder_node import BareNode, FolderNode
 
 FOLDER = f"{FolderNode.storage}/containers/one-1"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import CommandFailed
+from harness.model.errors import CommandFailed
 from harness.runtimes import shim
 from harness.runtimes.criu_log import KEPT, explained, telling_lines
 from tests.folder_node import FolderNode

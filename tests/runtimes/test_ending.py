@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import CommandFailed, DeadlineExceeded
+from harness.model.errors import CommandFailed, DeadlineExceeded
 from harness.runtimes import ending
 
 

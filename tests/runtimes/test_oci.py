@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from harness.checkpoints.disk import CapturedFiles
-from harness.errors import CommandFailed
-from harness.model import CgroupVersion, Command, Component, SurfaceKind
+from harness.model.errors import CommandFailed
+from harness.model.model import CgroupVersion, Command, Component, SurfaceKind
 from harness.runtimes import adapter
 from harness.runtimes.contract import Checkpoint, Container, ContainerSpec, Contents, Mount, Runtime, State
 from harness.runtimes.oci import OciRuntime

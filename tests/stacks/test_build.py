@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from harness.errors import StackUnavailable
 from harness.host.process import BASE_ENVIRONMENT, HOST, Journal
+from harness.model.errors import StackUnavailable
 from harness.stacks import build, definition
 from harness.stacks.build import MIRROR_VARIABLE, prepare
 from harness.stacks.definition import StackDefinition

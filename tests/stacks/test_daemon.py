@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import EnvironmentUnfit
 from harness.host.process import NodeProcess
+from harness.model.errors import EnvironmentUnfit
 from harness.stacks.node import Daemon
 from tests.folder_node import FolderNode
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from harness.errors import UsageError
+from harness.model.errors import UsageError
 from harness.stacks import definition
 from harness.stacks.definition import StackDefinition, available, load
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from harness.checkpoints.documents import LOG, STATISTICS, parts, text
 from harness.checkpoints.untrusted import Budget
-from harness.errors import StillframeError
+from harness.model.errors import StillframeError
 
 if TYPE_CHECKING:
     from harness.checkpoints.translation.bridges import Runtime

@@ -24,7 +24,7 @@ from harness.checkpoints.translation.cri import Containerd, CriO
 from harness.checkpoints.translation.form import KEPT, Form, Help, Untranslatable, binds
 from harness.checkpoints.translation.podman import Podman
 from harness.checkpoints.untrusted import Budget, Unreadable, beneath, everything_below, open_regular, told_of
-from harness.errors import EnvironmentUnfit, UsageError
+from harness.model.errors import EnvironmentUnfit, UsageError
 
 FORMS: tuple[Form, ...] = (Containerd(), CriO(), Podman())
 """In the order in which they are tried."""

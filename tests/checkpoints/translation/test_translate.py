@@ -18,8 +18,8 @@ from harness.checkpoints.translation.bridges import OldCriu, Runtime
 from harness.checkpoints.translation.form import Untranslatable
 from harness.checkpoints.translation.translate import FORMS, Order, translate
 from harness.checkpoints.untrusted import Budget, Unreadable
-from harness.cli import main
-from harness.errors import UsageError
+from harness.commands.cli import main
+from harness.model.errors import UsageError
 from tests.checkpoints.translation.test_bridges import CRUN, OTHERS, RUNC, mount, read, write
 from tests.criu_images import dump, memory, tar, tmpfs
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.checkpoints.translation.bridges import OldCriu, Runtime
 from harness.checkpoints.translation.translate import Order, translate
-from harness.errors import StillframeError
+from harness.model.errors import StillframeError
 from tests.checkpoints.translation.test_translate import PULLABLE, opened, packed, podman
 from tests.test_inspection_fuzzed import EXAMPLES, nothing_else_is_written, read, small
 

@@ -13,13 +13,13 @@ from allure_commons.model2 import Status as Word
 from allure_commons.model2 import TestResult as AllureResult
 from attr import fields
 
-from harness.model import Component, ControlKind, Outcome
-from harness.records import Record
+from harness.model.model import Component, ControlKind, Outcome
+from harness.records.records import Record
+from reports.analysis.tables import RunSummary
 from reports.formats import allure
 from reports.formats.allure import CATEGORIES, MOST_OF_A_FILE, render, sweep
 from reports.formats.results import results
-from reports.html import MOST_CLOSE
-from reports.tables import RunSummary
+from reports.pages.html import MOST_CLOSE
 from tests.reports import engines, hostile
 from tests.reports.synthetic import MOVING, MS, NOON, STILL, expected_run, matrix, moving, plan, record, summary
 

@@ -5,11 +5,11 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from harness.model import Control, Outcome
+from harness.model.model import Control, Outcome
+from reports.analysis.tables import RunSummary
 from reports.formats.badges import AMBER, GREEN, GREY, LEFT_OUT, MOST_LETTERS, RED, draw, render, width
 from reports.formats.places import BADGE, badge_of
-from reports.html import page_of, participant_page
-from reports.tables import RunSummary
+from reports.pages.html import page_of, participant_page
 from tests.reports import engines, hostile
 from tests.reports.synthetic import MOVING, NOON, STILL, cell, expected_run, matrix, moving, plan, record, summary
 from tests.reports.test_site import newer

@@ -7,10 +7,10 @@ from uuid import UUID
 
 import pytest
 
-from harness.model import Outcome
+from harness.model.model import Outcome
+from reports.analysis.tables import RunSummary, summarise
 from reports.formats.ctrf import LEFT_OUT, render
 from reports.formats.results import MOST_LETTERS, results
-from reports.tables import RunSummary, summarise
 from tests.reports import engines, hostile
 from tests.reports.synthetic import NOON, STILL, moving, plan, record, summary
 

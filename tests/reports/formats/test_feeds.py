@@ -6,12 +6,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from harness.model import CgroupVersion, Component, Control, Outcome
-from harness.records import Record
+from harness.model.model import CgroupVersion, Component, Control, Outcome
+from harness.records.records import Record
+from reports.analysis.tables import RunSummary
 from reports.formats.feeds import ATOM, MOST_CELLS, MOST_RUNS, render
 from reports.formats.places import feed_of
-from reports.html import participant_page
-from reports.tables import RunSummary
+from reports.pages.html import participant_page
 from tests.reports import engines, hostile
 from tests.reports.synthetic import MOVING, STILL, cell, expected_run, matrix, moving, plan, record, summary
 from tests.reports.test_site import newer, versioned

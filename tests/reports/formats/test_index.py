@@ -7,13 +7,13 @@ from typing import Any
 import jsonschema
 import pytest
 
-from harness.model import Cell, Component, Control, FreezePolicy, Outcome, Participant
+from harness.model.model import Cell, Component, Control, FreezePolicy, Outcome, Participant
+from reports.analysis.tables import RunSummary, summarise
 from reports.formats.index import LEFT_OUT, render, schemas
 from reports.formats.places import INDEX, TOOLS, document_of
 from reports.formats.results import MOST_LETTERS
-from reports.html import page_of, participant_page
-from reports.site import render as render_site
-from reports.tables import RunSummary, summarise
+from reports.pages.html import page_of, participant_page
+from reports.pages.site import render as render_site
 from tests.reports import engines, hostile
 from tests.reports.synthetic import MOVING, STILL, expected_run, matrix, moving, plan, record, summary
 

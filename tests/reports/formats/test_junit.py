@@ -6,10 +6,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from junitparser import JUnitXml
 
-from harness.model import Outcome
+from harness.model.model import Outcome
+from reports.analysis.tables import RunSummary, summarise
 from reports.formats.junit import LEFT_OUT, render
 from reports.formats.results import MOST_ODD, results
-from reports.tables import RunSummary, summarise
 from tests.reports import engines, hostile
 from tests.reports.synthetic import STILL, closing, expected_run, matrix, moving, plan, record, summary
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from harness.expectations import Expectation
-from harness.image_path import Attempt, Step
-from harness.model import Anomaly, Component, Control, ControlKind, Outcome, Verdict
-from harness.records import Plan, Record
-from reports.cells import Exit
+from harness.model.expectations import Expectation
+from harness.model.model import Anomaly, Component, Control, ControlKind, Outcome, Verdict
+from harness.records.image_path import Attempt, Step
+from harness.records.records import Plan, Record
+from reports.analysis.cells import Exit
+from reports.analysis.tables import RunSummary, summarise
 from reports.formats.results import (
     BETTER,
     MOST_LETTERS,
@@ -22,8 +23,7 @@ from reports.formats.results import (
     results,
     stable,
 )
-from reports.read import with_images
-from reports.tables import RunSummary, summarise
+from reports.runs.read import with_images
 from tests.reports import engines, hostile
 from tests.reports.synthetic import MOVING, NOON, STILL, closing, expected_run, matrix, moving, plan, record, summary
 from tests.reports.test_images import GOOD, KNOWN, LOST, MISSING, path

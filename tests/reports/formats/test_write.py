@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from reports.analysis.tables import RunSummary
 from reports.formats.places import ALLURE, TOOLS
+from reports.formats.report import write_report, write_summary
 from reports.formats.write import render, write_formats
-from reports.read import read_run
-from reports.tables import RunSummary
-from reports.write import write_report, write_summary
+from reports.runs.read import read_run
 from tests.reports import engines, hostile
 from tests.reports.synthetic import MOVING, STILL, moving, plan, record, store, summary
 from tests.reports.test_site import newer

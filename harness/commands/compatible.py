@@ -1,0 +1,143 @@
+"""Will this checkpoint be restored here, or in a stack? Told from its files and from the versions of programs there."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from harness.checkpoints.compatibility import Machine, predict
+from harness.checkpoints.needs import needs
+from harness.checkpoints.untrusted import Budget, Unreadable, told_of
+from harness.host import facts
+from harness.host.process import HOST
+from harness.model.errors import EnvironmentUnfit, StillframeError, UsageError, unknown
+from harness.model.model import Command, Component, Frozen, Prediction
+from harness.run.options import Options
+from harness.runtimes import RUNTIMES, adapter, versions
+from harness.stacks import build, definition
+from harness.stacks.node import Node
+
+PROGRAMS = {
+    "runc": ("runc", "criu"),
+    "crun": ("crun", "criu"),
+    "criu": ("criu",),
+    "podman/runc": ("podman", "runc", "criu"),
+    "podman/crun": ("podman", "crun", "criu"),
+    "runsc": ("runsc",),
+}
+"""What restores, by the names of runtimes, and the programs that this takes; the first are asked for their versions."""
+ASK_SECONDS = 20.0
+
+
+Lacks = Callable[[Collection[str]], frozenset[str]]
+"""Asks CRIU where it restores which of these features it lacks."""
+
+
+@dataclass(frozen=True)
+class Restorer:
+    """Who might restore it."""
+
+    runtime: str
+    components: tuple[Component, ...]
+    lacks: Lacks
+
+
+class Compatibility(Frozen):
+    """What is predicted of one who might restore it."""
+
+    runtime: str
+    components: tuple[Component, ...]
+    prediction: Prediction
+
+
+def compatible(
+    path: Path,
+    restoring: Iterable[Restorer],
+    *,
+    container: str = "",
+    budget: Budget | None = None,
+) -> tuple[Compatibility, ...]:
+    """Predict for each of those; `Unreadable` if it is no checkpoint, or one that is not known here."""
+    try:
+        path.stat()
+        found = needs(path, budget, container=container)
+    except Unreadable as error:
+        raise told_of(path, "read", error) from error
+    except (OSError, ValueError) as error:
+        told = getattr(error, "strerror", None) or error
+        raise UsageError(f"{path} cannot be read: {told}", remedy="Name an archive or a folder of images.") from error
+    this = Machine(platform.machine(), facts.cpu_flags())
+    return tuple(
+        Compatibility(
+            runtime=each.runtime,
+            components=each.components,
+            prediction=predict(found, each.components, machine=this, lacks=each.lacks(found.features)),
+        )
+        for each in restoring
+    )
+
+
+def of_this_machine(runtimes: Iterable[str]) -> Iterator[Restorer]:
+    """Versions of what is installed here; those asked for by name have to be."""
+    chosen = tuple(runtimes)
+    for runtime in chosen:
+        if runtime not in PROGRAMS:
+            raise unknown("runtime", runtime, PROGRAMS)
+    asked = 0
+    for runtime, programs in PROGRAMS.items():
+        lacking = [program for program in programs if shutil.which(program) is None]
+        if runtime in chosen and lacking:
+            raise EnvironmentUnfit(f"{runtime} is not here: no {', '.join(lacking)} on PATH", remedy="Or use --stack.")
+        if not lacking and (not chosen or runtime in chosen):
+            asked += 1
+            components = tuple(Component(name=each, version=_version(each)) for each in programs)
+            asks = partial(_lacking, partial(HOST.run, deadline=ASK_SECONDS)) if "criu" in programs else _lacks_nothing
+            yield Restorer(runtime, components, asks)
+    if not asked:
+        raise EnvironmentUnfit(
+            "nothing on PATH restores checkpoints", remedy=f"Install one of {', '.join(PROGRAMS)}, or use --stack."
+        )
+
+
+def of_stack(name: str, runtimes: Iterable[str], options: Options) -> Iterator[Restorer]:
+    """Versions of what a stack carries, read in a node."""
+    stack = definition.load(name)
+    chosen = tuple(runtimes) or tuple(each for each in stack.runtimes if each in PROGRAMS)
+    for runtime in chosen:
+        if runtime not in RUNTIMES:
+            raise unknown("runtime", runtime, RUNTIMES)
+    root = build.prepare(stack, options.cache, mirror=options.mirror, progress=lambda _: None)
+    for runtime in chosen:
+        with Node(name, root, name="versions") as node:
+            asked = adapter(runtime, "")(node)
+            lacking = [each.evidence for each in asked.capabilities() if not each.available]
+            if lacking:
+                raise EnvironmentUnfit(f"{runtime} of {name}: {'; '.join(lacking)}", remedy="Choose another.")
+            asked.prepare()
+            components = asked.components()
+            with_criu = any(each.name == "criu" for each in components)
+            yield Restorer(runtime, components, partial(_lacking, node.run) if with_criu else _lacks_nothing)
+
+
+def _lacking(run: Callable[..., Command], features: Collection[str]) -> frozenset[str]:
+    """Features that CRIU says it lacks; only root is told."""
+    if os.geteuid() != 0:
+        return frozenset()
+    asked = {name: run(["criu", "check", "--feature", name], accept=range(256)).exit_code for name in features}
+    return frozenset(name for name, code in asked.items() if code)
+
+
+def _lacks_nothing(_: Collection[str]) -> frozenset[str]:
+    return frozenset()
+
+
+def _version(program: str) -> str:
+    try:
+        return versions.number(HOST.run([shutil.which(program) or program, "--version"], deadline=ASK_SECONDS).stdout)
+    except StillframeError as error:
+        raise EnvironmentUnfit(f"{program} does not tell its version: {error}", remedy="Or use --stack.") from error

@@ -1,0 +1,244 @@
+"""pytest's side: options, the plan, benches, and the end of a run.
+
+The controller writes the plan and prepares the stacks before anything starts; each worker opens a bench per
+participant and way; at the end the controller reads the records back, prints the table and decides the exit code.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
+
+from harness.host.syscalls import die_with_parent
+from harness.model.errors import StillframeError
+from harness.model.expectations import Expectation
+from harness.model.model import Cell, Control, ControlKind, Scenario
+from harness.records.records import Record
+from harness.run.options import CHOICES, CORPUS, SCENARIOS, SETTINGS, Options
+from harness.run.run import Run, Worker
+from harness.trial.bench import Bench
+from harness.trial.trial import Trial
+from reports.analysis.cells import Exit, judge_all
+from reports.analysis.known import demand, state
+from reports.analysis.tables import RunSummary
+from reports.formats import report as write
+from reports.runs.read import read_share
+from reports.terminal import terminal
+from reports.words.phrases import expectation as told
+
+OPTIONS: pytest.StashKey[Options] = pytest.StashKey()
+RUN: pytest.StashKey[Run] = pytest.StashKey()
+SUMMARY: pytest.StashKey[RunSummary] = pytest.StashKey()
+NOTHING_PLANNED = "NOTSET"
+"""What pytest says in brackets where there are no parameters."""
+EXIT_OF_PYTEST = {
+    pytest.ExitCode.USAGE_ERROR: 2,
+    pytest.ExitCode.INTERNAL_ERROR: 3,
+    pytest.ExitCode.NO_TESTS_COLLECTED: 2,
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options for pytest."""
+    group = parser.getgroup("stillframe", "live checkpoints, judged")
+    for flag, declaration in (*CHOICES, *CORPUS, *SETTINGS):
+        group.addoption(flag, **declaration)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the options once; on the controller, promise the run and make it ready."""
+    config.addinivalue_line("markers", "scenario(which): the question that a test asks of its cells")
+    if not _runs_scenarios(config):
+        return
+    try:
+        options = Options.read(config.getoption)
+        config.stash[OPTIONS] = options
+        if _is_worker(config):
+            die_with_parent(signal.SIGKILL)  # nobody waits for a worker whose controller was killed
+            config.stash[RUN] = Run.join(Path(config.workerinput["stillframe_run"]))  # type: ignore[attr-defined]
+        elif not config.option.collectonly:
+            config.stash[RUN] = Run.begin(options, progress=_progress)
+    except StillframeError as error:
+        pytest.exit(str(error), returncode=error.exit_code)
+
+
+def pytest_configure_node(node: Any) -> None:
+    """Tell an xdist worker which run it works for."""
+    if RUN in node.config.stash:
+        node.workerinput["stillframe_run"] = str(node.config.stash[RUN].folder)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
+    """Keep everything of one bench on one worker, which then needs one node for it.
+
+    `xdist_group` would say so too, but xdist 3.8 hides a group in an attribute that pytest 9.2 does not read.
+    """
+    if OPTIONS not in config.stash:
+        return None
+    benches = _benches(config.stash[OPTIONS])
+
+    class ByBench(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return str(benches.get(_said(nodeid), nodeid))
+
+    return ByBench(config, log)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give tests that ask for a `cell` or a `control` one item for each that is planned."""
+    if OPTIONS not in metafunc.config.stash:
+        return
+    marker = metafunc.definition.get_closest_marker("scenario")
+    scenario = marker.args[0] if marker else Scenario.LIVE
+    for name in {"cell", "control", "mutants"}.intersection(metafunc.fixturenames):
+        items = [
+            pytest.param(item.value, id=item.said, marks=_marks(item, metafunc.config.stash.get(RUN, None)))
+            for item in _items(metafunc.config.stash[OPTIONS])
+            if item.fixture == name and (name != "cell" or item.cell.scenario is scenario)
+        ]
+        metafunc.parametrize(name, items)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Bring together what shares a bench, whatever file it is in."""
+    if OPTIONS in config.stash:
+        benches = _benches(config.stash[OPTIONS])
+        items[:] = [item for item in items if _said(item.name) != NOTHING_PLANNED]
+        items.sort(key=lambda item: benches.get(_said(item.name), -1))
+
+
+def _said(name: str) -> str:
+    """What an item's name says in brackets."""
+    return name.partition("[")[2].removesuffix("]")
+
+
+def _benches(options: Options) -> dict[str, int]:
+    """The number of the bench that an item needs, in the order of planning, by what is in its brackets."""
+    numbers: dict[object, int] = {}
+    return {item.said: numbers.setdefault(Bench.key_of(item.cell), len(numbers)) for item in _items(options)}
+
+
+class Item(NamedTuple):
+    """What is planned, for the tests that ask for it by a fixture's name."""
+
+    fixture: str
+    value: Cell | Control | tuple[Control, ...]
+    said: str
+    """What stands in brackets."""
+    cell: Cell
+
+
+def _items(options: Options) -> Iterator[Item]:
+    """All that is executed here; what mutants come to together is asked where they were played."""
+    cells, controls = options.share
+    for cell in cells:
+        yield Item("cell", cell, cell.id, cell)
+    for control in controls:
+        yield Item("control", control, f"{control.id}.{control.cell.checkpoint}", control.cell)
+    played = {control.cell.checkpoint: control.cell for control in controls if control.kind is ControlKind.MUTANT}
+    for who, cell in played.items():
+        together = tuple(each for each in controls if each.cell.checkpoint == who)
+        yield Item("mutants", together, f"all.{who}", cell)
+
+
+def _marks(item: Item, run: Run | None) -> list[pytest.MarkDecorator]:
+    """Mark an item for pytest; without a run (`--collect-only`) nothing is expected to fail, since nothing runs."""
+    # No timeout: however many rounds there are, every stage of a trial has a deadline of its own.
+    marks = [pytest.mark.timeout(0)]
+    if run and item.fixture == "cell" and (link := run.plan.expected(item.cell).link):
+        marks.append(pytest.mark.xfail(reason=link, raises=KnownIssueShown, strict=True))
+    return marks
+
+
+class KnownIssueShown(Exception):
+    """A cell is wrong in the way that is declared of it."""
+
+
+@pytest.fixture(scope="session")
+def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
+    """This process's part of the run; it owns at most one bench at a time."""
+    with Worker(request.config.stash[RUN]) as worker:
+        yield worker
+
+
+@pytest.fixture
+def execute(worker: Worker) -> Callable[..., list[Record]]:
+    """Execute all trials of a cell and give their records; `kind` is a control's class, executed once."""
+
+    def execute(cell: Cell, kind: type[Trial] = Trial) -> list[Record]:
+        return list(worker.execute(cell, kind))
+
+    return execute
+
+
+@pytest.fixture
+def check(execute: Callable[..., list[Record]], worker: Worker) -> Callable[..., None]:
+    """Execute a cell as `execute` does, and hold its trials against what is expected of it."""
+
+    def check(cell: Cell, kind: type[Trial] = Trial) -> None:
+        hold(execute(cell, kind), worker.run.plan.expected(cell))
+
+    return check
+
+
+def hold(trials: Sequence[Record], expectation: Expectation) -> None:
+    """Fail unless the trials are as expected; where something is declared, fail as its strict xfail waits for."""
+    worst = max((trial.verdict for trial in trials), key=lambda found: found.outcome.severity)
+    if judge_all(trials, expectation) != {Exit.EXPECTED}:
+        asked = demand(state(expectation, worst.outcome, as_expected=False), expectation) if expectation.link else ""
+        more = f"; {asked}" if asked else ""
+        pytest.fail(f"{worst.outcome}, should be {told(expectation)}: {worst.reason}{more}", pytrace=False)
+    if expectation.link:
+        raise KnownIssueShown(f"{told(expectation)}: {worst.reason}")
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None]:
+    """When all workers and benches have ended, look at the host and decide the exit code from the records."""
+    yield
+    config = session.config
+    if _is_worker(config) or not _runs_scenarios(config):
+        return
+    own = EXIT_OF_PYTEST.get(pytest.ExitCode(exitstatus)) if exitstatus in EXIT_OF_PYTEST else None
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and OPTIONS in config.stash and config.stash[OPTIONS].shard:
+        own = 0  # nothing falls to this shard
+    if RUN in config.stash:
+        config.stash[RUN].close()
+        summary = config.stash[SUMMARY] = read_share(config.stash[RUN].folder)
+        session.exitstatus = (
+            own or summary.conclusion.exit_code.value or int(exitstatus == pytest.ExitCode.TESTS_FAILED)
+        )
+    elif own is not None:
+        session.exitstatus = own
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the table and write the report."""
+    if SUMMARY not in config.stash:
+        return
+    terminalreporter.section("stillframe")
+    terminal.show_run(config.stash[SUMMARY])
+    page = write.write_summary(config.stash[SUMMARY], config.stash[RUN].folder / write.SITE)
+    write.add_to_step_summary(page.with_name(write.MARKDOWN).read_text(encoding="utf-8"))
+    terminalreporter.write_line(f"report: {page}")
+
+
+def _runs_scenarios(config: pytest.Config) -> bool:
+    if _is_worker(config):
+        return "stillframe_run" in config.workerinput  # type: ignore[attr-defined]
+    named = [Path(str(argument).split("::")[0]).resolve() for argument in config.args]
+    return any(path == SCENARIOS or SCENARIOS in path.parents for path in named)
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def _progress(text: str) -> None:
+    print(text, flush=True)  # noqa: T201  # pytest has no reporter yet

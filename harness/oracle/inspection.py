@@ -1,0 +1,196 @@
+"""Checkpoints of anybody's making, read without a restore: what is in them, and whether they are of one instant."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from harness.checkpoints import wholeness
+from harness.checkpoints.disk import CapturedFiles
+from harness.checkpoints.find import Found, choose, find
+from harness.checkpoints.layouts import Opened
+from harness.checkpoints.tasks import tasks
+from harness.checkpoints.untrusted import Budget, Unreadable, reason_of, told_of
+from harness.model.description import Task
+from harness.model.errors import EnvironmentUnfit, UsageError
+from harness.oracle.judge import Evidence, anomalies, skews
+from harness.oracle.offline import Captured, reading_of
+from harness.oracle.places import Outside, Place, Whereabouts, disk_files, place_of
+from harness.oracle.processes import NoCounter, OwnSurface, Process, processes
+from harness.privacy.redaction import FORMS
+from harness.records.records import Finding, InspectedCheckpoint, InspectedProcess, Inspection
+
+ONE_INSTANT = "memory and every surface are of one instant"
+
+
+def disks_of(words: Sequence[str]) -> dict[str, Path]:
+    """Read `DIR` and `MOUNTPOINT=DIR`; `UsageError` for what is no folder or is given twice."""
+    found: dict[str, Path] = {}
+    for word in words:
+        mount, separator, folder = word.partition("=")
+        if not separator or not mount.startswith("/"):
+            mount, folder = "/", word
+        mount = str(PurePosixPath(mount))
+        if mount in found:
+            raise UsageError(f"--disk {word}: there are two disks for {mount}")
+        found[mount] = Path(folder)
+        try:
+            os.listdir(folder)  # noqa: PTH208  # its errors are what counts
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"--disk {word}: {folder} cannot be read: {reason_of(error)}",
+                remedy="Name the folder with the captured files.",
+            ) from error
+    return found
+
+
+def inspect(path: Path, disks: Mapping[str, Path], *, container: str = "", budget: Budget | None = None) -> Inspection:
+    """Read the checkpoints at `path`, with `disks` by mount point beside it; `Unreadable` if one cannot be believed.
+
+    `container` chooses one of several, by its name, its id or its folder.
+    """
+    try:
+        path.stat()
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{path} cannot be read: {reason_of(error)}",
+            remedy="Name an archive of a checkpoint, or a folder with its images.",
+        ) from error
+    try:
+        with tempfile.TemporaryDirectory(prefix="inspected-") as own:
+            return FORMS.of(_inspect(path, disks, container, Path(own), budget or Budget()))
+    except Unreadable as error:
+        raise told_of(path, "read", error) from error
+    except OSError as error:
+        raise EnvironmentUnfit(
+            f"{path} cannot be read here: {error.strerror or error}",
+            remedy="It takes rights to all of its files, and room in the folder that TMPDIR names.",
+        ) from error
+
+
+def agrees(finding: Finding, evidence: Evidence) -> bool:
+    """Whether the oracle's reading without a restore, of the same checkpoint, comes to the same."""
+    if evidence.offline is None:
+        return finding is Finding.NOTHING_TO_COMPARE
+    clean = not any(anomalies(each, evidence.outside) for each in (evidence.offline, *evidence.others))
+    right = {Finding.INCONSISTENT} if not clean else {Finding.INCOMPLETE if evidence.outside else Finding.CONSISTENT}
+    return finding in right
+
+
+def _inspect(path: Path, disks: Mapping[str, Path], container: str, own: Path, budget: Budget) -> Inspection:
+    found = choose(find(path, own, budget), container)
+    if disks and len(found) > 1:
+        raise UsageError(
+            f"--disk: {path} holds {len(found)} checkpoints, and nothing tells of which it is",
+            remedy=f"Choose one by --container: {', '.join(each.where for each in found[:10])}.",
+        )
+    checkpoints = []
+    for number, each in enumerate(found):
+        try:
+            checkpoints.append(_checkpoint(each, disks, own / f"disks-{number}", budget))
+        except Unreadable as error:
+            where = f"in {each.where}: " if each.where else ""
+            raise type(error)(f"{where}{error.what}", remedy=error.remedy) from error
+    return Inspection(path=str(path), finding=_worst(each.finding for each in checkpoints), checkpoints=checkpoints)
+
+
+def _worst(findings: Iterable[Finding]) -> Finding:
+    return max(findings, key=list(Finding).index)
+
+
+def _checkpoint(found: Found, disks: Mapping[str, Path], own: Path, budget: Budget) -> InspectedCheckpoint:
+    opened = found.open()
+    told = InspectedCheckpoint(
+        where=found.where,
+        layout=found.layout,
+        description=opened.description,
+        finding=Finding.NOTHING_TO_COMPARE,
+        reason="memory is in a form that only its maker reads",
+    )
+    if opened.images is None:
+        return told
+    wholeness.check(opened.images, opened.sizes, budget, followed=opened.within)
+    listed = tasks(opened.images, budget)
+    told = told.model_copy(update={"tasks": listed})
+    try:
+        workloads = processes(opened.images, budget, within=opened.within)
+    except NoCounter as error:
+        return told.model_copy(update={"reason": error.what})
+    named = {task.pid: task for task in listed}
+    for process in workloads:
+        if process.pid not in named:
+            raise Unreadable(f"pagemap-{process.pid}.img is of no process of pstree.img")
+    judged = _judged(workloads, named, _Laid(opened, disks, own), budget)
+    worst = max(judged, key=lambda each: list(Finding).index(each.finding))
+    return told.model_copy(update={"workloads": judged, "finding": worst.finding, "reason": worst.reason})
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """What a checkpoint has beside its memory, and what was named beside it."""
+
+    opened: Opened
+    disks: Mapping[str, Path]
+    own: Path
+    """A folder to be made, for what is laid open."""
+
+    def place(self, surface: OwnSurface, where: Whereabouts) -> Place:
+        """Where a surface is."""
+        disks, has_log = {*self.opened.disks, *self.disks}, self.opened.log is not None
+        return place_of(surface, where, disks, self.opened.absent, named=tuple(self.disks), log=has_log)
+
+    def take(self, wanted: Mapping[str, set[str]]) -> dict[str, CapturedFiles]:
+        """Lay open what is wanted of each disk."""
+        named = {mount: CapturedFiles(disk, whole=mount != "/") for mount, disk in self.disks.items()}
+        found = {
+            mount: disk.take(wanted[mount], self.own / str(number))
+            for number, (mount, disk) in enumerate(self.opened.disks.items())
+            if mount in wanted and mount not in named
+        }
+        return found | named
+
+
+def _judged(
+    workloads: Sequence[Process], named: Mapping[int, Task], laid: _Laid, budget: Budget
+) -> tuple[InspectedProcess, ...]:
+    images = laid.opened.images or laid.opened.within
+    places: list[dict[str, Place]] = []
+    for process in workloads:
+        where = Whereabouts.of(images, process, named[process.pid], budget)
+        places.append({surface.name: laid.place(surface, where) for surface in process.surfaces})
+    wanted = disk_files(place for each in places for place in each.values())
+    captured = Captured(images, laid.take(wanted), budget, laid.opened.log)
+    return tuple(
+        _process(process, named[process.pid].name, where, captured)
+        for process, where in zip(workloads, places, strict=True)
+    )
+
+
+def _process(process: Process, name: str, places: Mapping[str, Place], captured: Captured) -> InspectedProcess:
+    absent = {name: place.why for name, place in places.items() if isinstance(place, Outside)}
+    inside = {name: place for name, place in places.items() if name not in absent}
+    reading = reading_of(process, inside, captured)
+    found = anomalies(reading)
+    lacking = f"not in this checkpoint: {', '.join(absent)}"
+    if found:
+        finding, reason = Finding.INCONSISTENT, "memory and disk are not of one instant"
+    elif not reading.surfaces:
+        finding, reason = Finding.NOTHING_TO_COMPARE, f"no surface can be held against memory: {lacking}"
+    elif absent:
+        finding, reason = Finding.INCOMPLETE, f"what is here is of one instant; {lacking}"
+    else:
+        finding, reason = Finding.CONSISTENT, ONE_INSTANT
+    return InspectedProcess(
+        pid=process.pid,
+        name=name,
+        told_by=process.told_by.value,
+        finding=finding,
+        reason=reason,
+        reading=reading,
+        skews=skews(reading),
+        anomalies=found,
+        absent=absent,
+    )

@@ -1,0 +1,69 @@
+"""JSON that should be ours, and may hold anything: a value comes out, or a sentence about why not."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from harness.model.errors import RecordError
+from harness.model.model import Frozen
+
+LONGEST_REASON = 200
+
+T = TypeVar("T", bound=Frozen)
+
+
+def parse(kind: type[T], text: str, where: str, *, newest: int, read: Callable[[dict[str, Any]], T] | None = None) -> T:
+    """Read a JSON object of a schema up to the `newest`, by `read` if another than pydantic does it.
+
+    `RecordError` says where it was found and what is wrong with it.
+    """
+    name = kind.__name__.lower()
+    try:
+        raw = from_json(text, allow_inf_nan=False)
+        version = raw.get("schema_version") if isinstance(raw, dict) else None
+        if isinstance(version, int | float) and version > newest:
+            raise RecordError(
+                f"{where} has schema version {version}, this program reads up to {newest}",
+                remedy="Use a newer stillframe.",
+            )
+        return read(raw) if read and isinstance(raw, dict) else kind.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise RecordError(f"{where} is no {name}: {_reason(*filter(None, (place, first['msg'])))}") from error
+    except ValueError as error:
+        raise RecordError(f"{where} is no {name}: {_reason(str(error))}") from error
+
+
+def _reason(*words: str) -> str:
+    """One line, of which names may be anybody's."""
+    told = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in ": ".join(words))
+    return told if len(told) <= LONGEST_REASON else f"{told[:LONGEST_REASON]}…"
+
+
+def decoded(line: bytes) -> str:
+    """Text, whatever the bytes are."""
+    return line.decode(errors="replace")
+
+
+def content(path: Path) -> str:
+    """All of a file as text."""
+    with readable(path):
+        return decoded(path.read_bytes())
+
+
+@contextlib.contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Say of a file that cannot be read what to do about it."""
+    try:
+        yield
+    except OSError as error:
+        remedy = "Records are private to who made the run: read them as that user."
+        denied = isinstance(error, PermissionError)
+        raise RecordError(f"{path} cannot be read: {error.strerror}", remedy=remedy if denied else "") from error

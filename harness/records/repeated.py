@@ -1,0 +1,63 @@
+"""Parts that many values have in common, each kept once: a million records know few hosts, versions and verdicts."""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Callable, Collection
+from typing import Any, Generic, TypeVar
+
+from harness.model.model import Frozen
+
+MOST_KEPT = 10_000
+
+T = TypeVar("T", bound=Frozen)
+
+
+def _as_it_is(_: str, part: Any) -> Any:
+    return part
+
+
+class Repeated(Generic[T]):
+    """What was read lately of one kind of value, by what it was read from; it is forgotten before it gets too much."""
+
+    def __init__(
+        self,
+        kind: type[T],
+        names: Collection[str],
+        *,
+        without: Collection[str] = (),
+        fit: Callable[[str, Any], Any] = _as_it_is,
+    ) -> None:
+        """`names`: fields that are often the same; `without`: that are not read; `fit` makes what a field holds so."""
+        self.kind, self.names, self.without, self.fit = kind, names, without, fit
+        self._kept: dict[tuple[str, bytes], object] = {}
+        self._fields: dict[type[Frozen], set[str]] = {}
+
+    def read(self, raw: dict[str, Any]) -> T:
+        """Read a JSON object as `model_validate` does, but for equal parts that are one and the same; takes `raw`."""
+        for name in self.without:
+            raw.pop(name, None)
+        keys = [(name, marshal.dumps(raw[name], 2)) for name in self.names if name in raw]
+        known = {key[0]: self._kept[key] for key in keys if key in self._kept}
+        raw.update(known)
+        value = self.kind.model_validate(raw)
+        parts = vars(value)
+        parts.update(known)  # what is no model was made anew
+        fresh = {name: self.fit(name, part) for name, part in parts.items() if name not in known}
+        parts.update(fresh)
+        self._slim(value, *fresh.values())
+        if len(self._kept) > MOST_KEPT:
+            self._kept.clear()
+        self._kept.update((key, parts[key[0]]) for key in keys if key[0] not in known)
+        return value
+
+    def _slim(self, *parts: object) -> None:
+        """Forget which fields were set: a set each, larger than most values, that nobody asks for."""
+        for part in parts:
+            if isinstance(part, Frozen):
+                kind = type(part)
+                if kind not in self._fields:
+                    self._fields[kind] = set(kind.model_fields)
+                object.__setattr__(part, "__pydantic_fields_set__", self._fields[kind])
+            elif isinstance(part, tuple) and part:
+                self._slim(*part)

@@ -1,0 +1,246 @@
+"""Plan the matrix: cells as plain values, listable and countable without root."""
+
+from __future__ import annotations
+
+import datetime as dt
+import fnmatch
+import itertools
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from harness.model import expectations
+from harness.model.errors import UsageError, unknown
+from harness.model.expectations import MOVING, OUTSIDE, STILL, Expectation
+from harness.model.model import Cell, Condition, Control, ControlKind, FreezePolicy, Outcome, Participant, Scenario
+from harness.model.mutants import MUTANTS
+from harness.model.proof import CANARY, CONTROLS, DEFAULT_WORKLOAD, Ground
+from harness.runtimes import RUNTIMES, way_of
+from harness.runtimes.contract import Way
+from harness.stacks import definition
+from harness.workload import workload
+
+DEFAULT_STACKS = ("debian-trixie", "debian-sid", "debian-experimental", "debian-bookworm")
+PAUSED_BY_USER = (FreezePolicy.PAUSE, FreezePolicy.ENGINE)
+"""Policies for a container that its user has paused, best first: nobody else has to hold it."""
+SPELLED = re.compile(r"([a-z]+:)?[a-z0-9-]+\.[a-z]+\.")
+"""A pattern for cells that spells out workload and policy."""
+NEAREST = 5
+"""Cells that are named where there is none of a name."""
+
+
+def plan(
+    stacks: Sequence[str] = (),
+    runtimes: Sequence[str] = (),
+    policies: Sequence[str] = (),
+    cells: Sequence[str] = (),
+    *,
+    interop: bool = False,
+) -> tuple[Cell, ...]:
+    """What is asked of every runtime of every stack, restored by itself; empty choices mean the default.
+
+    With `interop`: everything that one of them has checkpointed, restored by each that writes the same kind, as it is
+    and over bridges. `cells` narrows to ids, shell patterns allowed; one that spells out workload and policy finds any
+    workload under any policy, also where the default does not ask that. A name that does not exist raises `UsageError`.
+    """
+    _check("stack", stacks, definition.available())
+    _check("runtime", runtimes, RUNTIMES)
+    _check("policy", policies, list(FreezePolicy))
+    participants = list(_participants(stacks, runtimes))
+    planned = _of_policies(policies, _asked(participants, interop=interop))
+    if not cells:
+        if not planned:
+            remedy = (
+                "`stillframe plan` lists every cell; what a stack carries by default is `runtimes` in its definition."
+            )
+            raise UsageError("nothing is planned for this choice", remedy=remedy)
+        return planned
+    every = every_cell()
+    wider = [cell for who in participants for cell in _cells(who, sparing=False)] if not interop else []
+    spelled = _of_policies(policies, dict.fromkeys((*planned, *wider)))
+    chosen: set[Cell] = set()
+    for pattern in cells:  # a cell can be named by its id alone, also one that is not run by default
+        found = _named(pattern, spelled if SPELLED.match(pattern) else planned)
+        if not found and not (stacks or runtimes or policies):
+            found = _named(pattern, every)
+        if not found:
+            raise unknown("cell", pattern, [cell.id for cell in every], nearest=NEAREST)
+        chosen.update(found)
+    return tuple(cell for cell in dict.fromkeys((*planned, *spelled, *every)) if cell in chosen)
+
+
+def _of_policies(policies: Sequence[str], cells: Iterable[Cell]) -> tuple[Cell, ...]:
+    return tuple(cell for cell in cells if not policies or cell.policy in policies)
+
+
+def _named(pattern: str, cells: Iterable[Cell]) -> list[Cell]:
+    return [cell for cell in cells if fnmatch.fnmatchcase(cell.id, pattern)]
+
+
+def default_cells() -> tuple[Cell, ...]:
+    """All that is asked where nothing is chosen, with and without others who restore."""
+    everybody = list(_participants((), ()))
+    return tuple(dict.fromkeys((*_asked(everybody, interop=False), *_asked(everybody, interop=True))))
+
+
+def every_cell() -> tuple[Cell, ...]:
+    """All that can be asked of every runtime in every stack that is defined, every workload under every policy."""
+    everybody = list(_participants(definition.available(), list(RUNTIMES)))
+    alone = (cell for who in everybody for cell in _cells(who, sparing=False))
+    return tuple(dict.fromkeys((*alone, *_asked(everybody, interop=True))))
+
+
+def keepers(stacks: Sequence[str] = (), runtimes: Sequence[str] = ()) -> tuple[Participant, ...]:
+    """Those of the chosen participants whose checkpoints others restore; `UsageError` for a name that is none."""
+    _check("stack", stacks, definition.available())
+    _check("runtime", runtimes, RUNTIMES)
+    return tuple(who for who in _participants(stacks, runtimes) if _shared(who))
+
+
+def to_keep(participants: Iterable[Participant]) -> Iterator[Cell]:
+    """A checkpoint of each, in the plainest way, held still."""
+    for who in participants:
+        for way in _shared(who)[:1]:
+            yield _cell(who, way, way.still, scenario=Scenario.KEEP)
+
+
+def _shared(who: Participant) -> list[Way]:
+    """Ways in which others restore what it has checkpointed, the plainest first."""
+    return [way for way in RUNTIMES[who.runtime].ways if way.kind]
+
+
+def _asked(participants: Iterable[Participant], *, interop: bool) -> Iterator[Cell]:
+    if not interop:
+        yield from (cell for who in participants for cell in _cells(who))
+        return
+    users = [(who, way) for who in participants for way in _shared(who)]
+    for who, way in users:
+        for other, others in users:
+            if (others.kind, others.name) == (way.kind, way.name):
+                for scenario in (Scenario.LIVE, *(way.bridges if other != who else ())):
+                    yield _cell(who, way, way.still, scenario=scenario).model_copy(update={"restore": other})
+
+
+def _participants(stacks: Sequence[str], runtimes: Sequence[str]) -> Iterator[Participant]:
+    """What a stack carries; a runtime that it does not carry only where both are asked for by name."""
+    for stack in stacks or DEFAULT_STACKS:
+        carried = definition.load(stack).runtimes
+        _check(f"runtime of the stack {stack}", carried, RUNTIMES)
+        for runtime in runtimes or carried:
+            if stacks or runtime in carried:
+                yield Participant(runtime=runtime, stack=stack)
+
+
+def _cells(who: Participant, *, sparing: bool = True) -> Iterator[Cell]:
+    """Every policy in every way with the default workload, and `sparing` every other one and scenario held still.
+
+    A workload may want to be asked under every policy.
+    """
+    known = [workload.find(name) for name in workload.available() if name != DEFAULT_WORKLOAD]
+    others = [each for each in known if not (each.proof and sparing)]
+    for way in RUNTIMES[who.runtime].ways:
+        for policy in way.policies:
+            yield _cell(who, way, policy)
+        for other in others:
+            if way.carries(other):
+                for policy in way.policies if other.every_policy or not sparing else (way.still,):
+                    yield _cell(who, way, policy, name=other.name)
+        for scenario in way.scenarios:
+            by_user = next((each for each in PAUSED_BY_USER if each in way.policies), way.still)
+            policy = by_user if scenario is Scenario.PAUSED else way.still
+            yield _cell(who, way, policy, scenario=scenario)
+
+
+def _cell(
+    who: Participant,
+    way: Way,
+    policy: FreezePolicy,
+    *,
+    name: str = DEFAULT_WORKLOAD,
+    scenario: Scenario = Scenario.LIVE,
+) -> Cell:
+    return Cell(workload=name, policy=policy, checkpoint=who, restore=who, way=way.name, scenario=scenario)
+
+
+def controls(cells: Sequence[Cell], today: dt.date, *, full: bool) -> tuple[Control, ...]:
+    """The proofs that stand beside `cells`: canary, negative controls for each participant, in `full` all mutants."""
+    found = [CANARY.control(cell, ControlKind.CANARY) for cell in _canary(cells, today)]
+    for who in dict.fromkeys(cell.checkpoint for cell in cells):
+        ways = sorted(RUNTIMES[who.runtime].ways, key=lambda way: not way.scenarios)
+        stills = [(way, _cell(who, way, way.still)) for way in ways]
+        possible = (each for each in stills if expected(each[1], today).outcome is not Outcome.UNSUPPORTED)
+        way, cell = next(possible, stills[0])
+        found += [CONTROLS[name].control(cell, ControlKind.CONTROL) for name in way.controls]
+    return (*found, *_mutants(cells)) if full else tuple(found)
+
+
+def _canary(cells: Sequence[Cell], today: dt.date) -> Iterator[Cell]:
+    """A cell that must come out wrong, of `cells` if there is one, or else of their stacks."""
+    neighbours = (cell for who in _neighbours(cells) for cell in _cells(who))
+    yield from itertools.islice((cell for cell in (*cells, *neighbours) if expected(cell, today).control), 1)
+
+
+def _mutants(cells: Sequence[Cell]) -> Iterator[Control]:
+    """Every mutant and its neighbour, on the first participant of these stacks on which they can be played."""
+    grounds: dict[Ground, tuple[Participant, Way]] = {}
+    for who in _neighbours(cells):
+        for way in RUNTIMES[who.runtime].ways:
+            if way.mutants:
+                grounds.setdefault(way.mutants, (who, way))
+    for proof in MUTANTS:
+        if proof.ground in grounds:
+            who, way = grounds[proof.ground]
+            cell = _cell(who, way, way.still, name=proof.workload, scenario=proof.scenario)
+            yield proof.control(cell, ControlKind.MUTANT)
+            yield proof.neighbour(cell.model_copy(update={"workload": proof.beside or proof.workload}))
+
+
+def _neighbours(cells: Iterable[Cell]) -> Iterator[Participant]:
+    """All that the stacks of `cells` carry."""
+    stacks = tuple(dict.fromkeys(cell.checkpoint.stack for cell in cells))
+    return _participants(stacks, ()) if stacks else iter(())
+
+
+def fewer(cells: Sequence[Cell], rounds: int) -> dict[str, int]:
+    """Cells with fewer than `rounds` trials: those that ask whether and not when have no moment to hit.
+
+    Two at least, where there are: the second sees what the first has done to the source.
+    """
+    about_moment = {cell.id for cell in cells if cell.workload == DEFAULT_WORKLOAD and cell.scenario is Scenario.LIVE}
+    return {cell.id: min(rounds, max(2, rounds // 5)) for cell in cells if cell.id not in about_moment}
+
+
+def expected(cell: Cell, today: dt.date, *, conditions: Collection[Condition] = ()) -> Expectation:
+    """Say what `cell` should be: as declared, or else as it follows from who holds still and what is captured.
+
+    What was kept, or is, should be what it is otherwise. `conditions` are those that are true of the machine.
+    """
+    if cell.scenario in (Scenario.KEEP, Scenario.KEPT):
+        cell = cell.model_copy(update={"scenario": Scenario.LIVE})
+    return expectations.known(cell, today, otherwise=_follows(cell), conditions=conditions)
+
+
+def _follows(cell: Cell) -> Expectation:
+    """What follows from the freeze policy and from what the runtime documents."""
+    way = way_of(cell.checkpoint.runtime, cell.way)
+    if way.leaves_disk and cell.policy in (FreezePolicy.NONE, FreezePolicy.ENGINE) and cell.scenario is Scenario.LIVE:
+        return MOVING
+    kinds = {surface.kind for surface in workload.find(cell.workload).surfaces}
+    return OUTSIDE if kinds & way.outside else STILL
+
+
+def words(cells: Iterable[Cell]) -> dict[str, str]:
+    """What the names in the ids of `cells` mean: workloads, and ways as `RUNTIME+WAY`, or `RUNTIME` the plain one."""
+    found = {cell.workload: workload.find(cell.workload).description for cell in cells}
+    for cell in cells:
+        name = f"{cell.checkpoint.runtime}+{cell.way}".rstrip("+")
+        found[name] = way_of(cell.checkpoint.runtime, cell.way).what
+    return found
+
+
+def _check(kind: str, given: Sequence[str], valid: Iterable[str]) -> None:
+    names = list(valid)
+    for name in given:
+        if name not in names:
+            raise unknown(kind, name, names)
+        if given.count(name) > 1:
+            raise UsageError(f"{kind} {name!r} is given twice", remedy="Name each once.")

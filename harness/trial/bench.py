@@ -1,0 +1,365 @@
+"""A bench: a node made ready for one participant, and the source container that its trials share.
+
+In comes a participant with its stack's root file system, out comes a place where a trial can start at once: adapter,
+image with the workload, versions, and what the node looks like when nothing is going on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.host import audit, cgroups
+from harness.host.process import HOST
+from harness.host.wait import until
+from harness.model.errors import DeadlineExceeded, StageFailed, StillframeError
+from harness.model.model import (
+    Accommodation,
+    Cell,
+    Command,
+    Component,
+    Outcome,
+    Participant,
+    Reading,
+    Scenario,
+    Settings,
+    Stage,
+    SurfaceKind,
+)
+from harness.model.proof import DEFAULT_WORKLOAD
+from harness.oracle import offline
+from harness.runtimes import adapter
+from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, Runtime
+from harness.stacks.node import Node
+from harness.trial.corpus import IMAGE, lay_out
+from harness.trial.source import Channel, Source
+from harness.trial.stages import Stages
+from harness.workload.workload import (
+    RECORD_BYTES,
+    Beat,
+    Start,
+    Stop,
+    Workload,
+    available,
+    find,
+)
+
+REPORT = "/report"
+IMAGE_FOLDERS = ("proc", "sys", "dev", "etc", "run", "tmp", REPORT)
+READY_SECONDS = 30.0
+STOP_SECONDS = 5.0
+BRING_SECONDS = 60.0
+LONGEST_LOG = 16 << 20
+"""Bytes of a source's log, which grows by a megabyte a second, after which another source is started."""
+SHARED = frozenset({SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME, SurfaceKind.BIND})
+"""Kinds of surface that a restored container would share with a source that still runs."""
+
+
+@dataclass
+class Bench:
+    """A node with one participant's runtime and the image; `Bench.open` makes it."""
+
+    key: tuple[Participant, str]
+    """What it is for: participant and way."""
+    node: Node
+    runtime: Runtime
+    workload: Workload
+    """What the next container runs; the image has the programs and files of all."""
+    settings: Settings
+    capabilities: tuple[Capability, ...]
+    image: str = ""
+    components: tuple[Component, ...] = ()
+    setup: tuple[Command, ...] = ()
+    idle: audit.Snapshot = audit.NOTHING
+    """What the node holds when nothing is going on."""
+    source: Source | None = None
+    corpus: Path | None = None
+    """Folder of checkpoints that were kept, or are to be."""
+    _names: int = 0
+
+    @staticmethod
+    def key_of(cell: Cell) -> tuple[Participant, str]:
+        """What the bench has to be for on which the cell's source runs; that of what was kept is gone."""
+        return (cell.restore if cell.scenario is Scenario.KEPT else cell.checkpoint), cell.way
+
+    @staticmethod
+    def far_key_of(cell: Cell) -> tuple[Participant, str]:
+        """What the bench has to be for on which the cell's checkpoint is restored."""
+        return cell.restore, cell.way
+
+    @classmethod
+    def open(
+        cls,
+        key: tuple[Participant, str],
+        lower: Path,
+        binaries: Mapping[str, Path],
+        settings: Settings,
+        corpus: Path | None = None,
+    ) -> Bench:
+        """Start the node and make it ready; with the image of a corpus, if it has one."""
+        who, way = key
+        node = Node(who.stack, lower, name=who.runtime.replace("/", "-"), version=settings.cgroups)
+        try:
+            runtime = adapter(who.runtime, way)(node)
+            bench = cls(key, node, runtime, find(DEFAULT_WORKLOAD), settings, runtime.capabilities())
+            if bench.lacking:
+                return bench
+            runtime.prepare()
+            bench.components = runtime.components()
+            folder = f"{node.storage}/image"
+            bench.corpus = corpus
+            if corpus and (corpus / IMAGE).exists():
+                lay_out(corpus / IMAGE, node.path(folder))
+            else:
+                lay_out_image(node, folder, binaries, settings)
+            bench.image = runtime.load_image(folder)
+            for name in ("checkpoints", "containers"):
+                node.path(f"{node.storage}/{name}").mkdir()
+            bench.setup = tuple(node.journal.commands)
+            bench._warm_up()
+        except BaseException:
+            node.end()
+            raise
+        return bench
+
+    @property
+    def lacking(self) -> tuple[Capability, ...]:
+        """What a probe found that the runtime cannot do here."""
+        return tuple(one for one in self.capabilities if not one.available)
+
+    @property
+    def accommodations(self) -> tuple[Accommodation, ...]:
+        """The crutches under which the runtime is used here."""
+        return tuple(self.node.accommodations.values())
+
+    @property
+    def outside(self) -> frozenset[str]:
+        """Names of the surfaces that are documented as outside of a checkpoint."""
+        kinds = self.runtime.way.outside
+        return frozenset(surface.name for surface in self.workload.surfaces if surface.kind in kinds)
+
+    @property
+    def spends_source(self) -> bool:
+        """Whether a restore needs the source gone: it takes its place, or shares a folder with it."""
+        way = self.runtime.way
+        return way.in_place or any(surface.kind in SHARED for surface in self.workload.surfaces)
+
+    def _warm_up(self) -> None:
+        """Let the runtime make once what it keeps for all containers, such as its state folder, before looking."""
+        self.remove(self.start("first"))
+        self.idle = audit.of_node(self.node.pid)
+
+    def close(self) -> None:
+        """End the node and everything in it."""
+        self.source = None
+        self.node.end()
+
+    def _folder(self, kind: str, role: str) -> str:
+        """A folder under a name that was not used yet."""
+        self._names += 1
+        return f"{self.node.storage}/{kind}/{role}-{self._names}"
+
+    def start(self, role: str) -> Container:
+        """Start a container of the workload."""
+        folder = self._folder("containers", role)
+        mounts = tuple(
+            Mount(kind, where, f"{folder}/shared{where}" if kind is SurfaceKind.BIND else "")
+            for kind, where in self.workload.mounts
+        )
+        spec = ContainerSpec(
+            name=Path(folder).name,
+            image=self.image,
+            argv=self.workload.argv(
+                f"/{self.workload.program}", REPORT, period_us=self.settings.period_us, ring=self.settings.ring
+            ),
+            folder=folder,
+            report=f"{folder}/report",
+            report_mount=REPORT,
+            mounts=mounts,
+            prints=self.workload.printed is not None,
+            tty=self.workload.tty,
+        )
+        self.node.make(spec.report, *(mount.source for mount in mounts if mount.source))
+        return self._made(spec, lambda: self.runtime.start(spec))
+
+    def checkpoint_of(self, container: Container) -> Checkpoint:
+        """A checkpoint to be."""
+        return Checkpoint(container, self._folder("checkpoints", "checkpoint"))
+
+    def bring(self, checkpoint: Checkpoint, origin: Bench) -> Checkpoint:
+        """Fetch a checkpoint from another node: its files, and nothing else."""
+        here = replace(checkpoint, folder=self._folder("checkpoints", "brought"))
+        source, target = origin.node.path(checkpoint.folder), self.node.path(here.folder)
+        HOST.run(["cp", "--archive", str(source), str(target)], deadline=BRING_SECONDS)
+        return here
+
+    def restore(self, checkpoint: Checkpoint) -> Container:
+        """Restore with the mounts and the report folder that the source had, as engines do."""
+        origin = checkpoint.container.spec
+        self.node.remove(origin.report, again=True)
+        self.node.make(origin.report)
+        if self.runtime.way.in_place:
+            return self.runtime.restore(checkpoint, origin)
+        folder = self._folder("containers", "clone")
+        self.node.make(folder)
+        spec = replace(origin, name=Path(folder).name, folder=folder)
+        return self._made(spec, lambda: self.runtime.restore(checkpoint, spec))
+
+    def _made(self, spec: ContainerSpec, make: Callable[[], Container]) -> Container:
+        try:
+            return make()
+        except BaseException:
+            self.node.remove(spec.folder)
+            raise
+
+    def remove(self, container: Container) -> None:
+        """End and delete a container."""
+        self.runtime.kill(container)
+        self.runtime.delete(container)
+        self.node.remove(container.spec.folder)
+        if self.source is not None:
+            self._link_again(self.source.container.spec)
+
+    def _link_again(self, spec: ContainerSpec) -> None:
+        """Give a source its report folder back at the path where its clone's was."""
+        heard, report = self.node.path(f"{spec.folder}/heard"), self.node.path(spec.report)
+        if heard.exists():
+            shutil.rmtree(report, ignore_errors=True)
+            report.unlink(missing_ok=True)
+            report.symlink_to(f"{spec.folder}/heard")
+
+    def adopt(self, container: Container, nonce: str) -> Source:
+        """Make a running container a source: its report folder moves aside, as a clone's will be at the same path."""
+        own = f"{container.spec.folder}/heard"
+        self.node.run(["mv", container.spec.report, own])
+        self.node.run(["ln", "-s", own, container.spec.report])  # for a runtime that starts it again
+        return Source(container, Channel(self.node.path(own)), nonce)
+
+    def channel(self, container: Container) -> Channel:
+        """The report channel of a container that is no source."""
+        return Channel(self.node.path(container.spec.report))
+
+    def frozen(self, container: Container) -> bool:
+        """Ask the kernel whether the container is frozen, by its own group or by the node's in the v1 freezer."""
+        groups = [str(self.node.path(container.cgroup)), *audit.groups_of(self.node.pid)]
+        return any(cgroups.frozen(group) for group in groups)
+
+    def read_offline(self, contents: Contents, nonce: str) -> tuple[Reading, ...]:
+        """Read a checkpoint without a restore: of each process of a workload, that of `nonce` first."""
+        images = self.node.path(contents.images or "")
+        return offline.read(images, contents.disks, contents.log, nonce=nonce, outside=self.outside)
+
+    def running_source(self, stages: Stages) -> Source:
+        """The source container, started if there is none, ticking."""
+        if self.source is None:
+            before = len(stages.journal.commands)
+            with stages.at(Stage.START):
+                container = self.start("source")
+                with self._or_removed(container):
+                    self.source = self.adopt(container, self._first_tick(container))
+            self.source.commands = tuple(stages.journal.commands[before:])
+        return self.source
+
+    def _first_tick(self, container: Container) -> str:
+        """Wait until it ticks; gives its nonce."""
+        channel = self.channel(container)
+        start = channel.wait_for(
+            lambda said: isinstance(said, Start), seconds=READY_SECONDS, what="the workload's first message"
+        )
+        channel.wait_for(
+            lambda said: isinstance(said, Beat) and said.n > 0, seconds=READY_SECONDS, what="the first tick"
+        )
+        return start.nonce
+
+    @contextlib.contextmanager
+    def _or_removed(self, container: Container) -> Iterator[None]:
+        """Leave nothing of a container that never came to tick; if it crashed, that is no fault of ours."""
+        crashes = self.node.crashes()
+        try:
+            yield
+        except StillframeError as error:
+            with contextlib.suppress(StillframeError):
+                self.remove(container)
+            if new := self.node.crashes()[len(crashes) :]:
+                raise StageFailed(Stage.START, Outcome.CHECKPOINT_FAILED, new[0], log=new) from error
+            raise
+
+    @property
+    def outgrown(self) -> bool:
+        """Whether the engine's log of the source is so long that the next trial would mostly read it."""
+        log = self.runtime.log(self.source.container) if self.source and self.source.container.spec.prints else ""
+        path = self.node.path(log)
+        return bool(log) and path.exists() and path.stat().st_size > LONGEST_LOG
+
+    def stop_source(self) -> bool:
+        """Ask the source to end, and say whether it does; it is killed in any case."""
+        if self.source is None:
+            return True
+        group = str(self.node.path(self.source.container.cgroup))
+        self.runtime.signal(self.source.container, "TERM")
+        try:
+            self.source.channel.wait_for(lambda said: isinstance(said, Stop), seconds=STOP_SECONDS, what="its stop")
+            until(lambda: not cgroups.processes(group), seconds=STOP_SECONDS, what="its end")
+            answered = True
+        except DeadlineExceeded:
+            answered = False
+        self.runtime.kill(self.source.container)
+        self.source.ended = True
+        if not self.runtime.way.in_place:
+            self._delete(self.source)
+        return answered
+
+    def drop_source(self) -> None:
+        """End and delete the source container, if it is there."""
+        if self.source is not None:
+            source, self.source = self.source, None
+            if not source.ended:
+                self.runtime.kill(source.container)
+            self._delete(source)
+            self.node.remove(source.container.spec.folder)
+
+    def _delete(self, source: Source) -> None:
+        if not source.deleted:
+            self.runtime.delete(source.container)
+            source.deleted = True
+
+    def snapshot(self) -> audit.Snapshot:
+        """What the node holds, without the processes of the source while it is there."""
+        group = self.source.container.cgroup.removeprefix(self.node.freezer("")) if self.source else ""
+        return audit.of_node(self.node.pid, alive=f"/{group}" if group else "")
+
+    def quiet_leaks(self, before: audit.Snapshot, *, seconds: float) -> tuple[str, ...]:
+        """What the node holds beyond `before`, given a moment for processes that are just ending."""
+        found: tuple[str, ...] = ()
+
+        def quiet() -> bool:
+            nonlocal found
+            found = self._leaks(before)
+            return not found
+
+        with contextlib.suppress(DeadlineExceeded):
+            until(quiet, seconds=seconds, what="silence")
+        return found
+
+    def _leaks(self, before: audit.Snapshot) -> tuple[str, ...]:
+        found = self.snapshot().leaks(before)
+        if self.source is None:
+            return found
+        alive = self.source.container  # what a runtime notes about it is not left over
+        kept = [f"/{name}/" for name in (alive.name, alive.id) if name]
+        return tuple(leak for leak in found if not (leak.startswith("file ") and any(one in leak for one in kept)))
+
+
+def lay_out_image(node: Node, image: str, binaries: Mapping[str, Path], settings: Settings) -> None:
+    """Lay out an image's content in the node, the same for all workloads: programs, folders, and files of the image."""
+    surfaces = [surface for name in available() for surface in find(name).files]
+    for name in (*IMAGE_FOLDERS, *(str(Path(surface.path).parent) for surface in surfaces)):
+        node.path(f"{image}/{name.lstrip('/')}").mkdir(parents=True, exist_ok=True)
+    for program, binary in binaries.items():
+        shutil.copy(binary, node.path(f"{image}/{program}"))
+    for surface in surfaces:
+        if surface.kind in (SurfaceKind.IMAGE, SurfaceKind.DELETED):
+            node.path(f"{image}{surface.path}").write_bytes(bytes(settings.ring * RECORD_BYTES))

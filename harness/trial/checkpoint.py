@@ -1,0 +1,41 @@
+"""Live checkpoint: memory and disk under a freeze policy, the container left running."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.model.model import FreezePolicy, Stage
+from harness.runtimes.contract import Checkpoint, Runtime
+from harness.trial import capture
+from harness.trial.freeze import POLICIES
+from harness.trial.stages import Stages
+
+
+def take(
+    runtime: Runtime,
+    checkpoint: Checkpoint,
+    policy: FreezePolicy,
+    stages: Stages,
+    *,
+    runs_again: Callable[[], object],
+) -> None:
+    """Take `checkpoint`; where the runtime leaves the disk to its caller, memory first and disk second.
+
+    `runs_again` waits until the container was seen running: where nobody holds it still the disk is taken only then,
+    or whether it moves on in time would be up to the scheduler.
+    """
+    freeze = POLICIES[policy](runtime, checkpoint, stages)
+    with freeze.hold():
+        with stages.at(Stage.CHECKPOINT):
+            runtime.node.make(checkpoint.folder)
+            runtime.live_checkpoint(checkpoint)
+        if not runtime.way.leaves_disk:
+            return
+        if not freeze.holds_still:
+            with stages.at(Stage.THAW):
+                runs_again()
+        if freeze.captures_in_hook:
+            capture.confirm_hook(runtime.node, checkpoint.upper, stages)
+        else:
+            with stages.at(Stage.CAPTURE):
+                runtime.capture(checkpoint)

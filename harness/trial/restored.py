@@ -1,0 +1,125 @@
+"""What a restored container says: its first words, that it goes on, and the lines that the engine's log has of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.checkpoints.untrusted import Absent, open_regular, pread
+from harness.host import cgroups
+from harness.host.wait import until
+from harness.model.errors import DeadlineExceeded, StageFailed
+from harness.model.model import Outcome, Reading, Stage
+from harness.oracle.lines import LineReader
+from harness.records.records import Continuation
+from harness.trial.source import Channel
+from harness.workload.workload import Beat, Message, ReadingMessage, Start, Surface
+
+WORD_SECONDS = 20.0
+LATE_SECONDS = 2.0
+"""A runtime may put processes into their group late."""
+STILL_SECONDS = 3.0
+"""After so long without a tick a counter stands still, also on a machine that withholds the processor for a while."""
+LOG_SECONDS = 10.0
+PIECE = 1 << 20
+"""Bytes of a log that are read at once."""
+ENDED = "the restored container has ended by itself"
+
+
+def hear(channel: Channel, group: str, wanted: Callable[[Message], bool]) -> Message:
+    """Wait for a message, but not long for one of a container that has no processes."""
+    patience = time.monotonic() + LATE_SECONDS
+
+    def probe() -> Message | None:
+        alive = time.monotonic() < patience or bool(cgroups.processes(group))
+        said = channel.first(wanted)
+        if said is None and not alive:
+            raise StageFailed(Stage.READ, Outcome.RESTORE_FAILED, ENDED)
+        return said
+
+    return until(probe, seconds=WORD_SECONDS, what="a word of the restored workload")
+
+
+def begun(said: Message) -> int:
+    """When a start or a reading began: one that it was in the midst of when it was stopped is of two instants."""
+    if isinstance(said, ReadingMessage):
+        return said.wall_ns - said.scan_ns
+    return said.wall_ns if isinstance(said, Start) else 0
+
+
+def see_alive(group: str) -> None:
+    """What has said all that was asked may have ended since."""
+    with contextlib.suppress(DeadlineExceeded):
+        until(lambda: any(map(_has_life, cgroups.subgroups(group))), seconds=LATE_SECONDS, what="a process")
+        return
+    raise StageFailed(Stage.READ, Outcome.RESTORE_FAILED, ENDED)
+
+
+def _has_life(group: str) -> bool:
+    return not all(map(cgroups.is_ending, cgroups.processes(group)))
+
+
+def go_on(channel: Channel, since: int, ticks: int, *, period_ns: int) -> tuple[int, bool]:
+    """Watch the counter come `ticks` beyond `since`; gives how far it has come, and whether it stands still there."""
+    at, seen = since, time.monotonic()
+
+    def probe() -> bool:
+        nonlocal at, seen
+        newest = max((said.n for said in channel.listen() if isinstance(said, Beat)), default=since)
+        if newest > at:
+            at, seen = newest, time.monotonic()
+        return at >= since + ticks or stands()
+
+    def stands() -> bool:
+        return time.monotonic() - seen > STILL_SECONDS + 3e-9 * period_ns
+
+    with contextlib.suppress(DeadlineExceeded):
+        until(probe, seconds=WORD_SECONDS, what=f"{ticks:,} ticks of the restored workload")
+    return at, at < since + ticks and stands()
+
+
+class Log:
+    """The file in which an engine keeps what a container prints, while it grows."""
+
+    def __init__(self, path: Path, nonce: int, every: int) -> None:
+        self._path = path
+        self._offset = 0
+        self.lines = LineReader(nonce, every)
+
+    def read(self) -> LineReader:
+        """Read what is new, and give what was found so far."""
+        with contextlib.suppress(Absent), open_regular(self._path) as descriptor:
+            size = os.fstat(descriptor).st_size  # no further, or a fast writer would keep us here
+            while self._offset < size and (data := pread(descriptor, min(PIECE, size - self._offset), self._offset)):
+                self._offset += len(data)
+                self.lines.feed(data)
+        return self.lines
+
+
+def follow(log: Path | None, printed: Surface, restored: Reading, *, due: int, travels: bool) -> Continuation:
+    """Read the log of a restored container until it has the line of tick `due`, or until it should have had it long.
+
+    None: the engine keeps no log. `travels`: the log that the source had is in the checkpoint.
+    """
+    kept = Log(log or Path(os.devnull), int(restored.nonce, 16), printed.every)
+    last_line = due - due % printed.every
+    with contextlib.suppress(DeadlineExceeded):
+        until(
+            lambda: not log or (kept.read().newest or 0) >= last_line,
+            seconds=LOG_SECONDS,
+            what=f"line {last_line:,} in {log}",
+        )
+    found = kept.lines
+    return Continuation(
+        surface=found.reading(printed.name),
+        every=printed.every,
+        kept=log is not None,
+        travels=travels,
+        first=found.first,
+        lost=found.lost,
+        again=found.again,
+        due=due,
+    )

@@ -1,0 +1,381 @@
+"""One trial on one screen: wait for the moment, checkpoint live, read offline, restore, read, judge, record.
+
+`Trial.run` never raises for what happens to a container: every ending is a verdict. It holds the only broad except.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+import traceback
+from collections.abc import Collection, Iterator, Sequence
+
+from harness.checkpoints.description import statistics
+from harness.checkpoints.untrusted import Broken, Unreadable
+from harness.host import audit
+from harness.host.wait import until
+from harness.model.description import Statistics
+from harness.model.errors import CommandFailed, DeadlineExceeded, StageFailed
+from harness.model.model import (
+    Cell,
+    Command,
+    Component,
+    Outcome,
+    Prediction,
+    Schedule,
+    SourceHealth,
+    Stage,
+    Verdict,
+    Witness,
+)
+from harness.model.proof import DEFAULT_WORKLOAD
+from harness.oracle.judge import Evidence, anomalies, judge, overlapped, skews
+from harness.oracle.lines import lag
+from harness.oracle.refusal import graded
+from harness.records.records import Inspected, Plan, Record
+from harness.runtimes.contract import Checkpoint, Container
+from harness.trial import foretold
+from harness.trial.bench import Bench
+from harness.trial.checkpoint import take
+from harness.trial.restored import begun, follow, go_on, hear, see_alive
+from harness.trial.source import Channel, Source
+from harness.trial.stages import Stages
+from harness.workload.workload import BEAT_NS, Beat, Message, ReadingMessage, Start
+
+LATEST_MOMENT_US = 20_000
+READ_SECONDS = 20.0
+SETTLE_SECONDS = 2.0
+DAEMON_LINES = 20
+SPOILED = frozenset({Outcome.SOURCE_HARMED, Outcome.LEAKED, Outcome.HUNG, Outcome.HARNESS_ERROR})
+"""Outcomes after which the bench is no longer fit for another trial."""
+
+
+class Trial:
+    """One execution of a cell. A scenario overrides steps to ask another question, a control to break something."""
+
+    control: str | None = None
+
+    def __init__(
+        self, bench: Bench, cell: Cell, plan: Plan, *, number: int, last: bool, far: Bench | None = None
+    ) -> None:
+        """`last`: nobody needs the source container afterwards; `far`: restored there, if not where it runs."""
+        self.bench = bench
+        self.far = far or bench
+        self.cell = cell
+        self.plan = plan
+        self.number = number
+        self.last = last
+        self.stages = Stages()
+        own_seed = random.Random(f"{plan.seed}/{cell.question}/{number}").getrandbits(63)  # noqa: S311
+        delay = random.Random(own_seed).randrange(LATEST_MOMENT_US)  # noqa: S311
+        self.schedule = Schedule(seed=own_seed, planned_delay_us=delay)
+        self.evidence = self.new_evidence()
+        self.log: tuple[str, ...] = ()
+        self.changes: tuple[str, ...] = ()
+        self.prediction: Prediction | None = None
+        self.inspection: Inspected | None = None
+        self.statistics: Statistics | None = None
+        self.mapped: Collection[str] = ()
+        """Keys of external mounts that CRIU's configuration explains where it restores."""
+        self._heard = 0
+        self.inherited: tuple[Command, ...] = bench.setup + (bench.source.commands if bench.source else ())
+        if self.far is not bench:
+            self.inherited = self.far.setup + self.inherited
+
+    @property
+    def _benches(self) -> tuple[Bench, ...]:
+        return (self.bench,) if self.far is self.bench else (self.bench, self.far)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether another than has checkpointed restores."""
+        return self.far is not self.bench
+
+    @property
+    def maker(self) -> tuple[Component, ...]:
+        """Versions of who has checkpointed."""
+        return self.bench.components
+
+    def new_evidence(self) -> Evidence:
+        """Nothing was observed yet."""
+        return Evidence(period_ns=self.bench.settings.period_us * 1000, outside=self.bench.outside)
+
+    def run(self) -> Record:
+        """Execute the trial; the record says how it went."""
+        start = time.time_ns()
+        for bench in self._benches:
+            bench.node.journal = self.stages.journal
+            bench.node.remarks.clear()
+        before = self.bench.idle
+        with self._failures():
+            source = self.begin()
+            if not self.last:
+                before = self.bench.snapshot()
+            with contextlib.ExitStack() as acquired:
+                self.experiment(source, acquired)
+        if self.last or self.bench.outgrown or (self.bench.source is not None and self.bench.source.ended):
+            with self._failures():
+                self.end_source()
+            with self._failures(), self.stages.at(Stage.CLEAN_UP):
+                self.bench.drop_source()
+        with self._failures(), self.stages.at(Stage.AUDIT):
+            self.evidence.leaks = self.bench.quiet_leaks(before, seconds=SETTLE_SECONDS)
+            if self.far is not self.bench:
+                self.evidence.leaks += self.far.quiet_leaks(self.far.idle, seconds=SETTLE_SECONDS)
+        return self._record(judge(self.evidence), start)
+
+    def begin(self) -> Source:
+        """Have a source that runs."""
+        return self.bench.running_source(self.stages)
+
+    def experiment(self, source: Source, acquired: contextlib.ExitStack) -> None:
+        """The steps, in order; each adds to the evidence."""
+        self.evidence.source_nonce = source.nonce
+        self.await_moment(source)
+        checkpoint = self.checkpoint(source, acquired)
+        self.read_offline(checkpoint)
+        if self.evidence.cut is None or overlapped(self.evidence):
+            self.examine(source)
+            if self.bench.spends_source:
+                self.end_source()
+            begun = time.time_ns()
+            self.read_restored(self.restore(checkpoint, acquired), begun)
+
+    def await_moment(self, source: Source) -> None:
+        """Let the planned delay pass while the workload ticks; on a busy machine it may have to be waited for."""
+        with self.stages.at(Stage.START):
+            source.tick_after(time.time_ns() - BEAT_NS)  # the latest beat, unless the machine withheld the processor
+        begun = time.monotonic()
+        due = begun + self.schedule.planned_delay_us / 1e6
+        until(lambda: time.monotonic() >= due, seconds=READ_SECONDS, what="the planned moment")
+        realised = round((time.monotonic() - begun) * 1e6)
+        self.schedule = self.schedule.model_copy(update={"realised_delay_us": realised})
+
+    def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Checkpoint:
+        """Take memory and disk under the cell's freeze policy; after a failure the source must be well, too."""
+        checkpoint = self.bench.checkpoint_of(source.container)
+        acquired.callback(self._remove_checkpoint, checkpoint)
+        checkpoint = self.begin_checkpoint(source, checkpoint)
+        self._heard = len(source.channel.listen())
+        self.evidence.freeze_begin_ns = self.evidence.freeze_begin_ns or time.time_ns()
+        try:
+            take(
+                self.bench.runtime,
+                checkpoint,
+                self.cell.policy,
+                self.stages,
+                runs_again=lambda: source.tick_after(time.time_ns()),
+            )
+        except StageFailed:
+            self.examine(source)
+            raise
+        return checkpoint
+
+    def begin_checkpoint(self, source: Source, checkpoint: Checkpoint) -> Checkpoint:  # noqa: ARG002
+        """Nothing: it is taken in one go."""
+        return checkpoint
+
+    def read_offline(self, checkpoint: Checkpoint) -> None:
+        """Read the checkpoint without restoring it, where that can be done."""
+        with self.stages.at(Stage.READ):
+            try:
+                contents = self.bench.runtime.contents(checkpoint)
+            except Broken as error:
+                self.evidence.broken = f"called a success, and not whole: {error}"
+                return
+            if contents.images is None:
+                return
+            try:
+                self.statistics = statistics(self.bench.node.path(checkpoint.folder))
+                nonce = self.evidence.source_nonce or ""
+                self.evidence.offline, *self.evidence.others = self.bench.read_offline(contents, nonce)
+            except Broken as error:
+                self.evidence.lacking = str(error)
+                self.log += (f"the checkpoint is not whole: {error}",)
+            except Unreadable as error:  # whose fault that is, the restore will show
+                self.evidence.unreadable = str(error)
+                self.log += (f"the checkpoint could not be read: {error}",)
+
+    def examine(self, source: Source) -> None:
+        """See whether the source goes on: thawed, same process, ticking, nothing lost."""
+        with self.stages.at(Stage.READ):
+            now = time.time_ns()
+            frozen = self.bench.frozen(source.container)
+            try:
+                source.tick_after(now)
+                ticking = True
+            except DeadlineExceeded:
+                ticking = False
+            self.evidence.source = _health(source, source.channel.heard[self._heard :], ticking=ticking, frozen=frozen)
+
+    def end_source(self) -> None:
+        """Ask the source to end, once."""
+        source = self.bench.source
+        if source is not None and not source.ended and self.evidence.source.ticking:
+            with self.stages.at(Stage.STOP):
+                stops = self.bench.stop_source()
+            self.evidence.source = self.evidence.source.model_copy(update={"stops": stops})
+
+    def restore(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> Container:
+        """Make a container out of the checkpoint."""
+        with self.stages.at(Stage.RESTORE):
+            if self.far is not self.bench:
+                checkpoint = self.far.bring(checkpoint, self.bench)
+                for left in (checkpoint.folder, checkpoint.container.spec.folder):
+                    acquired.callback(self.far.node.remove, left)
+            self.build_bridge(checkpoint, acquired)
+            if self.foreign:
+                self.prediction = foretold.prediction(checkpoint, self.far, self.mapped)
+            if self.foreign or (self.last and self.bench.runtime.way.kind and self.cell.workload == DEFAULT_WORKLOAD):
+                self.inspection = foretold.inspection(checkpoint, self.far, self.evidence)
+            clone = self._restored(checkpoint)
+        if self.bench.runtime.way.in_place and self.bench.source is not None:
+            self.bench.source.deleted = True  # with the clone, which it has become
+        acquired.callback(self._remove, clone)
+        return clone
+
+    def _restored(self, checkpoint: Checkpoint) -> Container:
+        """Restore it; if that is declined by another than has checkpointed, grade how."""
+        try:
+            return self.far.restore(checkpoint)
+        except CommandFailed as error:
+            if error.runtime and self.foreign:
+                said = "\n".join((error.stderr, *error.log))
+                self.evidence.refusal = graded(said, self.maker, self.far.components, late=error.late)
+            raise
+
+    def build_bridge(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> None:
+        """Nothing: it is restored as it is."""
+
+    def read_restored(self, clone: Container, since: int) -> None:
+        """Hear what the workload finds that is restored since then, and see its counter move."""
+        group = str(self.far.node.path(clone.cgroup))
+        channel = self.far.channel(clone)
+        with self.stages.at(Stage.READ), contextlib.suppress(DeadlineExceeded):
+            first = hear(channel, group, lambda said: begun(said) > since)
+            self.stages.span("running again", first.wall_ns, first.wall_ns)
+            self.evidence.started_afresh = isinstance(first, Start)
+            if isinstance(first, ReadingMessage):
+                self.evidence.restored = first.to_reading(Witness.RESTORED)
+                hear(channel, group, lambda said: isinstance(said, Beat) and said.n > first.n)
+                self.evidence.restored_moves = True
+                see_alive(group)
+                self.read_log(clone, channel)
+
+    def read_log(self, clone: Container, channel: Channel) -> None:
+        """See a workload that prints go on for twice the lines that nobody needs to read, and read the engine's log."""
+        printed, restored = self.bench.workload.printed, self.evidence.restored
+        if printed is None or restored is None:
+            return
+        ticks = 2 * lag(printed.every)
+        due, stands = go_on(channel, restored.counter, ticks, period_ns=self.evidence.period_ns)
+        if stands:
+            see_alive(str(self.far.node.path(clone.cgroup)))
+            self.evidence.restored_moves, self.evidence.stood_at = False, due
+        log = self.far.runtime.log(clone)
+        path = self.far.node.path(log) if log else None
+        self.evidence.log = follow(path, printed, restored, due=due, travels=printed.name not in self.far.outside)
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Turn what goes wrong inside into findings: each failed stage, and whatever else as our own error."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  # what breaks in the harness must not be blamed on a runtime
+            for each in _behind(error):
+                if isinstance(each, StageFailed):
+                    self._fail(each.outcome, each.stage, each.reason, each.log)
+                elif isinstance(each, Exception):
+                    stage = self.stages.failed_at or self.stages.journal.stage
+                    lines = tuple("".join(traceback.format_exception(each, chain=False)).splitlines()[-30:])
+                    self._fail(Outcome.HARNESS_ERROR, stage, f"{type(each).__name__}: {each}", lines)
+                else:
+                    raise each from None  # what fails while we unwind from Ctrl-C says nothing about anybody
+
+    def _fail(self, outcome: Outcome, stage: Stage, reason: str, log: tuple[str, ...]) -> None:
+        self.evidence.failures.append(Verdict(outcome=outcome, stage=stage, reason=reason))
+        self.log += log
+
+    def _remove(self, clone: Container) -> None:
+        with self.stages.at(Stage.CLEAN_UP):
+            self.far.remove(clone)
+
+    def _remove_checkpoint(self, checkpoint: Checkpoint) -> None:
+        with self.stages.at(Stage.CLEAN_UP):
+            self.bench.runtime.discard(checkpoint)
+            self.bench.node.remove(checkpoint.folder)
+
+    def _record(self, verdict: Verdict, start_ns: int) -> Record:
+        if self.evidence.failures or verdict.outcome in SPOILED:
+            self.log += tuple(line for bench in self._benches for line in bench.node.daemon_logs(DAEMON_LINES))
+        if verdict.outcome in SPOILED:
+            with contextlib.suppress(OSError):
+                self.log += tuple(line for bench in self._benches for line in audit.processes_of(bench.node.pid))
+        readings = [reading for reading in (self.evidence.offline, self.evidence.restored) if reading is not None]
+        return Record(
+            run=self.plan.run,
+            cell=self.cell,
+            trial=self.number,
+            control=self.control,
+            verdict=verdict,
+            start_ns=start_ns,
+            end_ns=time.time_ns(),
+            schedule=self.schedule,
+            readings=tuple(readings),
+            skews=tuple(skew for reading in readings for skew in skews(reading)),
+            continuation=self.evidence.log,
+            source=self.evidence.source,
+            timeline=tuple(self.stages.timeline),
+            components={"checkpoint": self.maker, "restore": self.far.components},
+            host=self.plan.host,
+            accommodations=tuple(dict.fromkeys(each for bench in self._benches for each in bench.accommodations)),
+            commands=(*self.inherited, *self.stages.journal.commands),
+            warnings=tuple(
+                dict.fromkeys(
+                    (
+                        *_warnings(self.stages.journal.commands),
+                        *(remark for bench in self._benches for remark in bench.node.remarks),
+                    )
+                )
+            ),
+            changes=self.changes,
+            statistics=self.statistics,
+            prediction=self.prediction,
+            inspection=self.inspection,
+            refusal=self.evidence.refusal,
+            leaks=self.evidence.leaks,
+            log=self.log,
+        )
+
+
+def _warnings(commands: Sequence[Command]) -> Iterator[str]:
+    """What the runtime said while it checkpointed although it called that a success."""
+    for command in commands:
+        if command.runtime and command.stage is Stage.CHECKPOINT and command.exit_code == 0:
+            yield from (line.strip() for line in command.stderr.splitlines() if line.strip())
+
+
+def _behind(error: BaseException) -> list[BaseException]:
+    """`error` and what it came upon while unwinding, oldest first; not what an error of ours was raised from."""
+    found = []
+    at: BaseException | None = error
+    while at is not None:
+        found.append(at)
+        while at.__cause__ is not None:
+            at = at.__cause__
+        at = at.__context__
+    return found[::-1]
+
+
+def _health(source: Source, heard: Sequence[Message], *, ticking: bool, frozen: bool | None) -> SourceHealth:
+    own = [message.to_reading(Witness.SOURCE) for message in heard if isinstance(message, ReadingMessage)]
+    apart = [abs(skew.ticks or 1) for reading in own for skew in skews(reading) if anomalies(reading)]
+    gaps = [message.gap_ns for message in heard if isinstance(message, Beat | ReadingMessage)]
+    return SourceHealth(
+        ticking=ticking,
+        frozen=frozen,
+        same_nonce=all(message.nonce == source.nonce for message in heard) if heard else None,
+        lost_ticks=max(apart, default=0) if own else None,
+        longest_gap_us=max(gaps) / 1000 if gaps else None,
+    )

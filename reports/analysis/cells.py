@@ -1,0 +1,296 @@
+"""Records to cells: what the trials of each cell came to, held against what was expected. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from enum import IntEnum
+from typing import TypeVar
+
+from pydantic import Field
+
+from harness.model.expectations import STILL, Expectation
+from harness.model.model import Accommodation, Anomaly, Cell, Component, Control, ControlKind, Frozen, Outcome, Verdict
+from harness.records.records import Plan, Record
+from reports.analysis.statistics import largest, middle, rate_bound, rate_interval
+
+T = TypeVar("T")
+
+NO_EVIDENCE = frozenset({Outcome.HARNESS_ERROR, Outcome.MISSING, Outcome.UNSUPPORTED})
+"""Outcomes that speak about the environment, so where unexpected they leave a run incomplete."""
+
+CLEAN = frozenset({Outcome.CONSISTENT, Outcome.NOT_CAPTURED})
+"""Outcomes under which nothing went wrong."""
+
+MEASURED = frozenset({Outcome.INCONSISTENT, Outcome.NOT_CAPTURED})
+"""Outcomes that are about a skew."""
+
+
+class Exit(IntEnum):
+    """Exit code of a run, the one that prevails first."""
+
+    BLIND = 4
+    UNEXPECTED = 1
+    INCOMPLETE = 3
+    EXPECTED = 0
+
+
+class CellSummary(Frozen):
+    """A cell's trials, counted; `k` of `n` had another outcome than consistent."""
+
+    cell: Cell
+    expectation: Expectation
+    planned: int
+    missing: int
+    outcome: Outcome = Field(description="the worst of the trials; `missing` when any is")
+    counts: dict[Outcome, int] = Field(description="trials by outcome, mildest first")
+    findings: dict[Outcome, int] = Field(description="trials by all that was found in them, mildest first")
+    n: int = Field(description="trials received")
+    k: int
+    stopped: bool = Field(description="ended before its planned trials, since its first violation convicts it")
+    rate_bound: float | None = Field(description="exact upper 95 % bound of the violation rate, when k is 0")
+    rate_interval: tuple[float, float] | None = Field(
+        description="exact two-sided 95 % interval of the rate behind k, where the cell is wrong sometimes: 0 < k < n"
+    )
+    anomalies: tuple[Anomaly, ...]
+    skew_ticks: float | None = Field(
+        description="median of the trials' largest; where trials ended with an outcome about a skew, of those alone"
+    )
+    skew_us: float | None
+    strays: int = Field(description="records that this run's plan does not know")
+    warned: int = Field(description="trials whose checkpoint the runtime called a success, with words on stderr")
+    components: dict[str, tuple[Component, ...]] = Field(description="every version seen, by side")
+    exit_code: Exit
+    trials: tuple[Record, ...] = Field(exclude=True, repr=False)
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether every planned trial came back and was what it should be."""
+        return self.exit_code is Exit.EXPECTED
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known upstream that this cell is not as it should be."""
+        return bool(self.expectation.link) and self.expectation.outcome is not Outcome.CONSISTENT
+
+    @property
+    def label(self) -> str:
+        """Name who takes part, and in which way."""
+        return row_label(self.cell)
+
+    @property
+    def versions(self) -> tuple[Component, ...]:
+        """Components of both sides, each once."""
+        return tuple(dict.fromkeys(each for listed in self.components.values() for each in listed))
+
+    @property
+    def accommodations(self) -> tuple[Accommodation, ...]:
+        """List the crutches under which its trials ran."""
+        every = each_once(trial.accommodations for trial in self.trials)
+        return tuple(dict.fromkeys(each for those in every for each in those))
+
+
+class ControlSummary(Frozen):
+    """A trial of the instrument's own proof, and whether it came out as it must."""
+
+    control: Control
+    trial: int
+    verdict: Verdict
+    detected: bool = Field(description="what was broken was noticed; of a neutral neighbour: nothing was")
+    record: Record | None = Field(default=None, exclude=True, repr=False)
+
+    @property
+    def exit_code(self) -> Exit:
+        """What it means for the run: one that did not take place proves nothing either way."""
+        if self.detected:
+            return Exit.EXPECTED
+        ours = self.control.kind is ControlKind.CONTROL and self.verdict.outcome is Outcome.HARNESS_ERROR
+        absent = self.verdict.outcome in (Outcome.MISSING, Outcome.UNSUPPORTED)
+        return Exit.INCOMPLETE if ours or absent else Exit.BLIND
+
+
+class MutantSummary(Frozen):
+    """A mutant and its neutral neighbour; null: not planned."""
+
+    mutant: ControlSummary
+    neutral: ControlSummary | None
+
+
+def summarise_control(control: Control, record: Record | None) -> ControlSummary:
+    """Hold a trial against what it must come to; a canary also has to be red as an ordinary cell would be."""
+    if record is None:
+        verdict = Verdict(outcome=Outcome.MISSING, reason="planned and not received")
+        return ControlSummary(control=control, trial=0, verdict=verdict, detected=control.seen_in(verdict))
+    verdict = record.verdict
+    seen = control.seen_in(verdict)
+    if control.kind is ControlKind.CANARY:
+        seen &= judge(verdict, record.log, STILL) is Exit.UNEXPECTED
+    return ControlSummary(control=control, trial=record.trial, verdict=verdict, detected=seen, record=record)
+
+
+def summarise_controls(plan: Plan, records: Iterable[Record], runs: Collection[str]) -> Iterator[ControlSummary]:
+    """What was planned, in that order, as it came back; then what came back without a plan, which proves nothing.
+
+    Of a control that was played more than once the worst counts, and one of a run that is not of `runs` proves nothing.
+    """
+    received: dict[tuple[str, Cell], list[Record]] = {}
+    for record in records:
+        if record.control is not None:
+            received.setdefault((record.control, record.cell), []).append(record)
+    for control in plan.controls:
+        played = [
+            (summarise_control(control, record), record.run in runs)
+            for record in received.pop((control.id, control.cell), ())
+        ]
+        telling = [each for each, ours in played if ours or not each.detected]
+        nothing = summarise_control(control, None)
+        yield min(telling, key=lambda each: list(Exit).index(each.exit_code), default=nothing)
+    for (name, cell), (record, *_) in received.items():
+        control = Control(name=name, cell=cell, what="was not planned", outcome=Outcome.MISSING)
+        yield summarise_control(control, record)
+
+
+def summarise_cell(
+    cell: Cell,
+    trials: Sequence[Record],
+    expectation: Expectation,
+    *,
+    planned: int,
+    missing: int,
+    foreign: Sequence[Record] = (),
+) -> CellSummary:
+    """Count a cell's trials; `missing` of them have not come back, and `foreign` are of another run.
+
+    Those count where they are against the cell, or where nothing was planned of it.
+    """
+    strays = len(foreign) + sum(trial.trial >= planned for trial in trials)
+    codes = judge_all(trials, expectation) | {judge(each.verdict, each.log, expectation) for each in foreign}
+    if not trials or missing or not planned:
+        codes.add(Exit.INCOMPLETE)
+    trials = [*trials, *(each for each in foreign if each.verdict.outcome.violates or not planned)]
+    received = Counter(trial.verdict.outcome for trial in trials)
+    counts = received + Counter({Outcome.MISSING: missing})
+    findings = Counter(outcome for trial in trials for outcome in trial.verdict.found)
+    telling = [trial for trial in trials if not MEASURED.isdisjoint(trial.verdict.found)] or trials
+    seen = {anomaly for trial in trials for anomaly in trial.verdict.anomalies}
+    violations = len(trials) - received[Outcome.CONSISTENT]
+    return CellSummary(
+        cell=cell,
+        expectation=expectation,
+        planned=planned,
+        missing=missing,
+        outcome=max(counts, key=lambda outcome: outcome.severity, default=Outcome.MISSING),
+        counts={outcome: counts[outcome] for outcome in Outcome if counts[outcome]},
+        findings={outcome: findings[outcome] for outcome in Outcome if findings[outcome]},
+        n=len(trials),
+        k=violations,
+        stopped=not missing and 0 < len(trials) < planned,
+        rate_bound=rate_bound(0, len(trials)) if trials and not violations else None,
+        rate_interval=rate_interval(violations, len(trials)) if 0 < violations < len(trials) else None,
+        anomalies=tuple(anomaly for anomaly in Anomaly if anomaly in seen),
+        skew_ticks=middle(largest_ticks(trial) for trial in telling),
+        skew_us=middle(largest_us(trial) for trial in telling),
+        strays=strays,
+        warned=sum(bool(trial.warnings) for trial in trials),
+        components=merge(each_once(trial.components for trial in trials)),
+        exit_code=prevailing(codes),
+        trials=tuple(sorted(trials, key=lambda trial: trial.trial)),
+    )
+
+
+def judge(verdict: Verdict, log: tuple[str, ...], expectation: Expectation) -> Exit:
+    """Say what one trial means for the run; what was seen and then outdone by worse is no blindness."""
+    same_anomaly = expectation.anomaly is None or expectation.anomaly in verdict.anomalies
+    signed = expectation.signed(verdict.reason, *log)
+    seen = expectation.outcome in verdict.found and same_anomaly and signed
+    if seen and verdict.outcome is expectation.outcome:
+        return Exit.EXPECTED
+    if verdict.outcome in NO_EVIDENCE:
+        return Exit.INCOMPLETE
+    return Exit.BLIND if expectation.control and not seen else Exit.UNEXPECTED
+
+
+def judge_all(trials: Sequence[Record], expectation: Expectation) -> set[Exit]:
+    """Say what a cell's trials mean; a known issue has to show once, since clean trials only bound its rate.
+
+    One with a rate may show in any number of trials, as long as the evidence does not contradict that rate. One that is
+    overdue is not as expected, whatever it shows.
+    """
+    if expectation.overdue:
+        current = expectation.model_copy(update={"overdue": False})
+        return judge_all(trials, current) - {Exit.EXPECTED} | {Exit.UNEXPECTED}
+    if expectation.rate:
+        return _judge_rate(trials, expectation, *expectation.rate)
+    codes = {judge(trial.verdict, trial.log, expectation) for trial in trials}
+    if not expectation.link or Exit.EXPECTED not in codes:
+        return codes
+    beside = CLEAN.union(expectation.besides)
+    odd = (trial for trial in trials if trial.verdict.outcome not in beside)
+    return {judge(trial.verdict, trial.log, expectation) for trial in odd} | {Exit.EXPECTED}
+
+
+def _judge_rate(trials: Sequence[Record], expectation: Expectation, low: float, high: float) -> set[Exit]:
+    """Judge each trial that neither shows the issue nor may do so, and of the rest how many show it."""
+    judged = [(judge(trial.verdict, trial.log, expectation), trial.verdict.outcome) for trial in trials]
+    beside = {Outcome.CONSISTENT, *expectation.besides}
+    others = [code for code, outcome in judged if code is not Exit.EXPECTED and outcome not in beside]
+    shown, counted = sum(code is Exit.EXPECTED for code, _ in judged), len(judged) - len(others)
+    codes: set[Exit] = set(others)
+    if not counted:
+        return codes
+    least, most = rate_interval(shown, counted)
+    return codes | {Exit.EXPECTED if least <= high and low <= most else Exit.UNEXPECTED}
+
+
+def largest_ticks(record: Record) -> float | None:
+    """Find the trial's largest skew in ticks, with its sign."""
+    return largest(skew.ticks for skew in record.skews)
+
+
+def largest_us(record: Record) -> float | None:
+    """Find the trial's largest skew in microseconds, with its sign."""
+    return largest(skew.microseconds for skew in record.skews)
+
+
+def worst_trial(cell: CellSummary) -> Record | None:
+    """Choose the trial to look at first: of the worst outcome the one with the largest skew."""
+    return max(
+        cell.trials,
+        key=lambda trial: (trial.verdict.outcome.severity, abs(largest_ticks(trial) or 0)),
+        default=None,
+    )
+
+
+def telling_trials(cell: CellSummary) -> tuple[Record, ...]:
+    """Choose the first trial of each outcome, and the one with the largest skew."""
+    first: dict[Outcome, Record] = {}
+    for trial in cell.trials:
+        first.setdefault(trial.verdict.outcome, trial)
+    most = max(cell.trials, key=lambda trial: abs(largest_ticks(trial) or 0), default=None)
+    chosen = [*first.values(), *([most] if most else [])]
+    return tuple(trial for trial in cell.trials if any(trial is each for each in chosen))
+
+
+def row_label(cell: Cell) -> str:
+    """Name the participants of a cell, one when it restores itself, and the way: `docker/runc@debian-sid commit`."""
+    both = str(cell.checkpoint) if cell.restore == cell.checkpoint else f"{cell.checkpoint} -> {cell.restore}"
+    return f"{both} {cell.way}".rstrip()
+
+
+def prevailing(codes: Iterable[Exit]) -> Exit:
+    """Choose the code that counts where several were found."""
+    return min(codes, key=list(Exit).index)
+
+
+def each_once(values: Iterable[T]) -> Iterable[T]:
+    """Leave out what is the very same value, as most of what records repeat is."""
+    return {id(value): value for value in values}.values()
+
+
+def merge(maps: Iterable[Mapping[str, Iterable[Component]]]) -> dict[str, tuple[Component, ...]]:
+    """Bring together what was seen under each key, each version once."""
+    merged: dict[str, dict[Component, None]] = {}
+    for each in maps:
+        for key, components in each.items():
+            merged.setdefault(key, {}).update(dict.fromkeys(components))
+    return {key: tuple(components) for key, components in merged.items()}

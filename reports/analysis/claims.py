@@ -1,0 +1,76 @@
+"""What projects promise, held against what was measured. The promises are data: `claims.toml` beside this file."""
+
+from __future__ import annotations
+
+import fnmatch
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field
+
+from harness.model.model import Frozen, Outcome
+from reports.analysis.cells import CellSummary
+from reports.analysis.tables import RunSummary, counted
+
+SILENT = frozenset({Outcome.MISSING, Outcome.UNSUPPORTED, Outcome.HARNESS_ERROR, Outcome.VACUOUS})
+"""Outcomes that say nothing about a promise."""
+
+
+class Claim(Frozen):
+    """A promise of a project."""
+
+    project: str
+    promise: str = Field(description="in our words")
+    source: str = Field(pattern=r"^https://")
+    cells: tuple[str, ...] = Field(min_length=1, description="ids of cells, shell patterns allowed")
+    holds: tuple[Outcome, ...] = Field(min_length=1, description="outcomes of a cell in which it holds")
+
+    def concerns(self, each: CellSummary) -> bool:
+        """Whether it says something about a cell."""
+        return any(fnmatch.fnmatchcase(each.cell.id, pattern) for pattern in self.cells)
+
+
+class ClaimFile(Frozen):
+    """What the file holds."""
+
+    claim: tuple[Claim, ...]
+
+
+class Held(Frozen):
+    """A promise beside what was measured."""
+
+    claim: Claim
+    holding: tuple[str, ...] = Field(description="ids of cells")
+    broken: tuple[str, ...] = Field(description="ids of cells")
+    silent: tuple[str, ...] = Field(description="ids of cells without a result")
+
+    @property
+    def sentence(self) -> str:
+        """What was measured."""
+        tried = len(self.holding) + len(self.broken)
+        if not tried:
+            return "not tried in this run"
+        found = f"holds in {len(self.holding)} of {counted(tried, 'cell')}"
+        return f"{found}, {len(self.silent)} without a result" if self.silent else found
+
+
+@cache
+def declared() -> tuple[Claim, ...]:
+    """All promises that are known."""
+    text = Path(__file__).with_name("claims.toml").read_text(encoding="utf-8")
+    return ClaimFile.model_validate(tomllib.loads(text)).claim
+
+
+def held(run: RunSummary) -> Iterator[Held]:
+    """Hold each promise against the cells of the run that it is about."""
+    for claim in declared():
+        cells = [each for each in run.cells if claim.concerns(each)]
+        told = [each for each in cells if each.outcome not in SILENT]
+        yield Held(
+            claim=claim,
+            holding=tuple(each.cell.id for each in told if each.outcome in claim.holds),
+            broken=tuple(each.cell.id for each in told if each.outcome not in claim.holds),
+            silent=tuple(each.cell.id for each in cells if each.outcome in SILENT),
+        )

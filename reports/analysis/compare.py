@@ -1,0 +1,325 @@
+"""Two runs compared, cell by cell: what has become worse, better or different, and how sure that is.
+
+One violation convicts, so a cell that violates for the first time is a regression whatever its p. The statistics speak
+about rates: Fisher's exact test for each cell, with Benjamini and Hochberg's control of false discoveries over all.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import Field
+
+from harness.model.errors import NotComparable
+from harness.model.model import Cell, Frozen, Outcome, Settings
+from harness.records.records import Plan, Record
+from reports.analysis.cells import MEASURED, NO_EVIDENCE, CellSummary, Exit
+from reports.analysis.conditions import Conditions, Difference, changes, differences
+from reports.analysis.known import place
+from reports.analysis.statistics import LEVEL, adjusted, different_p
+from reports.analysis.tables import RunSummary, counted
+from reports.runs.read import read_run
+from reports.words.letters import one_line, shorten
+from reports.words.phrases import p_value
+
+NUMBERS = re.compile(r"0x[0-9a-f]+|\b(?=[0-9a-f]*\d)[0-9a-f]{6,}\b|\d+", re.IGNORECASE)
+SILENT = NO_EVIDENCE | {Outcome.VACUOUS}
+
+
+class Kind(StrEnum):
+    """In which way a cell differs, the worst first."""
+
+    NEW = "new"
+    WORSE = "worse"
+    DISAPPEARED = "disappeared"
+    CHANGED = "changed"
+    FIXED = "fixed"
+
+
+MEANINGS = {
+    Kind.NEW: "violates, and did not before",
+    Kind.WORSE: "has a worse outcome, or violates more often",
+    Kind.DISAPPEARED: "had a result, and has none any more",
+    Kind.CHANGED: "is wrong in another way, less so, or differs without a violation",
+    Kind.FIXED: "violated, and does not any more",
+}
+FOR_THE_WORSE = frozenset({Kind.NEW, Kind.WORSE, Kind.DISAPPEARED})
+
+
+class Side(Frozen):
+    """A cell in one of the two runs; `k` of the `n` trials that prove something violated."""
+
+    outcome: Outcome | None = Field(description="the worst that a trial came to; null when none has a result")
+    signatures: tuple[str, ...] = Field(description="in which ways trials came to it, without numbers")
+    n: int
+    k: int
+    asked: bool = Field(default=True, description="whether the run has the cell at all")
+
+    @property
+    def words(self) -> str:
+        """Outcome and signature, the same for cells that are wrong in the same way."""
+        return " ".join(filter(None, (self.outcome or self._nothing, *map(shorten, self.signatures[:1]))))
+
+    @property
+    def _nothing(self) -> str:
+        return "no result" if self.asked else "not asked"
+
+    @property
+    def flaky(self) -> bool:
+        """Whether it violates sometimes."""
+        return 0 < self.k < self.n
+
+    def __str__(self) -> str:
+        if self.outcome is None:
+            return self._nothing
+        counts = f"{self.k}/{self.n}" if self.n else ""
+        return " ".join(filter(None, (self.outcome, counts, *map(shorten, self.signatures[:1]))))
+
+
+class CellDifference(Frozen):
+    """A cell of both runs; without a kind where nothing is different."""
+
+    cell: Cell
+    kind: Kind | None
+    regression: bool = Field(description="for the worse, and not merely what an expected rate allows for")
+    before: Side
+    after: Side
+    p: float | None = Field(description="Fisher's exact test, two-sided; null where a run has no trial to count")
+    adjusted_p: float | None = Field(description="with all other cells taken into account (Benjamini and Hochberg)")
+    conditions: tuple[Difference, ...] = Field(description="versions and facts of the machine that are not the same")
+    known: str = Field(default="", description="what is declared of it in the second run: link, and where")
+
+    @property
+    def was(self) -> str:
+        """What it was, as far as that may have to do with the difference: nothing disappears for what it was."""
+        return "with a result" if self.kind is Kind.DISAPPEARED else self.before.words
+
+    @property
+    def flaky(self) -> bool:
+        """Whether it violates sometimes in the second run, and did not in the first."""
+        return self.after.flaky and not self.before.flaky
+
+
+class Change(Frozen):
+    """Cells that differ in the same way, under the same changes: most likely for one cause."""
+
+    kind: Kind
+    conditions: tuple[Difference, ...] = Field(description="versions and facts of the machine that are not the same")
+    before: str = Field(description="outcome and signature")
+    after: str = Field(description="outcome and signature")
+    flaky: bool = Field(description="trials of the second run violate sometimes")
+    cells: tuple[str, ...] = Field(description="ids")
+    gone: tuple[str, ...] = Field(description="known issues that these cells do not show any more: links, and where")
+
+    @property
+    def sentence(self) -> str:
+        """What has changed, what came of it, and what to do."""
+        what = ", ".join(map(str, self.conditions)) or "with nothing changed that is known"
+        cells = counted(len(self.cells), "cell")
+        told = f"{what}: {cells} {self.before} -> {self.after}{', sometimes' if self.flaky else ''}."
+        if self.gone:
+            told += f" What is declared of it can go, or has to leave them out: {', '.join(self.gone)}."
+        return told
+
+
+class Comparison(Frozen):
+    """All cells of both runs."""
+
+    before: str = Field(description="id of the run that came first")
+    after: str = Field(description="id of the run that is held against it")
+    level: float = Field(default=LEVEL, description="of the adjusted p, below which rates count as different")
+    cells: tuple[CellDifference, ...]
+    added: tuple[str, ...] = Field(description="ids of cells that only the second run has")
+    versions: dict[str, tuple[Difference, ...]] = Field(
+        default_factory=dict, description="versions that are not the same, by participant, whatever came of it"
+    )
+
+    @property
+    def findings(self) -> tuple[Change, ...]:
+        """What is different, by what may be the cause; the worst first, and of these what is about most cells."""
+        groups: dict[object, list[CellDifference]] = {}
+        for each in self.cells:
+            if each.kind is not None:
+                key = (each.kind, each.conditions, each.was, each.after.words, each.flaky)
+                groups.setdefault(key, []).append(each)
+        found = (
+            Change(
+                kind=one.kind,
+                conditions=one.conditions,
+                before=one.was,
+                after=one.after.words,
+                flaky=one.flaky,
+                cells=tuple(sorted(each.cell.id for each in those)),
+                gone=tuple(sorted({each.known for each in those if each.known and each.kind is Kind.FIXED})),
+            )
+            for those in groups.values()
+            if (one := those[0]).kind is not None
+        )
+        return tuple(sorted(found, key=lambda each: (list(Kind).index(each.kind), -len(each.cells), each.cells)))
+
+    @property
+    def upgrades(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Versions that are not the same, in words, and whose they are."""
+        found: dict[str, tuple[str, ...]] = {}
+        for who, changed in self.versions.items():
+            told = ", ".join(map(str, changed))
+            found[told] = (*found.get(told, ()), who)
+        return tuple(found.items())
+
+    @property
+    def regressions(self) -> tuple[CellDifference, ...]:
+        """What is different for the worse."""
+        return tuple(each for each in self.cells if each.regression)
+
+    @property
+    def exit_code(self) -> Exit:
+        """Whether anything is different for the worse."""
+        return Exit.UNEXPECTED if self.regressions else Exit.EXPECTED
+
+
+def compare_runs(before: Path, after: Path) -> Comparison:
+    """Read two runs and compare them; `RecordError` where there is none, `NotComparable` where that says nothing."""
+    return compare(read_run(before, _nothing), read_run(after, _nothing))
+
+
+def compare(before: RunSummary, after: RunSummary) -> Comparison:
+    """Hold the second run against the first."""
+    _check(before, after)
+    there, now = before.by_id, after.by_id
+    cells = [(each, now.get(each.cell.id)) for each in before.cells]
+    sides = [(_side(old), _side(new) if new else _side(None)) for old, new in cells]
+    p_values = [different_p(old.k, old.n, new.k, new.n) if old.n and new.n else None for old, new in sides]
+    corrected = iter(adjusted([p for p in p_values if p is not None]))
+    found = []
+    for (old, new), (first, second), p in zip(cells, sides, p_values, strict=True):
+        adjusted_p = next(corrected) if p is not None else None
+        kind = _kind(first, second, sure=adjusted_p is not None and adjusted_p < LEVEL)
+        allowed = new is not None and new.expectation.rate is not None and new.as_expected
+        found.append(
+            CellDifference(
+                cell=old.cell,
+                kind=kind,
+                regression=kind in FOR_THE_WORSE and not allowed,
+                before=first,
+                after=second,
+                p=p,
+                adjusted_p=adjusted_p,
+                conditions=_changed(old, before.plan, new, after.plan) if new else (),
+                known=f"{new.expectation.link} ({place(new.expectation)})" if new and new.known else "",
+            )
+        )
+    added = tuple(each for each in now if each not in there)
+    versions = {
+        who: changed
+        for who, components in after.versions.items()
+        if (changed := changes(before.versions.get(who, components), components))
+    }
+    return Comparison(before=before.plan.run, after=after.plan.run, cells=tuple(found), added=added, versions=versions)
+
+
+def _check(before: RunSummary, after: RunSummary) -> None:
+    for name in Settings.model_fields:
+        old, new = getattr(before.plan.settings, name), getattr(after.plan.settings, name)
+        if old != new:
+            what = f"{before.plan.run} ran with {name} {old}, {after.plan.run} with {new}"
+            raise NotComparable(what, remedy="Compare runs with the same settings.")
+    for run in (before, after):
+        if run.conclusion.exit_code is Exit.BLIND:
+            what = f"the instrument's own proof failed in {run.plan.run}, so no result of it counts"
+            raise NotComparable(what, remedy="Compare another run.")
+    if not before.by_id.keys() & after.by_id.keys():
+        what = f"{before.plan.run} and {after.plan.run} have no cell in common"
+        raise NotComparable(what, remedy="Compare runs of the same cells.")
+
+
+def _kind(before: Side, after: Side, *, sure: bool) -> Kind | None:
+    """Name the difference; `sure`: that the rates are not the same."""
+    if after.outcome is None:
+        return Kind.DISAPPEARED if before.outcome is not None else None
+    if after.k and not before.k:
+        return Kind.NEW
+    if before.outcome is None:
+        return None
+    if before.k and not after.k and after.n:
+        return Kind.FIXED
+    more = after.outcome.severity - before.outcome.severity
+    if more > 0 or (sure and after.k / after.n > before.k / before.n):
+        return Kind.WORSE
+    other = bool(before.k) and set(before.signatures).isdisjoint(after.signatures)
+    return Kind.CHANGED if more < 0 or sure or other else None
+
+
+def _side(cell: CellSummary | None) -> Side:
+    trials = [trial for trial in cell.trials if trial.verdict.outcome not in SILENT] if cell else []
+    worst = max((trial.verdict.outcome for trial in trials), key=lambda each: each.severity, default=None)
+    said = [trial.verdict.outcome.violates for trial in trials]
+    return Side(
+        outcome=worst,
+        signatures=tuple(sorted({_signature(trial) for trial in trials if trial.verdict.outcome is worst})),
+        n=len(said) - said.count(None),
+        k=said.count(True),
+        asked=cell is not None,
+    )
+
+
+def _signature(trial: Record) -> str:
+    """In which way a trial came to its outcome: its anomalies, or stage and reason without what changes each time."""
+    verdict = trial.verdict
+    if verdict.outcome in MEASURED:
+        return ", ".join(sorted(verdict.anomalies))
+    return "" if verdict.outcome is Outcome.CONSISTENT else f"{verdict.stage or ''}: {NUMBERS.sub('#', verdict.reason)}"
+
+
+def _changed(old: CellSummary, before: Plan, new: CellSummary, after: Plan) -> tuple[Difference, ...]:
+    """What is not the same for a cell, which only results on both sides can tell."""
+    first, second = _conditions(old, before), _conditions(new, after)
+    return differences(first, second) if first and second else ()
+
+
+def _conditions(cell: CellSummary, plan: Plan) -> set[Conditions]:
+    return {Conditions.of(trial, plan) for trial in cell.trials if trial.verdict.outcome not in SILENT}
+
+
+def _nothing(_: CellSummary) -> tuple[Record, ...]:
+    return ()
+
+
+def as_json(comparison: Comparison) -> str:
+    """Write the comparison for programs, each cell with its id."""
+    raw = comparison.model_dump(mode="json") | {"exit_code": comparison.exit_code.value}
+    raw["findings"] = [each.model_dump(mode="json") | {"sentence": each.sentence} for each in comparison.findings]
+    for one, each in zip(raw["cells"], comparison.cells, strict=True):
+        one["id"] = each.cell.id
+    return json.dumps(raw, indent=1, sort_keys=True) + "\n"
+
+
+def lines(comparison: Comparison) -> Iterator[str]:
+    """Tell what is different, the worst first, and last the verdict."""
+    yield f"before: {comparison.before}, after: {comparison.after}"
+    differing = {each.cell.id: each for each in comparison.cells}
+    for finding in comparison.findings:
+        yield f"{finding.kind} ({MEANINGS[finding.kind]}): {one_line(finding.sentence)}"
+        yield from (f"  {one_line(_told(differing[cell]))}" for cell in finding.cells)
+    for changed, participants in comparison.upgrades:
+        yield f"versions: {one_line(changed)}: {one_line(', '.join(participants))}"
+    if comparison.added:
+        yield f"only after: {counted(len(comparison.added), 'cell')}"
+    tested = sum(each.p is not None for each in comparison.cells)
+    yield (
+        f"rates: Fisher's exact test of {counted(tested, 'cell')}, p adjusted for all of them (Benjamini and "
+        f"Hochberg), different below {comparison.level:g}"
+    )
+    alike = sum(each.kind is None for each in comparison.cells)
+    worse = counted(len(comparison.regressions), "regression")
+    verdict = f"{worse}, {alike} of {counted(len(comparison.cells), 'cell')} without a difference"
+    yield f"verdict: {verdict} (exit code {comparison.exit_code.value})"
+
+
+def _told(each: CellDifference) -> str:
+    tested = f"; p {p_value(each.p)}, adjusted {p_value(each.adjusted_p)}" if each.p is not None else ""
+    allowed = "; within its expected rate" if each.kind in FOR_THE_WORSE and not each.regression else ""
+    return f"{each.cell.id}: {each.before} -> {each.after}{tested}{allowed}"

@@ -1,0 +1,38 @@
+"""Which cells belong into one table: those of who restores another's checkpoints, and what was asked of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from harness.model.model import Scenario
+from reports.analysis.cells import CellSummary
+
+
+def paired_in(cells: Sequence[CellSummary]) -> list[CellSummary]:
+    """What one has checkpointed and another restores, and the same question restored by itself."""
+    questions = {
+        (each.cell.workload, each.cell.scenario, each.cell.policy, each.cell.way, side)
+        for each in cells
+        if each.cell.restore != each.cell.checkpoint
+        for side in (each.cell.checkpoint, each.cell.restore)
+    }
+    return [
+        each
+        for each in cells
+        if (each.cell.workload, each.cell.scenario, each.cell.policy, each.cell.way, each.cell.checkpoint) in questions
+    ]
+
+
+def connected(cells: Iterable[CellSummary]) -> list[list[CellSummary]]:
+    """Part the cells by scenario and by who takes part: who restores another's checkpoints is in a table with it.
+
+    What is restored as it is comes first.
+    """
+    parts: list[tuple[set[tuple[str, str, str]], list[CellSummary]]] = []
+    for each in cells:
+        both = {(str(side), each.cell.way, each.cell.scenario) for side in (each.cell.checkpoint, each.cell.restore)}
+        joined = [part for part in parts if part[0] & both]
+        parts = [part for part in parts if not part[0] & both]
+        names = both.union(*(part[0] for part in joined))
+        parts.append((names, [*(cell for part in joined for cell in part[1]), each]))
+    return sorted((found for _, found in parts), key=lambda found: list(Scenario).index(found[0].cell.scenario))

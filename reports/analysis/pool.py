@@ -1,0 +1,144 @@
+"""Several runs to one body of evidence: the trials of a cell are added up while nothing that may matter has changed.
+
+Runs may be named in any order and more than once. Trials that prove nothing either way are left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import Field
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from harness.model.model import Cell, Frozen, Outcome, Settings
+from reports.analysis.conditions import Conditions, differences
+from reports.analysis.statistics import rate_bound, rate_interval
+from reports.analysis.tables import counted
+from reports.runs.shards import gather
+from reports.words.letters import one_line
+from reports.words.phrases import interval, percent
+
+SHORT = 12
+"""Digits of a digest that are shown; `--json` has all."""
+
+
+class Pool(Frozen):
+    """The trials of one cell under the same conditions and settings; `k` of `n` violated."""
+
+    cell: Cell
+    conditions: Conditions
+    digest: str = Field(description="of the conditions, SHA-256")
+    settings: Settings
+    runs: tuple[str, ...] = Field(description="ids, oldest first")
+    since_ns: int = Field(description="when the oldest of the runs was planned")
+    sequential: bool = Field(
+        description="a run of it ends the cell at its first violation, so that the rate behind k errs upwards"
+    )
+    outcomes: dict[Outcome, int] = Field(description="trials by outcome, mildest first")
+    n: int
+    k: int
+    rate_bound: float | None = Field(description="exact upper 95 % bound of the violation rate, when k is 0")
+    rate_interval: tuple[float, float] | None = Field(description="exact two-sided 95 % interval, when k is not 0")
+
+
+@dataclass
+class _Evidence:
+    runs: dict[tuple[int, str], None] = field(default_factory=dict)
+    sequential: bool = False
+    trials: dict[tuple[int, str, int, int], Outcome] = field(default_factory=dict)
+
+
+def pool(run_folders: Iterable[Path]) -> tuple[Pool, ...]:
+    """Add up the trials of all runs, ordered by cell and age; `RecordError` for a folder that holds no run."""
+    found: dict[tuple[Cell, Settings, Conditions], _Evidence] = {}
+    for stored in gather(run_folders):
+        plan = stored.plan
+        run = (plan.created_ns, plan.run)
+        for _, record in stored.records():
+            outcome = record.verdict.outcome
+            if record.control is not None or outcome.violates is None or not stored.vouches_for(record):
+                continue
+            key = (record.cell, plan.settings, Conditions.of(record, plan))
+            own = found.setdefault(key, _Evidence())
+            own.runs[run] = None
+            own.sequential |= plan.ends(record.cell, Outcome.INCONSISTENT)
+            trial = (*run, record.trial, record.start_ns)  # a copy of a run brings it again
+            own.trials[trial] = max(outcome, own.trials.get(trial, outcome), key=lambda each: each.severity)
+    pools = (_summed(*key, own) for key, own in found.items())
+    return tuple(sorted(pools, key=_order))
+
+
+def _order(each: Pool) -> tuple[str, int, tuple[str, ...], str, str]:
+    return each.cell.id, each.since_ns, each.runs, each.digest, each.settings.model_dump_json()
+
+
+def _summed(cell: Cell, settings: Settings, conditions: Conditions, own: _Evidence) -> Pool:
+    counts = Counter(own.trials.values())
+    n, k = len(own.trials), sum(bool(outcome.violates) for outcome in own.trials.values())
+    runs = sorted(own.runs)
+    return Pool(
+        cell=cell,
+        conditions=conditions,
+        digest=conditions.digest,
+        settings=settings,
+        runs=tuple(run for _, run in runs),
+        since_ns=runs[0][0],
+        sequential=own.sequential,
+        outcomes={outcome: counts[outcome] for outcome in Outcome if counts[outcome]},
+        n=n,
+        k=k,
+        rate_bound=None if k else rate_bound(0, n),
+        rate_interval=rate_interval(k, n) if k else None,
+    )
+
+
+def rate(each: Pool) -> str:
+    """Tell how many of how many violated, and what that says of the rate: `0/60 (<4.9 %)`."""
+    told = f"<{percent(each.rate_bound)}" if each.rate_bound is not None else interval(*(each.rate_interval or (0, 1)))
+    return f"{each.k}/{each.n} ({told})"
+
+
+def table(pools: Sequence[Pool]) -> Table:
+    """A row per pool, with what is different from the cell's pool before where there is one."""
+    pairs = list(zip((None, *pools), pools, strict=False))
+    changes = [", ".join(_changes(old, new)) if old and old.cell == new.cell else "" for old, new in pairs]
+    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1))
+    headings = ["cell", "digest", "runs", "violations (95 %)", "worst"]
+    for heading in (*headings, "changed since the pool before") if any(changes) else headings:
+        grid.add_column(heading, overflow="fold", justify="right" if heading == "runs" else "left")
+    for each, changed in zip(pools, changes, strict=True):
+        row = (each.cell.id, each.digest[:SHORT], str(len(each.runs)), rate(each), _worst(each))
+        grid.add_row(*(Text(one_line(told)) for told in ((*row, changed) if any(changes) else row)))
+    return grid
+
+
+def footnotes(pools: Sequence[Pool]) -> Iterator[str]:
+    """Explain what the table does not."""
+    cells = counted(len({each.cell for each in pools}), "cell")
+    yield f"{counted(len(pools), 'pool')} of {cells}; trials that prove nothing are left out."
+    if any(each.sequential and each.k for each in pools):
+        yield "* a run of it ends at the first violation, so that the rate behind it errs upwards"
+
+
+def as_json(pools: Sequence[Pool]) -> str:
+    """Write the pools for programs, each with its cell's id."""
+    raw = [{"id": each.cell.id, **each.model_dump(mode="json")} for each in pools]
+    return json.dumps(raw, indent=1, sort_keys=True) + "\n"
+
+
+def _changes(before: Pool, after: Pool) -> Iterator[str]:
+    yield from map(str, differences([before.conditions], [after.conditions]))
+    for name in Settings.model_fields:
+        old, new = getattr(before.settings, name), getattr(after.settings, name)
+        if old != new:
+            yield f"setting {name} {old} -> {new}"
+
+
+def _worst(each: Pool) -> str:
+    return max(each.outcomes, key=lambda outcome: outcome.severity) + ("*" if each.sequential and each.k else "")

@@ -1,0 +1,67 @@
+"""What the commands for checkpoints say of those of a run, held against what came about. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pydantic import Field
+
+from harness.model.model import Answer, Frozen, Outcome
+from reports.analysis.cells import CellSummary
+
+
+class Missed(Frozen):
+    """A cell of which something else was predicted than came about, or nothing."""
+
+    cell: str = Field(description="id")
+    answer: Answer
+    outcome: Outcome
+    reasons: tuple[str, ...] = Field(description="of the prediction")
+    reason: str = Field(description="of the outcome")
+
+
+class Predictions(Frozen):
+    """A score, by cells; trials that prove nothing about the restore are left out."""
+
+    cells: int
+    right: int
+    missed: tuple[Missed, ...]
+
+    def of(self, answer: Answer) -> tuple[Missed, ...]:
+        """What was missed with one answer: a false yes, a false no, or unknown."""
+        return tuple(each for each in self.missed if each.answer is answer)
+
+
+class Agreement(Frozen):
+    """How often `stillframe inspect` says of a checkpoint what the oracle has read of it."""
+
+    checkpoints: int
+    agreed: int
+    missed: tuple[str, ...] = Field(description="cells, by id, with what was said")
+
+
+def agreement(cells: Sequence[CellSummary]) -> Agreement:
+    """Count the checkpoints that were inspected, by trials."""
+    said = [(each.cell.id, trial.inspection) for each in cells for trial in each.trials if trial.inspection]
+    missed = tuple(f"{cell}: {it.finding or 'not read'}: {it.reason}" for cell, it in said if not it.agrees)
+    return Agreement(checkpoints=len(said), agreed=len(said) - len(missed), missed=missed)
+
+
+def predictions(cells: Sequence[CellSummary]) -> Predictions:
+    """Score them; a cell is right if each of its trials is."""
+    judged = {each.cell.id: list(_judged(each)) for each in cells}
+    missed = [next(miss for miss in found if miss) for found in judged.values() if any(found)]
+    asked = sum(bool(found) for found in judged.values())
+    return Predictions(cells=asked, right=asked - len(missed), missed=tuple(missed))
+
+
+def _judged(each: CellSummary) -> Iterator[Missed | None]:
+    """What each trial that says something about the restore has missed, if anything."""
+    for trial in each.trials:
+        outcome = trial.verdict.outcome
+        if trial.prediction is None or not (outcome is Outcome.CONSISTENT or trial.refusal):
+            continue
+        came_about = Answer.NO if trial.refusal else Answer.YES
+        answer, reasons = trial.prediction.answer, trial.prediction.reasons
+        missed = Missed(cell=each.cell.id, answer=answer, outcome=outcome, reasons=reasons, reason=trial.verdict.reason)
+        yield None if answer is came_about else missed

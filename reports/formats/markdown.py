@@ -1,0 +1,88 @@
+"""The run as Markdown, for step summaries and issues."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import re
+from collections.abc import Sequence
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from harness.records.image_path import ImagePath
+from reports.analysis import images, known
+from reports.analysis.tables import RunSummary, counted
+from reports.words import phrases, proof
+from reports.words.letters import shorten
+
+MOST_BYTES = 1024 * 1024
+"""What GitHub takes as the summary of a step; of more it shows nothing at all."""
+
+MOST_LETTERS = 1_000
+"""Of one value, so that no row is as long as a page."""
+
+RULE = "| ---"
+"""What stands below the head of a table."""
+
+_ACTIVE = re.compile(r"[\\`*\[\]~]|(?<![^\W_])_|_(?![^\W_])")
+
+
+def render(run: RunSummary) -> str:
+    """Lay the run out; every value that the template prints is escaped, whether it asks for that or not."""
+    template = _environment().get_template("run.md.j2")
+    text = template.render(run=run, by_id=run.by_id, images=images, known=known, phrases=phrases, proof=proof)
+    return fitting(text, MOST_BYTES)
+
+
+def render_images(paths: Sequence[ImagePath]) -> str:
+    """Lay out checkpoint images."""
+    template = _environment().get_template("images.md.j2")
+    return fitting(template.render(images=images, paths=paths, phrases=phrases), MOST_BYTES)
+
+
+def fitting(text: str, most_bytes: int) -> str:
+    """Cut at the end of a line what a page may not hold, and tell what that was; empty where not even that fits."""
+    if len(text.encode()) <= most_bytes:
+        return text
+    lines = text.splitlines()
+    ends = list(itertools.accumulate(len(line.encode()) + 1 for line in lines))
+    kept = bisect.bisect_right(ends, most_bytes)
+    while kept := _whole(lines, kept):
+        told = _left_out(lines[:kept], lines[kept:])
+        if ends[kept - 1] + len(told.encode()) <= most_bytes:
+            return "\n".join((*lines[:kept], told))
+        kept -= 1
+    return ""
+
+
+def _whole(lines: Sequence[str], kept: int) -> int:
+    """Leave out, at the end of what is kept, what says nothing alone: a heading, or the head of a table."""
+    while kept and (not lines[kept - 1] or lines[kept - 1].startswith(("#", RULE)) or lines[kept].startswith(RULE)):
+        kept -= 1
+    return kept
+
+
+def _left_out(kept: Sequence[str], rest: Sequence[str]) -> str:
+    """Name the sections that are not there, and count what is missing of the one that was begun."""
+    begun = [line for line in itertools.takewhile(lambda line: not line.startswith("#"), rest) if line]
+    own = next((line.lstrip("# ") for line in reversed(kept) if line.startswith("#")), "this page")
+    what = [f"{counted(len(begun), 'line')} of “{own}”"] if begun else []
+    told = ", ".join((*what, *(line.lstrip("# ") for line in rest if line.startswith("#"))))
+    return f"\nLeft out, since a page may only be so long: {told}. All of it is in the site and in summary.json.\n"
+
+
+def _environment() -> Environment:
+    return Environment(  # noqa: S701 - HTML is escaped by `escape`, with what Markdown needs besides
+        loader=PackageLoader("reports.pages"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        finalize=escape,
+        keep_trailing_newline=True,
+    )
+
+
+def escape(value: object) -> str:
+    """One line of text that Markdown shows as it is: no markup, no HTML, no end of a table cell."""
+    text = shorten(str(value), MOST_LETTERS).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _ACTIVE.sub(r"\\\g<0>", text).replace("|", "&#124;")

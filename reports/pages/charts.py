@@ -1,0 +1,200 @@
+"""Charts as inline SVG, styled by the page: what people would rather look at than read. Each says itself in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from html import escape
+from typing import NamedTuple
+
+import svg
+from markupsafe import Markup
+from rich.filesize import decimal
+
+from harness.model.model import Outcome
+from harness.records.records import Record
+from reports.analysis.cells import CellSummary
+from reports.pages.timeline import AXIS, LABELS, PLOT, VALUES, WIDTH
+from reports.words.letters import clean, shorten
+from reports.words.phrases import duration, glyph, tone
+
+LANE = 22
+MARKS = 6
+BOX, STEP, LINE, LETTER = 24, 28, 15, 6.2
+"""Side of a box and from one to the next, height of a line, width of a letter that is on the safe side."""
+MOST_DOTS = 400
+PAGE = 4096
+"""Bytes in which CRIU counts."""
+
+
+def distribution(cell: CellSummary) -> Markup | None:
+    """Draw how far each surface was from memory, a dot for each trial and witness; null where nothing was compared."""
+    lanes: dict[str, list[tuple[float, Outcome]]] = {}
+    for trial in cell.trials[:MOST_DOTS]:
+        for skew in trial.skews:
+            if skew.microseconds is not None:
+                lanes.setdefault(skew.surface, []).append((skew.microseconds, trial.verdict.outcome))
+    if not lanes:
+        return None
+    every = [value for lane in lanes.values() for value, _ in lane]
+    scale = _Scale(min(0.0, *every), max(0.0, *every))
+    height = AXIS + LANE * len(lanes) + 6
+    elements: list[svg.Element] = [*_axis(scale, height)]
+    elements.append(svg.Line(class_=["cut"], x1=scale(0), x2=scale(0), y1=AXIS - 6, y2=height - 4))
+    for number, (surface, dots) in enumerate(lanes.items()):
+        y = AXIS + LANE * number + LANE / 2
+        elements.append(_text(clean(surface), 0, y + 4, "label"))
+        elements.append(_text(f"{len(dots)}", WIDTH, y + 4, "value end"))
+        elements += [_dot(scale(value), y, of) for value, of in dots]
+    told = "; ".join(f"{clean(surface)}: {_spread([value for value, _ in dots])}" for surface, dots in lanes.items())
+    return _drawn("distribution", height, f"Distance of each surface from memory, trial by trial. {told}", elements)
+
+
+def pauses(cells: Iterable[CellSummary]) -> Markup | None:
+    """Draw how long each trial stood still against how much memory was dumped; null where neither is known."""
+    points = [
+        (written, frozen, trial.verdict.outcome)
+        for cell in cells
+        for trial in cell.trials
+        if (frozen := stood_still(trial)) is not None and (written := dumped_bytes(trial)) is not None
+    ][:MOST_DOTS]
+    if not points:
+        return None
+    height = 220
+    x, y = _Scale(0.0, max(each[0] for each in points) or 1.0), max(each[1] for each in points) or 1.0
+    elements: list[svg.Element] = []
+    for mark in _marks(0.0, x.last):
+        at = x(mark)
+        elements.append(svg.Line(class_=["grid"], x1=at, x2=at, y1=8, y2=height - 28))
+        elements.append(_text(decimal(round(mark)), at, height - 10, "axis middle"))
+    for mark in _marks(0.0, y):
+        at = round((height - 28) - (height - 40) * mark / y, 1)
+        elements.append(svg.Line(class_=["grid"], x1=LABELS, x2=WIDTH - VALUES, y1=at, y2=at))
+        elements.append(_text(duration(mark), LABELS - 8, at + 4, "axis end"))
+    for written, frozen, outcome in points:
+        at = round((height - 28) - (height - 40) * frozen / y, 1)
+        elements.append(_dot(x(written), at, outcome))
+    told = (
+        f"Time held still against memory dumped, {len(points)} trials: "
+        f"{_spread([frozen for _, frozen, _ in points])}, {decimal(round(min(each[0] for each in points)))} to "
+        f"{decimal(round(max(each[0] for each in points)))}"
+    )
+    return _drawn("pauses", height, told, elements)
+
+
+class Past(NamedTuple):
+    """A cell in one run; without an outcome where it was not tried."""
+
+    run: str
+    outcome: Outcome | None
+    versions: Mapping[str, str] = {}
+    """By component, and by side where there are two."""
+
+
+def strip(past: Sequence[Past]) -> Markup:
+    """Draw a cell's outcome in each run, oldest first: a box with a sign, empty where it was not tried.
+
+    Below stands, where it happened, which versions have changed.
+    """
+    elements: list[svg.Element] = []
+    changes = [(number, told) for number, told in enumerate(_changes(past)) if told]
+    for number, each in enumerate(past):
+        x, outcome = number * STEP, each.outcome
+        kind = tone(outcome) if outcome else "none"
+        elements.append(svg.Rect(class_=["box", kind], x=x, y=1, width=BOX, height=BOX, rx=3))
+        if outcome:
+            elements.append(_text(glyph(outcome), x + BOX / 2, 18, "sign middle"))
+    for line, (number, told) in enumerate(changes):
+        at, y = number * STEP + BOX / 2, BOX + 6 + LINE * (line + 1)
+        elements.append(svg.Line(class_=["grid"], x1=at, x2=at, y1=BOX + 3, y2=y))
+        elements.append(_text(told, at + 5, y, "axis"))
+    told = "; ".join(f"{clean(each.run)}: {each.outcome or 'not tried'}" for each in past)
+    changed = "".join(f"; in {clean(past[number].run)} {clean(told)}" for number, told in changes)
+    ends = (number * STEP + BOX + len(told) * LETTER for number, told in changes)
+    width = max(float(STEP), len(past) * STEP, *ends)
+    height = BOX + 2 + (LINE * len(changes) + 12 if changes else 0)
+    return _drawn("strip", height, f"Outcome by run. {told}{changed}", elements, width=width)
+
+
+def _changes(past: Sequence[Past]) -> Iterator[str]:
+    """Tell for each run which versions are other than where the cell was tried before."""
+    before: Mapping[str, str] = {}
+    for each in past:
+        changed = [name for name, version in each.versions.items() if before.get(name, version) != version]
+        yield shorten(", ".join(f"{clean(name)} {clean(each.versions[name])}" for name in changed))
+        before = {**before, **each.versions}
+
+
+def stood_still(trial: Record) -> float | None:
+    """Time for which the container was held still, in microseconds."""
+    held = [span for span in trial.timeline if span.name == "frozen"]
+    return sum(span.end_ns - span.start_ns for span in held) / 1e3 if held else None
+
+
+def dumped_bytes(trial: Record) -> float | None:
+    """Bytes of memory that CRIU has written."""
+    return None if trial.statistics is None else float(trial.statistics.pages_written * PAGE)
+
+
+class _Scale:
+    def __init__(self, first: float, last: float) -> None:
+        self.first, self.last = first, last if last > first else first + 1.0
+
+    def __call__(self, value: float) -> float:
+        return round(LABELS + PLOT * (value - self.first) / (self.last - self.first), 1)
+
+
+def _axis(scale: _Scale, height: float) -> Iterable[svg.Element]:
+    for mark in _marks(scale.first, scale.last):
+        x = scale(mark)
+        yield svg.Line(class_=["grid"], x1=x, x2=x, y1=AXIS - 6, y2=height - 4)
+        yield _text(duration(mark, signed=True) if mark else "0", x, 12, "axis middle")
+
+
+def _marks(first: float, last: float) -> list[float]:
+    """Round numbers between two, about as many as `MARKS`."""
+    least, size = (last - first) / MARKS, 1e-3
+    while size * 10 < least:
+        size *= 10
+    step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= least)
+    start = int(first // step)
+    found = [step * number for number in range(start, start + 3 * MARKS)]
+    return [mark for mark in found if first <= mark <= last]
+
+
+def _spread(values: Sequence[float]) -> str:
+    ordered = sorted(values)
+    low, median, high = (duration(ordered[at], signed=True) for at in (0, len(ordered) // 2, -1))
+    return f"{low} to {high}, median {median}"
+
+
+def _dot(x: float, y: float, outcome: Outcome) -> svg.Element:
+    """A trial: by its shape, too, one sees what it came to."""
+    kind, size = tone(outcome), 4
+    if kind == "bad":
+        strokes = (
+            svg.M(x - size, y - size),
+            svg.L(x + size, y + size),
+            svg.M(x - size, y + size),
+            svg.L(x + size, y - size),
+        )
+        return svg.Path(class_=["dot", kind], d=list(strokes))
+    if kind == "mild":
+        corners = f"{x - 5},{y} {x},{y - 5} {x + 5},{y} {x},{y + 5}"
+        return svg.Polygon(class_=["dot", kind], extra={"points": corners})
+    return svg.Circle(class_=["dot", kind], cx=x, cy=y, r=size)
+
+
+def _text(text: str, x: float, y: float, classes: str) -> svg.Text:
+    return svg.Text(class_=classes.split(), x=x, y=y, text=escape(text))
+
+
+def _drawn(kind: str, height: float, told: str, elements: list[svg.Element], *, width: float = WIDTH) -> Markup:
+    drawing = svg.SVG(
+        viewBox=svg.ViewBoxSpec(0, 0, width, height),
+        class_=["chart", kind],
+        width=width if kind == "strip" else None,
+        height=height if kind == "strip" else None,
+        extra={"role": "img", "aria-label": escape(told)},
+        elements=elements,
+    )
+    return Markup(drawing.as_str())  # noqa: S704 - the library escapes nothing: `_text` and the label above do

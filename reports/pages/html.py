@@ -1,0 +1,159 @@
+"""Records as HTML that needs no network; its one script, a filter, is its own and nothing hangs on it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from base64 import b64encode
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from harness.model.model import Cell, Outcome, Skew, Witness
+from harness.records.image_path import ImagePath
+from harness.records.records import Record
+from reports.analysis import images, known
+from reports.analysis.cells import CellSummary, telling_trials
+from reports.analysis.tables import RunSummary, counted
+from reports.formats.places import TOOLS, badge_of, document_of, feed_of
+from reports.pages import timeline
+from reports.words import commands, phrases, proof
+from reports.words.letters import clean, unbroken
+
+MOST_STEPS = 120
+"""Commands shown of one trial; of a longer one only those of the runtime and those that failed."""
+
+MOST_TRIALS = 20
+"""Rows of a cell's table of trials."""
+
+MOST_CLOSE = 1_500
+"""Trials of the page that are shown with timeline and commands, cells that are not as expected first."""
+
+LONG_FILE = 12
+"""Lines of a written file from which on it is folded, and left out where all is well."""
+
+LONGEST_NAME = 180
+"""Letters of a page's name, which files may have 255 bytes for."""
+
+SCRIPT = (Path(__file__).parent / "templates" / "filter.js").read_text(encoding="utf-8")
+
+
+@functools.cache
+def environment() -> Environment:
+    """Templates, with what all of them use."""
+    made = Environment(
+        loader=PackageLoader("reports.pages"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        finalize=_printable,
+    )
+    made.filters.update(page=page_of, participant_page=participant_page, date=_date, duration=phrases.duration)
+    made.filters.update(pieces=pieces, unbroken=_unbroken, badge=badge_of, document=document_of, feed=feed_of)
+    made.globals.update(
+        commands=commands,
+        counted=counted,
+        filter_hash=b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
+        filter_script=Markup(SCRIPT),  # noqa: S704 - our own file
+        images=images,
+        known=known,
+        long_file=LONG_FILE,
+        phrases=phrases,
+        proof=proof,
+        listed_trials=listed_trials,
+        skew_at=skew_at,
+        skew_columns=skew_columns,
+        standing=standing,
+        steps=steps,
+        timeline=timeline,
+        tools=TOOLS,
+    )
+    return made
+
+
+def render_images(paths: Sequence[ImagePath]) -> str:
+    """Lay out checkpoint images as a page that stands alone."""
+    return environment().get_template("images-page.html.j2").render(paths=paths)
+
+
+def page_of(cell: Cell) -> str:
+    """Place of the cell's page in a site, stable from run to run: its id without what a file's name cannot hold."""
+    return f"cells/{_file_name(cell.slug)}.html"
+
+
+def participant_page(name: str) -> str:
+    """Place of a participant's page in a site."""
+    return f"participants/{_file_name(name.replace('/', '_'))}.html"
+
+
+def _file_name(text: str) -> str:
+    name = re.sub(r"[^\w.@~+-]", "-", text, flags=re.ASCII)
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME]}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def pieces(label: str) -> list[list[str]]:
+    """Take a row's label apart where it may be folded: its words, and each of them before `@`."""
+    return [re.split(r"(?<=.)(?=@)", word) for word in label.split()]
+
+
+def skew_columns(cell: CellSummary) -> dict[str, tuple[Witness, ...]]:
+    """List the surfaces of a cell in writing order, with the witnesses that compared each."""
+    columns: dict[str, dict[Witness, None]] = {}
+    for trial in cell.trials:
+        for skew in trial.skews:
+            columns.setdefault(skew.surface, {})[skew.witness] = None
+    return {surface: tuple(witnesses) for surface, witnesses in columns.items()}
+
+
+def skew_at(trial: Record, surface: str, witness: Witness) -> Skew | None:
+    """Find what one witness said of one surface."""
+    return next((skew for skew in trial.skews if (skew.surface, skew.witness) == (surface, witness)), None)
+
+
+def listed_trials(cell: CellSummary) -> tuple[Record, ...]:
+    """Choose the trials that are listed: of very many those to look at, those that are not clean, and the first."""
+    telling = {trial.trial for trial in telling_trials(cell)}
+    clean = (Outcome.CONSISTENT, cell.expectation.outcome)
+    first = sorted(cell.trials, key=lambda each: (each.trial not in telling, each.verdict.outcome in clean))
+    return tuple(sorted(first[:MOST_TRIALS], key=lambda each: each.trial))
+
+
+def close_looks(run: RunSummary) -> dict[str, tuple[Record, ...]]:
+    """Choose the trials of each cell, by its id, that are shown closely, as far as the page holds them."""
+    looks, left = {}, MOST_CLOSE
+    for cell in sorted(run.cells, key=lambda each: each.as_expected):
+        looks[cell.cell.id] = telling_trials(cell)[:left]
+        left -= len(looks[cell.cell.id])
+    return looks
+
+
+def standing(cell: CellSummary) -> str:
+    """Choose how an entry stands out: `off` when it is not as expected, `known`, `meant` to be so, or plain."""
+    return {"": "", "known": " known", "expected": " meant"}.get(phrases.mark(cell), " off")
+
+
+def steps(trial: Record) -> tuple[commands.Step, ...]:
+    """Choose the trial's commands; of very many the ones that tell something."""
+    every = commands.steps(trial.commands)
+    if len(every) <= MOST_STEPS:
+        return every
+    return tuple(step for step in every if step.command.runtime or commands.failed(step.command))[-MOST_STEPS:]
+
+
+def _unbroken(text: str) -> Markup:
+    return Markup(unbroken(str(escape(clean(text)))))  # noqa: S704 - escaped
+
+
+def _printable(value: object) -> object:
+    return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _date(ns: int) -> str:
+    return f"{datetime.fromtimestamp(ns / 1e9, UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,152 @@
+"""A site out of a run's records, and of the runs before it: static, self-contained, without need of a script.
+
+In comes what was summed up, out come pages by their place. Every page says the same without colours and without charts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from harness.model.model import Outcome
+from harness.records.run_files import write_aside
+from reports.analysis import claims, lasting
+from reports.analysis.cells import CellSummary
+from reports.analysis.compare import Comparison
+from reports.analysis.participants import participants
+from reports.analysis.tables import RunSummary
+from reports.pages import charts
+from reports.pages.html import close_looks, environment, page_of
+from reports.terminal.progress import shown
+from reports.words.suggestion import suggested
+
+
+class Page(NamedTuple):
+    """A page of the site."""
+
+    path: str
+    title: str
+    template: str
+
+
+OVERVIEW = Page("index.html", "Overview", "overview.html.j2")
+PAGES = (
+    OVERVIEW,
+    Page("consistency.html", "Consistency", "consistency.html.j2"),
+    Page("interoperability.html", "Interoperability", "interoperability.html.j2"),
+    Page("claims.html", "Claimed and observed", "claims.html.j2"),
+    Page("known.html", "Known issues", "known.html.j2"),
+    Page("proof.html", "Proof", "proof.html.j2"),
+)
+HISTORY = Page("history.html", "History", "history.html.j2")
+COMPARE = Page("compare.html", "Compare", "compare.html.j2")
+
+
+def write_site(
+    run: RunSummary, folder: Path, *, before: Sequence[RunSummary] = (), comparison: Comparison | None = None
+) -> Path:
+    """Write the site of a run; `before`: older runs, oldest first. Gives the place of its overview."""
+    pages = enumerate(render(run, before=before, comparison=comparison))
+    most = len(PAGES) + len(participants(run)) + len(run.cells)
+    for _, (name, text) in shown(pages, "writing", most, lambda each: each[0]):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_aside(path, text)
+    return folder / OVERVIEW.path
+
+
+def render(
+    run: RunSummary, *, before: Sequence[RunSummary] = (), comparison: Comparison | None = None
+) -> Iterator[tuple[str, str]]:
+    """Give the pages, each with its place."""
+    pages = (*PAGES, *([HISTORY] if before else ()), *([COMPARE] if comparison else ()))
+    who = participants(run)
+    lasts = tuple(lasting.cells(run, before))
+    shared: dict[str, Any] = {
+        "run": run,
+        "pages": pages,
+        "participants": who,
+        "by_id": {each.cell.id: each for _, cells in lasts for each in cells},
+        "comparison": comparison,
+        "outcomes": sorted({each for cell in run.cells for each in cell.counts}, key=lambda each: each.severity),
+    }
+    templates = environment()
+    past = _past((*before, run)) if before else {}
+    for page in pages:
+        more: dict[str, Any] = {}
+        if page.path == "consistency.html":
+            more["pauses"] = charts.pauses(run.cells)
+        if page.path == "claims.html":
+            more["claims"] = tuple(claims.held(run))
+        if page.path == "known.html":
+            more["entries"] = suggested(run)
+        if page is HISTORY:
+            more |= {"runs": (*before, run), "past": past, "changes": tuple(_changes((*before, run)))}
+        yield page.path, templates.get_template(page.template).render(**shared, **more, page=page, root="")
+    for tried, those in lasting.who(run, before):
+        for each in those:
+            page = Page(each.path, each.name, "participant.html.j2")
+            more = {"run": tried, "untried": tried is not run, "page": page, "participant": each, "root": "../"}
+            yield page.path, templates.get_template(page.template).render(shared | more)
+    issues = {cell: number for number, issue in enumerate(run.known_issues, 1) for cell in issue.cells}
+    for tried, cells in lasts:
+        yield from _cells(
+            cells, tried, shared | {"run": tried, "issues": issues, "past": past, "untried": tried is not run}
+        )
+
+
+def _cells(cells: Sequence[CellSummary], run: RunSummary, shared: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    looks, template = close_looks(run), environment().get_template("cell.html.j2")
+    for each in cells:
+        cell = each.cell
+        page = Page(page_of(cell), cell.id, "cell.html.j2")
+        names = (cell.workload, *(f"{side.runtime}+{cell.way}".rstrip("+") for side in (cell.checkpoint, cell.restore)))
+        yield (
+            page.path,
+            template.render(
+                **shared,
+                page=page,
+                root="../",
+                cell=each,
+                sides=tuple(dict.fromkeys((str(cell.checkpoint), str(cell.restore)))),
+                words={name.replace("+", " "): run.plan.words[name] for name in names if name in run.plan.words},
+                looks=looks[cell.id],
+                distribution=charts.distribution(each),
+            ),
+        )
+
+
+def _past(runs: Sequence[RunSummary]) -> dict[str, Markup]:
+    """A strip of outcomes for each cell that any of the runs has tried, those that have changed first."""
+    every = [(run.plan.run, run.by_id) for run in runs]
+    outcomes: dict[str, set[Outcome]] = {}
+    for _, cells in reversed(every):
+        for name, each in cells.items():
+            outcomes.setdefault(name, set()).add(each.outcome)
+    names = sorted(outcomes, key=lambda name: len(outcomes[name]) == 1)
+    return {cell: charts.strip([_at(name, cells.get(cell)) for name, cells in every]) for cell in names}
+
+
+def _at(run: str, cell: CellSummary | None) -> charts.Past:
+    if cell is None:
+        return charts.Past(run, None)
+    sides = cell.components.items() if cell.cell.restore != cell.cell.checkpoint else [("", cell.versions)]
+    return charts.Past(
+        run, cell.outcome, {f"{side} {each.name}".strip(): each.version for side, listed in sides for each in listed}
+    )
+
+
+def _changes(runs: Sequence[RunSummary]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Participant, component and its version in each run, where these are not the same in all that have one."""
+    seen: dict[tuple[str, str], list[str]] = {}
+    for number, run in enumerate(runs):
+        for who, components in run.versions.items():
+            for each in components:
+                listed = seen.setdefault((who, each.name), [""] * len(runs))
+                listed[number] = ", ".join(filter(None, (listed[number], each.version)))
+    for (who, name), listed in seen.items():
+        if len(set(filter(None, listed))) > 1:
+            yield who, name, tuple(listed)

@@ -1,0 +1,158 @@
+"""A run's folder, or those of its shards, to its summary: the one way in for every report."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
+from pathlib import Path
+
+from harness.model.model import ControlKind, Outcome
+from harness.model.proof import CANARY
+from harness.model.shard import Shard
+from harness.records.image_path import ImagePath
+from harness.records.records import Plan, Record
+from harness.records.run_files import Place, read_at, read_tombstone, record_files
+from reports.analysis import images
+from reports.analysis.cells import CellSummary, Exit, telling_trials
+from reports.analysis.known import known_issues
+from reports.analysis.tables import Finding, RunSummary, counted, named, summarise
+from reports.runs import shards
+from reports.runs.shards import Part, StoredRun
+from reports.terminal.progress import shown
+
+Closely = Callable[[CellSummary], Iterable[Record]]
+Entry = tuple[Place, Record]
+
+
+def read_run(run_folder: Path, closely: Closely = telling_trials) -> RunSummary:
+    """Read plan, records and last word, and sum them up; `RecordError` where there is no run.
+
+    Of each cell the trials that `closely` chooses are whole; the others are without what only a close look needs, so
+    that memory and time go with the number of cells more than with that of trials. Of a run in shards, what none of
+    them has brought is missing.
+    """
+    return read_stored(shards.find(run_folder), closely)
+
+
+def read_stored(stored: StoredRun, closely: Closely = telling_trials) -> RunSummary:
+    """Read a run that was found, as `read_run` does."""
+    entries = _entries(stored)
+    run = _summed(stored, stored.plan, entries, closely)
+    lost = tuple(_lost(stored, run))
+    lacking = (*lost, *_lacking(stored, entries))
+    return _without_what_is_told(run, lost).found(Exit.INCOMPLETE, *lacking) if lacking else run
+
+
+def read_share(run_folder: Path) -> RunSummary:
+    """Read what this machine has executed, and speak of that alone: all of a run, or one shard."""
+    stored = shards.find(run_folder)
+    return _summed(stored, stored.parts[0].plan.share, _entries(stored), telling_trials)
+
+
+def _entries(stored: StoredRun) -> list[Entry]:
+    """All records, in an order that comes from what they say and not from where they lie."""
+    with _no_collector():
+        entries = list(_watched(stored))
+    cells = {id(record.cell): record.cell for _, record in entries}
+    ids = {key: cell.id for key, cell in cells.items()}
+
+    def order(entry: Entry) -> tuple[str, str, int, int, bytes]:
+        place, record = entry
+        return ids[id(record.cell)], record.control or "", record.trial, record.start_ns, place.digest
+
+    return sorted(entries, key=order)
+
+
+def _watched(stored: StoredRun) -> Iterator[Entry]:
+    """All records; whoever waits for them at a terminal sees how many bytes have been read."""
+    paths = [path for part in stored.parts for path in record_files(part.folder)]
+    sizes = [path.stat().st_size if path.is_file() else 0 for path in paths]
+    before = dict(zip(paths, accumulate(sizes, initial=0), strict=False))
+    return shown(stored.records(), "reading", sum(sizes), lambda entry: before[entry[0].path] + entry[0].offset)
+
+
+def _summed(stored: StoredRun, plan: Plan, entries: Sequence[Entry], closely: Closely) -> RunSummary:
+    places = {id(record): place for place, record in entries}
+
+    def close_up(cell: CellSummary) -> CellSummary:
+        chosen = {id(trial) for trial in closely(cell)}
+        trials = tuple(read_at(places[id(trial)]) if id(trial) in chosen else trial for trial in cell.trials)
+        return cell.model_copy(update={"trials": trials})
+
+    run = summarise(plan, [record for _, record in entries], stored.closing, runs=stored.runs)
+    tombstone = read_tombstone(stored.parts[0].folder)
+    run = run.model_copy(update={"cells": tuple(map(close_up, run.cells)), "tombstone": tombstone})
+    return with_images(run, stored.images)
+
+
+def _lost(stored: StoredRun, run: RunSummary) -> Iterator[Finding]:
+    """Which shards have not come back, and what of the run is missing since."""
+    lost = [shard for shard, parts in stored.shards.items() if not parts]
+    theirs = {cell.id for shard in lost for cell in shard.share(stored.plan.cells, ())[0]}
+    played = {control for shard in lost for control in shard.share((), stored.plan.controls)[1]}
+    cells = tuple(each.cell.id for each in run.cells if each.missing and each.cell.id in theirs)
+    absent = (each.control for each in run.controls if each.verdict.outcome is Outcome.MISSING)
+    controls = tuple(named(control) for control in absent if control in played)
+    if lost:
+        share = f"{len(cells)} of {counted(len(run.cells), 'cell')}, {len(controls)} of {len(run.controls)} controls"
+        yield Finding(what=f"{_numbered(lost)} did not come back ({share})", cells=cells, controls=controls)
+
+
+def _without_what_is_told(run: RunSummary, lost: Sequence[Finding]) -> RunSummary:
+    """The run without what it lacks for no other reason than that shards are lost."""
+    whole = {each.cell.id for each in run.cells if each.exit_code is not Exit.INCOMPLETE}
+    told = {name for finding in lost for name in (*finding.cells, *finding.controls)} - whole
+    findings = tuple(
+        finding
+        for finding in run.conclusion.findings
+        if not (finding.cells or finding.controls) or not told.issuperset((*finding.cells, *finding.controls))
+    )
+    return run.model_copy(update={"conclusion": run.conclusion.model_copy(update={"findings": findings})})
+
+
+def _lacking(stored: StoredRun, entries: Sequence[Entry]) -> Iterator[Finding]:
+    """What shards that came back have not done, by their numbers."""
+    seen = {place.folder for place, record in entries if record.control == CANARY.name and record.run in stored.runs}
+    here = {shard: parts for shard, parts in stored.shards.items() if parts}
+    if killed := [shard for shard, parts in here.items() if not any(part.closing for part in parts)]:
+        its = "its" if len(killed) == 1 else "their"
+        yield Finding(what=f"{_numbered(killed)} did not come to {its} end")
+    blind = [shard for shard, parts in here.items() if _owes(shard, stored.plan) and seen.isdisjoint(_folders(parts))]
+    if blind:
+        yield Finding(what=f"{_numbered(blind)} played no canary, so nobody knows whether it would have seen anything")
+
+
+def _owes(shard: Shard, plan: Plan) -> bool:
+    """Whether a shard has to prove that it is not blind."""
+    return any(control.kind is ControlKind.CANARY for control in shard.share(plan.cells, plan.controls)[1])
+
+
+def _folders(parts: Iterable[Part]) -> set[Path]:
+    return {part.folder for part in parts}
+
+
+def _numbered(found: Sequence[Shard]) -> str:
+    numbers = [str(shard.number) for shard in found]
+    return f"Shard {found[0]}" if len(found) == 1 else f"Shards {', '.join(numbers)} of {found[0].of}"
+
+
+def with_images(run: RunSummary, paths: tuple[ImagePath, ...]) -> RunSummary:
+    """Add checkpoint images to a run; those that are other than expected count as its cells do."""
+    code = images.exit_code(paths) if paths else Exit.EXPECTED
+    issues = known_issues(run.cells, paths, covered=run.plan.covered)
+    run = run.model_copy(update={"images": paths, "known_issues": issues})
+    return run if code is Exit.EXPECTED else run.found(code, Finding(what=images.verdict(paths)))
+
+
+@contextlib.contextmanager
+def _no_collector() -> Iterator[None]:
+    """Let the collector of cycles rest: values have none, and it would look at all of them again and again."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()

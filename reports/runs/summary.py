@@ -1,0 +1,19 @@
+"""A run for programs: everything that its tables say, as JSON."""
+
+from __future__ import annotations
+
+import json
+
+from reports.analysis.tables import RunSummary
+from reports.words.phrases import entry
+
+
+def summary_json(run: RunSummary) -> str:
+    """Write the run for programs: all but the trials, each cell and control with its id and verdict."""
+    summary = run.model_dump(mode="json", exclude={"plan": {"cells"}, "images": {"__all__": {"commands"}}})
+    summary["conclusion"]["sentence"] = run.conclusion.sentence
+    for raw, cell in zip(summary["cells"], run.cells, strict=True):
+        raw.update(id=cell.cell.id, entry=entry(cell), as_expected=cell.as_expected)
+    for raw, control in zip(summary["controls"], run.controls, strict=True):
+        raw.update(control=control.control.id, kind=control.control.kind, cell=control.control.cell.id)
+    return json.dumps(summary, indent=1, sort_keys=True) + "\n"

@@ -1,0 +1,1 @@
+"""What is printed on a terminal or into a log of a build: tables, checkpoints, progress."""

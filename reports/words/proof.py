@@ -1,0 +1,80 @@
+"""The instrument's own proof in words: whether what was broken on purpose was noticed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from harness.model.model import Control, ControlKind, Verdict
+from reports.analysis.cells import ControlSummary, Exit
+from reports.analysis.tables import RunSummary, named
+from reports.words.letters import shorten
+from reports.words.phrases import found
+
+
+def escaped(run: RunSummary) -> Iterator[tuple[str, Exit]]:
+    """Tell which parts of the proof failed, with what that means for the run; of those not played a line in all."""
+    absent: dict[Verdict, list[ControlSummary]] = {}
+    for each in run.controls:
+        if each.exit_code is Exit.INCOMPLETE:
+            absent.setdefault(each.verdict, []).append(each)
+        elif not each.detected:
+            yield f"{named(each.control)}: {came(each)}", each.exit_code
+    for first, *others in absent.values():
+        more = f" and {len(others)} more" if others else ""
+        yield f"{named(first.control)}{more}: {came(first)}", first.exit_code
+
+
+def came(each: ControlSummary) -> str:
+    """Tell how a control came out: what had to be found, or what was found instead."""
+    if not (failed := failure(each)):
+        return must_be(each.control)
+    told = f"{failed}: {found(each.verdict)} ({shorten(each.verdict.reason)})"
+    return told if each.exit_code is Exit.INCOMPLETE else f"{told}, must be {must_be(each.control)}"
+
+
+def failure(each: ControlSummary) -> str:
+    """Tell in which way a control failed; empty where it did not."""
+    if each.detected:
+        return ""
+    if each.exit_code is Exit.INCOMPLETE:
+        return "NOT PLAYED"
+    return "FALSE ALARM" if each.control.kind is ControlKind.NEUTRAL else "NOT DETECTED"
+
+
+def must_be(control: Control) -> str:
+    """Tell what must be found: `inconsistent disk-ahead`."""
+    return " ".join(filter(None, (control.outcome, control.anomaly)))
+
+
+def score(run: RunSummary) -> tuple[str, ...]:
+    """Tell how the instrument's own proof came out, a line for each kind."""
+    canaries = run.of_kind(ControlKind.CANARY)
+    told = [
+        f"canary: {'red, as it must be' if each.detected else 'NOT RED'}: {found(each.verdict)}" for each in canaries
+    ]
+    controls, absent = _played(run, ControlKind.CONTROL)
+    if controls or absent:
+        told.append(f"controls: {_detected(controls)} of {len(controls)} detected{_missing(absent)}")
+    else:
+        told.append("controls: none ran")
+    if run.mutants:
+        (mutants, some), (neutral, others) = (_played(run, kind) for kind in (ControlKind.MUTANT, ControlKind.NEUTRAL))
+        detected = f"detected {_detected(mutants)}/{len(mutants)}{_missing(some)}"
+        alarms = f"false alarms {len(neutral) - _detected(neutral)}/{len(neutral)}{_missing(others)}"
+        told.append(f"mutants: {detected}, {alarms}")
+    return tuple(told)
+
+
+def _played(run: RunSummary, kind: ControlKind) -> tuple[list[ControlSummary], int]:
+    """Give those of a kind that took place, and how many did not: they prove nothing either way."""
+    every = run.of_kind(kind)
+    played = [each for each in every if each.exit_code is not Exit.INCOMPLETE]
+    return played, len(every) - len(played)
+
+
+def _missing(absent: int) -> str:
+    return f" ({absent} not played)" if absent else ""
+
+
+def _detected(controls: Iterable[ControlSummary]) -> int:
+    return sum(each.detected for each in controls)

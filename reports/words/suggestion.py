@@ -1,0 +1,127 @@
+"""A new failure as an entry for `scenarios/expectations`: narrow, and complete but for what only a person knows. Pure.
+
+Link and owner are empty, and a file with such an entry is declined: nothing becomes known by being pasted.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+import tomlkit
+from tomlkit.items import Table
+
+from harness.model.model import Frozen, Outcome
+from harness.records.records import Record
+from reports.analysis.cells import CLEAN, MEASURED, NO_EVIDENCE, CellSummary, Exit
+from reports.analysis.compare import NUMBERS
+from reports.analysis.statistics import rate_interval
+from reports.analysis.tables import RunSummary
+from reports.words.letters import one_line, shorten
+from reports.words.phrases import first_reason
+
+REVIEW_DAYS = 182
+"""Half a year until somebody looks again."""
+
+LONGEST_SIGNATURE = 120
+NUMBER = "[0-9a-fx]+"
+
+
+class Shape(Frozen):
+    """What cells have to share to stand in one entry."""
+
+    outcome: Outcome
+    anomaly: str
+    signature: str
+    besides: tuple[Outcome, ...]
+    sometimes: bool
+
+
+def suggested(run: RunSummary) -> str:
+    """Write the entries for all cells that fail and of which nothing is declared; empty where there are none."""
+    groups: dict[Shape, list[CellSummary]] = {}
+    for each in run.cells:
+        if is_new(each):
+            groups.setdefault(_shape(each), []).append(each)
+    entries = tomlkit.aot()
+    today = dt.datetime.fromtimestamp(run.plan.created_ns / 1e9, dt.UTC).date()
+    for shape, cells in groups.items():
+        for sharing in _sharing(shape, cells):
+            entries.append(_entry(shape, sharing, today))
+    if not groups:
+        return ""
+    document = tomlkit.document()
+    document.append("expectation", entries)
+    return tomlkit.dumps(document)
+
+
+def is_new(cell: CellSummary) -> bool:
+    """Whether a cell fails in a way of which nothing is declared."""
+    failed = cell.outcome not in CLEAN | NO_EVIDENCE
+    return cell.exit_code is Exit.UNEXPECTED and failed and not cell.expectation.link
+
+
+def signature(trials: Iterable[Record]) -> str:
+    """An expression for what all of these trials said, without what changes each time."""
+    said = dict.fromkeys(_pattern(one_line(trial.verdict.reason)) for trial in trials)
+    return "|".join(said) if all(said) else ""
+
+
+def _shape(cell: CellSummary) -> Shape:
+    shown = [trial for trial in cell.trials if trial.verdict.outcome is cell.outcome]
+    return Shape(
+        outcome=cell.outcome,
+        anomaly=next(iter(shown[0].verdict.anomalies), "") if cell.outcome is Outcome.INCONSISTENT else "",
+        signature="" if cell.outcome in MEASURED else signature(shown),
+        besides=tuple(each for each in cell.counts if each not in CLEAN and each is not cell.outcome),
+        sometimes=len(shown) < cell.n,
+    )
+
+
+def _sharing(shape: Shape, cells: Sequence[CellSummary]) -> Iterator[Sequence[CellSummary]]:
+    """Cells that share an entry: all, unless the rate that fits all of them would fit any cell."""
+    apart = shape.sometimes and _rate(shape, cells) == (0, 1)
+    yield from [[each] for each in cells] if apart else [cells]
+
+
+def _entry(shape: Shape, cells: Sequence[CellSummary], today: dt.date) -> Table:
+    entry = tomlkit.table()
+    ids = [tomlkit.string(each.cell.id) for each in cells]
+    match = tomlkit.array()
+    match.extend(ids)
+    entry["match"] = match.multiline(len(ids) > 1)
+    entry["outcome"] = shape.outcome.value
+    if shape.anomaly:
+        entry["anomaly"] = str(shape.anomaly)
+    if shape.signature:
+        entry["signature"] = shape.signature
+    if shape.besides:
+        entry["besides"] = [each.value for each in shape.besides]
+    if shape.sometimes:
+        entry["rate"] = list(_rate(shape, cells))
+    entry["reason"] = shorten(first_reason(cells[0]))
+    for name, wanted in (("link", "where it is discussed upstream"), ("owner", "who has to act")):
+        entry[name] = tomlkit.string("")
+        entry[name].comment(wanted)
+    entry["added"] = today
+    entry["review-by"] = today + dt.timedelta(days=REVIEW_DAYS)
+    return entry
+
+
+def _rate(shape: Shape, cells: Iterable[CellSummary]) -> tuple[float, float]:
+    """Wide enough for what was seen in each of the cells."""
+    intervals = [rate_interval(each.counts[shape.outcome], each.n) for each in cells]
+    low, high = min(each[0] for each in intervals), max(each[1] for each in intervals)
+    return int(low * 100) / 100, min(1.0, int(high * 100 + 1) / 100)
+
+
+def _pattern(reason: str) -> str:
+    cut = reason[:LONGEST_SIGNATURE]
+    if len(reason) > LONGEST_SIGNATURE:
+        cut = cut.rpartition(" ")[0] or cut
+    return NUMBER.join(_escaped(NUMBERS.split(cut)))
+
+
+def _escaped(parts: Iterable[str]) -> Iterator[str]:
+    yield from (re.sub(r"\\([ #&~-])", r"\1", re.escape(part)) for part in parts)
