@@ -11,7 +11,7 @@ import pytest
 from harness.checkpoints.translation.bridges import OldCriu, Runtime, covers, to_criu, to_runtime
 from harness.checkpoints.translation.translate import Order, translate
 from harness.checkpoints.untrusted import Budget
-from harness.model.model import Cell, Scenario
+from harness.model.cells import Cell, Scenario
 from harness.runtimes import criu_configuration
 from harness.runtimes.contract import Checkpoint
 from harness.trial.trial import Trial

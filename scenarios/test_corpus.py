@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from harness.checkpoints.needs import needs
+from harness.model.cells import Cell, Scenario
 from harness.model.errors import UsageError
-from harness.model.model import Cell, Component, Outcome, Scenario, Stage
-from harness.records.records import Record
+from harness.model.machine import Component
+from harness.model.outcomes import Outcome, Stage
+from harness.records.record import Record
 from harness.runtimes.contract import Checkpoint
 from harness.trial import corpus
 from harness.trial.bench import Bench

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.model.model import Cell, Outcome, Scenario
+from harness.model.cells import Cell, Scenario
+from harness.model.outcomes import Outcome
 from harness.oracle.judge import judge
 from harness.runtimes.contract import Container
 from harness.trial.source import Source

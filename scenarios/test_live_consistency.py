@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.model.model import Cell
+from harness.model.cells import Cell
 
 
 def test_live_consistency(cell: Cell, check: Callable[..., None]) -> None:

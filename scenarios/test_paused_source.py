@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.model.cells import Cell, Scenario
 from harness.model.errors import StageFailed
-from harness.model.model import Cell, Outcome, Scenario, Stage
+from harness.model.outcomes import Outcome, Stage
 from harness.runtimes.contract import Checkpoint
 from harness.trial.source import Source
 from harness.trial.trial import Trial

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.checkpoints import criu_image
+from harness.checkpoints.criu import image
 from harness.checkpoints.untrusted import Budget
 from harness.oracle.ring import MAGIC, make_records, records_of
 from tests import real_images
@@ -126,33 +126,33 @@ def dump(
     (images / f"pagemap-{pid}.img").write_bytes(MAGICS + message({1: pid}) + encoded)
     (images / f"pages-{pid}.img").write_bytes(pages)
     outside = {"mnt_ns_id": 1}
-    write(images, "inventory.img", criu_image.INVENTORY, {"img_version": 2, "fdinfo_per_id": True, "root_ids": outside})
+    write(images, "inventory.img", image.INVENTORY, {"img_version": 2, "fdinfo_per_id": True, "root_ids": outside})
     core = {"mtype": 1, "tc": {"task_state": 1, "exit_code": 0, "comm": b"ledger"}}
-    write(images, f"core-{pid}.img", criu_image.CORE, core)
+    write(images, f"core-{pid}.img", image.CORE, core)
     own = 13 if mounts or (images / "mountpoints-13.img").exists() else 1
-    write(images, f"ids-{pid}.img", criu_image.IDS, {"vm_id": 1, "files_id": 1, "mnt_ns_id": own})
-    write(images, f"fs-{pid}.img", criu_image.FOLDERS, {"cwd_id": 1, "root_id": 2, "umask": 18})
-    for name, kind in (("fdinfo-1.img", criu_image.DESCRIPTORS), ("files.img", criu_image.FILES)):
+    write(images, f"ids-{pid}.img", image.IDS, {"vm_id": 1, "files_id": 1, "mnt_ns_id": own})
+    write(images, f"fs-{pid}.img", image.FOLDERS, {"cwd_id": 1, "root_id": 2, "umask": 18})
+    for name, kind in (("fdinfo-1.img", image.DESCRIPTORS), ("files.img", image.FILES)):
         if not (images / name).exists():
             write(images, name, kind)
     at = BASE + len(pages) - page_size
-    write(images, f"mm-{pid}.img", criu_image.MEMORY, {"mm_arg_start": at, "mm_arg_end": at + page_size})
+    write(images, f"mm-{pid}.img", image.MEMORY, {"mm_arg_start": at, "mm_arg_end": at + page_size})
     pids = sorted(int(path.name[5:-4]) for path in images.glob("core-*.img"))
     tree = [{"pid": each, "ppid": pids[0] if each != pids[0] else 0, "threads": [each]} for each in pids]
-    write(images, "pstree.img", criu_image.PROCESSES, *tree)
+    write(images, "pstree.img", image.PROCESSES, *tree)
     if mounts:
-        write(images, "mountpoints-13.img", criu_image.MOUNTS, *mounts)
+        write(images, "mountpoints-13.img", image.MOUNTS, *mounts)
     return images
 
 
-def write(images: Path, name: str, kind: criu_image.Kind, *messages: Mapping[str, object]) -> None:
+def write(images: Path, name: str, kind: image.Kind, *messages: Mapping[str, object]) -> None:
     """An image of messages, each given by its fields; `AssertionError` for one that no image of CRIU's has."""
     made = [kind.messages[min(number, len(kind.messages) - 1)](**each) for number, each in enumerate(messages)]
     for each in made:
         strange = fields(each) - real_fields()[kind.what] - DOCUMENTED.get(kind.what, frozenset())
         assert not strange, f"no real {kind.what} has {sorted(strange)}"
     images.mkdir(parents=True, exist_ok=True)
-    (images / name).write_bytes(criu_image.encoded(kind, made))
+    (images / name).write_bytes(image.encoded(kind, made))
 
 
 REAL = ("still-ledger", "crio-runc-ledger", "ledger-2", *real_images.PROCESSES)
@@ -175,25 +175,25 @@ def real_fields() -> dict[str, frozenset[str]]:
             images = real_images.unpacked(name, Path(folder, str(number)))
             for kind, pattern in KINDS:
                 for path in images.glob(pattern):
-                    for each in criu_image.read(path, kind, Budget()):
+                    for each in image.read(path, kind, Budget()):
                         found[kind.what] |= fields(each)
     return {kind: frozenset(names) for kind, names in found.items()}
 
 
 KINDS = (
-    (criu_image.INVENTORY, "inventory.img"),
-    (criu_image.CORE, "core-*.img"),
-    (criu_image.IDS, "ids-*.img"),
-    (criu_image.MEMORY, "mm-*.img"),
-    (criu_image.PROCESSES, "pstree.img"),
-    (criu_image.MOUNTS, "mountpoints-*.img"),
-    (criu_image.PAGEMAP, "pagemap-*.img"),
-    (criu_image.FILES, "files.img"),
-    (criu_image.DESCRIPTORS, "fdinfo-*.img"),
-    (criu_image.FOLDERS, "fs-*.img"),
-    (criu_image.REMAPS, "remap-fpath.img"),
-    (criu_image.CGROUPS, "cgroup.img"),
-    (criu_image.NETWORK, "netns-*.img"),
+    (image.INVENTORY, "inventory.img"),
+    (image.CORE, "core-*.img"),
+    (image.IDS, "ids-*.img"),
+    (image.MEMORY, "mm-*.img"),
+    (image.PROCESSES, "pstree.img"),
+    (image.MOUNTS, "mountpoints-*.img"),
+    (image.PAGEMAP, "pagemap-*.img"),
+    (image.FILES, "files.img"),
+    (image.DESCRIPTORS, "fdinfo-*.img"),
+    (image.FOLDERS, "fs-*.img"),
+    (image.REMAPS, "remap-fpath.img"),
+    (image.CGROUPS, "cgroup.img"),
+    (image.NETWORK, "netns-*.img"),
 )
 
 

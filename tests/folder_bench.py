@@ -12,15 +12,18 @@ import pytest
 
 from harness.host import audit
 from harness.host.audit import Snapshot
-from harness.model.model import Cell, Command, FreezePolicy, HostFacts, Participant, Settings, Stage
-from harness.records.records import Plan
+from harness.model.cells import Cell, FreezePolicy, Participant, Settings
+from harness.model.commands import Command
+from harness.model.machine import HostFacts
+from harness.model.outcomes import Stage
+from harness.records.plan import Plan
 from harness.runtimes.contract import Checkpoint, Container, ContainerSpec
 from harness.runtimes.runc import Runc
 from harness.trial import restored, trial
 from harness.trial.bench import Bench
 from harness.trial.source import Source
 from harness.trial.trial import Trial
-from harness.workload import workload
+from harness.workload.definitions import find
 from tests.folder_node import FolderNode
 
 RUNC = Participant(runtime="runc", stack="folder")
@@ -69,7 +72,7 @@ def open_bench(root: Path, held: set[str], monkeypatch: pytest.MonkeyPatch) -> B
     node = FolderNode(root)
     furnish(node)
     node.path(SPEC.report).mkdir(parents=True)
-    bench = Bench(Bench.key_of(CELL), node, Runc(node, Runc.ways[0]), workload.find("ledger"), Settings(), ())
+    bench = Bench(Bench.key_of(CELL), node, Runc(node, Runc.ways[0]), find("ledger"), Settings(), ())
     bench.image = SPEC.image
     bench.idle = Snapshot(frozenset(held))
     bench.source = bench.adopt(CONTAINER, NONCE)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness.host.process import Executor, Process
-from harness.model.model import CgroupVersion
+from harness.model.cells import CgroupVersion
 from harness.stacks.node import Node
 
 Answer = tuple[int, str, str]

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.checkpoints import archive, criu_image
-from harness.checkpoints.criu_image import Kind
+from harness.checkpoints import archive
+from harness.checkpoints.criu import image
+from harness.checkpoints.criu.image import Kind
 from harness.checkpoints.untrusted import Budget
 
 FOLDER = Path(__file__).resolve().parent / "fixtures" / "checkpoints"
@@ -24,11 +25,11 @@ def unpacked(name: str, to: Path) -> Path:
 
 
 def messages(path: Path, kind: Kind) -> list[Any]:
-    return list(criu_image.read(path, kind, Budget()))
+    return list(image.read(path, kind, Budget()))
 
 
 def change(path: Path, kind: Kind, how: Callable[[list[Any]], object]) -> None:
     """Write an image again with its list of messages changed."""
     found = messages(path, kind)
     how(found)
-    path.write_bytes(criu_image.encoded(kind, found))
+    path.write_bytes(image.encoded(kind, found))

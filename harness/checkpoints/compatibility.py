@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from harness.checkpoints.needs import Form, Needs
 from harness.checkpoints.translation.bridges import EMPTY_DIRECTORY, Runtime
-from harness.model.model import Answer, Component, Prediction
+from harness.model.machine import Component
+from harness.model.outcomes import Answer, Prediction
 
 ENGINES = frozenset({"podman", "crio", "containerd"})
 

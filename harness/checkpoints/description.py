@@ -18,7 +18,7 @@ from typing import Any
 from google.protobuf.any_pb2 import Any as Packed
 from google.protobuf.message import DecodeError
 
-from harness.checkpoints import criu_image
+from harness.checkpoints.criu import image
 from harness.checkpoints.documents import (
     CONFIG,
     DELETED,
@@ -131,7 +131,7 @@ def of_criu(path: Path, budget: Budget) -> dict[str, Any]:
             head = pread(descriptor, LOG_HEAD, 0)
         said = {"criu": _VERSION.search(head), "kernel": _KERNEL.search(head)}
         return {name: each[1].decode(errors="replace") for name, each in said.items() if each}
-    for dump in (each.dump for each in criu_image.read(path, criu_image.STATISTICS, budget) if each.HasField("dump")):
+    for dump in (each.dump for each in image.read(path, image.STATISTICS, budget) if each.HasField("dump")):
         return {
             "statistics": Statistics(
                 freezing_us=dump.freezing_time,

@@ -12,15 +12,16 @@ from typing import Any
 
 from pydantic import Field
 
-from harness.checkpoints import criu_image, wholeness
-from harness.checkpoints.criu_image import CORE, FILES, IDS, NETWORK, PAGEMAP
-from harness.checkpoints.criu_image import INVENTORY as INVENTORY_IMAGE
+from harness.checkpoints import completeness
+from harness.checkpoints.criu import image
+from harness.checkpoints.criu.image import CORE, FILES, IDS, NETWORK, PAGEMAP
+from harness.checkpoints.criu.image import INVENTORY as INVENTORY_IMAGE
 from harness.checkpoints.documents import CONFIG, there
 from harness.checkpoints.find import choose, find, only
 from harness.checkpoints.layouts import Opened
 from harness.checkpoints.translation import bridges
 from harness.checkpoints.untrusted import Budget
-from harness.model.model import Frozen
+from harness.model.values import Frozen
 
 INVENTORY = "inventory.img"
 DESCRIPTORS = "descriptors.json"
@@ -93,7 +94,7 @@ def of_opened(opened: Opened, budget: Budget) -> Needs:
     """Read it from a checkpoint that is laid open, with or without its pages."""
     if opened.images is None:
         return Needs(form=Form.SANDBOX)
-    wholeness.check(opened.images, opened.sizes, budget, followed=opened.within)
+    completeness.check(opened.images, opened.sizes, budget, followed=opened.within)
     images = opened.images
     described = there(opened.documents, CONFIG) if opened.documents else None
     maker = bridges.made_by(images, budget)
@@ -102,7 +103,7 @@ def of_opened(opened: Opened, budget: Budget) -> Needs:
         form=Form.ENGINE if described else Form.IMAGES,
         engine=opened.description.engine if described else "",
         engine_runtime=opened.description.runtime.rpartition("/")[2] if described else "",
-        image_version=next(criu_image.read(images / INVENTORY, INVENTORY_IMAGE, budget)).img_version,
+        image_version=next(image.read(images / INVENTORY, INVENTORY_IMAGE, budget)).img_version,
         architecture=next((ARCHITECTURES.get(each.mtype, "") for each in threads), ""),
         cpu=tuple(_extensions(threads)),
         mounts=tuple(sorted(bridges.wanted_mounts(images, budget))),
@@ -128,7 +129,7 @@ def _features(images: Path, sizes: Mapping[str, int], budget: Budget) -> Iterato
     """By criu/cr-check.c, feature_list: of those, the ones that this checkpoint uses."""
     used = {pattern: any(size and re.fullmatch(pattern, name) for name, size in sizes.items()) for pattern in FEATURES}
     yield from (FEATURES[pattern] for pattern, there in used.items() if there)
-    outside = next(criu_image.read(images / INVENTORY, INVENTORY_IMAGE, budget)).root_ids
+    outside = next(image.read(images / INVENTORY, INVENTORY_IMAGE, budget)).root_ids
     for ids in _messages(images, r"ids-[0-9]+\.img", IDS, budget):
         if ids.cgroup_ns_id != outside.cgroup_ns_id:
             yield "cgroupns"
@@ -148,6 +149,6 @@ def _extensions(threads: Iterable[Any]) -> Iterator[str]:
     yield from (name for name, bits in EXTENSIONS.items() if used & bits)
 
 
-def _messages(images: Path, pattern: str, kind: criu_image.Kind, budget: Budget) -> list[Any]:
+def _messages(images: Path, pattern: str, kind: image.Kind, budget: Budget) -> list[Any]:
     names = bridges.named(images, pattern, budget)
-    return [message for name in names for message in criu_image.read(images / name, kind, budget)]
+    return [message for name in names for message in image.read(images / name, kind, budget)]

@@ -17,13 +17,13 @@ from harness.checkpoints.translation.bridges import OldCriu, Runtime
 from harness.checkpoints.translation.translate import FORMS, Order, translate
 from harness.checkpoints.untrusted import MOST_KEPT, Budget
 from harness.commands.compatible import PROGRAMS, compatible, of_stack, of_this_machine
-from harness.model.model import Answer
+from harness.model.outcomes import Answer
 from harness.oracle import inspection
-from harness.records.records import Finding
+from harness.records.inspection import Finding
 from harness.run import options
 from harness.run.options import Options
 from reports.terminal.inspection import show_inspection
-from reports.words.letters import clean, one_line, sayable
+from reports.text import clean, one_line, sayable
 
 INSPECT = """\
 Reads a checkpoint without restoring it. Of any: who made it, its processes, mounts, annotations, sizes and CRIU's own

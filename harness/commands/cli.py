@@ -17,24 +17,29 @@ from harness.commands import checkpoints as checkpoint_cli
 from harness.commands import reports as report_cli
 from harness.host import audit, probes
 from harness.images.study import every_image, study
+from harness.model.cells import Settings
 from harness.model.errors import FAULT, INTERRUPTED, UNHEARD, StillframeError, UsageError
 from harness.model.expectations import About, unmatched
-from harness.model.model import Settings
 from harness.records import run_files
 from harness.run.matrix import DEFAULT_STACKS
 from harness.run.options import CHOICES, RUNNING, SCENARIOS, SETTINGS, STACKS, Options, add_to
-from harness.run.run import redaction_for
+from harness.run.prepare import redaction_for
 from harness.stacks import build, definition
 from harness.stacks.node import Node
 from harness.trial import bench, corpus
-from harness.workload import workload
-from reports.analysis import compare, fingerprint, pool
+from harness.workload.programs import compile_all
+from reports import text
+from reports.analysis import compare
 from reports.analysis.cells import Exit, prevailing
 from reports.analysis.images import exit_code
 from reports.formats import markdown
 from reports.formats import report as write
-from reports.terminal import terminal
-from reports.words import letters, show
+from reports.runs import fingerprint, pool
+from reports.runs.read import compare_runs
+from reports.terminal import pool as pool_table
+from reports.terminal import show, terminal
+from reports.terminal.compare import lines as compare_lines
+from reports.terminal.fingerprint import lines as fingerprint_lines
 
 EXIT_CODES = """\
 exit codes:
@@ -82,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
         code = arguments.act(arguments)
         sys.stdout.flush()
     except StillframeError as error:
-        _tell(letters.one_line(f"stillframe: {error}"))
+        _tell(text.one_line(f"stillframe: {error}"))
         return error.exit_code
     except BrokenPipeError:
         _print_no_more()
@@ -116,7 +121,7 @@ def _failed(error: Exception) -> int:
         _print_no_more()
         _tell(f"stillframe: standard output cannot be written: {full.strerror}")
         return StillframeError.exit_code
-    _tell(letters.clean("".join(traceback.format_exception(error)).rstrip()))
+    _tell(text.clean("".join(traceback.format_exception(error)).rstrip()))
     _tell("stillframe: this is a fault of its own, and says nothing of what was asked; please report the lines above")
     return FAULT
 
@@ -258,7 +263,7 @@ def _shell(arguments: argparse.Namespace) -> int:
     options = _options(arguments)
     stack = definition.load(arguments.stack_name)
     root = build.prepare(stack, options.cache, mirror=options.mirror, progress=_tell)
-    binaries = workload.compile_all(options.cache)
+    binaries = compile_all(options.cache)
     with Node(stack.name, root, name="shell", version=options.cgroups) as node:
         bench.lay_out_image(node, f"{node.storage}/image", binaries, options.settings)
         _tell("A node's shell. Paste what `stillframe show CELL` prints; everything in here ends with it.")
@@ -302,20 +307,20 @@ def _pool(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(pool.as_json(pools), end="")  # noqa: T201
         return 0
-    terminal.console_for(sys.stdout).print(pool.table(pools))
-    print("\n".join(pool.footnotes(pools)))  # noqa: T201
+    terminal.console_for(sys.stdout).print(pool_table.table(pools))
+    print("\n".join(pool_table.footnotes(pools)))  # noqa: T201
     return 0
 
 
 def _fingerprint(arguments: argparse.Namespace) -> int:
     found = fingerprint.fingerprint(arguments.runs)
-    print(fingerprint.as_json(found) if arguments.json else "\n".join(fingerprint.lines(found)).rstrip())  # noqa: T201
+    print(fingerprint.as_json(found) if arguments.json else "\n".join(fingerprint_lines(found)).rstrip())  # noqa: T201
     return 0
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    found = compare.compare_runs(arguments.before, arguments.after)
-    print(compare.as_json(found) if arguments.json else "\n".join(compare.lines(found)).rstrip())  # noqa: T201
+    found = compare_runs(arguments.before, arguments.after)
+    print(compare.as_json(found) if arguments.json else "\n".join(compare_lines(found)).rstrip())  # noqa: T201
     return found.exit_code.value
 
 
@@ -326,7 +331,7 @@ def _report(arguments: argparse.Namespace) -> int:
     write.add_to_step_summary(page.with_name(write.MARKDOWN).read_text(encoding="utf-8"))
     print(page)  # noqa: T201
     code = run.conclusion.exit_code.value
-    _tell(letters.one_line(f"verdict: {run.conclusion.sentence} (exit code {code})"))
+    _tell(text.one_line(f"verdict: {run.conclusion.sentence} (exit code {code})"))
     return code if arguments.exit_code else 0
 
 

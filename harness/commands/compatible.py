@@ -15,8 +15,11 @@ from harness.checkpoints.needs import needs
 from harness.checkpoints.untrusted import Budget, Unreadable, told_of
 from harness.host import facts
 from harness.host.process import HOST
+from harness.model.commands import Command
 from harness.model.errors import EnvironmentUnfit, StillframeError, UsageError, unknown
-from harness.model.model import Command, Component, Frozen, Prediction
+from harness.model.machine import Component
+from harness.model.outcomes import Prediction
+from harness.model.values import Frozen
 from harness.run.options import Options
 from harness.runtimes import RUNTIMES, adapter, versions
 from harness.stacks import build, definition

@@ -16,12 +16,14 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from harness.host.syscalls import die_with_parent
+from harness.model.cells import Cell, Scenario
+from harness.model.controls import Control, ControlKind
 from harness.model.errors import StillframeError
 from harness.model.expectations import Expectation
-from harness.model.model import Cell, Control, ControlKind, Scenario
-from harness.records.records import Record
+from harness.records.record import Record
 from harness.run.options import CHOICES, CORPUS, SCENARIOS, SETTINGS, Options
-from harness.run.run import Run, Worker
+from harness.run.prepare import Run
+from harness.run.worker import Worker
 from harness.trial.bench import Bench
 from harness.trial.trial import Trial
 from reports.analysis.cells import Exit, judge_all
@@ -30,7 +32,7 @@ from reports.analysis.tables import RunSummary
 from reports.formats import report as write
 from reports.runs.read import read_share
 from reports.terminal import terminal
-from reports.words.phrases import expectation as told
+from reports.words.outcomes import expectation as told
 
 OPTIONS: pytest.StashKey[Options] = pytest.StashKey()
 RUN: pytest.StashKey[Run] = pytest.StashKey()

@@ -16,7 +16,7 @@ from rich.text import Text
 from reports.analysis.tables import counted
 from reports.runs import history
 from reports.terminal.terminal import console_for
-from reports.words.letters import one_line
+from reports.text import one_line
 
 KEEP_LOGS = 30
 """Newest runs whose logs are kept, unless told otherwise."""

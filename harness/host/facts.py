@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from harness.host import cgroups
-from harness.model.model import Condition, HostFacts
+from harness.model.machine import Condition, HostFacts
 
 GIB = 1 << 30
 SOFT_DIRTY = 55

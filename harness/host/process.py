@@ -20,8 +20,9 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from harness.model.commands import Command
 from harness.model.errors import CommandFailed, DeadlineExceeded
-from harness.model.model import Command, Stage
+from harness.model.outcomes import Stage
 
 BASE_ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

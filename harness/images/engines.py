@@ -20,7 +20,8 @@ from harness.images.producers import (
 )
 from harness.images.routes import CARRIED
 from harness.images.stores import SECONDS, ContainerdStore
-from harness.model.model import FreezePolicy, Stage
+from harness.model.cells import FreezePolicy
+from harness.model.outcomes import Stage
 from harness.records.image_path import Base, Step
 from harness.runtimes import adapter
 from harness.runtimes.contract import Checkpoint, Container

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from harness.images.stores import LAYOUT, ArtifactStore, BuildahStore, ContainerdStore, PodmanStore, Store, Tools
-from harness.model.model import Command, Reading
+from harness.model.commands import Command
+from harness.model.readings import Reading
 from harness.runtimes.contract import Container
 from harness.stacks.node import Node
 from harness.trial.bench import Bench

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.images.look import Fetch, look_at
-from harness.records.image_path import Look
+from harness.images.manifests import Fetch, facts_of
+from harness.records.image_path import ImageFacts
 from harness.stacks.node import Node
 
 ADDRESS = "localhost:5000"
@@ -51,7 +51,7 @@ def forget(node: Node, reference: str) -> None:
     node.run(["rm", "-rf", f"{STORAGE}/docker/registry/v2/repositories/{name}"])
 
 
-def inspected(node: Node, where: str, transport: str, name: str, *, inner: Fetch | None = None) -> Look:
+def inspected(node: Node, where: str, transport: str, name: str, *, inner: Fetch | None = None) -> ImageFacts:
     """Look at an image by skopeo; `transport` is `docker://` or the like, `inner` gives what an index names."""
 
     def raw(reference: str, *options: str) -> str | None:
@@ -61,7 +61,7 @@ def inspected(node: Node, where: str, transport: str, name: str, *, inner: Fetch
         return said.stdout if said.exit_code == 0 else None
 
     top = node.run(["skopeo", "inspect", "--raw", f"{transport}{name}"], deadline=SECONDS).stdout
-    return look_at(
+    return facts_of(
         where,
         top,
         manifest=inner or (lambda digest: raw(f"{repository(name)}@{digest}")),

@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol
 
 from harness.images import registry
 from harness.images.stores import Store, Tools
-from harness.records.image_path import Look
+from harness.records.image_path import ImageFacts
 from harness.stacks.node import Node
 
 REGISTRY, INDEX = "registry", "registry-index"
@@ -42,7 +42,7 @@ class Route(Protocol):
     def index(self) -> bool:
         """Whether it is for an index alone."""
 
-    def send(self, store: Store, name: str, after: str) -> Look | None:
+    def send(self, store: Store, name: str, after: str) -> ImageFacts | None:
         """Put the image on its way, after another route as said; what it looks like there, if that can be seen."""
 
     def receive(self, store: Store, origin: str, name: str) -> None:
@@ -76,7 +76,7 @@ class Pushed:
     travels = True
     index = False
 
-    def send(self, store: Store, name: str, after: str) -> Look:  # noqa: ARG002
+    def send(self, store: Store, name: str, after: str) -> ImageFacts:  # noqa: ARG002
         """Push."""
         self._push(store, name)
         return registry.inspected(store.node, "registry", "docker://", reference(name, self.name))
@@ -116,7 +116,7 @@ class Copied:
     travels: ClassVar[bool] = True
     index: ClassVar[bool] = False
 
-    def send(self, store: Store, name: str, after: str) -> Look:
+    def send(self, store: Store, name: str, after: str) -> ImageFacts:
         """Copy within the registry."""
         ends = (f"docker://{reference(name, tag)}" for tag in (after, self.name))
         Tools(store.node).run("skopeo", "copy", "--quiet", *self.options, *ends)

@@ -8,10 +8,10 @@ from typing import Protocol
 
 from harness.checkpoints.untrusted import Unreadable, beneath, inside, read_regular
 from harness.images import registry
-from harness.images.look import digest_of, look_at
+from harness.images.manifests import digest_of, facts_of
+from harness.model.commands import Command
 from harness.model.errors import CommandFailed
-from harness.model.model import Command
-from harness.records.image_path import Look
+from harness.records.image_path import ImageFacts
 from harness.runtimes.containerd import BLOBS
 from harness.runtimes.podman import STORE
 from harness.stacks.node import Node
@@ -29,7 +29,7 @@ class Store(Protocol):
     def __init__(self, node: Node) -> None:
         """Start nothing."""
 
-    def look(self, name: str) -> Look:
+    def look(self, name: str) -> ImageFacts:
         """What the image says of itself in here."""
 
     def push(self, name: str, reference: str) -> None:
@@ -73,7 +73,7 @@ class PodmanStore(Tools):
 
     pushes: tuple[str, ...] = ("podman", "push", "--quiet")
 
-    def look(self, name: str) -> Look:
+    def look(self, name: str) -> ImageFacts:
         """Ask skopeo, which reads the store by the same library; what a list names are images of their own."""
         return registry.inspected(self.node, "store", "containers-storage:", _local(name), inner=self._manifest)
 
@@ -140,9 +140,9 @@ class BuildahStore(PodmanStore):
 class ContainerdStore(Tools):
     """The store of containerd, by `ctr`."""
 
-    def look(self, name: str) -> Look:
+    def look(self, name: str) -> ImageFacts:
         """Read the blobs in its store."""
-        return look_at("store", self._blob(self.digest(name)), manifest=self._blob, configuration=self._blob)
+        return facts_of("store", self._blob(self.digest(name)), manifest=self._blob, configuration=self._blob)
 
     def digest(self, name: str) -> str:
         """What the name stands for."""
@@ -200,13 +200,13 @@ class ContainerdStore(Tools):
 class ArtifactStore(Tools):
     """A layout in a folder, which is what there is for artifacts on a machine; by `oras` and skopeo."""
 
-    def look(self, name: str) -> Look:
+    def look(self, name: str) -> ImageFacts:
         """Read the blobs of the layout."""
         index = json.loads(self._read("index.json"))
         entries = [each for each in index.get("manifests", []) if _tag(each) == name]
         if not entries:
             raise Unreadable(f"the layout has no {name}")
-        return look_at("layout", self._blob(entries[0]["digest"]), manifest=self._blob, configuration=self._blob)
+        return facts_of("layout", self._blob(entries[0]["digest"]), manifest=self._blob, configuration=self._blob)
 
     def _read(self, name: str) -> str:
         return read_regular(beneath(self.node.path(LAYOUT), inside(name))).decode(errors="replace")

@@ -11,24 +11,27 @@ from functools import partial
 from harness.checkpoints.untrusted import Unreadable
 from harness.host.facts import host_facts
 from harness.host.process import HOST, Journal
-from harness.images import grade, registry
-from harness.images.comeback import Comeback
+from harness.images import refusals, registry
 from harness.images.engines import ENGINES, Engine, take
-from harness.images.look import told
+from harness.images.manifests import told
 from harness.images.producers import Producer, Taken
+from harness.images.restore import ImageRestore
 from harness.images.routes import CARRIED, INDEX, REGISTRY, ROUTES, Route
 from harness.images.stores import Store
+from harness.model.cells import Participant
+from harness.model.commands import Command
 from harness.model.errors import CommandFailed, DeadlineExceeded, StillframeError
 from harness.model.expectations import About, known
-from harness.model.model import Command, Component, Outcome, Participant, Verdict
-from harness.records.image_path import EXPECTED, Attempt, Base, ImagePath, Look, Step, StepRefusal
+from harness.model.machine import Component
+from harness.model.outcomes import Outcome, Verdict
+from harness.records.image_path import EXPECTED, Attempt, Base, ImageFacts, ImagePath, Step, StepRefusal
 from harness.run.options import Options
 from harness.runtimes import adapter, versions
 from harness.runtimes.contract import Checkpoint
 from harness.stacks import build, definition
 from harness.stacks.node import Node
 from harness.trial.bench import Bench
-from harness.workload import workload
+from harness.workload.programs import compile_all
 
 BASE_ROUTES = (REGISTRY, "oci-archive")
 """Routes by which the base image's states are tried: the first of them that restores."""
@@ -44,7 +47,7 @@ class Sent:
     producer: Producer
     route: Route
     commands: tuple[Command, ...] = ()
-    looks: tuple[Look, ...] = ()
+    looks: tuple[ImageFacts, ...] = ()
     ended: Attempt | None = None
     """How its way ended early."""
 
@@ -114,7 +117,7 @@ class Study:
             return
         store, journal = producer.store(self.near.node), Journal()
         self.near.node.journal = journal
-        looks: list[Look] = []
+        looks: list[ImageFacts] = []
 
         def make() -> None:
             producer.make(taken, producer.name)
@@ -136,7 +139,7 @@ class Study:
         if lacking := self._lacking(route):
             return replace(sent, ended=_unsupported(Step.SEND, lacking))
         journal = self.near.node.journal = Journal()
-        looks: list[Look | None] = []
+        looks: list[ImageFacts | None] = []
         ended = _tried(Step.SEND, lambda: looks.append(route.send(store, sent.producer.name, after)))
         return replace(
             sent,
@@ -163,7 +166,7 @@ class Study:
         arrived = Checkpoint(taken.container, f"{Node.storage}/checkpoints/{name}")
         store, journal = sent.producer.store(there.node), Journal()
         there.node.journal = journal
-        looks: list[Look] = []
+        looks: list[ImageFacts] = []
 
         def receive() -> None:
             there.node.run(["mkdir", "-p", arrived.folder])
@@ -215,16 +218,16 @@ class Study:
             ended = _tried(step, lambda: store.unpack(arrived.name, archive)) if step is Step.UNPACK else None  # noqa: B023
             if ended:
                 return (*attempts, ended)
-            comeback = Comeback(taken, there, self.engine.policy)
-            facts = grade.FORMAT if state is Base.PRESENT else _facts(taken)
-            attempts.append(comeback.attempt(step, arrived, facts, look=state is Base.CHANGED))
-            journal.commands += comeback.stages.journal.commands
+            restore = ImageRestore(taken, there, self.engine.policy)
+            facts = refusals.FORMAT if state is Base.PRESENT else _facts(taken)
+            attempts.append(restore.attempt(step, arrived, facts, look=state is Base.CHANGED))
+            journal.commands += restore.stages.journal.commands
             there.node.journal = journal
         return tuple(attempts)
 
 
 def _facts(taken: Taken) -> dict[str, str]:
-    return grade.facts_of_base(taken.base.name, digest=taken.base.digest, identity=taken.base.identity)
+    return refusals.facts_of_base(taken.base.name, digest=taken.base.digest, identity=taken.base.identity)
 
 
 def _chosen(sent: Sequence[Sent], restored: Container[tuple[str, str]]) -> Iterator[Sent]:
@@ -246,8 +249,8 @@ def _tried(step: Step, act: Callable[[], object]) -> Attempt | None:
         act()
     except (StillframeError, OSError, ValueError) as error:
         if isinstance(error, CommandFailed) and error.runtime:
-            declined = grade.refusal(error.stderr or str(error), grade.FORMAT)
-            verdict = grade.verdict(declined)
+            declined = refusals.refusal(error.stderr or str(error), refusals.FORMAT)
+            verdict = refusals.verdict(declined)
         elif isinstance(error, DeadlineExceeded) and not error.ours:
             verdict = Verdict(outcome=Outcome.HUNG, reason=str(error))
         elif isinstance(error, Unreadable):
@@ -270,7 +273,7 @@ def planned(stack: str) -> Iterator[ImagePath]:
 def study(options: Options, stack: str, progress: Progress) -> Iterator[ImagePath]:
     """Study a stack, engine by engine; what it lacks is `unsupported`. `StackUnavailable` if it cannot be built."""
     root = build.prepare(definition.load(stack), options.cache, mirror=options.mirror, progress=progress)
-    binaries = workload.compile_all(options.cache)
+    binaries = compile_all(options.cache)
     owed = {path.id: path for path in planned(stack)}
     for engine in ENGINES:
         open_bench = partial(Bench.open, lower=root, binaries=binaries, settings=options.settings)

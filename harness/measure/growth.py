@@ -23,9 +23,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from harness.model.cells import Cell
 from harness.model.errors import RecordError, StillframeError, UsageError
-from harness.model.model import Cell, Frozen
-from harness.records.records import Closing
+from harness.model.values import Frozen
+from harness.records.plan import Closing
 from harness.records.run_files import read_plan, write_closing, write_plan
 from reports.analysis.tables import RunSummary
 from reports.formats import markdown

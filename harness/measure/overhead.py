@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.table import Table
 
 from harness.model.errors import StillframeError
-from harness.records.records import Record
+from harness.records.record import Record
 from harness.records.run_files import read_records
 from reports.terminal.terminal import console_for
 

@@ -24,10 +24,11 @@ from rich.progress import Progress
 from harness.host import cgroups
 from harness.host.facts import host_facts
 from harness.host.wait import until
+from harness.model.cells import Cell, FreezePolicy, Participant, Settings, SurfaceKind
 from harness.model.errors import StillframeError
-from harness.model.model import Anomaly, Cell, FreezePolicy, Outcome, Participant, Settings, SurfaceKind
+from harness.model.outcomes import Anomaly, Outcome
 from harness.oracle.ring import RECORD
-from harness.records.records import Plan
+from harness.records.plan import Plan
 from harness.records.run_files import write_aside
 from harness.run.options import SETTINGS, Options, add_to
 from harness.runtimes.contract import Checkpoint, Container, Runtime
@@ -36,8 +37,8 @@ from harness.trial.bench import Bench
 from harness.trial.checkpoint import take
 from harness.trial.stages import Stages
 from harness.trial.trial import SPOILED, Trial
-from harness.workload import workload
-from harness.workload.workload import Surface, Workload
+from harness.workload.definitions import Surface, Workload, find, workloads_root
+from harness.workload.programs import compile_all, compile_workload
 from reports.terminal.power import Figure, Figures, table
 from reports.terminal.terminal import console_for
 
@@ -52,7 +53,7 @@ SINGLE_FILE = Workload(
     description="One counter in one file, as in Podman's own test",
     source="single-file.c",
     surfaces=(Surface(name="counter", path="/counter", kind=SurfaceKind.ADDED, description="the counter's file"),),
-    folder=workload.workloads_root() / "single-file",
+    folder=workloads_root() / "single-file",
 )
 
 
@@ -215,8 +216,8 @@ def _poll(probe: Callable[[], int], what: str) -> int:
 @contextlib.contextmanager
 def _bench(runtime: str, stack: str, options: Options, settings: Settings) -> Iterator[Bench]:
     root = build.prepare(definition.load(stack), options.cache, mirror=options.mirror, progress=_tell)
-    binaries = workload.compile_all(options.cache)
-    binaries[SINGLE_FILE.program] = workload.compile_workload(SINGLE_FILE, options.cache)
+    binaries = compile_all(options.cache)
+    binaries[SINGLE_FILE.program] = compile_workload(SINGLE_FILE, options.cache)
     who = Participant(runtime=runtime, stack=stack)
     bench = Bench.open((who, ""), root, binaries, settings)
     try:
@@ -241,12 +242,12 @@ def measure(options: Options, stack: str, trials: int, of_engine: int, progress:
             for method in (Rings(bench, cell, _plan(cell, options)), SingleFile(bench, cell)):
                 late = DelayedCapture(runtime, window, ticks=isinstance(method, Rings))
                 bench.runtime = late  # type: ignore[assignment]
-                bench.workload = workload.find("ledger")
+                bench.workload = find("ledger")
                 yield _figure(method, told, trials, late, progress)
     with _bench(ENGINE, stack, options, settings) as bench:
         cell = _cell(bench.key[0], FreezePolicy.ENGINE)
         for method in (Rings(bench, cell, _plan(cell, options)), SingleFile(bench, cell)):
-            bench.workload = workload.find("ledger")
+            bench.workload = find("ledger")
             yield _figure(method, str(bench.key[0]), of_engine, None, progress)
 
 

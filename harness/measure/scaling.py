@@ -15,7 +15,7 @@ from rich.table import Table
 
 from harness.host.process import HOST
 from harness.model.errors import CommandFailed, StillframeError
-from harness.model.model import Frozen
+from harness.model.values import Frozen
 from harness.records.run_files import read_records, write_aside
 from harness.run.options import SETTINGS, Options, add_to
 from harness.stacks import build, definition

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from harness.model.model import Frozen, Whole
+from harness.model.values import Frozen, Whole
 
 
 class DiskForm(StrEnum):

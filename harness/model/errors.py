@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harness.model.model import Outcome, Stage
+    from harness.model.outcomes import Outcome, Stage
 
 
 FAULT = 70
@@ -61,6 +61,12 @@ class StackUnavailable(EnvironmentUnfit):
 
 class NotComparable(StillframeError):
     """Two runs cannot be held against each other: a difference would not speak about the runtimes."""
+
+
+class Untranslatable(StillframeError):
+    """A checkpoint has something that the other form has no place for; the sentence says what."""
+
+    exit_code = 1
 
 
 class RecordError(StillframeError):

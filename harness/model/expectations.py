@@ -23,8 +23,11 @@ from typing import Protocol
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from harness.model.cells import FreezePolicy, Scenario
 from harness.model.errors import UsageError
-from harness.model.model import Anomaly, Condition, FreezePolicy, Frozen, Outcome, Scenario
+from harness.model.machine import Condition
+from harness.model.outcomes import Anomaly, Outcome
+from harness.model.values import Frozen
 
 ENTRY = "[[expectation]]"
 """Line at which a declaration begins."""

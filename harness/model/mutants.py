@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.model.model import Anomaly, Outcome, Scenario
-from harness.model.proof import DEFAULT_WORKLOAD, Ground, Proof
+from harness.model.cells import Scenario
+from harness.model.controls import DEFAULT_WORKLOAD, Ground, Proof
+from harness.model.outcomes import Anomaly, Outcome
 
 PRINTING = "chatty"
 COPIED = "the same file is replaced by a copy of itself, with another inode and time"

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from harness.model.cells import Cell
+from harness.model.controls import Control, ControlKind
 from harness.model.errors import UsageError
-from harness.model.model import Cell, Control, ControlKind, Frozen
+from harness.model.values import Frozen
 
 MOST_SHARDS = 10_000
 

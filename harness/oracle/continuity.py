@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.model.model import Anomaly, Reading, Witness
-from harness.records.records import Continuation
+from harness.model.outcomes import Anomaly
+from harness.model.readings import Reading, Witness
+from harness.records.record import Continuation
 
 FINISHED_TICKS = 2
 """Ticks by which the counter that a restored workload tells may be ahead of the cut: it finishes what it was at."""

@@ -8,20 +8,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from harness.checkpoints import wholeness
+from harness.checkpoints import completeness
+from harness.checkpoints.criu.tasks import tasks
 from harness.checkpoints.disk import CapturedFiles
 from harness.checkpoints.find import Found, choose, find
 from harness.checkpoints.layouts import Opened
-from harness.checkpoints.tasks import tasks
 from harness.checkpoints.untrusted import Budget, Unreadable, reason_of, told_of
 from harness.model.description import Task
 from harness.model.errors import EnvironmentUnfit, UsageError
 from harness.oracle.judge import Evidence, anomalies, skews
+from harness.oracle.locations import Location, Locations, Outside, disk_files, location_of
 from harness.oracle.offline import Captured, reading_of
-from harness.oracle.places import Outside, Place, Whereabouts, disk_files, place_of
 from harness.oracle.processes import NoCounter, OwnSurface, Process, processes
 from harness.privacy.redaction import FORMS
-from harness.records.records import Finding, InspectedCheckpoint, InspectedProcess, Inspection
+from harness.records.inspection import Finding, InspectedCheckpoint, InspectedProcess, Inspection
 
 ONE_INSTANT = "memory and every surface are of one instant"
 
@@ -112,7 +112,7 @@ def _checkpoint(found: Found, disks: Mapping[str, Path], own: Path, budget: Budg
     )
     if opened.images is None:
         return told
-    wholeness.check(opened.images, opened.sizes, budget, followed=opened.within)
+    completeness.check(opened.images, opened.sizes, budget, followed=opened.within)
     listed = tasks(opened.images, budget)
     told = told.model_copy(update={"tasks": listed})
     try:
@@ -137,10 +137,10 @@ class _Laid:
     own: Path
     """A folder to be made, for what is laid open."""
 
-    def place(self, surface: OwnSurface, where: Whereabouts) -> Place:
+    def place(self, surface: OwnSurface, where: Locations) -> Location:
         """Where a surface is."""
         disks, has_log = {*self.opened.disks, *self.disks}, self.opened.log is not None
-        return place_of(surface, where, disks, self.opened.absent, named=tuple(self.disks), log=has_log)
+        return location_of(surface, where, disks, self.opened.absent, named=tuple(self.disks), log=has_log)
 
     def take(self, wanted: Mapping[str, set[str]]) -> dict[str, CapturedFiles]:
         """Lay open what is wanted of each disk."""
@@ -157,9 +157,9 @@ def _judged(
     workloads: Sequence[Process], named: Mapping[int, Task], laid: _Laid, budget: Budget
 ) -> tuple[InspectedProcess, ...]:
     images = laid.opened.images or laid.opened.within
-    places: list[dict[str, Place]] = []
+    places: list[dict[str, Location]] = []
     for process in workloads:
-        where = Whereabouts.of(images, process, named[process.pid], budget)
+        where = Locations.of(images, process, named[process.pid], budget)
         places.append({surface.name: laid.place(surface, where) for surface in process.surfaces})
     wanted = disk_files(place for each in places for place in each.values())
     captured = Captured(images, laid.take(wanted), budget, laid.opened.log)
@@ -169,7 +169,7 @@ def _judged(
     )
 
 
-def _process(process: Process, name: str, places: Mapping[str, Place], captured: Captured) -> InspectedProcess:
+def _process(process: Process, name: str, places: Mapping[str, Location], captured: Captured) -> InspectedProcess:
     absent = {name: place.why for name, place in places.items() if isinstance(place, Outside)}
     inside = {name: place for name, place in places.items() if name not in absent}
     reading = reading_of(process, inside, captured)

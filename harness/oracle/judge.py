@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from harness.model.model import Anomaly, Outcome, Reading, Refusal, Skew, SourceHealth, Stage, SurfaceReading, Verdict
+from harness.model.outcomes import Anomaly, Outcome, Refusal, Stage, Verdict
+from harness.model.readings import Reading, Skew, SourceHealth, SurfaceReading
 from harness.oracle.continuity import FINISHED_TICKS, breaks
-from harness.records.records import Continuation
+from harness.records.record import Continuation
 
 AGREEMENT_TICKS = FINISHED_TICKS
 """How far two readings may lie apart."""

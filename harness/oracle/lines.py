@@ -15,7 +15,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 
-from harness.model.model import SurfaceReading
+from harness.model.readings import SurfaceReading
 from harness.oracle.ring import mix64
 
 PIPE = 64 << 10

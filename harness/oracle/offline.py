@@ -6,22 +6,22 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.checkpoints import wholeness
+from harness.checkpoints import completeness
+from harness.checkpoints.criu.tasks import tasks
 from harness.checkpoints.disk import CapturedFiles
 from harness.checkpoints.sources import Part
-from harness.checkpoints.tasks import tasks
 from harness.checkpoints.untrusted import Absent, Budget, open_regular, pread
-from harness.model.model import Reading, SurfaceReading, Witness
+from harness.model.readings import Reading, SurfaceReading, Witness
 from harness.oracle.lines import read_lines
-from harness.oracle.places import (
+from harness.oracle.locations import (
     LARGEST_SURFACE,
     InLog,
     InTmpfs,
+    Location,
+    Locations,
     OnDisk,
     Outside,
-    Place,
-    Whereabouts,
-    place_of,
+    location_of,
     tmpfs_files,
 )
 from harness.oracle.processes import Form, OwnSurface, Process, processes
@@ -43,13 +43,13 @@ def read(
     """
     budget = Budget()
     sizes = {path.name: path.lstat().st_size for path in images.iterdir()}
-    wholeness.check(images, sizes, budget, followed=images.parent)
+    completeness.check(images, sizes, budget, followed=images.parent)
     named = {task.pid: task for task in tasks(images, budget)}
     found = []
     for process in processes(images, budget, within=images.parent):
-        where = Whereabouts.of(images, process, named[process.pid], budget)
+        where = Locations.of(images, process, named[process.pid], budget)
         places = {
-            surface.name: place_of(surface, where, disks, {}, log=log is not None) for surface in process.surfaces
+            surface.name: location_of(surface, where, disks, {}, log=log is not None) for surface in process.surfaces
         }
         inside = {
             name: place for name, place in places.items() if name not in outside or not isinstance(place, Outside)
@@ -70,7 +70,7 @@ class Captured:
     """The engine's log of standard output."""
 
 
-def reading_of(process: Process, places: Mapping[str, Place], captured: Captured) -> Reading:
+def reading_of(process: Process, places: Mapping[str, Location], captured: Captured) -> Reading:
     """Hold the surfaces of a process, in writing order, against its counter.
 
     `places`: by names of surfaces, without those that are not to be compared. What is not at its place, or outside
@@ -104,13 +104,13 @@ def _printed(surface: OwnSurface, counter: MemoryCounter, log: Part | None) -> S
     return read_lines(chunks, surface=surface.name, nonce=counter.nonce, every=surface.every)
 
 
-def _content(place: Place, captured: Captured, held: Mapping[InTmpfs, bytes | None]) -> bytes:
+def _content(place: Location, captured: Captured, held: Mapping[InTmpfs, bytes | None]) -> bytes:
     if isinstance(place, InTmpfs):
         return held[place] or b""
     return _regular(captured.disks[place.mount].file(place.name)) if isinstance(place, OnDisk) else b""
 
 
-def _is_gone(place: Place, captured: Captured, held: Mapping[InTmpfs, bytes | None]) -> bool:
+def _is_gone(place: Location, captured: Captured, held: Mapping[InTmpfs, bytes | None]) -> bool:
     if isinstance(place, InTmpfs):
         return held[place] is None
     return isinstance(place, OnDisk) and captured.disks[place.mount].lacks(place.name)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from harness.checkpoints import criu_image
+from harness.checkpoints.criu import image
+from harness.checkpoints.criu.memory import PAGE, Memory, memories
 from harness.checkpoints.documents import there
-from harness.checkpoints.memory import PAGE, Memory, memories
 from harness.checkpoints.untrusted import Broken, Budget, Unreadable
 from harness.oracle.ring import COUNTER_BYTES, MAGIC, MemoryCounter, mix64, parse_counter
 
@@ -170,7 +170,7 @@ def _by_arguments(images: Path, memory: Memory, budget: Budget) -> Iterator[OwnS
     name = f"mm-{memory.pid}.img"
     if not there(images, name):
         raise Unreadable(f"{name} is not there, so nothing tells which surfaces process {memory.pid} has")
-    said = next(criu_image.read(images / name, criu_image.MEMORY, budget), None)
+    said = next(image.read(images / name, image.MEMORY, budget), None)
     if said is None:
         raise Broken(f"{name} is empty")
     size = said.mm_arg_end - said.mm_arg_start

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from harness.model.model import Component, Refusal
+from harness.model.machine import Component
+from harness.model.outcomes import Refusal
 
 
 def graded(said: str, checkpoint: Sequence[Component], restore: Sequence[Component], *, late: bool) -> Refusal:
-    """Grade what was `said` of a failed restore of what other components have checkpointed."""
+    """Quality what was `said` of a failed restore of what other components have checkpointed."""
     named = (f"{one} and {other}" for one, other in _differing(checkpoint, restore) if {one, other} <= _words(said))
     return Refusal(early=not late, named=tuple(dict.fromkeys(named)))
 

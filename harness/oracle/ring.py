@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.model.model import SurfaceReading
+from harness.model.readings import SurfaceReading
 
 Ticks = NDArray[np.uint64]
 Records = NDArray[np.void]

@@ -18,8 +18,10 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, TypeVar, get_args
 
-from harness.model import model
-from harness.model.model import Command, Frozen
+from harness.model.cells import FreezePolicy, Scenario, SurfaceKind
+from harness.model.commands import Command
+from harness.model.outcomes import Anomaly, Outcome, Stage
+from harness.model.values import Frozen
 from harness.privacy import patterns
 
 HOST, USER, MACHINE, HOME, CODE = "[host]", "[user]", "[machine]", "~", "[stillframe]"
@@ -50,7 +52,7 @@ ORDINARY = _these(
     "test tester time tmp ubuntu upper user users vagrant value var work worker workload"
 ) | {
     word
-    for names in (model.Outcome, model.Anomaly, model.Stage, model.FreezePolicy, model.SurfaceKind, model.Scenario)
+    for names in (Outcome, Anomaly, Stage, FreezePolicy, SurfaceKind, Scenario)
     for name in names
     for word in name.split("-")
 }

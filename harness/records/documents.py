@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from harness.model.errors import RecordError
-from harness.model.model import Frozen
+from harness.model.values import Frozen
 
 LONGEST_REASON = 200
 

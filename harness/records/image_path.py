@@ -6,8 +6,12 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from harness.model.commands import Command
 from harness.model.expectations import Expectation
-from harness.model.model import Command, Component, Frozen, Outcome, Reading, Refusal, SchemaVersion, Verdict
+from harness.model.machine import Component
+from harness.model.outcomes import Outcome, Refusal, Verdict
+from harness.model.readings import Reading
+from harness.model.values import Frozen, SchemaVersion
 
 SCHEMA_VERSION = 1
 EXPECTED = Expectation(outcome=Outcome.CONSISTENT, reason="what carries images does not change what they are")
@@ -23,7 +27,7 @@ class Spot(StrEnum):
     CONFIG = "config"
 
 
-class Look(Frozen):
+class ImageFacts(Frozen):
     """What an image says of itself at one place."""
 
     where: str = Field(description="whose store, or the registry")
@@ -80,7 +84,7 @@ class ImagePath(Frozen):
     producer: str
     route: str
     base: Base = Base.PRESENT
-    looks: tuple[Look, ...] = Field(default=(), description="as it was made, on its way, as it arrived")
+    looks: tuple[ImageFacts, ...] = Field(default=(), description="as it was made, on its way, as it arrived")
     base_told: dict[str, tuple[str, ...]] = Field(
         default_factory=dict,
         description="what it says, where it arrived, of the image that it is based on, and by which annotations",

@@ -6,7 +6,7 @@ import marshal
 from collections.abc import Callable, Collection
 from typing import Any, Generic, TypeVar
 
-from harness.model.model import Frozen
+from harness.model.values import Frozen
 
 MOST_KEPT = 10_000
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from harness.model.errors import RecordError
-from harness.model.model import Frozen
+from harness.model.values import Frozen
 from harness.privacy.redaction import FORMS
 from harness.records.documents import content, decoded, parse, readable
 from harness.records.image_path import ImagePath
-from harness.records.records import CLOSE, SCHEMA_VERSION, Closing, Plan, Record, Tombstone
+from harness.records.plan import Closing, Plan, Tombstone
+from harness.records.record import CLOSE, SCHEMA_VERSION, Record
 from harness.records.repeated import Repeated
 
 IMAGES = "images.jsonl"

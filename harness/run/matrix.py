@@ -9,15 +9,17 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from harness.model import expectations
+from harness.model.cells import Cell, FreezePolicy, Participant, Scenario
+from harness.model.controls import CANARY, CONTROLS, DEFAULT_WORKLOAD, Control, ControlKind, Ground
 from harness.model.errors import UsageError, unknown
 from harness.model.expectations import MOVING, OUTSIDE, STILL, Expectation
-from harness.model.model import Cell, Condition, Control, ControlKind, FreezePolicy, Outcome, Participant, Scenario
+from harness.model.machine import Condition
 from harness.model.mutants import MUTANTS
-from harness.model.proof import CANARY, CONTROLS, DEFAULT_WORKLOAD, Ground
+from harness.model.outcomes import Outcome
 from harness.runtimes import RUNTIMES, way_of
 from harness.runtimes.contract import Way
 from harness.stacks import definition
-from harness.workload import workload
+from harness.workload import definitions
 
 DEFAULT_STACKS = ("debian-trixie", "debian-sid", "debian-experimental", "debian-bookworm")
 PAUSED_BY_USER = (FreezePolicy.PAUSE, FreezePolicy.ENGINE)
@@ -135,7 +137,7 @@ def _cells(who: Participant, *, sparing: bool = True) -> Iterator[Cell]:
 
     A workload may want to be asked under every policy.
     """
-    known = [workload.find(name) for name in workload.available() if name != DEFAULT_WORKLOAD]
+    known = [definitions.find(name) for name in definitions.available() if name != DEFAULT_WORKLOAD]
     others = [each for each in known if not (each.proof and sparing)]
     for way in RUNTIMES[who.runtime].ways:
         for policy in way.policies:
@@ -224,13 +226,13 @@ def _follows(cell: Cell) -> Expectation:
     way = way_of(cell.checkpoint.runtime, cell.way)
     if way.leaves_disk and cell.policy in (FreezePolicy.NONE, FreezePolicy.ENGINE) and cell.scenario is Scenario.LIVE:
         return MOVING
-    kinds = {surface.kind for surface in workload.find(cell.workload).surfaces}
+    kinds = {surface.kind for surface in definitions.find(cell.workload).surfaces}
     return OUTSIDE if kinds & way.outside else STILL
 
 
 def words(cells: Iterable[Cell]) -> dict[str, str]:
     """What the names in the ids of `cells` mean: workloads, and ways as `RUNTIME+WAY`, or `RUNTIME` the plain one."""
-    found = {cell.workload: workload.find(cell.workload).description for cell in cells}
+    found = {cell.workload: definitions.find(cell.workload).description for cell in cells}
     for cell in cells:
         name = f"{cell.checkpoint.runtime}+{cell.way}".rstrip("+")
         found[name] = way_of(cell.checkpoint.runtime, cell.way).what

@@ -12,13 +12,14 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from harness.model.cells import Cell, CgroupVersion, Settings
+from harness.model.controls import Control
 from harness.model.errors import UsageError
-from harness.model.model import Cell, CgroupVersion, Control, Settings
 from harness.model.shard import Shard
 from harness.run import matrix
 from harness.trial import corpus
 from reports.analysis.statistics import clean_trials, rate_bound
-from reports.words.phrases import percent
+from reports.words.numbers import percent
 
 DEFAULT_ROUNDS = 5
 MOST_ROUNDS = 100_000

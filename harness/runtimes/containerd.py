@@ -20,8 +20,10 @@ from harness.checkpoints.layouts import LAYER, MEMORY
 from harness.checkpoints.untrusted import Broken, beneath, inside
 from harness.host import cgroups
 from harness.host.wait import until
+from harness.model.cells import CgroupVersion, FreezePolicy, Scenario, SurfaceKind
+from harness.model.commands import Command
 from harness.model.errors import CommandFailed, StillframeError
-from harness.model.model import CgroupVersion, Command, Component, FreezePolicy, Scenario, SurfaceKind
+from harness.model.machine import Component
 from harness.runtimes import criu_configuration, criu_log, image_archive, shim, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
 from harness.runtimes.ending import end

@@ -15,10 +15,11 @@ from typing import ClassVar, Protocol
 
 from harness.checkpoints.disk import CapturedFiles
 from harness.checkpoints.sources import Part
-from harness.model.model import Component, FreezePolicy, Scenario, SurfaceKind
-from harness.model.proof import CONTROLS, Ground
+from harness.model.cells import FreezePolicy, Scenario, SurfaceKind
+from harness.model.controls import CONTROLS, Ground
+from harness.model.machine import Component
 from harness.stacks.node import Node
-from harness.workload.workload import Workload
+from harness.workload.definitions import Workload
 
 
 class State(StrEnum):

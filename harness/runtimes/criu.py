@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from harness.host import cgroups
+from harness.model.cells import FreezePolicy, Scenario, SurfaceKind
 from harness.model.errors import CommandFailed, StillframeError
-from harness.model.model import Component, FreezePolicy, Scenario, SurfaceKind
+from harness.model.machine import Component
 from harness.runtimes import criu_configuration, criu_log, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Mount, State, Way
 from harness.runtimes.ending import end

@@ -16,8 +16,9 @@ from docker.types import LogConfig
 from docker.types import Mount as MountOption
 
 from harness.checkpoints.disk import CapturedFiles
+from harness.model.cells import CgroupVersion, FreezePolicy, Scenario, SurfaceKind
 from harness.model.errors import CommandFailed, StillframeError
-from harness.model.model import CgroupVersion, Component, FreezePolicy, Scenario, SurfaceKind
+from harness.model.machine import Component
 from harness.runtimes import criu_configuration, criu_log, image_archive, shim, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
 from harness.runtimes.docker_client import JournalledClient

@@ -18,8 +18,8 @@ import docker
 import requests
 
 from harness.host.wait import until
+from harness.model.commands import Command
 from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit
-from harness.model.model import Command
 from harness.stacks.node import Daemon, Node
 
 VERSION = "1.44"

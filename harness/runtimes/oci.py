@@ -7,9 +7,11 @@ import json
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from harness.model.cells import FreezePolicy, Scenario, SurfaceKind
+from harness.model.commands import Command
+from harness.model.controls import Ground
 from harness.model.errors import CommandFailed, StillframeError
-from harness.model.model import Command, Component, FreezePolicy, Scenario, SurfaceKind
-from harness.model.proof import Ground
+from harness.model.machine import Component
 from harness.runtimes import criu_configuration, criu_log
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Mount, State, Way
 from harness.runtimes.ending import end

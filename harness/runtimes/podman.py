@@ -15,9 +15,11 @@ from harness.checkpoints.layouts import Exported
 from harness.checkpoints.sources import Archive, Folder, Source
 from harness.checkpoints.untrusted import Budget
 from harness.host import cgroups
+from harness.model.cells import CgroupVersion, FreezePolicy, Scenario, SurfaceKind
+from harness.model.commands import Command
+from harness.model.controls import Ground
 from harness.model.errors import CommandFailed, StillframeError
-from harness.model.model import CgroupVersion, Command, Component, FreezePolicy, Scenario, SurfaceKind
-from harness.model.proof import Ground
+from harness.model.machine import Component
 from harness.runtimes import criu_configuration, criu_log, image_archive, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
 from harness.runtimes.ending import end

@@ -14,8 +14,9 @@ from typing import ClassVar
 
 from harness.checkpoints.disk import CapturedFiles
 from harness.host import cgroups
+from harness.model.cells import FreezePolicy, Scenario, SurfaceKind
 from harness.model.errors import CommandFailed
-from harness.model.model import Component, FreezePolicy, Scenario, SurfaceKind
+from harness.model.machine import Component
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, State, Way
 from harness.runtimes.oci import CHECKPOINT_SECONDS, START_SECONDS, OciRuntime
 

@@ -10,7 +10,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from harness.model.errors import UsageError, unknown
-from harness.model.model import Frozen
+from harness.model.values import Frozen
 
 KEY_DIGITS = 16
 

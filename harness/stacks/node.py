@@ -23,8 +23,10 @@ from typing import Any
 from harness.host import cgroups, init, supervisor, terminal
 from harness.host.process import HOST, Journal, NodeExecutor, NodeProcess
 from harness.host.wait import until
+from harness.model.cells import CgroupVersion
+from harness.model.commands import Command
 from harness.model.errors import CommandFailed, EnvironmentUnfit, StillframeError
-from harness.model.model import Accommodation, CgroupVersion, Command
+from harness.model.machine import Accommodation
 
 START_SECONDS = 20.0
 END_SECONDS = 30.0
@@ -249,7 +251,7 @@ class Node(contextlib.AbstractContextManager["Node"]):
         return bare
 
     def accommodate(self, name: str, *, lacking: str, change: str) -> None:
-        """Put on record that a runtime is used under crutches, since this machine lacks something."""
+        """Put on record that a runtime is used under workarounds, since this machine lacks something."""
         self.accommodations[name] = Accommodation(name=name, lacking=lacking, change=change)
 
     def remark(self, text: str) -> None:

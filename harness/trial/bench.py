@@ -15,21 +15,13 @@ from pathlib import Path
 from harness.host import audit, cgroups
 from harness.host.process import HOST
 from harness.host.wait import until
+from harness.model.cells import Cell, Participant, Scenario, Settings, SurfaceKind
+from harness.model.commands import Command
+from harness.model.controls import DEFAULT_WORKLOAD
 from harness.model.errors import DeadlineExceeded, StageFailed, StillframeError
-from harness.model.model import (
-    Accommodation,
-    Cell,
-    Command,
-    Component,
-    Outcome,
-    Participant,
-    Reading,
-    Scenario,
-    Settings,
-    Stage,
-    SurfaceKind,
-)
-from harness.model.proof import DEFAULT_WORKLOAD
+from harness.model.machine import Accommodation, Component
+from harness.model.outcomes import Outcome, Stage
+from harness.model.readings import Reading
 from harness.oracle import offline
 from harness.runtimes import adapter
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, Runtime
@@ -37,15 +29,8 @@ from harness.stacks.node import Node
 from harness.trial.corpus import IMAGE, lay_out
 from harness.trial.source import Channel, Source
 from harness.trial.stages import Stages
-from harness.workload.workload import (
-    RECORD_BYTES,
-    Beat,
-    Start,
-    Stop,
-    Workload,
-    available,
-    find,
-)
+from harness.workload.definitions import RECORD_BYTES, Workload, available, find
+from harness.workload.messages import Beat, Start, Stop
 
 REPORT = "/report"
 IMAGE_FOLDERS = ("proc", "sys", "dev", "etc", "run", "tmp", REPORT)
@@ -132,7 +117,7 @@ class Bench:
 
     @property
     def accommodations(self) -> tuple[Accommodation, ...]:
-        """The crutches under which the runtime is used here."""
+        """The workarounds under which the runtime is used here."""
         return tuple(self.node.accommodations.values())
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.model.errors import StageFailed
-from harness.model.model import Outcome, Stage
+from harness.model.outcomes import Outcome, Stage
 from harness.stacks.node import Node
 from harness.trial.stages import Stages
 

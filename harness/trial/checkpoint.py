@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.model.model import FreezePolicy, Stage
+from harness.model.cells import FreezePolicy
+from harness.model.outcomes import Stage
 from harness.runtimes.contract import Checkpoint, Runtime
 from harness.trial import capture
 from harness.trial.freeze import POLICIES

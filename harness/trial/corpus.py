@@ -20,9 +20,10 @@ from pydantic import Field, ValidationError
 from harness.checkpoints.archive import unpack
 from harness.checkpoints.needs import Needs
 from harness.checkpoints.untrusted import everything_below
+from harness.model.cells import Cell, Participant, Scenario, Settings
 from harness.model.errors import EnvironmentUnfit, RecordError, UsageError
-from harness.model.model import Cell, Frozen, Participant, Scenario, Settings
-from harness.records.records import SCHEMA_VERSION, Record
+from harness.model.values import Frozen
+from harness.records.record import SCHEMA_VERSION, Record
 from harness.records.run_files import write_aside
 from harness.runtimes.contract import Container
 

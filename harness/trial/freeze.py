@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from harness.host import cgroups
-from harness.model.model import FreezePolicy, Stage
+from harness.model.cells import FreezePolicy
+from harness.model.outcomes import Stage
 from harness.runtimes import criu_configuration
 from harness.runtimes.contract import Checkpoint, Runtime, State
 from harness.trial.stages import Stages

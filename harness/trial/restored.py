@@ -12,11 +12,13 @@ from harness.checkpoints.untrusted import Absent, open_regular, pread
 from harness.host import cgroups
 from harness.host.wait import until
 from harness.model.errors import DeadlineExceeded, StageFailed
-from harness.model.model import Outcome, Reading, Stage
+from harness.model.outcomes import Outcome, Stage
+from harness.model.readings import Reading
 from harness.oracle.lines import LineReader
-from harness.records.records import Continuation
+from harness.records.record import Continuation
 from harness.trial.source import Channel
-from harness.workload.workload import Beat, Message, ReadingMessage, Start, Surface
+from harness.workload.definitions import Surface
+from harness.workload.messages import Beat, Message, ReadingMessage, Start
 
 WORD_SECONDS = 20.0
 LATE_SECONDS = 2.0

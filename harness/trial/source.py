@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.host.wait import until
-from harness.model.model import Command
+from harness.model.commands import Command
+from harness.model.readings import SourceHealth, Witness
+from harness.oracle.judge import anomalies, skews
 from harness.runtimes.contract import Container
-from harness.workload.workload import Beat, Message, read_messages
+from harness.workload.messages import Beat, Message, ReadingMessage, read_messages
 
 TICK_SECONDS = 10.0
 SILENCE_SECONDS = 0.4
@@ -67,3 +69,17 @@ class Source:
         known, begun = len(self.channel.listen()), time.monotonic()
         until(lambda: time.monotonic() - begun > SILENCE_SECONDS, seconds=WATCHED_SECONDS, what="silence")
         return len(self.channel.listen()) == known
+
+
+def health_of(source: Source, heard: Sequence[Message], *, ticking: bool, frozen: bool | None) -> SourceHealth:
+    """How the source went on, by what it said since the checkpoint began."""
+    own = [message.to_reading(Witness.SOURCE) for message in heard if isinstance(message, ReadingMessage)]
+    apart = [abs(skew.ticks or 1) for reading in own for skew in skews(reading) if anomalies(reading)]
+    gaps = [message.gap_ns for message in heard if isinstance(message, Beat | ReadingMessage)]
+    return SourceHealth(
+        ticking=ticking,
+        frozen=frozen,
+        same_nonce=all(message.nonce == source.nonce for message in heard) if heard else None,
+        lost_ticks=max(apart, default=0) if own else None,
+        longest_gap_us=max(gaps) / 1000 if gaps else None,
+    )

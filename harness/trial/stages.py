@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterator
 
 from harness.host.process import Journal
+from harness.model.commands import Span
 from harness.model.errors import CommandFailed, DeadlineExceeded, StageFailed
-from harness.model.model import Outcome, Span, Stage
+from harness.model.outcomes import Outcome, Stage
 
 BLAME = {
     Stage.FREEZE: Outcome.CHECKPOINT_FAILED,

@@ -15,33 +15,27 @@ from harness.checkpoints.description import statistics
 from harness.checkpoints.untrusted import Broken, Unreadable
 from harness.host import audit
 from harness.host.wait import until
+from harness.model.cells import Cell
+from harness.model.commands import Command, Schedule
+from harness.model.controls import DEFAULT_WORKLOAD
 from harness.model.description import Statistics
 from harness.model.errors import CommandFailed, DeadlineExceeded, StageFailed
-from harness.model.model import (
-    Cell,
-    Command,
-    Component,
-    Outcome,
-    Prediction,
-    Schedule,
-    SourceHealth,
-    Stage,
-    Verdict,
-    Witness,
-)
-from harness.model.proof import DEFAULT_WORKLOAD
-from harness.oracle.judge import Evidence, anomalies, judge, overlapped, skews
+from harness.model.machine import Component
+from harness.model.outcomes import Outcome, Prediction, Stage, Verdict
+from harness.model.readings import Witness
+from harness.oracle.judge import Evidence, judge, overlapped, skews
 from harness.oracle.lines import lag
 from harness.oracle.refusal import graded
-from harness.records.records import Inspected, Plan, Record
+from harness.records.plan import Plan
+from harness.records.record import Inspected, Record
 from harness.runtimes.contract import Checkpoint, Container
-from harness.trial import foretold
+from harness.trial import predict
 from harness.trial.bench import Bench
 from harness.trial.checkpoint import take
 from harness.trial.restored import begun, follow, go_on, hear, see_alive
-from harness.trial.source import Channel, Source
+from harness.trial.source import Channel, Source, health_of
 from harness.trial.stages import Stages
-from harness.workload.workload import BEAT_NS, Beat, Message, ReadingMessage, Start
+from harness.workload.messages import BEAT_NS, Beat, ReadingMessage, Start
 
 LATEST_MOMENT_US = 20_000
 READ_SECONDS = 20.0
@@ -207,7 +201,9 @@ class Trial:
                 ticking = True
             except DeadlineExceeded:
                 ticking = False
-            self.evidence.source = _health(source, source.channel.heard[self._heard :], ticking=ticking, frozen=frozen)
+            self.evidence.source = health_of(
+                source, source.channel.heard[self._heard :], ticking=ticking, frozen=frozen
+            )
 
     def end_source(self) -> None:
         """Ask the source to end, once."""
@@ -226,9 +222,9 @@ class Trial:
                     acquired.callback(self.far.node.remove, left)
             self.build_bridge(checkpoint, acquired)
             if self.foreign:
-                self.prediction = foretold.prediction(checkpoint, self.far, self.mapped)
+                self.prediction = predict.prediction(checkpoint, self.far, self.mapped)
             if self.foreign or (self.last and self.bench.runtime.way.kind and self.cell.workload == DEFAULT_WORKLOAD):
-                self.inspection = foretold.inspection(checkpoint, self.far, self.evidence)
+                self.inspection = predict.inspection(checkpoint, self.far, self.evidence)
             clone = self._restored(checkpoint)
         if self.bench.runtime.way.in_place and self.bench.source is not None:
             self.bench.source.deleted = True  # with the clone, which it has become
@@ -366,16 +362,3 @@ def _behind(error: BaseException) -> list[BaseException]:
             at = at.__cause__
         at = at.__context__
     return found[::-1]
-
-
-def _health(source: Source, heard: Sequence[Message], *, ticking: bool, frozen: bool | None) -> SourceHealth:
-    own = [message.to_reading(Witness.SOURCE) for message in heard if isinstance(message, ReadingMessage)]
-    apart = [abs(skew.ticks or 1) for reading in own for skew in skews(reading) if anomalies(reading)]
-    gaps = [message.gap_ns for message in heard if isinstance(message, Beat | ReadingMessage)]
-    return SourceHealth(
-        ticking=ticking,
-        frozen=frozen,
-        same_nonce=all(message.nonce == source.nonce for message in heard) if heard else None,
-        lost_ticks=max(apart, default=0) if own else None,
-        longest_gap_us=max(gaps) / 1000 if gaps else None,
-    )

@@ -1,1 +1,4 @@
-"""Records to cells, tables and comparisons. Pure: in come records, out come values."""
+"""Records to cells, tables and comparisons.
+
+In come records, out come values. Pure: nothing here reads a file or words a sentence.
+"""

@@ -9,9 +9,14 @@ from typing import TypeVar
 
 from pydantic import Field
 
+from harness.model.cells import Cell
+from harness.model.controls import Control, ControlKind
 from harness.model.expectations import STILL, Expectation
-from harness.model.model import Accommodation, Anomaly, Cell, Component, Control, ControlKind, Frozen, Outcome, Verdict
-from harness.records.records import Plan, Record
+from harness.model.machine import Accommodation, Component
+from harness.model.outcomes import Anomaly, Outcome, Verdict
+from harness.model.values import Frozen
+from harness.records.plan import Plan
+from harness.records.record import Record
 from reports.analysis.statistics import largest, middle, rate_bound, rate_interval
 
 T = TypeVar("T")
@@ -85,7 +90,7 @@ class CellSummary(Frozen):
 
     @property
     def accommodations(self) -> tuple[Accommodation, ...]:
-        """List the crutches under which its trials ran."""
+        """List the workarounds under which its trials ran."""
         every = each_once(trial.accommodations for trial in self.trials)
         return tuple(dict.fromkeys(each for those in every for each in those))
 
@@ -225,8 +230,8 @@ def judge_all(trials: Sequence[Record], expectation: Expectation) -> set[Exit]:
     if not expectation.link or Exit.EXPECTED not in codes:
         return codes
     beside = CLEAN.union(expectation.besides)
-    odd = (trial for trial in trials if trial.verdict.outcome not in beside)
-    return {judge(trial.verdict, trial.log, expectation) for trial in odd} | {Exit.EXPECTED}
+    unexpected = (trial for trial in trials if trial.verdict.outcome not in beside)
+    return {judge(trial.verdict, trial.log, expectation) for trial in unexpected} | {Exit.EXPECTED}
 
 
 def _judge_rate(trials: Sequence[Record], expectation: Expectation, low: float, high: float) -> set[Exit]:

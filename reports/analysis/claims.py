@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from harness.model.model import Frozen, Outcome
+from harness.model.outcomes import Outcome
+from harness.model.values import Frozen
 from reports.analysis.cells import CellSummary
 from reports.analysis.tables import RunSummary, counted
 

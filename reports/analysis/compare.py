@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from enum import StrEnum
-from pathlib import Path
 
 from pydantic import Field
 
+from harness.model.cells import Cell, Settings
 from harness.model.errors import NotComparable
-from harness.model.model import Cell, Frozen, Outcome, Settings
-from harness.records.records import Plan, Record
+from harness.model.outcomes import Outcome
+from harness.model.values import Frozen
+from harness.records.plan import Plan
+from harness.records.record import Record
 from reports.analysis.cells import MEASURED, NO_EVIDENCE, CellSummary, Exit
 from reports.analysis.conditions import Conditions, Difference, changes, differences
 from reports.analysis.known import place
 from reports.analysis.statistics import LEVEL, adjusted, different_p
 from reports.analysis.tables import RunSummary, counted
-from reports.runs.read import read_run
-from reports.words.letters import one_line, shorten
-from reports.words.phrases import p_value
+from reports.text import shorten
 
 NUMBERS = re.compile(r"0x[0-9a-f]+|\b(?=[0-9a-f]*\d)[0-9a-f]{6,}\b|\d+", re.IGNORECASE)
 SILENT = NO_EVIDENCE | {Outcome.VACUOUS}
@@ -181,11 +180,6 @@ class Comparison(Frozen):
         return Exit.UNEXPECTED if self.regressions else Exit.EXPECTED
 
 
-def compare_runs(before: Path, after: Path) -> Comparison:
-    """Read two runs and compare them; `RecordError` where there is none, `NotComparable` where that says nothing."""
-    return compare(read_run(before, _nothing), read_run(after, _nothing))
-
-
 def compare(before: RunSummary, after: RunSummary) -> Comparison:
     """Hold the second run against the first."""
     _check(before, after)
@@ -284,10 +278,6 @@ def _conditions(cell: CellSummary, plan: Plan) -> set[Conditions]:
     return {Conditions.of(trial, plan) for trial in cell.trials if trial.verdict.outcome not in SILENT}
 
 
-def _nothing(_: CellSummary) -> tuple[Record, ...]:
-    return ()
-
-
 def as_json(comparison: Comparison) -> str:
     """Write the comparison for programs, each cell with its id."""
     raw = comparison.model_dump(mode="json") | {"exit_code": comparison.exit_code.value}
@@ -295,31 +285,3 @@ def as_json(comparison: Comparison) -> str:
     for one, each in zip(raw["cells"], comparison.cells, strict=True):
         one["id"] = each.cell.id
     return json.dumps(raw, indent=1, sort_keys=True) + "\n"
-
-
-def lines(comparison: Comparison) -> Iterator[str]:
-    """Tell what is different, the worst first, and last the verdict."""
-    yield f"before: {comparison.before}, after: {comparison.after}"
-    differing = {each.cell.id: each for each in comparison.cells}
-    for finding in comparison.findings:
-        yield f"{finding.kind} ({MEANINGS[finding.kind]}): {one_line(finding.sentence)}"
-        yield from (f"  {one_line(_told(differing[cell]))}" for cell in finding.cells)
-    for changed, participants in comparison.upgrades:
-        yield f"versions: {one_line(changed)}: {one_line(', '.join(participants))}"
-    if comparison.added:
-        yield f"only after: {counted(len(comparison.added), 'cell')}"
-    tested = sum(each.p is not None for each in comparison.cells)
-    yield (
-        f"rates: Fisher's exact test of {counted(tested, 'cell')}, p adjusted for all of them (Benjamini and "
-        f"Hochberg), different below {comparison.level:g}"
-    )
-    alike = sum(each.kind is None for each in comparison.cells)
-    worse = counted(len(comparison.regressions), "regression")
-    verdict = f"{worse}, {alike} of {counted(len(comparison.cells), 'cell')} without a difference"
-    yield f"verdict: {verdict} (exit code {comparison.exit_code.value})"
-
-
-def _told(each: CellDifference) -> str:
-    tested = f"; p {p_value(each.p)}, adjusted {p_value(each.adjusted_p)}" if each.p is not None else ""
-    allowed = "; within its expected rate" if each.kind in FOR_THE_WORSE and not each.regression else ""
-    return f"{each.cell.id}: {each.before} -> {each.after}{tested}{allowed}"

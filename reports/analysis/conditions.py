@@ -8,8 +8,10 @@ from typing import TypeVar
 
 from pydantic import Field
 
-from harness.model.model import Component, Frozen
-from harness.records.records import Plan, Record
+from harness.model.machine import Component
+from harness.model.values import Frozen
+from harness.records.plan import Plan
+from harness.records.record import Record
 
 K = TypeVar("K")
 
@@ -35,7 +37,7 @@ class Conditions(Frozen):
     kernel: str
     architecture: str
     cgroups: str
-    accommodations: tuple[str, ...] = Field(description="names of the crutches, which follow from the machine")
+    accommodations: tuple[str, ...] = Field(description="names of the workarounds, which follow from the machine")
 
     @classmethod
     def of(cls, trial: Record, plan: Plan) -> Conditions:

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import Field
 
-from harness.model.model import FreezePolicy, Frozen
-from harness.records.records import Record
+from harness.model.cells import FreezePolicy
+from harness.model.values import Frozen
+from harness.records.record import Record
 from reports.analysis.cells import CellSummary
 from reports.analysis.statistics import LEVEL, paired_p
 

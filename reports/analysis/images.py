@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import Field
 
-from harness.model.model import Frozen, Outcome
-from harness.records.image_path import Attempt, Base, ImagePath, Look, Step, StepRefusal
+from harness.model.outcomes import Outcome
+from harness.model.values import Frozen
+from harness.records.image_path import Attempt, Base, ImageFacts, ImagePath, Step, StepRefusal
 from reports.analysis.cells import NO_EVIDENCE, Exit, prevailing
 
 ENDED = {Step.MAKE: "not made", Step.SEND: "not sent", Step.RECEIVE: "not received"}
@@ -118,7 +119,7 @@ def kept(path: ImagePath) -> Iterator[str]:
         yield f"now {FORMS.get(arrived.media_type, arrived.media_type)}"
 
 
-def _digests(looks: Sequence[Look]) -> Iterator[str]:
+def _digests(looks: Sequence[ImageFacts]) -> Iterator[str]:
     if len(looks) > 1:
         digests = [look.digest for look in looks]
         names = {digests[-1]: "other digest", digests[1]: "digest as sent", digests[0]: "digest as made"}
@@ -156,7 +157,7 @@ def _reason(attempt: Attempt) -> str:
     return f"{attempt.verdict.outcome.value}: {attempt.verdict.reason}"
 
 
-def _form(look: Look) -> str:
+def _form(look: ImageFacts) -> str:
     kind = f" ({look.artifact_type})" if look.artifact_type else ""
     return f"{look.media_type}{kind} of {', '.join(dict.fromkeys(look.parts))}"
 
@@ -173,13 +174,13 @@ def unexpected(paths: Sequence[ImagePath]) -> tuple[ImagePath, ...]:
 
 def exit_code(paths: Sequence[ImagePath]) -> Exit:
     """What they come to for a program: what was not tried leaves it incomplete, any other surprise is unexpected."""
-    odd = {Exit.INCOMPLETE if path.outcome in NO_EVIDENCE else Exit.UNEXPECTED for path in unexpected(paths)}
-    return prevailing(odd | {Exit.EXPECTED}) if paths else Exit.INCOMPLETE
+    found = {Exit.INCOMPLETE if path.outcome in NO_EVIDENCE else Exit.UNEXPECTED for path in unexpected(paths)}
+    return prevailing(found | {Exit.EXPECTED}) if paths else Exit.INCOMPLETE
 
 
 def verdict(paths: Sequence[ImagePath]) -> str:
     """The conclusion as a sentence."""
-    odd = [path.id for path in unexpected(paths)]
-    if not odd:
+    names = [path.id for path in unexpected(paths)]
+    if not names:
         return f"all {len(paths)} ways of checkpoint images are as expected"
-    return f"checkpoint images that are not as expected: {', '.join(odd)}"
+    return f"checkpoint images that are not as expected: {', '.join(names)}"

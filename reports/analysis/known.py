@@ -8,7 +8,8 @@ from enum import StrEnum
 from pydantic import Field
 
 from harness.model.expectations import Expectation
-from harness.model.model import Frozen, Outcome
+from harness.model.outcomes import Outcome
+from harness.model.values import Frozen
 from harness.records.image_path import ImagePath
 from reports.analysis.cells import CLEAN, NO_EVIDENCE, CellSummary
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from harness.model.model import Scenario
+from harness.model.cells import Scenario
 from reports.analysis.cells import CellSummary
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from harness.model.model import Outcome
+from harness.model.outcomes import Outcome
 from reports.analysis.cells import CellSummary, Exit, prevailing
 from reports.analysis.tables import RunSummary, counted
-from reports.pages.html import participant_page
+from reports.paths import participant_page
 
 
 class Participant(NamedTuple):
@@ -34,10 +34,10 @@ class Participant(NamedTuple):
     @property
     def sentence(self) -> str:
         """How its cells came out, in words."""
-        odd = sum(not each.as_expected for each in self.cells)
+        unexpected = sum(not each.as_expected for each in self.cells)
         good = sum(each.outcome is Outcome.CONSISTENT for each in self.cells)
         told = f"{good} of {counted(len(self.cells), 'cell')} consistent, {self.known} wrong in a known way"
-        return f"{told}, {odd} not as expected"
+        return f"{told}, {unexpected} not as expected"
 
 
 def participants(run: RunSummary) -> tuple[Participant, ...]:

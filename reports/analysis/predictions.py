@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import Field
 
-from harness.model.model import Answer, Frozen, Outcome
+from harness.model.outcomes import Answer, Outcome
+from harness.model.values import Frozen
 from reports.analysis.cells import CellSummary
 
 

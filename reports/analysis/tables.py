@@ -6,21 +6,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from pydantic import Field
 
-from harness.model.model import (
-    Accommodation,
-    Cell,
-    Component,
-    Control,
-    ControlKind,
-    FreezePolicy,
-    Frozen,
-    HostFacts,
-    Scenario,
-    SchemaVersion,
-)
+from harness.model.cells import Cell, FreezePolicy, Scenario
+from harness.model.controls import Control, ControlKind
+from harness.model.machine import Accommodation, Component, HostFacts
 from harness.model.shard import Shard
+from harness.model.values import Frozen, SchemaVersion
 from harness.records.image_path import ImagePath
-from harness.records.records import Closing, Plan, Record, Tombstone, by_cell, missing_trials
+from harness.records.plan import Closing, Plan, Tombstone, missing_trials
+from harness.records.record import Record, by_cell
 from reports.analysis.cells import (
     CellSummary,
     ControlSummary,
@@ -32,7 +25,7 @@ from reports.analysis.cells import (
     summarise_cell,
     summarise_controls,
 )
-from reports.analysis.crossing import Bridge, Declined, bridges, declined
+from reports.analysis.cross_restores import Bridge, Declined, bridges, declined
 from reports.analysis.freezing import FrozenPair, freezing
 from reports.analysis.known import KnownIssue, known_issues
 from reports.analysis.pairs import connected, paired_in
@@ -84,12 +77,12 @@ class Table(Frozen):
         return all(column.restore for column in self.columns)
 
     @property
-    def odd(self) -> tuple[CellSummary, ...]:
+    def unexpected(self) -> tuple[CellSummary, ...]:
         """Cells that are not as expected."""
         return tuple(each for row in self.rows for each in row.entries if each and not each.as_expected)
 
 
-class Crutch(Frozen):
+class Workaround(Frozen):
     """An accommodation, and which rows ran under it."""
 
     accommodation: Accommodation
@@ -141,7 +134,7 @@ class RunSummary(Frozen):
     agreement: Agreement = Field(description="of what is said of checkpoints that are handed to another")
     predictions: Predictions = Field(description="of restores of another's checkpoints, before they were tried")
     known_issues: tuple[KnownIssue, ...]
-    accommodations: tuple[Crutch, ...] = Field(description="the tables number them from 1")
+    accommodations: tuple[Workaround, ...] = Field(description="the tables number them from 1")
     versions: dict[str, tuple[Component, ...]] = Field(description="every version seen, by participant")
     hosts: tuple[HostFacts, ...]
     tombstone: Tombstone | None = Field(default=None, description="what was taken out of its records since")
@@ -218,7 +211,9 @@ class RunSummary(Frozen):
             rows=tuple(
                 Row(
                     label=label,
-                    marks=tuple(number for number, crutch in enumerate(self.accommodations, 1) if label in crutch.rows),
+                    marks=tuple(
+                        number for number, workaround in enumerate(self.accommodations, 1) if label in workaround.rows
+                    ),
                     entries=tuple(entries.get(label) for entries in columns.values()),
                 )
                 for label in rows
@@ -358,12 +353,12 @@ def named(control: Control) -> str:
     return f"{control.kind} {control.name} on {control.cell.id}"
 
 
-def _accommodations(cells: Iterable[CellSummary]) -> tuple[Crutch, ...]:
+def _accommodations(cells: Iterable[CellSummary]) -> tuple[Workaround, ...]:
     rows: dict[Accommodation, dict[str, None]] = {}
     for each in cells:
         for accommodation in each.accommodations:
             rows.setdefault(accommodation, {})[each.label] = None
-    return tuple(Crutch(accommodation=accommodation, rows=tuple(labels)) for accommodation, labels in rows.items())
+    return tuple(Workaround(accommodation=accommodation, rows=tuple(labels)) for accommodation, labels in rows.items())
 
 
 def _versions(cells: Iterable[CellSummary]) -> dict[str, tuple[Component, ...]]:

@@ -24,15 +24,15 @@ from allure_commons.model2 import Status as Word
 from allure_commons.types import AttachmentType, LabelType, LinkType
 from attr import asdict
 
-from harness.records.records import Record
+from harness.records.record import Record
 from reports.analysis.tables import RunSummary
 from reports.formats.markdown import escape
 from reports.formats.results import BETTER, UNCOUNTED, Part, Result, Status, cut
 from reports.pages import timeline
-from reports.pages.html import close_looks
-from reports.words.letters import clean
-from reports.words.phrases import source_notes
-from reports.words.show import script
+from reports.pages.html import detailed_trials
+from reports.text import clean
+from reports.words.cells import source_notes
+from reports.words.script import script
 
 LEFT_OUT = (
     "readings, skews of each witness, schedules, what CRIU counted, and statistics over all cells: the site and "
@@ -79,7 +79,7 @@ _NAME = re.compile(r"([0-9a-f-]{36})-(result|attachment)\.\w+")
 
 def render(run: RunSummary, results: Sequence[Result]) -> Iterator[tuple[str, str]]:
     """Give the files, each with its name, which follows from the stable id and is the same from run to run."""
-    close = {id(trial) for trials in close_looks(run).values() for trial in trials}
+    close = {id(trial) for trials in detailed_trials(run).values() for trial in trials}
     for each in results:
         files: dict[str, str] = {}
         made = _test(each, run, close, files)
@@ -118,7 +118,7 @@ def _test(each: Result, run: RunSummary, close: set[int], files: dict[str, str])
         statusDetails=StatusDetails(
             known=known or None,
             message=f"known: {each.message}" if known else each.message,
-            trace="\n".join(each.odd),
+            trace="\n".join(each.unexpected),
         ),
         stage="finished",
         start=_ms(each.start_ns),

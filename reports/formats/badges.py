@@ -8,14 +8,14 @@ from html import escape
 
 import svg
 
-from harness.model.model import Outcome
-from reports.analysis import lasting
+from harness.model.outcomes import Outcome
+from reports.analysis import newest
 from reports.analysis.cells import CellSummary, Exit
 from reports.analysis.tables import RunSummary, counted
-from reports.formats.places import BADGE, badge_of
-from reports.pages.html import page_of
-from reports.words import phrases
-from reports.words.letters import shorten
+from reports.paths import BADGE, badge_of, page_of
+from reports.text import shorten
+from reports.words.cells import mark
+from reports.words.outcomes import VERDICTS
 
 LEFT_OUT = "No more than the verdict: which cells it is about, and how sure it is, is in the report."
 
@@ -48,18 +48,18 @@ def render(
         made = datetime.fromtimestamp(run.plan.created_ns // 1_000_000_000, UTC)
         stale = now - made > stale_after
         if run.conclusion.exit_code is Exit.BLIND:
-            verdict, colour = phrases.VERDICTS[Exit.BLIND], RED
+            verdict, colour = VERDICTS[Exit.BLIND], RED
         told = f"{verdict}, {n}, {made:%Y-%m-%d}"
         return draw(name, f"stale: {told}" if stale else told, GREY if stale else colour)
 
     known = sum(each.known and each.as_expected for each in run.cells)
     cells = counted(len(run.cells), "cell")
     yield BADGE, badge(run, "stillframe", *_verdict(run.conclusion.exit_code, known), cells)
-    for tried, members in lasting.who(run, before):
+    for tried, members in newest.who(run, before):
         for who in members:
             n = counted(len(who.cells), "cell")
             yield badge_of(who.path), badge(tried, who.name, *_verdict(who.exit_code, who.known), n)
-    for tried, those in lasting.cells(run, before):
+    for tried, those in newest.cells(run, before):
         for each in those:
             n = counted(each.n, "trial")
             yield badge_of(page_of(each.cell)), badge(tried, each.cell.id, *_outcome(each), n)
@@ -68,16 +68,16 @@ def render(
 def _verdict(code: Exit, known: int) -> tuple[str, str]:
     """What is as expected is no praise where something is known to be wrong, so the badge tells that too."""
     if code is not Exit.EXPECTED:
-        return phrases.VERDICTS[code], GREY if code is Exit.INCOMPLETE else RED
+        return VERDICTS[code], GREY if code is Exit.INCOMPLETE else RED
     return (f"as expected ({known} known)", AMBER) if known else ("as expected", GREEN)
 
 
 def _outcome(each: CellSummary) -> tuple[str, str]:
-    mark = phrases.mark(each)
-    told = f"{each.outcome} ({mark})" if mark else each.outcome.value
+    taken = mark(each)
+    told = f"{each.outcome} ({taken})" if taken else each.outcome.value
     if not each.as_expected:
         return told, GREY if each.exit_code is Exit.INCOMPLETE else RED
-    return told, GREEN if each.outcome is Outcome.CONSISTENT and not mark else AMBER
+    return told, GREEN if each.outcome is Outcome.CONSISTENT and not taken else AMBER
 
 
 def draw(left: str, right: str, colour: str) -> str:

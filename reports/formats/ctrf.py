@@ -95,7 +95,7 @@ def _test(each: Result) -> dict[str, Any]:
     if each.start_ns is not None and each.end_ns is not None:
         found |= {"start": each.start_ns // 1_000_000, "stop": each.end_ns // 1_000_000}
     if each.status in (Status.FAILED, Status.BROKEN):
-        found["trace"] = "\n".join(each.odd)
+        found["trace"] = "\n".join(each.unexpected)
     return found
 
 

@@ -16,15 +16,14 @@ from xml.etree import ElementTree as ET
 from markupsafe import Markup
 
 from harness.model.errors import NotComparable
-from reports.analysis import lasting
+from reports.analysis import newest
 from reports.analysis.cells import Exit
 from reports.analysis.compare import Comparison, Kind, compare
 from reports.analysis.participants import Participant, participants
 from reports.analysis.tables import RunSummary, counted
-from reports.formats.places import feed_of
 from reports.formats.results import cut, moment, stable
-from reports.pages.html import participant_page
-from reports.words.phrases import VERDICTS
+from reports.paths import feed_of, participant_page
+from reports.words.outcomes import VERDICTS
 
 ATOM = "http://www.w3.org/2005/Atom"
 MOST_RUNS = 30
@@ -49,7 +48,7 @@ def render(run: RunSummary, before: Sequence[RunSummary] = ()) -> Iterator[tuple
 
     Whom the run leaves out keeps the feed, in which that is the news.
     """
-    entries: dict[str, list[Entry]] = {each.name: [] for _, those in lasting.who(run, before) for each in those}
+    entries: dict[str, list[Entry]] = {each.name: [] for _, those in newest.who(run, before) for each in those}
     runs = (*before, run)
     pairs = list(zip((None, *before), runs, strict=True))
     for older, newer in pairs[-MOST_RUNS:]:

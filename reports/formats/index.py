@@ -13,16 +13,19 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from harness.model.cells import FreezePolicy, Scenario
 from harness.model.expectations import Expectation
-from harness.model.model import Anomaly, Component, FreezePolicy, Frozen, Outcome, Scenario, SchemaVersion
-from reports.analysis import lasting
+from harness.model.machine import Component
+from harness.model.outcomes import Anomaly, Outcome
+from harness.model.values import Frozen, SchemaVersion
+from reports.analysis import newest
 from reports.analysis.cells import CellSummary, Exit, prevailing
 from reports.analysis.participants import Participant, participants
 from reports.analysis.tables import RunSummary
-from reports.formats.places import ALLURE, BADGE, CTRF, INDEX, JUNIT, badge_of, document_of, feed_of
 from reports.formats.results import cut, moment, stable
-from reports.pages.html import page_of
-from reports.words.phrases import VERDICTS, entry, mark
+from reports.paths import ALLURE, BADGE, CTRF, INDEX, JUNIT, badge_of, document_of, feed_of, page_of
+from reports.words.cells import entry, mark
+from reports.words.outcomes import VERDICTS
 
 API_VERSION = 1
 LEFT_OUT = (
@@ -121,11 +124,11 @@ class IndexDocument(Document):
 def render(run: RunSummary, before: Sequence[RunSummary] = ()) -> Iterator[tuple[str, str]]:
     """Give the documents, each with its place; `before`: older runs, oldest first, for what this one leaves out."""
     yield INDEX, _json(_index(run, participants(run)))
-    for tried, those in lasting.who(run, before):
+    for tried, those in newest.who(run, before):
         for each in those:
             place = document_of(each.path)
             yield place, _json(_participant(tried, each, place))
-    for tried, cells in lasting.cells(run, before):
+    for tried, cells in newest.cells(run, before):
         for cell in cells:
             place = document_of(page_of(cell.cell))
             yield place, _json(_cell(tried, cell, place))

@@ -90,6 +90,6 @@ def _ending(each: Result) -> FinalResult | None:
 def _evidence(each: Result) -> Iterator[str]:
     yield f"found: {each.message}"
     yield f"expected: {each.expected}, because {each.reason}"
-    yield from each.odd
+    yield from each.unexpected
     if each.kind is Kind.CELL:
         yield f"commands: stillframe show '{each.id}'"

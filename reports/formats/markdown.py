@@ -12,8 +12,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from harness.records.image_path import ImagePath
 from reports.analysis import images, known
 from reports.analysis.tables import RunSummary, counted
-from reports.words import phrases, proof
-from reports.words.letters import shorten
+from reports.pages.html import WORDS
+from reports.text import shorten
+from reports.words import proof
 
 MOST_BYTES = 1024 * 1024
 """What GitHub takes as the summary of a step; of more it shows nothing at all."""
@@ -30,14 +31,14 @@ _ACTIVE = re.compile(r"[\\`*\[\]~]|(?<![^\W_])_|_(?![^\W_])")
 def render(run: RunSummary) -> str:
     """Lay the run out; every value that the template prints is escaped, whether it asks for that or not."""
     template = _environment().get_template("run.md.j2")
-    text = template.render(run=run, by_id=run.by_id, images=images, known=known, phrases=phrases, proof=proof)
+    text = template.render(run=run, by_id=run.by_id, images=images, known=known, words=WORDS, proof=proof)
     return fitting(text, MOST_BYTES)
 
 
 def render_images(paths: Sequence[ImagePath]) -> str:
     """Lay out checkpoint images."""
     template = _environment().get_template("images.md.j2")
-    return fitting(template.render(images=images, paths=paths, phrases=phrases), MOST_BYTES)
+    return fitting(template.render(images=images, paths=paths, words=WORDS), MOST_BYTES)
 
 
 def fitting(text: str, most_bytes: int) -> str:

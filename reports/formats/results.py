@@ -9,16 +9,23 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from harness.model.cells import Cell
 from harness.model.expectations import Expectation
-from harness.model.model import Cell, Component, Frozen, Outcome
+from harness.model.machine import Component
+from harness.model.outcomes import Outcome
+from harness.model.values import Frozen
 from harness.records.image_path import Attempt, ImagePath
-from harness.records.records import Record
+from harness.records.record import Record
 from reports.analysis import images
 from reports.analysis.cells import CLEAN, CellSummary, ControlSummary, Exit, judge, largest_ticks, largest_us
 from reports.analysis.tables import RunSummary, counted
-from reports.pages.html import page_of
-from reports.words import phrases, proof
-from reports.words.letters import one_line, shorten
+from reports.paths import page_of
+from reports.text import one_line, shorten
+from reports.words import proof
+from reports.words.cells import entry, flag
+from reports.words.numbers import skew
+from reports.words.outcomes import FLAGS, expectation, found
+from reports.words.tables import title
 
 MOST_LETTERS = 500
 """Of a string that a format shows; in a record it may be as long as it likes."""
@@ -115,7 +122,7 @@ class Result(Frozen):
         return {name: ", ".join(versions) for name, versions in listed.items()}
 
     @property
-    def odd(self) -> tuple[str, ...]:
+    def unexpected(self) -> tuple[str, ...]:
         """What became of each part that did not simply pass, and why."""
         told = tuple(f"{each.name}: {each.reason}" for each in self.parts if each.status is not Status.PASSED)
         return told if len(told) <= MOST_ODD else (*told[:MOST_ODD], f"and {len(told) - MOST_ODD} more")
@@ -153,7 +160,7 @@ def stable(name: str) -> str:
 
 def _cells(run: RunSummary) -> Iterator[Result]:
     asked = {
-        each.cell.id: phrases.title(table)
+        each.cell.id: title(table)
         for table in run.tables
         for row in table.rows
         for each in row.entries
@@ -175,7 +182,7 @@ def _of_cell(each: CellSummary, asked: str) -> Result:
         how=cut(cell.policy if cell.restore == cell.checkpoint else f"restored by {cell.restore}"),
         status=Status.KNOWN if known else STATUSES[each.exit_code],
         outcome=each.outcome,
-        message=cut(phrases.entry(each), MOST_LETTERS - len(wanted)) + wanted,
+        message=cut(entry(each), MOST_LETTERS - len(wanted)) + wanted,
         start_ns=min((trial.start_ns for trial in each.trials), default=None),
         end_ns=max((trial.end_ns for trial in each.trials), default=None),
         counts=each.counts,
@@ -188,9 +195,9 @@ def _of_cell(each: CellSummary, asked: str) -> Result:
 
 
 def _surprise(each: CellSummary) -> str:
-    told = phrases.flag(each)
+    told = flag(each)
     better = each.outcome in CLEAN and each.outcome.severity < each.expectation.outcome.severity
-    return BETTER + told.removeprefix(phrases.FLAGS[each.exit_code]) if better else told
+    return BETTER + told.removeprefix(FLAGS[each.exit_code]) if better else told
 
 
 def _trials(each: CellSummary) -> Iterator[Part]:
@@ -212,8 +219,8 @@ def _trials(each: CellSummary) -> Iterator[Part]:
 
 
 def _trial(trial: Record, status: Status) -> Part:
-    verdict, skew = trial.verdict, phrases.skew(largest_ticks(trial), largest_us(trial))
-    told = " ".join(filter(None, (phrases.found(verdict), *verdict.anomalies, skew)))
+    verdict, distance = trial.verdict, skew(largest_ticks(trial), largest_us(trial))
+    told = " ".join(filter(None, (found(verdict), *verdict.anomalies, distance)))
     return Part(
         name=f"trial {trial.trial}: {told}",
         status=status,
@@ -239,7 +246,7 @@ def _of_image(path: ImagePath) -> Result:
     told, code = path.expectation, images.exit_code((path,))
     known = path.as_expected and bool(told.link) and told.outcome is not Outcome.CONSISTENT
     status = Status.KNOWN if known else STATUSES[code]
-    wanted = "" if path.as_expected else f"; {phrases.FLAGS[code]}, should be {phrases.expectation(told)}"
+    wanted = "" if path.as_expected else f"; {FLAGS[code]}, should be {expectation(told)}"
     message = f"{path.outcome}: {path.attempts[0].verdict.reason}"
     facts = {"stack": path.stack, "producer": path.producer, "route": path.route, "base image": path.base.value}
     found = Result(
@@ -326,7 +333,7 @@ def _uncounted(found: Result) -> Result:
 def _expected(told: Expectation) -> dict[str, str]:
     link = one_line(told.link[: MOST_OF_A_LINK + 1])
     return {
-        "expected": phrases.expectation(told),
+        "expected": expectation(told),
         "reason": cut(told.reason),
         "link": link if link.startswith("https://") and len(link) <= MOST_OF_A_LINK else "",
         "owner": cut(told.owner),

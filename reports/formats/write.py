@@ -9,8 +9,8 @@ from pathlib import Path
 from harness.records.run_files import write_aside
 from reports.analysis.tables import RunSummary
 from reports.formats import allure, badges, ctrf, feeds, index, junit
-from reports.formats.places import ALLURE, CTRF, JUNIT
 from reports.formats.results import results
+from reports.paths import ALLURE, CTRF, JUNIT
 
 
 def render(run: RunSummary, *, before: Sequence[RunSummary] = (), now: datetime) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The site: pages, charts and timelines. In comes the summary of a run, out come texts of HTML.
+"""The site: pages, charts and timelines.
 
-Every string of a record may be hostile and is escaped where it is laid out.
+In comes the summary of a run, out come texts of HTML. Every string of a record may be hostile and is escaped here.
 """

@@ -10,12 +10,13 @@ import svg
 from markupsafe import Markup
 from rich.filesize import decimal
 
-from harness.model.model import Outcome
-from harness.records.records import Record
+from harness.model.outcomes import Outcome
+from harness.records.record import Record
 from reports.analysis.cells import CellSummary
 from reports.pages.timeline import AXIS, LABELS, PLOT, VALUES, WIDTH
-from reports.words.letters import clean, shorten
-from reports.words.phrases import duration, glyph, tone
+from reports.text import clean, shorten
+from reports.words.numbers import duration
+from reports.words.outcomes import glyph, tone
 
 LANE = 22
 MARKS = 6

@@ -9,20 +9,24 @@ from base64 import b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from harness.model.model import Cell, Outcome, Skew, Witness
+from harness.model.outcomes import Outcome
+from harness.model.readings import Skew, Witness
 from harness.records.image_path import ImagePath
-from harness.records.records import Record
+from harness.records.record import Record
 from reports.analysis import images, known
 from reports.analysis.cells import CellSummary, telling_trials
 from reports.analysis.tables import RunSummary, counted
-from reports.formats.places import TOOLS, badge_of, document_of, feed_of
 from reports.pages import timeline
-from reports.words import commands, phrases, proof
-from reports.words.letters import clean, unbroken
+from reports.paths import TOOLS, badge_of, document_of, feed_of, page_of, participant_page
+from reports.text import clean, unbroken
+from reports.words import cells, commands, findings, numbers, outcomes, proof, tables
+from reports.words.cells import mark
+from reports.words.numbers import duration
 
 MOST_STEPS = 120
 """Commands shown of one trial; of a longer one only those of the runtime and those that failed."""
@@ -36,8 +40,9 @@ MOST_CLOSE = 1_500
 LONG_FILE = 12
 """Lines of a written file from which on it is folded, and left out where all is well."""
 
-LONGEST_NAME = 180
-"""Letters of a page's name, which files may have 255 bytes for."""
+
+WORDS = SimpleNamespace(cells=cells, findings=findings, numbers=numbers, outcomes=outcomes, tables=tables)
+"""What templates word their sentences with."""
 
 SCRIPT = (Path(__file__).parent / "templates" / "filter.js").read_text(encoding="utf-8")
 
@@ -53,7 +58,7 @@ def environment() -> Environment:
         undefined=StrictUndefined,
         finalize=_printable,
     )
-    made.filters.update(page=page_of, participant_page=participant_page, date=_date, duration=phrases.duration)
+    made.filters.update(page=page_of, participant_page=participant_page, date=_date, duration=duration)
     made.filters.update(pieces=pieces, unbroken=_unbroken, badge=badge_of, document=document_of, feed=feed_of)
     made.globals.update(
         commands=commands,
@@ -63,7 +68,7 @@ def environment() -> Environment:
         images=images,
         known=known,
         long_file=LONG_FILE,
-        phrases=phrases,
+        words=WORDS,
         proof=proof,
         listed_trials=listed_trials,
         skew_at=skew_at,
@@ -79,23 +84,6 @@ def environment() -> Environment:
 def render_images(paths: Sequence[ImagePath]) -> str:
     """Lay out checkpoint images as a page that stands alone."""
     return environment().get_template("images-page.html.j2").render(paths=paths)
-
-
-def page_of(cell: Cell) -> str:
-    """Place of the cell's page in a site, stable from run to run: its id without what a file's name cannot hold."""
-    return f"cells/{_file_name(cell.slug)}.html"
-
-
-def participant_page(name: str) -> str:
-    """Place of a participant's page in a site."""
-    return f"participants/{_file_name(name.replace('/', '_'))}.html"
-
-
-def _file_name(text: str) -> str:
-    name = re.sub(r"[^\w.@~+-]", "-", text, flags=re.ASCII)
-    if len(name) <= LONGEST_NAME:
-        return name
-    return f"{name[:LONGEST_NAME]}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def pieces(label: str) -> list[list[str]]:
@@ -125,7 +113,7 @@ def listed_trials(cell: CellSummary) -> tuple[Record, ...]:
     return tuple(sorted(first[:MOST_TRIALS], key=lambda each: each.trial))
 
 
-def close_looks(run: RunSummary) -> dict[str, tuple[Record, ...]]:
+def detailed_trials(run: RunSummary) -> dict[str, tuple[Record, ...]]:
     """Choose the trials of each cell, by its id, that are shown closely, as far as the page holds them."""
     looks, left = {}, MOST_CLOSE
     for cell in sorted(run.cells, key=lambda each: each.as_expected):
@@ -136,7 +124,7 @@ def close_looks(run: RunSummary) -> dict[str, tuple[Record, ...]]:
 
 def standing(cell: CellSummary) -> str:
     """Choose how an entry stands out: `off` when it is not as expected, `known`, `meant` to be so, or plain."""
-    return {"": "", "known": " known", "expected": " meant"}.get(phrases.mark(cell), " off")
+    return {"": "", "known": " known", "expected": " meant"}.get(mark(cell), " off")
 
 
 def steps(trial: Record) -> tuple[commands.Step, ...]:

@@ -11,16 +11,17 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from harness.model.model import Outcome
+from harness.model.outcomes import Outcome
 from harness.records.run_files import write_aside
-from reports.analysis import claims, lasting
+from reports.analysis import claims, newest
 from reports.analysis.cells import CellSummary
 from reports.analysis.compare import Comparison
 from reports.analysis.participants import participants
 from reports.analysis.tables import RunSummary
 from reports.pages import charts
-from reports.pages.html import close_looks, environment, page_of
-from reports.terminal.progress import shown
+from reports.pages.html import detailed_trials, environment
+from reports.paths import page_of
+from reports.progress import shown
 from reports.words.suggestion import suggested
 
 
@@ -64,7 +65,7 @@ def render(
     """Give the pages, each with its place."""
     pages = (*PAGES, *([HISTORY] if before else ()), *([COMPARE] if comparison else ()))
     who = participants(run)
-    lasts = tuple(lasting.cells(run, before))
+    lasts = tuple(newest.cells(run, before))
     shared: dict[str, Any] = {
         "run": run,
         "pages": pages,
@@ -86,7 +87,7 @@ def render(
         if page is HISTORY:
             more |= {"runs": (*before, run), "past": past, "changes": tuple(_changes((*before, run)))}
         yield page.path, templates.get_template(page.template).render(**shared, **more, page=page, root="")
-    for tried, those in lasting.who(run, before):
+    for tried, those in newest.who(run, before):
         for each in those:
             page = Page(each.path, each.name, "participant.html.j2")
             more = {"run": tried, "untried": tried is not run, "page": page, "participant": each, "root": "../"}
@@ -99,7 +100,7 @@ def render(
 
 
 def _cells(cells: Sequence[CellSummary], run: RunSummary, shared: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    looks, template = close_looks(run), environment().get_template("cell.html.j2")
+    looks, template = detailed_trials(run), environment().get_template("cell.html.j2")
     for each in cells:
         cell = each.cell
         page = Page(page_of(cell), cell.id, "cell.html.j2")
@@ -112,7 +113,7 @@ def _cells(cells: Sequence[CellSummary], run: RunSummary, shared: dict[str, Any]
                 root="../",
                 cell=each,
                 sides=tuple(dict.fromkeys((str(cell.checkpoint), str(cell.restore)))),
-                words={name.replace("+", " "): run.plan.words[name] for name in names if name in run.plan.words},
+                glossary={name.replace("+", " "): run.plan.words[name] for name in names if name in run.plan.words},
                 looks=looks[cell.id],
                 distribution=charts.distribution(each),
             ),

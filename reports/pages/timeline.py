@@ -11,10 +11,13 @@ from typing import Literal
 import svg
 from markupsafe import Markup
 
-from harness.model.model import Frozen, Reading, Stage, Witness
-from harness.records.records import Record
-from reports.words.letters import clean
-from reports.words.phrases import duration, tone
+from harness.model.outcomes import Stage
+from harness.model.readings import Reading, Witness
+from harness.model.values import Frozen
+from harness.records.record import Record
+from reports.text import clean
+from reports.words.numbers import duration
+from reports.words.outcomes import tone
 
 WIDTH, LABELS, VALUES = 760, 176, 84
 LANE, BAR, AXIS = 20, 10, 24

@@ -1,1 +1,4 @@
-"""Folders of runs to one summary: shards are put together, histories kept, what is damaged is told."""
+"""Folders of runs: found, put together from shards, read, and kept as a history.
+
+In come paths, out come summaries. What is damaged is told and never guessed.
+"""

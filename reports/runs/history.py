@@ -20,8 +20,10 @@ from pydantic import Field
 
 from harness.model.errors import RecordError, UsageError
 from harness.model.expectations import declared
-from harness.model.model import Frozen, Outcome
-from harness.records.records import CLOSE, Plan, Tombstone
+from harness.model.outcomes import Outcome
+from harness.model.values import Frozen
+from harness.records.plan import Plan, Tombstone
+from harness.records.record import CLOSE
 from harness.records.run_files import (
     line_at,
     read_plan,

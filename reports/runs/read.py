@@ -8,19 +8,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 
-from harness.model.model import ControlKind, Outcome
-from harness.model.proof import CANARY
+from harness.model.controls import CANARY, ControlKind
+from harness.model.outcomes import Outcome
 from harness.model.shard import Shard
 from harness.records.image_path import ImagePath
-from harness.records.records import Plan, Record
+from harness.records.plan import Plan
+from harness.records.record import Record
 from harness.records.run_files import Place, read_at, read_tombstone, record_files
 from reports.analysis import images
 from reports.analysis.cells import CellSummary, Exit, telling_trials
+from reports.analysis.compare import Comparison, compare
 from reports.analysis.known import known_issues
 from reports.analysis.tables import Finding, RunSummary, counted, named, summarise
+from reports.progress import shown
 from reports.runs import shards
 from reports.runs.shards import Part, StoredRun
-from reports.terminal.progress import shown
 
 Closely = Callable[[CellSummary], Iterable[Record]]
 Entry = tuple[Place, Record]
@@ -156,3 +158,12 @@ def _no_collector() -> Iterator[None]:
     finally:
         if running:
             gc.enable()
+
+
+def compare_runs(before: Path, after: Path) -> Comparison:
+    """Read two runs and compare them; `RecordError` where there is none, `NotComparable` where that says nothing."""
+    return compare(read_run(before, _nothing), read_run(after, _nothing))
+
+
+def _nothing(_: CellSummary) -> tuple[Record, ...]:
+    return ()

@@ -12,12 +12,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.model.controls import CANARY
 from harness.model.errors import RecordError
-from harness.model.proof import CANARY
 from harness.model.shard import Shard
 from harness.records.documents import readable
 from harness.records.image_path import ImagePath
-from harness.records.records import Closing, Plan, Record
+from harness.records.plan import Closing, Plan
+from harness.records.record import Record
 from harness.records.run_files import Place, often_repeated, read_briefly, read_closing, read_images, read_plan
 
 DEEPEST = 3

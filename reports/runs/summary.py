@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from reports.analysis.tables import RunSummary
-from reports.words.phrases import entry
+from reports.words.cells import entry
 
 
 def summary_json(run: RunSummary) -> str:

@@ -1,1 +1,4 @@
-"""What is printed on a terminal or into a log of a build: tables, checkpoints, progress."""
+"""Texts for a terminal or the log of a build: tables, checkpoints, comparisons, one cell.
+
+In come values of the analysis, out come lines. What is printed drives no terminal, whatever a record holds.
+"""

@@ -13,12 +13,12 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from harness.model.description import Description, DiskForm, Task, TaskState
-from harness.model.model import Skew, SurfaceReading
-from harness.records.records import Finding, InspectedCheckpoint, InspectedProcess, Inspection
+from harness.model.readings import Skew, SurfaceReading
+from harness.records.inspection import Finding, InspectedCheckpoint, InspectedProcess, Inspection
 from reports.analysis.tables import counted
 from reports.terminal.terminal import console_for
-from reports.words import phrases
-from reports.words.letters import one_line
+from reports.text import one_line
+from reports.words.numbers import duration
 
 LAYOUTS = {
     "archive": "an archive that an engine exports",
@@ -151,7 +151,7 @@ def _told(it: Description) -> Iterator[tuple[str, str]]:
     if counted:
         spans = {"freezing": counted.freezing_us, "frozen": counted.frozen_us}
         spans |= {"memory dumped": counted.memory_dump_us, "written": counted.memory_write_us}
-        yield "CRIU's times", ", ".join(f"{name} {phrases.duration(span)}" for name, span in spans.items())
+        yield "CRIU's times", ", ".join(f"{name} {duration(span)}" for name, span in spans.items())
         pages = {"scanned": counted.pages_scanned, "in an earlier level": counted.pages_skipped_parent}
         pages |= {"written": counted.pages_written}
         yield "CRIU's pages", ", ".join(f"{number:,} {name}" for name, number in pages.items())
@@ -187,7 +187,7 @@ def _grid(found: InspectedProcess) -> Grid:
 def _entries(surface: SurfaceReading, skew: Skew) -> tuple[str, str, str]:
     if surface.newest is None or skew.ticks is None:
         return "nothing", "-", "-"
-    time = "-" if skew.microseconds is None else phrases.duration(skew.microseconds, signed=True)
+    time = "-" if skew.microseconds is None else duration(skew.microseconds, signed=True)
     return f"{surface.newest:,}", f"{skew.ticks:+,}", time
 
 

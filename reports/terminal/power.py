@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 from rich.table import Table
 
-from harness.model.model import Frozen
+from harness.model.values import Frozen
 from reports.analysis.statistics import rate_interval
-from reports.words.phrases import duration
+from reports.words.numbers import duration
 
 
 class Figure(Frozen):

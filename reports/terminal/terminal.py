@@ -13,15 +13,18 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from harness.model.model import Outcome
+from harness.model.outcomes import Outcome
 from harness.records.image_path import ImagePath
 from reports.analysis import images
 from reports.analysis.cells import CellSummary, Exit, prevailing
 from reports.analysis.known import advice
 from reports.analysis.tables import Column, Row, RunSummary, Table, counted
-from reports.words import phrases, proof
-from reports.words.letters import clean, one_line, shorten, unbroken
+from reports.text import clean, one_line, shorten, unbroken
+from reports.words import proof
+from reports.words.cells import brief, deadline, entry, flag, mark
+from reports.words.findings import agreement_of, bridge, freezing_line, how_declined, missed, score_of, would_restore
 from reports.words.suggestion import suggested
+from reports.words.tables import heading, marks, scenarios, title
 
 LOG_WIDTH = 120
 LABEL, NARROW, ROOMY, WIDE = 16, 12, 18, 30
@@ -57,39 +60,38 @@ def show_run(run: RunSummary, console: Console | None = None) -> None:
         for line in _below(table):
             out.print(line)
     show_images(run.images, out)
-    for number, crutch in enumerate(run.accommodations, 1):
-        each = crutch.accommodation
+    for number, workaround in enumerate(run.accommodations, 1):
+        each = workaround.accommodation
         out.print(_plain(f"[{number}] {each.name}: lacking {each.lacking}; {each.change}"))
     for line in _known_issues(run):
         out.print(line)
     for participant, components in run.versions.items():
         listed = ", ".join(f"{each.name} {each.version}" for each in components)
         out.print(_plain(f"{participant}: {listed}"))
-    for line in (*_crossing(run), *_rounds(run), *_proof(run)):
+    for line in (*_cross_restores(run), *_rounds(run), *_proof(run)):
         out.print(line)
     code = run.conclusion.exit_code
     out.print(_plain(f"verdict: {run.conclusion.sentence} (exit code {code.value})", STYLES[code]))
 
 
-def _crossing(run: RunSummary) -> Iterator[Text]:
+def _cross_restores(run: RunSummary) -> Iterator[Text]:
     for each in run.declined:
         told = (
-            f"declined in {counted(each.trials, 'trial')} of {counted(len(each.cells), 'cell')}: {phrases.grade(each)}"
+            f"declined in {counted(each.trials, 'trial')} of {counted(len(each.cells), 'cell')}: {how_declined(each)}"
         )
-        yield _plain(f"{told}; {phrases.would(each)}")
-    for bridge in run.bridges:
-        yield _plain(phrases.bridge(bridge))
+        yield _plain(f"{told}; {would_restore(each)}")
+    yield from (_plain(bridge(each)) for each in run.bridges)
     if run.predictions.cells:
-        yield _plain(f"predicted from the files: {phrases.score_of(run.predictions)}")
+        yield _plain(f"predicted from the files: {score_of(run.predictions)}")
     for miss in run.predictions.missed:
-        yield _plain(f"  {miss.cell}: {phrases.missed(miss)}")
+        yield _plain(f"  {miss.cell}: {missed(miss)}")
     if run.agreement.checkpoints:
-        yield _plain(f"inspected: {phrases.agreement_of(run.agreement)}")
+        yield _plain(f"inspected: {agreement_of(run.agreement)}")
     yield from (_plain(f"  {each}") for each in run.agreement.missed)
 
 
 def _rounds(run: RunSummary) -> Iterator[Text]:
-    if told := phrases.freezing_line(run.freezing):
+    if told := freezing_line(run.freezing):
         yield _plain(told)
     if run.plan.rule:
         yield _plain(f"rounds: {run.plan.rule}")
@@ -139,19 +141,19 @@ def _grids(table: Table, width: int) -> Iterator[Grid]:
 def _grid(
     table: Table, columns: Sequence[Column], rows: Sequence[tuple[Row, Sequence[CellSummary | None]]], width: int
 ) -> Grid:
-    longest = max(len(row.label + phrases.marks(row.marks)) for row, _ in rows)
+    longest = max(len(row.label + marks(row.marks)) for row, _ in rows)
     label = min(longest, max(LABEL, width - len(columns) * (ROOMY + 1)))
     entry = min(WIDE, max(1, (width - label) // len(columns) - 1))
     label = min(longest, width - len(columns) * (entry + 1))
-    title = _plain(phrases.title(table) + ("" if table.by_policy else " (in brackets: who holds still)"))
+    headline = _plain(title(table) + ("" if table.by_policy else " (in brackets: who holds still)"))
     grid = Grid(
-        title=title, title_justify="left", box=box.HORIZONTALS, show_lines=True, show_edge=False, padding=(0, 0)
+        title=headline, title_justify="left", box=box.HORIZONTALS, show_lines=True, show_edge=False, padding=(0, 0)
     )
     grid.add_column("participant", overflow="fold", width=label)
     for column in columns:
-        grid.add_column(_folded(phrases.heading(column), entry), overflow="fold", width=entry)
+        grid.add_column(_folded(heading(column), entry), overflow="fold", width=entry)
     for row, entries in rows:
-        names = _folded(row.label + phrases.marks(row.marks), label)
+        names = _folded(row.label + marks(row.marks), label)
         if not table.by_policy:
             names = Text("\n").join([names, _folded(f"({', '.join(row.policies)})", label)])
         grid.add_row(names, *(_entry(each, entry, bound=table.by_policy) if each else Text("-") for each in entries))
@@ -159,9 +161,9 @@ def _grid(
 
 
 def _entry(cell: CellSummary, width: int, *, bound: bool) -> Text:
-    mark = phrases.mark(cell)
-    how = "" if not mark else f" ({mark})" if cell.as_expected else f" [{mark}]"
-    return _folded(f"{cell.outcome} {phrases.brief(cell, bound=bound)}{how}", width, _style(cell))
+    taken = mark(cell)
+    how = "" if not taken else f" ({taken})" if cell.as_expected else f" [{taken}]"
+    return _folded(f"{cell.outcome} {brief(cell, bound=bound)}{how}", width, _style(cell))
 
 
 def _style(cell: CellSummary) -> str:
@@ -169,11 +171,11 @@ def _style(cell: CellSummary) -> str:
 
 
 def _below(table: Table) -> Iterator[Text]:
-    for scenario, told in phrases.scenarios(table).items():
+    for scenario, told in scenarios(table).items():
         yield _plain(f"{scenario}: {told}")
     alike: dict[tuple[str, Exit], list[CellSummary]] = {}
-    for cell in table.odd:
-        alike.setdefault((f"{phrases.entry(cell)} [{phrases.flag(cell)}]", cell.exit_code), []).append(cell)
+    for cell in table.unexpected:
+        alike.setdefault((f"{entry(cell)} [{flag(cell)}]", cell.exit_code), []).append(cell)
     for (told, code), cells in alike.items():
         more = f" and {counted(len(cells) - 1, 'cell')} more" if len(cells) > 1 else ""
         yield _plain(f"{cells[0].cell.id}{more}: {told}", STYLES[code])
@@ -182,7 +184,7 @@ def _below(table: Table) -> Iterator[Text]:
 def _known_issues(run: RunSummary) -> Iterator[Text]:
     for issue in run.known_issues:
         count = f"{issue.as_expected} of {counted(len(issue.cells), 'cell')} as expected"
-        told = f"{shorten(issue.expectation.reason)} {issue.expectation.link} ({phrases.deadline(issue)})"
+        told = f"{shorten(issue.expectation.reason)} {issue.expectation.link} ({deadline(issue)})"
         style = KNOWN if issue.as_expected == len(issue.cells) else STYLES[Exit.UNEXPECTED]
         yield _plain(f"known issue: {told}: {count}", style)
         yield from (_plain(f"  {line}", style) for line in advice(issue))

@@ -14,10 +14,11 @@ from pathlib import PurePosixPath
 
 from pydantic import Field
 
-from harness.model.model import Command, Frozen
+from harness.model.commands import Command
+from harness.model.values import Frozen
 from harness.privacy.redaction import HOME
-from reports.words.letters import clean, one_line
-from reports.words.phrases import duration
+from reports.text import clean, one_line
+from reports.words.numbers import duration
 
 TAIL_LINES = 5
 OWN = frozenset({"start_ns", "seconds", "stdout", "stderr", "exit_code"})

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from harness.model.model import Control, ControlKind, Verdict
+from harness.model.controls import Control, ControlKind
+from harness.model.outcomes import Verdict
 from reports.analysis.cells import ControlSummary, Exit
 from reports.analysis.tables import RunSummary, named
-from reports.words.letters import shorten
-from reports.words.phrases import found
+from reports.text import shorten
+from reports.words.outcomes import found
 
 
 def escaped(run: RunSummary) -> Iterator[tuple[str, Exit]]:

@@ -12,14 +12,15 @@ from collections.abc import Iterable, Iterator, Sequence
 import tomlkit
 from tomlkit.items import Table
 
-from harness.model.model import Frozen, Outcome
-from harness.records.records import Record
+from harness.model.outcomes import Outcome
+from harness.model.values import Frozen
+from harness.records.record import Record
 from reports.analysis.cells import CLEAN, MEASURED, NO_EVIDENCE, CellSummary, Exit
 from reports.analysis.compare import NUMBERS
 from reports.analysis.statistics import rate_interval
 from reports.analysis.tables import RunSummary
-from reports.words.letters import one_line, shorten
-from reports.words.phrases import first_reason
+from reports.text import one_line, shorten
+from reports.words.cells import first_reason
 
 REVIEW_DAYS = 182
 """Half a year until somebody looks again."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.checkpoints import criu_image
+from harness.checkpoints.criu import image
 from harness.checkpoints.untrusted import Budget
 from harness.oracle.ring import RECORD
 from scenarios.controls import changes
@@ -97,10 +97,10 @@ def newer_version(files: Files) -> None:
             return data
         aside = files.folder / "inventory.img"
         aside.write_bytes(data)
-        (inventory,) = criu_image.read(aside, criu_image.INVENTORY, Budget())
+        (inventory,) = image.read(aside, image.INVENTORY, Budget())
         aside.unlink()
         inventory.img_version = NEWER
-        return criu_image.encoded(criu_image.INVENTORY, [inventory])
+        return image.encoded(image.INVENTORY, [inventory])
 
     _rewrite(files, edit)
 

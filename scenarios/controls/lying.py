@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.host import cgroups
-from harness.model.model import Scenario
+from harness.model.cells import Scenario
 from harness.model.mutants import LYING
-from harness.records.records import Record
+from harness.records.record import Record
 from harness.trial.trial import Trial
 from scenarios.controls.tampered import Mutant
 from scenarios.test_paused_source import PausedSource

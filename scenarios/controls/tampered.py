@@ -17,15 +17,15 @@ from enum import Enum
 from pathlib import Path
 
 from harness.checkpoints.untrusted import everything_below
-from harness.model.model import Outcome, Stage, Verdict
 from harness.model.mutants import ARCHIVED, TAMPERED
-from harness.records.records import Record
+from harness.model.outcomes import Outcome, Stage, Verdict
+from harness.records.record import Record
 from harness.runtimes.contract import Checkpoint, Container
 from harness.trial.bench import READY_SECONDS
 from harness.trial.checkpoint import take
 from harness.trial.source import Source
 from harness.trial.trial import Trial
-from harness.workload.workload import Beat
+from harness.workload.messages import Beat
 from scenarios.controls import archives, changes
 from scenarios.controls.changes import Change, Files
 

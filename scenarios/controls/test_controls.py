@@ -14,17 +14,18 @@ import pytest
 
 from harness.checkpoints.untrusted import everything_below
 from harness.host.wait import until
-from harness.model.model import Control, ControlKind, Stage, SurfaceKind
+from harness.model.cells import SurfaceKind
+from harness.model.controls import CANARY, CONTROLS, Control, ControlKind
 from harness.model.mutants import ARCHIVED, MUTANTS
-from harness.model.proof import CANARY, CONTROLS
+from harness.model.outcomes import Stage
 from harness.oracle.judge import OF_LOGS as CHECKS_OF_LOGS
 from harness.oracle.judge import OVERLAP_NS, Check, judge
-from harness.records.records import Record
-from harness.run.run import Worker
+from harness.records.record import Record
+from harness.run.worker import Worker
 from harness.runtimes.contract import Checkpoint, Container
 from harness.trial.source import Source
 from harness.trial.trial import READ_SECONDS, Trial
-from harness.workload.workload import RECORD_BYTES
+from harness.workload.definitions import RECORD_BYTES
 from scenarios.controls import lying, tampered
 
 

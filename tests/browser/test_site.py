@@ -12,15 +12,15 @@ from axe_playwright_python.sync_playwright import Axe
 from markdown_it import MarkdownIt
 from playwright.sync_api import Browser, Dialog, Page, Request, sync_playwright
 
-from harness.model.model import Outcome
+from harness.model.outcomes import Outcome
 from reports.analysis.compare import compare
 from reports.analysis.tables import RunSummary
 from reports.formats import markdown
-from reports.pages.html import page_of
 from reports.pages.site import PAGES, write_site
+from reports.paths import page_of
 from tests.reports import engines
+from tests.reports.pages.test_site import newer
 from tests.reports.synthetic import MOVING, STILL, moving, plan, poisoned, record, summary
-from tests.reports.test_site import newer
 
 OWNED = "document.documentElement.dataset.owned = 1"
 POISON = (
@@ -86,7 +86,7 @@ def test_without_a_script_all_is_there(browser: Browser, site: Path) -> None:
 
 def hostile(poison: str = POISON) -> RunSummary:
     trials = [moving(MOVING), record(STILL, outcome=Outcome.LEAKED)]
-    lines = {"log": ("x",), "leaks": ("x",), "warnings": ("x",), "accommodations": engines.CRUTCHES}
+    lines = {"log": ("x",), "leaks": ("x",), "warnings": ("x",), "accommodations": engines.WORKAROUNDS}
     first, *others = (poisoned(each.model_copy(update=lines), poison) for each in trials)
     some = poisoned(plan((MOVING, STILL), 1), poison)
     known = poisoned(engines.AHEAD, poison).model_copy(update={"link": f"javascript:{OWNED}", "signature": ""})

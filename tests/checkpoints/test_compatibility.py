@@ -10,19 +10,11 @@ from typing import Any
 import pytest
 
 from harness.checkpoints.compatibility import RULES, Machine, predict
-from harness.checkpoints.criu_image import (
-    CGROUPS,
-    CORE,
-    FILES,
-    IDS,
-    INVENTORY,
-    MOUNTS,
-    NETWORK,
-    PAGEMAP,
-)
+from harness.checkpoints.criu.image import CGROUPS, CORE, FILES, IDS, INVENTORY, MOUNTS, NETWORK, PAGEMAP
 from harness.checkpoints.needs import Form, Needs, needs
 from harness.checkpoints.untrusted import Unreadable
-from harness.model.model import Answer, Component
+from harness.model.machine import Component
+from harness.model.outcomes import Answer
 from tests import criu_images
 from tests.checkpoints.translation.test_bridges import CRUN, EMPTY, GROUPS, OTHERS, RUNC, write
 from tests.criu_images import PAGE, dump, tar

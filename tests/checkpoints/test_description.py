@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from google.protobuf.any_pb2 import Any as Packed
 
-from harness.checkpoints.criu_image import STATISTICS, encoded
+from harness.checkpoints.criu.image import STATISTICS, encoded
 from harness.checkpoints.description import LOG_HEAD, engine_of
 from harness.checkpoints.find import find
 from harness.checkpoints.layouts import CONTAINER, LAYER, MEMORY

@@ -12,7 +12,7 @@ import pytest
 
 from harness.host import facts
 from harness.host.facts import PROBES, host_facts, lacks_mem_dirty_track
-from harness.model.model import Condition
+from harness.model.machine import Condition
 
 CONFIG = Path("/proc/config.gz")
 

@@ -15,8 +15,9 @@ import pytest
 from harness.host import process
 from harness.host.process import BASE_ENVIRONMENT, OUTPUT_LIMIT, Host, replay
 from harness.host.wait import until
+from harness.model.commands import Command
 from harness.model.errors import CommandFailed, DeadlineExceeded
-from harness.model.model import Command, Stage
+from harness.model.outcomes import Stage
 
 Script = Callable[[str], str]
 WAIT_FOR_EVER = "read _ < {fifo}"

@@ -7,7 +7,7 @@ import pytest
 
 from harness.checkpoints.untrusted import Unreadable
 from harness.images import registry
-from harness.images.look import digest_of
+from harness.images.manifests import digest_of
 from harness.images.stores import LAYOUT, ArtifactStore, ContainerdStore, PodmanStore
 from harness.model.errors import CommandFailed
 from harness.runtimes.containerd import BLOBS

@@ -14,11 +14,11 @@ from harness.images.routes import ROUTES
 from harness.images.study import Sent, _chosen, _tried, planned
 from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit
 from harness.model.expectations import About, known
-from harness.model.model import Outcome, Verdict
+from harness.model.outcomes import Outcome, Verdict
 from harness.privacy.redaction import HOME, USER, Redaction
 from harness.records.image_path import EXPECTED, Attempt, Base, ImagePath, Step
 from harness.records.run_files import read_images
-from harness.run import run
+from harness.run import prepare
 
 BY_NAME = {route.name: route for route in ROUTES}
 
@@ -59,7 +59,7 @@ def test_what_is_written_of_images_names_nobody_unless_asked(
     monkeypatch.setattr(cli, "study", lambda *_: [path])
     monkeypatch.setattr(audit, "of_host", lambda: audit.NOTHING)
     knowing = partial(Redaction.knowing, {USER: ("ada", "podman")}, {"/home/ada": HOME})
-    monkeypatch.setattr(run, "redaction_here", lambda spared: knowing(spared=spared))
+    monkeypatch.setattr(prepare, "redaction_here", lambda spared: knowing(spared=spared))
     cli.main(["images", "--out", str(tmp_path), *(["--keep-names"] if kept else [])])
     (folder,) = tmp_path.iterdir()
     texts = {each.name: each.read_text(encoding="utf-8") for each in folder.iterdir()} | {"": capsys.readouterr().out}

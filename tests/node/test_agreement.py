@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 from harness.host.process import HOST
-from harness.model.model import Answer, Outcome
-from harness.records.records import Finding, Record
+from harness.model.outcomes import Answer, Outcome
+from harness.records.inspection import Finding
+from harness.records.record import Record
 from harness.run.options import default_cache
 from tests.node.conftest import STACK
 

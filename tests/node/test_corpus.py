@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from harness.model.model import Cell, HostFacts, Outcome, Settings
-from harness.records.records import Plan, Record
+from harness.model.cells import Cell, Settings
+from harness.model.machine import HostFacts
+from harness.model.outcomes import Outcome
+from harness.records.plan import Plan
+from harness.records.record import Record
 from harness.run import matrix
 from harness.run.options import default_cache
 from harness.trial import corpus
 from harness.trial.bench import Bench
 from harness.trial.trial import Trial
-from harness.workload import workload
+from harness.workload.programs import compile_all
 from scenarios.test_corpus import Keeping, Kept
 from tests.node.conftest import STACK
 
@@ -24,7 +27,7 @@ HOST = HostFacts(kernel="6.18", architecture="x86_64", cgroups="v2", cpus=4, mem
 
 def play(kind: type[Trial], cell: Cell, root: Path, folder: Path) -> Record:
     plan = Plan(run="r1", stillframe="0.1.0", created_ns=1, seed=7, rounds=1, cells=(cell,), host=HOST)
-    binaries = workload.compile_all(default_cache())
+    binaries = compile_all(default_cache())
     with contextlib.closing(Bench.open(Bench.key_of(cell), root, binaries, SETTINGS, folder)) as bench:
         return kind(bench, cell, plan, number=0, last=True).run()
 

@@ -13,7 +13,7 @@ from harness.host import audit
 from harness.host.process import BASE_ENVIRONMENT
 from harness.host.wait import until
 from harness.model.errors import CommandFailed, EnvironmentUnfit
-from harness.model.model import Stage
+from harness.model.outcomes import Stage
 from harness.stacks.node import Daemon, Node
 
 

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from harness.checkpoints.translation.translate import Order, translate
+from harness.model.cells import FreezePolicy, Participant, Settings
 from harness.model.description import Description
-from harness.model.model import FreezePolicy, Participant, Settings
 from harness.oracle.inspection import inspect
 from harness.run.options import default_cache
 from harness.stacks import build, definition
 from harness.trial.bench import Bench
 from harness.trial.checkpoint import take
 from harness.trial.stages import Stages
-from harness.workload import workload
+from harness.workload.programs import compile_all
 
 STACK = "debian-sid"
 """The one that has checkpointctl."""
@@ -32,7 +32,7 @@ PULLABLE = f"localhost/workload@sha256:{'0' * 64}"
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     root = build.prepare(definition.load(STACK), default_cache(), mirror=None, progress=print)
     who = Participant(runtime=request.param, stack=STACK)
-    bench = Bench.open((who, ""), root, workload.compile_all(default_cache()), Settings())
+    bench = Bench.open((who, ""), root, compile_all(default_cache()), Settings())
     with contextlib.closing(bench):
         yield bench
 

@@ -12,12 +12,13 @@ from harness.images import study
 from harness.images.engines import Podman
 from harness.images.producers import PodmanImage, Producer
 from harness.images.routes import Pushed
-from harness.model.model import Outcome, Settings
+from harness.model.cells import Settings
+from harness.model.outcomes import Outcome
 from harness.records.image_path import Base, ImagePath, Spot, Step
 from harness.run.options import default_cache
 from harness.stacks import build, definition
 from harness.trial.bench import Bench
-from harness.workload import workload
+from harness.workload.programs import compile_all
 
 STACK = "debian-sid"
 """The one that has a registry."""
@@ -31,7 +32,7 @@ class PodmanAlone(Podman):
 def paths(monkeypatch: pytest.MonkeyPatch) -> list[ImagePath]:
     monkeypatch.setattr(study, "ROUTES", (Pushed(),))
     root = build.prepare(definition.load(STACK), default_cache(), mirror=None, progress=print)
-    binaries: dict[str, Path] = workload.compile_all(default_cache())
+    binaries: dict[str, Path] = compile_all(default_cache())
     open_bench = partial(Bench.open, lower=root, binaries=binaries, settings=Settings())
     return list(study._studied(PodmanAlone(), STACK, open_bench, print))
 

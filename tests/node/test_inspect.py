@@ -9,16 +9,15 @@ import pytest
 
 from harness.host.process import HOST
 from harness.host.wait import until
-from harness.model.model import Reading, Witness
+from harness.model.readings import Reading, Witness
 from harness.oracle.inspection import inspect
 from harness.oracle.judge import AGREEMENT_TICKS
 from harness.oracle.processes import Teller
-from harness.records.records import Finding, Inspection
+from harness.records.inspection import Finding, Inspection
 from harness.runtimes.podman import PodmanRunc
 from harness.runtimes.runc import Runc
 from harness.stacks.node import Node
-from harness.workload import workload
-from harness.workload.workload import Beat, ReadingMessage
+from harness.workload.messages import Beat, ReadingMessage, read_messages
 
 ROOT = Path(__file__).resolve().parents[2]
 WHERE = f"{Node.storage}/by-hand"
@@ -57,7 +56,7 @@ def typed(node: Node, lines: str) -> None:
 
 
 def heard(folder: Path) -> list[Beat | ReadingMessage]:
-    said = [each for _, each in workload.read_messages(folder / "report")]
+    said = [each for _, each in read_messages(folder / "report")]
     return [each for each in said if isinstance(each, Beat | ReadingMessage)]
 
 

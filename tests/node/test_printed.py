@@ -9,14 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from harness.model.model import Anomaly, Cell, FreezePolicy, HostFacts, Outcome, Participant, Settings, Witness
+from harness.model.cells import Cell, FreezePolicy, Participant, Settings
+from harness.model.machine import HostFacts
+from harness.model.outcomes import Anomaly, Outcome
+from harness.model.readings import Witness
 from harness.oracle.inspection import inspect
-from harness.records.records import Finding, Plan
+from harness.records.inspection import Finding
+from harness.records.plan import Plan
 from harness.run.options import default_cache
 from harness.runtimes.contract import Checkpoint
 from harness.trial.bench import Bench
 from harness.trial.trial import Trial
-from harness.workload import workload
+from harness.workload.definitions import find
+from harness.workload.programs import compile_all
 from tests.node.conftest import STACK
 
 WHO = Participant(runtime="podman/crun", stack=STACK)
@@ -26,7 +31,7 @@ HOST = HostFacts(kernel="6.18", architecture="x86_64", cgroups="v2", cpus=4, mem
 
 @pytest.fixture
 def bench(stack_root: Path) -> Iterator[Bench]:
-    bench = Bench.open((WHO, ""), stack_root, workload.compile_all(default_cache()), Settings())
+    bench = Bench.open((WHO, ""), stack_root, compile_all(default_cache()), Settings())
     with contextlib.closing(bench):
         yield bench
 
@@ -47,7 +52,7 @@ class Kept(Trial):
 def test_the_log_is_of_memory_s_instant_where_the_container_is_held_still(
     bench: Bench, tmp_path: Path, name: str, policy: FreezePolicy
 ) -> None:
-    bench.workload = workload.find(name)
+    bench.workload = find(name)
     cell = Cell(workload=name, policy=policy, checkpoint=WHO, restore=WHO)
     plan = Plan(run="r", stillframe="0", created_ns=1, seed=7, rounds=1, cells=(cell,), host=HOST)
     trial = Kept(bench, cell, plan, number=0, last=True)

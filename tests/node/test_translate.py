@@ -12,16 +12,17 @@ import pytest
 from harness.checkpoints.translation.bridges import Runtime, to_runtime
 from harness.checkpoints.translation.translate import Order, translate
 from harness.host.wait import until
+from harness.model.cells import FreezePolicy, Participant, Settings
 from harness.model.errors import CommandFailed
-from harness.model.model import FreezePolicy, Participant, Settings
 from harness.run.options import default_cache
 from harness.runtimes.contract import Checkpoint
 from harness.trial.bench import Bench
 from harness.trial.checkpoint import take
 from harness.trial.source import Source
 from harness.trial.stages import Stages
-from harness.workload import workload
-from harness.workload.workload import ReadingMessage
+from harness.workload.definitions import find
+from harness.workload.messages import ReadingMessage
+from harness.workload.programs import compile_all
 from tests.node.conftest import STACK
 
 Open = Callable[[str], Bench]
@@ -29,7 +30,7 @@ Open = Callable[[str], Bench]
 
 @pytest.fixture
 def opened(stack_root: Path) -> Iterator[Open]:
-    binaries = workload.compile_all(default_cache())
+    binaries = compile_all(default_cache())
     with contextlib.ExitStack() as benches:
 
         def open_bench(runtime: str) -> Bench:
@@ -78,7 +79,7 @@ def test_images_of_one_runtime_are_restored_by_the_other(opened: Open, origin: s
 
 def test_an_archive_of_podmans_goes_to_another_form_and_back(opened: Open, tmp_path: Path) -> None:
     bench = opened("podman/runc")
-    bench.workload = workload.find("deleted-file")
+    bench.workload = find("deleted-file")
     source, checkpoint = checkpointed(bench, FreezePolicy.CGROUP)
     archive = bench.node.path(f"{checkpoint.folder}/checkpoint.tar")
     for form in ("crio", "containerd"):

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from harness.model.model import Anomaly, Reading, SurfaceReading, Witness
+from harness.model.outcomes import Anomaly
+from harness.model.readings import Reading, SurfaceReading, Witness
 from harness.oracle.continuity import breaks
 from harness.oracle.lines import lag
-from harness.records.records import Continuation
+from harness.records.record import Continuation
 
 CUT = 90_000
 DUE = CUT + lag() + 1

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from harness.model.model import Anomaly, Outcome, Reading, SourceHealth, Stage, SurfaceReading, Verdict, Witness
+from harness.model.outcomes import Anomaly, Outcome, Stage, Verdict
+from harness.model.readings import Reading, SourceHealth, SurfaceReading, Witness
 from harness.oracle.judge import OVERLAP_NS, Check, Evidence, anomalies, judge, overlapped, skews
-from harness.records.records import Continuation
+from harness.records.record import Continuation
 
 NOW = 1_795_435_200_000_000_000
 TICK_NS = 15_000

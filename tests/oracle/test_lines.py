@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from harness.model.model import SurfaceReading
+from harness.model.readings import SurfaceReading
 from harness.oracle import lines
 from harness.oracle.lines import LineReader, lag, line_of, read_lines
 

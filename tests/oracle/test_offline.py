@@ -10,7 +10,8 @@ import pytest
 
 from harness.checkpoints.disk import CapturedFiles
 from harness.checkpoints.untrusted import Broken, Unreadable
-from harness.model.model import Anomaly, Reading, Witness
+from harness.model.outcomes import Anomaly
+from harness.model.readings import Reading, Witness
 from harness.oracle.judge import anomalies
 from harness.oracle.offline import read
 from tests.criu_images import COUNTER, MOUNTS, NONCE, NOW, PAGE, RING, Surface, dump, memory, mount, ring, tmpfs

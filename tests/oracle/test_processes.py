@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.checkpoints import criu_image
-from harness.checkpoints.memory import MOST_LEVELS, memories
+from harness.checkpoints.criu import image
+from harness.checkpoints.criu.memory import MOST_LEVELS, memories
 from harness.checkpoints.untrusted import Broken, Budget, Unreadable
 from harness.oracle.processes import MOST_DESCRIPTION, Form, NoCounter, OwnSurface, Process, Teller, processes
 from harness.oracle.ring import MAGIC
@@ -227,10 +227,10 @@ def test_arguments_of_no_workload_are_called_so(tmp_path: Path, options: tuple[s
 
 def test_without_the_place_of_its_arguments_nothing_tells_what_it_has(tmp_path: Path) -> None:
     images = dump(tmp_path / "images", old_memory() + arguments(*OPTIONS))
-    write(images, "mm-1.img", criu_image.MEMORY, {"mm_arg_start": BASE, "mm_arg_end": BASE + (1 << 40)})
+    write(images, "mm-1.img", image.MEMORY, {"mm_arg_start": BASE, "mm_arg_end": BASE + (1 << 40)})
     with pytest.raises(Unreadable, match="arguments of 1,099,511,627,776 bytes"):
         find(images)
-    write(images, "mm-1.img", criu_image.MEMORY, {"mm_arg_start": BASE + 9 * PAGE, "mm_arg_end": BASE + 10 * PAGE})
+    write(images, "mm-1.img", image.MEMORY, {"mm_arg_start": BASE + 9 * PAGE, "mm_arg_end": BASE + 10 * PAGE})
     with pytest.raises(Unreadable, match=r"4,096 bytes at 0x409000 of process 1 are not all in its images"):
         find(images)
     (images / "mm-1.img").unlink()

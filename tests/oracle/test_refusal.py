@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.model.model import Component, Outcome, Refusal, Stage, Verdict
+from harness.model.machine import Component
+from harness.model.outcomes import Outcome, Refusal, Stage, Verdict
 from harness.oracle.judge import Evidence, judge
 from harness.oracle.refusal import graded
 

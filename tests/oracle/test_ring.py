@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.model.model import SurfaceReading
+from harness.model.readings import SurfaceReading
 from harness.oracle.ring import (
     MAGIC,
     RECORD,
@@ -21,7 +21,7 @@ from harness.oracle.ring import (
     read_ring,
     records_of,
 )
-from harness.workload.workload import RECORD_BYTES
+from harness.workload.definitions import RECORD_BYTES
 
 NONCE = 0xFEED_FACE_CAFE_BEEF
 RING = 64

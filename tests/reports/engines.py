@@ -1,4 +1,4 @@
-"""A large run that never ran: many engines and ways, other workloads and scenarios, known issues, crutches."""
+"""A large run that never ran: many engines and ways, other workloads and scenarios, known issues, workarounds."""
 
 from __future__ import annotations
 
@@ -7,22 +7,14 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+from harness.model.cells import Cell, FreezePolicy, Participant, Scenario
+from harness.model.commands import Command
+from harness.model.controls import CONTROLS, ControlKind
 from harness.model.expectations import MOVING, OUTSIDE, Expectation
-from harness.model.model import (
-    Accommodation,
-    Anomaly,
-    Cell,
-    Command,
-    ControlKind,
-    FreezePolicy,
-    Outcome,
-    Participant,
-    Scenario,
-    Stage,
-    Verdict,
-)
-from harness.model.proof import CONTROLS
-from harness.records.records import Plan, Record
+from harness.model.machine import Accommodation
+from harness.model.outcomes import Anomaly, Outcome, Stage, Verdict
+from harness.records.plan import Plan
+from harness.records.record import Record
 from reports.analysis.tables import RunSummary
 from tests.reports import synthetic
 from tests.reports.synthetic import RAW, record
@@ -65,7 +57,7 @@ NO_RESTORE = Expectation(
     link="https://github.com/moby/moby/issues/50750",
     review=dt.date(2027, 1, 31),
 )
-CRUTCHES = (
+WORKAROUNDS = (
     Accommodation(
         name="no-resources",
         lacking="controllers in the node's cgroup hierarchy: cgroup.controllers is empty",
@@ -185,7 +177,7 @@ def _as_expected(cell: Cell, trial: int, told: Expectation | None) -> Record:
     paused = {"kept_pause": True} if cell.scenario is Scenario.PAUSED else {}
     return made.model_copy(
         update={
-            "accommodations": CRUTCHES[: 1 if "runsc" in runtime else 2],
+            "accommodations": WORKAROUNDS[: 1 if "runsc" in runtime else 2],
             "warnings": (WARNING,) if "crun" in runtime else (),
             "commands": (*_daemon(cell), *made.commands)
             if runtime.startswith(("docker", "containerd"))

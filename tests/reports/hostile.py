@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from functools import cache
 
-from harness.model.model import Anomaly, Control, Outcome
+from harness.model.controls import Control
+from harness.model.outcomes import Anomaly, Outcome
 from reports.analysis.tables import RunSummary, summarise
 from reports.runs.read import with_images
 from tests.reports import engines
+from tests.reports.analysis.test_images import GOOD, LOST
 from tests.reports.synthetic import MOVING, STILL, closing, moving, plan, poisoned, record
-from tests.reports.test_images import GOOD, LOST
 
 POISON = (
     "\"'><script>alert(1)</script>]]></testsuites><!--&lt;{{ 7*7 }}\\u0041=:#%|`x`\r\n\n| --- |\n"
     "\x00\x08\x1b[31m\x7f\x85\u2028\u202e\ufffe\N{GRINNING FACE}javascript:alert(1)" + "x" * 100_000
 )
-LINES = {"log": ("a line",), "leaks": ("a mount",), "warnings": ("a warning",), "accommodations": engines.CRUTCHES}
+LINES = {"log": ("a line",), "leaks": ("a mount",), "warnings": ("a warning",), "accommodations": engines.WORKAROUNDS}
 
 
 @cache

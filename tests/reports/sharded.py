@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from harness.model.proof import CANARY
+from harness.model.controls import CANARY
 from harness.model.shard import Shard
-from harness.records.records import Plan, Record
+from harness.records.plan import Plan
+from harness.records.record import Record
 from harness.records.run_files import append, read_closing, read_plan, read_records, write_closing, write_plan
 
 

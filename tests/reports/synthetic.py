@@ -8,29 +8,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from harness.model.cells import Cell, FreezePolicy, Participant
+from harness.model.commands import Command, Schedule, Span
+from harness.model.controls import CONTROLS, ControlKind
 from harness.model.expectations import MOVING as SHOULD_MOVE
-from harness.model.model import (
-    Anomaly,
-    Cell,
-    Command,
-    Component,
-    ControlKind,
-    FreezePolicy,
-    HostFacts,
-    Outcome,
-    Participant,
-    Reading,
-    Schedule,
-    Skew,
-    SourceHealth,
-    Span,
-    Stage,
-    SurfaceReading,
-    Verdict,
-    Witness,
-)
-from harness.model.proof import CONTROLS
-from harness.records.records import Closing, Plan, Record
+from harness.model.machine import Component, HostFacts
+from harness.model.outcomes import Anomaly, Outcome, Stage, Verdict
+from harness.model.readings import Reading, Skew, SourceHealth, SurfaceReading, Witness
+from harness.records.plan import Closing, Plan
+from harness.records.record import Record
 from harness.records.run_files import append, write_closing, write_plan
 from reports.analysis.tables import RunSummary, summarise
 

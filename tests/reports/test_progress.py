@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from reports.terminal import progress
-from reports.terminal.progress import shown
+from reports import progress
+from reports.progress import shown
 
 
 class Terminal(io.StringIO):

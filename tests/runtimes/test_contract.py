@@ -8,14 +8,14 @@ from typing import cast
 
 import pytest
 
+from harness.model.cells import CgroupVersion, FreezePolicy, Scenario, SurfaceKind
+from harness.model.controls import CONTROLS, DEFAULT_WORKLOAD
 from harness.model.errors import UsageError
-from harness.model.model import CgroupVersion, FreezePolicy, Scenario, SurfaceKind
-from harness.model.proof import CONTROLS, DEFAULT_WORKLOAD
 from harness.runtimes import RUNTIMES, adapter, criu_configuration, way_of
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Runtime, Way
 from harness.runtimes.criu import Criu
 from harness.runtimes.oci import OciRuntime
-from harness.workload import workload
+from harness.workload.definitions import find
 from tests.folder_node import BareNode, FolderNode
 
 FOLDER = f"{FolderNode.storage}/containers/one-1"
@@ -121,7 +121,7 @@ def test_a_hook_is_for_those_whose_disk_it_can_take(name: str, way: Way) -> None
 
 @every_way
 def test_a_way_can_carry_the_default_workload(name: str, way: Way) -> None:
-    kinds = {surface.kind for surface in workload.find(DEFAULT_WORKLOAD).surfaces}
+    kinds = {surface.kind for surface in find(DEFAULT_WORKLOAD).surfaces}
     assert kinds <= way.surfaces <= set(SurfaceKind)
     assert way.outside <= set(SurfaceKind)
 
@@ -131,8 +131,8 @@ def test_a_way_that_carries_what_prints_says_whether_its_checkpoints_have_the_lo
     """Only Podman's have; and raw runtimes have nobody who keeps one."""
     carries = SurfaceKind.STDOUT in way.surfaces
     assert not carries or "/" in name or name == "containerd"
-    assert way.carries(workload.find("chatty")) is carries
-    assert way.carries(workload.find("chatty-tty")) is (carries and way.terminal)
+    assert way.carries(find("chatty")) is carries
+    assert way.carries(find("chatty-tty")) is (carries and way.terminal)
     assert (SurfaceKind.STDOUT in way.outside) is not (carries and name.startswith("podman/"))
 
 

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from harness.checkpoints.disk import CapturedFiles
+from harness.model.cells import CgroupVersion, SurfaceKind
+from harness.model.commands import Command
 from harness.model.errors import CommandFailed
-from harness.model.model import CgroupVersion, Command, Component, SurfaceKind
+from harness.model.machine import Component
 from harness.runtimes import adapter
 from harness.runtimes.contract import Checkpoint, Container, ContainerSpec, Contents, Mount, Runtime, State
 from harness.runtimes.oci import OciRuntime

@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from harness.checkpoints import criu_image
+from harness.checkpoints.criu import image
 from harness.checkpoints.untrusted import Budget, Unreadable
 
 NULL = "/dev/null"
@@ -55,14 +55,14 @@ def to_criu(images: Path, version: OldCriu, budget: Budget | None = None) -> lis
     done: list[str] = []
     new: dict[str, bytes] = {}
     for name in named(images, r"pagemap-(?:shmem-)?[0-9]+\.img", budget):
-        messages = list(criu_image.read(images / name, criu_image.PAGEMAP, budget))
+        messages = list(image.read(images / name, image.PAGEMAP, budget))
         if moved := _count_as_before(name, messages, version):
-            new[name] = criu_image.encoded(criu_image.PAGEMAP, messages)
+            new[name] = image.encoded(image.PAGEMAP, messages)
             done.append(f"{name}: number of pages in the old field again, in {moved} of its entries")
     for name in named(images, r"netns-[0-9]+\.img", budget):
-        messages = list(criu_image.read(images / name, criu_image.NETWORK, budget))
+        messages = list(image.read(images / name, image.NETWORK, budget))
         if sum(_drop_default(name, each, version) for each in messages):
-            new[name] = criu_image.encoded(criu_image.NETWORK, messages)
+            new[name] = image.encoded(image.NETWORK, messages)
             done.append(f"{name}: net/ipv4/ping_group_range, which has its default, left out")
     _write(images, new)
     return done
@@ -85,7 +85,7 @@ def to_runtime(
         new["inventory.img"] = inventory
         done.append("inventory.img: control groups, which the images do not describe, left to whoever restores")
     for name in named(images, r"mountpoints-[0-9]+\.img", budget):
-        mounts = list(criu_image.read(images / name, criu_image.MOUNTS, budget))
+        mounts = list(image.read(images / name, image.MOUNTS, budget))
         said = [
             _rename(mount, runtime) for mount in _masked_files(mounts, binds) if mount.ext_key != _key(mount, runtime)
         ]
@@ -95,7 +95,7 @@ def to_runtime(
             new[f"tmpfs-dev-{device}.tar.gz.img"] = _empty_tmpfs()
             said += [_uncover(mount, device) for mount in folders]
         if said:
-            new[name] = criu_image.encoded(criu_image.MOUNTS, mounts)
+            new[name] = image.encoded(image.MOUNTS, mounts)
             done += said
     _write(images, new)
     return done
@@ -104,7 +104,7 @@ def to_runtime(
 def made_by(images: Path, budget: Budget) -> Runtime | None:
     """The runtime whose keys masked files have; None where no file is masked, and any runtime restores."""
     for name in named(images, r"mountpoints-[0-9]+\.img", budget):
-        for mount in _masked_files(criu_image.read(images / name, criu_image.MOUNTS, budget), ()):
+        for mount in _masked_files(image.read(images / name, image.MOUNTS, budget), ()):
             return Runtime.RUNC if mount.ext_key == NULL else Runtime.CRUN
     return None
 
@@ -113,7 +113,7 @@ def covers(images: Path, budget: Budget) -> dict[str, str]:
     """What covers masked paths, by the keys that CRIU asks for it by."""
     found: dict[str, str] = {}
     for name in named(images, r"mountpoints-[0-9]+\.img", budget):
-        mounts = list(criu_image.read(images / name, criu_image.MOUNTS, budget))
+        mounts = list(image.read(images / name, image.MOUNTS, budget))
         found |= {mount.ext_key: NULL for mount in _masked_files(mounts, ())}
         found |= {mount.ext_key: mount.ext_key for mount in mounts if _is_empty_directory(mount)}
     return found
@@ -123,7 +123,7 @@ def wanted_mounts(images: Path, budget: Budget) -> frozenset[str]:
     """Where the mounts are that whoever restores has to bring along, without those over masked paths."""
     found = set()
     for name in named(images, r"mountpoints-[0-9]+\.img", budget):
-        mounts = list(criu_image.read(images / name, criu_image.MOUNTS, budget))
+        mounts = list(image.read(images / name, image.MOUNTS, budget))
         masks = {mount.mnt_id for mount in _masked_files(mounts, ())}
         found |= {
             mount.mountpoint
@@ -170,15 +170,15 @@ def groups_left_out(images: Path, budget: Budget) -> bytes | None:
     """
     if not {"cgroup.img", "inventory.img"}.issubset(named(images, r"(cgroup|inventory)\.img", budget)):
         return None
-    groups = list(criu_image.read(images / "cgroup.img", criu_image.CGROUPS, budget))
+    groups = list(image.read(images / "cgroup.img", image.CGROUPS, budget))
     described = any(controller.dirs for entry in groups for controller in entry.controllers)
     sets = {each.id for entry in groups for each in entry.sets}
-    inventory = list(criu_image.read(images / "inventory.img", criu_image.INVENTORY, budget))
+    inventory = list(image.read(images / "inventory.img", image.INVENTORY, budget))
     if described or len(sets) != 1 or sets == {entry.root_cg_set for entry in inventory}:
         return None
     for entry in inventory:
         (entry.root_cg_set,) = sets
-    return criu_image.encoded(criu_image.INVENTORY, inventory)
+    return image.encoded(image.INVENTORY, inventory)
 
 
 def _masked_files(mounts: Collection[Any] | Iterator[Any], binds: Collection[str]) -> Iterator[Any]:

@@ -15,18 +15,9 @@ from typing import Any, ClassVar
 from harness.checkpoints.description import GIVEN, engine_of
 from harness.checkpoints.documents import CONFIG, IMAGES, SPEC, STATUS, document, parts, text, texts, there
 from harness.checkpoints.translation import bridges, diff
-from harness.checkpoints.translation.form import (
-    KEPT,
-    MANAGER,
-    MASK_CHECK,
-    NEVER,
-    Content,
-    Help,
-    Untranslatable,
-    binds,
-    put,
-)
+from harness.checkpoints.translation.form import KEPT, MANAGER, MASK_CHECK, NEVER, Content, Help, binds, put
 from harness.checkpoints.untrusted import Budget, Unreadable
+from harness.model.errors import Untranslatable
 
 CONTAINERD_RUNTIME = "io.containerd.runc.v2"
 CONTAINERD_LOG, CRIO_LOG = "container.log", "io.kubernetes.cri-o.LogPath"

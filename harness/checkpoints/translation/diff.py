@@ -18,8 +18,8 @@ from typing import BinaryIO
 from harness.checkpoints import archive
 from harness.checkpoints.archive import CHUNK, DELETED_BY
 from harness.checkpoints.documents import listed
-from harness.checkpoints.translation.form import Untranslatable
 from harness.checkpoints.untrusted import Budget, Unreadable, inside
+from harness.model.errors import Untranslatable
 
 RESERVED = ".wh..wh."
 """Prefix of marks that are about something else than one deleted file (OCI image specification, layer.md)."""

@@ -9,15 +9,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from harness.checkpoints.documents import LOG, STATISTICS, parts, text
+from harness.checkpoints.translation.bridges import Runtime
+from harness.checkpoints.translation.diff import Diff
 from harness.checkpoints.untrusted import Budget
-from harness.model.errors import StillframeError
-
-if TYPE_CHECKING:
-    from harness.checkpoints.translation.bridges import Runtime
-    from harness.checkpoints.translation.diff import Diff
 
 MANAGER = "io.container.manager"
 """Annotation by which Podman and CRI-O sign a specification, and tools tell whose archive it is."""
@@ -28,12 +25,6 @@ MASK_CHECK = (
     "CRIU may compare the root folder's mode, which differs between containerd and the others: it needs the option "
     "skip-file-rwx-check in /etc/criu/runc.conf or crun.conf"
 )
-
-
-class Untranslatable(StillframeError):
-    """A checkpoint cannot be said in the other's words; the sentence says what is in the way."""
-
-    exit_code = 1
 
 
 @dataclass(frozen=True)

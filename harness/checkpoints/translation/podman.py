@@ -12,8 +12,9 @@ from harness.checkpoints import archive
 from harness.checkpoints.description import engine_of
 from harness.checkpoints.documents import CONFIG, IMAGES, SPEC, document, part, text, there
 from harness.checkpoints.translation import bridges, diff
-from harness.checkpoints.translation.form import KEPT, NEVER, Content, Help, Untranslatable, binds, put
+from harness.checkpoints.translation.form import KEPT, NEVER, Content, Help, binds, put
 from harness.checkpoints.untrusted import Budget
+from harness.model.errors import Untranslatable
 
 LOG, NETWORK, SHM = "ctr.log", "network.status", "devshm-checkpoint.tar"
 TEMPLATE = (

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from harness.checkpoints import archive, wholeness
+from harness.checkpoints import archive, completeness
 from harness.checkpoints.archive import CHUNK, PARENT
 from harness.checkpoints.documents import CONFIG, IMAGES, SPEC, document, there
 from harness.checkpoints.find import Found, choose, find, only
@@ -21,10 +21,10 @@ from harness.checkpoints.sources import Folder
 from harness.checkpoints.translation import bridges
 from harness.checkpoints.translation.bridges import OldCriu, Runtime
 from harness.checkpoints.translation.cri import Containerd, CriO
-from harness.checkpoints.translation.form import KEPT, Form, Help, Untranslatable, binds
+from harness.checkpoints.translation.form import KEPT, Form, Help, binds
 from harness.checkpoints.translation.podman import Podman
 from harness.checkpoints.untrusted import Budget, Unreadable, beneath, everything_below, open_regular, told_of
-from harness.model.errors import EnvironmentUnfit, UsageError
+from harness.model.errors import EnvironmentUnfit, Untranslatable, UsageError
 
 FORMS: tuple[Form, ...] = (Containerd(), CriO(), Podman())
 """In the order in which they are tried."""
@@ -107,7 +107,7 @@ def _see_to(found: Found, opened: Opened, budget: Budget) -> None:
     """Decline what is not whole, not known here, or not rewritten."""
     if opened.images is None or found.layout == ContainerdImage.name:
         raise Untranslatable(f"{found.what} is not rewritten", remedy="Known are archives and images of CRIU.")
-    wholeness.check(opened.images, opened.sizes, budget, followed=opened.within)
+    completeness.check(opened.images, opened.sizes, budget, followed=opened.within)
 
 
 def _say_nothing(_: str) -> None:

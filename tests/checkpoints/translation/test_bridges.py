@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from harness.checkpoints import criu_image
-from harness.checkpoints.criu_image import CGROUPS, INVENTORY, MOUNTS, NETWORK, PAGEMAP, Kind
+from harness.checkpoints.criu import image
+from harness.checkpoints.criu.image import CGROUPS, INVENTORY, MOUNTS, NETWORK, PAGEMAP, Kind
 from harness.checkpoints.translation.bridges import (
     EMPTY_DIRECTORY,
     MOST_PAGES,
@@ -39,7 +39,7 @@ def write(path: Path, kind: Kind, messages: Iterable[Mapping[str, Any]]) -> Path
 
 
 def read(path: Path, kind: Kind) -> list[Any]:
-    return list(criu_image.read(path, kind, Budget()))
+    return list(image.read(path, kind, Budget()))
 
 
 def mount(number: int, point: str, root: str, key: str = "", **more: Any) -> dict[str, Any]:

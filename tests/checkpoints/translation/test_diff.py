@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.checkpoints.translation.diff import Diff, from_layer, from_list, to_layer, to_list
-from harness.checkpoints.translation.form import Untranslatable
 from harness.checkpoints.untrusted import Budget, Unreadable
+from harness.model.errors import Untranslatable
 
 Tree = dict[str, bytes | None]
 """Files with their content and folders, by name; what is above of something is a folder in it."""

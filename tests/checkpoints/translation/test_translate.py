@@ -13,13 +13,12 @@ from typing import Any
 import pytest
 
 from harness.checkpoints.archive import unpack
-from harness.checkpoints.criu_image import INVENTORY, MOUNTS, STATISTICS, encoded
+from harness.checkpoints.criu.image import INVENTORY, MOUNTS, STATISTICS, encoded
 from harness.checkpoints.translation.bridges import OldCriu, Runtime
-from harness.checkpoints.translation.form import Untranslatable
 from harness.checkpoints.translation.translate import FORMS, Order, translate
 from harness.checkpoints.untrusted import Budget, Unreadable
 from harness.commands.cli import main
-from harness.model.errors import UsageError
+from harness.model.errors import Untranslatable, UsageError
 from tests.checkpoints.translation.test_bridges import CRUN, OTHERS, RUNC, mount, read, write
 from tests.criu_images import dump, memory, tar, tmpfs
 

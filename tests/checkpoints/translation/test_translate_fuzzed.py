@@ -13,7 +13,7 @@ from harness.checkpoints.translation.bridges import OldCriu, Runtime
 from harness.checkpoints.translation.translate import Order, translate
 from harness.model.errors import StillframeError
 from tests.checkpoints.translation.test_translate import PULLABLE, opened, packed, podman
-from tests.test_inspection_fuzzed import EXAMPLES, nothing_else_is_written, read, small
+from tests.oracle.inspection.test_inspection_fuzzed import EXAMPLES, nothing_else_is_written, read, small
 
 SPOILT = ("", "null", "[]", "{}", "1", '"x"', '{"mounts": [1]}', '{"annotations": []}', '{"process": 1}')
 FIELDS = ('{"mounts": [{"destination": 1}]}', '{"runtime": [], "rootfsImageID": {}}', '{"annotations": {"a": 1}}')

@@ -13,8 +13,10 @@ from allure_commons.model2 import Status as Word
 from allure_commons.model2 import TestResult as AllureResult
 from attr import fields
 
-from harness.model.model import Component, ControlKind, Outcome
-from harness.records.records import Record
+from harness.model.controls import ControlKind
+from harness.model.machine import Component
+from harness.model.outcomes import Outcome
+from harness.records.record import Record
 from reports.analysis.tables import RunSummary
 from reports.formats import allure
 from reports.formats.allure import CATEGORIES, MOST_OF_A_FILE, render, sweep

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from harness.model.model import Outcome
+from harness.model.outcomes import Outcome
 from reports.analysis.tables import RunSummary, summarise
 from reports.formats.ctrf import LEFT_OUT, render
 from reports.formats.results import MOST_LETTERS, results

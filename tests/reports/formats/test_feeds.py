@@ -6,15 +6,17 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from harness.model.model import CgroupVersion, Component, Control, Outcome
-from harness.records.records import Record
+from harness.model.cells import CgroupVersion
+from harness.model.controls import Control
+from harness.model.machine import Component
+from harness.model.outcomes import Outcome
+from harness.records.record import Record
 from reports.analysis.tables import RunSummary
 from reports.formats.feeds import ATOM, MOST_CELLS, MOST_RUNS, render
-from reports.formats.places import feed_of
-from reports.pages.html import participant_page
+from reports.paths import feed_of, participant_page
 from tests.reports import engines, hostile
+from tests.reports.pages.test_site import newer, versioned
 from tests.reports.synthetic import MOVING, STILL, cell, expected_run, matrix, moving, plan, record, summary
-from tests.reports.test_site import newer, versioned
 
 RUNC, CRUN = (feed_of(participant_page(name)) for name in ("runc@debian-sid", "crun@debian-sid"))
 OTHER = cell(runtime="crun")

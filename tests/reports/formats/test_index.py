@@ -7,13 +7,15 @@ from typing import Any
 import jsonschema
 import pytest
 
-from harness.model.model import Cell, Component, Control, FreezePolicy, Outcome, Participant
+from harness.model.cells import Cell, FreezePolicy, Participant
+from harness.model.controls import Control
+from harness.model.machine import Component
+from harness.model.outcomes import Outcome
 from reports.analysis.tables import RunSummary, summarise
 from reports.formats.index import LEFT_OUT, render, schemas
-from reports.formats.places import INDEX, TOOLS, document_of
 from reports.formats.results import MOST_LETTERS
-from reports.pages.html import page_of, participant_page
 from reports.pages.site import render as render_site
+from reports.paths import INDEX, TOOLS, document_of, page_of, participant_page
 from tests.reports import engines, hostile
 from tests.reports.synthetic import MOVING, STILL, expected_run, matrix, moving, plan, record, summary
 

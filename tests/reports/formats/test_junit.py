@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from junitparser import JUnitXml
 
-from harness.model.model import Outcome
+from harness.model.outcomes import Outcome
 from reports.analysis.tables import RunSummary, summarise
 from reports.formats.junit import LEFT_OUT, render
 from reports.formats.results import MOST_ODD, results

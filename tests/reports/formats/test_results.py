@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
+from harness.model.controls import Control, ControlKind
 from harness.model.expectations import Expectation
-from harness.model.model import Anomaly, Component, Control, ControlKind, Outcome, Verdict
+from harness.model.machine import Component
+from harness.model.outcomes import Anomaly, Outcome, Verdict
 from harness.records.image_path import Attempt, Step
-from harness.records.records import Plan, Record
+from harness.records.plan import Plan
+from harness.records.record import Record
 from reports.analysis.cells import Exit
 from reports.analysis.tables import RunSummary, summarise
 from reports.formats.results import (
@@ -25,8 +28,8 @@ from reports.formats.results import (
 )
 from reports.runs.read import with_images
 from tests.reports import engines, hostile
+from tests.reports.analysis.test_images import GOOD, KNOWN, LOST, MISSING, path
 from tests.reports.synthetic import MOVING, NOON, STILL, closing, expected_run, matrix, moving, plan, record, summary
-from tests.reports.test_images import GOOD, KNOWN, LOST, MISSING, path
 
 KNOWN_AHEAD = engines.AHEAD
 RARELY = KNOWN_AHEAD.model_copy(update={"rate": (0.1, 0.9)})
@@ -86,7 +89,7 @@ def test_what_is_worse_than_known_has_failed() -> None:
     found = one(known(), record(STILL, outcome=Outcome.LEAKED, reason="a mount"))
     assert found.status is Status.FAILED
     assert found.message == "leaked 1/1: a mount; unexpected, should be inconsistent disk-ahead: fails differently"
-    assert found.odd == ("trial 0: leaked 0 µs: a mount",)
+    assert found.unexpected == ("trial 0: leaked 0 µs: a mount",)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.HARNESS_ERROR, Outcome.UNSUPPORTED, Outcome.MISSING])

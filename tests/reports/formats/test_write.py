@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from reports.analysis.tables import RunSummary
-from reports.formats.places import ALLURE, TOOLS
 from reports.formats.report import write_report, write_summary
 from reports.formats.write import render, write_formats
+from reports.paths import ALLURE, TOOLS
 from reports.runs.read import read_run
 from tests.reports import engines, hostile
+from tests.reports.pages.test_site import newer
 from tests.reports.synthetic import MOVING, STILL, moving, plan, record, store, summary
-from tests.reports.test_site import newer
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 BOTH = summary(plan([STILL, MOVING], 1), [record(STILL), moving(MOVING)])

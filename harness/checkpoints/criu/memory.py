@@ -1,0 +1,251 @@
+"""Memory of processes out of CRIU's images: which pages each had, level by level, and what is in them.
+
+`pagemap-PID.img` is two magic words, then messages that each follow their size: one head with the number of the
+`pages-N.img`, then an entry per stretch of pages. Pages that are present lie in that file one after the other, in the
+order of entries; the others are zero, lazy (they never left the source), or those of the images that the link `parent`
+leads to. https://github.com/checkpoint-restore/criu/blob/v4.2/images/pagemap.proto and criu/pagemap.c beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from harness.checkpoints.archive import CHUNK, PARENT
+from harness.checkpoints.criu import image
+from harness.checkpoints.untrusted import Absent, Broken, Budget, Unreadable, open_regular, pread
+
+MOST_LEVELS = 64
+"""Levels of memory that are followed, the newest included."""
+PAGE = 4096
+PAGE_SIZES = (PAGE, 4 * PAGE, 16 * PAGE)
+IN_PARENT, LAZY, PRESENT = 1 << 0, 1 << 1, 1 << 2
+"""Flags of an entry (criu/include/pagemap.h); pages under any other flag cannot be read here."""
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """Pages of one entry: addresses, and where they are."""
+
+    start: int
+    end: int
+    at: int | None
+    """Position in the file of pages, None where they are not in it."""
+    flags: int
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A stretch of a file of pages that is memory of the process."""
+
+    path: Path
+    at: int
+    """Position in the file."""
+    start: int
+    """Address."""
+    size: int
+
+
+class Memory:
+    """Memory of one process."""
+
+    def __init__(self, pid: int, windows: Sequence[_Window], missing: Sequence[str], budget: Budget) -> None:
+        self.pid = pid
+        self.missing = tuple(dict.fromkeys(missing))
+        """Why pages are not there, as sentences."""
+        self._windows = sorted(windows, key=lambda window: window.start)
+        self._budget = budget
+
+    def chunks(self, beyond: int = 0) -> Iterator[tuple[int, bytes, int]]:
+        """Address, bytes from there on, and how many of them are not in the next chunk; holes are left out.
+
+        A chunk begins where a page does, and goes on for up to `beyond` bytes that are in the next one, too.
+        """
+        for window in self._windows:
+            with open_regular(window.path) as descriptor:
+                at, end = window.at, window.at + window.size
+                while at < end:
+                    try:
+                        data_at = os.lseek(descriptor, at, os.SEEK_DATA)
+                    except OSError:
+                        break  # nothing but a hole up to the end
+                    at = max(at, data_at - (data_at - window.at) % PAGE)
+                    size = min(CHUNK, end - at)
+                    if size <= 0:
+                        break
+                    self._budget.read(size)
+                    yield window.start + at - window.at, pread(descriptor, min(size + beyond, end - at), at), size
+                    at += size
+
+    def read(self, address: int, size: int) -> bytes:
+        """Bytes at an address; `Unreadable` if one of them is not in the images."""
+        self._budget.read(size)
+        found, at = [], address
+        first = max(0, bisect_right(self._windows, address, key=lambda window: window.start) - 1)
+        for window in self._windows[first:]:
+            if at >= address + size or not window.start <= at < window.start + window.size:
+                break
+            part = min(window.start + window.size, address + size) - at
+            with open_regular(window.path) as descriptor:
+                found.append(pread(descriptor, part, window.at + at - window.start))
+            at += part
+        data = b"".join(found)
+        if len(data) < size:
+            raise Unreadable(f"{size:,} bytes at {address:#x} of process {self.pid} are not all in its images")
+        return data
+
+
+def memories(images: Path, budget: Budget, *, within: Path | None = None) -> Iterator[Memory]:
+    """Memory of each process in CRIU's images, by process id.
+
+    A page of a newer level wins over an older one. Parents are followed as long as they are inside of `within`, or
+    else inside of `images`.
+    """
+    for pid in _pids(images, budget):
+        missing: list[str] = []
+        windows = _merged(_windows(_Levels(images, within or images, budget, missing), pid))
+        yield Memory(pid, list(windows), missing, budget)
+
+
+def _pids(images: Path, budget: Budget) -> list[int]:
+    found = []
+    try:
+        with os.scandir(images) as entries:
+            for entry in entries:
+                budget.part()
+                if match := re.fullmatch(r"pagemap-([1-9][0-9]{0,9})\.img", entry.name):
+                    found.append(int(match[1]))
+    except OSError as error:
+        raise Unreadable(f"it is no folder with images: {error.strerror}") from error
+    return sorted(found)
+
+
+class _Levels:
+    """The images of a checkpoint and those of its parents."""
+
+    def __init__(self, images: Path, within: Path, budget: Budget, missing: list[str], depth: int = 1) -> None:
+        self.images = images
+        self.within = within
+        self.budget = budget
+        self.missing = missing
+        self.depth = depth
+
+    def parent(self) -> _Levels | None:
+        """The level before, or None with a word in `missing`."""
+        link = self.images / PARENT
+        if self.depth == MOST_LEVELS:
+            raise Unreadable(f"its memory has more than {MOST_LEVELS} levels, or they go round in a circle")
+        try:
+            parent = link.resolve(strict=True)
+        except (OSError, RuntimeError, ValueError):
+            self.missing.append("pages are in an earlier level of memory that is not there")
+            return None
+        if not parent.is_relative_to(self.within.resolve()):
+            self.missing.append(
+                "pages are in an earlier level of memory outside of the checkpoint, which is not followed"
+            )
+            return None
+        return _Levels(parent, self.within, self.budget, self.missing, self.depth + 1)
+
+
+def _windows(levels: _Levels, pid: int, wanted: Sequence[tuple[int, int]] | None = None) -> Iterator[_Window]:
+    path = levels.images / f"pagemap-{pid}.img"
+    if wanted is not None and not os.path.lexists(path):
+        levels.missing.append(f"{path.name} is not in an earlier level of memory")
+        return
+    pages, stretches = _stretches(path, levels.budget)
+    elsewhere = []
+    for stretch, start, end in _common(stretches, wanted):
+        if stretch.at is not None:
+            at = stretch.at + start - stretch.start
+            yield _Window(pages, at, start, end - start)
+        elif stretch.flags & IN_PARENT:
+            elsewhere.append((start, end))
+        elif stretch.flags & LAZY:
+            levels.missing.append("pages are lazy, and have not left the source")
+    if elsewhere and (parent := levels.parent()):
+        yield from _windows(parent, pid, elsewhere)
+
+
+def _common(
+    stretches: Sequence[_Stretch], wanted: Sequence[tuple[int, int]] | None
+) -> Iterator[tuple[_Stretch, int, int]]:
+    """Intersect two sorted sequences of address ranges."""
+    if wanted is None:
+        yield from ((stretch, stretch.start, stretch.end) for stretch in stretches)
+        return
+    at = 0
+    for start, end in wanted:
+        while at < len(stretches) and stretches[at].end <= start:
+            at += 1
+        here = at
+        while here < len(stretches) and stretches[here].start < end:
+            yield stretches[here], max(start, stretches[here].start), min(end, stretches[here].end)
+            here += 1
+
+
+def _stretches(path: Path, budget: Budget) -> tuple[Path, list[_Stretch]]:
+    """Read a pagemap: its file of pages, and what is where, by address."""
+    said = image.read(path, image.PAGEMAP, budget)
+    head = next(said, None)
+    if head is None:
+        raise Unreadable(f"{path.name} has no head")
+    pages = path.with_name(f"pages-{head.pages_id}.img")
+    told = list(said)
+    if any(each.HasField("blocks") for each in told):  # CRIU's images/pagemap.proto from 4.3 on
+        raise Unreadable(
+            f"{path.name} has compressed pages, as CRIU 4.3 writes them if asked to; they are not read here"
+        )
+    entries = [entry_of(each) for each in told]
+    if any(flags & ~(IN_PARENT | LAZY | PRESENT) for _, _, flags in entries):
+        raise Unreadable(f"{path.name} has pages under a flag that is not known here, as compressed ones")
+    page = _page_size(pages, sum(count for _, count, flags in entries if flags & PRESENT))
+    found, at = [], 0
+    for address, count, flags in entries:
+        present = bool(flags & PRESENT)
+        found.append(_Stretch(address, address + count * page, at if present else None, flags))
+        at += count * page * present
+    found.sort(key=lambda stretch: stretch.start)
+    if any(later.start < earlier.end for earlier, later in pairwise(found)):
+        raise Unreadable(f"{path.name} has the same page twice")
+    return pages, found
+
+
+def entry_of(entry: Any) -> tuple[int, int, int]:
+    """Address, pages and flags, as CRIU completes those of older images, which have fewer fields."""
+    flags = entry.flags | IN_PARENT if entry.in_parent else entry.flags if entry.HasField("flags") else PRESENT
+    return entry.vaddr, entry.nr_pages if entry.HasField("nr_pages") else entry.compat_nr_pages, flags
+
+
+def _page_size(pages: Path, count: int) -> int:
+    """Images do not tell the size of a page: it is that by which the file is as long as its pages."""
+    if count == 0:
+        return PAGE
+    try:
+        with open_regular(pages) as descriptor:
+            size = os.fstat(descriptor).st_size
+    except Absent as error:
+        raise Broken(f"{error.what}, and {count:,} pages should be in it") from error
+    if size < count * PAGE:
+        raise Broken(f"{pages.name} is compressed or cut off: it has {size:,} bytes for {count:,} pages")
+    return next((each for each in PAGE_SIZES if size == count * each), PAGE)
+
+
+def _merged(windows: Iterable[_Window]) -> Iterator[_Window]:
+    """Join windows that follow each other in a file, as their pages do in memory."""
+    last: _Window | None = None
+    for window in windows:
+        if last and (last.path, last.at + last.size, last.start + last.size) == (window.path, window.at, window.start):
+            last = replace(last, size=last.size + window.size)
+        else:
+            if last:
+                yield last
+            last = window
+    if last:
+        yield last

@@ -1,0 +1,154 @@
+"""The mounts of a container, out of CRIU's images: on which one a path is, and what of that file system it is.
+
+`mountpoints-N.img` has the mounts of mount namespace N, a mount below another one by that one's number. A path is
+looked up as the kernel does it: from the root on, at each step onto the topmost mount that lies there. Symbolic links
+are not followed, because the images do not tell them. https://github.com/checkpoint-restore/criu/tree/v4.2:
+images/mnt.proto, criu/mount.c, criu/filesystems.c.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.checkpoints.criu import image
+from harness.checkpoints.untrusted import LONGEST_NAME, Budget, Unreadable
+from harness.model.description import Task
+
+IMAGES = re.compile(r"mountpoints-[0-9]{1,10}\.img")
+"""Names of the images that are read."""
+MOST_MOUNTS = 100_000
+"""Linux's own limit for a namespace (fs.mount-max)."""
+
+NAMED = 16
+"""Number of the file systems that CRIU calls by a name of their own beside it ("auto")."""
+FILE_SYSTEMS = {
+    1: "proc", 2: "sysfs", 3: "devtmpfs", 4: "binfmt_misc", 5: "tmpfs", 6: "devpts", 7: "simfs", 8: "pstore",
+    9: "securityfs", 10: "fusectl", 11: "debugfs", 12: "cgroup", 13: "aufs", 14: "mqueue", 15: "fuse", 17: "overlay",
+    18: "autofs", 19: "tracefs", 23: "cgroup2",
+}  # fmt: skip
+"""The kernel's names of file systems by CRIU's numbers (fstype in images/mnt.proto)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A mount of a container."""
+
+    number: int
+    """Of the mount, in the images."""
+    parent: int
+    mountpoint: str
+    """Absolute path in the container."""
+    file_system: str
+    """As the kernel calls it; empty where CRIU has no name for it, which it says of file systems on disks."""
+    device: int
+    """Of the file system: the N of `tmpfs-dev-N.tar.gz.img`."""
+    root: str | None
+    """Path in its file system that is mounted here; None where the images do not tell it."""
+    source: str
+    ext_key: str
+    """Under which CRIU asks whoever restores for it; empty for a mount that CRIU makes itself."""
+
+    @property
+    def external(self) -> bool:
+        """Whether CRIU asks for its content. It does not ask for the root, and keeps no content of it either."""
+        return bool(self.ext_key)
+
+    def path_in_file_system(self, relative: str) -> str | None:
+        """Absolute path in the file system of a path below the mountpoint; None where the root is not known."""
+        return None if self.root is None else "/" + "/".join(filter(None, (self.root.strip("/"), relative)))
+
+
+class Mounts:
+    """The mounts of one mount namespace."""
+
+    def __init__(self, mounts: Iterable[Mount]) -> None:
+        self.mounts = tuple(mounts)
+        numbers = {mount.number for mount in self.mounts}
+        roots = [mount for mount in self.mounts if mount.parent not in numbers or mount.parent == mount.number]
+        if len(numbers) < len(self.mounts) or len(roots) != 1 or roots[0].mountpoint != "/":
+            raise Unreadable("the table of mounts is damaged: its mounts are no tree below one root")
+        (self.root,) = roots
+        self._upon: dict[tuple[int, str], list[Mount]] = {}
+        for mount in self.mounts:
+            if mount is not self.root:
+                self._upon.setdefault((mount.parent, mount.mountpoint), []).append(mount)
+
+    @classmethod
+    def of_namespace(cls, images: Path, number: int, budget: Budget) -> Mounts:
+        """Read the mounts of a namespace by its number in the images. Raises `Unreadable`, `Absent` among it."""
+        found: list[Mount] = []
+        for entry in image.read(images / f"mountpoints-{number}.img", image.MOUNTS, budget):
+            if len(found) == MOST_MOUNTS:
+                raise Unreadable(f"mountpoints-{number}.img has more than {MOST_MOUNTS:,} mounts")
+            found.append(_mount(entry))
+        return cls(found)
+
+    @classmethod
+    def of_task(cls, images: Path, task: Task, budget: Budget) -> Mounts:
+        """Read the mounts that a process sees; `Unreadable` where the images do not tell its namespace."""
+        if task.mount_namespace is None:
+            raise Unreadable(f"the images do not tell the mount namespace of process {task.pid}")
+        return cls.of_namespace(images, task.mount_namespace, budget)
+
+    def resolve(self, path: str) -> tuple[Mount, str]:
+        """Find the mount that an absolute path is on, and the path relative to the mountpoint, "" for that itself.
+
+        `Unreadable` for a path that is not absolute or has `..` in it, and where two mounts lie at one place of the
+        same mount, so that nothing tells which one is on top.
+        """
+        names = [name for name in path.split("/") if name not in ("", ".")]
+        if not path.startswith("/") or ".." in names or len(path) > LONGEST_NAME:
+            raise Unreadable(f"{path[:200]!r} is not a plain absolute path")
+        mount, here = self._topmost(self.root, "/"), ""
+        rest: list[str] = []
+        for name in names:
+            here = f"{here}/{name}"
+            rest.append(name)
+            above = self._topmost(mount, here)
+            if above is not mount:
+                mount, rest = above, []
+        return mount, "/".join(rest)
+
+    def _topmost(self, mount: Mount, at: str) -> Mount:
+        """The mount that is seen at a place of a mount, on which others may lie, one upon another."""
+        while upon := self._upon.get((mount.number, at)):
+            if len(upon) > 1:
+                raise Unreadable(f"the table of mounts does not tell which of {len(upon)} mounts is on top at {at}")
+            (mount,) = upon
+        return mount
+
+
+def mounts_of(images: Path, task: Task, budget: Budget) -> Mounts | None:
+    """Read the mounts that a process sees; None for one in the mount namespace of the CRIU that has dumped it."""
+    for entry in image.read(images / "inventory.img", image.INVENTORY, budget):
+        if entry.root_ids.mnt_ns_id == task.mount_namespace:
+            return None
+    return Mounts.of_task(images, task, budget)
+
+
+def bases_of(images: Path, budget: Budget) -> tuple[Mount, ...]:
+    """The root of the first process, and the external mounts of all; a mount of their file systems is a part of one."""
+    tables = sorted(path for path in images.glob("mountpoints-*.img") if IMAGES.fullmatch(path.name))
+    every = [_mount(entry) for path in tables for entry in image.read(path, image.MOUNTS, budget)]
+    first = next(image.read(images / "pstree.img", image.PROCESSES, budget))
+    ids = next(image.read(images / f"ids-{first.pid}.img", image.IDS, budget))
+    root = Mounts.of_namespace(images, ids.mnt_ns_id, budget).root
+    return (root, *(mount for mount in every if mount.external))
+
+
+def _mount(entry: Any) -> Mount:
+    old_form = entry.ext_mount  # which has the key in place of the root (get_mp_root, criu/mount.c)
+    return Mount(
+        number=entry.mnt_id,
+        parent=entry.parent_mnt_id,
+        mountpoint="/" + "/".join(name for name in entry.mountpoint.split("/") if name not in ("", ".")),
+        file_system=entry.fsname if entry.fstype == NAMED else FILE_SYSTEMS.get(entry.fstype, ""),
+        device=entry.root_dev,
+        root=None if old_form else entry.root,
+        source=entry.source,
+        ext_key=entry.root if old_form else entry.ext_key,
+    )

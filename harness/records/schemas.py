@@ -1,0 +1,23 @@
+"""JSON Schemas of the documents that are published."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.model.expectations import DeclarationFile
+from harness.records.image_path import ImagePath
+from harness.records.inspection import Inspection
+from harness.records.plan import Closing, Plan
+from harness.records.record import Record
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """JSON Schemas of what is published, by file stem."""
+    return {
+        "expectations": DeclarationFile.model_json_schema(),
+        "closing": Closing.model_json_schema(mode="serialization"),
+        "image-path": ImagePath.model_json_schema(mode="serialization"),
+        "inspection": Inspection.model_json_schema(mode="serialization"),
+        "plan": Plan.model_json_schema(mode="serialization"),
+        "record": Record.model_json_schema(mode="serialization"),
+    }

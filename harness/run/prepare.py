@@ -1,0 +1,142 @@
+"""A run on disk: its folder, its plan, and the stacks that it needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from harness.host import audit, cgroups
+from harness.host.facts import host_facts
+from harness.host.names import redaction_here
+from harness.model.cells import Cell
+from harness.model.errors import EnvironmentUnfit, StillframeError
+from harness.model.expectations import STILL, covered, unmatched
+from harness.model.machine import Condition
+from harness.privacy.redaction import FORMS, Redaction
+from harness.records import run_files
+from harness.records.image_path import ImagePath
+from harness.records.plan import Closing, Plan
+from harness.run import matrix
+from harness.run.options import Options
+from harness.stacks import build, definition
+from harness.trial.bench import Bench
+from harness.workload.programs import compile_all
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk. `stacks` gives each stack's root, or why there is none."""
+
+    folder: Path
+    plan: Plan
+    stacks: dict[str, Path | str]
+    binaries: dict[str, Path]
+    corpus: Path | None = None
+    redaction: Redaction = FORMS
+    """What goes over all that is written."""
+    before: audit.Snapshot | None = None
+    """What of ours was on the host before; on the controller alone."""
+
+    @classmethod
+    def begin(cls, options: Options, *, progress: build.Progress) -> Run:
+        """Promise the cells in a plan, then make ready what they need; a stack that fails costs its own cells only."""
+        if os.geteuid() != 0:
+            raise EnvironmentUnfit(
+                "checkpointing containers needs root", remedy="Use sudo; `stillframe plan` works without."
+            )
+        swept = cgroups.sweep()
+        if swept:
+            progress(f"host: removed {len(swept)} control groups of a run that was killed")
+        before, cells, redaction = (
+            audit.of_host(),
+            options.cells,
+            redaction_for(options.cells, keep_names=options.keep_names),
+        )
+        name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{options.seed:08x}"
+        name += options.shard.suffix if options.shard else ""
+        folder = options.out / name
+        today = options.today
+        should_be = {cell.id: matrix.expected(cell, today) for cell in cells}
+        somewhere = {cell.id: matrix.expected(cell, today, conditions=tuple(Condition)) for cell in cells}
+        plan = Plan(
+            run=name,
+            stillframe=metadata.version("stillframe"),
+            created_ns=time.time_ns(),
+            seed=options.seed,
+            rounds=options.trials,
+            rate=options.rate,
+            rule=options.rule,
+            settings=options.settings,
+            cells=cells,
+            controls=options.controls,
+            host=redaction.of(host_facts()),
+            expectations={cell: each for cell, each in should_be.items() if each != STILL},
+            conditional={cell: each for cell, each in somewhere.items() if each.when},
+            words=matrix.words(cells),
+            covered=covered(matrix.default_cells()),
+            unmatched=unmatched(matrix.every_cell()),
+            fewer=options.fewer,
+            shard=options.shard,
+        )
+        run_files.write_plan(folder, plan)
+        _point(options.out / "latest", name)
+        executed = (*plan.share.cells, *(control.cell for control in plan.share.controls))
+        names = sorted({key[0].stack for cell in executed for key in (Bench.key_of(cell), Bench.far_key_of(cell))})
+        binaries = compile_all(options.cache)
+        run = cls(folder, plan, _prepare(names, options, progress), binaries, options.corpus, redaction, before)
+        state = {
+            "stacks": {
+                stack: {"root" if isinstance(at, Path) else "error": str(at)} for stack, at in run.stacks.items()
+            },
+            "binaries": {which: str(path) for which, path in binaries.items()},
+            "corpus": options.corpus and str(options.corpus),
+            "keep_names": options.keep_names,
+        }
+        run_files.write_aside(folder / "prepared.json", json.dumps(state), private=True)
+        return run
+
+    @classmethod
+    def join(cls, folder: Path) -> Run:
+        """Read back, in another process, what `begin` made ready."""
+        state = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
+        stacks = {name: Path(at["root"]) if "root" in at else at["error"] for name, at in state["stacks"].items()}
+        binaries = {name: Path(path) for name, path in state["binaries"].items()}
+        corpus, plan = Path(state["corpus"]) if state["corpus"] else None, run_files.read_plan(folder)
+        redaction = redaction_for(plan.cells, keep_names=state["keep_names"])
+        return cls(folder, plan, stacks, binaries, corpus, redaction)
+
+    def close(self) -> None:
+        """Look at the host once more and write the run's last word."""
+        leaks = audit.of_host().leaks(self.before) if self.before else ()
+        closing = Closing(run=self.plan.run, end_ns=time.time_ns(), leaks=leaks)
+        run_files.write_closing(self.folder, self.redaction.of(closing))
+
+
+def redaction_for(named: Iterable[Cell | ImagePath], *, keep_names: bool) -> Redaction:
+    """What goes over records, whose ids stay as they are even where a machine or a user is called by a word in them."""
+    return FORMS if keep_names else redaction_here({word for each in named for word in re.findall(r"\w+", each.id)})
+
+
+def _prepare(names: Sequence[str], options: Options, progress: build.Progress) -> dict[str, Path | str]:
+    def prepare(name: str) -> Path | str:
+        try:
+            return build.prepare(definition.load(name), options.cache, mirror=options.mirror, progress=progress)
+        except StillframeError as error:
+            progress(f"{name}: {error}")
+            return str(error)
+
+    with ThreadPoolExecutor(max_workers=max(1, len(names))) as pool:
+        return dict(zip(names, pool.map(prepare, names), strict=True))
+
+
+def _point(link: Path, target: str) -> None:
+    aside = link.with_name(f".{link.name}-{os.getpid()}")
+    aside.symlink_to(target)
+    aside.rename(link)

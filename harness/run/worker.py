@@ -1,0 +1,96 @@
+"""A worker: executes cells of a run, one after the other, and writes their records."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from harness.model.cells import Cell
+from harness.model.commands import Schedule
+from harness.model.errors import EnvironmentUnfit, StillframeError
+from harness.model.outcomes import Outcome, Stage, Verdict
+from harness.oracle.judge import Evidence
+from harness.records import run_files
+from harness.records.record import Record
+from harness.run.prepare import Run
+from harness.trial.bench import Bench
+from harness.trial.trial import SPOILED, Trial
+from harness.workload.definitions import find
+
+
+class Worker(contextlib.AbstractContextManager["Worker"]):
+    """Executes cells one after the other, on the same benches as long as the participants stay the same."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.evidence: dict[tuple[str, Cell], Evidence] = {}
+        """What the trials of the instrument's own proof have learned here."""
+        self._benches: dict[object, Bench] = {}
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def execute(self, cell: Cell, kind: type[Trial] = Trial) -> Iterator[Record]:
+        """Execute a cell's trials as the plan's rule says, a control's single one, writing each record at once."""
+        rounds = self.run.plan.rounds_of(cell) if kind.control is None else 1
+        for number in range(rounds):
+            record = self.run.redaction.of(self._one(cell, kind, number, last=number == rounds - 1))
+            run_files.append(self.run.folder, record)
+            convicted = self.run.plan.ends(cell, record.verdict.outcome)
+            if record.verdict.outcome in SPOILED or (convicted and number < rounds - 1):
+                self._close()  # with the source, which nobody needs any more
+            yield record
+            if convicted:
+                return
+
+    def _one(self, cell: Cell, kind: type[Trial], number: int, *, last: bool) -> Record:
+        start = time.time_ns()
+        try:
+            bench, far = self._benches_for(cell)
+        except StillframeError as error:
+            verdict = Verdict(outcome=Outcome.HARNESS_ERROR, stage=Stage.PREPARE, reason=str(error))
+            return self._without_trial(cell, kind, number, verdict, start)
+        lacking = dict.fromkeys((*bench.lacking, *far.lacking))
+        if lacking:
+            reason = "; ".join(f"{one.name}: {one.evidence}" for one in lacking)
+            verdict = Verdict(outcome=Outcome.UNSUPPORTED, stage=Stage.PREPARE, reason=reason)
+            return self._without_trial(cell, kind, number, verdict, start)
+        trial = kind(bench, cell, self.run.plan, number=number, last=last, far=far)
+        record = trial.run()
+        if kind.control is not None:
+            self.evidence[kind.control, cell] = trial.evidence
+        return record
+
+    def _benches_for(self, cell: Cell) -> tuple[Bench, Bench]:
+        """Open what is lacking of the benches of a cell, after closing those that it has no use for."""
+        keys = (Bench.key_of(cell), Bench.far_key_of(cell))
+        for key in [key for key in self._benches if key not in keys]:
+            self._benches.pop(key).close()
+        for key in keys:
+            if key not in self._benches:
+                root = self.run.stacks[key[0].stack]
+                if isinstance(root, str):
+                    raise EnvironmentUnfit(root)
+                self._benches[key] = Bench.open(key, root, self.run.binaries, self.run.plan.settings, self.run.corpus)
+            self._benches[key].workload = find(cell.workload)
+        return self._benches[keys[0]], self._benches[keys[1]]
+
+    def _close(self) -> None:
+        with contextlib.ExitStack() as closing:
+            for bench in self._benches.values():
+                closing.callback(bench.close)
+            self._benches = {}
+
+    def _without_trial(self, cell: Cell, kind: type[Trial], number: int, verdict: Verdict, start: int) -> Record:
+        return Record(
+            run=self.run.plan.run,
+            cell=cell,
+            trial=number,
+            control=kind.control,
+            verdict=verdict,
+            start_ns=start,
+            end_ns=time.time_ns(),
+            schedule=Schedule(seed=self.run.plan.seed, planned_delay_us=0),
+            host=self.run.plan.host,
+        )

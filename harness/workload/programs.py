@@ -1,0 +1,62 @@
+"""Programs of workloads, compiled from source and kept in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+
+from harness.host import compiler
+from harness.host.process import HOST
+from harness.model.errors import CommandFailed, EnvironmentUnfit
+from harness.workload import definitions
+from harness.workload.definitions import Workload
+
+FLAGS = ("-std=gnu11", "-O2", "-static", "-Wall", "-Wextra")
+COMPILE_SECONDS = 120.0
+
+
+def compile_workload(workload: Workload, cache: Path) -> Path:
+    """Give the static binary, compiled unless `cache` has it; `EnvironmentUnfit` if this machine cannot."""
+    command = compiler.find()
+    source = workload.folder / workload.source
+    try:
+        version = HOST.run([*command, "--version"], deadline=COMPILE_SECONDS).stdout
+        identity = "\0".join((source.read_text(encoding="utf-8"), *FLAGS, *command, version))
+        key = hashlib.sha256(identity.encode()).hexdigest()[:16]
+        binary = cache.resolve() / "workloads" / f"{source.stem}-{key}" / source.stem
+        if not _intact(binary):
+            _build([*command, *FLAGS, str(source)], binary)
+    except CommandFailed as error:
+        raise EnvironmentUnfit(
+            f"workload {workload.name} cannot be compiled: {error}", remedy=compiler.INSTALL
+        ) from error
+    return binary
+
+
+def compile_all(cache: Path) -> dict[str, Path]:
+    """Compile what every workload needs; binaries by program."""
+    each_once = {workload.program: workload for workload in map(definitions.find, definitions.available())}
+    return {program: compile_workload(workload, cache) for program, workload in each_once.items()}
+
+
+def _build(command: list[str], binary: Path) -> None:
+    binary.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=binary.parent) as aside:
+        built, digest = Path(aside, binary.name), Path(aside, "sha256")
+        HOST.run([*command, "-o", str(built)], deadline=COMPILE_SECONDS)
+        built.chmod(0o755)
+        digest.write_text(_digest(built), encoding="ascii")
+        built.rename(binary)
+        digest.rename(binary.parent / digest.name)
+
+
+def _intact(binary: Path) -> bool:
+    try:
+        return (binary.parent / "sha256").read_text(encoding="ascii") == _digest(binary)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

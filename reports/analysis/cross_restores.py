@@ -1,0 +1,117 @@
+"""Who restores another's checkpoints: how the others decline, and what a bridge opens. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import Field
+
+from harness.model.cells import Participant
+from harness.model.outcomes import Outcome
+from harness.model.values import Frozen
+from harness.records.record import Record
+from reports.analysis.cells import CellSummary
+
+Pair = tuple[Participant, Participant]
+Quality = tuple[bool, tuple[str, ...], bool, bool]
+
+
+class Declined(Frozen):
+    """Restores that did not come about, of one grade."""
+
+    early: bool = Field(description="before anything had begun that loads memory")
+    named: tuple[str, ...] = Field(description="the differing facts that the reasons name")
+    unharmed: bool = Field(description="the source was as it had been")
+    clean: bool = Field(description="nothing was left behind")
+    trials: int
+    cells: tuple[str, ...] = Field(description="ids")
+    would: tuple[str, ...] = Field(description="ids of those of these cells that restore consistently over a bridge")
+    reason: str = Field(description="of the first trial")
+
+
+class Bridge(Frozen):
+    """What one way of changing a checkpoint, or the place where it is restored, comes to."""
+
+    name: str = Field(description="`translated`, `mapped`, or how the source was used instead")
+    tried: int = Field(description="pairs")
+    closed: tuple[str, ...] = Field(description="ids of pairs that do not restore as they are, and not over it either")
+    opened: tuple[str, ...] = Field(description="ids of pairs that restore consistently over it alone")
+    broken: tuple[str, ...] = Field(description="ids of pairs that restore consistently as they are, and not over it")
+
+
+def declined(cells: Sequence[CellSummary]) -> tuple[Declined, ...]:
+    """Group the trials that were graded, the best grade first; what is declined over a bridge is no new refusal."""
+    plain, over = _parted(cells)
+    opened = {_pair(each) for each in over if _fine(each)}
+    groups: dict[Quality, list[tuple[CellSummary, Record]]] = {}
+    for each in plain.values():
+        for trial in each.trials:
+            if trial.refusal is not None:
+                found = trial.verdict.found
+                harm = (Outcome.SOURCE_HARMED not in found, Outcome.LEAKED not in found)
+                groups.setdefault((trial.refusal.early, trial.refusal.named, *harm), []).append((each, trial))
+    return tuple(
+        Declined(
+            early=early,
+            named=named,
+            unharmed=unharmed,
+            clean=clean,
+            trials=len(graded),
+            cells=tuple(dict.fromkeys(each.cell.id for each, _ in graded)),
+            would=tuple(dict.fromkeys(each.cell.id for each, _ in graded if _pair(each) in opened)),
+            reason=_reason(graded[0][1]),
+        )
+        for (early, named, unharmed, clean), graded in sorted(groups.items(), key=_worst_last)
+    )
+
+
+def bridges(cells: Sequence[CellSummary]) -> tuple[Bridge, ...]:
+    """Hold the pairs over each bridge against the same pairs as they are."""
+    plain, over = _parted(cells)
+    tried: dict[str, dict[str, tuple[CellSummary, CellSummary]]] = {}
+    for each in over:
+        name = each.cell.scenario if not each.cell.scenario.as_it_is else each.cell.way
+        tried.setdefault(name, {})[each.cell.id] = (plain[_pair(each)], each)
+    return tuple(_bridge(name, pairs) for name, pairs in tried.items())
+
+
+def _parted(cells: Sequence[CellSummary]) -> tuple[dict[Pair, CellSummary], list[CellSummary]]:
+    """Pairs of two as they are, used in the plainest of the ways in which they were tried; and all other such cells."""
+    crossing = [each for each in cells if each.cell.restore != each.cell.checkpoint]
+    plain: dict[Pair, CellSummary] = {}
+    for each in sorted(crossing, key=lambda each: len(each.cell.way)):
+        if each.cell.scenario.as_it_is:
+            plain.setdefault(_pair(each), each)
+    return plain, [each for each in crossing if plain.get(_pair(each), each) is not each]
+
+
+def _bridge(name: str, pairs: Mapping[str, tuple[CellSummary, CellSummary]]) -> Bridge:
+    def those(*, before: bool, after: bool) -> tuple[str, ...]:
+        return tuple(key for key, (as_is, over) in pairs.items() if (_fine(as_is), _fine(over)) == (before, after))
+
+    return Bridge(
+        name=name,
+        tried=len(pairs),
+        closed=those(before=False, after=False),
+        opened=those(before=False, after=True),
+        broken=those(before=True, after=False),
+    )
+
+
+def _pair(each: CellSummary) -> Pair:
+    return each.cell.checkpoint, each.cell.restore
+
+
+def _fine(each: CellSummary) -> bool:
+    return each.outcome is Outcome.CONSISTENT
+
+
+def _worst_last(group: tuple[Quality, object]) -> tuple[bool, ...]:
+    early, named, unharmed, clean = group[0]
+    return not early, not named, not unharmed, not clean
+
+
+def _reason(trial: Record) -> str:
+    """What was said of the restore; where something worse stands in the verdict, the log begins with it."""
+    own = trial.verdict.outcome in (Outcome.REFUSED, Outcome.RESTORE_FAILED) or not trial.log
+    return trial.verdict.reason if own else trial.log[0]

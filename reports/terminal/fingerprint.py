@@ -1,0 +1,17 @@
+"""Groups of versions that restore each other's checkpoints, on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reports.analysis.tables import counted
+from reports.runs.fingerprint import Fingerprint
+
+
+def lines(found: Fingerprint) -> Iterator[str]:
+    """Tell it to people."""
+    for each in found.classes:
+        yield f"{each.name}:" + (f" restores {', '.join(each.restores)}, too" if each.restores else "")
+        yield from (f"  {member}" for member in each.members)
+    trials = sum(each.consistent + each.refused + each.other for each in found.edges)
+    yield f"by {counted(trials, 'trial')} of {counted(len(found.edges), 'ordered pair')}; --json has each of them"

@@ -1,0 +1,58 @@
+"""One cell on a terminal: how its trials ended, and one trial's commands as a script for a node's shell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.model.errors import unknown
+from harness.records.record import Record
+from reports.analysis.cells import CellSummary, largest_ticks, largest_us, worst_trial
+from reports.runs.read import read_run
+from reports.text import one_line
+from reports.words.cells import entry, mark
+from reports.words.numbers import skew
+from reports.words.outcomes import expectation, found
+from reports.words.script import script
+
+
+def show_cell(run_folder: Path, cell_id: str, trial: int | None = None) -> str:
+    """Describe a cell and one of its trials, by default the worst; all but the commands are shell comments."""
+
+    def choose(cell: CellSummary) -> Record | None:
+        return worst_trial(cell) if trial is None else _numbered(cell, trial)
+
+    def closely(cell: CellSummary) -> Iterator[Record]:
+        if cell.cell.id == cell_id and (chosen := choose(cell)):
+            yield chosen
+
+    cells = read_run(run_folder, closely).by_id
+    if cell_id not in cells:
+        raise unknown("cell", cell_id, cells)
+    cell = cells[cell_id]
+    chosen = choose(cell)
+    lines = [*_overview(cell), *(script(chosen) if chosen else ())]
+    return "\n".join(lines) + "\n"
+
+
+def _numbered(cell: CellSummary, trial: int) -> Record:
+    numbered = {str(each.trial): each for each in cell.trials}
+    if str(trial) not in numbered:
+        raise unknown("trial", str(trial), numbered)
+    return numbered[str(trial)]
+
+
+def _overview(cell: CellSummary) -> Iterator[str]:
+    how = f" ({mark(cell)})" if mark(cell) else ""
+    yield f"# {one_line(cell.cell.id)}: {one_line(entry(cell))}{how}"
+    yield f"# expected: {expectation(cell.expectation)}, because {one_line(cell.expectation.reason)}"
+    if cell.expectation.link:
+        yield f"# known issue: {one_line(cell.expectation.link)}"
+    for each in cell.trials:
+        told = " ".join(filter(None, (found(each.verdict), *each.verdict.anomalies, _skew(each))))
+        warnings = f" (warnings: {len(each.warnings)})" if each.warnings else ""
+        yield f"# trial {each.trial}: {told}: {one_line(each.verdict.reason)}{warnings}"
+
+
+def _skew(record: Record) -> str:
+    return skew(largest_ticks(record), largest_us(record))

@@ -1,0 +1,93 @@
+"""A cell's result in words."""
+
+from __future__ import annotations
+
+from harness.model.outcomes import Outcome
+from harness.records.record import Record
+from reports.analysis.cells import MEASURED, CellSummary
+from reports.analysis.known import KnownIssue, state
+from reports.analysis.statistics import rate_interval
+from reports.text import shorten
+from reports.words.numbers import interval, percent, skew
+from reports.words.outcomes import FLAGS, expectation
+
+
+def entry(cell: CellSummary) -> str:
+    """Put a cell in one line: `inconsistent 5/5 disk-ahead, order-broken +45.2 ms`."""
+    return f"{cell.outcome} {detail(cell)}"
+
+
+def detail(cell: CellSummary) -> str:
+    """Tell what follows the outcome: how many of how many, in which way, by how much, or why."""
+    told = _measured(cell, ", ".join(cell.anomalies))
+    if cell.outcome in MEASURED or cell.outcome in (Outcome.CONSISTENT, Outcome.MISSING):
+        return told
+    return f"{told}: {shorten(first_reason(cell))}"
+
+
+def brief(cell: CellSummary, *, bound: bool = True) -> str:
+    """Tell of the same what fits into a table: no reason, the first of the anomalies, the bound if wanted."""
+    if cell.outcome is Outcome.CONSISTENT and not bound:
+        return f"0/{cell.n}"
+    return _measured(cell, *cell.anomalies[:1], bound=bound)
+
+
+def _measured(cell: CellSummary, *anomalies: str, bound: bool = True) -> str:
+    if cell.outcome is Outcome.CONSISTENT:
+        return f"0/{cell.n} (<{percent(cell.rate_bound or 1.0)})"
+    count = cell.counts.get(cell.outcome, 0)
+    told = f"{cell.missing} of {cell.planned}" if cell.outcome is Outcome.MISSING else f"{count}/{cell.n}"
+    if bound and cell.outcome.violates and count < cell.n:
+        told += f" ({interval(*rate_interval(count, cell.n))})"
+    for outcome, number in reversed(cell.findings.items()):
+        if outcome not in (cell.outcome, Outcome.CONSISTENT):
+            told += f", {outcome} {number}"
+    if Outcome.INCONSISTENT in cell.findings or cell.outcome in MEASURED:
+        told = " ".join(filter(None, (told, *anomalies, skew(cell.skew_ticks, cell.skew_us))))
+    return told
+
+
+def first_reason(cell: CellSummary) -> str:
+    """Tell why the first trial of the cell's outcome ended as it did."""
+    reasons = (trial.verdict.reason for trial in cell.trials if trial.verdict.outcome is cell.outcome)
+    return next(reasons, "did not come back")
+
+
+def mark(cell: CellSummary) -> str:
+    """Tell how an entry is to be taken: `unexpected`, `known`, `expected`; empty for one that is simply clean."""
+    if not cell.as_expected:
+        return FLAGS[cell.exit_code]
+    if cell.known:
+        return "known"
+    return "" if cell.outcome is Outcome.CONSISTENT else "expected"
+
+
+def flag(cell: CellSummary) -> str:
+    """Tell in which way a cell is not as expected: `unexpected, should be consistent`."""
+    told = f"{FLAGS[cell.exit_code]}, should be {expectation(cell.expectation)}"
+    if not cell.expectation.link:
+        return told
+    return f"{told}: {state(cell.expectation, cell.outcome, as_expected=cell.as_expected)}"
+
+
+def deadline(issue: KnownIssue) -> str:
+    """Tell who has to act, and until when a known issue counts as known."""
+    told = issue.expectation
+    day = f"review was due by {told.review}" if told.overdue else f"to be reviewed by {told.review}"
+    return "; ".join(filter(None, (f"to be acted on by {told.owner}" if told.owner else "", day)))
+
+
+def source_notes(trial: Record) -> tuple[str, ...]:
+    """Tell what the source showed after its live checkpoint; of what went without saying, only what went wrong."""
+    source = trial.source
+    notes = {
+        "stopped ticking": source.ticking is False,
+        "left frozen": bool(source.frozen),
+        "other nonce": source.same_nonce is False,
+        f"lost {source.lost_ticks} ticks": bool(source.lost_ticks),
+        "pause undone": source.kept_pause is False,
+        "stayed paused": source.kept_pause is True,
+        "does not end when asked": source.stops is False,
+        "ended when asked": source.stops is True,
+    }
+    return tuple(note for note, true in notes.items() if true)

@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.commands.cli import main
+from harness.model.cells import Cell, CgroupVersion, FreezePolicy, Settings
+from harness.model.errors import NotComparable
+from harness.model.expectations import Expectation
+from harness.model.machine import Component
+from harness.model.outcomes import Anomaly, Outcome, Stage, Verdict
+from harness.records.record import Record
+from reports.analysis.compare import MEANINGS, CellDifference, Kind, compare
+from reports.analysis.tables import RunSummary
+from reports.terminal.compare import lines
+from tests.reports import engines
+from tests.reports.synthetic import MOVING, STILL, cell, moving, plan, record, store, summary
+
+CLEAN, VACUOUS, REFUSED = Outcome.CONSISTENT, Outcome.VACUOUS, Outcome.REFUSED
+OTHER = cell(runtime="crun")
+THIRD = cell(runtime="criu")
+
+
+def trials(clean: int, wrong: int = 0, outcome: Outcome = Outcome.INCONSISTENT, cell: Cell = STILL) -> list[Record]:
+    return [record(cell, number, outcome if number < wrong else CLEAN) for number in range(clean + wrong)]
+
+
+def run(*records: Record, cells: tuple[Cell, ...] = (STILL,), **changes: Any) -> RunSummary:
+    return summary(plan(cells, 1).model_copy(update=changes), records)
+
+
+def one(before: list[Record], after: list[Record]) -> CellDifference:
+    (found,) = compare(run(*before), run(*after)).cells
+    return found
+
+
+def reasoned(reason: str, stage: Stage = Stage.RESTORE) -> list[Record]:
+    verdict = Verdict(outcome=Outcome.RESTORE_FAILED, stage=stage, reason=reason)
+    return [record(STILL).model_copy(update={"verdict": verdict})]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kind", "regression"),
+    [
+        (trials(5), trials(5), None, False),
+        (trials(0, 5), trials(0, 5), None, False),
+        (trials(60), trials(59, 1), Kind.NEW, True),
+        (trials(1), trials(0, 1), Kind.NEW, True),
+        (trials(4, 1), trials(5), Kind.FIXED, False),
+        (trials(3, 2), trials(2, 3), None, False),
+        (trials(28, 2), trials(2, 28), Kind.WORSE, True),
+        (trials(2, 28), trials(28, 2), Kind.CHANGED, False),
+        (trials(0, 5), trials(0, 5, Outcome.HUNG), Kind.WORSE, True),
+        (trials(0, 5, Outcome.HUNG), trials(0, 5), Kind.CHANGED, False),
+        (trials(5), trials(0, 5, Outcome.NOT_CAPTURED), Kind.WORSE, True),
+        (trials(5), trials(0, 5, REFUSED), Kind.WORSE, True),
+        (trials(0, 5, REFUSED), trials(5), Kind.CHANGED, False),
+        (trials(0, 5), trials(0, 5, REFUSED), Kind.CHANGED, False),
+        (trials(0, 5, REFUSED), trials(0, 5), Kind.NEW, True),
+        (trials(5), trials(0, 5, VACUOUS), Kind.DISAPPEARED, True),
+        (trials(5), trials(0, 5, Outcome.UNSUPPORTED), Kind.DISAPPEARED, True),
+        (trials(5), trials(4, 1, Outcome.HARNESS_ERROR), None, False),
+        (trials(0, 5, VACUOUS), trials(5), None, False),
+        (trials(0, 5, VACUOUS), trials(4, 1), Kind.NEW, True),
+        (trials(0, 5, VACUOUS), trials(0, 5, VACUOUS), None, False),
+        ([], trials(5), None, False),
+        (trials(5), [], Kind.DISAPPEARED, True),
+    ],
+)
+def test_kinds_of_difference(before: list[Record], after: list[Record], kind: Kind | None, regression: bool) -> None:
+    found = one(before, after)
+    assert (found.kind, found.regression) == (kind, regression)
+
+
+def test_a_cell_that_is_not_there_any_more_has_disappeared_and_one_that_came_is_named() -> None:
+    found = compare(
+        run(*trials(1), *trials(1, cell=OTHER), cells=(STILL, OTHER)), run(*trials(1), record(MOVING), cells=(STILL,))
+    )
+    assert [(each.cell.id, each.kind) for each in found.cells] == [(STILL.id, None), (OTHER.id, Kind.DISAPPEARED)]
+    assert found.added == (MOVING.id,)
+    assert found.exit_code == 1
+
+
+def test_what_disappears_does_so_for_one_cause_whatever_it_was() -> None:
+    cells = (STILL, OTHER, THIRD)
+    before = run(*trials(1), *trials(0, 1, cell=OTHER), *trials(1, cell=THIRD), cells=cells)
+    (gone,) = compare(before, run(*trials(1), cells=(STILL,))).findings
+    assert gone.sentence == "with nothing changed that is known: 2 cells with a result -> not asked."
+    (owed,) = compare(before, run(*trials(1), cells=cells)).findings
+    assert owed.sentence == "with nothing changed that is known: 2 cells with a result -> no result."
+
+
+def test_one_violation_convicts_whatever_its_p_and_rates_need_many() -> None:
+    new = one(trials(60), trials(59, 1))
+    assert new.p == pytest.approx(1.0)
+    assert new.regression
+    worse = one(trials(28, 2), trials(2, 28))
+    assert worse.p is not None
+    assert worse.p < 1e-6
+
+
+def test_p_is_adjusted_over_all_cells() -> None:
+    cells = tuple(cell(policy, runtime) for policy in (FreezePolicy.PAUSE, FreezePolicy.HOOK) for runtime in "abcdefgh")
+    others = [each for cell in cells[1:] for each in trials(5, 1, cell=cell)]
+    before, after = trials(9, 1, cell=cells[0]) + others, trials(4, 6, cell=cells[0]) + others
+    found = compare(run(*before, cells=cells), run(*after, cells=cells))
+    alone = compare(run(*before[:10], cells=cells[:1]), run(*after[:10], cells=cells[:1]))
+    assert alone.cells[0].p == alone.cells[0].adjusted_p == found.cells[0].p == pytest.approx(0.0573, abs=5e-5)
+    assert found.cells[0].adjusted_p == pytest.approx(0.0573 * 16, abs=1e-3)
+
+
+def test_another_anomaly_or_another_reason_is_a_change_but_another_number_is_not() -> None:
+    behind = record(STILL, outcome=Outcome.INCONSISTENT, anomalies=(Anomaly.DISK_BEHIND,))
+    assert one([moving(STILL)], [behind]).kind is Kind.CHANGED
+    assert one([moving(STILL)], [behind, moving(STILL, 1)]).kind is None, "it still shows in the old way too"
+    assert one(reasoned("pid 7 of 5f3a9c01bb7e at 0xbeef"), reasoned("pid 8 of 00dcd3ab77ff at 0xfeed")).kind is None
+    assert one(reasoned("no file"), reasoned("no network")).kind is Kind.CHANGED
+    assert one(reasoned("no file"), reasoned("no file", Stage.START)).kind is Kind.CHANGED
+
+
+def test_what_an_expected_rate_allows_for_is_listed_and_no_regression() -> None:
+    sometimes = Expectation(outcome=Outcome.INCONSISTENT, rate=(0.1, 0.5), reason="a race", link="https://x.example/1")
+    flaky: dict[str, Any] = {"expectations": {STILL.id: sometimes}, "rounds": 5}
+    found = compare(run(*trials(5), **flaky), run(*trials(4, 1), **flaky))
+    assert (found.cells[0].kind, found.exit_code) == (Kind.NEW, 0)
+    assert any("within its expected rate" in line for line in lines(found))
+    many = compare(run(*trials(5), **flaky), run(*trials(0, 20), **(flaky | {"rounds": 20})))
+    assert many.exit_code == 1
+
+
+def test_versions_that_differ_are_named() -> None:
+    newer = {side: (Component(name="criu", version="4.3"),) for side in ("checkpoint", "restore")}
+    found = one(trials(1), [each.model_copy(update={"components": newer}) for each in trials(0, 1)])
+    assert "criu 4.2.1 -> 4.3" in [str(each) for each in found.conditions]
+
+
+# ---- not comparable
+
+
+@pytest.mark.parametrize("change", [{"period_us": 7}, {"ring": 64}, {"cgroups": CgroupVersion.V1}])
+def test_runs_with_other_settings_are_not_compared(change: dict[str, Any]) -> None:
+    (name,) = change
+    with pytest.raises(NotComparable, match=rf"with {name} .*\. Compare runs with the same settings\."):
+        compare(run(*trials(1)), run(*trials(1), settings=Settings(**change)))
+
+
+def test_a_run_whose_own_proof_failed_is_not_compared() -> None:
+    blind = run(record(MOVING), cells=(MOVING,))
+    sound = run(moving(MOVING), cells=(MOVING,))
+    for pair in ((blind, sound), (sound, blind)):
+        with pytest.raises(NotComparable, match="own proof failed"):
+            compare(*pair)
+
+
+def test_runs_without_a_common_cell_are_not_compared() -> None:
+    with pytest.raises(NotComparable, match="no cell in common"):
+        compare(run(*trials(1)), run(*trials(1, cell=OTHER), cells=(OTHER,)))
+
+
+# ---- told
+
+
+def test_what_is_different_is_told_the_worst_first_and_the_verdict_last() -> None:
+    cells = (STILL, OTHER)
+    found = compare(
+        run(*trials(4, 1), *trials(5, cell=OTHER), cells=cells), run(*trials(5), *trials(4, 1, cell=OTHER), cells=cells)
+    )
+    told = list(lines(found))
+    assert told[0] == "before: 2026-11-23-1, after: 2026-11-23-1"
+    alone = "with nothing changed that is known: 1 cell consistent -> inconsistent, sometimes."
+    assert told[1] == f"new ({MEANINGS[Kind.NEW]}): {alone}"
+    assert told[2] == f"  {OTHER.id}: consistent 0/5 -> inconsistent 1/5; p 1, adjusted 1"
+    assert told[3].startswith("fixed (violated, and does not any more): ")
+    assert "different below 0.05" in told[-2]
+    assert told[-1] == "verdict: 1 regression, 0 of 2 cells without a difference (exit code 1)"
+
+
+def test_cells_that_differ_alike_after_the_same_change_are_one_finding() -> None:
+    def made(version: str, wrong: int) -> RunSummary:
+        found = [
+            each.model_copy(update={"components": {"checkpoint": (Component(name="podman", version=version),)}})
+            for of in (STILL, OTHER)
+            for each in trials(5 - wrong, wrong, cell=of)
+        ]
+        return run(*found, *trials(5, cell=THIRD), cells=(STILL, OTHER, THIRD), expectations=known)
+
+    known = {each.id: engines.AHEAD for each in (STILL, OTHER)}
+    (fixed,) = compare(made("5.8", 5), made("6.1", 0)).findings
+    assert (fixed.kind, fixed.cells) == (Kind.FIXED, tuple(sorted((STILL.id, OTHER.id))))
+    assert fixed.sentence == (
+        "podman 5.8 -> 6.1 (checkpoint): 2 cells inconsistent -> consistent. "
+        f"What is declared of it can go, or has to leave them out: {engines.AHEAD.link} "
+        "(lines 3 to 17 of scenarios/expectations/podman.toml)."
+    )
+    (broken,) = compare(made("6.1", 0), made("5.8", 5)).findings
+    assert (broken.kind, broken.gone) == (Kind.NEW, ())
+
+
+def test_versions_that_changed_are_told_whatever_came_of_it() -> None:
+    def made(**versions: str) -> RunSummary:
+        components = tuple(Component(name=name, version=version) for name, version in versions.items())
+        return run(
+            *(
+                each.model_copy(update={"components": {"checkpoint": components, "restore": components}})
+                for of in (STILL, OTHER)
+                for each in trials(3, cell=of)
+            ),
+            cells=(STILL, OTHER),
+        )
+
+    old, new = made(podman="5.8", criu="4.2"), made(podman="6.1", criu="4.2", passt="1")
+    found = compare(old, new)
+    assert found.findings == ()
+    assert found.upgrades == (("podman 5.8 -> 6.1, passt none -> 1", (str(STILL.checkpoint), str(OTHER.checkpoint))),)
+    assert any(line.startswith("versions: podman 5.8 -> 6.1, passt none -> 1: ") for line in lines(found))
+    assert compare(old, old).upgrades == ()
+
+
+def test_a_record_cannot_drive_the_terminal() -> None:
+    evil = STILL.model_copy(update={"way": "\x1b[2J\n"})
+    found = compare(run(record(evil), cells=(evil,)), run(moving(evil), cells=(evil,)))
+    assert all(line.isprintable() for line in lines(found))
+
+
+def folder(path: Path, records: list[Record], **changes: Any) -> str:
+    return str(store(path, plan((STILL,), len(records)).model_copy(update=changes), records))
+
+
+def test_the_exit_code_tells_how_they_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad = folder(tmp_path / "good", trials(3)), folder(tmp_path / "bad", trials(2, 1))
+    other = folder(tmp_path / "other", trials(3), settings=Settings(ring=64))
+    assert main(["compare", good, good]) == 0
+    assert main(["compare", bad, good]) == 0
+    assert main(["compare", good, bad]) == 1
+    assert "verdict: 1 regression" in capsys.readouterr().out
+    assert main(["compare", good, str(tmp_path)]) == 2
+    assert main(["compare", good, other]) == 3
+    assert "Compare runs with the same settings" in capsys.readouterr().err
+
+
+def test_a_comparison_is_there_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "--json", folder(tmp_path / "a", trials(3)), folder(tmp_path / "b", trials(2, 1))]) == 1
+    raw = json.loads(capsys.readouterr().out)
+    (each,) = raw.pop("cells")
+    assert (raw["exit_code"], raw["level"], each["id"], each["kind"]) == (1, 0.05, STILL.id, "new")

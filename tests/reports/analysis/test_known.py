@@ -1,0 +1,170 @@
+"""A declaration has a life: it matches, it passes, it fails in another way, it expires."""
+
+from __future__ import annotations
+
+import datetime as dt
+from io import StringIO
+
+import pytest
+
+from harness.commands.plugin import KnownIssueShown, hold
+from harness.model.expectations import Expectation
+from harness.model.machine import Condition
+from harness.model.outcomes import Anomaly, Outcome
+from harness.records.record import Record
+from reports.analysis.cells import Exit
+from reports.analysis.known import State, advice, known_issues
+from reports.analysis.tables import RunSummary
+from reports.formats.markdown import render
+from reports.terminal.terminal import console_for, show_run
+from reports.words.cells import flag
+from tests.reports.synthetic import HOST, STILL, cell, moving, plan, record, summary
+
+WHERE = "scenarios/expectations/podman.toml:3-17"
+KNOWN = Expectation(
+    outcome=Outcome.INCONSISTENT,
+    anomaly=Anomaly.DISK_AHEAD,
+    reason="it runs on",
+    link="https://example.org/issues/1",
+    owner="podman",
+    review=dt.date(2027, 3, 1),
+    declared=WHERE,
+)
+OTHER = cell(runtime="crun")
+FAILS, PASSES, HANGS = moving(STILL), record(STILL), record(STILL, outcome=Outcome.HUNG)
+MISSING = record(STILL, outcome=Outcome.HARNESS_ERROR)
+LIVES = {
+    State.MATCHED: (FAILS, Exit.EXPECTED),
+    State.PASSES_NOW: (PASSES, Exit.UNEXPECTED),
+    State.FAILS_DIFFERENTLY: (HANGS, Exit.UNEXPECTED),
+    State.NOT_SEEN: (MISSING, Exit.INCOMPLETE),
+}
+
+
+@pytest.mark.parametrize(("where", "trial", "code"), [(where, *life) for where, life in LIVES.items()])
+def test_where_a_declaration_stands_decides_the_exit_code(where: State, trial: Record, code: Exit) -> None:
+    run = summary(plan([STILL], 1).model_copy(update={"expectations": {STILL.id: KNOWN}}), [trial])
+    (issue,) = run.known_issues
+    assert issue.states == {STILL.id: where}
+    assert run.conclusion.exit_code is code
+
+
+@pytest.mark.parametrize("trial", [FAILS, PASSES, HANGS], ids=lambda trial: trial.verdict.outcome)
+def test_what_is_overdue_is_red_whatever_it_shows(trial: Record) -> None:
+    overdue = KNOWN.model_copy(update={"overdue": True})
+    run = summary(plan([STILL], 1).model_copy(update={"expectations": {STILL.id: overdue}}), [trial])
+    assert run.known_issues[0].states == {STILL.id: State.EXPIRED}
+    assert run.conclusion.exit_code is Exit.UNEXPECTED
+    assert run.cells[0].outcome is trial.verdict.outcome, "the outcome stays what it was"
+    (told,) = advice(run.known_issues[0])
+    assert told.startswith("expired: it was to be reviewed by 2027-03-01: look again, and move")
+
+
+def test_what_speaks_of_no_cell_is_red() -> None:
+    run = summary(plan([STILL], 1).model_copy(update={"unmatched": ("a.toml:3-9: gone@*",)}), [PASSES])
+    assert run.conclusion.exit_code is Exit.UNEXPECTED
+    assert "Declared of no cell that there is: a.toml:3-9: gone@*" in run.conclusion.sentence
+
+
+def test_the_lines_to_delete_are_named() -> None:
+    run = summary(plan([STILL], 1).model_copy(update={"expectations": {STILL.id: KNOWN}}), [PASSES])
+    assert advice(run.known_issues[0]) == ("passes now: delete lines 3 to 17 of scenarios/expectations/podman.toml",)
+
+
+def test_where_only_some_of_its_cells_pass_the_declaration_is_narrowed() -> None:
+    both = {STILL.id: KNOWN, OTHER.id: KNOWN}
+    run = summary(plan([STILL, OTHER], 1).model_copy(update={"expectations": both}), [PASSES, moving(OTHER)])
+    (issue,) = run.known_issues
+    assert issue.as_expected == 1
+    (told,) = advice(issue)
+    assert told.startswith(f"passes now in {STILL.id}: narrow `match` in lines 3 to 17 of")
+
+
+def test_where_not_all_of_its_cells_were_tried_nobody_is_told_to_delete_it() -> None:
+    some = {"expectations": {STILL.id: KNOWN}, "covered": {WHERE: 8}}
+    run = summary(plan([STILL], 1).model_copy(update=some), [PASSES])
+    (told,) = advice(run.known_issues[0])
+    assert told.startswith("passes now in all of its cells that are here, 1 of 8: narrow `match` in lines 3 to 17 of")
+
+
+def test_nothing_is_asked_for_where_all_is_as_declared() -> None:
+    run = summary(plan([STILL], 1).model_copy(update={"expectations": {STILL.id: KNOWN}}), [FAILS])
+    assert [advice(each) for each in run.known_issues] == [()]
+    assert known_issues(summary(plan([STILL], 1), [PASSES]).cells, covered={}) == ()
+
+
+# ---- on some machines
+
+LACKING = KNOWN.model_copy(
+    update={
+        "when": Condition.LACKS_MEM_DIRTY_TRACK,
+        "outcome": Outcome.UNSUPPORTED,
+        "anomaly": None,
+        "signature": "criu check",
+    }
+)
+UNSUPPORTED = record(STILL, outcome=Outcome.UNSUPPORTED, reason="criu check --feature mem_dirty_track: OFF")
+
+
+def on(*conditions: Condition, trial: Record) -> RunSummary:
+    """A run on a machine of which `conditions` are true."""
+    host = HOST.model_copy(update={"conditions": conditions})
+    some = plan([STILL], 1).model_copy(update={"conditional": {STILL.id: LACKING}, "host": host})
+    return summary(some, [trial.model_copy(update={"host": host})])
+
+
+def printed(run: RunSummary) -> str:
+    stream = StringIO()
+    show_run(run, console_for(stream))
+    return stream.getvalue()
+
+
+def test_where_the_condition_is_true_the_issue_has_to_show() -> None:
+    run = on(Condition.LACKS_MEM_DIRTY_TRACK, trial=UNSUPPORTED)
+    assert run.conclusion.exit_code is Exit.EXPECTED
+    assert run.known_issues[0].states == {STILL.id: State.MATCHED}
+    assert "known issue: it runs on" in printed(run)
+    passes = on(Condition.LACKS_MEM_DIRTY_TRACK, trial=PASSES)
+    assert passes.conclusion.exit_code is Exit.UNEXPECTED, "probe and trial disagree"
+    assert flag(passes.cells[0]) == "unexpected, should be unsupported (kernel lacks mem_dirty_track): passes now"
+
+
+def test_where_the_condition_is_not_true_nothing_is_known_and_only_consistent_will_do() -> None:
+    run = on(trial=PASSES)
+    assert run.conclusion.exit_code is Exit.EXPECTED
+    assert run.known_issues == ()
+    text = f"{printed(run)}{render(run)}".lower()
+    assert "consistent 0/1" in text
+    assert "known" not in text
+    assert {on(trial=each).conclusion.exit_code for each in (FAILS, HANGS)} == {Exit.UNEXPECTED}
+    assert on(trial=UNSUPPORTED).conclusion.exit_code is Exit.INCOMPLETE, "probe and trial disagree"
+
+
+@pytest.mark.parametrize("conditions", [(), tuple(Condition)])
+def test_a_report_says_which_conditions_are_true_of_the_machine(conditions: tuple[Condition, ...]) -> None:
+    assert ("GiB, kernel lacks mem_dirty_track." in render(on(*conditions, trial=PASSES))) is bool(conditions)
+
+
+# ---- in pytest
+
+
+def test_a_known_issue_that_shows_is_what_the_xfail_waits_for() -> None:
+    with pytest.raises(KnownIssueShown, match="inconsistent disk-ahead: rootfs is ahead"):
+        hold([FAILS], KNOWN)
+
+
+def test_a_known_issue_that_passes_fails_with_the_lines_to_delete() -> None:
+    with pytest.raises(pytest.fail.Exception, match=r"consistent, should be .*; passes now: delete lines 3 to 17 of"):
+        hold([PASSES], KNOWN)
+
+
+def test_a_known_issue_that_fails_in_another_way_is_no_xfail() -> None:
+    with pytest.raises(pytest.fail.Exception, match="fails differently"):
+        hold([HANGS], KNOWN)
+
+
+def test_a_cell_of_which_nothing_is_declared_passes_or_fails() -> None:
+    still = Expectation(outcome=Outcome.CONSISTENT, reason="held still")
+    hold([PASSES], still)
+    with pytest.raises(pytest.fail.Exception, match=r"^hung, should be consistent: a trial that was hung$"):
+        hold([HANGS], still)

@@ -1,0 +1,144 @@
+"""Runs that are kept: by their content, with a last word on each cell, and with logs as long as they are needed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.commands.cli import main
+from harness.model.errors import RecordError
+from harness.model.expectations import About, Declaration, Declared
+from harness.model.outcomes import Outcome
+from harness.records.plan import Plan
+from harness.records.record import Record
+from harness.records.run_files import read_records, read_tombstone
+from reports.runs import history
+from reports.runs.read import read_run
+from reports.runs.summary import summary_json
+from tests.reports.synthetic import MOVING, NOON, STILL, expected_run, moving, plan, record, store
+
+DAY = 86_400_000_000_000
+
+
+def run(folder: Path, day: int, *trials: Record, **changes: Any) -> Path:
+    """A run of that day; its name tells the day."""
+    cells = tuple(dict.fromkeys(each.cell for each in trials))
+    name = f"run-{day}"
+    told: Plan = plan(cells, 1, run=name).model_copy(update={"created_ns": NOON + day * DAY, **changes})
+    return store(folder / name, told, [each.model_copy(update={"run": name}) for each in trials])
+
+
+def latest(kept: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((kept / "latest.json").read_text(encoding="utf-8"))
+    return found
+
+
+def test_a_run_goes_by_its_content(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    one = history.add(kept, run(tmp_path / "a", 1, moving(STILL)))
+    assert history.add(kept, run(tmp_path / "b", 1, moving(STILL))) == one, "another copy"
+    other = history.add(kept, run(tmp_path / "c", 1, moving(STILL, ticks=7)))
+    assert other != one
+    assert {each.id for each in history.kept(kept)} == {one, other}
+    assert {path.name for path in (kept / "runs").iterdir()} == {one, other}, "nothing is left aside"
+
+
+def test_what_is_kept_says_what_the_run_said(tmp_path: Path) -> None:
+    source = store(tmp_path / "run", plan((MOVING, STILL), 2), expected_run((MOVING, STILL), 2))
+    kept = tmp_path / "kept" / "runs" / history.add(tmp_path / "kept", source)
+    assert summary_json(read_run(kept)) == summary_json(read_run(source))
+    assert (kept / "summary.json").read_text(encoding="utf-8") == summary_json(read_run(source))
+    assert {(path.stat().st_mode & 0o777) for path in (kept / "records").iterdir()} == {0o600}
+
+
+def test_of_each_cell_is_known_which_run_tried_it_last(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    new = history.add(kept, run(tmp_path, 2, record(STILL)))
+    old = history.add(kept, run(tmp_path, 1, moving(STILL), moving(MOVING)))
+    found = latest(kept)
+    assert {cell: (each["run"], each["outcome"]) for cell, each in found.items()} == {
+        STILL.id: (new, "consistent"),
+        MOVING.id: (old, "inconsistent"),
+    }
+
+
+def test_pruning_takes_logs_and_nothing_else(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    old, new = (history.add(kept, run(tmp_path, day, moving(STILL))) for day in (1, 2))
+    before = summary_json(read_run(kept / "runs" / old))
+    assert [each.id for each in history.prune(kept, 1, NOON)] == [old]
+    (short,), (whole,) = (list(read_records(kept / "runs" / each)) for each in (old, new))
+    assert (short.commands, short.timeline, short.readings) == ((), (), ())
+    assert short.skews == whole.skews
+    assert whole.commands
+    tombstone = read_tombstone(kept / "runs" / old)
+    assert tombstone is not None
+    assert (tombstone.pruned_ns, tombstone.fields) == (NOON, ("commands", "readings", "timeline"))
+    assert tombstone.bytes > 1_000
+    after = json.loads(summary_json(read_run(kept / "runs" / old)))
+    assert after.pop("tombstone") is not None
+    assert after == {name: value for name, value in json.loads(before).items() if name != "tombstone"}
+    assert history.prune(kept, 1, NOON + 1) == (), "once is enough"
+
+
+def test_what_a_declaration_cites_keeps_its_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = tmp_path / "kept"
+    first, _, third = (history.add(kept, run(tmp_path, day, moving(STILL))) for day in (1, 2, 3))
+    day = dt.date(2026, 11, 27)
+    known = Declaration(
+        match=(STILL.id,),
+        outcome=Outcome.INCONSISTENT,
+        reason="why",
+        link="https://example.org/1",
+        owner="runc",
+        added=day,
+        review_by=day,
+        evidence=(first, "run-2"),
+    )
+    found = Declared(about=About.CELLS, declaration=known, where="a.toml:1-9")
+    monkeypatch.setattr("reports.runs.history.declared", lambda: (found,))
+    assert [each.id for each in history.prune(kept, 0, NOON)] == [third]
+
+
+def test_a_site_of_a_history_tells_of_the_newest_run_and_of_its_past(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    for day, trial in ((2, record(STILL)), (1, moving(STILL))):
+        assert main(["history", "add", str(kept), str(run(tmp_path, day, trial))]) == 0
+    assert main(["report", str(kept), "--out", str(tmp_path / "site")]) == 0
+    assert "run-2" in (tmp_path / "site/index.html").read_text(encoding="utf-8")
+    assert "Outcome by run. run-1: inconsistent; run-2: consistent" in (tmp_path / "site/history.html").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_a_page_tells_what_was_taken_out(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    history.add(kept, run(tmp_path, 1, moving(STILL)))
+    assert main(["history", "prune", str(kept), "--keep-logs", "0"]) == 0
+    assert main(["report", str(kept), "--out", str(tmp_path / "site")]) == 0
+    (page,) = (tmp_path / "site/cells").iterdir()
+    assert "Taken out of this run's records on " in page.read_text(encoding="utf-8")
+
+
+def test_a_history_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = tmp_path / "kept"
+    name = history.add(kept, run(tmp_path, 1, moving(STILL)))
+    history.prune(kept, 0, NOON)
+    assert main(["history", "list", str(kept)]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "run-1" in line]
+    assert name in line
+    assert "pruned, " in line
+
+
+def test_wrong_words_are_answered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RecordError, match="is no history: it has no folder runs"):
+        history.kept(tmp_path)
+    assert main(["history", "add", str(tmp_path / "kept"), str(tmp_path)]) == 2
+    assert not list((tmp_path / "kept").glob("runs/*")), "nothing half is left"
+    history.add(tmp_path / "kept", run(tmp_path, 1, record(STILL)))
+    assert main(["history", "prune", str(tmp_path / "kept"), "--keep-logs", "-1"]) == 2
+    assert "--keep-logs -1 is no number of runs" in capsys.readouterr().err

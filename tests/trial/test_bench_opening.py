@@ -1,0 +1,121 @@
+"""What a bench makes ready before its first trial, and that nothing stays of one that cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.host import audit
+from harness.host.audit import Snapshot
+from harness.model.cells import CgroupVersion, Participant, Settings, SurfaceKind
+from harness.model.errors import CommandFailed
+from harness.runtimes import RUNTIMES, contract
+from harness.runtimes.runc import Runc
+from harness.trial import bench as benches
+from harness.trial.bench import Bench, lay_out_image
+from harness.workload.definitions import RECORD_BYTES, available, find
+from tests.folder_bench import CELL, furnish, node_of
+from tests.folder_node import Answer, FolderNode
+
+
+def test_the_image_is_the_same_for_all_workloads(tmp_path: Path) -> None:
+    node, binary = FolderNode(tmp_path / "node"), tmp_path / "built"
+    binary.write_text("#!", encoding="ascii")
+    lay_out_image(node, "/i", {"ledger": binary}, Settings(ring=8))
+    for name in available():
+        for surface in find(name).files:
+            file = node.path(f"/i{surface.path}")
+            assert file.parent.is_dir()
+            of_image = surface.kind in (SurfaceKind.IMAGE, SurfaceKind.DELETED)
+            assert (file.read_bytes() if file.exists() else None) == (bytes(8 * RECORD_BYTES) if of_image else None)
+    assert node.path("/i/ledger").read_text(encoding="ascii") == "#!"
+    assert node.path("/i/report").is_dir()
+
+
+class Opened(FolderNode):
+    """A folder in which a node is said to have been started."""
+
+    folder: Path
+    ended = 0
+    given: tuple[Any, ...] = ()
+
+    def __init__(self, *given: object, name: str, version: CgroupVersion) -> None:
+        super().__init__(self.folder)
+        self.given = (*given, name, version)
+        furnish(self)
+        for program in ("runc", "criu"):
+            self.programs[program] = self._speak
+
+    def _speak(self, argv: Sequence[str], _: str) -> Answer:
+        if "--version" in argv:
+            return 0, {"runc": "runc version 1.3.0\n", "criu": "Version: 4.1\n"}[argv[0]], ""
+        return 0, "Looks good.\n", ""
+
+    def end(self) -> None:
+        Opened.ended += 1
+
+
+KEY = Bench.key_of(CELL)
+
+
+@pytest.fixture
+def _folders_for_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "of_node", lambda *_, **__: Snapshot(frozenset({"process 1 init"})))
+    monkeypatch.setattr(Opened, "folder", tmp_path / "opened", raising=False)
+    monkeypatch.setattr(Opened, "ended", 0)
+    monkeypatch.setattr(benches, "Node", Opened)
+
+
+@pytest.mark.usefixtures("_folders_for_nodes")
+def test_a_bench_is_ready_for_any_container_of_its_participant(tmp_path: Path) -> None:
+    bench = Bench.open(KEY, tmp_path, {}, Settings(cgroups=CgroupVersion.V1))
+    assert isinstance(bench.node, Opened)
+    assert bench.node.given == ("folder", tmp_path, "runc", CgroupVersion.V1)
+    assert bench.key == Bench.key_of(CELL) == (CELL.checkpoint, "")
+    assert (bench.lacking, [one.available for one in bench.capabilities]) == ((), [True])
+    assert [component.name for component in bench.components] == ["runc", "criu"]
+    assert bench.image == f"{bench.node.storage}/image"
+    assert not [command for command in bench.setup if "run" in command.argv], "a replay does not need the warm-up"
+    assert list(bench.node.path(f"{bench.node.storage}/containers").iterdir()) == []
+    assert bench.idle != audit.NOTHING
+    assert Opened.ended == 0
+
+
+@pytest.mark.usefixtures("_folders_for_nodes")
+def test_a_bench_whose_runtime_lacks_something_says_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lacks = contract.Capability("checkpoint", available=False, evidence="no ptrace")
+    monkeypatch.setattr(Runc, "capabilities", lambda _: (lacks, contract.Capability("x", available=True, evidence="")))
+    bench = Bench.open(KEY, tmp_path, {}, Settings())
+    assert bench.lacking == (lacks,)
+    assert node_of(bench).said() == [], "nothing else was asked of it"
+
+
+@pytest.mark.usefixtures("_folders_for_nodes")
+@pytest.mark.parametrize("error", [CommandFailed("no"), KeyboardInterrupt()])
+def test_a_bench_that_cannot_be_opened_leaves_no_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def refuse(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Runc, "prepare", refuse)
+    with pytest.raises(type(error)):
+        Bench.open(KEY, tmp_path, {}, Settings())
+    assert Opened.ended == 1
+
+
+def test_the_bench_of_a_way_is_another() -> None:
+    assert Bench.key_of(CELL.model_copy(update={"way": "commit"})) != Bench.key_of(CELL)
+    assert Bench.key_of(CELL.model_copy(update={"workload": "volumes"})) == Bench.key_of(CELL)
+
+
+@pytest.mark.usefixtures("_folders_for_nodes")
+def test_the_name_of_a_node_is_no_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RUNTIMES, "podman/runc", Runc)
+    who = Participant(runtime="podman/runc", stack="folder")
+    bench = Bench.open((who, ""), tmp_path, {}, Settings())
+    assert isinstance(bench.node, Opened)
+    assert bench.node.given[-2] == "podman-runc"

@@ -1,0 +1,126 @@
+"""What a restored container says, and what the engine's log has of it, while both come."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.model.cells import SurfaceKind
+from harness.model.readings import Reading, Witness
+from harness.oracle.lines import lag, line_of
+from harness.trial import restored
+from harness.trial.restored import Log, follow, go_on
+from harness.trial.source import Channel
+from harness.workload.definitions import Surface
+
+NONCE, CUT = 0xC0FFEE, 1000
+READING = Reading(witness=Witness.RESTORED, nonce=f"{NONCE:016x}", counter=CUT, counter_wall_ns=1, surfaces=())
+PRINTED = Surface(name="stdout", kind=SurfaceKind.STDOUT, description="")
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restored, "STILL_SECONDS", 0.05)
+    monkeypatch.setattr(restored, "LOG_SECONDS", 0.1)
+    monkeypatch.setattr(restored, "WORD_SECONDS", 0.5)
+
+
+def tell(folder: Path, number: int, n: int) -> None:
+    beat = {"event": "beat", "nonce": READING.nonce, "n": n, "wall_ns": 2, "n_wall_ns": 2, "gap_ns": 0}
+    (folder / f"{number:012}").symlink_to(json.dumps(beat))
+
+
+class Speaker(Channel):
+    """Says one more beat each time that somebody listens, as long as it has any."""
+
+    def __init__(self, folder: Path, *ticks: int) -> None:
+        super().__init__(folder)
+        self.ticks = list(ticks)
+        self.said = 0
+
+    def listen(self) -> list:  # type: ignore[type-arg]
+        if self.ticks:
+            tell(self._folder, self.said, self.ticks.pop(0))
+            self.said += 1
+        return super().listen()
+
+
+# ---- the counter
+
+
+def test_a_counter_is_watched_until_it_has_come_far_enough(tmp_path: Path) -> None:
+    assert go_on(Speaker(tmp_path, 1001, 1010, 1100, 1101), CUT, 100, period_ns=0) == (1100, False)
+
+
+def test_a_counter_that_comes_no_further_stands_still(tmp_path: Path) -> None:
+    assert go_on(Speaker(tmp_path, 1001, 1010), CUT, 100, period_ns=0) == (1010, True)
+
+
+def test_a_counter_of_which_nothing_is_heard_stands_still(tmp_path: Path) -> None:
+    assert go_on(Channel(tmp_path), CUT, 100, period_ns=0) == (CUT, True)
+
+
+def test_a_counter_that_is_slow_does_not_stand_still(tmp_path: Path) -> None:
+    """Its period, and not the patience of others, says how soon a tick is due."""
+    assert go_on(Speaker(tmp_path, 1001), CUT, 100, period_ns=10_000_000_000) == (1001, False)
+
+
+# ---- the log
+
+
+def test_a_log_is_read_as_it_grows(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log", NONCE, 1)
+    assert log.read().newest is None, "the engine has not made it yet"
+    lines = [line_of(NONCE, n) for n in range(1, 6)]
+    (tmp_path / "log").write_bytes(lines[0] + lines[1] + lines[2][:9])
+    assert log.read().newest == 2
+    with (tmp_path / "log").open("ab") as file:
+        file.write(lines[2][9:] + lines[3] + lines[4])
+    found = log.read()
+    assert (found.first, found.newest, found.reading("stdout").torn) == (1, 5, 0)
+
+
+def test_lines_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restored, "LOG_SECONDS", 20.0)
+    path = tmp_path / "log"
+    read = Log.read
+    written = iter(range(1000, 1040))
+
+    def grow(self: Log) -> object:
+        with path.open("ab") as file:
+            file.write(line_of(NONCE, next(written)))
+        return read(self)
+
+    monkeypatch.setattr(Log, "read", grow)
+    found = follow(path, PRINTED, READING, due=1020, travels=False)
+    assert (found.first, found.surface.newest, found.due, found.kept) == (1000, 1020, 1020, True)
+
+
+def test_of_lines_every_few_ticks_the_last_that_is_due_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"".join(line_of(NONCE, n) for n in range(1000, 1021, 10)))
+    begun = time.monotonic()
+    found = follow(path, PRINTED.model_copy(update={"every": 10}), READING, due=1029, travels=True)
+    assert time.monotonic() - begun < 0.1
+    assert (found.first, found.surface.newest, found.every, found.travels) == (1000, 1020, 10, True)
+    assert found.surface.lag == lag(10)
+
+
+def test_what_does_not_come_is_told_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"".join(line_of(NONCE, n) for n in (1, 2, 5, 2, 3)))
+    found = follow(path, PRINTED, READING, due=1020, travels=True)
+    assert (found.surface.newest, found.lost, found.again) == (5, (3, 4), (2, 3))
+    assert (found.surface.holes, found.surface.repeated) == (2, 2)
+    silent = follow(tmp_path / "absent", PRINTED, READING, due=1020, travels=True)
+    assert (silent.first, silent.surface.newest, silent.kept) == (None, None, True)
+
+
+def test_a_log_that_nobody_keeps_is_not_waited_for(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    found = follow(None, PRINTED, READING, due=1020, travels=False)
+    assert time.monotonic() - begun < 0.1
+    assert (found.kept, found.first, found.surface.newest) == (False, None, None)
