@@ -46,9 +46,9 @@ class Environment(Protocol):
 class Folder:
     """A virtual environment in a folder."""
 
-    def __init__(self, folder: Path, scratch: Path) -> None:
+    def __init__(self, folder: Path, scratch: Path, **env: str) -> None:
         self.python = str(folder / "bin/python")
-        self._env = {**os.environ, "PYTHONPYCACHEPREFIX": str(scratch / "pycache")}
+        self._env = {**os.environ, **env}
         self._pytest = [self.python, "-m", "pytest", "-rfE", "--no-header", "--basetemp", str(scratch / "tests")]
 
     def versions(self) -> dict[str, str]:
@@ -85,7 +85,7 @@ class Folder:
 
 def failures(output: str) -> list[str]:
     """Return the tests, or the files, that pytest's short summary names."""
-    return re.findall(r"^(?:FAILED|ERROR) (\S+?\.py(?:::.+?)?)(?: - .*)?$", output, flags=re.MULTILINE)
+    return re.findall(r"^(?:FAILED|ERROR) (\S+\.py(?:::\w+)*(?:\[.*?\])?)(?: - .*)?$", output, flags=re.MULTILINE)
 
 
 def blame(failing: Collection[str], locked: Versions, newest: Environment) -> dict[str, list[str]]:
@@ -118,7 +118,7 @@ def told(
         if test in before:
             why = "also fails with the versions in ci/requirements.txt"
         elif names:
-            why = "broken by " + " and by ".join(changed[name] for name in names)
+            why = "broken by " + " together with ".join(changed[name] for name in names)
         else:
             why = "no single package; it fails whichever of those below is put back alone"
         lines.append(f"- `{test}`: {why}")
@@ -146,7 +146,8 @@ def main(options: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="newest-", dir=os.environ.get("STILLFRAME_CACHE")) as folder:
         scratch = Path(folder)
         venv.create(scratch / "venv", with_pip=True)
-        locked, newest = Folder(Path(sys.prefix), scratch), Folder(scratch / "venv", scratch)
+        locked = Folder(Path(sys.prefix), scratch)
+        newest = Folder(scratch / "venv", scratch, PYTHONPYCACHEPREFIX=str(scratch / "pycache"))
         try:
             newest.install(*requirements(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))))
         except CommandFailed as error:
