@@ -1,4 +1,4 @@
-"""Would another participant restore it after all? Over a bridge: CRIU's configuration, or a translated checkpoint."""
+"""Can another participant restore the checkpoint over a bridge? CRIU's configuration, or a translated checkpoint."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from harness.trial.trial import Trial
 
 
 class Mapped(Trial):
-    """CRIU is told, where it restores, what to cover masked paths with."""
+    """A trial whose restore maps masked paths in CRIU's configuration."""
 
     def build_bridge(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> None:
-        """Add to CRIU's configuration for the time of the trial."""
+        """Extend CRIU's configuration during the trial."""
         node = self.far.node
         found = covers(node.path(checkpoint.images), Budget())
         lines = tuple(f"external=mnt[{key}]:{path}" for key, path in found.items())
@@ -37,10 +37,10 @@ class Mapped(Trial):
 
 
 class Translated(Trial):
-    """The brought copy of the checkpoint is rewritten for the side that restores it."""
+    """A trial that translates the copied checkpoint for the participant that restores it."""
 
     def build_bridge(self, checkpoint: Checkpoint, _: contextlib.ExitStack) -> None:
-        """Rewrite its archive, or its images."""
+        """Rewrite the checkpoint's archive, or its images."""
         installed = {component.name: component.version for component in self.far.components}
         runtime = next((each for each in Runtime if each in installed), None)
         criu = next((each for each in OldCriu if f"{installed['criu']}.".startswith(f"{each}.")), None)
@@ -56,11 +56,11 @@ class Translated(Trial):
 
 @pytest.mark.scenario(Scenario.MAPPED)
 def test_mapped(cell: Cell, check: Callable[..., None]) -> None:
-    """With the names of external mounts mapped, it restores, and is consistent."""
+    """With mapped external mounts, the checkpoint restores and is consistent."""
     check(cell, Mapped)
 
 
 @pytest.mark.scenario(Scenario.TRANSLATED)
 def test_translated(cell: Cell, check: Callable[..., None]) -> None:
-    """Translated, it restores, and is consistent."""
+    """The translated checkpoint restores and is consistent."""
     check(cell, Translated)

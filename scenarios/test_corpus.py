@@ -1,4 +1,4 @@
-"""Is what was kept still restored? Checkpoints are kept for versions to come, and those of old are tried today."""
+"""Can today's versions restore old checkpoints? One scenario keeps checkpoints, another restores kept ones."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ GOOD = frozenset({Outcome.CONSISTENT, Outcome.NOT_CAPTURED})
 
 
 def folder_of(bench: Bench) -> Path:
-    """The corpus that a bench was opened for."""
+    """Return the corpus of a bench; `UsageError` if it has none."""
     if bench.corpus is None:
-        raise UsageError("there is no corpus", remedy="Use `stillframe corpus`.")
+        raise UsageError("this run has no corpus", remedy="Use `stillframe corpus`.")
     return bench.corpus
 
 
 class Keeping(Trial):
-    """The checkpoint is kept before it is restored; for good only if that went well."""
+    """A trial that keeps its checkpoint, if the checkpoint then restores well."""
 
     def run(self) -> Record:
-        """Keep what the trial has found with the checkpoint."""
+        """Execute the trial, and keep its record with the checkpoint."""
         self._folder = corpus.place(folder_of(self.bench), self.cell)
         self._kept: Callable[[Record], corpus.Kept] | None = None
-        corpus.drop(self._folder)  # of an earlier round
+        corpus.drop(self._folder)  # from an earlier trial
         try:
             record = super().run()
             if self._kept and record.verdict.outcome in GOOD:
@@ -50,7 +50,7 @@ class Keeping(Trial):
         return record
 
     def read_offline(self, checkpoint: Checkpoint) -> None:
-        """Pack the checkpoint, and the image if it was not yet, before anything is unpacked beside it."""
+        """Pack the checkpoint, and the image if needed, before the reading unpacks anything beside it."""
         with self.stages.at(Stage.READ):
             node = self.bench.node
             archive, images = (node.path(path) for path in (checkpoint.archive, checkpoint.images))
@@ -70,16 +70,16 @@ class Keeping(Trial):
 
 
 class Kept(Trial):
-    """A checkpoint out of a corpus, restored here; its container is not."""
+    """A trial that restores a checkpoint from a corpus; the source container no longer exists."""
 
     @property
     def foreign(self) -> bool:
-        """It was another node."""
+        """True: another node took the checkpoint."""
         return True
 
     @property
     def maker(self) -> tuple[Component, ...]:
-        """Versions of who has checkpointed."""
+        """Versions of the participant that checkpointed."""
         return self._kept.record.components["checkpoint"]
 
     @cached_property
@@ -88,11 +88,11 @@ class Kept(Trial):
         return next(each for each in found if each.cell.checkpoint == self.cell.checkpoint)
 
     def begin(self) -> Source:
-        """Remember the source, which ended long ago."""
+        """Return the kept values of the source, which ended long ago."""
         return Source(self._kept.container, Channel(self.bench.node.path("/nowhere")), self._kept.nonce, deleted=True)
 
     def experiment(self, source: Source, acquired: contextlib.ExitStack) -> None:
-        """Lay it out, read it, restore it."""
+        """Unpack the checkpoint, read it and restore it."""
         self.evidence.source_nonce, self.evidence.freeze_begin_ns = source.nonce, self._kept.freeze_begin_ns
         checkpoint = self.bench.checkpoint_of(source.container)
         with self.stages.at(Stage.PREPARE):
@@ -107,11 +107,11 @@ class Kept(Trial):
 
 @pytest.mark.scenario(Scenario.KEEP)
 def test_keep(cell: Cell, check: Callable[..., None]) -> None:
-    """A checkpoint is kept, and restores well."""
+    """The kept checkpoint restores well."""
     check(cell, Keeping)
 
 
 @pytest.mark.scenario(Scenario.KEPT)
 def test_kept(cell: Cell, check: Callable[..., None]) -> None:
-    """What was kept is restored, and consistent."""
+    """The old checkpoint restores and is consistent."""
     check(cell, Kept)

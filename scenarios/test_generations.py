@@ -1,4 +1,4 @@
-"""Can what was restored be checkpointed again? Three generations, each a live checkpoint of the one before."""
+"""Can a restored container be checkpointed again? Three generations, each a live checkpoint of the previous one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Generations(Trial):
     """Each restored container is the source of the next one, and runs on beside it."""
 
     def experiment(self, source: Source, acquired: contextlib.ExitStack) -> None:
-        """Go on for as long as a generation is as it should be; the evidence is that of the last."""
+        """Go on while each generation is good; the evidence is that of the last one."""
         for generation in range(1, GENERATIONS + 1):
             super().experiment(source, acquired)
             verdict = judge(self.evidence)
@@ -34,7 +34,7 @@ class Generations(Trial):
             self.evidence = self.new_evidence()
 
     def restore(self, *arguments: object) -> Container:
-        """Remember what was restored."""
+        """Restore, and keep the container as the next source."""
         self._clone = super().restore(*arguments)  # type: ignore[arg-type]
         return self._clone
 

@@ -1,4 +1,4 @@
-"""Is a chain a still frame? Memory is dumped in rounds while the container runs, and then what has changed since."""
+"""Is an incremental checkpoint a still frame? CRIU dumps memory in rounds while the container runs, then the rest."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from harness.trial.source import Source
 from harness.trial.trial import Trial
 
 ROUNDS = 2
-"""Before the checkpoint itself."""
+"""Pre-dumps before the checkpoint itself."""
 PROBE = ("criu", "check", "--feature", "mem_dirty_track")
 
 pytestmark = pytest.mark.scenario(Scenario.INCREMENTAL)
 
 
 class Incremental(Trial):
-    """Each round is dumped upon the one before, with ticks in between; the whole chain is moved before the restore."""
+    """Each round is based on the previous one, with ticks in between; the whole chain moves before the restore."""
 
     def begin_checkpoint(self, source: Source, checkpoint: Checkpoint) -> Checkpoint:
-        """Dump the rounds, if the kernel can tell which memory has changed."""
+        """Dump the rounds, if the kernel tracks memory changes."""
         with self.stages.at(Stage.CHECKPOINT):
             probe = self.bench.node.run(list(PROBE), accept=range(256))
         if probe.exit_code:
@@ -43,7 +43,7 @@ class Incremental(Trial):
         return checkpoint
 
     def restore(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> Container:
-        """Restore a copy of the whole chain from another place."""
+        """Restore a copy of the whole chain from another folder."""
         with self.stages.at(Stage.RESTORE):
             moved = self.bench.bring(checkpoint, self.bench)
         acquired.callback(self.bench.node.remove, moved.folder)
@@ -51,5 +51,5 @@ class Incremental(Trial):
 
 
 def test_incremental(cell: Cell, check: Callable[..., None]) -> None:
-    """Memory out of all rounds and disk are of one instant."""
+    """Memory from all rounds and disk are of one instant."""
     check(cell, Incremental)

@@ -1,4 +1,4 @@
-"""Is a live checkpoint a still frame? Memory and disk have to be of one instant."""
+"""Is a live checkpoint a still frame? Memory and disk must be of one instant."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from harness.model.cells import Cell
 
 
 def test_live_consistency(cell: Cell, check: Callable[..., None]) -> None:
-    """Every trial of the cell ends as expected; all trials share one source, each is judged against its own cut."""
+    """Every trial of the cell ends as expected; the trials share one source, and each has its own checkpoint."""
     check(cell)

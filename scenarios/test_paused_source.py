@@ -1,4 +1,4 @@
-"""Does a live checkpoint respect a pause? A container that its user has paused must stay so, or be refused clearly."""
+"""Does a live checkpoint respect a pause? A paused container must stay paused, or the engine must refuse clearly."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ pytestmark = pytest.mark.scenario(Scenario.PAUSED)
 
 
 class PausedSource(Trial):
-    """The user pauses the source, and somebody takes a live checkpoint of it."""
+    """The user pauses the source before the live checkpoint."""
 
     _paused: Source | None = None
 
     def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Checkpoint:
-        """Pause, then take the checkpoint; one that is declined because of the pause is a refusal."""
+        """Pause, then take the checkpoint; an error that names the pause is a refusal."""
         self.evidence.freeze_begin_ns = time.time_ns()
         with self.stages.at(Stage.FREEZE):
             self.bench.runtime.pause(source.container)
@@ -41,7 +41,7 @@ class PausedSource(Trial):
             raise
 
     def examine(self, source: Source) -> None:
-        """See that the pause is still on, undo it, and see that the source goes on."""
+        """Check that the source is still paused, resume it, and check that it goes on."""
         with self.stages.at(Stage.READ):
             kept = source.stands_still()
         self._resume()
@@ -56,5 +56,5 @@ class PausedSource(Trial):
 
 
 def test_paused_source(cell: Cell, check: Callable[..., None]) -> None:
-    """The paused container stays paused, and what is restored is of one instant."""
+    """The paused container stays paused, and the restored container is of one instant."""
     check(cell, PausedSource)

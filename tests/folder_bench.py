@@ -1,4 +1,4 @@
-"""A bench whose node is a folder, with a source that runs already; and trials that are played on it."""
+"""A bench whose node is a folder, with a running source, and trials for it."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ class Played(Trial):
 
 
 def nothing(_: Trial, __: contextlib.ExitStack) -> None:
-    """Play that does nothing."""
+    """An experiment that does nothing."""
 
 
 def open_bench(root: Path, held: set[str], monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """A bench in the folder `root`, whose node holds what is in `held`."""
+    """Make a bench in the folder `root`; its node has the content `held`."""
     monkeypatch.setattr(audit, "of_node", lambda *_, **__: Snapshot(frozenset(held)))
     monkeypatch.setattr(audit, "groups_of", lambda _: [])
     monkeypatch.setattr(audit, "processes_of", lambda _: ["9 criu state D cgroup 0::/one"])
@@ -82,13 +82,13 @@ def open_bench(root: Path, held: set[str], monkeypatch: pytest.MonkeyPatch) -> B
 
 
 def furnish(node: FolderNode) -> None:
-    """Put there what runc needs to be used."""
+    """Make the files that the runc adapter needs."""
     node.put("/proc/1/cgroup", "0::/\n")
     node.put(f"{STORAGE}/spec-runc/config.json", '{"process": {}, "root": {}, "mounts": [], "linux": {}}')
 
 
 def use(bench: Bench, **changes: object) -> None:
-    """Use the runtime in a way that differs from its plain one by `changes`."""
+    """Use the runtime in its plain way with `changes`."""
     bench.runtime.way = replace(bench.runtime.way, **changes)  # type: ignore[arg-type]
 
 
@@ -98,7 +98,7 @@ def node_of(bench: Bench) -> FolderNode:
 
 
 def tell(bench: Bench, event: str, *, at: str = f"{SPEC.folder}/heard", **said: object) -> None:
-    """Say something on the source's report channel or the one at `at`, as the workload does."""
+    """Send a message on the source's report channel or the one at `at`, like the workload."""
     folder = bench.node.path(at)
     folder.mkdir(parents=True, exist_ok=True)
     common = {"event": event, "nonce": NONCE, "n": 90, "wall_ns": NOW}
@@ -107,6 +107,6 @@ def tell(bench: Bench, event: str, *, at: str = f"{SPEC.folder}/heard", **said: 
 
 
 def tell_reading(bench: Bench, *, wall_ns: int = NOW, at: str = f"{SPEC.folder}/heard", **surface: object) -> None:
-    """Say that there was a pause, and what one surface held."""
+    """Report a pause and the content of one surface."""
     held = {"surface": "added", "newest": 90, "newest_wall_ns": NOW, **surface}
     tell(bench, "reading", at=at, wall_ns=wall_ns, reason="gap", gap_ns=90_000_000, surfaces=[held])

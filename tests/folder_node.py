@@ -1,4 +1,4 @@
-"""A node that needs neither root nor a stack: its file system is a folder, its programs follow a script."""
+"""A simulated node that needs neither root nor a stack: its file system is a folder, and its programs are scripted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Program = Callable[[Sequence[str], str], Answer]
 
 
 class Ended:
-    """A process that had ended when it was first looked at."""
+    """A process that has already ended."""
 
     def __init__(self, code: int) -> None:
         self.code = code
@@ -31,7 +31,7 @@ class Ended:
 
 
 class Script(Executor):
-    """Answers a command by the first of its words that is known, and with success otherwise."""
+    """Answers a command by its first known word; other commands succeed."""
 
     where = "folder"
 
@@ -51,7 +51,7 @@ class Script(Executor):
 
 
 class FolderNode(Node):
-    """A node in the folder `root`; what is in `TOOLS` is real, whatever else succeeds unless told otherwise."""
+    """A node in the folder `root`; programs in `TOOLS` are real, others succeed unless `answer` says otherwise."""
 
     TOOLS = ("ln", "mkdir", "mv", "rm")
 
@@ -73,16 +73,16 @@ class FolderNode(Node):
         return self.root / inside.lstrip("/")
 
     def answer(self, word: str, code: int = 0, *, stdout: str = "", stderr: str = "") -> None:
-        """Have commands with that word answered so."""
+        """Set the answer to commands with that word."""
         self.programs[word] = lambda *_: (code, stdout, stderr)
 
     def put(self, inside: str, text: str) -> None:
-        """Write a file without a trace in the journal."""
+        """Write a file without a journal entry."""
         self.path(inside).parent.mkdir(parents=True, exist_ok=True)
         self.path(inside).write_text(text, encoding="utf-8")
 
     def said(self) -> list[str]:
-        """The commands so far, a line each; files that were written are left out."""
+        """Return the commands so far, one per line, without written files."""
         return [" ".join(command.argv) for command in self.journal.commands if command.argv]
 
     def _work_on_files(self, argv: Sequence[str], _: str) -> Answer:
@@ -102,7 +102,7 @@ class FolderNode(Node):
 
 
 class BareNode(FolderNode):
-    """A node in which there is no program at all."""
+    """A node without any program."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -111,7 +111,7 @@ class BareNode(FolderNode):
 
 
 class Nobody(Script):
-    """Answers as the node's init does where a program is missing."""
+    """Answers like the node's init if a program is missing."""
 
     def _start(
         self, argv: Sequence[str], env: Mapping[str, str], cwd: str, stdio: tuple[int | None, int | None, int | None]

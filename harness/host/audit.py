@@ -1,7 +1,7 @@
-"""Leak audit: what exists before and after, read from the kernel, never asked of a runtime.
+"""Leak audit: what exists before and after a trial, read from the kernel and never from a runtime.
 
-Within a node everything belongs to the experiment, so whatever is new there was left behind. On the host only what
-carries our name counts, because other people work there too.
+In a node everything belongs to the experiment, so everything new was left behind. On the host, which has other users,
+only things with Stillframe's name count, and the network.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ HOST_FOLDERS = ("/run", "/tmp", "/dev/shm", "/var/tmp", "/var/run", "/etc/criu")
 MARK = "stillframe"
 DEPTH = 3
 ALL_FAMILIES = 0
-"""NFPROTO_UNSPEC: pyroute2 would list tables of IPv4 alone."""
+"""NFPROTO_UNSPEC: by default pyroute2 lists the tables of IPv4 alone."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What exists, as sentences: one per process, mount, group, link, firewall table, file."""
+    """What exists: one line per process, mount, group, link, firewall table and file."""
 
     items: frozenset[str]
 
     def leaks(self, before: Snapshot) -> tuple[str, ...]:
-        """What is here and was not in `before`."""
+        """Return the lines that are not in `before`."""
         return tuple(sorted(self.items - before.items))
 
 
@@ -42,9 +42,9 @@ NOTHING = Snapshot(frozenset())
 
 
 def of_node(pid: int, alive: str = "") -> Snapshot:
-    """Everything in the node whose init is `pid`, but for the processes of the group `alive`, whose numbers may change.
+    """Return everything in the node whose init is `pid`, without the processes of the group `alive`.
 
-    `alive` is a group's path below the node's own.
+    `alive` is a path below the node's own group. Its processes may get other numbers.
     """
     root = f"/proc/{pid}/root"
     items = {f"process {command}" for command in _node_processes(root, alive=alive)}
@@ -58,7 +58,7 @@ def of_node(pid: int, alive: str = "") -> Snapshot:
 
 
 def of_host() -> Snapshot:
-    """What on the host carries our name, and its network."""
+    """Return everything on the host with Stillframe's name, and the host's network."""
     items = {f"mount {where}" for where in _mounts("/proc/self/mountinfo") if MARK in where}
     groups = [group for group in cgroups.of_nodes() if not cgroups.of_another_run(group)]
     items |= {f"cgroup {group}" for group in groups}
@@ -70,7 +70,7 @@ def of_host() -> Snapshot:
 
 
 def groups_of(pid: int) -> list[str]:
-    """The node's own group in each hierarchy, from its init's membership."""
+    """Return the node's own group in each hierarchy, found by its init `pid`."""
     found = []
     for hierarchy in cgroups.hierarchies(pid):
         group, mark, rest = hierarchy.own.partition(cgroups.PREFIX)
@@ -79,7 +79,7 @@ def groups_of(pid: int) -> list[str]:
 
 
 def processes_of(pid: int) -> list[str]:
-    """A line per process of the node, with its state and group: evidence for what hangs."""
+    """Return a line per process of the node, with its state and group: evidence for a trial that hangs."""
     return sorted(_node_processes(f"/proc/{pid}/root", detailed=True))
 
 
@@ -127,7 +127,7 @@ def _files(root: str, folder: str, depth: int) -> Iterator[str]:
 
 
 def _network() -> list[str]:
-    """Links, and firewall tables with their chains and rules, of the calling thread's network namespace."""
+    """List links, firewall tables, chains and rules in the calling thread's network namespace."""
     with IPRoute() as links:
         found = [f"link {link.get('ifname')}" for link in links.get_links()]
     with NFTables(nfgen_family=ALL_FAMILIES) as firewall:
@@ -148,7 +148,7 @@ def _nft_name(item: object) -> str:
 
 
 def _network_of(pid: int) -> list[str]:
-    """`_network` of the node: a thread of its own enters the namespace, since that cannot be undone."""
+    """Call `_network` in the node, on a new thread: a thread cannot leave the namespace again."""
 
     def enter_and_list() -> list[str]:
         namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)

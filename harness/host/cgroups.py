@@ -1,7 +1,7 @@
-"""Control groups of every hierarchy. Standard library alone: the node's supervisor imports this.
+"""Control groups in every hierarchy. Standard library alone: the node's supervisor imports this.
 
-A node owns one group in each mounted hierarchy, a child of the group in which the harness itself runs. The v1 memory
-hierarchy is left alone: a machine's manager may keep its own accounts there, and CRIU rebuilds what it finds.
+A node owns one group in each mounted hierarchy, as a child of the harness's own group. The v1 memory hierarchy is left
+alone: the machine's manager may keep its accounts there, and CRIU rebuilds what it finds.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ LEFT_ALONE = frozenset({"memory"})
 PREFIX = "stillframe-"
 PF_EXITING = 0x4
 FREEZER = {"v1": ("freezer.state", ("THAWED", "FROZEN")), "v2": ("cgroup.freeze", ("0", "1"))}
-"""The freezer's setting by version, and what is written there to thaw and to freeze."""
+"""For each version: the freezer's file, and the values that thaw and freeze."""
 
 
 class Hierarchy:
-    """A mounted hierarchy, and the group of it in which this process runs."""
+    """A mounted hierarchy, and this process's group in it."""
 
     def __init__(self, *, mountpoint: str, version: int, controllers: frozenset[str], own: str) -> None:
         self.mountpoint = mountpoint
@@ -35,9 +35,9 @@ class Hierarchy:
 
 
 def hierarchies(process: int | str = "self", proc: str = "/proc") -> list[Hierarchy]:
-    """Read the mounted hierarchies and the groups of `process` in them, without those left alone.
+    """Read the mounted hierarchies and the groups of `process` in them, without the hierarchies in `LEFT_ALONE`.
 
-    Sources: proc_pid_mountinfo(5) and cgroups(7). Of several mounts of one hierarchy the first counts.
+    Sources: proc_pid_mountinfo(5) and cgroups(7). If a hierarchy has several mounts, the first one counts.
     """
     groups = _groups_of(f"{proc}/{process}/cgroup")
     found: dict[frozenset[str], Hierarchy] = {}
@@ -66,7 +66,7 @@ def hierarchies(process: int | str = "self", proc: str = "/proc") -> list[Hierar
 
 
 def unified() -> Hierarchy:
-    """Find the cgroup2 hierarchy; `OSError` where none is mounted."""
+    """Find the cgroup2 hierarchy; `OSError` if none is mounted."""
     for hierarchy in hierarchies():
         if hierarchy.version != 1:
             return hierarchy
@@ -88,7 +88,7 @@ def _controllers(options: str, groups: dict[frozenset[str], str]) -> frozenset[s
 
 
 def create(hierarchy: Hierarchy, name: str) -> str:
-    """Create the node's group in `hierarchy`, ready for processes; returns its folder."""
+    """Create the node's group in `hierarchy`, ready for processes, and return its folder."""
     path = f"{hierarchy.own}/{name}"
     os.mkdir(path)
     if "cpuset" in hierarchy.controllers:
@@ -105,12 +105,12 @@ def join(path: str) -> None:
 
 
 def subgroups(path: str) -> list[str]:
-    """All groups below `path`, deepest first, `path` itself last; empty when it is gone."""
+    """Return all groups below `path`, deepest first, and `path` itself last; empty if it is gone."""
     return [folder for folder, _, _ in os.walk(path, topdown=False)]
 
 
 def processes(path: str) -> list[int]:
-    """Process ids in the group at `path` alone, as seen from here."""
+    """Return the process ids in the group at `path`, without the groups below it, as seen from here."""
     try:
         with open(f"{path}/cgroup.procs", encoding="ascii") as lines:
             return [int(line) for line in lines]
@@ -119,7 +119,7 @@ def processes(path: str) -> list[int]:
 
 
 def remove(path: str, *, seconds: float = 10.0) -> list[str]:
-    """Thaw, end and remove the group at `path` and all below; returns the folders that resisted."""
+    """Thaw, end and remove the group at `path` and all groups below it; return the folders that remain."""
     until = time.monotonic() + seconds
     while True:
         left = []
@@ -140,14 +140,14 @@ def remove(path: str, *, seconds: float = 10.0) -> list[str]:
 
 
 def thaw(group: str) -> None:
-    """Let the group's tasks run, under either version of the freezer; silent where there is none."""
+    """Let the group's tasks run, under either version of the freezer; do nothing if there is no freezer."""
     for setting, (thawed, _) in FREEZER.values():
         with contextlib.suppress(OSError):
             _write(f"{group}/{setting}", thawed)
 
 
 def frozen(group: str) -> bool | None:
-    """Ask the kernel whether the group is frozen; None where no freezer says so."""
+    """Ask the kernel whether the group is frozen; None if there is no freezer."""
     with contextlib.suppress(OSError), open(f"{group}/cgroup.events", encoding="ascii") as events:
         for line in events:
             if line.startswith("frozen "):
@@ -158,7 +158,7 @@ def frozen(group: str) -> bool | None:
 
 
 def of_nodes() -> list[str]:
-    """The groups of all nodes on this host, in every hierarchy, whoever started them; not what is below them."""
+    """Return the top group of every node on this host, in every hierarchy, including the nodes of other runs."""
     found = []
     for hierarchy in hierarchies():
         for folder, names, _ in os.walk(hierarchy.mountpoint):
@@ -168,7 +168,7 @@ def of_nodes() -> list[str]:
 
 
 def sweep() -> list[str]:
-    """Remove groups of nodes whose supervisor is gone (it was killed too); returns those removed."""
+    """Remove the groups of nodes whose supervisor is gone, and return the removed groups."""
     orphaned = [group for group in of_nodes() if not _supervised(os.path.basename(group))]
     for group in orphaned:
         remove(group)
@@ -176,7 +176,7 @@ def sweep() -> list[str]:
 
 
 def of_another_run(group: str) -> bool:
-    """Whether the group's supervisor lives and was started neither by us nor by one of our workers."""
+    """Return whether the group's supervisor lives, and neither this process nor one of its workers started it."""
     name = os.path.basename(group)
     if not _supervised(name):
         return False
@@ -186,7 +186,7 @@ def of_another_run(group: str) -> bool:
         if above <= 1:
             return True
         parent = above
-    return False  # ours, or of a worker that is gone
+    return False  # this run's, or a dead worker's
 
 
 def _parent(pid: int) -> int:
@@ -198,7 +198,7 @@ def _parent(pid: int) -> int:
 
 
 def _supervised(name: str) -> bool:
-    """Group names carry the process id and start time of their supervisor: `stillframe-PID-START-...`."""
+    """Return whether the group's supervisor lives; `name` has its pid and start time: `stillframe-PID-START-...`."""
     try:
         pid, started = name[len(PREFIX) :].split("-")[:2]
         return started == start_time(int(pid))
@@ -207,10 +207,10 @@ def _supervised(name: str) -> bool:
 
 
 def is_ending(pid: int) -> bool:
-    """Whether a process is gone, or on its way out: a signal to kill waits for it, or it exits already.
+    """Return whether a process is gone, has a pending SIGKILL, or is exiting.
 
-    Such a process is in its group for a while. Sources: proc_pid_status(5), proc_pid_stat(5), PF_EXITING of the
-    kernel's include/linux/sched.h.
+    An ending process stays in its group for a while. Sources: proc_pid_status(5), proc_pid_stat(5), and PF_EXITING in
+    the kernel's include/linux/sched.h.
     """
     try:
         with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
@@ -223,7 +223,7 @@ def is_ending(pid: int) -> bool:
 
 
 def start_time(pid: int) -> str:
-    """Start time of a process in clock ticks since boot (field 22 of proc_pid_stat(5)); with the pid it is unique."""
+    """Return a process's start time in clock ticks since boot (field 22 of proc_pid_stat(5)); unique with the pid."""
     with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
         return stat.read().rpartition(")")[2].split()[19]
 

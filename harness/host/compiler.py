@@ -13,7 +13,7 @@ INSTALL = "Install gcc and libc6-dev"
 
 
 def find() -> list[str]:
-    """Words that start the compiler; $CC may name one and bring options. `EnvironmentUnfit` if there is none."""
+    """Return the compiler's command line; $CC may give program and options. `EnvironmentUnfit` if there is none."""
     chosen = shlex.split(os.environ.get("CC", ""))
     for name in chosen[:1] or NAMES:
         path = shutil.which(name)
@@ -22,6 +22,6 @@ def find() -> list[str]:
     lacking = (
         f"$CC names {chosen[0]!r}, which does not exist"
         if chosen
-        else f"there is no C compiler, none of {', '.join(NAMES)}"
+        else f"there is no C compiler: none of {', '.join(NAMES)} is installed"
     )
     raise EnvironmentUnfit(lacking, remedy=INSTALL)

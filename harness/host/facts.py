@@ -1,4 +1,4 @@
-"""Facts about the machine that may matter for a result; nothing that names it."""
+"""Facts about the machine that may change a result, without any name of the machine."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from harness.model.machine import Condition, HostFacts
 
 GIB = 1 << 30
 SOFT_DIRTY = 55
-"""Bit of an entry of /proc/PID/pagemap: the page was written since the last clearing (proc_pid_pagemap(5))."""
+"""Bit in an entry of /proc/PID/pagemap: the page was written since the last clearing (proc_pid_pagemap(5))."""
 CLEAR_SOFT_DIRTY = "4"
-"""Written to /proc/PID/clear_refs, this clears that bit of all pages (proc_pid_clear_refs(5))."""
+"""Text for /proc/PID/clear_refs that clears this bit of all pages (proc_pid_clear_refs(5))."""
 
 
 def host_facts() -> HostFacts:
@@ -41,9 +41,10 @@ def host_facts() -> HostFacts:
 
 
 def lacks_mem_dirty_track(process: Path = Path("/proc/self")) -> bool:
-    """Whether the kernel does not tell which pages a process has written.
+    """Return whether the kernel cannot report which pages a process has written.
 
-    CRIU asks the same way (`kerndat_get_dirty_track`). This clears the process's soft-dirty bits, which nobody reads.
+    CRIU asks in the same way (`kerndat_get_dirty_track`). The probe clears the process's soft-dirty bits, which have
+    no other reader.
     """
     try:
         with mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as page:
@@ -54,17 +55,17 @@ def lacks_mem_dirty_track(process: Path = Path("/proc/self")) -> bool:
             with (process / "pagemap").open("rb", buffering=0) as pagemap:
                 pagemap.seek(address // mmap.PAGESIZE * 8)
                 entry = int.from_bytes(pagemap.read(8), sys.byteorder)
-    except OSError:  # a kernel without one of these files, or that declines the word, does not tell either
+    except OSError:  # the kernel lacks one of these files, or declines the text
         return True
     return not entry >> SOFT_DIRTY & 1
 
 
 PROBES: Mapping[Condition, Callable[[], bool]] = {Condition.LACKS_MEM_DIRTY_TRACK: lacks_mem_dirty_track}
-"""How to find out whether a condition is true of this machine, in milliseconds and without harm to what runs."""
+"""A quick and harmless probe for each condition of this machine."""
 
 
 def cpu_flags() -> frozenset[str]:
-    """Extensions that all processors have, as the kernel calls them; empty where it does not tell."""
+    """Return the extensions that all processors have, by the kernel's names; empty if the kernel lists none."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     told = [frozenset(line.partition(":")[2].split()) for line in lines if line.startswith(("flags", "Features"))]
     return frozenset.intersection(*told) if told else frozenset()

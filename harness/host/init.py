@@ -1,9 +1,9 @@
-"""Process 1 of a node: builds the node's view of the world, then starts programs on request and reaps.
+"""Process 1 of a node: builds the node's file systems, then starts programs on request and reaps them.
 
-Part of the process gate: `harness.host.process.NodeExecutor` is its only client. A request is one packet,
-{"argv", "env", "cwd", "stdio": [bool, bool, bool]} with a descriptor for each true (/dev/null otherwise), and
-"terminal": true to make them its controlling terminal; the answer is {"code": N}, negative for a signal.
-{"signal": N} is passed on to the program's session. Hanging up kills it.
+`harness.host.process.NodeExecutor` is its only client. A request is one packet,
+{"argv", "env", "cwd", "stdio": [bool, bool, bool]}, with a descriptor for each true; a false means /dev/null.
+"terminal": true makes the descriptors the controlling terminal. The answer is {"code": N}, negative for a signal.
+{"signal": N} is passed on to the program's session. The session is killed when the client closes the connection.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import signal
 import socket
 import stat
 import termios
-import warnings  # noqa: F401  # exec wants it, after the host's files are out of sight
+import warnings  # noqa: F401  # exec imports it later, when the host's files are unreachable
 from typing import Any, NoReturn
 
 from harness.host import cgroups, syscalls
@@ -31,11 +31,11 @@ PACKET = 1 << 20
 
 
 def run(spec: dict[str, Any], groups: list[str], unified: str) -> NoReturn:
-    """Become the init of the node described by `spec`; never returns."""
+    """Become the init of the node that `spec` describes; never returns."""
     code = 1
     try:
         syscalls.die_with_parent(signal.SIGKILL)
-        pid = int(os.readlink("/proc/self"))  # as the host knows it, whose /proc this still is
+        pid = int(os.readlink("/proc/self"))  # its number on the host: /proc is still the host's
         _enter(spec, groups, unified)
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
             os.makedirs(os.path.dirname(ADDRESS), 0o700)
@@ -65,7 +65,7 @@ def _enter(spec: dict[str, Any], groups: list[str], unified: str) -> None:
         | syscalls.CLONE_NEWUTS
         | syscalls.CLONE_NEWNET
     )
-    os.write(leaf, b"0")  # only now: the namespace's root is the group that we were in
+    os.write(leaf, b"0")  # not earlier: the process's group becomes the namespace's root
     os.close(leaf)
     _build_root(spec["lower"], spec["v1"])
     socket.sethostname(spec["name"][:64])
@@ -73,9 +73,9 @@ def _enter(spec: dict[str, Any], groups: list[str], unified: str) -> None:
 
 
 def _build_root(stack: str, v1: dict[str, str]) -> None:
-    """Mount the node's root: the stack below, everything that is written on one tmpfs."""
+    """Mount the node's root: the stack as the lower layer, and one tmpfs for everything that is written."""
     syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
-    lower = os.open(stack, os.O_PATH | os.O_DIRECTORY)  # before /tmp, where it may be, is covered
+    lower = os.open(stack, os.O_PATH | os.O_DIRECTORY)  # before the tmpfs covers /tmp: the stack may be there
     syscalls.mount("stillframe", "/tmp", "tmpfs", options="mode=0700")  # noqa: S108
     os.chdir("/tmp")  # noqa: S108
     for folder in ("lower", "upper", "work", "root", "storage"):
@@ -101,7 +101,7 @@ def _build_root(stack: str, v1: dict[str, str]) -> None:
 
 
 def _cgroup_mounts(v1: dict[str, str], flags: int) -> list[tuple[str, str, str, int, str]]:
-    """Pure cgroup2 at the usual place, or every v1 hierarchy that the node owns a group in."""
+    """Return the mounts for cgroup2, or for every v1 hierarchy in which the node owns a group."""
     where = "root/sys/fs/cgroup"
     if not v1:
         return [("cgroup2", where, "cgroup2", flags, "")]
@@ -128,7 +128,7 @@ class _Init:
         self._server = server
         self._clients: dict[int, socket.socket] = {}
         self._sessions: dict[int, int] = {}  # client's descriptor -> process id of the session's leader
-        self._unwanted: set[int] = set()  # leaders that were signalled: their sessions go with them
+        self._unwanted: set[int] = set()  # signalled leaders: their sessions are killed when they end
         self._child_ended, wake = os.pipe()
         for descriptor in (self._child_ended, wake):
             os.set_blocking(descriptor, False)
@@ -202,7 +202,7 @@ class _Init:
 
     def _signal(self, session: int | None, number: int) -> None:
         if session is not None:
-            for send in (os.killpg, os.kill):  # the second for one that has no session yet
+            for send in (os.killpg, os.kill):  # os.kill: a new process may have no session yet
                 with contextlib.suppress(ProcessLookupError):
                     send(session, number)
 

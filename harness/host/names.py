@@ -1,4 +1,4 @@
-"""What names this machine and those who use it, so that it can be left out of records."""
+"""Names of this machine and of its users, which records leave out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CALLED = ("SUDO_USER", "DOAS_USER", "LOGNAME", "USER")
 
 
 def redaction_here(spared: Collection[str] = ()) -> Redaction:
-    """One that takes out of records what names this machine; `spared` are words of ours, whoever is called so."""
+    """Return a redaction that removes this machine's names but keeps the words in `spared`."""
     accounts = tuple(_accounts())
     host = os.uname().nodename
     users = [each.pw_name for each in accounts] + [os.environ[name] for name in CALLED if name in os.environ]
@@ -35,7 +35,7 @@ def redaction_here(spared: Collection[str] = ()) -> Redaction:
 
 
 def _accounts() -> Iterator[pwd.struct_passwd]:
-    """Of those who run this, who asked for it, and whose the checkout is."""
+    """Give the accounts of this process, of the user who called sudo or pkexec, and of the checkout's owner."""
     uids = {os.getuid(), CHECKOUT.stat().st_uid, *(int(os.environ[name]) for name in ASKED_BY if name in os.environ)}
     for uid in sorted(uids):
         with contextlib.suppress(KeyError):

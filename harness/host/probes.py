@@ -1,4 +1,4 @@
-"""What this machine can do, each answer with its evidence and, where it is no, the remedy."""
+"""What this machine can do: each answer has its evidence and, if it is no, a remedy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INSTALL_TOOLS = "apt-get install mmdebstrap debian-archive-keyring util-linux"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one probe."""
 
     what: str
     fit: bool
@@ -28,7 +28,7 @@ class Finding:
 
 
 def examine(cache: Path) -> Iterator[Finding]:
-    """Look at everything that a run needs; without root what can be told without."""
+    """Probe everything that a run needs; no probe needs root."""
     for probe in (_root, _capabilities, _kernel, _namespaces, _overlay, _hierarchies, _compiler, _tools):
         yield probe()
     yield _room(cache)
@@ -42,14 +42,12 @@ def _capabilities() -> Finding:
     status = Path("/proc/self/status").read_text(encoding="ascii")
     effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff"))
     admin = bool(int(effective, 16) >> 21 & 1)  # CAP_SYS_ADMIN
-    return Finding(
-        "CAP_SYS_ADMIN", admin, f"CapEff {effective}", "Run it with sudo, outside of a restricted container."
-    )
+    return Finding("CAP_SYS_ADMIN", admin, f"CapEff {effective}", "Run it with sudo, outside a restricted container.")
 
 
 def _kernel() -> Finding:
-    remedy = "Boot a kernel with CONFIG_CHECKPOINT_RESTORE; those of the distributions have it."
-    # /proc/PID/map_files exists with that option alone (proc_pid_map_files(5)).
+    remedy = "Boot a kernel with CONFIG_CHECKPOINT_RESTORE, for example the distribution's own kernel."
+    # /proc/PID/map_files exists only with that option (proc_pid_map_files(5)).
     there = Path("/proc/self/map_files").is_dir()
     return Finding("kernel with checkpoint/restore", there, f"Linux {platform.release()}, /proc/self/map_files", remedy)
 
@@ -58,12 +56,12 @@ def _namespaces() -> Finding:
     kinds = ("mnt", "pid", "cgroup", "ipc", "uts", "net")
     lacking = [kind for kind in kinds if not Path(f"/proc/self/ns/{kind}").exists()]
     evidence = f"missing: {', '.join(lacking)}" if lacking else ", ".join(kinds)
-    return Finding("namespaces", not lacking, evidence, "Boot a kernel that has them.")
+    return Finding("namespaces", not lacking, evidence, "Boot a kernel with these namespaces.")
 
 
 def _overlay() -> Finding:
     there = "\toverlay\n" in Path("/proc/filesystems").read_text(encoding="ascii")
-    return Finding("overlay file system", there, "/proc/filesystems", "modprobe overlay")
+    return Finding("overlay file system", there, "/proc/filesystems", "Run: modprobe overlay")
 
 
 def _hierarchies() -> Finding:
@@ -71,7 +69,7 @@ def _hierarchies() -> Finding:
     evidence = ", ".join(f"{each.name} at {each.mountpoint}" for each in found)
     unified = [each for each in found if each.version != 1]
     return Finding(
-        "cgroup2", bool(unified), evidence or "none", "mount -t cgroup2 none /sys/fs/cgroup/unified (on a hybrid host)"
+        "cgroup2", bool(unified), evidence or "none", "On a hybrid host: mount -t cgroup2 none /sys/fs/cgroup/unified"
     )
 
 
@@ -89,7 +87,7 @@ def _tools() -> Finding:
 
 
 def missing_tools() -> list[str]:
-    """Programs that building a stack needs and this machine lacks."""
+    """Return the programs that this machine lacks for building a stack."""
     return [name for name in TOOLS if shutil.which(name) is None]
 
 
@@ -100,5 +98,5 @@ def _room(cache: Path) -> Finding:
         "disk space",
         free >= NEEDED_GIB,
         f"{free:.1f} GiB free in the cache",
-        f"Make {NEEDED_GIB} GiB of room or use --cache.",
+        f"Free {NEEDED_GIB} GiB, or choose another folder with --cache.",
     )

@@ -1,8 +1,8 @@
-"""The gate: every program that Stillframe starts goes through `Executor.run`.
+"""The process gate: Stillframe starts every program through `Executor.run`.
 
-Argument lists, never a shell; an environment that is built, not inherited; a deadline; accepted exit codes. What ran
-comes back as a `Command` value and stays in the journal of the trial. Output goes to anonymous memory files, so that
-a daemon that keeps them open can neither block nor be cut off.
+A program gets an argument list (never a shell), a newly built environment, a deadline and accepted exit codes. The
+result is a `Command` value, which stays in the trial's journal. Output goes to anonymous memory files: a daemon that
+keeps them open does not block and loses nothing.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ BASE_ENVIRONMENT = {
     "LANG": "C.UTF-8",
 }
 OUTPUT_LIMIT = 1 << 20
-"""Bytes of each output stream that are kept: the end, where errors stand."""
+"""Bytes that are kept from the end of each output stream; errors are at the end."""
 GRACE_SECONDS = 2.0
 
 
 class Journal:
-    """The commands of one trial, in order, and the stage that the next one belongs to."""
+    """The commands of one trial, in order, and the stage of the next command."""
 
     def __init__(self) -> None:
         self.commands: list[Command] = []
@@ -43,7 +43,7 @@ class Journal:
 
     @contextlib.contextmanager
     def at(self, stage: Stage) -> Iterator[None]:
-        """Attribute what runs inside to `stage`."""
+        """Attribute the commands that run inside to `stage`."""
         before, self.stage = self.stage, stage
         try:
             yield
@@ -55,10 +55,10 @@ class Process(Protocol):
     """A started program."""
 
     def wait(self, seconds: float) -> int | None:
-        """Exit code, negative for a signal, or None if it is still running after `seconds`."""
+        """Return the exit code, negative for a signal, or None if the program still runs after `seconds`."""
 
     def signal(self, number: int) -> None:
-        """Signal the program and what it started in its session."""
+        """Send a signal to all processes in the program's session."""
 
 
 class Executor:
@@ -87,12 +87,12 @@ class Executor:
         runtime: bool = False,
         on_tick: Callable[[bytes], None] | None = None,
     ) -> Command:
-        """Run `argv` to its end and return how it went.
+        """Run `argv` to its end and return the `Command`.
 
-        `detached` gives it /dev/null for all three streams, for programs that hand their streams on to a container.
-        `on_tick` is called about four times a second with the end of stderr, for progress. Raises `CommandFailed` on
-        an exit code outside `accept`, `DeadlineExceeded` after `deadline` seconds. What is late or interrupted is ended
-        with its process group, and the journal has it in any case.
+        `detached` gives the program /dev/null for all three streams; a container inherits the streams of the program
+        that starts it. `on_tick` is called about four times a second with the end of stderr, for progress. Raises
+        `CommandFailed` on an exit code outside `accept`, and `DeadlineExceeded` after `deadline` seconds. A late or
+        interrupted program is ended with its process group. The journal keeps the command in any case.
         """
         environment = {**BASE_ENVIRONMENT, **(env or {})}
         start, begun = time.time_ns(), time.monotonic()
@@ -143,7 +143,7 @@ class _HostProcess:
         if self._pidfd >= 0:
             if not _readable(self._pidfd, seconds):
                 return None
-            self.signal(signal.SIGKILL)  # what is left of its session, while its number is not anybody else's
+            self.signal(signal.SIGKILL)  # the rest of its session, before its number is reused
             os.close(self._pidfd)
             self._pidfd = -1
         return self._popen.wait()
@@ -154,12 +154,12 @@ class _HostProcess:
 
 
 class Host(Executor):
-    """Programs of the machine itself."""
+    """Programs on the machine itself."""
 
     PASSED_ON = ("TMPDIR", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE")
 
     def launch(self, argv: Sequence[str], *, pass_fds: Sequence[int]) -> Process:
-        """Start a program that outlives this call, in a session of its own, with `pass_fds` kept open."""
+        """Start a program in a new session, with `pass_fds` kept open, and do not wait for it."""
         return _HostProcess(
             subprocess.Popen(  # noqa: S603
                 list(argv),
@@ -194,14 +194,14 @@ class Host(Executor):
 class NodeProcess:
     """A program in a node.
 
-    The other end is the node's init: it answers with the exit code, and kills the session when we hang up.
+    The node's init answers with the exit code. It kills the session when the connection closes.
     """
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
 
     def wait(self, seconds: float) -> int | None:
-        """Exit code, negative for a signal, or None if it is still running after `seconds`."""
+        """Return the exit code, negative for a signal, or None if the program still runs after `seconds`."""
         if not _readable(self._connection.fileno(), seconds):
             return None
         answer = self._connection.recv(1024)
@@ -211,17 +211,17 @@ class NodeProcess:
         return int(json.loads(answer)["code"])
 
     def signal(self, number: int) -> None:
-        """Signal the program and what it started in its session."""
+        """Send a signal to all processes in the program's session."""
         with contextlib.suppress(OSError):
             self._connection.send(json.dumps({"signal": number}).encode())
 
     def hang_up(self) -> None:
-        """End it, without waiting."""
+        """Close the connection, which ends the program; do not wait."""
         self._connection.close()
 
 
 class NodeExecutor(Executor):
-    """Programs inside a node, started by its init so that they are born in all its namespaces and cgroups."""
+    """Programs inside a node; the node's init starts them in all its namespaces and cgroups."""
 
     def __init__(self, where: str, address: Path) -> None:
         super().__init__()
@@ -231,11 +231,11 @@ class NodeExecutor(Executor):
     def begin(
         self, argv: Sequence[str], env: Mapping[str, str], stdio: tuple[int, int, int], *, terminal: bool = False
     ) -> Process:
-        """Start `argv` on the given streams without a deadline; `terminal` makes them its controlling terminal."""
+        """Start `argv` on the given streams without a deadline; `terminal` makes them the controlling terminal."""
         return self._request({"argv": list(argv), "env": dict(env), "cwd": "/", "terminal": terminal}, stdio)
 
     def launch(self, argv: Sequence[str], *, log: Path) -> NodeProcess:
-        """Start a daemon, its output going to the file `log` of the node; it ends with the node at the latest."""
+        """Start a daemon whose output goes to the file `log`; it ends with the node at the latest."""
         with log.open("ab", buffering=0) as output:
             start = time.time_ns()
             process = self._start(argv, BASE_ENVIRONMENT, "/", (None, output.fileno(), output.fileno()))
@@ -265,7 +265,7 @@ class NodeExecutor(Executor):
 
 
 def replay(command: Command) -> str:
-    """Render the command as a line that can be pasted into a shell of the place where it ran."""
+    """Return the command as a line for a shell of the host or node where it ran."""
     line = shlex.join(command.argv)
     return line if command.cwd == "/" else f"cd {shlex.quote(command.cwd)} && {line}"
 
@@ -281,7 +281,7 @@ def _await(process: Process, until: float, on_tick: Callable[[bytes], None] | No
 
 
 def _stop(process: Process) -> None:
-    """Ask, then insist; whoever owns the session ends what is left of it once its leader is gone."""
+    """Send SIGTERM, then SIGKILL; the session's owner ends the other processes when the leader is gone."""
     process.signal(signal.SIGTERM)
     if process.wait(GRACE_SECONDS) is None:
         process.signal(signal.SIGKILL)

@@ -1,8 +1,8 @@
-"""The process outside a node that owns its cgroups: starts the node's init, and clears up however the node ends.
+"""The process outside a node that owns its cgroups: starts the node's init, and cleans up however the node ends.
 
-Run by file name with the standard library alone. Argument: one JSON object {lower, name, lifeline, ready}. `lifeline`
-is a descriptor whose other end only the harness holds: when the harness goes, even by SIGKILL, it reads as closed, and
-the node goes too. `ready` gets one JSON line, {"pid": N} of the init or {"error": "..."}.
+It runs by file name with the standard library alone. Its argument is one JSON object {lower, name, lifeline, ready}.
+`lifeline` is a descriptor whose other end only the harness holds: it closes when the harness ends, even by SIGKILL,
+and then the node ends too. `ready` gets one JSON line, {"pid": N} with the init's number, or {"error": "..."}.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RESISTED = 1
 
 
 def main() -> int:
-    """Supervise one node until it ends; exit code 1 if one of its groups could not be removed."""
+    """Supervise one node until it ends; return 1 if one of its groups could not be removed, else 0."""
     spec = json.loads(sys.argv[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ended, wake = os.pipe()
@@ -57,11 +57,11 @@ def _await_end(pid: int, lifeline: int, ended: int) -> None:
 
 
 def _clear(pid: int, groups: list[str]) -> list[str]:
-    """End the node's init and with it everything in its pid namespace, then remove the groups."""
+    """End the node's init, and so its whole pid namespace, then remove the groups; return the groups that remain."""
     if pid:
         for group in groups:
             for below in cgroups.subgroups(group):
-                cgroups.thaw(below)  # a task in the v1 freezer cannot even be killed
+                cgroups.thaw(below)  # a task in the v1 freezer cannot be killed
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)

@@ -49,7 +49,7 @@ def setns(descriptor: int, kind: int) -> None:
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
-    """Mount; `OSError` names source and target."""
+    """Mount `source` at `target`; `OSError` names both."""
     result = _libc.mount(
         source.encode(), target.encode(), kind.encode() or None, ctypes.c_ulong(flags), options.encode() or None
     )
@@ -57,7 +57,7 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
 
 
 def pivot_root(new_root: str) -> None:
-    """Make `new_root` the root and let go of the old one."""
+    """Make `new_root` the root and unmount the old one."""
     os.chdir(new_root)
     _checked(_libc.syscall(_SYS_PIVOT_ROOT[os.uname().machine], b".", b"."), f"pivot_root({new_root})")
     _checked(_libc.umount2(b".", MNT_DETACH), "umount2(old root)")
@@ -65,12 +65,12 @@ def pivot_root(new_root: str) -> None:
 
 
 def die_with_parent(signal_number: int) -> None:
-    """Have the kernel send `signal_number` to this process when its parent ends."""
+    """Ask the kernel to send `signal_number` to this process when its parent ends."""
     _checked(_libc.prctl(PR_SET_PDEATHSIG, signal_number, 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
 
 
 def loopback_up() -> None:
-    """Bring up `lo` of the current network namespace (netdevice(7): SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP)."""
+    """Bring up `lo` in the current network namespace (netdevice(7): SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP)."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as device:
         request = struct.pack("16sh14x", b"lo", 0)
         (flags,) = struct.unpack_from("16xh", fcntl.ioctl(device, 0x8913, request))

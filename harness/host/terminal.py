@@ -14,9 +14,9 @@ from harness.host.process import BASE_ENVIRONMENT, NodeExecutor, Process
 
 
 def interact(executor: NodeExecutor, argv: list[str]) -> int:
-    """Run `argv` on our own streams until it ends; gives its exit code.
+    """Run `argv` on the harness's own streams until it ends, and return its exit code.
 
-    A terminal is relayed through a pseudo terminal of our own, so that the program can have it as controlling terminal.
+    The user's terminal is relayed through a new pseudo terminal, which becomes the program's controlling terminal.
     """
     environment = {**BASE_ENVIRONMENT, "TERM": os.environ.get("TERM", "dumb"), "PS1": f"{executor.where}:\\w# "}
     if not sys.stdin.isatty():
@@ -28,7 +28,7 @@ def interact(executor: NodeExecutor, argv: list[str]) -> int:
     try:
         process = executor.begin(argv, environment, (theirs, theirs, theirs), terminal=True)
         os.close(theirs)
-        tty.setraw(0, termios.TCSADRAIN)  # what was typed ahead stays
+        tty.setraw(0, termios.TCSADRAIN)  # keeps what the user typed ahead
         _relay(ours)
         return _code(process)
     finally:
@@ -43,7 +43,7 @@ def _relay(ours: int) -> None:
             if source in ready:
                 try:
                     data = os.read(source, 65536)
-                except OSError:  # EIO: nobody holds the other end any more
+                except OSError:  # EIO: the other end is closed
                     return
                 if not data:
                     return

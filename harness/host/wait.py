@@ -1,4 +1,4 @@
-"""The one polling function: every wait observes a state under a deadline."""
+"""The one polling function: every wait polls a state under a deadline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHORTEST, LONGEST = 0.0005, 0.01
 
 
 def until(probe: Callable[[], T | None], *, seconds: float, what: str) -> T:
-    """Call `probe` until it gives neither None nor False; after `seconds` raise `DeadlineExceeded` naming `what`."""
+    """Call `probe` until its result is neither None nor False; raise `DeadlineExceeded` with `what` after `seconds`."""
     end = time.monotonic() + seconds
     pause = SHORTEST
     while True:

@@ -1,4 +1,4 @@
-"""How good and how dear the instrument is: its power to see a defect, its costs, its growth.
+"""Measurements of the instrument itself: its power to detect a defect, its cost, and its growth with the records.
 
-In come runs, or commands that make some, out come figures. Nothing here changes a result.
+Input: runs, or commands that make runs. Output: figures. Nothing here changes a result.
 """

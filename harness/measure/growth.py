@@ -1,7 +1,7 @@
-"""How time and memory of planning, reading and reporting grow with the records: `python -m harness.measure.growth RUN`.
+"""Growth of time and memory with the number of records: `python -m harness.measure.growth RUN`.
 
-Runs of every size are made from the records of a real one, with new numbers; each step is measured in a process of its
-own, so that no step profits from what another has loaded or kept.
+The records of a real run are repeated with new numbers, to make runs of several sizes. Planning, reading and reporting
+are each measured in a new process, so that no step uses modules or data that another step has loaded.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SIZES = (10, 100, 1_000, 10_000)
 
 
 def printed(run: RunSummary) -> str:
-    """What a terminal shows of the run."""
+    """Return the run's report for a terminal."""
     stream = StringIO()
     terminal.show_run(run, Console(file=stream, width=terminal.LOG_WIDTH))
     return stream.getvalue()
@@ -58,7 +58,7 @@ RENDERERS: dict[str, Callable[[RunSummary], str]] = {
 
 
 class Cost(Frozen):
-    """What one step took for a run of `records` trials."""
+    """Time and memory of one step, for a run with `records` trials."""
 
     records: int
     step: str
@@ -68,11 +68,11 @@ class Cost(Frozen):
 
 
 def multiply(source: Path, folder: Path, records: int) -> Path:
-    """Write a run of exactly `records` trials into `folder`, evenly over the cells of the run in `source`."""
+    """Write a run with exactly `records` trials into `folder`, spread evenly over the cells of the run in `source`."""
     plan = read_plan(source)
     kept = {cell: lines for cell in plan.cells if (lines := _lines(source, cell))}
     if not kept:
-        raise RecordError(f"{source} holds no records to multiply", remedy="Name the folder of a run that has ended.")
+        raise RecordError(f"{source} holds no records to repeat", remedy="Name the folder of a finished run.")
     cells = list(kept)[:records]
     each, more = divmod(records, len(cells))
     rounds = {cell: each + (number < more) for number, cell in enumerate(cells)}
@@ -90,7 +90,7 @@ def multiply(source: Path, folder: Path, records: int) -> Path:
 
 
 def measure(step: str, folder: Path, records: int) -> Cost:
-    """Take one step and tell its own seconds, and the most memory that this process has had."""
+    """Take one step and return its seconds and this process's peak memory."""
     run = read_run(folder) if step in RENDERERS else None
     begun, output = time.perf_counter(), 0
     if run is not None:
@@ -108,7 +108,7 @@ def measure(step: str, folder: Path, records: int) -> Cost:
 
 
 def grow(source: Path, sizes: Sequence[int], folder: Path) -> Iterator[Cost]:
-    """Make a run of each size in `folder` and measure every step; the whole counts from the start of its process."""
+    """Make a run of each size in `folder` and measure every step; `WHOLE` includes the start of its process."""
     for records in sizes:
         run = multiply(source, folder / str(records), records)
         for step in ("plan", "read", *RENDERERS, WHOLE):
@@ -120,8 +120,8 @@ def grow(source: Path, sizes: Sequence[int], folder: Path) -> Iterator[Cost]:
 
 
 def table(costs: Sequence[Cost]) -> Table:
-    """A row per size and step."""
-    grid = Table(title="cost by records; each step in a process of its own", title_justify="left")
+    """Return a table with a row per size and step."""
+    grid = Table(title="cost by number of records; each step in a new process", title_justify="left")
     for heading in ("records", "step", "seconds", "peak MiB", "output KB"):
         grid.add_column(heading, justify="left" if heading == "step" else "right")
     for each in costs:
@@ -131,16 +131,16 @@ def table(costs: Sequence[Cost]) -> Table:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print what each step costs."""
+    """Print the cost of each step."""
     parser = argparse.ArgumentParser(prog="python -m harness.measure.growth", description=__doc__)
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a real run, whose records are multiplied")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a real run; its records are repeated")
     told = "numbers of records (default 10 100 1000 10000)"
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), metavar="N", help=told)
     parser.add_argument("--json", action="store_true", help="one JSON object per line instead of a table")
     arguments = parser.parse_args(argv)
     try:
         if min(arguments.sizes) < 1:
-            raise UsageError(f"--sizes {min(arguments.sizes)} is no number of records", remedy="Ask for 1 or more.")
+            raise UsageError(f"--sizes {min(arguments.sizes)}: must be at least 1")
         with tempfile.TemporaryDirectory(prefix="growth-") as folder:
             costs = list(grow(arguments.run, arguments.sizes, Path(folder)))
     except StillframeError as error:
@@ -165,7 +165,7 @@ def _lines(source: Path, cell: Cell) -> list[dict[str, Any]]:
 
 
 def _peak_mebibytes() -> float:
-    """Read this process's own peak: that of getrusage may be its parent's, from before the exec (getrusage(2))."""
+    """Return this process's own peak; getrusage may give the parent's peak from before the exec (getrusage(2))."""
     status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM:"))
 

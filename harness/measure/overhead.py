@@ -1,4 +1,4 @@
-"""What the harness adds: a trial's wall time over the time spent inside the runtimes' own commands."""
+"""The harness's overhead: a trial's wall time divided by the time in the runtimes' own commands."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from reports.terminal.terminal import console_for
 
 
 def ratio(record: Record) -> float | None:
-    """Wall time over runtime time of one trial; None if no command of the runtime ran in it."""
+    """Return a trial's wall time divided by its runtime time; None if it ran no command of the runtime."""
     own = sum(command.seconds for command in record.commands if command.runtime and command.start_ns >= record.start_ns)
     return (record.end_ns - record.start_ns) / 1e9 / own if own else None
 
 
 def table(records: Sequence[Record]) -> Table:
-    """A row per cell and one for all: trials, median seconds of a trial, median ratio."""
+    """Return a row per cell and one for all cells: trials, median seconds, and median, least and greatest ratio."""
     rows: dict[str, list[Record]] = {}
     for record in records:
         if record.control is None and ratio(record) is not None:
             rows.setdefault(record.cell.id, []).append(record)
             rows.setdefault("all", []).append(record)
-    grid = Table(title="wall time of a trial over the time inside the runtime's own commands", title_justify="left")
+    grid = Table(title="wall time of a trial divided by the time in the runtime's own commands", title_justify="left")
     for heading in ("cell", "trials", "median wall s", "median ratio", "min", "max"):
         grid.add_column(heading)
     for name, trials in sorted(rows.items(), key=lambda row: (row[0] == "all", row[0])):
@@ -40,7 +40,7 @@ def table(records: Sequence[Record]) -> Table:
 
 
 def main() -> int:
-    """Print the table for the run whose folder is the argument."""
+    """Print the table of a run; the argument is the run's folder."""
     try:
         console_for(sys.stdout).print(table(list(read_records(Path(sys.argv[1])))))
     except StillframeError as error:

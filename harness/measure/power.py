@@ -1,9 +1,9 @@
-"""How much the instrument sees: detection rates behind windows of a known length, beside those of upstream's own test.
+"""The instrument's power: its detection rate for windows of a known length, beside the rate of upstream's own test.
 
-A runtime that captures late on purpose: the container is dumped frozen, runs for the window, is frozen again, and only
-then its disk is taken. Each window is tried with this instrument and with the algorithm of podman#28963, one counter in
-one file, ten times a second, of which a restored container says itself whether it is ahead of memory. Nothing may be
-found where the window is none. At full size, Podman opens the window by itself.
+The runtime captures late on purpose: it dumps the frozen container, lets it run for the window, freezes it again, and
+only then takes the disk. Each window is tried with this instrument and with the algorithm of podman#28963: one counter
+in one file, ten times a second; the restored container reports a file that is ahead of memory. Without a window,
+neither may detect anything. Podman itself opens a window of realistic length.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from reports.terminal.terminal import console_for
 WINDOWS_US = (0, 10, 100, 1_000, 10_000, 100_000)
 FIRST_TICK_SECONDS = 5.0
 WHOLE_TICK = 2
-"""Ticks after a thaw by which one has begun and ended: the first may be the end of a write that was interrupted."""
+"""Ticks after a thaw until one whole tick has passed: the first tick may only finish an interrupted write."""
 POLL_SECONDS = 10.0
 RAW, ENGINE = "runc", "podman/runc"
 SINGLE_FILE = Workload(
@@ -58,10 +58,10 @@ SINGLE_FILE = Workload(
 
 
 class DelayedCapture:
-    """A runtime that lets a frozen container run for a while before it takes its disk."""
+    """A runtime that lets a frozen container run for a window before it takes the disk."""
 
     def __init__(self, runtime: Runtime, window_us: int, *, ticks: bool) -> None:
-        """`ticks`: the window begins with the first whole tick; one in which nothing ran is no window."""
+        """`ticks`: the window begins with the first whole tick; a window in which nothing runs does not count."""
         self._runtime = runtime
         self._window_ns = window_us * 1000
         self._ticks = ticks
@@ -72,7 +72,7 @@ class DelayedCapture:
         return getattr(self._runtime, name)
 
     def capture(self, checkpoint: Checkpoint) -> None:
-        """Open the window, and take the disk when it is closed."""
+        """Open the window, close it, and take the disk."""
         if self._window_ns:
             self._open_window(checkpoint.container)
         self._runtime.capture(checkpoint)
@@ -89,7 +89,7 @@ class DelayedCapture:
                 os.pwrite(control, thawed.encode(), 0)
                 latest = time.perf_counter() + FIRST_TICK_SECONDS
                 while ring and ring.newest() < first and time.perf_counter() < latest:
-                    pass  # polling by the scheduler's leave would be longer than the window
+                    pass  # a sleep would be longer than the window
                 begun = time.perf_counter_ns()
                 while time.perf_counter_ns() - begun < self._window_ns:
                     pass
@@ -107,7 +107,7 @@ class DelayedCapture:
 
 @contextlib.contextmanager
 def _apart(processes: list[int]) -> Iterator[None]:
-    """Keep us and them on different processors, or who wakes the other up would push it aside."""
+    """Keep this process and `processes` on different processors: on one, a wake-up would interrupt the other side."""
     own = os.sched_getaffinity(0)
     if len(own) > 1:
         for pid in processes:
@@ -121,7 +121,7 @@ def _apart(processes: list[int]) -> Iterator[None]:
 
 
 class _Ring:
-    """A ring that somebody is writing, to be looked at quickly."""
+    """A ring that a workload writes, with quick access to the newest tick."""
 
     def __init__(self, path: Path) -> None:
         self._slots = np.memmap(path, RECORD, mode="r")
@@ -129,18 +129,18 @@ class _Ring:
         self._newest = int(self._ticks.max())
 
     def newest(self) -> int:
-        """The newest tick."""
+        """Return the newest tick."""
         while self._ticks[(self._newest + 1) % len(self._ticks)] == self._newest + 1:
             self._newest += 1
         return self._newest
 
     def wall_ns(self, n: int) -> int:
-        """When tick n was."""
+        """Return the time of tick n in nanoseconds."""
         return int(self._slots["wall_ns"][n % len(self._slots)])
 
 
 class Rings:
-    """This instrument: an ordinary trial, from which the verdict comes."""
+    """This instrument: an ordinary trial with its verdict."""
 
     name = "rings"
 
@@ -148,7 +148,7 @@ class Rings:
         self._bench, self._cell, self._plan = bench, cell, plan
 
     def detect(self, number: int, *, last: bool) -> tuple[bool, float]:
-        """Play a trial; whether the disk was found ahead, and how long that took in seconds."""
+        """Run a trial; return whether it detected disk-ahead, and its seconds."""
         begun = time.monotonic()
         verdict = Trial(self._bench, self._cell, self._plan, number=number, last=last).run().verdict
         if verdict.outcome in SPOILED:
@@ -158,7 +158,7 @@ class Rings:
 
 
 class SingleFile:
-    """The upstream test: start, wait, one checkpoint, restore, see the counter grow, look for the complaint."""
+    """The upstream test: start, wait, checkpoint, restore, wait for the counter to grow, look for a complaint."""
 
     name = "single file"
 
@@ -166,7 +166,7 @@ class SingleFile:
         self._bench, self._cell = bench, cell
 
     def detect(self, number: int, *, last: bool) -> tuple[bool, float]:  # noqa: ARG002  # nothing is shared
-        """Run the test once; whether it complained, and how long that took in seconds."""
+        """Run the test once; return whether it complained, and its seconds."""
         bench, stages = self._bench, Stages()
         bench.node.journal = stages.journal
         bench.workload = _Bare.model_validate(SINGLE_FILE.model_dump())
@@ -194,7 +194,7 @@ class SingleFile:
         return int(text) if text.isdigit() else -1
 
     def _read(self, container: Container, name: str) -> str:
-        """A file as the container sees it, which is what `exec cat` would show."""
+        """Return a file's text as the container sees it, like `exec cat`."""
         group = str(self._bench.node.path(container.cgroup))
         for pid in cgroups.processes(group):
             with contextlib.suppress(OSError):
@@ -233,7 +233,7 @@ def _cell(who: Participant, policy: FreezePolicy) -> Cell:
 
 
 def measure(options: Options, stack: str, trials: int, of_engine: int, progress: Progress) -> Iterator[Figure]:
-    """Measure each window with both methods, and then Podman as it is."""
+    """Measure each window with both methods, and then unchanged Podman."""
     settings = options.settings
     with _bench(RAW, stack, options, settings.model_copy(update={"period_us": 0})) as bench:
         cell, runtime = _cell(bench.key[0], FreezePolicy.CGROUP), bench.runtime
@@ -284,14 +284,12 @@ def _plan(cell: Cell, options: Options) -> Plan:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure and print; `--json FILE` keeps the figures."""
+    """Measure and print; `--json FILE` writes the figures to a file."""
     parser = argparse.ArgumentParser(prog="ci/bench power", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument(
-        "--stack", default="debian-sid", metavar="NAME", help="stack to take part (default %(default)s)"
-    )
-    parser.add_argument("--trials", type=int, default=50, metavar="N", help="trials of a window (default %(default)s)")
+    parser.add_argument("--stack", default="debian-sid", metavar="NAME", help="stack to measure (default %(default)s)")
+    parser.add_argument("--trials", type=int, default=50, metavar="N", help="trials per window (default %(default)s)")
     parser.add_argument("--engine-trials", type=int, default=20, metavar="N", help="trials of Podman (default 20)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
     add_to(parser, SETTINGS)
     arguments = parser.parse_args(argv)
     found: list[Figure] = []
@@ -305,7 +303,7 @@ def main(argv: list[str] | None = None) -> int:
         _tell(f"ci/bench power: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        _tell("stopped; this is what was measured so far")
+        _tell("stopped; these are the figures so far")
     figures = Figures(stack=arguments.stack, seed=options.seed, figures=tuple(found))
     if arguments.json:
         write_aside(arguments.json, figures.model_dump_json(indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""How the cost of a run is made up: start and end of a node, and cells per minute with more workers."""
+"""The cost of a run: start and end of a node, and cells per minute with more workers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RUN_SECONDS = 1200.0
 
 
 class Speed(Frozen):
-    """What so many workers came to."""
+    """Speed of a run with a number of workers."""
 
     workers: int
     cells: int
@@ -38,12 +38,12 @@ class Speed(Frozen):
 
     @property
     def per_minute(self) -> float:
-        """Cells per minute, from the first trial's begin to the last one's end."""
+        """Cells per minute, from the start of the first trial to the end of the last one."""
         return 60 * self.cells / self.seconds
 
 
 class Scaling(Frozen):
-    """All that was measured; times in seconds."""
+    """All measured values; times in seconds."""
 
     processors: int
     node_start: float
@@ -80,7 +80,8 @@ def _speed(options: Options, workers: int) -> Speed:
         ended = HOST.run(argv, deadline=RUN_SECONDS, accept=range(256), cwd=str(Path(__file__).parents[2]))
         if ended.exit_code:
             said = "".join(f"\n{line}" for line in (ended.stderr or ended.stdout).splitlines()[-10:])
-            what = f"a run with {workers} workers ended with {ended.exit_code}, so its speed says nothing{said}"
+            count = f"{workers} worker{'s' * (workers > 1)}"
+            what = f"a run with {count} ended with exit code {ended.exit_code}, so its speed is not valid{said}"
             raise CommandFailed(what)
         records = [record for record in read_records(Path(out) / "latest") if record.control is None]
     seconds = (max(each.end_ns for each in records) - min(each.start_ns for each in records)) / 1e9
@@ -88,7 +89,7 @@ def _speed(options: Options, workers: int) -> Speed:
 
 
 def table(scaling: Scaling) -> Table:
-    """A row for each number of workers, as ratios to one."""
+    """Return a table with a row per number of workers, and the ratio to one worker."""
     one = scaling.speeds[0].per_minute
     node = f"a node starts in {1000 * scaling.node_start:.0f} ms and ends in {1000 * scaling.node_end:.0f} ms"
     grid = Table(title=f"{scaling.processors} processors; {node}", title_justify="left")
@@ -101,9 +102,9 @@ def table(scaling: Scaling) -> Table:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure and print; `--json FILE` keeps the figures."""
+    """Measure and print; `--json FILE` writes the figures to a file."""
     parser = argparse.ArgumentParser(prog="ci/bench scaling", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
     add_to(parser, SETTINGS)
     arguments = parser.parse_args(argv)
     try:

@@ -1,4 +1,4 @@
-"""A run: its options, the cells that it has, their schedule, and the workers that play them.
+"""A run: its options, its cells, its plan, and the workers that execute the cells.
 
-In come choices, out come records, a trial at a time.
+Input: the user's options. Output: one record per trial.
 """

@@ -1,4 +1,4 @@
-"""Plan the matrix: cells as plain values, listable and countable without root."""
+"""Plan the matrix: cells as plain values, which can be listed and counted without root."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from harness.workload import definitions
 
 DEFAULT_STACKS = ("debian-trixie", "debian-sid", "debian-experimental", "debian-bookworm")
 PAUSED_BY_USER = (FreezePolicy.PAUSE, FreezePolicy.ENGINE)
-"""Policies for a container that its user has paused, best first: nobody else has to hold it."""
+"""Policies for a container that its user has paused, best first: nothing else has to hold it still."""
 SPELLED = re.compile(r"([a-z]+:)?[a-z0-9-]+\.[a-z]+\.")
-"""A pattern for cells that spells out workload and policy."""
+"""A cell pattern that spells out workload and policy."""
 NEAREST = 5
-"""Cells that are named where there is none of a name."""
+"""Number of suggestions for an unknown cell."""
 
 
 def plan(
@@ -38,11 +38,11 @@ def plan(
     *,
     interop: bool = False,
 ) -> tuple[Cell, ...]:
-    """What is asked of every runtime of every stack, restored by itself; empty choices mean the default.
+    """Plan the cells of every runtime of every stack, restored by the same participant; empty choices mean the default.
 
-    With `interop`: everything that one of them has checkpointed, restored by each that writes the same kind, as it is
-    and over bridges. `cells` narrows to ids, shell patterns allowed; one that spells out workload and policy finds any
-    workload under any policy, also where the default does not ask that. A name that does not exist raises `UsageError`.
+    With `interop`, plan cross-restore instead: each participant restores the checkpoints of each participant with the
+    same kind, as they are and over bridges. `cells` narrows the plan to ids; shell patterns are allowed. A pattern that
+    spells out workload and policy also finds cells outside the default plan. An unknown name raises `UsageError`.
     """
     _check("stack", stacks, definition.available())
     _check("runtime", runtimes, RUNTIMES)
@@ -52,15 +52,15 @@ def plan(
     if not cells:
         if not planned:
             remedy = (
-                "`stillframe plan` lists every cell; what a stack carries by default is `runtimes` in its definition."
+                "`stillframe plan` lists every cell. `runtimes` in a stack's definition lists its default runtimes."
             )
-            raise UsageError("nothing is planned for this choice", remedy=remedy)
+            raise UsageError("no cell matches these options", remedy=remedy)
         return planned
     every = every_cell()
     wider = [cell for who in participants for cell in _cells(who, sparing=False)] if not interop else []
     spelled = _of_policies(policies, dict.fromkeys((*planned, *wider)))
     chosen: set[Cell] = set()
-    for pattern in cells:  # a cell can be named by its id alone, also one that is not run by default
+    for pattern in cells:  # an id alone can name any cell, even one outside the default plan
         found = _named(pattern, spelled if SPELLED.match(pattern) else planned)
         if not found and not (stacks or runtimes or policies):
             found = _named(pattern, every)
@@ -79,34 +79,34 @@ def _named(pattern: str, cells: Iterable[Cell]) -> list[Cell]:
 
 
 def default_cells() -> tuple[Cell, ...]:
-    """All that is asked where nothing is chosen, with and without others who restore."""
+    """Return all cells of the default plan, including cross-restore."""
     everybody = list(_participants((), ()))
     return tuple(dict.fromkeys((*_asked(everybody, interop=False), *_asked(everybody, interop=True))))
 
 
 def every_cell() -> tuple[Cell, ...]:
-    """All that can be asked of every runtime in every stack that is defined, every workload under every policy."""
+    """Return all possible cells: every runtime in every defined stack, every workload under every policy."""
     everybody = list(_participants(definition.available(), list(RUNTIMES)))
     alone = (cell for who in everybody for cell in _cells(who, sparing=False))
     return tuple(dict.fromkeys((*alone, *_asked(everybody, interop=True))))
 
 
 def keepers(stacks: Sequence[str] = (), runtimes: Sequence[str] = ()) -> tuple[Participant, ...]:
-    """Those of the chosen participants whose checkpoints others restore; `UsageError` for a name that is none."""
+    """Return the chosen participants that take part in cross-restore; an unknown name raises `UsageError`."""
     _check("stack", stacks, definition.available())
     _check("runtime", runtimes, RUNTIMES)
     return tuple(who for who in _participants(stacks, runtimes) if _shared(who))
 
 
 def to_keep(participants: Iterable[Participant]) -> Iterator[Cell]:
-    """A checkpoint of each, in the plainest way, held still."""
+    """Plan one cell per participant that keeps a checkpoint: in the plainest way, and held still."""
     for who in participants:
         for way in _shared(who)[:1]:
             yield _cell(who, way, way.still, scenario=Scenario.KEEP)
 
 
 def _shared(who: Participant) -> list[Way]:
-    """Ways in which others restore what it has checkpointed, the plainest first."""
+    """Return the participant's ways with cross-restore, the plainest first."""
     return [way for way in RUNTIMES[who.runtime].ways if way.kind]
 
 
@@ -123,7 +123,7 @@ def _asked(participants: Iterable[Participant], *, interop: bool) -> Iterator[Ce
 
 
 def _participants(stacks: Sequence[str], runtimes: Sequence[str]) -> Iterator[Participant]:
-    """What a stack carries; a runtime that it does not carry only where both are asked for by name."""
+    """Give each stack's default runtimes; another runtime needs both names on the command line."""
     for stack in stacks or DEFAULT_STACKS:
         carried = definition.load(stack).runtimes
         _check(f"runtime of the stack {stack}", carried, RUNTIMES)
@@ -133,9 +133,9 @@ def _participants(stacks: Sequence[str], runtimes: Sequence[str]) -> Iterator[Pa
 
 
 def _cells(who: Participant, *, sparing: bool = True) -> Iterator[Cell]:
-    """Every policy in every way with the default workload, and `sparing` every other one and scenario held still.
+    """Give the participant's cells: in every way, the default workload under every policy, and every scenario.
 
-    A workload may want to be asked under every policy.
+    Other workloads are held still if `sparing`, except those with `every_policy`; otherwise they get every policy.
     """
     known = [definitions.find(name) for name in definitions.available() if name != DEFAULT_WORKLOAD]
     others = [each for each in known if not (each.proof and sparing)]
@@ -164,7 +164,7 @@ def _cell(
 
 
 def controls(cells: Sequence[Cell], today: dt.date, *, full: bool) -> tuple[Control, ...]:
-    """The proofs that stand beside `cells`: canary, negative controls for each participant, in `full` all mutants."""
+    """Plan the instrument's own proof for `cells`: canary, controls per participant, and if `full` all mutants."""
     found = [CANARY.control(cell, ControlKind.CANARY) for cell in _canary(cells, today)]
     for who in dict.fromkeys(cell.checkpoint for cell in cells):
         ways = sorted(RUNTIMES[who.runtime].ways, key=lambda way: not way.scenarios)
@@ -176,13 +176,13 @@ def controls(cells: Sequence[Cell], today: dt.date, *, full: bool) -> tuple[Cont
 
 
 def _canary(cells: Sequence[Cell], today: dt.date) -> Iterator[Cell]:
-    """A cell that must come out wrong, of `cells` if there is one, or else of their stacks."""
+    """Give one cell with a known issue that must show: from `cells`, or else from their stacks."""
     neighbours = (cell for who in _neighbours(cells) for cell in _cells(who))
     yield from itertools.islice((cell for cell in (*cells, *neighbours) if expected(cell, today).control), 1)
 
 
 def _mutants(cells: Sequence[Cell]) -> Iterator[Control]:
-    """Every mutant and its neighbour, on the first participant of these stacks on which they can be played."""
+    """Give every mutant and its neutral neighbour, on the first participant of these stacks that can run them."""
     grounds: dict[Ground, tuple[Participant, Way]] = {}
     for who in _neighbours(cells):
         for way in RUNTIMES[who.runtime].ways:
@@ -197,24 +197,24 @@ def _mutants(cells: Sequence[Cell]) -> Iterator[Control]:
 
 
 def _neighbours(cells: Iterable[Cell]) -> Iterator[Participant]:
-    """All that the stacks of `cells` carry."""
+    """Give all default participants of the stacks of `cells`."""
     stacks = tuple(dict.fromkeys(cell.checkpoint.stack for cell in cells))
     return _participants(stacks, ()) if stacks else iter(())
 
 
 def fewer(cells: Sequence[Cell], rounds: int) -> dict[str, int]:
-    """Cells with fewer than `rounds` trials: those that ask whether and not when have no moment to hit.
+    """Return the cells with fewer than `rounds` trials: those whose result does not depend on timing.
 
-    Two at least, where there are: the second sees what the first has done to the source.
+    They get at least 2 trials, if `rounds` permits: the second one shows what the first did to the source.
     """
     about_moment = {cell.id for cell in cells if cell.workload == DEFAULT_WORKLOAD and cell.scenario is Scenario.LIVE}
     return {cell.id: min(rounds, max(2, rounds // 5)) for cell in cells if cell.id not in about_moment}
 
 
 def expected(cell: Cell, today: dt.date, *, conditions: Collection[Condition] = ()) -> Expectation:
-    """Say what `cell` should be: as declared, or else as it follows from who holds still and what is captured.
+    """Return what `cell` should be: a declared known issue, or else what policy and captured surfaces imply.
 
-    What was kept, or is, should be what it is otherwise. `conditions` are those that are true of the machine.
+    Cells of the corpus have the expectation of the live cell. `conditions` are those that are true on the machine.
     """
     if cell.scenario in (Scenario.KEEP, Scenario.KEPT):
         cell = cell.model_copy(update={"scenario": Scenario.LIVE})
@@ -222,7 +222,7 @@ def expected(cell: Cell, today: dt.date, *, conditions: Collection[Condition] = 
 
 
 def _follows(cell: Cell) -> Expectation:
-    """What follows from the freeze policy and from what the runtime documents."""
+    """Return the expectation that follows from the freeze policy and the runtime's documentation."""
     way = way_of(cell.checkpoint.runtime, cell.way)
     if way.leaves_disk and cell.policy in (FreezePolicy.NONE, FreezePolicy.ENGINE) and cell.scenario is Scenario.LIVE:
         return MOVING
@@ -231,7 +231,7 @@ def _follows(cell: Cell) -> Expectation:
 
 
 def words(cells: Iterable[Cell]) -> dict[str, str]:
-    """What the names in the ids of `cells` mean: workloads, and ways as `RUNTIME+WAY`, or `RUNTIME` the plain one."""
+    """Return the meaning of names in the ids of `cells`: workloads, and ways as `RUNTIME+WAY` or plain `RUNTIME`."""
     found = {cell.workload: definitions.find(cell.workload).description for cell in cells}
     for cell in cells:
         name = f"{cell.checkpoint.runtime}+{cell.way}".rstrip("+")
@@ -245,4 +245,4 @@ def _check(kind: str, given: Sequence[str], valid: Iterable[str]) -> None:
         if name not in names:
             raise unknown(kind, name, names)
         if given.count(name) > 1:
-            raise UsageError(f"{kind} {name!r} is given twice", remedy="Name each once.")
+            raise UsageError(f"{kind} {name!r} is given twice", remedy="Name it once.")

@@ -1,4 +1,4 @@
-"""A run on disk: its folder, its plan, and the stacks that it needs."""
+"""A run on disk: its folder, its plan, and its stacks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from harness.workload.programs import compile_all
 
 @dataclass(frozen=True)
 class Run:
-    """A run on disk. `stacks` gives each stack's root, or why there is none."""
+    """A run on disk. `stacks` has each stack's root, or the reason why there is none."""
 
     folder: Path
     plan: Plan
@@ -40,20 +40,20 @@ class Run:
     binaries: dict[str, Path]
     corpus: Path | None = None
     redaction: Redaction = FORMS
-    """What goes over all that is written."""
+    """Redaction of everything that is written."""
     before: audit.Snapshot | None = None
-    """What of ours was on the host before; on the controller alone."""
+    """Snapshot of the host before the run; only in the process that began it."""
 
     @classmethod
     def begin(cls, options: Options, *, progress: build.Progress) -> Run:
-        """Promise the cells in a plan, then make ready what they need; a stack that fails costs its own cells only."""
+        """Write the plan, then prepare stacks and programs; a failed stack fails its own cells only."""
         if os.geteuid() != 0:
             raise EnvironmentUnfit(
-                "checkpointing containers needs root", remedy="Use sudo; `stillframe plan` works without."
+                "checkpointing containers needs root", remedy="Use sudo; `stillframe plan` works without root."
             )
         swept = cgroups.sweep()
         if swept:
-            progress(f"host: removed {len(swept)} control groups of a run that was killed")
+            progress(f"host: removed {len(swept)} control group{'s' * (len(swept) > 1)} of a killed run")
         before, cells, redaction = (
             audit.of_host(),
             options.cells,
@@ -104,7 +104,7 @@ class Run:
 
     @classmethod
     def join(cls, folder: Path) -> Run:
-        """Read back, in another process, what `begin` made ready."""
+        """Read in another process what `begin` has prepared."""
         state = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
         stacks = {name: Path(at["root"]) if "root" in at else at["error"] for name, at in state["stacks"].items()}
         binaries = {name: Path(path) for name, path in state["binaries"].items()}
@@ -113,14 +113,14 @@ class Run:
         return cls(folder, plan, stacks, binaries, corpus, redaction)
 
     def close(self) -> None:
-        """Look at the host once more and write the run's last word."""
+        """Audit the host for leaks and write the run's closing document."""
         leaks = audit.of_host().leaks(self.before) if self.before else ()
         closing = Closing(run=self.plan.run, end_ns=time.time_ns(), leaks=leaks)
         run_files.write_closing(self.folder, self.redaction.of(closing))
 
 
 def redaction_for(named: Iterable[Cell | ImagePath], *, keep_names: bool) -> Redaction:
-    """What goes over records, whose ids stay as they are even where a machine or a user is called by a word in them."""
+    """Return the redaction for records; words of cell ids stay, even if a machine or a user has the same name."""
     return FORMS if keep_names else redaction_here({word for each in named for word in re.findall(r"\w+", each.id)})
 
 

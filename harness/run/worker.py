@@ -1,4 +1,4 @@
-"""A worker: executes cells of a run, one after the other, and writes their records."""
+"""A worker: executes cells of a run one after the other, and writes their records."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from harness.workload.definitions import find
 
 
 class Worker(contextlib.AbstractContextManager["Worker"]):
-    """Executes cells one after the other, on the same benches as long as the participants stay the same."""
+    """A worker that executes cells one after the other and reuses a bench while the participants stay the same."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.evidence: dict[tuple[str, Cell], Evidence] = {}
-        """What the trials of the instrument's own proof have learned here."""
+        """Evidence of the trials of the instrument's own proof."""
         self._benches: dict[object, Bench] = {}
 
     def __exit__(self, *_: object) -> None:
         self._close()
 
     def execute(self, cell: Cell, kind: type[Trial] = Trial) -> Iterator[Record]:
-        """Execute a cell's trials as the plan's rule says, a control's single one, writing each record at once."""
+        """Execute a cell's trials by the plan's rule, or a control's single trial; write each record at once."""
         rounds = self.run.plan.rounds_of(cell) if kind.control is None else 1
         for number in range(rounds):
             record = self.run.redaction.of(self._one(cell, kind, number, last=number == rounds - 1))
             run_files.append(self.run.folder, record)
             convicted = self.run.plan.ends(cell, record.verdict.outcome)
             if record.verdict.outcome in SPOILED or (convicted and number < rounds - 1):
-                self._close()  # with the source, which nobody needs any more
+                self._close()  # and the source, which no trial needs any more
             yield record
             if convicted:
                 return
@@ -63,7 +63,7 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
         return record
 
     def _benches_for(self, cell: Cell) -> tuple[Bench, Bench]:
-        """Open what is lacking of the benches of a cell, after closing those that it has no use for."""
+        """Return the benches for a cell, opening them if needed; close all other benches first."""
         keys = (Bench.key_of(cell), Bench.far_key_of(cell))
         for key in [key for key in self._benches if key not in keys]:
             self._benches.pop(key).close()

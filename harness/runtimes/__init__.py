@@ -1,7 +1,7 @@
-"""What can be asked of a runtime, and who answers.
+"""Runtimes: the contract, and one adapter for each runtime.
 
-In comes a node, out comes an adapter that starts, checkpoints and restores containers in it. An adapter is one file
-and one line here; adapters never import each other, and none judges a result.
+Input: a node. Output: an adapter that starts, checkpoints and restores containers in the node. An adapter is one file
+and one line in `RUNTIMES`. Adapters never import each other, and never judge a result.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from harness.stacks.node import Node
 
 
 class Adapter(Protocol):
-    """A class of adapters."""
+    """An adapter class."""
 
     name: str
     ways: tuple[Way, ...]
 
     def __call__(self, node: Node, way: Way) -> Runtime:
-        """Bind it to a node."""
+        """Bind the adapter to a node and a way."""
 
 
 RUNTIMES: dict[str, Adapter] = {
@@ -46,7 +46,7 @@ def way_of(runtime: str, name: str) -> Way:
 
 
 def adapter(runtime: str, way: str = "") -> partial[Runtime]:
-    """Look up an adapter for one way; unknown names raise `UsageError` with the nearest match."""
+    """Look up an adapter and bind it to a way; an unknown name raises `UsageError` with the nearest match."""
     return partial(_adapter(runtime), way=way_of(runtime, way))
 
 

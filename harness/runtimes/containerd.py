@@ -1,8 +1,8 @@
-"""containerd, driven by its own client `ctr`; containers run in the engine's shim, and that calls runc.
+"""containerd, driven by its own client `ctr`; the engine's shim runs the containers and calls runc.
 
 A checkpoint is an image in the engine's store, with memory in one blob and the writable layer in another. `ctr` pauses
-the container around both. The library below it does not, so two more ways put a checkpoint image together from parts
-that were taken one after the other.
+the container around both, but the client library does not. Two more ways therefore build a checkpoint image from
+parts that are taken one after the other.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CHECKPOINT_SECONDS = 60.0
 RESTORE_SECONDS = 60.0
 TURN_SECONDS = 10.0
 TURN_NS = 1_000_000
-"""Time on a processor that is good for some hundred ticks."""
+"""Time on a processor that is enough for some hundred ticks."""
 
 STORE = f"{Node.storage}/containerd"
 BLOBS = f"{STORE}/io.containerd.content.v1.content/blobs/sha256"
@@ -54,8 +54,8 @@ level = "warn"
 
 COMPOSE = "/usr/local/bin/compose-checkpoint"
 COMPOSER = r"""#!/bin/sh
-# compose-checkpoint CONTAINER IMAGE SNAPSHOTTER: make out of the file `layer` and the folder `images` an archive of the
-# image that `ctr containers checkpoint` writes. Source of the format: container_checkpoint_opts.go of containerd.
+# compose-checkpoint CONTAINER IMAGE SNAPSHOTTER: make an archive of a checkpoint image from the file `layer` and the
+# folder `images`, in the format of `ctr containers checkpoint` (container_checkpoint_opts.go of containerd).
 set -e
 add() {
     digest=$(sha256sum "$2" | cut -d ' ' -f 1)
@@ -71,7 +71,7 @@ tar --create --file memory --directory images .
 ctr containers info --spec "$1" > spec
 size=$(stat -c %s spec)
 {
-    # A protobuf message of two fields: the name of a type, 54 bytes, and a value, the length of which takes three.
+    # A protobuf message with two fields: a type name of 54 bytes, and a value whose length takes three bytes.
     printf '\n\066types.containerd.io/opencontainers/runtime-spec/1/Spec\022'
     byte $((size % 128 + 128))
     byte $((size / 128 % 128 + 128))
@@ -108,7 +108,7 @@ class Containerd:
         ),
         Way(
             name="client-order",
-            what="what a client of the library gets without a pause of its own: the writable layer first, then memory",
+            what="the order of containerd's client library, without a pause: the writable layer first, then memory",
             policies=(FreezePolicy.NONE,),
             still=FreezePolicy.NONE,
             controls=(),
@@ -132,7 +132,7 @@ class Containerd:
         return self.node.run(["ctr", *arguments], deadline=deadline, runtime=True)
 
     def capabilities(self) -> tuple[Capability, ...]:
-        """Ask all programs whether they are there, and CRIU whether it can work on this kernel."""
+        """Check that all programs are installed, and ask CRIU whether it works on this kernel."""
         try:
             for program in ("containerd", "ctr", "containerd-shim-runc-v2", "runc"):
                 self.node.run([program, "-v"])
@@ -148,31 +148,31 @@ class Containerd:
             self._unlimited = self.node.without_controllers("no-cpu-shares", change="ctr run --cpu-shares 0")
         if self.way.name:
             self.node.write(COMPOSE, COMPOSER, mode=0o755)
-        self.node.make("/run/containerd/fifo")  # or else the first restore makes and keeps it
+        self.node.make("/run/containerd/fifo")  # otherwise the first restore creates it
         self.node.write("/etc/containerd/config.toml", CONFIGURATION)
         self.node.launch(["containerd"]).await_answer(
             lambda: self.node.run(["ctr", "version"], accept=range(256)).exit_code == 0, seconds=START_SECONDS
         )
 
     def components(self) -> tuple[Component, ...]:
-        """Read the versions from the binaries; the snapshotter is the one that containers are asked to have."""
+        """Read the versions from the binaries; the snapshotter is the one in `ctr run`."""
         flags = {"containerd": "-v", "containerd-shim-runc-v2": "-v", "runc": "--version", "criu": "--version"}
         found = {program: versions.of_program(self.node, program, flag=flag) for program, flag in flags.items()}
         found["storage-driver"] = SNAPSHOTTER
         return tuple(Component(name=name, version=version) for name, version in found.items())
 
     def load_image(self, folder: str) -> str:
-        """Import an archive of the image."""
+        """Import the image from an archive."""
         archive = image_archive.write(self.node, folder)
         self._ctr("images", "import", archive)
         self.node.remove(archive, again=True)
         return image_archive.NAME
 
     def start(self, spec: ContainerSpec) -> Container:
-        """Start a container with an empty writable layer, in a group that takes its name from the container's.
+        """Start a container with an empty writable layer, in a control group with the container's name.
 
-        The group that ctr gives it otherwise is part of its specification, and so of its checkpoints: a restored
-        container would have to share it with its source, which runc permits up to 1.1 only.
+        ctr's default group is part of the container's specification and so of its checkpoints. A restored container
+        would have to share that group with its source, which runc permits only up to 1.1.
         """
         mounts = (*spec.mounts, Mount(SurfaceKind.BIND, spec.report_mount, spec.report))
         given = [_option(mount) for mount in mounts if mount.kind is not SurfaceKind.SHM]
@@ -190,7 +190,7 @@ class Containerd:
         return Container(spec, self.node.freezer(spec.name))
 
     def state(self, container: Container) -> State:
-        """Ask for the state of its task; without one it has stopped."""
+        """Return the state of the container's task; a container without a task has stopped."""
         tasks = dict(line.split()[::2] for line in self._ctr("tasks", "list").stdout.splitlines())
         if container.name not in tasks:
             known = self._ctr("containers", "list", "--quiet").stdout.split()
@@ -198,7 +198,7 @@ class Containerd:
         return {"RUNNING": State.RUNNING, "PAUSED": State.PAUSED}.get(tasks[container.name], State.STOPPED)
 
     def pause(self, container: Container) -> None:
-        """Freeze it by ctr's own command."""
+        """Freeze the container with `ctr tasks pause`."""
         self._ctr("tasks", "pause", container.name)
 
     def resume(self, container: Container) -> None:
@@ -206,7 +206,7 @@ class Containerd:
         self._ctr("tasks", "resume", container.name)
 
     def live_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Take it whole, or memory alone, or both one after the other."""
+        """Take memory and layer under one pause, or memory alone, or both one after the other."""
         name = checkpoint.container.name
         with criu_log.explained(self.node, f"{BUNDLES}/{name}/criu-dump.log"):
             if not self.way.name:
@@ -229,7 +229,7 @@ class Containerd:
         self.node.run(["sh", "-c", diff], deadline=CHECKPOINT_SECONDS, runtime=True)
 
     def _await_a_turn(self, container: Container) -> None:
-        """Let it run; or else whether it does between two commands would be up to the scheduler."""
+        """Wait until the container has run: between two commands the scheduler may not run it."""
         group = str(self.node.path(container.cgroup))
         begun = _on_processor_ns(group)
         until(
@@ -244,7 +244,7 @@ class Containerd:
         self._ctr("images", "import", "--no-unpack", "--index-name", checkpoint.name, archive)
 
     def capture(self, checkpoint: Checkpoint) -> None:
-        """Take the writable layer, and put both together."""
+        """Take the writable layer, and build the checkpoint image from memory and layer."""
         self._take_layer(checkpoint)
         self._compose(checkpoint)
 
@@ -255,7 +255,7 @@ class Containerd:
         found = {}
         for what, media in (("memory", MEMORY), ("writable layer", f"{LAYER}+gzip")):
             if media not in blobs:
-                raise Broken(f"ctr called it a success, but the checkpoint has no {what}")
+                raise Broken(f"ctr reported success, but the checkpoint has no {what}")
             found[what] = self.node.path(f"{checkpoint.folder}/{what.split()[-1]}.unpacked")
             unpack(blobs[media], found[what])
         images = f"{checkpoint.folder}/{found['memory'].name}"
@@ -265,14 +265,14 @@ class Containerd:
         said = self._ctr("images", "list", f"name=={image}").stdout
         found = re.search(r"sha256:[0-9a-f]{64}", said)
         if found is None:
-            raise CommandFailed(f"ctr images list does not know {image}: {said!r}", runtime=True)
+            raise CommandFailed(f"ctr images list does not list {image}: {said!r}", runtime=True)
         return found.group()
 
     def _blob(self, digest: str) -> Path:
         return beneath(self.node.path(BLOBS), inside(digest.removeprefix("sha256:")))
 
     def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
-        """Make a new container out of the image; mounts are as the checkpoint says."""
+        """Restore a new container from the image; the checkpoint determines its mounts."""
         container = self._container(spec)
         with self._undone_on_failure(container), shim.restoring(self.node, f"{WORK}/{spec.name}/restore.log"):
             whole = ("containers", "restore", "--rw", "--live", spec.name, checkpoint.name)
@@ -280,32 +280,32 @@ class Containerd:
         return container
 
     def log(self, container: Container) -> str:
-        """The file that `ctr run` was told; `ctr containers restore` takes none."""
+        """Return the log file that `ctr run` got; `ctr containers restore` has no option for one."""
         file = f"{container.spec.folder}/log"
         return file if self.node.path(file).exists() else ""
 
     def discard(self, checkpoint: Checkpoint) -> None:
-        """Remove the image, and wait until its blobs are gone."""
+        """Remove the checkpoint image, and wait until its blobs are gone."""
         self._ctr("images", "remove", "--sync", checkpoint.name)
 
     def signal(self, container: Container, name: str) -> None:
-        """Send a signal to its first process by ctr's own command."""
+        """Send a signal to the container's first process with `ctr tasks kill`."""
         self._ctr("tasks", "kill", "--signal", name, container.name)
 
     def kill(self, container: Container) -> None:
-        """End its processes and wait until the kernel says that they are gone."""
+        """End the container's processes and wait until the kernel shows none."""
         if self.state(container) is State.PAUSED:
             self.resume(container)  # version 1 of the freezer holds even a killed process
         end(container.name, str(self.node.path(container.cgroup)), lambda: self.signal(container, "KILL"))
 
     def delete(self, container: Container) -> None:
-        """Remove its task with the shim, and itself with its snapshot."""
+        """Remove the task with its shim, and the container with its snapshot."""
         self._ctr("tasks", "delete", "--force", container.name)
         self._ctr("containers", "delete", container.name)
 
     @contextlib.contextmanager
     def _undone_on_failure(self, container: Container) -> Iterator[None]:
-        """Remove what there is of a container that did not come to be."""
+        """Remove the remains of a container whose start or restore failed."""
         try:
             yield
         except StillframeError:
@@ -322,6 +322,6 @@ def _option(mount: Mount) -> str:
 
 
 def _on_processor_ns(group: str) -> int:
-    """What the processes of a group have had, by the first field of schedstat (Documentation/scheduler/sched-stats)."""
+    """Return a group's time on processors: the first field of schedstat (Documentation/scheduler/sched-stats)."""
     schedules = (Path(f"/proc/{pid}/schedstat") for pid in cgroups.processes(group))
     return sum(int(schedule.read_text(encoding="ascii").split()[0]) for schedule in schedules)

@@ -1,8 +1,8 @@
-"""What a runtime is asked to do, and the values that pass between the steps.
+"""The contract of a runtime adapter, and the values that pass between the steps.
 
-All folders are paths inside the node. A runtime either does what it is asked or raises `CommandFailed` or
-`DeadlineExceeded`; which outcome that means is decided elsewhere. Adapters carry no memory of a checkpoint: what they
-need to find it again follows from its folder, its name and its container.
+All folders are paths inside the node. An adapter's method either succeeds or raises `CommandFailed` or
+`DeadlineExceeded`; the trial turns an error into an outcome. An adapter keeps no state of a checkpoint: it finds the
+checkpoint again by its folder, its name and its container.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from harness.workload.definitions import Workload
 
 
 class State(StrEnum):
-    """What a runtime says of a container."""
+    """A container's state, according to its runtime."""
 
     RUNNING = "running"
     PAUSED = "paused"
@@ -33,73 +33,73 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Way:
-    """One way to use a runtime: how a checkpoint travels to the restore, and settings that are the user's choice."""
+    """One way to use a runtime: how a checkpoint reaches the restore, and which settings the user chooses."""
 
     name: str = ""
     """Empty for the runtime's plain way."""
     what: str = ""
-    """One sentence for people."""
+    """One sentence for readers of a report."""
     policies: tuple[FreezePolicy, ...] = ()
     """Freeze policies that make sense in this way."""
     still: FreezePolicy = FreezePolicy.PAUSE
-    """Of these, the one under which all that is captured should be of one instant."""
+    """The freeze policy under which everything captured should be of one instant."""
     surfaces: frozenset[SurfaceKind] = frozenset({SurfaceKind.ADDED, SurfaceKind.TMPFS})
-    """Kinds of surface that a container can have, and that are tried in this way."""
+    """Kinds of surface that a container can have and that cells of this way use."""
     outside: frozenset[SurfaceKind] = frozenset({SurfaceKind.BIND, SurfaceKind.STDOUT})
-    """Kinds of surface that are documented as outside of its checkpoints."""
+    """Kinds of surface that are documented as outside a checkpoint."""
     terminal: bool = False
-    """A container can have a terminal as its standard output, if the engine keeps a log of that."""
+    """A container can have a terminal as standard output, and the engine logs it."""
     leaves_disk: bool = False
-    """The checkpoint is of memory alone: the caller has to call `capture`."""
+    """The checkpoint has memory alone: the caller has to call `capture`."""
     in_place: bool = False
-    """A restore needs the source's own, ended container."""
+    """A restore needs the source container itself, after it has ended."""
     scenarios: tuple[Scenario, ...] = ()
-    """Further questions that are asked in this way."""
+    """Further scenarios that have cells in this way."""
     controls: tuple[str, ...] = tuple(CONTROLS)
-    """Negative controls that can be played on it."""
+    """Negative controls that can run in this way."""
     kind: str = ""
-    """What its checkpoints are; participants of one kind are asked to restore each other's. Empty: nobody else's."""
+    """Kind of checkpoint; cross-restore pairs participants with the same kind. Empty: no cross-restore."""
     bridges: tuple[Scenario, ...] = ()
-    """What is tried besides so that they do."""
+    """Scenarios that help another participant to restore the checkpoint."""
     mutants: Ground | None = None
-    """Which mutants can be played on it."""
+    """Group of mutants that can run in this way."""
 
     def carries(self, workload: Workload) -> bool:
-        """Whether a container can run it, with all of its surfaces."""
+        """Return whether a container can run the workload with all its surfaces."""
         return self.surfaces.issuperset(each.kind for each in workload.surfaces) and (self.terminal or not workload.tty)
 
 
 @dataclass(frozen=True)
 class Mount:
-    """A folder of the container that is not on its root file system."""
+    """A mount of the container besides its root file system."""
 
     kind: SurfaceKind
-    """`tmpfs`, `named-volume`, `anonymous-volume`, `bind` or `shm`; the last is there without being asked for."""
+    """`tmpfs`, `named-volume`, `anonymous-volume`, `bind` or `shm`; every container has `shm` by default."""
     target: str
-    """Where in the container."""
+    """Mount point in the container."""
     source: str = ""
     """For `bind`: the folder in the node."""
 
 
 @dataclass(frozen=True)
 class ContainerSpec:
-    """A container to be. A restored one gets the mounts and the report folder that its source had."""
+    """The order for a container. A restored container gets the mounts and the report folder of its source."""
 
     name: str
     image: str
-    """As `Runtime.load_image` named it."""
+    """Name that `Runtime.load_image` returned."""
     argv: tuple[str, ...]
     folder: str
-    """A folder of its own that exists, for whatever an adapter has to keep; the caller removes it after `delete`."""
+    """Existing folder for the adapter's own files; the caller removes it after `delete`."""
     report: str
-    """Existing folder of the report channel; it is outside of any checkpoint."""
+    """Existing folder of the report channel, outside every checkpoint."""
     report_mount: str
-    """Where in the container it is bind-mounted."""
+    """Mount point of the report channel in the container."""
     mounts: tuple[Mount, ...] = ()
     prints: bool = False
-    """Its standard output is a surface: the engine has to keep a log of it."""
+    """Standard output is a surface: the engine has to keep a log of it."""
     tty: bool = False
-    """Its standard output is a terminal."""
+    """Standard output is a terminal."""
 
 
 @dataclass(frozen=True)
@@ -108,63 +108,63 @@ class Container:
 
     spec: ContainerSpec
     cgroup: str
-    """Its folder in the hierarchy of the freezer; all its processes are in it or below."""
+    """Control group in the freezer's hierarchy; all processes of the container are in it or below it."""
     upper: str = ""
-    """Its writable layer, where the checkpoint leaves that to the caller as a folder."""
+    """Folder of the writable layer, for runtimes that leave the layer to the caller."""
     id: str = ""
-    """The engine's own name for it."""
+    """The engine's own name for the container."""
 
     @property
     def name(self) -> str:
-        """Name that the runtime knows it by."""
+        """Name of the container in its runtime."""
         return self.spec.name
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint of `container`. Of its content, as much as the runtime permits is below `folder`."""
+    """A checkpoint of `container`. As much of its content as the runtime permits is below `folder`."""
 
     container: Container
     folder: str
     earlier: tuple[str, ...] = ()
-    """Names of folders, below its own, with levels of memory that were dumped before it, each upon the one before."""
+    """Folders below `folder` with earlier levels of memory, each based on the previous one."""
 
     @property
     def name(self) -> str:
-        """Unique in the node; for engines that want a name."""
+        """Name that is unique in the node, for engines that need one."""
         return PurePosixPath(self.folder).name
 
     @property
     def images(self) -> str:
-        """Folder for CRIU's images, of runtimes that are given one."""
+        """Folder for CRIU's images, for runtimes that take one."""
         return f"{self.folder}/images"
 
     @property
     def archive(self) -> str:
-        """File for all of it, of engines that export one."""
+        """File for the whole checkpoint, for engines that export an archive."""
         return f"{self.folder}/checkpoint.tar"
 
     @property
     def upper(self) -> str:
-        """Folder for the captured writable layer, of runtimes that leave it to the caller."""
+        """Folder for the captured writable layer, for runtimes that leave the layer to the caller."""
         return f"{self.folder}/upper"
 
 
 @dataclass(frozen=True)
 class Contents:
-    """A checkpoint laid open, for the reading without a restore."""
+    """The parts of a checkpoint, for the offline reading."""
 
     images: str | None
-    """Folder with CRIU's images; None where memory cannot be read without a restore."""
+    """Folder with CRIU's images; None if memory cannot be read without a restore."""
     disks: Mapping[str, CapturedFiles]
-    """By mount point; that of `/` holds only what differs from the image."""
+    """Captured files by mount point; those of `/` are only the differences from the image."""
     log: Part | None = None
-    """The engine's log of the container's standard output, if the checkpoint has it."""
+    """The engine's log of the container's standard output, if the checkpoint has one."""
 
 
 @dataclass(frozen=True)
 class Capability:
-    """Something that a runtime can or cannot do here, proved by a probe."""
+    """An ability that a runtime has or lacks here, as a probe has shown."""
 
     name: str
     available: bool
@@ -172,10 +172,10 @@ class Capability:
 
 
 class PreDumps(Protocol):
-    """A runtime that dumps memory in rounds, each of what has changed since the one before."""
+    """A runtime that dumps memory in rounds; each round has the changes since the previous one."""
 
     def pre_dump(self, checkpoint: Checkpoint) -> None:
-        """Dump the last of the `earlier` levels of a checkpoint to be; the container runs on."""
+        """Dump the last of the checkpoint's `earlier` levels; the container runs on."""
 
 
 class Runtime(Protocol):
@@ -183,60 +183,60 @@ class Runtime(Protocol):
 
     name: ClassVar[str]
     ways: ClassVar[tuple[Way, ...]]
-    """All ways to use it, the plain one first."""
+    """All ways to use the runtime, the plain way first."""
     node: Node
     way: Way
 
     def capabilities(self) -> tuple[Capability, ...]:
-        """Probe what it can do here, `checkpoint` first; asked before anything else. Programs that lack are a no."""
+        """Probe the abilities here, `checkpoint` first, before anything else; a missing program means not available."""
 
     def prepare(self) -> None:
         """Write configuration and start daemons, and wait until they answer."""
 
     def components(self) -> tuple[Component, ...]:
-        """Versions of all parts that take part, read from the binaries."""
+        """Return the versions of all components, read from the binaries."""
 
     def load_image(self, folder: str) -> str:
-        """Make an image whose only layer is the content of `folder`; gives the name for `ContainerSpec.image`."""
+        """Make an image whose only layer is the content of `folder`; return the name for `ContainerSpec.image`."""
 
     def start(self, spec: ContainerSpec) -> Container:
-        """Start a container with an empty writable layer; nothing is left of one that did not come to be."""
+        """Start a container with an empty writable layer; a failed start leaves nothing behind."""
 
     def state(self, container: Container) -> State:
         """Ask the runtime for the container's state."""
 
     def pause(self, container: Container) -> None:
-        """Freeze it by the runtime's own command."""
+        """Freeze the container with the runtime's own command."""
 
     def resume(self, container: Container) -> None:
         """Undo `pause`."""
 
     def live_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Take it, and leave the container running. Its folder exists."""
+        """Take the checkpoint and leave the container running; the checkpoint's folder exists."""
 
     def capture(self, checkpoint: Checkpoint) -> None:
-        """Add the disk to a checkpoint of memory; only where the way `leaves_disk`."""
+        """Add the disk to a checkpoint of memory; only for ways with `leaves_disk`."""
 
     def contents(self, checkpoint: Checkpoint) -> Contents:
-        """Lay open what the checkpoint holds, below its folder if anything has to be unpacked.
+        """Return the parts of the checkpoint, unpacked below its folder if necessary.
 
-        Raises `Unreadable`, and `Broken` for a checkpoint that the runtime called a success and that is not whole.
+        Raises `Unreadable`; raises `Broken` if the runtime reported success but the checkpoint is incomplete.
         """
 
     def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
-        """Make a container out of the checkpoint, `in_place` the old one again; nothing is left of a failed one."""
+        """Restore a new container, or the source itself if `in_place`; a failed restore leaves nothing behind."""
 
     def log(self, container: Container) -> str:
-        """The file in which the engine keeps what a running container `prints`; empty where it keeps nothing."""
+        """Return the file in which the engine logs a running container's output; empty if it keeps no log."""
 
     def discard(self, checkpoint: Checkpoint) -> None:
-        """Remove what the checkpoint made outside of its folder; one that never came to be is fine."""
+        """Remove the checkpoint's remains outside its folder; a failed checkpoint is fine."""
 
     def signal(self, container: Container, name: str) -> None:
-        """Send `TERM` or the like to its first process by the runtime's own command."""
+        """Send a signal such as `TERM` to the container's first process with the runtime's own command."""
 
     def kill(self, container: Container) -> None:
-        """End its processes, also when paused, and wait for it; a container that has ended already is fine."""
+        """End the container's processes, even if it is paused, and wait; an ended container is fine."""
 
     def delete(self, container: Container) -> None:
-        """Remove it, its volumes and all that was made for it."""
+        """Remove the container, its volumes and everything else that was made for it."""

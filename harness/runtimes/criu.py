@@ -1,7 +1,7 @@
-"""CRIU alone, on a process tree in namespaces of its own: what every other adapter has below it.
+"""CRIU alone, on a process tree in its own namespaces: the lowest layer of most other adapters.
 
-There is no runtime: util-linux makes the namespaces, and the kernel's freezer is the pause. The network namespace is
-the node's, which holds nothing but a loopback device.
+There is no runtime: util-linux makes the namespaces, and the kernel's freezer is the pause. The tree shares the node's
+network namespace, which has only a loopback device.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ RESTORE_SECONDS = 60.0
 NAMESPACES = ("--mount", "--pid", "--fork", "--ipc", "--uts")
 
 FIRST_PROCESS = """#!/bin/sh
-# Process 1 of {name}, as unshare(1) starts it: makes its root, goes there, and becomes the workload.
+# Process 1 of {name}; unshare(1) starts it. It builds its root, changes to it, and becomes the workload.
 exec 2> {folder}/start.log
 trap 'mv {folder}/start.log {folder}/failed' EXIT
 set -e
-read -r pid rest < /proc/self/stat  # the number it has in the node, whose /proc this still is
+read -r pid rest < /proc/self/stat  # its number in the node: /proc is still the node's
 echo 0 > {cgroup}/cgroup.procs
 cd {folder}/rootfs
 mount -t proc proc proc
@@ -40,7 +40,7 @@ mknod -m 666 dev/null c 1 3
 mkdir dev/shm
 mount -t tmpfs -o mode=1777 shm dev/shm
 {mounts}
-mount --move . /  # like switch_root(8): CRIU begins at what is on top
+mount --move . /  # like switch_root(8): CRIU begins at the topmost mount
 echo "$pid" > {folder}/pid.new
 mv {folder}/pid.new {folder}/pid
 exec setsid chroot . {command} < dev/null > dev/null 2>&1
@@ -53,7 +53,7 @@ class Criu(LayersOfOurs):
     name: ClassVar[str] = "criu"
     ways: ClassVar[tuple[Way, ...]] = (
         Way(
-            what="CRIU alone on a process tree in namespaces of its own; the harness keeps image and writable layer",
+            what="CRIU alone on a process tree in its own namespaces; the harness keeps image and writable layer",
             policies=(FreezePolicy.NONE, FreezePolicy.CGROUP, FreezePolicy.HOOK),
             still=FreezePolicy.HOOK,
             surfaces=frozenset(SurfaceKind)
@@ -70,7 +70,7 @@ class Criu(LayersOfOurs):
         self.way = way
 
     def capabilities(self) -> tuple[Capability, ...]:
-        """Ask CRIU whether it can work on this kernel."""
+        """Ask CRIU whether it works on this kernel."""
         try:
             said = self.node.run(["criu", "check"])
         except CommandFailed as error:
@@ -99,7 +99,7 @@ class Criu(LayersOfOurs):
         return self._container(spec)
 
     def state(self, container: Container) -> State:
-        """Ask the kernel, since nobody else knows."""
+        """Ask the kernel for the state, because there is no runtime."""
         group = str(self.node.path(container.cgroup))
         frozen = cgroups.frozen(group)
         if frozen is None:
@@ -109,7 +109,7 @@ class Criu(LayersOfOurs):
         return State.PAUSED if frozen else State.RUNNING
 
     def pause(self, container: Container) -> None:
-        """Freeze its control group, since CRIU has no command; a task stopped by SIGSTOP would be restored stopped."""
+        """Freeze the control group: CRIU has no pause, and a task stopped by SIGSTOP would be restored stopped."""
         self.node.freeze(container.cgroup, frozen=True)
 
     def resume(self, container: Container) -> None:
@@ -117,13 +117,13 @@ class Criu(LayersOfOurs):
         self.node.freeze(container.cgroup, frozen=False)
 
     def live_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Write its memory and leave it running, or frozen if it was."""
+        """Write the container's memory and leave it running, or frozen if it was frozen."""
         container = checkpoint.container
         log = f"{checkpoint.folder}/dump.log"
         self.node.make(checkpoint.images)
         external = [f"mnt[{mount.target}]:{mount.target}" for mount in _binds(container.spec)]
-        # CRIU waits for ever for what is frozen, unless it may thaw it for a moment (criu#2572). Only then: it would
-        # freeze by that group, which takes 100 ms, and on version 1 never ends if a task was stopped (criu#1905).
+        # CRIU waits forever for a frozen task unless --freeze-cgroup lets it thaw the task for a moment (criu#2572).
+        # Use the option only then: freezing takes 100 ms, and never ends on version 1 with a stopped task (criu#1905).
         frozen = ("--freeze-cgroup", container.cgroup) if self.state(container) is State.PAUSED else ()
         with self._explained(log):
             argv = [
@@ -135,7 +135,7 @@ class Criu(LayersOfOurs):
             self._sh(f"exec {shlex.join(argv)} {tree}", deadline=CHECKPOINT_SECONDS)
 
     def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
-        """Make a new process tree out of the images and the captured layer, beside the source."""
+        """Restore a new process tree from the images and the captured layer, beside the source."""
         log = f"{spec.folder}/restore.log"
         external = [f"mnt[{mount.target}]:{mount.source}" for mount in _binds(spec)]
         criu = [
@@ -144,29 +144,29 @@ class Criu(LayersOfOurs):
             *("--root", self._root(spec), "--manage-cgroups=ignore"),
             *(word for each in external for word in ("--external", each)),
         ]
-        # With cgroups ignored, the tree is born in CRIU's own group.
+        # With manage-cgroups=ignore, the tree starts in CRIU's own group.
         joined = f'echo 0 > {self.node.freezer(spec.name)}/cgroup.procs && exec "$@"'
         with self._undone_on_failure(spec), self._rooted(spec, upper=checkpoint.upper), self._explained(log):
             self.node.run(["sh", "-c", joined, "sh", *criu], deadline=RESTORE_SECONDS, runtime=True)
         return self._container(spec)
 
     def signal(self, container: Container, name: str) -> None:
-        """Send a signal to its first process."""
+        """Send a signal to the tree's first process."""
         self._sh(f"kill -{name} $(cat {container.spec.folder}/pid)")
 
     def kill(self, container: Container) -> None:
-        """End what is in its group and wait for it; there may be no first process, after a restore that was ended."""
+        """End all processes in the group and wait; an aborted restore may leave no first process."""
         if self.state(container) is State.PAUSED:
             self.resume(container)  # version 1 of the freezer holds even a killed process
         every = f"kill -KILL $(cat {container.cgroup}/cgroup.procs)"
         end(container.name, str(self.node.path(container.cgroup)), lambda: self.node.run(["sh", "-c", every]))
 
     def _sh(self, line: str, *, deadline: float = START_SECONDS) -> None:
-        """Run a line of shell, in which the process is named by its file: a replay has another number."""
+        """Run a shell line that reads the process id from its file: in a replay the id is another one."""
         self.node.run(["sh", "-c", line], deadline=deadline, runtime=True)
 
     def delete(self, container: Container) -> None:
-        """Remove its group; its mounts went with its namespace."""
+        """Remove the group; the mounts ended with their namespace."""
         self.node.run(["rmdir", container.cgroup])
 
     def _container(self, spec: ContainerSpec) -> Container:
@@ -174,7 +174,7 @@ class Criu(LayersOfOurs):
 
     @contextlib.contextmanager
     def _rooted(self, spec: ContainerSpec, *, upper: str | None) -> Iterator[None]:
-        """Have the tree's group, and its root mounted until the tree has a mount of its own."""
+        """Make the tree's group, and mount its root until the tree has its own mount."""
         self.node.run(["mkdir", self.node.freezer(spec.name)])
         self._mount_root(spec, upper=upper)
         try:
@@ -184,7 +184,7 @@ class Criu(LayersOfOurs):
 
     @contextlib.contextmanager
     def _undone_on_failure(self, spec: ContainerSpec) -> Iterator[None]:
-        """End what has begun of a tree that did not come to be."""
+        """End the remains of a tree whose start or restore failed."""
         try:
             yield
         except StillframeError:
@@ -195,12 +195,12 @@ class Criu(LayersOfOurs):
             raise
 
     def _explained(self, log: str) -> contextlib.AbstractContextManager[None]:
-        """Attach to a failure what CRIU's log says of errors, or else its last lines."""
+        """Attach the errors in CRIU's log to a failure, or else the log's last lines."""
         return criu_log.explained(self.node, log, otherwise=lambda: self.node.read(log))
 
 
 def _binds(spec: ContainerSpec) -> tuple[Mount, ...]:
-    """What comes from outside of the tree: the channel, and folders of the node."""
+    """Return the mounts from outside the tree: the report channel, and folders of the node."""
     binds = (mount for mount in spec.mounts if mount.kind is SurfaceKind.BIND)
     return (*binds, Mount(SurfaceKind.BIND, spec.report_mount, spec.report))
 

@@ -8,18 +8,18 @@ DEFAULT = "/etc/criu/default.conf"
 
 
 def configure(node: Node, *programs: str) -> None:
-    """Keep CRIU away from the host's v1 cgroups, for each runtime in `programs` that has a configuration of its own.
+    """Keep CRIU away from the host's v1 cgroups, by its default configuration and that of each runtime in `programs`.
 
-    CRIU dumps and rebuilds every v1 hierarchy that it can see, whatever is mounted in the node.
+    CRIU dumps and rebuilds every v1 hierarchy that it sees, even if the node does not mount it.
     """
     lines = node.path("/proc/1/cgroup").read_text(encoding="utf-8").splitlines()
     roots = [controller for line in lines for controller in filter(None, line.split(":")[1].split(","))]
     if not roots:
-        node.write(DEFAULT, "")  # the freeze policy `hook` adds to it
+        node.write(DEFAULT, "")  # the freeze policy `hook` appends to this file
         return
     for program in programs:
         node.write(f"/etc/criu/{program}.conf", "manage-cgroups=ignore\n")
-    # crun 1.21 does not pass manage-cgroups on, and would make groups in hierarchies that are not the node's.
+    # For crun 1.21, which does not pass on manage-cgroups: no groups may appear in hierarchies outside the node.
     node.write(DEFAULT, "".join(f"cgroup-root={controller}:/\n" for controller in roots))
     node.accommodate(
         "criu-cgroups",

@@ -1,4 +1,4 @@
-"""Find the lines of a CRIU log that tell why it failed; wrappers quote the first line with Error, which rarely does."""
+"""Find the cause of a failure in CRIU's log; wrappers quote the first line with Error, which is rarely the cause."""
 
 from __future__ import annotations
 
@@ -10,28 +10,27 @@ from harness.model.errors import CommandFailed
 from harness.stacks.node import Node
 
 NOISE = (
-    "rlimit: Can't setup RLIMIT_NOFILE for self",  # criu#537, harmless, in every log without CAP_SYS_RESOURCE
+    "rlimit: Can't setup RLIMIT_NOFILE for self",  # harmless, in every log without CAP_SYS_RESOURCE (criu#537)
     "cgroupd: recv req error",  # follows any failure
-    "ddress already assigned",  # ip(8) of the loopback device, harmless
+    "ddress already assigned",  # harmless, from ip(8) for the loopback device
 )
 KEPT = 12
 CLOCK_STEP_SECONDS = 0.02
-"""How far the time of a file may lie behind the clock: the kernel takes it from the last tick of its timer."""
+"""Seconds that a file's time may be behind the clock: the kernel takes it from its last timer tick."""
 
 
 def telling_lines(log: str) -> tuple[str, ...]:
-    """Errors of `log` without the known noise, at most the last twelve; the first of them is usually the cause."""
+    """Return the errors in `log` without known noise, at most the last twelve; the first one is usually the cause."""
     errors = [line for line in log.splitlines() if "Error" in line and not any(noise in line for noise in NOISE)]
     return tuple(errors[-KEPT:])
 
 
 @contextlib.contextmanager
 def explained(node: Node, *logs: str, otherwise: Callable[[], str] | None = None) -> Iterator[None]:
-    """Attach to a failed command what CRIU's log says of errors.
+    """Attach the errors in CRIU's logs to a failed command.
 
-    `logs` are shell patterns of paths in the node; logs of earlier commands are passed over. That there is one tells
-    that CRIU had begun. Where they say nothing,
-    the last lines of the text that `otherwise` gives stand for them, or what the command has said itself.
+    `logs` are shell patterns for paths in the node; logs of earlier commands are ignored. A new log means that CRIU
+    had begun (`late`). Without errors in the logs, the last lines of `otherwise()` or of stderr are attached.
     """
     begun = time.time() - CLOCK_STEP_SECONDS
     try:

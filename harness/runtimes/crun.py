@@ -1,4 +1,4 @@
-"""crun, the OCI runtime in C; it loads CRIU's library at run time."""
+"""crun, an OCI runtime in C; it loads CRIU's library at run time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from harness.runtimes.oci import OciRuntime
 
 
 class Crun(OciRuntime):
-    """crun as it is."""
+    """Adapter for crun."""
 
     name = "crun"

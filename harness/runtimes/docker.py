@@ -1,7 +1,7 @@
-"""Docker: a daemon, containerd below it, and an OCI runtime below that; driven through the engine's own SDK.
+"""Docker: a daemon, which uses containerd and an OCI runtime; driven through the engine's own SDK.
 
-A checkpoint belongs to its container and would go with it, so it is moved to the caller's folder. It holds memory
-alone: the writable layer stays where it is, unless it is committed to an image as well.
+Docker deletes a checkpoint with its container, so the adapter moves it to the caller's folder. A checkpoint holds
+memory alone. The writable layer stays in the engine's store, unless it is also committed to an image.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ CONTAINERS = f"{STORE}/containers"
 BLOBS = f"{STORE}/containerd/daemon/io.containerd.content.v1.content/blobs/sha256"
 BUNDLES = "/run/docker/containerd/daemon/io.containerd.runtime.v2.task/moby"
 LOGS = "/var/log/criu"
-"""Where CRIU leaves the log of a restore; it would vanish with the container otherwise."""
+"""Folder for CRIU's log of a restore, which would otherwise be deleted with the container."""
 RUNTIME = "tested"
-"""What the OCI runtime is called in the engine's configuration; its own name may be taken."""
+"""Name of the OCI runtime in the engine's configuration; its own name may be in use."""
 
 ROOT = frozenset({SurfaceKind.ADDED, SurfaceKind.IMAGE, SurfaceKind.DELETED})
 OUTSIDE = frozenset({SurfaceKind.BIND, SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME, SurfaceKind.STDOUT})
@@ -48,7 +48,7 @@ SCENARIOS = (Scenario.PAUSED, Scenario.GENERATIONS)
 EVERY = frozenset(SurfaceKind) - {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME}
 
 UNREAD = ("fresh-start", "garbage-image", "stopped-workload")
-"""Controls that do not ask for files of the captured disk."""
+"""Controls that need no files of a captured disk."""
 BY_WHOM = (FreezePolicy.ENGINE, FreezePolicy.PAUSE)
 
 IN_PLACE = Way(
@@ -76,13 +76,13 @@ SANDBOX = Way(
 
 
 def _on_host(way: Way, **changes: Any) -> Way:
-    """The same without a network namespace, which Docker 28 cannot restore (moby#50750)."""
+    """Return the same way without a network namespace, which Docker 28 cannot restore (moby#50750)."""
     name = f"{way.name}-host" if way.name else "host"
     return dataclasses.replace(way, name=name, what=f"{way.what}; on the host's network", **changes)
 
 
 class Docker:
-    """Adapter for the engine; subclasses name the OCI runtime below it."""
+    """Adapter for the Docker engine; subclasses name the OCI runtime."""
 
     name: ClassVar[str]
     program: ClassVar[str]
@@ -103,7 +103,7 @@ class Docker:
         self.way = way
 
     def capabilities(self) -> tuple[Capability, ...]:
-        """Ask all programs whether they are there, and CRIU whether it can work on this kernel."""
+        """Check that all programs are installed, and ask CRIU whether it works on this kernel."""
         try:
             for program in ("dockerd", "containerd", "containerd-shim-runc-v2"):
                 self.node.run([program, "-v"])
@@ -121,7 +121,7 @@ class Docker:
             self.node.make(LOGS)
         path = self.node.run(["sh", "-c", f"command -v {self.program}"]).stdout.strip()
         configuration = {
-            "experimental": True,  # checkpoints are
+            "experimental": True,  # checkpoints are experimental
             "data-root": STORE,
             "storage-driver": "overlay2",
             "exec-opts": ["native.cgroupdriver=cgroupfs"],  # a node has no systemd
@@ -136,11 +136,11 @@ class Docker:
         daemon.await_answer(self._client.answers, seconds=START_SECONDS)
 
     def _runtime(self, path: str) -> dict[str, Any]:
-        """The OCI runtime at `path`, as the engine's configuration has it."""
+        """Return the entry for the OCI runtime at `path` in the engine's configuration."""
         return {"runtimeType": "io.containerd.runc.v2", "options": {"BinaryName": path, "CriuWorkPath": LOGS}}
 
     def components(self) -> tuple[Component, ...]:
-        """Read the versions of the engine and its containerd as they say them, the others from the binaries."""
+        """Ask the engine for its own version and containerd's, and read the others from the binaries."""
         parts = {part["Name"]: part["Version"] for part in self._client.version()["Components"]}
         found = {"docker": parts["Engine"], "containerd": parts["containerd"]}
         for program in (self.program, "criu") if self.by_criu else (self.program,):
@@ -149,7 +149,7 @@ class Docker:
         return tuple(Component(name=name, version=version) for name, version in found.items())
 
     def load_image(self, folder: str) -> str:
-        """Load an archive of the image."""
+        """Load the image from an archive."""
         archive = image_archive.write(self.node, folder)
         with self.node.path(archive).open("rb") as data:
             self._client.load_image(data)
@@ -174,7 +174,7 @@ class Docker:
         return {"running": State.RUNNING, "paused": State.PAUSED}.get(said, State.STOPPED)
 
     def pause(self, container: Container) -> None:
-        """Freeze it by the engine's own request."""
+        """Freeze the container with the engine's own request."""
         self._client.pause(container.name)
 
     def resume(self, container: Container) -> None:
@@ -182,7 +182,7 @@ class Docker:
         self._client.unpause(container.name)
 
     def live_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Write its memory, leave it running, and move the files to the checkpoint's folder."""
+        """Write the container's memory, leave it running, and move the files to the checkpoint's folder."""
         name, source = checkpoint.name, checkpoint.container
         with criu_log.explained(self.node, f"{BUNDLES}/{source.id}/criu-dump.log"):
             self._client.post(
@@ -194,11 +194,11 @@ class Docker:
         self.node.run(["sh", "-c", moved], deadline=CHECKPOINT_SECONDS)
 
     def capture(self, checkpoint: Checkpoint) -> None:
-        """Commit the writable layer to an image, without the pause that the engine would make for that alone."""
+        """Commit the writable layer to an image, without the engine's own pause for a commit."""
         self._client.commit(checkpoint.container.name, repository=checkpoint.name, pause=False)
 
     def contents(self, checkpoint: Checkpoint) -> Contents:
-        """Of a committed layer the folder in the engine's storage; what gVisor writes can only be restored."""
+        """Return CRIU's images (None for gVisor), and a committed layer as its folder in the engine's store."""
         disks = {}
         if self.way.leaves_disk:
             upper = self._client.inspect_image(checkpoint.name)["GraphDriver"]["Data"]["UpperDir"]
@@ -206,7 +206,7 @@ class Docker:
         return Contents(checkpoint.images if self.by_criu else None, disks)
 
     def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
-        """Start the same container out of the checkpoint, or a new one of the committed image."""
+        """Start the source container from the checkpoint, or a new container from checkpoint and image."""
         if self.way.in_place:
             self._start_from(checkpoint, checkpoint.container)
             return checkpoint.container
@@ -216,11 +216,11 @@ class Docker:
         return container
 
     def _start_from(self, checkpoint: Checkpoint, container: Container) -> None:
-        """Put it where the engine looks, since it declines any other folder (moby#37344), and start."""
+        """Copy the checkpoint to the engine's own folder, since it declines any other (moby#37344), and start."""
         mine = f"""$(grep -l '"Name":"/{container.name}"' {CONTAINERS}/*/config.v2.json)"""
         put = f"to=$(dirname {mine})/checkpoints && mkdir -p $to && cp -a {checkpoint.images} $to/{checkpoint.name}"
         self.node.run(["sh", "-c", put], deadline=RESTORE_SECONDS)
-        # Until containerd has collected its own copy, it declines to be given it (moby#42900).
+        # containerd declines the checkpoint until it has collected its old copy (moby#42900).
         collected = f'while [ -n "$(ls {BLOBS})" ]; do sleep 0.01; done'
         self.node.run(["timeout", COLLECTION_SECONDS, "sh", "-c", collected], accept=(0, TIMED_OUT))
         with shim.restoring(self.node, f"{LOGS}/restore.log"):
@@ -231,7 +231,7 @@ class Docker:
             )
 
     def log(self, container: Container) -> str:
-        """The file of the log driver json-file."""
+        """Return the file of the log driver json-file."""
         return f"{CONTAINERS}/{container.id}/{container.id}-json.log"
 
     def discard(self, checkpoint: Checkpoint) -> None:
@@ -244,11 +244,11 @@ class Docker:
                     raise
 
     def signal(self, container: Container, name: str) -> None:
-        """Send a signal to its first process by the engine's own request."""
+        """Send a signal to the container's first process with the engine's own request."""
         self._client.kill(container.name, signal=name)
 
     def kill(self, container: Container) -> None:
-        """End it and wait until the engine has noticed."""
+        """End the container and wait until the engine reports its end."""
         if self.state(container) is State.PAUSED:
             self.resume(container)  # version 1 of the freezer holds even a killed process
         try:
@@ -259,7 +259,7 @@ class Docker:
         self._client.wait(container.name, timeout=KILL_SECONDS)
 
     def delete(self, container: Container) -> None:
-        """Remove it, the file of its network namespace, which is due within a minute, and a group that was left."""
+        """Remove the container, a remaining group, and the network namespace's file, which Docker keeps a minute."""
         self._client.remove_container(container.name, force=True)
         self.node.run(["find", "/run/docker/netns", "-type", "f", "-fstype", "tmpfs", "-delete"])
         if self.node.path(container.cgroup).exists():
@@ -280,7 +280,7 @@ class Docker:
 
     @contextlib.contextmanager
     def _undone_on_failure(self, container: Container) -> Iterator[None]:
-        """Remove a container that did not come to run."""
+        """Remove a container that failed to start."""
         try:
             yield
         except StillframeError:
@@ -298,8 +298,8 @@ class DockerRunc(Docker):
 
 CRUN = "/usr/local/bin/crun-for-containerd"
 DIALECT = """#!/bin/sh
-# containerd's shim speaks to runc. crun has no -no-subreaper and makes no folder for CRIU's logs, and when it has to
-# delete what is gone it says so in other words.
+# Translates for containerd's shim, which expects runc: crun has no option -no-subreaper, makes no folder for CRIU's
+# logs, and has another error message for the deletion of a missing container.
 for word; do
     shift
     case $before in
@@ -319,13 +319,13 @@ WITHOUT_RESOURCES = """
 
 
 class DockerCrun(Docker):
-    """Docker on crun, with an interpreter between containerd and it."""
+    """Docker on crun, with a script between containerd and crun."""
 
     name = "docker/crun"
     program = "crun"
 
     def _runtime(self, path: str) -> dict[str, Any]:
-        self.node.make("/run/crun/.empty-directory")  # a checkpoint leaves it (crun#2239)
+        self.node.make("/run/crun/.empty-directory")  # otherwise a checkpoint leaves it behind (crun#2239)
         script = DIALECT
         change = "linux.resources of the specification is empty"
         if self.node.version is CgroupVersion.V2 and self.node.without_controllers("no-resources", change=change):
@@ -349,7 +349,7 @@ exec {runsc} --ignore-cgroups "$@"
 
 
 class DockerRunsc(Docker):
-    """Docker on gVisor, whose checkpoints hold the root file system with the memory."""
+    """Docker on gVisor; a checkpoint holds memory and the root file system."""
 
     name = "docker/runsc"
     program = "runsc"
@@ -357,7 +357,7 @@ class DockerRunsc(Docker):
     by_criu = False
 
     def _runtime(self, path: str) -> dict[str, Any]:
-        # With a network, it takes any namespace for the root one where the kernel has net.core.rmem_default in all.
+        # No network: if every network namespace has net.core.rmem_default, runsc takes any of them for the root one.
         options = ["--platform=systrap", "--network=none", f"--panic-log={PANICS}"]
         self.node.crash_logs.append(PANICS)
         if self.node.has_controllers():
@@ -366,7 +366,7 @@ class DockerRunsc(Docker):
         self.node.write(RUNSC, script, mode=0o755)
         self.node.accommodate(
             "ignore-cgroups",
-            lacking="the memory controller among the controllers of the node's cgroup hierarchy",
+            lacking="the memory controller in the node's cgroup hierarchy",
             change="--ignore-cgroups; a script before runsc puts the sandbox into its group",
         )
         return {"path": RUNSC}

@@ -1,8 +1,7 @@
-"""The Docker engine's SDK over the socket of an engine in a node, with what it does in the node's journal.
+"""The Docker engine's SDK over the socket of an engine in a node; the node's journal keeps the requests.
 
-A request that changes something, or waits for the engine, is journalled as the line for curl(1) that does the same, so
-that it can be pasted into a shell of the node. Whatever goes wrong comes out as an error of ours, with the engine's own
-words.
+A request that changes something, or waits for the engine, is journalled as an equal curl(1) command for a shell of the
+node. Every failure is raised as a `StillframeError` with the engine's own message.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnf
 from harness.stacks.node import Daemon, Node
 
 VERSION = "1.44"
-"""Of the API: the oldest that Docker 29 still talks, and known to all since 25."""
+"""Version of the API: the oldest one in Docker 29; every release since 25 has it."""
 READ_ONLY = ("GET", "HEAD")
 PING = "/_ping"
 HTTP_ERROR = 400
@@ -33,33 +32,33 @@ END_SECONDS = 2.0
 
 
 class JournalledClient(docker.APIClient):  # type: ignore[misc]  # it has no types
-    """A client of the engine that `daemon` is; `socket` is a path in the node."""
+    """A client of the engine `daemon`; `socket` is a path in the node."""
 
     def __init__(self, node: Node, daemon: Daemon, socket: str, *, timeout: float) -> None:
         super().__init__(base_url=f"unix://{node.path(socket)}", version=VERSION, timeout=timeout)
-        self.trust_env = False  # a user's proxies and passwords are for others
+        self.trust_env = False  # ignore the user's proxies and passwords
         self._node = node
         self._daemon = daemon
         self._socket = socket
 
     def answers(self) -> bool:
-        """Whether the engine answers yet."""
+        """Return whether the engine answers."""
         try:
             return bool(self.ping())
         except CommandFailed:
             return False
 
     def at(self, path: str) -> str:
-        """Address of a resource, for requests that the SDK has no method for."""
+        """Return the address of a resource, for a request without a method in the SDK."""
         return f"{self.base_url}/v{VERSION}{path}"
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        """Send it, and give the answer to a request that the engine granted.
+        """Send the request and return the engine's answer.
 
-        Raises `CommandFailed` with what it says to one that it did not, `DeadlineExceeded` if it says nothing in time,
-        and `EnvironmentUnfit` if it has ended.
+        Raises `CommandFailed` with the engine's message if the engine declines, `DeadlineExceeded` if it does not
+        answer in time, and `EnvironmentUnfit` if it has ended.
         """
-        options["timeout"] = options.get("timeout") or self.timeout  # the SDK waits for ever for some
+        options["timeout"] = options.get("timeout") or self.timeout  # for some requests the SDK sets no limit
         start, begun = time.time_ns(), time.monotonic()
         code, said = None, ""
         argv = self._curl(request)
@@ -98,7 +97,7 @@ class JournalledClient(docker.APIClient):  # type: ignore[misc]  # it has no typ
         return response
 
     def _knock(self) -> None:
-        """Raise `requests.ConnectionError` if nobody listens: the SDK would leave a socket open behind it."""
+        """Raise `requests.ConnectionError` if the engine does not listen: the SDK would leave a socket open."""
         with sockets.socket(sockets.AF_UNIX) as knocking:
             try:
                 knocking.connect(str(self._node.path(self._socket)))
@@ -114,7 +113,7 @@ class JournalledClient(docker.APIClient):  # type: ignore[misc]  # it has no typ
             raise ended from why
 
     def _curl(self, request: requests.PreparedRequest) -> tuple[str, ...]:
-        """The same as a line for curl; a body from a file is sent from the file, as the node knows it."""
+        """Return the request as a curl command; curl reads a body from a file by its path in the node."""
         words = ["curl", "--unix-socket", self._socket, "--fail-with-body", "-sS", "-X", str(request.method)]
         body: Any = request.body
         if body:

@@ -1,4 +1,4 @@
-"""How a container is ended: by the runtime's own command, until the kernel says that nothing of it runs."""
+"""The end of a container: the runtime's own command, and a wait until the kernel shows no process."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ KILL_SECONDS = 20.0
 
 
 def end(name: str, group: str, kill: Callable[[], object]) -> None:
-    """Call `kill` and wait until the group at the path `group` is empty; where it is, nothing is done.
+    """Call `kill` and wait until the group at the path `group` is empty; do nothing if it already is.
 
-    The container may end by itself in between, and its runtime then declines with an error: that is told as
-    `CommandFailed` only of a container that runs on; of one whose end was promised `DeadlineExceeded` is.
+    Raises `CommandFailed` if `kill` fails and the container runs on, and `DeadlineExceeded` if `kill` succeeds and the
+    container runs on. A failure of `kill` is ignored if the container has ended by itself.
     """
     if not cgroups.processes(group):
         return

@@ -1,7 +1,7 @@
-"""The workload's image as an archive that every engine loads, the same to the byte in every node.
+"""The workload's image as an archive that every engine loads, with the same bytes in every node.
 
-Engines name an image by the digest of its configuration, and restore a checkpoint only on the image of that name: by
-loading the same bytes, engines in different nodes come to have the same image.
+An engine names an image by the digest of its configuration, and restores a checkpoint only on the image of that name.
+Engines in different nodes load the same bytes, and so have the same image.
 https://github.com/moby/docker-image-spec/blob/main/spec.md
 """
 
@@ -14,11 +14,11 @@ from harness.stacks.node import Node
 
 NAME = "localhost/workload:latest"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-"""Names that Go has for what the kernel says; where both have the same name, it is not here."""
+"""Go's names of architectures by the kernel's names, where they differ."""
 
 
 def write(node: Node, folder: str) -> str:
-    """Make an image `NAME` whose only layer is the content of `folder`; gives the archive, for the caller to remove."""
+    """Make an image `NAME` whose only layer is the content of `folder`; the caller removes the returned archive."""
     parts, archive = f"{node.storage}/workload", f"{node.storage}/workload.tar"
     node.make(parts)
     same = ("--format=ustar", "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner")

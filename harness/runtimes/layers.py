@@ -1,7 +1,7 @@
-"""Image and writable layer, kept by the harness for runtimes that know neither.
+"""Image and writable layer, kept by the harness for runtimes that have neither.
 
-It does what an engine does: an overlay over the image's folder is the container's root, and its upper folder is
-captured beside the checkpoint.
+The harness does the same as an engine: the container's root is an overlay over the image's folder, and the overlay's
+upper folder is captured beside the checkpoint.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from harness.stacks.node import Node
 
 
 class LayersOfOurs:
-    """What such adapters have in common."""
+    """Base class of adapters whose image and writable layer the harness keeps."""
 
     node: Node
 
     def load_image(self, folder: str) -> str:
-        """The folder itself is the image."""
+        """Return the folder, which is the image itself."""
         return folder
 
     def capture(self, checkpoint: Checkpoint) -> None:
-        """Copy the writable layer with all attributes; whiteouts are device nodes and travel too."""
+        """Copy the writable layer with all attributes, and with whiteouts, which are device nodes."""
         self.node.run(["cp", "--archive", checkpoint.container.upper, checkpoint.upper])
 
     def contents(self, checkpoint: Checkpoint) -> Contents:
-        """Images and writable layer are folders as they are."""
+        """Return the folders of the images and of the writable layer."""
         return Contents(checkpoint.images, {"/": CapturedFiles(self.node.path(checkpoint.upper))})
 
     def discard(self, checkpoint: Checkpoint) -> None:
-        """All of it is in its folder."""
+        """Do nothing: the whole checkpoint is in its folder."""
 
     def log(self, container: Container) -> str:  # noqa: ARG002
-        """Nobody keeps what it prints."""
+        """Return no log: there is no engine to keep one."""
         return ""
 
     def _upper(self, spec: ContainerSpec) -> str:
@@ -42,7 +42,7 @@ class LayersOfOurs:
         return f"{spec.folder}/rootfs"
 
     def _mount_root(self, spec: ContainerSpec, *, upper: str | None) -> None:
-        """Mount the root, with an empty writable layer or a copy of a captured one."""
+        """Mount the root with a copy of the captured layer `upper`, or with an empty writable layer."""
         work = f"{spec.folder}/work"
         self.node.make(self._root(spec), work)
         if upper is None:

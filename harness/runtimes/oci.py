@@ -1,4 +1,4 @@
-"""What runc and crun have in common: bundles, and the command line of the OCI runtimes."""
+"""The common part of the raw OCI runtimes: bundles, and runc's command line."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ START_SECONDS = 30.0
 CHECKPOINT_SECONDS = 60.0
 RESTORE_SECONDS = 60.0
 NOT_MOUNTED = 32
-"""Exit code of umount(8) for `mount failed`, which covers what is not mounted."""
+"""Exit code of umount(8) for `mount failed`, which includes `not mounted`."""
 KIND = "CRIU images and a layer"
 UNMASKED = "unmasked"
 OF_ENGINES = {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME, SurfaceKind.STDOUT}
-"""Kinds of surface that only an engine can give."""
+"""Kinds of surface that only an engine has."""
 
 
 class OciRuntime(LayersOfOurs):
-    """Adapter for a runtime with runc's command line; subclasses name the program and its peculiarities."""
+    """Adapter for a runtime with runc's command line; a subclass names the program and overrides what differs."""
 
     name: ClassVar[str]
     ways: ClassVar[tuple[Way, ...]] = (
@@ -73,8 +73,8 @@ class OciRuntime(LayersOfOurs):
         return self.node.run(self._argv(*arguments), deadline=deadline, detached=detached, cwd=cwd, runtime=True)
 
     def _begin(self, _: Container, *arguments: str, deadline: float = START_SECONDS) -> None:
-        """Call the runtime for the processes of a new container."""
-        # Detached: the container inherits the streams, and CRIU refuses descriptors from outside.
+        """Call the runtime to start the processes of a new container."""
+        # Detached: the container inherits the streams, and CRIU refuses descriptors from outside the container.
         self._call(*arguments, deadline=deadline, detached=True)
 
     def components(self) -> tuple[Component, ...]:
@@ -85,11 +85,11 @@ class OciRuntime(LayersOfOurs):
     def _version(self, program: str, before: str) -> str:
         said = self.node.run([program, "--version"]).stdout
         if not said.startswith(before):
-            raise CommandFailed(f"{program} --version says {said[:80]!r}, which does not begin with {before!r}")
+            raise CommandFailed(f"{program} --version printed {said[:80]!r}, which does not begin with {before!r}")
         return said.splitlines()[0].removeprefix(before).strip()
 
     def capabilities(self) -> tuple[Capability, ...]:
-        """Ask the runtime whether it is there, and CRIU whether it can work on this kernel."""
+        """Check that the runtime is installed, and ask CRIU whether it works on this kernel."""
         try:
             self.node.run([self.name, "--version"])
             said = self.node.run(["criu", "check"])
@@ -116,11 +116,11 @@ class OciRuntime(LayersOfOurs):
         try:
             return State(json.loads(said)["status"])
         except (ValueError, KeyError, TypeError) as error:
-            what = f"{self.name} state {container.name} gave no state but {said!r}"
+            what = f"{self.name} state {container.name} printed no state: {said!r}"
             raise CommandFailed(what, runtime=True) from error
 
     def pause(self, container: Container) -> None:
-        """Freeze it by the runtime's own command."""
+        """Freeze the container with the runtime's own command."""
         self._call("pause", container.name)
 
     def resume(self, container: Container) -> None:
@@ -128,25 +128,25 @@ class OciRuntime(LayersOfOurs):
         self._call("resume", container.name)
 
     def _explained(self, *criu: str, own: str) -> contextlib.AbstractContextManager[None]:
-        """Attach to a failure what CRIU's log says of errors, or else the last lines of the runtime's own log."""
+        """Attach the errors in CRIU's log to a failure, or else the last lines of the runtime's own log."""
         return criu_log.explained(self.node, *criu, otherwise=lambda: self._text(own))
 
     def _text(self, log: str) -> str:
-        """What the runtime has logged."""
+        """Return the text of the runtime's log."""
         return self.node.read(log)
 
     def live_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Write its memory and leave it running."""
+        """Write the container's memory and leave it running."""
         self._dump(checkpoint, "--leave-running", checkpoint.images, upon=checkpoint.earlier[-1:])
 
     def pre_dump(self, checkpoint: Checkpoint) -> None:
-        """Write its memory, or what has changed of it since the level before."""
+        """Write the container's memory, or its changes since the previous level."""
         *before, level = checkpoint.earlier
         self._dump(checkpoint, "--pre-dump", f"{checkpoint.folder}/{level}", upon=tuple(before[-1:]))
 
     def _dump(self, checkpoint: Checkpoint, kind: str, images: str, *, upon: tuple[str, ...]) -> None:
         work = f"{checkpoint.folder}/work"
-        self.node.make(images, work)  # crun does not
+        self.node.make(images, work)  # crun does not make them
         own = f"{checkpoint.folder}/{self.name}.log"
         parent = [word for level in upon for word in ("--parent-path", f"../{level}")]
         with self._explained(f"{work}/dump.log", own=own):
@@ -157,7 +157,7 @@ class OciRuntime(LayersOfOurs):
             )
 
     def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
-        """Make a new container out of the images and the captured layer, beside the source."""
+        """Restore a new container from the images and the captured layer, beside the source."""
         container = self._container(spec)
         work = f"{spec.folder}/criu"
         with self._undone_on_failure(container, f"{work}/restore.log"):
@@ -171,15 +171,15 @@ class OciRuntime(LayersOfOurs):
         return container
 
     def signal(self, container: Container, name: str) -> None:
-        """Send a signal to its first process."""
+        """Send a signal to the container's first process."""
         self._call("kill", container.name, name)
 
     def kill(self, container: Container) -> None:
-        """End its processes and wait until the kernel says that they are gone."""
+        """End the container's processes and wait until the kernel shows none."""
         end(container.name, str(self.node.path(container.cgroup)), lambda: self.signal(container, "KILL"))
 
     def delete(self, container: Container) -> None:
-        """Remove it and all that was made for it."""
+        """Remove the container and everything that was made for it."""
         self._call("delete", "--force", container.name)
         self._clear_away(container)
 
@@ -194,7 +194,7 @@ class OciRuntime(LayersOfOurs):
 
     @contextlib.contextmanager
     def _undone_on_failure(self, container: Container, *criu: str) -> Iterator[None]:
-        """Remove what was made for a container that did not come to be, after its logs were read."""
+        """After a failed start or restore, read the logs and then remove the container's remains."""
         try:
             with self._explained(*criu, own=self._log(container)):
                 yield
@@ -209,14 +209,14 @@ class OciRuntime(LayersOfOurs):
         return Container(spec, self.node.freezer(spec.name), upper=self._upper(spec))
 
     def _lay_out(self, container: Container, *, upper: str | None) -> None:
-        """Make the bundle: the root, and the specification."""
+        """Make the bundle: the root and the specification."""
         spec = container.spec
         self._mount_root(spec, upper=upper)
         self.node.make(f"{spec.folder}/criu")
         self.node.write(f"{spec.folder}/config.json", json.dumps(self._config(spec), indent=1) + "\n")
 
     def _config(self, spec: ContainerSpec) -> dict[str, Any]:
-        """Take the runtime's own default specification, with as few changes as the experiment needs."""
+        """Return the runtime's own default specification, with as few changes as possible."""
         config = self._default_config()
         config["process"] |= {"terminal": False, "args": list(spec.argv)}
         config["root"] |= {"path": "rootfs", "readonly": False}

@@ -1,7 +1,7 @@
-"""Podman, whose checkpoints hold it all: memory, writable layer and volumes, in an archive or in an image.
+"""Podman: a checkpoint holds memory, writable layer and volumes, in an archive or in an image.
 
-There is no daemon: every command finds the containers in the store. What podman or its runtime leaves behind by itself,
-as after a restore that failed, is for the leak audit to find, and not cleared away here.
+There is no daemon: every command finds the containers in the store. The adapter does not clean up what podman or its
+runtime leaves behind, for example after a failed restore: the leak audit has to find it.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ UNLIMITED = """[containers]
 pids_limit = 0
 """
 CGROUPS = "libpod_parent"
-"""Parent of the containers' groups, where podman makes them itself because no systemd does."""
+"""Parent of the containers' groups when podman makes them itself, without systemd."""
 VOLUMES = frozenset({SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME})
 
 
 class Podman:
-    """Adapter for podman's command line; subclasses name the OCI runtime below it."""
+    """Adapter for podman's command line; subclasses name the OCI runtime."""
 
     name: ClassVar[str]
     program: ClassVar[str]
@@ -81,10 +81,10 @@ class Podman:
         return self.node.run(argv, deadline=deadline, runtime=True)
 
     def capabilities(self) -> tuple[Capability, ...]:
-        """Ask podman and its helpers whether they are there, and CRIU whether it can work on this kernel."""
+        """Check that podman and its helpers are installed, and ask CRIU whether it works on this kernel."""
         try:
             for argv in (["podman", "help"], [self.program, "--version"], ["conmon", "--version"]):
-                self.node.run(argv)  # from 6 on podman declines any command under cgroups version 1
+                self.node.run(argv)  # since 6.0, podman declines every command under cgroups version 1
             said = self.node.run(["criu", "check"])
         except CommandFailed as error:
             return (Capability("checkpoint", available=False, evidence=str(error)),)
@@ -99,7 +99,7 @@ class Podman:
             self.node.write("/etc/containers/containers.conf", UNLIMITED)
 
     def components(self) -> tuple[Component, ...]:
-        """Read the versions that podman finds, and CRIU's, from the binaries."""
+        """Ask podman for the versions that it finds, and the binary for CRIU's version."""
         said = json.loads(self._podman("info", "--format", "json").stdout)
         host = said["host"]
         told = {
@@ -113,7 +113,7 @@ class Podman:
         return (*found, Component(name="storage-driver", version=said["store"]["graphDriverName"]))
 
     def load_image(self, folder: str) -> str:
-        """Load an archive of the image."""
+        """Load the image from an archive."""
         archive = image_archive.write(self.node, folder)
         self._podman("load", "--quiet", "--input", archive)
         self.node.remove(archive, again=True)
@@ -143,7 +143,7 @@ class Podman:
         return {"running": State.RUNNING, "paused": State.PAUSED}.get(said, State.STOPPED)
 
     def pause(self, container: Container) -> None:
-        """Freeze it by podman's own command."""
+        """Freeze the container with `podman pause`."""
         self._podman("pause", container.name)
 
     def resume(self, container: Container) -> None:
@@ -151,7 +151,7 @@ class Podman:
         self._podman("unpause", container.name)
 
     def live_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Take it whole, and leave the container running."""
+        """Take memory and disk in one command, and leave the container running."""
         to = ("--create-image", _image(checkpoint)) if self._by_image else ("--export", checkpoint.archive)
         with self._explained("dump.log", checkpoint.container.id):
             self._podman(
@@ -162,10 +162,10 @@ class Podman:
             )
 
     def capture(self, checkpoint: Checkpoint) -> None:
-        """The checkpoint has the disk."""
+        """Do nothing: the checkpoint already has the disk."""
 
     def contents(self, checkpoint: Checkpoint) -> Contents:
-        """Unpack the archives in the checkpoint; the image's layer is a folder of the store already."""
+        """Unpack the archives in the checkpoint; an image's layer is already a folder in the store."""
         folder, budget = self.node.path(checkpoint.folder), Budget()
         source: Source
         if self._by_image:
@@ -182,34 +182,34 @@ class Podman:
         return Contents(f"/{images.relative_to(self.node.path('/'))}", disks, opened.log)
 
     def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
-        """Make a new container out of the checkpoint; mounts are as the checkpoint says."""
+        """Restore a new container from the checkpoint, which determines its mounts."""
         out_of = (_image(checkpoint),) if self._by_image else ("--import", checkpoint.archive)
         with self._undone_on_failure(spec), self._explained("restore.log"):
             said = self._podman("container", "restore", "--name", spec.name, *out_of, deadline=RESTORE_SECONDS)
         return self._container(spec, said)
 
     def log(self, container: Container) -> str:
-        """The file of the log driver k8s-file, which travels in the checkpoint."""
+        """Return the file of the log driver k8s-file, which is part of the checkpoint."""
         return f"{STORE}/root/overlay-containers/{container.id}/userdata/ctr.log"
 
     def discard(self, checkpoint: Checkpoint) -> None:
-        """Remove the checkpoint image; the archive is in the checkpoint's folder."""
+        """Remove the checkpoint image; an archive is in the checkpoint's folder."""
         if self._by_image:
             self._podman("rmi", "--ignore", _image(checkpoint))
 
     def signal(self, container: Container, name: str) -> None:
-        """Send a signal to its first process by podman's own command."""
+        """Send a signal to the container's first process with `podman kill`."""
         self._podman("kill", "--signal", name, container.name)
 
     def kill(self, container: Container) -> None:
-        """End its processes and wait until the kernel says that they are gone."""
+        """End the container's processes and wait until the kernel shows none."""
         group = str(self.node.path(container.cgroup))
         if cgroups.processes(group) and cgroups.frozen(group):
             self.resume(container)  # version 1 of the freezer holds even a killed process
         end(container.name, group, lambda: self.signal(container, "KILL"))
 
     def delete(self, container: Container) -> None:
-        """Remove it with its volumes, named or not; `rm --volumes` passes over those that came out of an archive."""
+        """Remove the container and all its volumes; `rm --volumes` leaves volumes from an archive."""
         volumes: list[str] = []
         if VOLUMES.intersection(mount.kind for mount in container.spec.mounts):
             names = '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}} {{end}}{{end}}'
@@ -231,7 +231,7 @@ class Podman:
 
     @contextlib.contextmanager
     def _undone_on_failure(self, spec: ContainerSpec) -> Iterator[None]:
-        """Remove what there is of a container that did not come to be."""
+        """Remove the remains of a container whose start or restore failed."""
         try:
             yield
         except StillframeError:
@@ -240,7 +240,7 @@ class Podman:
             raise
 
     def _explained(self, log: str, identity: str = "*") -> contextlib.AbstractContextManager[None]:
-        """Attach to a failure what CRIU's log says of errors; podman keeps it beside the container until it is gone."""
+        """Attach the errors in CRIU's log to a failure; podman keeps the log beside the container."""
         return criu_log.explained(self.node, f"{STORE}/root/overlay-containers/{identity}/userdata/{log}")
 
 

@@ -6,6 +6,6 @@ from harness.runtimes.oci import OciRuntime
 
 
 class Runc(OciRuntime):
-    """runc as it is."""
+    """Adapter for runc."""
 
     name = "runc"

@@ -1,8 +1,7 @@
-"""runsc, the OCI runtime of gVisor: the checkpoint is its own, of a kernel in user space, and CRIU has no part in it.
+"""runsc, the OCI runtime of gVisor: a kernel in user space that writes its own checkpoints, without CRIU.
 
-Where the root file system has an overlay inside the sandbox, that is memory and part of every checkpoint. The overlay
-mode all:memory covers bind mounts too, and with them the channel on which a workload is heard: root:memory stands for
-it.
+An overlay inside the sandbox over the root file system is memory, and so part of every checkpoint. The overlay mode
+all:memory would also cover bind mounts, and so the workload's report channel; root:memory is used instead.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from harness.runtimes.contract import Capability, Checkpoint, Container, Contain
 from harness.runtimes.oci import CHECKPOINT_SECONDS, START_SECONDS, OciRuntime
 
 RETURNS_SINCE = 20240101
-"""Releases before end the container to leave it running, restore it, wait in the foreground until it ends again, and
-then remove whatever container has its name: 20221219 does, 20240729 does not."""
+"""First release whose `checkpoint --leave-running` returns. Older ones end the container, restore it, wait until it
+ends again, and then remove any container with its name: 20221219 does this, 20240729 does not."""
 RESTARTED = """\
 echo 0 > {group}/cgroup.procs || exit
 before=$({state}) || exit
@@ -30,24 +29,24 @@ before=$({state}) || exit
 while kill -0 $! 2>/dev/null; do
     case $({state} 2>/dev/null) in
         "$before") ;;
-        *'"status": "running"'*) kill -KILL $!; exit 0 ;; # or it would remove what the next checkpoint has restored
+        *'"status": "running"'*) kill -KILL $!; exit 0 ;; # otherwise it removes the next one
     esac
     sleep 0.01
 done
 wait $!
 """
-"""Shell script that takes a checkpoint by such a release and comes back when the container runs again."""
+"""Shell script that takes a checkpoint with an older release and returns when the container runs again."""
 FATAL = re.compile(r'\{"msg":("(?:[^"\\]|\\.)*"),"level":"error","time":"[^"]*"\}')
-"""How runsc logs an error that ends it, with no line end."""
+"""An error that ends runsc, as in its log, without a line end."""
 WITHIN = frozenset(
     {SurfaceKind.ADDED, SurfaceKind.IMAGE, SurfaceKind.DELETED, SurfaceKind.TMPFS, SurfaceKind.SHM, SurfaceKind.BIND}
 )
 UNREAD = ("fresh-start", "garbage-image", "stopped-workload")
-"""Controls that do not ask for files of the captured disk."""
+"""Controls that need no files of a captured disk."""
 
 
 class Runsc(OciRuntime):
-    """Adapter for runsc, raw."""
+    """Adapter for runsc without an engine."""
 
     name = "runsc"
     ways: ClassVar[tuple[Way, ...]] = (
@@ -69,7 +68,7 @@ class Runsc(OciRuntime):
         ),
         Way(
             name="overlay-none",
-            what="root file system outside of the sandbox; the harness keeps the writable layer, as an engine would",
+            what="root file system outside the sandbox; the harness keeps the writable layer, as an engine would",
             policies=(FreezePolicy.ENGINE, FreezePolicy.PAUSE),
             still=FreezePolicy.PAUSE,
             leaves_disk=True,
@@ -91,7 +90,7 @@ class Runsc(OciRuntime):
         return [self.name, "--root", "/run/runsc", *self._flags, *arguments]
 
     def capabilities(self) -> tuple[Capability, ...]:
-        """Let a sandbox of this way run a program; older releases know neither systrap nor all modes of the overlay."""
+        """Run a program in a sandbox of this way; older releases lack systrap and some modes of the overlay."""
         try:
             dated = re.search(r"\d{8}", self._version("runsc", "runsc version "))
             self._returns = dated is None or int(dated[0]) >= RETURNS_SINCE
@@ -104,19 +103,19 @@ class Runsc(OciRuntime):
         return (Capability("checkpoint", available=True, evidence=shlex.join(probe.argv)),)
 
     def prepare(self) -> None:
-        """Keep runsc away from what is not the sandbox's; there is no daemon."""
+        """Keep runsc away from the node's network and cgroups; there is no daemon."""
         self._flags = ("--network=none", "--ignore-cgroups", *self._flags)
 
     def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
-        """Restore in a sandbox of its own."""
+        """Restore in a new sandbox."""
         try:
             return super().restore(checkpoint, spec)
         except CommandFailed as error:
-            error.late = any("restoring container" in line for line in error.log)  # said by the sandbox
+            error.late = any("restoring container" in line for line in error.log)  # the sandbox's message
             raise
 
     def components(self) -> tuple[Component, ...]:
-        """Read the version from the binary; platform and overlay are as it was told."""
+        """Read the version from the binary; platform and overlay are those of the command line."""
         told = dict(flag.removeprefix("--").partition("=")[::2] for flag in self._flags)
         return (
             Component(name="runsc", version=self._version("runsc", "runsc version ")),
@@ -130,11 +129,11 @@ class Runsc(OciRuntime):
         self.node.run(argv, deadline=deadline, detached=True, runtime=True)
 
     def live_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Write its memory, and the root file system where that is memory, and leave it running."""
+        """Write memory, with the root file system if its overlay is inside the sandbox; leave the container running."""
         if self._returns:
             super().live_checkpoint(checkpoint)
             return
-        name, stderr = checkpoint.container.name, f"{checkpoint.folder}/stderr"  # a panic is told nowhere else
+        name, stderr = checkpoint.container.name, f"{checkpoint.folder}/stderr"  # the only place for a panic
         self.node.make(checkpoint.images)
         options = ("--leave-running", "--image-path", checkpoint.images)
         script = RESTARTED.format(
@@ -145,21 +144,21 @@ class Runsc(OciRuntime):
         )
         with self._explained(own=stderr):
             self.node.run(["sh", "-c", script], deadline=CHECKPOINT_SECONDS, runtime=True)
-        self.node.remark("checkpoint --leave-running has restarted the container and did not return: it was ended")
+        self.node.remark("checkpoint --leave-running restarted the container and did not return; it was killed")
 
     def contents(self, checkpoint: Checkpoint) -> Contents:
-        """The format is gVisor's own: what is in it is known from a restore."""
+        """Return the writable layer alone: gVisor's own format shows its content only in a restore."""
         return Contents(None, {"/": CapturedFiles(self.node.path(checkpoint.upper))} if self.way.leaves_disk else {})
 
     def kill(self, container: Container) -> None:
-        """End it; one that is paused takes no signal."""
+        """End the container, after a resume if it is paused: a paused container takes no signal."""
         alive = cgroups.processes(str(self.node.path(container.cgroup)))
         if alive and self.state(container) is State.PAUSED:
             self.resume(container)
         super().kill(container)
 
     def _text(self, log: str) -> str:
-        """Errors as text, without the stacks of goroutines that come with some."""
+        """Return the log's errors as text, without stacks of goroutines."""
         said = FATAL.sub(lambda error: f"{json.loads(error[1])}\n", super()._text(log))
         return re.sub(r"\n+goroutine .*", "", said, flags=re.DOTALL)
 
@@ -170,6 +169,6 @@ class Runsc(OciRuntime):
 
 
 def _inside(container: Container, argv: list[str]) -> list[str]:
-    """The same command in the container's group: with --ignore-cgroups a sandbox stays where it is started."""
+    """Return the command, run in the container's group: with --ignore-cgroups a sandbox stays in the caller's group."""
     script = 'echo 0 > "$0/cgroup.procs" && exec "$@"'
     return ["sh", "-c", script, container.cgroup, *argv]

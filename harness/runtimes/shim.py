@@ -1,4 +1,4 @@
-"""What Docker and containerd have in common: the shim of containerd, which calls the OCI runtime."""
+"""The common part of Docker and containerd: containerd's shim, which calls the OCI runtime."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from harness.stacks.node import Node
 
 @contextlib.contextmanager
 def restoring(node: Node, log: str) -> Iterator[None]:
-    """Attach to a failed restore what CRIU's `log` says of errors, and remove what the shim leaves of any restore."""
+    """Attach the errors in CRIU's `log` to a failed restore, and remove the shim's remains of every restore."""
     try:
         with criu_log.explained(node, log):
             yield
     finally:
         for left in node.path("/").glob("tmp/ctrd-checkpoint*"):
-            node.remark("containerd left in /tmp what it had restored from (containerd#10166); removed")
+            node.remark("containerd left the restored checkpoint in /tmp (containerd#10166); removed")
             node.remove(f"/tmp/{left.name}")  # noqa: S108

@@ -1,4 +1,4 @@
-"""Versions, out of what programs say of themselves."""
+"""Versions of programs, from their own output."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from harness.stacks.node import Node
 
 
 def number(said: str) -> str:
-    """Find the first word that begins with a digit; the whole text where there is none."""
+    """Return the first word that begins with a digit, or the whole text if there is none."""
     return next((word.rstrip(",") for word in said.split() if word[0].isdigit()), said.strip())
 
 

@@ -1,5 +1,5 @@
-"""Where binaries come from: definitions in `ci/stacks`, the root file systems built from them, and nodes.
+"""Stacks and nodes: definitions in `ci/stacks`, root file systems that are built from them, and nodes.
 
-In comes a stack's name, out comes a running `Node`: a disposable, isolated instance of the stack. What runs in it is
-nobody's business here.
+Input: a stack's name. Output: a running `Node`, a disposable, isolated instance of the stack. Nothing here knows what
+runs in a node.
 """

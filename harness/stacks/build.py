@@ -1,4 +1,4 @@
-"""Build stacks into the cache: once per content of their definition, aside and renamed, never written to again."""
+"""Build stacks into the cache, once for each content of a definition; a finished stack is never written to."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ NEEDED_BYTES = 1 << 30
 MIRROR_VARIABLE = "STILLFRAME_MIRROR"
 OPTIONS = (
     "--variant=apt",
-    # Development suites' metadata expires when a mirror lags; the signatures are still checked.
+    # The metadata of development suites expires when a mirror lags. apt still checks the signatures.
     '--aptopt=Acquire::Check-Valid-Until "false"',
     '--aptopt=Acquire::Check-Date "false"',
     "--dpkgopt=path-exclude=/usr/share/doc/*",
     "--dpkgopt=path-exclude=/usr/share/locale/*",
     "--dpkgopt=path-exclude=/usr/share/man/*",
 )
-# The build dies with us, whatever kills us: its own process tree, tied to our life from both ends.
+# The build has a process tree of its own, which ends with the harness, whatever kills the harness.
 TIED = ("setpriv", "--pdeathsig", "KILL", "unshare", "--fork", "--pid", "--kill-child", "--mount-proc")
 Progress = Callable[[str], None]
 
 
 def prepare(definition: StackDefinition, cache: Path, *, mirror: str | None, progress: Progress) -> Path:
-    """Give the stack's root file system, building it if the cache has no undamaged one.
+    """Return the stack's root file system, building it if the cache has no intact copy.
 
-    `progress` is told what is going on. Raises `StackUnavailable` with the reason and a remedy.
+    `progress` gets a line for each step. Raises `StackUnavailable` with the reason and a remedy.
     """
     if definition.root is not None:
         return definition.root
@@ -46,7 +46,7 @@ def prepare(definition: StackDefinition, cache: Path, *, mirror: str | None, pro
         for left_over in stacks.glob(f".building-{definition.name}-{'[0-9a-f]' * KEY_DIGITS}"):
             shutil.rmtree(left_over)
         if ready.exists() and not _intact(ready):
-            progress(f"{definition.name}: the cached copy is damaged, it is built again")
+            progress(f"{definition.name}: the cached copy is damaged; building it again")
             shutil.rmtree(ready)
         if not ready.exists():
             _build(definition, ready, mirror, progress)
@@ -60,7 +60,7 @@ def _build(definition: StackDefinition, ready: Path, mirror: str | None, progres
     scratch.mkdir(parents=True)
     mirror = mirror or os.environ.get(MIRROR_VARIABLE) or mirror_of_host()
     argv = [*TIED, "mmdebstrap", *OPTIONS, f"--include={','.join(definition.packages)}"]
-    for suite in definition.also:  # the same sources once more, for the other suite
+    for suite in definition.also:  # repeat the sources for the other suite
         sources = '"$1/etc/apt/sources.list'
         argv.append(f"--setup-hook=sed 's/ {definition.suite} / {suite} /' {sources}\" > {sources}.d/{suite}.list\"")
     argv += [str(definition.suite), str(aside / "root"), *([mirror] if mirror else [])]
@@ -99,13 +99,13 @@ def _check_machine(definition: StackDefinition, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < NEEDED_BYTES:
         raise StackUnavailable(
-            f"no room for the stack {definition.name}: {free >> 20} MiB free in {folder}, {NEEDED_BYTES >> 20} needed",
-            remedy="Make room, or choose another folder with --cache.",
+            f"the stack {definition.name} needs {NEEDED_BYTES >> 20} MiB, but {folder} has {free >> 20} MiB free",
+            remedy="Free some space, or choose another folder with --cache.",
         )
 
 
 def mirror_of_host() -> str | None:
-    """The Debian mirror that the host's own apt uses; None where that is no Debian or has no apt."""
+    """Return the Debian mirror that the host's apt uses; None if the host has no apt or is not Debian."""
     fields = "$(ORIGIN)|$(LABEL)|$(REPO_URI)"
     try:
         listed = HOST.run(["apt-get", "indextargets", "--format", fields, "Created-By: Packages"]).stdout
@@ -117,7 +117,7 @@ def mirror_of_host() -> str | None:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """One builder per stack; the lock goes with its holder, even a killed one."""
+    """Lock a stack for one builder; the lock ends with its holder, even if the holder is killed."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -131,7 +131,7 @@ def _intact(ready: Path) -> bool:
 
 
 def _fingerprint(root: Path) -> str:
-    """Digest over names, modes and sizes; contents would take as long as a build."""
+    """Return a digest of names, modes and sizes; to read all contents takes as long as a build."""
     digest = hashlib.sha256()
     for folder, names, files in os.walk(root):
         names.sort()

@@ -1,8 +1,8 @@
 """A node: one disposable, isolated instance of a stack.
 
-It has mount, pid, cgroup, ipc, uts and network namespaces of its own, sees the stack under a copy-on-write layer and
-a cgroup2 hierarchy of its own, and owns one group in every v1 hierarchy but memory, because CRIU dumps and rebuilds all
-of them. Everything it writes is on one tmpfs that goes with it.
+It has its own mount, pid, cgroup, ipc, uts and network namespaces, a copy-on-write layer over the stack, and its own
+cgroup2 hierarchy. It owns one group in every v1 hierarchy except memory, because CRIU dumps and rebuilds all of them.
+Everything that it writes is on one tmpfs, which ends with the node.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CRASH = re.compile("panic: |fatal error: ")
 
 
 class Daemon:
-    """A program that runs in the node until the node ends."""
+    """A program that runs in the background of a node; it ends with the node at the latest."""
 
     def __init__(self, name: str, process: NodeProcess, log: Path) -> None:
         self.name = name
@@ -45,13 +45,13 @@ class Daemon:
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended."""
+        """Whether the daemon has ended."""
         if self._code is None:
             self._code = self._process.wait(0)
         return self._code is not None
 
     def await_answer(self, answers: Callable[[], bool], *, seconds: float) -> None:
-        """Wait until `answers` says so; `EnvironmentUnfit` if the daemon ends before."""
+        """Wait until `answers` returns true; `EnvironmentUnfit` if the daemon ends first."""
 
         def probe() -> bool:
             self.check()
@@ -60,18 +60,18 @@ class Daemon:
         until(probe, seconds=seconds, what=f"an answer of {self.name}")
 
     def check(self) -> None:
-        """Raise `EnvironmentUnfit`, with the last lines of its log, if it has ended."""
+        """Raise `EnvironmentUnfit`, with the last lines of the log, if the daemon has ended."""
         if self.ended:
             said = " / ".join(self.tail(3))
             raise EnvironmentUnfit(f"{self.name} has ended with code {self._code}: {said or 'it said nothing'}")
 
     def let_go(self) -> None:
-        """Hang up, which ends it."""
+        """Close the connection, which ends the daemon."""
         if not self.ended:
             self._process.hang_up()
 
     def tail(self, lines: int) -> tuple[str, ...]:
-        """The last lines of its log."""
+        """Return the last lines of the daemon's log."""
         text = self._log.read_text(encoding="utf-8", errors="replace")
         return tuple(line for line in text.splitlines() if line.strip())[-lines:]
 
@@ -85,7 +85,7 @@ class Node(contextlib.AbstractContextManager["Node"]):
     def __init__(
         self, stack: str, lower: Path, *, name: str = "node", version: CgroupVersion = CgroupVersion.V2
     ) -> None:
-        """Start a node called `name` over the root file system `lower`; `EnvironmentUnfit` if it cannot."""
+        """Start a node called `name` over the root file system `lower`; `EnvironmentUnfit` if that fails."""
         if os.geteuid() != 0:
             raise EnvironmentUnfit("a node needs root", remedy="Run it with sudo.")
         self.stack = stack
@@ -94,9 +94,9 @@ class Node(contextlib.AbstractContextManager["Node"]):
         self.accommodations: dict[str, Accommodation] = {}
         self.daemons: list[Daemon] = []
         self.crash_logs: list[str] = []
-        """Files in the node in which Go programs that have no other log tell why they crashed."""
+        """Files in the node with the crash messages of Go programs that have no other log."""
         self.remarks: list[str] = []
-        """What an adapter saw that is worth a warning, since somebody last asked."""
+        """Warnings of adapters; each trial clears them when it starts."""
         v1 = self._v1_mounts()
         reader, ready = os.pipe()
         lifeline, self._lifeline = os.pipe()
@@ -119,7 +119,7 @@ class Node(contextlib.AbstractContextManager["Node"]):
         self.run = self._executor.run
 
     def _v1_mounts(self) -> dict[str, str]:
-        """Mount options by folder name for a node that sees version 1; empty for one that sees version 2."""
+        """Return mount options by folder name for a node with cgroups version 1; empty for version 2."""
         if self.version is CgroupVersion.V2:
             return {}
         mounts = {
@@ -129,29 +129,29 @@ class Node(contextlib.AbstractContextManager["Node"]):
         }
         if "freezer" not in mounts:
             raise EnvironmentUnfit(
-                "this host has no v1 freezer, so its nodes cannot see cgroups version 1", remedy="Use --cgroups v2."
+                "this host has no v1 freezer, so its nodes cannot have cgroups version 1", remedy="Use --cgroups v2."
             )
         return mounts
 
     def freezer(self, name: str) -> str:
-        """Folder in the node of the group `name` in the freezer's hierarchy."""
+        """Return the group `name` in the freezer's hierarchy, as a folder in the node."""
         return f"/sys/fs/cgroup/{name}" if self.version is CgroupVersion.V2 else f"/sys/fs/cgroup/freezer/{name}"
 
     def _await_ready(self, reader: int) -> int:
         poll = select.poll()
         poll.register(reader, select.POLLIN)
         answer = os.read(reader, 65536) if poll.poll(START_SECONDS * 1000) else b""
-        said = json.loads(answer) if answer else {"error": f"nothing heard within {START_SECONDS:g} s"}
+        said = json.loads(answer) if answer else {"error": f"no answer within {START_SECONDS:g} s"}
         if "pid" not in said:
             raise EnvironmentUnfit(
                 f"a node of {self.stack} cannot be started: {said['error']}",
-                remedy="`stillframe doctor` tells what this machine lacks.",
+                remedy="`stillframe doctor` shows what this machine lacks.",
             )
         return int(said["pid"])
 
     @property
     def journal(self) -> Journal:
-        """Where the commands of the current trial are kept."""
+        """Journal for the commands of the current trial."""
         return self._executor.journal
 
     @journal.setter
@@ -159,11 +159,11 @@ class Node(contextlib.AbstractContextManager["Node"]):
         self._executor.journal = journal
 
     def path(self, inside: str) -> Path:
-        """Path on the host for a path in the node; absolute symbolic links in it would lead to the host's root."""
+        """Return the host's path for a path in the node; an absolute symbolic link in it leads to the host's root."""
         return Path(f"/proc/{self.pid}/root{inside}")
 
     def write(self, inside: str, text: str, *, mode: int = 0o644) -> None:
-        """Write a file in the node; journalled, so that a replay writes it too."""
+        """Write a file in the node; the journal keeps it, so that a replay writes it too."""
         start, begun = time.time_ns(), time.monotonic()
         path = self.path(inside)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -172,14 +172,14 @@ class Node(contextlib.AbstractContextManager["Node"]):
         self._log(write_path=inside, write_text=text, write_mode=mode, exit_code=0, start=start, begun=begun)
 
     def read(self, inside: str) -> str:
-        """Text of a file in the node, whatever is in it; empty where there is none."""
+        """Return the text of a file in the node, with invalid bytes replaced; empty if it cannot be read."""
         try:
             return self.path(inside).read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
 
     def make(self, *folders: str) -> None:
-        """Make folders and those above them, as the line for mkdir(1) does that is journalled for it, but at once."""
+        """Make folders and their parents, without a process; the journal keeps the equal mkdir(1) command."""
         start, begun, argv = time.time_ns(), time.monotonic(), ("mkdir", "-p", *folders)
         try:
             for folder in folders:
@@ -189,7 +189,7 @@ class Node(contextlib.AbstractContextManager["Node"]):
         self._log(argv=argv, exit_code=0, start=start, begun=begun)
 
     def remove(self, inside: str, *, again: bool = False) -> None:
-        """Remove a folder or a file of the node; `again`: a replay has to, so it is journalled."""
+        """Remove a folder or a file in the node; with `again` the journal keeps it for a replay."""
         start, begun = time.time_ns(), time.monotonic()
         path = self.path(inside)
         if path.is_symlink() or path.is_file():
@@ -200,7 +200,7 @@ class Node(contextlib.AbstractContextManager["Node"]):
             self._log(argv=("rm", "-rf", inside), exit_code=0, start=start, begun=begun)
 
     def set(self, inside: str, value: str) -> None:
-        """Write a kernel setting (a cgroup's file) in the node; journalled. `OSError` if the kernel declines."""
+        """Write a kernel setting (a cgroup's file) in the node and journal it; `OSError` if the kernel declines."""
         start, begun, code = time.time_ns(), time.monotonic(), 1
         try:
             self.path(inside).write_text(value, encoding="ascii")
@@ -209,7 +209,7 @@ class Node(contextlib.AbstractContextManager["Node"]):
             self._log(write_path=inside, write_text=value, exit_code=code, start=start, begun=begun)
 
     def freeze(self, group: str, *, frozen: bool) -> None:
-        """Freeze or thaw a group by the kernel's freezer, and wait until the kernel says that it has come to it."""
+        """Freeze or thaw a group with the kernel's freezer, and wait until the kernel confirms it."""
         setting, values = cgroups.FREEZER[self.version]
         folder = str(self.path(group))
         self.set(f"{group}/{setting}", values[frozen])
@@ -222,28 +222,28 @@ class Node(contextlib.AbstractContextManager["Node"]):
         self.journal.commands.append(command)
 
     def launch(self, argv: list[str]) -> Daemon:
-        """Start a daemon; its log is `/var/log/NAME.log` in the node. Whoever needs it waits until it answers."""
+        """Start a daemon with the log `/var/log/NAME.log` in the node; the caller waits until it answers."""
         name = Path(argv[0]).name
         log = self.path(f"/var/log/{name}.log")
         self.daemons.append(Daemon(name, self._executor.launch(argv, log=log), log))
         return self.daemons[-1]
 
     def daemon_logs(self, lines: int) -> tuple[str, ...]:
-        """The last lines that each daemon has logged, and how crashes began."""
+        """Return the last lines of each daemon's log, and the first lines of crashes."""
         logged = [f"{daemon.name}: {line}" for daemon in self.daemons for line in daemon.tail(lines)]
         return (*logged, *self.crashes()[-lines:])
 
     def crashes(self) -> tuple[str, ...]:
-        """How crashes began, in the logs that are known."""
+        """Return the first line of each crash in `crash_logs`."""
         return tuple(line for log in self.crash_logs for line in self.read(log).splitlines() if CRASH.match(line))
 
     def has_controllers(self) -> bool:
-        """Whether the node's cgroup2 hierarchy has controllers; without, no resource can be limited."""
+        """Return whether the node's cgroup2 hierarchy has controllers, which every resource limit needs."""
         controllers = self.path("/sys/fs/cgroup/cgroup.controllers")
         return controllers.exists() and bool(controllers.read_text(encoding="ascii").strip())
 
     def without_controllers(self, name: str, change: str) -> bool:
-        """Whether no resource can be limited here; if so, `change` is put on record as what is done about it."""
+        """Return whether the node has no controllers; if so, record `change` as the workaround."""
         bare = not self.has_controllers()
         if bare:
             lacking = "controllers in the node's cgroup hierarchy: cgroup.controllers is empty"
@@ -251,15 +251,15 @@ class Node(contextlib.AbstractContextManager["Node"]):
         return bare
 
     def accommodate(self, name: str, *, lacking: str, change: str) -> None:
-        """Put on record that a runtime is used under workarounds, since this machine lacks something."""
+        """Record a workaround: what this machine lacks, and what was changed because of it."""
         self.accommodations[name] = Accommodation(name=name, lacking=lacking, change=change)
 
     def remark(self, text: str) -> None:
-        """Say what a runtime did that its user should know."""
+        """Add a warning about the runtime to the trial's record."""
         self.remarks.append(text)
 
     def interact(self, argv: list[str]) -> int:
-        """Run `argv` on the user's terminal; gives its exit code."""
+        """Run `argv` on the user's terminal and return its exit code."""
         return terminal.interact(self._executor, argv)
 
     def end(self) -> None:
@@ -274,7 +274,7 @@ class Node(contextlib.AbstractContextManager["Node"]):
             if code != 0:
                 raise EnvironmentUnfit(
                     f"the node {self.name} of {self.stack} left control groups behind (supervisor: {code})",
-                    remedy="They are removed by the next run; a task in uninterruptible sleep may hold them.",
+                    remedy="A task in uninterruptible sleep may hold them. The next run removes them.",
                 )
 
     def __exit__(self, *_: object) -> None:

@@ -1,5 +1,5 @@
-"""One trial: a workload is started, frozen, checkpointed, captured, restored and read.
+"""One trial: start, freeze, checkpoint, capture, restore and read a workload.
 
-In comes a cell, out comes a record. Each step is a stage with a span on the timeline; one that fails raises
-`StageFailed`. What the readings mean is decided in the oracle.
+Input: a cell. Output: a record. Each step is a stage with a span on the timeline; a failed step raises `StageFailed`.
+The oracle decides what the readings mean.
 """

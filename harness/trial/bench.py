@@ -1,7 +1,7 @@
-"""A bench: a node made ready for one participant, and the source container that its trials share.
+"""A bench: a node that is ready for one participant, and the source container that its trials share.
 
-In comes a participant with its stack's root file system, out comes a place where a trial can start at once: adapter,
-image with the workload, versions, and what the node looks like when nothing is going on.
+Input: a participant and its stack's root file system. Output: everything that a trial needs to start at once: adapter,
+image with the workload, versions, and a snapshot of the idle node.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ READY_SECONDS = 30.0
 STOP_SECONDS = 5.0
 BRING_SECONDS = 60.0
 LONGEST_LOG = 16 << 20
-"""Bytes of a source's log, which grows by a megabyte a second, after which another source is started."""
+"""Bytes of a source's log after which a new source is started; the log grows by a megabyte a second."""
 SHARED = frozenset({SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME, SurfaceKind.BIND})
-"""Kinds of surface that a restored container would share with a source that still runs."""
+"""Kinds of surface that a restored container would share with a running source."""
 
 
 @dataclass
@@ -48,31 +48,31 @@ class Bench:
     """A node with one participant's runtime and the image; `Bench.open` makes it."""
 
     key: tuple[Participant, str]
-    """What it is for: participant and way."""
+    """Participant and way."""
     node: Node
     runtime: Runtime
     workload: Workload
-    """What the next container runs; the image has the programs and files of all."""
+    """Workload of the next container; the image has the programs and files of all workloads."""
     settings: Settings
     capabilities: tuple[Capability, ...]
     image: str = ""
     components: tuple[Component, ...] = ()
     setup: tuple[Command, ...] = ()
     idle: audit.Snapshot = audit.NOTHING
-    """What the node holds when nothing is going on."""
+    """Snapshot of the node without a container."""
     source: Source | None = None
     corpus: Path | None = None
-    """Folder of checkpoints that were kept, or are to be."""
+    """Folder of the corpus."""
     _names: int = 0
 
     @staticmethod
     def key_of(cell: Cell) -> tuple[Participant, str]:
-        """What the bench has to be for on which the cell's source runs; that of what was kept is gone."""
+        """Return the key of the bench for the cell's source; a kept checkpoint has only the restoring bench."""
         return (cell.restore if cell.scenario is Scenario.KEPT else cell.checkpoint), cell.way
 
     @staticmethod
     def far_key_of(cell: Cell) -> tuple[Participant, str]:
-        """What the bench has to be for on which the cell's checkpoint is restored."""
+        """Return the key of the bench that restores the cell's checkpoint."""
         return cell.restore, cell.way
 
     @classmethod
@@ -84,7 +84,7 @@ class Bench:
         settings: Settings,
         corpus: Path | None = None,
     ) -> Bench:
-        """Start the node and make it ready; with the image of a corpus, if it has one."""
+        """Start the node and prepare it; the image comes from the corpus if the corpus has one."""
         who, way = key
         node = Node(who.stack, lower, name=who.runtime.replace("/", "-"), version=settings.cgroups)
         try:
@@ -112,28 +112,28 @@ class Bench:
 
     @property
     def lacking(self) -> tuple[Capability, ...]:
-        """What a probe found that the runtime cannot do here."""
+        """Capabilities that the runtime lacks here, as probes have shown."""
         return tuple(one for one in self.capabilities if not one.available)
 
     @property
     def accommodations(self) -> tuple[Accommodation, ...]:
-        """The workarounds under which the runtime is used here."""
+        """The workarounds for the runtime on this machine."""
         return tuple(self.node.accommodations.values())
 
     @property
     def outside(self) -> frozenset[str]:
-        """Names of the surfaces that are documented as outside of a checkpoint."""
+        """Names of the surfaces that are documented as outside a checkpoint."""
         kinds = self.runtime.way.outside
         return frozenset(surface.name for surface in self.workload.surfaces if surface.kind in kinds)
 
     @property
     def spends_source(self) -> bool:
-        """Whether a restore needs the source gone: it takes its place, or shares a folder with it."""
+        """Whether the source must end before a restore: the restored container takes its place or shares a folder."""
         way = self.runtime.way
         return way.in_place or any(surface.kind in SHARED for surface in self.workload.surfaces)
 
     def _warm_up(self) -> None:
-        """Let the runtime make once what it keeps for all containers, such as its state folder, before looking."""
+        """Run one container, so that the runtime makes its lasting files (a state folder); then take the snapshot."""
         self.remove(self.start("first"))
         self.idle = audit.of_node(self.node.pid)
 
@@ -143,7 +143,7 @@ class Bench:
         self.node.end()
 
     def _folder(self, kind: str, role: str) -> str:
-        """A folder under a name that was not used yet."""
+        """Return a folder with an unused name."""
         self._names += 1
         return f"{self.node.storage}/{kind}/{role}-{self._names}"
 
@@ -171,18 +171,18 @@ class Bench:
         return self._made(spec, lambda: self.runtime.start(spec))
 
     def checkpoint_of(self, container: Container) -> Checkpoint:
-        """A checkpoint to be."""
+        """Return a `Checkpoint` value for `container`, with a new folder; nothing is taken yet."""
         return Checkpoint(container, self._folder("checkpoints", "checkpoint"))
 
     def bring(self, checkpoint: Checkpoint, origin: Bench) -> Checkpoint:
-        """Fetch a checkpoint from another node: its files, and nothing else."""
+        """Copy a checkpoint's files, and nothing else, from another node."""
         here = replace(checkpoint, folder=self._folder("checkpoints", "brought"))
         source, target = origin.node.path(checkpoint.folder), self.node.path(here.folder)
         HOST.run(["cp", "--archive", str(source), str(target)], deadline=BRING_SECONDS)
         return here
 
     def restore(self, checkpoint: Checkpoint) -> Container:
-        """Restore with the mounts and the report folder that the source had, as engines do."""
+        """Restore with the mounts and the report folder of the source, as engines do."""
         origin = checkpoint.container.spec
         self.node.remove(origin.report, again=True)
         self.node.make(origin.report)
@@ -209,7 +209,7 @@ class Bench:
             self._link_again(self.source.container.spec)
 
     def _link_again(self, spec: ContainerSpec) -> None:
-        """Give a source its report folder back at the path where its clone's was."""
+        """Link the source's report folder again at the path that its clone's report folder had."""
         heard, report = self.node.path(f"{spec.folder}/heard"), self.node.path(spec.report)
         if heard.exists():
             shutil.rmtree(report, ignore_errors=True)
@@ -217,28 +217,28 @@ class Bench:
             report.symlink_to(f"{spec.folder}/heard")
 
     def adopt(self, container: Container, nonce: str) -> Source:
-        """Make a running container a source: its report folder moves aside, as a clone's will be at the same path."""
+        """Make a running container a source, and move its report folder: its clone needs the same path."""
         own = f"{container.spec.folder}/heard"
         self.node.run(["mv", container.spec.report, own])
-        self.node.run(["ln", "-s", own, container.spec.report])  # for a runtime that starts it again
+        self.node.run(["ln", "-s", own, container.spec.report])  # for a runtime that restarts the source
         return Source(container, Channel(self.node.path(own)), nonce)
 
     def channel(self, container: Container) -> Channel:
-        """The report channel of a container that is no source."""
+        """Return the report channel of a container that is not a source."""
         return Channel(self.node.path(container.spec.report))
 
     def frozen(self, container: Container) -> bool:
-        """Ask the kernel whether the container is frozen, by its own group or by the node's in the v1 freezer."""
+        """Ask the kernel whether the container is frozen, by its own group or by the node's group in the v1 freezer."""
         groups = [str(self.node.path(container.cgroup)), *audit.groups_of(self.node.pid)]
         return any(cgroups.frozen(group) for group in groups)
 
     def read_offline(self, contents: Contents, nonce: str) -> tuple[Reading, ...]:
-        """Read a checkpoint without a restore: of each process of a workload, that of `nonce` first."""
+        """Read a checkpoint without a restore: one reading per workload process, the one with `nonce` first."""
         images = self.node.path(contents.images or "")
         return offline.read(images, contents.disks, contents.log, nonce=nonce, outside=self.outside)
 
     def running_source(self, stages: Stages) -> Source:
-        """The source container, started if there is none, ticking."""
+        """Return the source container, starting it and waiting for its first tick if needed."""
         if self.source is None:
             before = len(stages.journal.commands)
             with stages.at(Stage.START):
@@ -249,7 +249,7 @@ class Bench:
         return self.source
 
     def _first_tick(self, container: Container) -> str:
-        """Wait until it ticks; gives its nonce."""
+        """Wait until the workload ticks, and return its nonce."""
         channel = self.channel(container)
         start = channel.wait_for(
             lambda said: isinstance(said, Start), seconds=READY_SECONDS, what="the workload's first message"
@@ -261,7 +261,7 @@ class Bench:
 
     @contextlib.contextmanager
     def _or_removed(self, container: Container) -> Iterator[None]:
-        """Leave nothing of a container that never came to tick; if it crashed, that is no fault of ours."""
+        """Remove a container that never ticks; a crash of its runtime is the runtime's failure."""
         crashes = self.node.crashes()
         try:
             yield
@@ -274,13 +274,13 @@ class Bench:
 
     @property
     def outgrown(self) -> bool:
-        """Whether the engine's log of the source is so long that the next trial would mostly read it."""
+        """Whether the engine's log of the source is so long that reading it would dominate the next trial."""
         log = self.runtime.log(self.source.container) if self.source and self.source.container.spec.prints else ""
         path = self.node.path(log)
         return bool(log) and path.exists() and path.stat().st_size > LONGEST_LOG
 
     def stop_source(self) -> bool:
-        """Ask the source to end, and say whether it does; it is killed in any case."""
+        """Ask the source to end and return whether it does; kill it in any case."""
         if self.source is None:
             return True
         group = str(self.node.path(self.source.container.cgroup))
@@ -298,7 +298,7 @@ class Bench:
         return answered
 
     def drop_source(self) -> None:
-        """End and delete the source container, if it is there."""
+        """End and delete the source container, if there is one."""
         if self.source is not None:
             source, self.source = self.source, None
             if not source.ended:
@@ -312,12 +312,12 @@ class Bench:
             source.deleted = True
 
     def snapshot(self) -> audit.Snapshot:
-        """What the node holds, without the processes of the source while it is there."""
+        """Return everything in the node, without the processes of the source."""
         group = self.source.container.cgroup.removeprefix(self.node.freezer("")) if self.source else ""
         return audit.of_node(self.node.pid, alive=f"/{group}" if group else "")
 
     def quiet_leaks(self, before: audit.Snapshot, *, seconds: float) -> tuple[str, ...]:
-        """What the node holds beyond `before`, given a moment for processes that are just ending."""
+        """Return everything in the node that is not in `before`; wait up to `seconds` until nothing is."""
         found: tuple[str, ...] = ()
 
         def quiet() -> bool:
@@ -333,13 +333,13 @@ class Bench:
         found = self.snapshot().leaks(before)
         if self.source is None:
             return found
-        alive = self.source.container  # what a runtime notes about it is not left over
+        alive = self.source.container  # the runtime's files about it are not leaks
         kept = [f"/{name}/" for name in (alive.name, alive.id) if name]
         return tuple(leak for leak in found if not (leak.startswith("file ") and any(one in leak for one in kept)))
 
 
 def lay_out_image(node: Node, image: str, binaries: Mapping[str, Path], settings: Settings) -> None:
-    """Lay out an image's content in the node, the same for all workloads: programs, folders, and files of the image."""
+    """Write the image's content in the node, for all workloads together: programs, folders and files of the image."""
     surfaces = [surface for name in available() for surface in find(name).files]
     for name in (*IMAGE_FOLDERS, *(str(Path(surface.path).parent) for surface in surfaces)):
         node.path(f"{image}/{name.lstrip('/')}").mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Capture: the writable layer that CRIU's own script took, made sure of."""
+"""Capture by the post-dump script: check that the script took the writable layer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.trial.stages import Stages
 
 
 def confirm_hook(node: Node, target: str, stages: Stages) -> None:
-    """Make sure that the post-dump script took the layer, and put its span on the timeline."""
+    """Check that the post-dump script took the layer, and add its span to the timeline."""
     try:
         begun, ended = (int(node.path(f"{target}.{when}").read_text(encoding="ascii")) for when in ("begun", "ended"))
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Live checkpoint: memory and disk under a freeze policy, the container left running."""
+"""Live checkpoint: take memory and disk under a freeze policy, and leave the container running."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def take(
     *,
     runs_again: Callable[[], object],
 ) -> None:
-    """Take `checkpoint`; where the runtime leaves the disk to its caller, memory first and disk second.
+    """Take `checkpoint`; if the runtime leaves the disk to its caller, take memory first and disk second.
 
-    `runs_again` waits until the container was seen running: where nobody holds it still the disk is taken only then,
-    or whether it moves on in time would be up to the scheduler.
+    `runs_again` waits until the container has run. Under a policy that does not hold it still, the disk is taken only
+    then; otherwise the result would depend on the scheduler.
     """
     freeze = POLICIES[policy](runtime, checkpoint, stages)
     with freeze.hold():

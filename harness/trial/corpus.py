@@ -1,7 +1,7 @@
-"""Checkpoints for tomorrow: one small one of each participant, to be tried against versions that do not exist yet.
+"""The corpus: one small checkpoint of each participant, kept for restores by later versions.
 
-A corpus is a folder: `image.tar.zst` for all, and for each participant a folder with `kept.json` and
-`checkpoint.tar.zst`. They hold the memory of processes, and are private to their owner.
+A corpus is a folder with `image.tar.zst`, and for each participant a folder with `kept.json` and `checkpoint.tar.zst`.
+The files hold the memory of processes, so only their owner can read them.
 """
 
 from __future__ import annotations
@@ -33,54 +33,55 @@ SMALL = 1024
 
 
 class Kept(Frozen):
-    """A checkpoint that was kept, and what has to be known to restore it."""
+    """A kept checkpoint, and everything that its restore needs."""
 
     schema_version: int = SCHEMA_VERSION
-    record: Record = Field(description="of the trial that it is from, in which it was restored, too")
+    record: Record = Field(description="record of the trial that took the checkpoint and restored it")
     settings: Settings
     nonce: str
     freeze_begin_ns: int
-    container: Container = Field(description="what the adapter knew of the container")
-    needs: Needs = Field(description="what it takes to be restored")
-    needs_digest: str = Field(description="the same for checkpoints that take the same")
-    image_digest: str = Field(description="SHA-256 of the image's archive, unpacked")
-    checkpoint_digest: str = Field(description="SHA-256 of the checkpoint's archive, unpacked")
+    container: Container = Field(description="the adapter's value of the container")
+    needs: Needs = Field(description="what a restore needs")
+    needs_digest: str = Field(description="equal for checkpoints with equal needs")
+    image_digest: str = Field(description="SHA-256 of the image's decompressed archive")
+    checkpoint_digest: str = Field(description="SHA-256 of the checkpoint's decompressed archive")
 
     @property
     def cell(self) -> Cell:
-        """The cell that it was kept for."""
+        """The cell of the trial that took the checkpoint."""
         return self.record.cell
 
 
 def place(corpus: Path, cell: Cell) -> Path:
-    """Folder of the checkpoint that the cell's participant has taken."""
+    """Return the folder for the checkpoint of the cell's participant."""
     return corpus / str(cell.checkpoint).replace("/", "_")
 
 
 def keep(corpus: Path, cell: Cell) -> Path:
-    """Folder for what is about to be kept; `UsageError` if there is something."""
+    """Return the folder for a new checkpoint; `UsageError` if it already holds one."""
     folder = place(corpus, cell)
     if (folder / KEPT).exists():
         remedy = f"Name another folder, or remove {folder}."
-        raise UsageError(f"{corpus} holds a checkpoint of {cell.checkpoint} already", remedy=remedy)
+        raise UsageError(f"{corpus} already holds a checkpoint of {cell.checkpoint}", remedy=remedy)
     return folder
 
 
 def read(corpus: Path) -> tuple[Kept, ...]:
-    """All that was kept, whole and unchanged; `RecordError` for what is not."""
+    """Read all kept checkpoints; `RecordError` if one is incomplete or has changed."""
     found = tuple(_read(path) for path in sorted(corpus.glob(f"*/{KEPT}")))
     if not found:
         remedy = "`stillframe corpus keep DIR` makes one."
-        raise UsageError(f"{corpus} holds no checkpoint that was kept", remedy=remedy)
+        raise UsageError(f"{corpus} holds no kept checkpoint", remedy=remedy)
     image = digest(corpus / IMAGE)
     for each in found:
         other = digest(place(corpus, each.cell) / CHECKPOINT)
         if (image, other) != (each.image_digest, each.checkpoint_digest):
             raise RecordError(
-                f"{corpus} holds a checkpoint of {each.cell.checkpoint}, or an image, that is not the one that was kept"
+                f"{corpus}: the checkpoint of {each.cell.checkpoint}, or the image, has changed since it was kept"
             )
         if each.settings != found[0].settings:
-            raise RecordError(f"{corpus} holds checkpoints under different settings", remedy="Part them.")
+            remedy = "Keep checkpoints with different settings in different folders."
+            raise RecordError(f"{corpus} holds checkpoints with different settings", remedy=remedy)
     return found
 
 
@@ -94,7 +95,7 @@ def _read(path: Path) -> Kept:
 
 
 def cells(kept: Sequence[Kept], participants: Iterable[Participant]) -> Iterator[Cell]:
-    """Each of them, to be restored by each participant with the runtime that has taken it."""
+    """Plan a cell for each kept checkpoint and each participant with the same runtime."""
     for who in participants:
         for each in kept:
             if each.cell.checkpoint.runtime == who.runtime:
@@ -102,14 +103,14 @@ def cells(kept: Sequence[Kept], participants: Iterable[Participant]) -> Iterator
 
 
 def write(folder: Path, kept: Kept) -> None:
-    """Write what has to be known of a checkpoint; with that it is kept."""
+    """Write `kept.json`, which makes the checkpoint part of the corpus."""
     write_aside(folder / KEPT, kept.model_dump_json(indent=1) + "\n", private=True)
 
 
 def pack(folder: Path, archive: Path) -> str:
-    """Write the content of a folder as an archive, if there is none, and give its digest.
+    """Write the content of a folder as an archive, unless the archive exists, and return its digest.
 
-    The same content gives the same digest. `EnvironmentUnfit` for what is neither a file nor a folder.
+    Equal contents have equal digests. `EnvironmentUnfit` if the folder holds anything but files and folders.
     """
     if not archive.exists():
         archive.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -139,7 +140,7 @@ def _write_tar(folder: Path, out: IO[bytes]) -> None:
 
 
 def digest(archive: Path) -> str:
-    """SHA-256 of an archive, unpacked; `RecordError` if it cannot be read."""
+    """Return the SHA-256 of a decompressed archive; `RecordError` if it cannot be read."""
     found = hashlib.sha256()
     try:
         with archive.open("rb") as raw, zstandard.open(raw, "rb") as content:
@@ -151,10 +152,10 @@ def digest(archive: Path) -> str:
 
 
 def lay_out(archive: Path, folder: Path) -> None:
-    """Unpack into a folder, with the modes that it was packed with."""
+    """Unpack an archive into a folder, with the modes of its files."""
     unpack(archive, folder, modes=True)
 
 
 def drop(folder: Path) -> None:
-    """Remove what was not kept after all."""
+    """Remove the folder of a checkpoint that is not kept."""
     shutil.rmtree(folder, ignore_errors=True)

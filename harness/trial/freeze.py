@@ -1,7 +1,7 @@
 """Freeze policies: who holds the container still while memory and disk are taken.
 
-Each is a class with a context manager `hold`, entered before the checkpoint and left after the capture. It restores
-the state that it found, also when the checkpoint fails.
+Each policy is a class with a context manager `hold`, which is entered before the checkpoint and left after the capture.
+It restores the previous state, even if the checkpoint fails.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from harness.trial.stages import Stages
 
 
 class NoFreeze:
-    """Nobody but the runtime itself.
+    """No freeze besides the runtime's own.
 
-    Where it leaves the disk to its caller, that is taken when the container was seen to run again.
+    If the runtime leaves the disk to its caller, the disk is taken after the container has run again.
     """
 
     captures_in_hook: ClassVar[bool] = False
@@ -56,7 +56,7 @@ class RuntimePause(NoFreeze):
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
-        """Pause, unless it is paused already."""
+        """Pause the container, unless it is already paused."""
         with self.stages.at(Stage.FREEZE):
             found_paused = self.runtime.state(self.container) is State.PAUSED
             if not found_paused:
@@ -77,7 +77,7 @@ class CgroupFreezer(NoFreeze):
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
-        """Freeze and wait until the kernel says that all tasks have stopped."""
+        """Freeze the container, and wait until the kernel confirms that all tasks have stopped."""
         found = cgroups.frozen(str(self.node.path(self.container.cgroup)))
         try:
             with self.stages.at(Stage.FREEZE):
@@ -90,12 +90,12 @@ class CgroupFreezer(NoFreeze):
 
 
 class PostDumpHook(NoFreeze):
-    """CRIU itself: the disk is taken in its post-dump action script, the tasks still stopped."""
+    """CRIU itself: its post-dump action script takes the disk while the tasks are still stopped."""
 
     captures_in_hook = True
     holds_still = True
     SCRIPT = """#!/bin/sh
-# CRIU calls this at every step; at post-dump the images are complete and the tasks still stopped.
+# CRIU calls this script at every step. At post-dump the images are complete and the tasks still stopped.
 [ "$CRTOOLS_SCRIPT_ACTION" = post-dump ] || exit 0
 date +%s%N > {target}.begun
 cp --archive {upper} {target} || exit 1
@@ -104,7 +104,7 @@ date +%s%N > {target}.ended
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
-        """Put the script into CRIU's configuration for the time of the checkpoint."""
+        """Add the script to CRIU's configuration during the checkpoint."""
         script = f"{self.checkpoint.upper}.hook"
         with self.stages.at(Stage.FREEZE):
             before = self.node.path(criu_configuration.DEFAULT).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What the commands for checkpoints say of one that is about to be restored by another, as anybody would ask them."""
+"""Answers of `compatible` and `inspect` about a checkpoint, before another participant restores it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from harness.trial.bench import Bench
 
 
 def prediction(checkpoint: Checkpoint, far: Bench, mapped: Collection[str]) -> Prediction:
-    """Whether it will be restored there; `mapped`: keys of external mounts that CRIU's configuration explains there."""
+    """Predict whether `far` can restore the checkpoint.
+
+    `mapped`: keys of external mounts that CRIU's configuration on `far` maps.
+    """
     archive, images = (far.node.path(path) for path in (checkpoint.archive, checkpoint.images))
     try:
         found = needs(archive if archive.exists() else images)
@@ -29,7 +32,7 @@ def prediction(checkpoint: Checkpoint, far: Bench, mapped: Collection[str]) -> P
 
 
 def inspection(checkpoint: Checkpoint, far: Bench, evidence: Evidence) -> Inspected:
-    """What is in the files that were brought there, and whether that is what was read of them where they were made."""
+    """Inspect the copied files on `far`, and compare the finding with the offline reading on the first side."""
     archive, images, upper = (far.node.path(path) for path in (checkpoint.archive, checkpoint.images, checkpoint.upper))
     try:
         found = inspect(archive, {}) if archive.exists() else inspect(images, {"/": upper} if upper.exists() else {})

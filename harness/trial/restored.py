@@ -1,4 +1,4 @@
-"""What a restored container says: its first words, that it goes on, and the lines that the engine's log has of it."""
+"""What a restored container reports: its first message, its progress, and its lines in the engine's log."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from harness.workload.messages import Beat, Message, ReadingMessage, Start
 
 WORD_SECONDS = 20.0
 LATE_SECONDS = 2.0
-"""A runtime may put processes into their group late."""
+"""Seconds that a runtime may take to put processes into their group."""
 STILL_SECONDS = 3.0
-"""After so long without a tick a counter stands still, also on a machine that withholds the processor for a while."""
+"""Seconds without a tick after which a counter stands still, even on a machine that pauses processes for a while."""
 LOG_SECONDS = 10.0
 PIECE = 1 << 20
-"""Bytes of a log that are read at once."""
+"""Bytes of a log per read."""
 ENDED = "the restored container has ended by itself"
 
 
 def hear(channel: Channel, group: str, wanted: Callable[[Message], bool]) -> Message:
-    """Wait for a message, but not long for one of a container that has no processes."""
+    """Wait for a message, but not long if the container has no processes."""
     patience = time.monotonic() + LATE_SECONDS
 
     def probe() -> Message | None:
@@ -42,18 +42,18 @@ def hear(channel: Channel, group: str, wanted: Callable[[Message], bool]) -> Mes
             raise StageFailed(Stage.READ, Outcome.RESTORE_FAILED, ENDED)
         return said
 
-    return until(probe, seconds=WORD_SECONDS, what="a word of the restored workload")
+    return until(probe, seconds=WORD_SECONDS, what="a message of the restored workload")
 
 
 def begun(said: Message) -> int:
-    """When a start or a reading began: one that it was in the midst of when it was stopped is of two instants."""
+    """Return when a start or a reading began; a reading that the checkpoint interrupted is of two instants."""
     if isinstance(said, ReadingMessage):
         return said.wall_ns - said.scan_ns
     return said.wall_ns if isinstance(said, Start) else 0
 
 
 def see_alive(group: str) -> None:
-    """What has said all that was asked may have ended since."""
+    """Check that the container still runs: it may have ended after its last message."""
     with contextlib.suppress(DeadlineExceeded):
         until(lambda: any(map(_has_life, cgroups.subgroups(group))), seconds=LATE_SECONDS, what="a process")
         return
@@ -65,7 +65,7 @@ def _has_life(group: str) -> bool:
 
 
 def go_on(channel: Channel, since: int, ticks: int, *, period_ns: int) -> tuple[int, bool]:
-    """Watch the counter come `ticks` beyond `since`; gives how far it has come, and whether it stands still there."""
+    """Wait until the counter is `ticks` beyond `since`; return the newest tick, and whether it stands still there."""
     at, seen = since, time.monotonic()
 
     def probe() -> bool:
@@ -84,7 +84,7 @@ def go_on(channel: Channel, since: int, ticks: int, *, period_ns: int) -> tuple[
 
 
 class Log:
-    """The file in which an engine keeps what a container prints, while it grows."""
+    """The engine's growing log file of a container's output."""
 
     def __init__(self, path: Path, nonce: int, every: int) -> None:
         self._path = path
@@ -92,9 +92,9 @@ class Log:
         self.lines = LineReader(nonce, every)
 
     def read(self) -> LineReader:
-        """Read what is new, and give what was found so far."""
+        """Read the new lines, and return the reader with everything found so far."""
         with contextlib.suppress(Absent), open_regular(self._path) as descriptor:
-            size = os.fstat(descriptor).st_size  # no further, or a fast writer would keep us here
+            size = os.fstat(descriptor).st_size  # the end is fixed: a fast writer could go on forever
             while self._offset < size and (data := pread(descriptor, min(PIECE, size - self._offset), self._offset)):
                 self._offset += len(data)
                 self.lines.feed(data)
@@ -102,9 +102,9 @@ class Log:
 
 
 def follow(log: Path | None, printed: Surface, restored: Reading, *, due: int, travels: bool) -> Continuation:
-    """Read the log of a restored container until it has the line of tick `due`, or until it should have had it long.
+    """Read the log of a restored container until it has the line of tick `due`, or until that line is long overdue.
 
-    None: the engine keeps no log. `travels`: the log that the source had is in the checkpoint.
+    `log` is None if the engine keeps none. `travels`: the checkpoint includes the source's log.
     """
     kept = Log(log or Path(os.devnull), int(restored.nonce, 16), printed.every)
     last_line = due - due % printed.every

@@ -1,4 +1,4 @@
-"""The container that is checkpointed, and what a container says."""
+"""The source container, and the report channel of a container."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WATCHED_SECONDS = 30.0
 
 
 class Channel:
-    """What one container has said on its report channel, in order."""
+    """The messages of one container on its report channel, in order."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -28,36 +28,36 @@ class Channel:
         self.heard: list[Message] = []
 
     def listen(self) -> list[Message]:
-        """Read what is new, and give everything heard so far."""
+        """Read new messages, and return all messages so far."""
         for number, message in read_messages(self._folder, self._last):
             self._last = number
             self.heard.append(message)
         return self.heard
 
     def first(self, wanted: Callable[[Message], bool]) -> Message | None:
-        """The first message, also of those heard before, for which `wanted` holds."""
+        """Return the first of all messages for which `wanted` is true."""
         return next((said for said in self.listen() if wanted(said)), None)
 
     def wait_for(self, wanted: Callable[[Message], bool], *, seconds: float, what: str) -> Message:
-        """Wait for `first` to find one."""
+        """Wait until `first` finds a message."""
         return until(lambda: self.first(wanted), seconds=seconds, what=what)
 
 
 @dataclass
 class Source:
-    """The running container that is checkpointed, again and again while it is well."""
+    """The running container that is checkpointed, for one trial after the other while it is healthy."""
 
     container: Container
     channel: Channel
     nonce: str
     commands: tuple[Command, ...] = ()
-    """How it was made, for the replay of any trial that uses it."""
+    """The commands that made the container, for the replay of every trial that uses it."""
     ended: bool = False
-    """It had to go before a restore."""
+    """It ended because a restore needed that, or because its trials were over."""
     deleted: bool = False
 
     def tick_after(self, wall_ns: int) -> Message:
-        """Wait until it says that it has ticked after `wall_ns`."""
+        """Wait for a report of a tick after `wall_ns`."""
         return self.channel.wait_for(
             lambda said: isinstance(said, Beat) and said.n_wall_ns > wall_ns,
             seconds=TICK_SECONDS,
@@ -65,14 +65,14 @@ class Source:
         )
 
     def stands_still(self) -> bool:
-        """Watch it for the time of several heartbeats, and say whether none came."""
+        """Watch the source for several heartbeats, and return whether none came."""
         known, begun = len(self.channel.listen()), time.monotonic()
         until(lambda: time.monotonic() - begun > SILENCE_SECONDS, seconds=WATCHED_SECONDS, what="silence")
         return len(self.channel.listen()) == known
 
 
 def health_of(source: Source, heard: Sequence[Message], *, ticking: bool, frozen: bool | None) -> SourceHealth:
-    """How the source went on, by what it said since the checkpoint began."""
+    """Return the health of the source, according to its messages since the checkpoint began."""
     own = [message.to_reading(Witness.SOURCE) for message in heard if isinstance(message, ReadingMessage)]
     apart = [abs(skew.ticks or 1) for reading in own for skew in skews(reading) if anomalies(reading)]
     gaps = [message.gap_ns for message in heard if isinstance(message, Beat | ReadingMessage)]

@@ -1,4 +1,4 @@
-"""Stages of a trial: attribute commands, keep the timeline, and say which outcome a failure stands for."""
+"""Stages of a trial: attribute commands, keep the timeline, and turn a failure into an outcome."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BLAME = {
     Stage.STOP: Outcome.SOURCE_HARMED,
     Stage.CLEAN_UP: Outcome.LEAKED,
 }
-"""What a failed command of the runtime stands for; in stages not named here, and for commands of ours, we failed."""
+"""Outcome of a failed runtime command by stage; other stages and the harness's own commands mean harness-error."""
 
 
 class Stages:
@@ -29,11 +29,11 @@ class Stages:
         self.journal = Journal()
         self.timeline: list[Span] = []
         self.failed_at: Stage | None = None
-        """The stage in which something broke that is no failure of a command."""
+        """The stage in which something other than a command failed."""
 
     @contextlib.contextmanager
     def at(self, stage: Stage) -> Iterator[None]:
-        """Run what is inside as `stage`; a command's failure or lateness leaves as `StageFailed`."""
+        """Run the code inside as `stage`; raise `StageFailed` if a command fails or is late."""
         start = time.time_ns()
         try:
             with self.journal.at(stage):
@@ -53,5 +53,5 @@ class Stages:
             self.span(stage.value, start, time.time_ns())
 
     def span(self, name: str, start_ns: int, end_ns: int) -> None:
-        """Put a stretch on the timeline."""
+        """Add a span to the timeline."""
         self.timeline.append(Span(name=name, start_ns=start_ns, end_ns=end_ns))

@@ -1,6 +1,6 @@
-"""One trial on one screen: wait for the moment, checkpoint live, read offline, restore, read, judge, record.
+"""One trial: wait for the planned moment, checkpoint live, read offline, restore, read, judge, record.
 
-`Trial.run` never raises for what happens to a container: every ending is a verdict. It holds the only broad except.
+`Trial.run` never raises because of a container: every failure becomes a verdict. It has the only broad except.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ READ_SECONDS = 20.0
 SETTLE_SECONDS = 2.0
 DAEMON_LINES = 20
 SPOILED = frozenset({Outcome.SOURCE_HARMED, Outcome.LEAKED, Outcome.HUNG, Outcome.HARNESS_ERROR})
-"""Outcomes after which the bench is no longer fit for another trial."""
+"""Outcomes after which the bench is unfit for another trial."""
 
 
 class Trial:
-    """One execution of a cell. A scenario overrides steps to ask another question, a control to break something."""
+    """One execution of a cell. A scenario overrides steps; a control overrides steps to break something."""
 
     control: str | None = None
 
     def __init__(
         self, bench: Bench, cell: Cell, plan: Plan, *, number: int, last: bool, far: Bench | None = None
     ) -> None:
-        """`last`: nobody needs the source container afterwards; `far`: restored there, if not where it runs."""
+        """`last`: no later trial needs the source container; `far`: bench that restores, if not `bench`."""
         self.bench = bench
         self.far = far or bench
         self.cell = cell
@@ -71,7 +71,7 @@ class Trial:
         self.inspection: Inspected | None = None
         self.statistics: Statistics | None = None
         self.mapped: Collection[str] = ()
-        """Keys of external mounts that CRIU's configuration explains where it restores."""
+        """Keys of external mounts that CRIU's configuration maps at the restore."""
         self._heard = 0
         self.inherited: tuple[Command, ...] = bench.setup + (bench.source.commands if bench.source else ())
         if self.far is not bench:
@@ -83,20 +83,20 @@ class Trial:
 
     @property
     def foreign(self) -> bool:
-        """Whether another than has checkpointed restores."""
+        """Whether the participant that restores is not the one that checkpointed."""
         return self.far is not self.bench
 
     @property
     def maker(self) -> tuple[Component, ...]:
-        """Versions of who has checkpointed."""
+        """Versions of the participant that checkpointed."""
         return self.bench.components
 
     def new_evidence(self) -> Evidence:
-        """Nothing was observed yet."""
+        """Return evidence without any observation."""
         return Evidence(period_ns=self.bench.settings.period_us * 1000, outside=self.bench.outside)
 
     def run(self) -> Record:
-        """Execute the trial; the record says how it went."""
+        """Execute the trial and return its record."""
         start = time.time_ns()
         for bench in self._benches:
             bench.node.journal = self.stages.journal
@@ -120,11 +120,11 @@ class Trial:
         return self._record(judge(self.evidence), start)
 
     def begin(self) -> Source:
-        """Have a source that runs."""
+        """Return a running source."""
         return self.bench.running_source(self.stages)
 
     def experiment(self, source: Source, acquired: contextlib.ExitStack) -> None:
-        """The steps, in order; each adds to the evidence."""
+        """Take the steps in order; each one adds to the evidence."""
         self.evidence.source_nonce = source.nonce
         self.await_moment(source)
         checkpoint = self.checkpoint(source, acquired)
@@ -137,9 +137,9 @@ class Trial:
             self.read_restored(self.restore(checkpoint, acquired), begun)
 
     def await_moment(self, source: Source) -> None:
-        """Let the planned delay pass while the workload ticks; on a busy machine it may have to be waited for."""
+        """Wait for the planned delay while the workload ticks; on a busy machine, wait for a tick first."""
         with self.stages.at(Stage.START):
-            source.tick_after(time.time_ns() - BEAT_NS)  # the latest beat, unless the machine withheld the processor
+            source.tick_after(time.time_ns() - BEAT_NS)  # usually the latest beat
         begun = time.monotonic()
         due = begun + self.schedule.planned_delay_us / 1e6
         until(lambda: time.monotonic() >= due, seconds=READ_SECONDS, what="the planned moment")
@@ -147,7 +147,7 @@ class Trial:
         self.schedule = self.schedule.model_copy(update={"realised_delay_us": realised})
 
     def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Checkpoint:
-        """Take memory and disk under the cell's freeze policy; after a failure the source must be well, too."""
+        """Take memory and disk under the cell's freeze policy; check the source's health even after a failure."""
         checkpoint = self.bench.checkpoint_of(source.container)
         acquired.callback(self._remove_checkpoint, checkpoint)
         checkpoint = self.begin_checkpoint(source, checkpoint)
@@ -167,16 +167,16 @@ class Trial:
         return checkpoint
 
     def begin_checkpoint(self, source: Source, checkpoint: Checkpoint) -> Checkpoint:  # noqa: ARG002
-        """Nothing: it is taken in one go."""
+        """Do nothing: memory is dumped in one round."""
         return checkpoint
 
     def read_offline(self, checkpoint: Checkpoint) -> None:
-        """Read the checkpoint without restoring it, where that can be done."""
+        """Read the checkpoint without a restore, if possible."""
         with self.stages.at(Stage.READ):
             try:
                 contents = self.bench.runtime.contents(checkpoint)
             except Broken as error:
-                self.evidence.broken = f"called a success, and not whole: {error}"
+                self.evidence.broken = f"reported as a success, but incomplete: {error}"
                 return
             if contents.images is None:
                 return
@@ -186,13 +186,13 @@ class Trial:
                 self.evidence.offline, *self.evidence.others = self.bench.read_offline(contents, nonce)
             except Broken as error:
                 self.evidence.lacking = str(error)
-                self.log += (f"the checkpoint is not whole: {error}",)
-            except Unreadable as error:  # whose fault that is, the restore will show
+                self.log += (f"the checkpoint is incomplete: {error}",)
+            except Unreadable as error:  # the restore shows whether the checkpoint or the reader is wrong
                 self.evidence.unreadable = str(error)
                 self.log += (f"the checkpoint could not be read: {error}",)
 
     def examine(self, source: Source) -> None:
-        """See whether the source goes on: thawed, same process, ticking, nothing lost."""
+        """Check that the source goes on: thawed, same process, ticking, nothing lost."""
         with self.stages.at(Stage.READ):
             now = time.time_ns()
             frozen = self.bench.frozen(source.container)
@@ -214,7 +214,7 @@ class Trial:
             self.evidence.source = self.evidence.source.model_copy(update={"stops": stops})
 
     def restore(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> Container:
-        """Make a container out of the checkpoint."""
+        """Restore a container from the checkpoint."""
         with self.stages.at(Stage.RESTORE):
             if self.far is not self.bench:
                 checkpoint = self.far.bring(checkpoint, self.bench)
@@ -227,12 +227,12 @@ class Trial:
                 self.inspection = predict.inspection(checkpoint, self.far, self.evidence)
             clone = self._restored(checkpoint)
         if self.bench.runtime.way.in_place and self.bench.source is not None:
-            self.bench.source.deleted = True  # with the clone, which it has become
+            self.bench.source.deleted = True  # the clone is the source, and is deleted as the clone
         acquired.callback(self._remove, clone)
         return clone
 
     def _restored(self, checkpoint: Checkpoint) -> Container:
-        """Restore it; if that is declined by another than has checkpointed, grade how."""
+        """Restore the checkpoint; grade the refusal if another participant declines it."""
         try:
             return self.far.restore(checkpoint)
         except CommandFailed as error:
@@ -242,10 +242,10 @@ class Trial:
             raise
 
     def build_bridge(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> None:
-        """Nothing: it is restored as it is."""
+        """Do nothing: the checkpoint is restored as it is."""
 
     def read_restored(self, clone: Container, since: int) -> None:
-        """Hear what the workload finds that is restored since then, and see its counter move."""
+        """Read the restored workload's first report after `since`, and check that its counter moves."""
         group = str(self.far.node.path(clone.cgroup))
         channel = self.far.channel(clone)
         with self.stages.at(Stage.READ), contextlib.suppress(DeadlineExceeded):
@@ -260,7 +260,7 @@ class Trial:
                 self.read_log(clone, channel)
 
     def read_log(self, clone: Container, channel: Channel) -> None:
-        """See a workload that prints go on for twice the lines that nobody needs to read, and read the engine's log."""
+        """For a workload that prints: wait for twice the log's largest lag, then read the engine's log."""
         printed, restored = self.bench.workload.printed, self.evidence.restored
         if printed is None or restored is None:
             return
@@ -275,10 +275,10 @@ class Trial:
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:
-        """Turn what goes wrong inside into findings: each failed stage, and whatever else as our own error."""
+        """Turn failures inside into findings: a failed stage keeps its outcome, any other error is harness-error."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001  # what breaks in the harness must not be blamed on a runtime
+        except Exception as error:  # noqa: BLE001  # no error of the harness may be blamed on a runtime
             for each in _behind(error):
                 if isinstance(each, StageFailed):
                     self._fail(each.outcome, each.stage, each.reason, each.log)
@@ -287,7 +287,7 @@ class Trial:
                     lines = tuple("".join(traceback.format_exception(each, chain=False)).splitlines()[-30:])
                     self._fail(Outcome.HARNESS_ERROR, stage, f"{type(each).__name__}: {each}", lines)
                 else:
-                    raise each from None  # what fails while we unwind from Ctrl-C says nothing about anybody
+                    raise each from None  # a failure after Ctrl-C is no finding
 
     def _fail(self, outcome: Outcome, stage: Stage, reason: str, log: tuple[str, ...]) -> None:
         self.evidence.failures.append(Verdict(outcome=outcome, stage=stage, reason=reason))
@@ -346,14 +346,14 @@ class Trial:
 
 
 def _warnings(commands: Sequence[Command]) -> Iterator[str]:
-    """What the runtime said while it checkpointed although it called that a success."""
+    """Give the lines of stderr from checkpoint commands that succeeded."""
     for command in commands:
         if command.runtime and command.stage is Stage.CHECKPOINT and command.exit_code == 0:
             yield from (line.strip() for line in command.stderr.splitlines() if line.strip())
 
 
 def _behind(error: BaseException) -> list[BaseException]:
-    """`error` and what it came upon while unwinding, oldest first; not what an error of ours was raised from."""
+    """Return `error` and the earlier errors of the unwinding, oldest first, without causes of `raise ... from`."""
     found = []
     at: BaseException | None = error
     while at is not None:

@@ -1,4 +1,4 @@
-"""What a workload is and what it says: definitions, programs that are built, and messages.
+"""Workloads: definitions, compiled programs, and messages.
 
-In come files of the folder `workloads`, which knows nothing of us; out come values and binaries.
+Input: files in the folder `workloads`, which is independent of the harness. Output: values and binaries.
 """

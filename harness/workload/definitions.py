@@ -1,4 +1,4 @@
-"""Definitions of workloads: what `workload.toml` says."""
+"""Workload definitions: the content of `workload.toml`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ MOUNTED = frozenset(SurfaceKind) - {
     SurfaceKind.DELETED,
     SurfaceKind.STDOUT,
 }
-"""Kinds of surface that are on a mount, and not on the container's root file system."""
+"""Kinds of surface on a mount instead of the container's root file system."""
 OPTIONS = {SurfaceKind.DELETED: "--deleted", SurfaceKind.STDOUT: "--print"}
-"""The workload's options for surfaces that are no file with a ring."""
+"""The workload's options for surfaces without a ring."""
 
 
 class Surface(Frozen):
@@ -30,7 +30,7 @@ class Surface(Frozen):
     name: str = Field(pattern=r"^[a-z0-9-]{1,32}$")
     path: str = Field(default="", pattern=r"^(/.*)?$", description="of a file, in the container")
     every: int = Field(
-        default=1, ge=1, le=1_000_000, description="of standard output: it prints a line at every tick of so many"
+        default=1, ge=1, le=1_000_000, description="of standard output: it prints a line at every Nth tick"
     )
     kind: SurfaceKind
     description: str
@@ -40,28 +40,28 @@ class Surface(Frozen):
         if self.kind is SurfaceKind.STDOUT and self.path:
             raise ValueError("standard output has no path")
         if self.kind is not SurfaceKind.STDOUT and (not self.path or self.every != 1):
-            raise ValueError("a surface that is a file has a path, and is written at every tick")
+            raise ValueError("a file surface has a path and is written at every tick")
         return self
 
     @property
     def arguments(self) -> tuple[str, str]:
-        """The workload's option for it, and the value."""
+        """The workload's option for the surface, and its value."""
         return OPTIONS.get(self.kind, "--surface"), f"{self.name}={self.path or self.every}"
 
 
 class Workload(Frozen):
-    """A program that ticks; surfaces in the order of writing."""
+    """A program that ticks, with its surfaces in writing order."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     description: str
     source: str = Field(
-        pattern=r"^(\.\./[a-z0-9][a-z0-9-]*/)?[^/]+\.c$", description="in this folder, or in another workload's"
+        pattern=r"^(\.\./[a-z0-9][a-z0-9-]*/)?[^/]+\.c$", description="in this folder or another workload's folder"
     )
     surfaces: tuple[Surface, ...] = Field(min_length=1, max_length=16)
-    proof: bool = Field(default=False, description="it is for the instrument's own proof, and not for the matrix")
+    proof: bool = Field(default=False, description="it is part of the instrument's own proof, not of the matrix")
     tty: bool = Field(default=False, description="its standard output is a terminal")
     every_policy: bool = Field(
-        default=False, description="it is asked under every freeze policy, and not only under the one that holds best"
+        default=False, description="it has a cell for every freeze policy, not only for the best one"
     )
     folder: Path
 
@@ -74,7 +74,7 @@ class Workload(Frozen):
         if len(printed) > 1:
             raise ValueError("two surfaces are standard output")
         if self.tty and not printed:
-            raise ValueError("it has a terminal, and prints nothing")
+            raise ValueError("it has a terminal, but no surface on standard output")
         return self
 
     @property
@@ -84,38 +84,38 @@ class Workload(Frozen):
 
     @property
     def printed(self) -> Surface | None:
-        """The surface that is its standard output, if it has one."""
+        """The surface on standard output, if there is one."""
         return next((each for each in self.surfaces if each.kind is SurfaceKind.STDOUT), None)
 
     @property
     def program(self) -> str:
-        """Name of its program, which several workloads may share."""
+        """Name of the program; several workloads may share one."""
         return PurePosixPath(self.source).stem
 
     @property
     def mounts(self) -> tuple[tuple[SurfaceKind, str], ...]:
-        """Kind and folder of each mount that the surfaces ask for."""
+        """Kind and folder of each mount that the surfaces need."""
         found = [(each.kind, str(PurePosixPath(each.path).parent)) for each in self.surfaces if each.kind in MOUNTED]
         return tuple(dict.fromkeys(found))
 
     def argv(self, binary: str, report: str, *, period_us: int, ring: int) -> tuple[str, ...]:
-        """Command line inside the container; `report` is the folder for messages."""
+        """Return the command line inside the container; `report` is the folder for messages."""
         surfaces = (word for each in self.surfaces for word in each.arguments)
         return (binary, "--period-us", str(period_us), "--ring", str(ring), "--report", report, *surfaces)
 
 
 def workloads_root() -> Path:
-    """Where the workloads are."""
+    """Return the folder of the workloads."""
     return Path(__file__).resolve().parents[2] / "workloads"
 
 
 def available() -> dict[str, Path]:
-    """Folder of each workload by name."""
+    """Return the folder of each workload by name."""
     return {path.parent.name: path.parent for path in sorted(workloads_root().glob("*/workload.toml"))}
 
 
 def find(name: str) -> Workload:
-    """Load the workload called `name`; `UsageError` if there is none."""
+    """Load the workload called `name`; `UsageError` if it does not exist."""
     folders = available()
     if name not in folders:
         raise unknown("workload", name, folders)
@@ -123,13 +123,13 @@ def find(name: str) -> Workload:
 
 
 def load(folder: Path) -> Workload:
-    """Read the definition in `folder`; `UsageError` if it is wrong."""
+    """Read the definition in `folder`; `UsageError` if it is not valid."""
     path = folder / "workload.toml"
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
         workload = Workload.model_validate({**raw, "folder": folder})
     except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
-        raise UsageError(f"{path} is no workload definition: {error}") from error
+        raise UsageError(f"{path} is not a valid workload definition: {error}") from error
     if workload.name != folder.name:
-        raise UsageError(f"{path} calls itself {workload.name!r}", remedy=f"Its name must be {folder.name!r}.")
+        raise UsageError(f"{path} has the name {workload.name!r}", remedy=f"Write name = {folder.name!r}.")
     return workload

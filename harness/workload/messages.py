@@ -1,4 +1,4 @@
-"""The messages that a workload sends: one JSON file each, numbered."""
+"""The messages of a workload: numbered symbolic links, each with one JSON object as its target."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Nonce = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 
 class Message(Frozen):
-    """What every message says: who, the counter in memory, and when."""
+    """The fields of every message: the process's nonce, the counter in memory, and the time."""
 
     nonce: Nonce
     n: Count
@@ -27,7 +27,7 @@ class Message(Frozen):
 
 
 class Start(Message):
-    """A new process has begun; a restored one never says this."""
+    """A new process has started; a restored process never sends this."""
 
     event: Literal["start"]
     pid: Count
@@ -37,11 +37,11 @@ class Start(Message):
 
 
 BEAT_NS = 100_000_000
-"""A workload that ticks says so at least as often, ledger.c has the same."""
+"""Longest time between two messages of a workload that ticks; ledger.c has the same value."""
 
 
 class Beat(Message):
-    """It ticks; `gap_ns` is the longest time between two ticks since the beat before."""
+    """The workload ticks; `gap_ns` is the longest time between two ticks since the previous beat."""
 
     event: Literal["beat"]
     n_wall_ns: Count
@@ -49,31 +49,31 @@ class Beat(Message):
 
 
 class ReadingMessage(Message):
-    """What memory and all surfaces held, found after a pause or at a slot that was not as it has to be."""
+    """The content of memory and all surfaces, read after a pause or at a slot with a wrong record."""
 
     event: Literal["reading"]
     reason: Literal["gap", "discrepancy"]
     n_wall_ns: Count
     gap_ns: Count
     scan_ns: Count = 0
-    """How long the look at the surfaces took, up to `wall_ns`; what lies within may be of two instants."""
+    """Duration of the scan, which ended at `wall_ns`; after a checkpoint within it the reading is of two instants."""
     surfaces: tuple[SurfaceReading, ...]
 
     def to_reading(self, witness: Witness) -> Reading:
-        """Give the reading as a value of the vocabulary."""
+        """Return the message as a `Reading`."""
         return Reading(
             witness=witness, nonce=self.nonce, counter=self.n, counter_wall_ns=self.n_wall_ns, surfaces=self.surfaces
         )
 
 
 class Stop(Message):
-    """It was asked to end, and does."""
+    """The workload ends because it was asked to."""
 
     event: Literal["stop"]
 
 
 class Failed(Message):
-    """A call failed on a surface, and it ends."""
+    """The workload ends because a call failed on a surface."""
 
     event: Literal["failed"]
     errno: Count
@@ -86,10 +86,10 @@ _MESSAGE: TypeAdapter[Start | Beat | ReadingMessage | Stop | Failed] = TypeAdapt
 
 
 def read_messages(folder: Path, after: int = -1) -> list[tuple[int, Message]]:
-    """Messages in `folder` with a sequence number above `after`, in order.
+    """Return the messages in `folder` with a sequence number above `after`, in order.
 
-    A message is the target of a symbolic link, which is read and never followed: the folder belongs to a container
-    and may hold anything. What is no numbered link is passed over, a link that is no message raises `RecordError`.
+    A message is the target of a symbolic link. The link is read and never followed: the folder belongs to a container
+    and may hold anything. Everything but numbered links is skipped. A link without a message raises `RecordError`.
     """
     with os.scandir(folder) as entries:
         links = [entry for entry in entries if SEQUENCE.fullmatch(entry.name) and entry.is_symlink()]
@@ -102,4 +102,4 @@ def _parse(path: str) -> Message:
         return _MESSAGE.validate_json(os.readlink(os.fsencode(path)))  # noqa: PTH115  # a Path changes the text
     except ValidationError as error:
         first = error.errors()[0]
-        raise RecordError(f"{path} is no message of a workload: {first['msg']} at {first['loc']}") from error
+        raise RecordError(f"{path} is not a message of a workload: {first['msg']} at {first['loc']}") from error

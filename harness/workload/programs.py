@@ -17,7 +17,7 @@ COMPILE_SECONDS = 120.0
 
 
 def compile_workload(workload: Workload, cache: Path) -> Path:
-    """Give the static binary, compiled unless `cache` has it; `EnvironmentUnfit` if this machine cannot."""
+    """Return the static binary, compiling it unless `cache` has it; `EnvironmentUnfit` if that fails."""
     command = compiler.find()
     source = workload.folder / workload.source
     try:
@@ -35,7 +35,7 @@ def compile_workload(workload: Workload, cache: Path) -> Path:
 
 
 def compile_all(cache: Path) -> dict[str, Path]:
-    """Compile what every workload needs; binaries by program."""
+    """Compile the programs of all workloads, and return the binaries by program."""
     each_once = {workload.program: workload for workload in map(definitions.find, definitions.available())}
     return {program: compile_workload(workload, cache) for program, workload in each_once.items()}
 

@@ -1,6 +1,6 @@
-"""Changes of the archive that an engine has exported: what mutants break, and what their neighbours change as much.
+"""Changes of an engine's exported archive: breaking ones for mutants, and harmless ones for their neighbours.
 
-An archive is written again, member by member, with the headers that it had.
+An archive is written again member by member, with the same headers.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from scenarios.controls.changes import Files
 INVENTORY = "checkpoint/inventory.img"
 ROOT = "rootfs-diff.tar"
 NEWER = 4
-"""Version of images that no CRIU has."""
+"""Version of images that no CRIU writes."""
 
 Edit = Callable[[str, bytes], bytes | None]
-"""Content of a member, by its name and its content so far; None leaves it out."""
+"""Gives a member's new content by its name and old content; None leaves the member out."""
 
 
 def _archive(files: Files) -> Path:
@@ -52,12 +52,12 @@ def _rewrite(files: Files, edit: Edit) -> None:
 
 
 def _in_layer(edit: Edit) -> Edit:
-    """The same in the archive of the root file system."""
+    """Apply the edit in the archive of the root file system."""
     return lambda name, data: _edited(data, edit) if name == ROOT else data
 
 
 def rewritten(files: Files) -> None:
-    """Write it again as it is."""
+    """Write the archive again without a change."""
     _rewrite(files, lambda _, data: data)
 
 
@@ -69,28 +69,28 @@ def volume_left_out(files: Files) -> None:
 
 
 def surface_left_out(files: Files) -> None:
-    """Leave a surface out of the layer."""
+    """Leave a surface out of the writable layer."""
     _rewrite(files, _in_layer(lambda name, data: None if name == "data/added.ring" else data))
 
 
 def layer_rewritten(files: Files) -> None:
-    """Write the layer again as it is."""
+    """Write the writable layer again without a change."""
     _rewrite(files, _in_layer(lambda _, data: data))
 
 
 def truncated(files: Files) -> None:
-    """Cut it off in the middle."""
+    """Cut the archive off in the middle."""
     data = _archive(files).read_bytes()
     changes.write(_archive(files), data[: len(data) // 2])
 
 
 def padded(files: Files) -> None:
-    """Add zeros behind its end, as tar(1) does to fill a block."""
+    """Add zeros at the archive's end, as tar(1) does to fill a block."""
     changes.write(_archive(files), _archive(files).read_bytes() + bytes(20 * 512))
 
 
 def newer_version(files: Files) -> None:
-    """Say that the images are of a version that is not known yet."""
+    """Give the images a version that does not exist yet."""
 
     def edit(name: str, data: bytes) -> bytes:
         if name != INVENTORY:
@@ -106,7 +106,7 @@ def newer_version(files: Files) -> None:
 
 
 def other_rewound(files: Files) -> None:
-    """Lose the newest records of the second workload."""
+    """Remove the newest records of the second workload."""
 
     def edit(name: str, data: bytes) -> bytes:
         if name != "data/other.ring":

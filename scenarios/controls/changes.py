@@ -1,4 +1,4 @@
-"""Changes of a checkpoint's files: what mutants break, and what their neutral neighbours change as much."""
+"""Changes of a checkpoint's files: breaking ones for mutants, and harmless ones for their neutral neighbours."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ PAGE = 4096
 HEAD = 40
 """Bytes of the counter's page before its two records."""
 USED = HEAD + 2 * RECORD.itemsize
-"""Bytes of the counter's page that are head and records; the process's description of itself follows."""
+"""Bytes of head and records in the counter's page; the process's description of itself follows."""
 FEW = 8
-"""Ticks."""
+"""Ticks or lines that a change removes or adds."""
 
 
 @dataclass(frozen=True)
 class Files:
-    """The files of a checkpoint, and of a second one."""
+    """The folders of a checkpoint and of a second one."""
 
     folder: Path
     second: Path | None
 
     @property
     def ring(self) -> Path:
-        """The surface that is a file added to the root file system."""
+        """The ring of the surface `added`."""
         return self.folder / "upper/data/added.ring"
 
     @property
     def pages(self) -> Path:
-        """The memory pages with the counter."""
+        """CRIU's file of memory pages with the counter."""
         return next(path for path in sorted(self.folder.glob("images/pages-*.img")) if MAGIC in path.read_bytes())
 
     @property
     def tmpfs(self) -> Path:
-        """CRIU's archive of the tmpfs that has a surface."""
+        """CRIU's archive of the tmpfs with a surface."""
         return next(path for path in self.folder.glob("images/tmpfs-dev-*.img") if "tmpfs.ring" in _members(path))
 
     def of_second(self, path: Path) -> Path:
-        """The same file of the second checkpoint."""
+        """Return the same file of the second checkpoint."""
         if self.second is None:
             raise ValueError("there is no second checkpoint")
         return self.second / path.relative_to(self.folder)
@@ -73,18 +73,18 @@ def _replace_page(files: Files, page: Callable[[bytes], bytes]) -> None:
 
 
 def older_page(files: Files) -> None:
-    """Put the counter's page of the second checkpoint there."""
+    """Replace the counter's page with that of the second checkpoint."""
     data = files.of_second(files.pages).read_bytes()
     _replace_page(files, lambda _: data[_page(data) :][:PAGE])
 
 
 def zero_page(files: Files) -> None:
-    """Leave nothing of the counter's page."""
+    """Fill the counter's page with zeros."""
     _replace_page(files, lambda _: bytes(PAGE))
 
 
 def other_nonce(files: Files) -> None:
-    """Change the nonce, so that counter and records are valid still."""
+    """Change the nonce, and keep counter and records valid."""
 
     def change(page: bytes) -> bytes:
         nonce = int.from_bytes(page[24:32], "little") ^ 1
@@ -96,7 +96,7 @@ def other_nonce(files: Files) -> None:
 
 
 def other_padding(files: Files) -> None:
-    """Change all of the page that nobody reads."""
+    """Change the unused rest of the counter's page."""
 
     def change(page: bytes) -> bytes:
         _, size, _ = struct.unpack_from("<QQQ", page, USED)
@@ -107,13 +107,13 @@ def other_padding(files: Files) -> None:
 
 
 def other_core(files: Files) -> None:
-    """Take the registers of the second checkpoint."""
+    """Replace the registers with those of the second checkpoint."""
     for core in files.folder.glob("images/core-*.img"):
         write(core, files.of_second(core).read_bytes())
 
 
 def other_statistics(files: Files) -> None:
-    """Take the statistics of the second checkpoint."""
+    """Replace the statistics with those of the second checkpoint."""
     path = files.folder / "work/stats-dump"
     write(path, files.of_second(path).read_bytes())
 
@@ -137,7 +137,7 @@ def _edit(path: Path, edit: Callable[[Records, int], None]) -> None:
 
 
 def rewind(slots: Records, ticks: int) -> None:
-    """Take the newest away, as if what was there before was there still."""
+    """Replace the newest records with the older ones that were in their slots before."""
     for n in range(_newest(slots), _newest(slots) - ticks, -1):
         here = slots[n % len(slots)]
         older = n - len(slots)
@@ -146,17 +146,17 @@ def rewind(slots: Records, ticks: int) -> None:
 
 
 def rewound(files: Files) -> None:
-    """Lose the newest records."""
+    """Remove the newest records."""
     _edit(files.ring, lambda slots, _: rewind(slots, FEW))
 
 
 def other_rewound(files: Files) -> None:
-    """Lose the newest records of the second workload."""
+    """Remove the newest records of the second workload."""
     _edit(files.folder / "upper/data/other.ring", lambda slots, _: rewind(slots, FEW))
 
 
 def other_copied(files: Files) -> None:
-    """Replace the second workload's ring by a copy of itself."""
+    """Replace the second workload's ring with a copy of itself."""
     path = files.folder / "upper/data/other.ring"
     write(path, path.read_bytes())
 
@@ -174,7 +174,7 @@ def advanced(files: Files) -> None:
 
 
 def torn(files: Files) -> None:
-    """Mix a record with the one before it."""
+    """Mix a record with the previous one."""
 
     def edit(slots: Records, newest: int) -> None:
         at, before = (newest - FEW) % len(slots), (newest - FEW - 1) % len(slots)
@@ -193,7 +193,7 @@ def lost(files: Files) -> None:
 
 
 def foreign(files: Files) -> None:
-    """Put a whole record of another workload in the place of one."""
+    """Replace a record with a complete record of another workload."""
 
     def edit(slots: Records, newest: int) -> None:
         here = slots[(newest - FEW) % len(slots)]
@@ -204,7 +204,7 @@ def foreign(files: Files) -> None:
 
 
 def backwards(files: Files) -> None:
-    """Let a record be later than the one that follows it."""
+    """Give a record a later time than the next one."""
 
     def edit(slots: Records, newest: int) -> None:
         here, following = slots[(newest - FEW) % len(slots)], slots[(newest - FEW + 1) % len(slots)]
@@ -215,18 +215,18 @@ def backwards(files: Files) -> None:
 
 
 def out_of_order(files: Files) -> None:
-    """Let the surface that is written first lack the newest tick of the second."""
+    """Remove from the first surface the newest tick of the second, which is written later."""
     with tarfile.open(files.tmpfs, "r:gz") as members:
         (ring,) = (member for member in members if member.name.endswith("tmpfs.ring"))
         content = members.extractfile(ring)
         if content is None:
-            raise ValueError(f"{ring.name} is no file")
+            raise ValueError(f"{ring.name} is not a file")
         second = _newest(np.frombuffer(content.read(), RECORD))
     _edit(files.ring, lambda slots, newest: rewind(slots, newest - second + 1))
 
 
 def reordered(files: Files) -> None:
-    """Write the archive of the tmpfs with its members in the opposite order."""
+    """Write the archive of the tmpfs with its members in reverse order."""
     made = io.BytesIO()
     with tarfile.open(files.tmpfs, "r:gz") as members, tarfile.open(fileobj=made, mode="w:gz") as turned:
         for member in reversed(members.getmembers()):
@@ -238,12 +238,12 @@ def reordered(files: Files) -> None:
 
 
 def mixed(files: Files) -> None:
-    """Take a surface of the second checkpoint."""
+    """Replace a surface with that of the second checkpoint."""
     write(files.ring, files.of_second(files.ring).read_bytes())
 
 
 def copied(files: Files) -> None:
-    """Put a copy in the place of a file, with another inode and another time."""
+    """Replace the ring with a copy that has another inode and another time."""
     write(files.ring, files.ring.read_bytes(), times=(1, 1))
 
 
@@ -251,7 +251,7 @@ def copied(files: Files) -> None:
 
 
 def surface_missing(files: Files) -> None:
-    """Leave the surface out."""
+    """Remove the surface's file."""
     files.ring.unlink()
 
 
@@ -261,12 +261,12 @@ def unrelated_file(files: Files) -> None:
 
 
 def image_file_missing(files: Files) -> None:
-    """Leave the modified file of the image out."""
+    """Remove the modified file of the image."""
     (files.folder / "upper/image/image.ring").unlink()
 
 
 def image_file_copied(files: Files) -> None:
-    """Put a copy of it in its place."""
+    """Replace the modified file of the image with a copy of itself."""
     path = files.folder / "upper/image/image.ring"
     write(path, path.read_bytes(), times=(1, 1))
 
@@ -277,7 +277,7 @@ def deleted_file_back(files: Files) -> None:
 
 
 def deleted_again(files: Files) -> None:
-    """Make the mark of deletion anew."""
+    """Make the mark of deletion again."""
     path = files.folder / "upper/image/deleted"
     path.unlink()
     os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
@@ -290,14 +290,14 @@ def _replaced(files: Files, source: Path) -> None:
 
 
 def whole_second(files: Files) -> None:
-    """Put the second checkpoint in its place."""
+    """Replace the whole checkpoint with the second one."""
     if files.second is None:
         raise ValueError("there is no second checkpoint")
     _replaced(files, files.second)
 
 
 def whole_copy(files: Files) -> None:
-    """Put a copy of it in its place."""
+    """Replace the whole checkpoint with a copy of itself."""
     kept = files.folder.with_name(f"{files.folder.name}.copy")
     shutil.copytree(files.folder, kept)
     _replaced(files, kept)
@@ -305,21 +305,21 @@ def whole_copy(files: Files) -> None:
 
 
 def pages_hidden(files: Files) -> None:
-    """Take the pages away."""
+    """Remove the memory pages."""
     files.pages.unlink()
 
 
 def statistics_hidden(files: Files) -> None:
-    """Take the statistics away."""
+    """Remove CRIU's statistics."""
     (files.folder / "work/stats-dump").unlink()
 
 
 def as_it_is(_: Files) -> None:
-    """Change nothing: what has to be noticed is there already."""
+    """Change nothing: the checkpoint already has what must be noticed."""
 
 
 def write(path: Path, data: bytes, *, times: tuple[int, int] | None = None) -> None:
-    """Write a new file of the same owner and mode in its place."""
+    """Replace a file with a new one that has the same owner and mode."""
     status = path.stat()
     path.unlink()
     path.write_bytes(data)
@@ -333,7 +333,7 @@ def write(path: Path, data: bytes, *, times: tuple[int, int] | None = None) -> N
 
 
 def _edit_log(files: Files, edit: Callable[[list[bytes]], list[bytes]]) -> None:
-    """Put an exported archive together anew, with another log of another time in it."""
+    """Write the exported archive again, with an edited log that has another time."""
     path = files.folder / "checkpoint.tar"
     made = path.with_name("made.tar")
     with tarfile.open(path) as archive, tarfile.open(made, "w", format=tarfile.PAX_FORMAT) as out:
@@ -347,12 +347,12 @@ def _edit_log(files: Files, edit: Callable[[list[bytes]], list[bytes]]) -> None:
 
 
 def log_cut_short(files: Files) -> None:
-    """Lose the last lines."""
+    """Remove the last lines."""
     _edit_log(files, lambda lines: lines[:-FEW])
 
 
 def log_repeated(files: Files) -> None:
-    """Have the last lines twice."""
+    """Repeat the last lines."""
     _edit_log(files, lambda lines: [*lines, *lines[-FEW:]])
 
 
@@ -368,5 +368,5 @@ def log_advanced(files: Files) -> None:
 
 
 def log_copied(files: Files) -> None:
-    """Leave the lines as they are."""
+    """Keep the lines."""
     _edit_log(files, lambda lines: lines)

@@ -1,8 +1,8 @@
-"""Mutants whose runtime lies, and their neutral neighbours: scripts that wrap the real program in the node.
+"""Mutants with a lying runtime, and their neutral neighbours: scripts that wrap the real program in the node.
 
-A script knows the verb, the container's name (`$last`, the last word, and of `kill` the one before), its bundle, and
-the channel on which the container is heard. `real VERB ...` calls the real program, `"$program" "$@"` does so as it was
-asked. That it has lied, or done the harmless thing, is marked in a file.
+A script knows the verb, the container's name (`$last`, the last word; for `kill`, `$named`), the bundle, and the report
+channel. `real VERB ...` calls the real program, and `"$program" "$@"` passes the original call on. `lied` marks in a
+file that the script has lied, or has made the harmless change.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ exec "$program" "$@"
 
 
 class Lying(Mutant):
-    """A runtime that is not what it seems."""
+    """A trial whose runtime lies."""
 
     lie: str
     what: str
 
     def run(self) -> Record:
-        """Wrap the program for the time of the trial."""
+        """Wrap the runtime's program during the trial."""
         with self._wrapped():
             return super().run()
 
@@ -80,17 +80,17 @@ class Lying(Mutant):
 
     @property
     def applied(self) -> bool:  # type: ignore[override]
-        """Whether the script says so."""
+        """Whether the script has marked its change."""
         return self.bench.node.path(MARK).exists()
 
 
 class LyingOfPaused(Lying, PausedSource):
-    """The same, of a container that its user had paused."""
+    """A trial whose runtime lies about a container that its user has paused."""
 
 
 @dataclass(frozen=True)
 class Lie:
-    """What a mutant's script and its neighbour's do before the real program is called."""
+    """The script lines of a mutant and of its neutral neighbour, which run before the real program."""
 
     lie: str
     neutral: str
@@ -349,7 +349,7 @@ case $verb in checkpoint) "$program" "$@" || exit; : > "$images/unrelated"; lied
 
 
 def kinds() -> Iterator[tuple[str, type[Trial]]]:
-    """The trials of all mutants and of their neighbours, by the ids of their controls."""
+    """Give the trials of all mutants and neighbours, by the ids of their controls."""
     for proof in LYING:
         made = LIES[proof.name]
         base = LyingOfPaused if proof.scenario is Scenario.PAUSED else Lying

@@ -1,7 +1,7 @@
-"""Mutants whose checkpoint is tampered with, made from real ones, and their neutral neighbours.
+"""Mutants that tamper with a real checkpoint, and their neutral neighbours.
 
-Each is a change of files, applied before the checkpoint is read, only while it is read, or after that. That files
-have really changed is verified.
+Each one changes files before the checkpoint is read, only while it is read, or after that. The trial verifies that the
+files have changed.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from scenarios.controls import archives, changes
 from scenarios.controls.changes import Change, Files
 
 MANY = 64
-"""Ticks after which there are enough records to tamper with."""
+"""Ticks that give enough records to tamper with."""
 
 
 class Moment(Enum):
-    """When a checkpoint is tampered with."""
+    """The moment of a tampering."""
 
     BEFORE_READING = 1
     WHILE_READING = 2
@@ -42,12 +42,12 @@ class Moment(Enum):
 
 
 class Mutant(Trial):
-    """A trial that has to say whether its mutation was really applied."""
+    """A trial that verifies that its mutation was applied."""
 
     applied = False
 
     def run(self) -> Record:
-        """Execute the trial; without the mutation it proves nothing."""
+        """Execute the trial; if the mutation was not applied, the outcome is harness-error."""
         record = super().run()
         if self.applied:
             return record
@@ -64,19 +64,19 @@ class Mutant(Trial):
 
 
 class Tampered(Mutant):
-    """A checkpoint of which files are changed."""
+    """A trial that changes files of its checkpoint."""
 
     change: Change
     moment: Moment
     reads: bool
     wants: str
-    """`earlier`: takes an earlier checkpoint of the same source; `other`: takes one of another container."""
+    """`earlier`: needs an earlier checkpoint of the same source; `other`: needs one of another container."""
     second: Checkpoint | None = None
 
     def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Checkpoint:
-        """Take a second checkpoint, where one is wanted: an earlier one before, one of another container after.
+        """Take the checkpoint, and a second one if needed: the earlier one before, that of another container after.
 
-        Before, the last tick of the other would be long ago on a busy machine, and the trial would prove nothing.
+        Another container takes time: before the checkpoint, it could make the trial vacuous on a busy machine.
         """
         if self.wants == "earlier":
             self.second = super().checkpoint(source, acquired)
@@ -102,7 +102,7 @@ class Tampered(Mutant):
         return checkpoint
 
     def read_offline(self, checkpoint: Checkpoint) -> None:
-        """Read it, changed where it is changed for that alone."""
+        """Read the checkpoint, with the change if it is for the reading alone."""
         if self.moment is Moment.WHILE_READING:
             folder = self.bench.node.path(checkpoint.folder)
             kept = folder.with_name(f"{folder.name}.kept")
@@ -115,7 +115,7 @@ class Tampered(Mutant):
             super().read_offline(checkpoint)
 
     def restore(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> Container:
-        """Restore it, changed where it is changed for that alone."""
+        """Restore the checkpoint, with the change if it is for the restore alone."""
         if self.moment is Moment.AFTER_READING:
             self._apply(checkpoint)
         return super().restore(checkpoint, acquired)
@@ -129,7 +129,7 @@ class Tampered(Mutant):
 
 
 def _fingerprint(folder: Path) -> set[tuple[object, ...]]:
-    """What tells one state of the files from another: names, inodes, times and contents."""
+    """Return a fingerprint of the files: names, inodes, times, modes and contents."""
     found: set[tuple[object, ...]] = set()
     for path in everything_below(folder):
         status = path.lstat()
@@ -138,12 +138,12 @@ def _fingerprint(folder: Path) -> set[tuple[object, ...]]:
     return found
 
 
-# ---- which is which
+# ---- all tamperings
 
 
 @dataclass(frozen=True)
 class Tampering:
-    """How a mutant and its neighbour are made."""
+    """The changes of a mutant and of its neutral neighbour."""
 
     change: Change
     neutral: Change
@@ -187,7 +187,7 @@ TAMPERINGS = {
 
 
 def kinds() -> Iterator[tuple[str, type[Trial]]]:
-    """The trials of all mutants and of their neighbours, by the ids of their controls."""
+    """Give the trials of all mutants and neighbours, by the ids of their controls."""
     for proof in (*TAMPERED, *ARCHIVED):
         made = TAMPERINGS[proof.name]
         for name, change in ((proof.name, made.change), (f"{proof.name}.neutral", made.neutral)):

@@ -1,6 +1,7 @@
-"""The instrument's own proof: something is broken on purpose, and it has to notice what; or nothing is, and it has not.
+"""The instrument's own proof: it must notice what was broken on purpose, and must not notice a harmless change.
 
-Each takes a cell that is otherwise consistent and overrides one step of the trial; the oracle knows nothing of them.
+Each control takes a cell that is otherwise consistent, and overrides one step of the trial. The oracle does not know
+about controls.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from scenarios.controls import lying, tampered
 
 
 class FreshStart(Trial):
-    """A container that was started anew poses as the restored one."""
+    """A newly started container poses as the restored one."""
 
     control = "fresh-start"
 
@@ -48,7 +49,7 @@ class RingByte(Trial):
     control = "ring-byte"
 
     def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Checkpoint:
-        """Flip a byte in the first surface that is a file, in a record that is long written."""
+        """Flip a bit in the first added file, in a record that was written long ago."""
         checkpoint = super().checkpoint(source, acquired)
         surface = next(each for each in self.bench.workload.surfaces if each.kind is SurfaceKind.ADDED)
         ring = self.bench.node.path(f"{checkpoint.upper}{surface.path}")
@@ -60,7 +61,7 @@ class RingByte(Trial):
 
 
 class GarbageImage(Trial):
-    """The checkpoint is not one: CRIU's inventory, or else its largest file, is overwritten."""
+    """The checkpoint is garbage: CRIU's inventory, or else the largest file, is overwritten."""
 
     control = "garbage-image"
 
@@ -75,12 +76,12 @@ class GarbageImage(Trial):
 
 
 class StoppedWorkload(Trial):
-    """The workload has stopped ticking long before the checkpoint."""
+    """The workload stops ticking long before the checkpoint."""
 
     control = "stopped-workload"
 
     def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Checkpoint:
-        """Stop it and let more time pass than any busy machine would withhold, then go on as usual."""
+        """Stop the workload, wait for twice the overlap limit, then take the checkpoint."""
         runtime = self.bench.runtime
         runtime.signal(source.container, "STOP")
         begun = time.monotonic()
@@ -89,14 +90,14 @@ class StoppedWorkload(Trial):
         return super().checkpoint(source, acquired)
 
     def restore(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> Container:
-        """Let what was restored go on; only where nothing could be read before."""
+        """Restore, and let the restored workload go on."""
         clone = super().restore(checkpoint, acquired)
         self.bench.runtime.signal(clone, "CONT")
         return clone
 
 
 class Canary(Trial):
-    """An ordinary trial, of a cell that must come out wrong."""
+    """An ordinary trial of a cell with a known issue that must show."""
 
     control = CANARY.name
 
@@ -109,26 +110,27 @@ KINDS: dict[str, type[Trial]] = {
 
 
 def test_every_control_is_declared() -> None:
-    """The plan knows what each must lead to, and there is one for all that the plan knows."""
+    """Every trial here has a declaration for the plan, and every declaration has a trial."""
     mutants = {name for proof in MUTANTS for name in (proof.name, f"{proof.name}.neutral")}
     assert set(KINDS) == {CANARY.name, *CONTROLS, *mutants}
 
 
 def test_control_is_noticed(control: Control, execute: Callable[..., list[Record]]) -> None:
-    """What was broken is found, and called by its name; what was not is passed over."""
+    """The verdict names what was broken; a harmless change leaves the verdict unchanged."""
     (record,) = execute(control.cell, KINDS[control.id])
     if not control.seen_in(record.verdict):
         pytest.fail(f"{record.verdict.outcome}, not {control.outcome}: {record.verdict.reason}", pytrace=False)
 
 
 def test_every_check_of_the_oracle_is_needed(mutants: tuple[Control, ...], worker: Worker) -> None:
-    """Without any one of them, something that was broken would pass, or be called by another name.
+    """Without any single check, a broken checkpoint would pass or get another verdict.
 
-    Those of logs are asked where a log can be broken.
+    The checks of logs are tested only in runs whose mutants break a log.
     """
     evidence = {control.id: worker.evidence.get((control.id, control.cell)) for control in mutants}
     if None in evidence.values():
-        pytest.fail(f"did not run: {', '.join(name for name, each in evidence.items() if each is None)}", pytrace=False)
+        missing = ", ".join(name for name, each in evidence.items() if each is None)
+        pytest.fail(f"these mutants did not run: {missing}", pytrace=False)
 
     def escapes(control: Control, check: Check) -> bool:
         told = evidence[control.id]

@@ -1,4 +1,4 @@
-"""Control groups, read from texts as the kernel writes them and from plain folders that stand in for groups."""
+"""Control groups, read from texts in the kernel's format and from plain folders in place of groups."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_removal_thaws_ends_and_removes_all_below(tmp_path: Path, monkeypatch: p
     done: list[object] = []
 
     def kill(*process: int) -> None:
-        """As the kernel does: the process leaves its group, and a group's files go with the group."""
+        """Act like the kernel: the process leaves its group, and a group's files are deleted with the group."""
         done.append(process)
         (below / "cgroup.procs").unlink()
 

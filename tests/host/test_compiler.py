@@ -28,7 +28,7 @@ def test_a_compiler_is_found_and_the_users_choice_comes_first(
 @pytest.mark.parametrize(
     ("chosen", "told"),
     [
-        ("", "there is no C compiler, none of cc, gcc, clang. "),
+        ("", "there is no C compiler: none of cc, gcc, clang is installed. "),
         ("tcc -w", r"\$CC names 'tcc', which does not exist\. "),
     ],
 )

@@ -1,4 +1,4 @@
-"""Facts about the machine: as the kernel has them, and of kernels that are made of files."""
+"""Facts about the machine: from its own kernel, and from simulated kernels made of files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_what_a_probe_finds_is_a_fact_of_the_machine(monkeypatch: pytest.MonkeyP
 
 
 def kernel(proc: Path, monkeypatch: pytest.MonkeyPatch, entry: int) -> Path:
-    """A process's folder in /proc, in which the page that is touched next has this entry."""
+    """A process's folder in /proc; the next page that the test writes has this entry."""
     page = mmap.mmap(-1, mmap.PAGESIZE)
     monkeypatch.setattr(mmap, "mmap", lambda *_, **__: page)
     (proc / "clear_refs").touch()

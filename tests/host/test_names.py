@@ -16,7 +16,7 @@ ACCOUNTS = {0: ("root", "/root"), 1042: ("ada", "/home/ada"), 1043: ("grace", "/
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """A machine whose superuser runs a checkout of ada's."""
+    """A machine on which root runs from the user ada's checkout."""
     (tmp_path / "machine-id").write_text("3d1219c7c4c5404aaa1f6d2a48adfda4\n", encoding="ascii")
 
     def account(uid: int) -> SimpleNamespace:

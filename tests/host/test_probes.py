@@ -16,7 +16,7 @@ TOOLS = ("cc", "mmdebstrap", "unshare", "setpriv")
 
 @pytest.fixture(autouse=True)
 def _fit_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Root, all tools, a cgroup2 hierarchy, much room; the kernel is that of the machine."""
+    """A machine with root, all tools, a cgroup2 hierarchy and much disk space; the kernel is the real one."""
     unified = cgroups.Hierarchy(mountpoint="/cg", version=2, controllers=frozenset(), own="/cg")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(cgroups, "hierarchies", lambda: [unified])
@@ -65,7 +65,7 @@ def test_a_machine_without_a_compiler_is_told(monkeypatch: pytest.MonkeyPatch) -
     assert finding("C compiler") == Finding(
         "C compiler",
         fit=False,
-        evidence="there is no C compiler, none of cc, gcc, clang",
+        evidence="there is no C compiler: none of cc, gcc, clang is installed",
         remedy="Install gcc and libc6-dev",
     )
 
@@ -118,7 +118,7 @@ def test_a_machine_without_cgroup2_is_told(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.fixture
 def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A /proc of our own in place of the kernel's."""
+    """A simulated /proc in place of the kernel's."""
     proc = tmp_path / "proc"
     (proc / "self" / "ns").mkdir(parents=True)
     (proc / "self" / "status").write_text("Name:\tx\nCapEff:\t0000000000000000\n", encoding="ascii")

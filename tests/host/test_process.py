@@ -1,4 +1,4 @@
-"""The gate, on the host, with small shell scripts for programs."""
+"""The process gate on the host, with small shell scripts as programs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def host() -> Host:
 
 @pytest.fixture
 def script(tmp_path: Path) -> Script:
-    """Makes a program out of shell lines; a `{fifo}` in them is one from which nothing ever comes."""
+    """Makes a program from shell lines; a read of `{fifo}` in them never ends."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
 
@@ -57,7 +57,7 @@ def _nothing_outlives_a_test(tmp_path: Path) -> Iterator[None]:
 
 
 def survivors(tmp_path: Path) -> list[int]:
-    """Processes whose command line names the test's folder; that of a zombie is empty."""
+    """Processes whose command line names the test's folder; a zombie's command line is empty."""
     found = []
     for entry in filter(str.isdecimal, os.listdir("/proc")):
         with contextlib.suppress(OSError):

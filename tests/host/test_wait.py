@@ -11,7 +11,7 @@ from harness.model.errors import DeadlineExceeded
 
 
 class Clock:
-    """Time that passes only where somebody sleeps."""
+    """A clock that advances only when the code sleeps."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -33,7 +33,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def answers(*values: object) -> Callable[[], object]:
-    """A probe that gives `values` one after the other, and then the last one for ever."""
+    """A probe that returns `values` one after the other, and then the last one forever."""
     told: Iterator[object] = chain(values, repeat(values[-1]))
     return lambda: next(told)
 

@@ -51,10 +51,10 @@ def test_a_source_that_is_none_is_an_error_with_a_remedy(tmp_path: Path, capsys:
     assert main([str(store(tmp_path / "empty", plan((STILL,)), []))]) == 2
     told = capsys.readouterr().err
     assert "holds no run: there is no plan.json. Name a run's folder." in told
-    assert "holds no records to multiply" in told
+    assert "holds no records to repeat" in told
 
 
 @pytest.mark.parametrize("sizes", [["0"], ["10", "-1"]])
 def test_a_size_that_is_none_is_refused(source: Path, sizes: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(source), "--sizes", *sizes]) == 2
-    assert "is no number of records" in capsys.readouterr().err
+    assert f"--sizes {min(map(int, sizes))}: must be at least 1" in capsys.readouterr().err

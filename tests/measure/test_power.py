@@ -1,4 +1,4 @@
-"""The runtime that captures late on purpose, and what is measured with it, on files."""
+"""The runtime that captures late on purpose, and the measured windows, on files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOW = 1_795_435_200_000_000_000
 
 
 class Machine:
-    """A container that ticks as long as its freezer says so."""
+    """A simulated container that ticks while its freezer is thawed."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.captured = root, []  # type: ignore[var-annotated]

@@ -1,4 +1,4 @@
-"""The plan, of stacks and runtimes made for the purpose."""
+"""The plan of a sample of stacks and runtimes."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _neither_root_nor_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def _sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stacks, adapters and workloads of the sample, and nothing that is declared."""
+    """Stacks, adapters and workloads of the sample, without known issues."""
     for name, runtimes in STACKS.items():
         text = f'name = "{name}"\ndescription = "A stack"\nsuite = "sid"\nruntimes = {runtimes}\n'
         (tmp_path / f"{name}.toml").write_text(text, encoding="utf-8")
@@ -175,7 +175,7 @@ def test_choices_narrow_every_axis() -> None:
     "choices", [{"runtimes": ["rare"]}, {"policies": ["hook"]}, {"stacks": ["second"], "policies": ["engine"]}]
 )
 def test_a_choice_that_leaves_nothing_is_an_error(choices: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="nothing is planned for this choice") as raised:
+    with pytest.raises(UsageError, match="no cell matches these options") as raised:
         matrix.plan(**choices)
     assert raised.value.remedy
 
@@ -311,12 +311,12 @@ def test_a_stack_that_carries_what_nobody_knows_is_an_error_that_names_it(tmp_pa
         matrix.plan()
 
 
-# ---- workloads that ask for more
+# ---- workloads with further cells
 
 
 @pytest.fixture
 def printing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both workloads that print are there, and an engine that keeps a log, without a terminal."""
+    """The sample with both workloads that print, and an engine that logs output but no terminal."""
     kept = available()
     folders = Path(definitions.__file__).resolve().parents[2] / "workloads"
     printing = {name: folders / name for name in ("chatty", "chatty-tty")}

@@ -1,4 +1,4 @@
-"""What holds for the plan of our own stacks and runtimes, whichever they are."""
+"""Properties of the plan of the project's own stacks and runtimes."""
 
 from __future__ import annotations
 

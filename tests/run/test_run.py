@@ -1,4 +1,4 @@
-"""A run on disk, and a worker's share of it, on benches and trials that only say what was asked of them."""
+"""A run on disk, and a worker's share of it, with simulated benches and trials that record their calls."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ PLAN = Plan(
 
 @dataclass
 class Seat:
-    """A bench that is only opened and closed."""
+    """A simulated bench that can only open and close."""
 
     key: tuple[Participant, str]
     settings: Settings
@@ -71,7 +71,7 @@ class Seat:
 
 @dataclass
 class Room:
-    """What happened, and what is to happen."""
+    """The recorded calls, and the planned outcomes."""
 
     opened: list[Seat] = field(default_factory=list)
     trials: list[tuple[Seat, str, int, bool, str]] = field(default_factory=list)
@@ -244,7 +244,7 @@ def test_what_names_the_machine_is_in_no_record_that_a_worker_writes_or_gives(ru
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine on which nothing has to be built, and whose host may be looked at."""
+    """A machine with all stacks and programs built, and a simulated audit of the host."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(cgroups, "sweep", list)
     monkeypatch.setattr(audit, "of_host", lambda: Snapshot(frozenset({"link lo"})))

@@ -1,4 +1,4 @@
-"""What every adapter in the registry owes to its callers, as far as that can be seen without the programs."""
+"""The contract that every adapter in the registry must keep, as far as it can be tested without the programs."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_way_can_carry_the_default_workload(name: str, way: Way) -> None:
 
 @every_way
 def test_a_way_that_carries_what_prints_says_whether_its_checkpoints_have_the_log(name: str, way: Way) -> None:
-    """Only Podman's have; and raw runtimes have nobody who keeps one."""
+    """Only Podman's checkpoints have the log, and raw runtimes keep no log."""
     carries = SurfaceKind.STDOUT in way.surfaces
     assert not carries or "/" in name or name == "containerd"
     assert way.carries(find("chatty")) is carries
@@ -144,14 +144,14 @@ def test_the_controls_of_a_way_are_known(name: str, way: Way) -> None:
 
 @every_runtime
 def test_every_runtime_has_controls(name: str) -> None:
-    """They are played in the way in which scenarios are tried, or else in the plain one."""
+    """Controls run in the way that has scenarios, or else in the plain way."""
     ways = RUNTIMES[name].ways
     assert next((way for way in ways if way.scenarios), ways[0]).controls
 
 
 @every_way
 def test_a_byte_is_changed_only_where_the_layer_is_left_to_the_caller(name: str, way: Way) -> None:
-    """The control writes into `Checkpoint.upper`, which others do not use."""
+    """The control writes into `Checkpoint.upper`, which other runtimes do not use."""
     assert "ring-byte" not in way.controls or way.leaves_disk
 
 
@@ -166,7 +166,7 @@ def test_a_way_names_what_is_asked_of_it_beside_the_usual(name: str, way: Way) -
     assert len(set(way.scenarios)) == len(way.scenarios)
 
 
-# ---- what can be asked of one without programs
+# ---- what an adapter can do without programs
 
 
 @every_way
@@ -181,7 +181,7 @@ def test_where_there_is_no_program_a_checkpoint_is_impossible_with_evidence(
 
 
 BARE = [each for each in WAYS if issubclass(cast("type", RUNTIMES[str(each.values[0])]), OciRuntime | Criu)]
-"""Runtimes that are no more than their commands; of an engine, the answers would have to be made up."""
+"""Runtimes without a daemon; for an engine, the test would have to invent the answers."""
 every_bare_way = pytest.mark.parametrize(("name", "way"), BARE)
 
 

@@ -50,7 +50,7 @@ def node(tmp_path: Path) -> FolderNode:
 
 
 def lines_of(explanation: contextlib.AbstractContextManager[None]) -> list[str]:
-    """What a failure inside of `explanation` carries."""
+    """Return the log lines of a failure inside `explanation`."""
     with pytest.raises(CommandFailed) as raised, explanation:
         raise CommandFailed("it failed", stderr="one\ntwo\n")
     return [line.rpartition(": ")[2] for line in raised.value.log]
@@ -92,4 +92,4 @@ def test_what_the_shim_leaves_of_a_restore_is_removed_and_told(node: FolderNode,
             raise CommandFailed("it failed")
     assert [path.name for path in node.path("/tmp").iterdir()] == ["other"]
     (remark,) = node.remarks
-    assert "containerd left in /tmp" in remark
+    assert "containerd left the restored checkpoint in /tmp" in remark

@@ -1,4 +1,4 @@
-"""A container that ends by itself while it is being ended is none that its runtime could not end."""
+"""The end of a container: if it ends by itself meanwhile, an error of the runtime's kill is ignored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.runtimes import ending
 
 @pytest.fixture
 def group(tmp_path: Path) -> Path:
-    """Stands for a group with one process; the kernel's file is one that can be written."""
+    """A simulated group with one process; the kernel's file is an ordinary file."""
     (tmp_path / "cgroup.procs").write_text("4711\n", encoding="ascii")
     return tmp_path
 

@@ -1,4 +1,4 @@
-"""The adapters for raw OCI runtimes, in a node that is a folder: their commands, and what they make of the answers."""
+"""The adapters for raw OCI runtimes, in a simulated node: their commands, and their use of the answers."""
 
 from __future__ import annotations
 

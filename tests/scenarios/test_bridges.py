@@ -1,4 +1,4 @@
-"""The trials that build a bridge between two participants, on benches in folders."""
+"""The trials that build a bridge between two participants, on simulated benches."""
 
 from __future__ import annotations
 

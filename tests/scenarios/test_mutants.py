@@ -1,4 +1,4 @@
-"""What is broken on purpose: the declarations, and the changes of files on a checkpoint made of synthetic parts."""
+"""Mutants: their declarations, and their changes of files in a synthetic checkpoint."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CELL = Cell(workload="ledger", policy=FreezePolicy.PAUSE, checkpoint=WHO, restor
 
 
 def checkpoint(folder: Path, n: int = 90, nonce: int = NONCE) -> Path:
-    """A checkpoint at tick `n`, with both surfaces there."""
+    """Make a checkpoint at tick `n` with both surfaces."""
     ring = records_of(nonce, n, RING, NOW)
     page = criu_images.memory(n, nonce)
     for name in ("images", "upper/data", "work"):

@@ -1,4 +1,4 @@
-"""What is broken on purpose in an engine's log, on an archive that Podman has exported."""
+"""Mutants of an engine's log, on a real archive of Podman."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def inspected(files: Files) -> InspectedProcess:
 
 
 def others(files: Files) -> list[tuple[object, ...]]:
-    """All of the archive but its log."""
+    """Everything in the archive except its log."""
     with tarfile.open(archive(files)) as tar:
         return [
             (each.name, each.mode, each.uid, each.mtime, each.linkname, file.read() if file else None)

@@ -1,4 +1,4 @@
-"""The trials of the scenarios and controls, on a bench in a folder: what each does otherwise than any trial."""
+"""The trials of scenarios and controls on a simulated bench: how each differs from an ordinary trial."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ PAUSED, RESUMED = "runc --root /run/runc pause source-0", "runc --root /run/runc
 
 
 def checkpoint_and_examine(bench: Bench, take: Take, monkeypatch: pytest.MonkeyPatch) -> Trial:
-    """The first half of an experiment; the source ticks as soon as it is resumed."""
+    """The first half of an experiment; the source ticks after its resume."""
     node = node_of(bench)
 
     def resume(*_: object) -> tuple[int, str, str]:
@@ -82,7 +82,7 @@ def test_a_source_that_ticks_has_lost_its_pause(bench: Bench, monkeypatch: pytes
 
 
 def test_the_pause_belongs_to_what_is_idle_before_the_freeze(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or a trial could not prove anything: the workload has not ticked since."""
+    """Otherwise a trial would be vacuous: the workload does not tick after the pause."""
     moments: list[int | None] = []
     paused = make(PausedSource, bench)
 
@@ -156,7 +156,7 @@ def test_rounds_are_dumped_before_where_the_kernel_tracks_changes(
 
 
 class Played(Generations):
-    """Generations of which each is as `verdicts` says."""
+    """Generations with the outcomes in `verdicts`."""
 
     verdicts: tuple[Outcome, ...] = ()
 
@@ -179,7 +179,7 @@ class Played(Generations):
         )
 
     def examine(self, source: Source) -> None:
-        """It is well."""
+        """Do nothing: the source is healthy."""
 
     def read_restored(self, clone: Container, begun: int) -> None:
         self.clones.append(clone)

@@ -1,4 +1,4 @@
-"""Stacks, built with a stand-in for mmdebstrap that lays out a folder or fails in mmdebstrap's words."""
+"""Stacks, built with a stand-in for mmdebstrap that makes a folder or fails with mmdebstrap's messages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ QUIET: Callable[[str], None] = lambda _: None  # noqa: E731
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of stand-ins that comes first on every search path."""
+    """A folder of stand-ins that is first on every search path."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
@@ -52,7 +52,7 @@ def install(folder: Path, name: str, lines: str) -> None:
 
 
 def builds() -> list[tuple[str, ...]]:
-    """The command line of each build, as far as mmdebstrap is concerned."""
+    """The mmdebstrap part of each build's command line."""
     lines = [command.argv for command in HOST.journal.commands if "mmdebstrap" in command.argv]
     return [line[line.index("mmdebstrap") :] for line in lines]
 
@@ -222,7 +222,7 @@ def test_a_damaged_stack_is_built_again(cache: Path, damage: Callable[[Path], No
     damage(prepared(cache))
     told: list[str] = []
     root = prepared(cache, progress=told.append)
-    assert told[0] == "mine: the cached copy is damaged, it is built again"
+    assert told[0] == "mine: the cached copy is damaged; building it again"
     assert (root / "bin" / "sh").read_text(encoding="ascii") == "shell\n"
     assert len(builds()) == 2
 
@@ -278,7 +278,9 @@ def test_a_tool_that_is_not_installed_is_named_with_its_package(
 
 def test_a_full_disk_is_told_before_anything_is_built(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=500 << 20))
-    with pytest.raises(StackUnavailable, match=r"500 MiB free in .*, 1024 needed\. Make room, or .* --cache\."):
+    with pytest.raises(
+        StackUnavailable, match=r"needs 1024 MiB, but .* has 500 MiB free\. Free some space, or .* --cache\."
+    ):
         prepared(cache)
     assert builds() == []
     assert leftovers(cache) == []

@@ -1,4 +1,4 @@
-"""What is known of a daemon: whether it has ended, and what it said last."""
+"""A daemon's state: whether it has ended, and its last log lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.folder_node import FolderNode
 
 
 class Running(NodeProcess):
-    """A process that is there until `code` is set, and whose code can be had once."""
+    """A process that runs until `code` is set; its code can be read once."""
 
     def __init__(self) -> None:
         self.code: int | None = None

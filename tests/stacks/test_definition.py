@@ -64,19 +64,19 @@ def test_a_wrong_file_is_an_error_that_names_it(stacks: Path, text: str) -> None
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError) as raised:
         load("mine")
-    assert str(raised.value).startswith(f"{path} is no stack definition: ")
+    assert str(raised.value).startswith(f"{path} is not a valid stack definition: ")
     assert raised.value.exit_code == 2
 
 
 def test_a_file_that_is_no_utf8_is_an_error_that_names_it(stacks: Path) -> None:
     (stacks / "mine.toml").write_bytes(SOUND.replace("A stack", "\xe4").encode("latin-1"))
-    with pytest.raises(UsageError, match=r"mine\.toml is no stack definition: "):
+    with pytest.raises(UsageError, match=r"mine\.toml is not a valid stack definition: "):
         load("mine")
 
 
 def test_a_stack_is_called_like_its_file(stacks: Path) -> None:
     (stacks / "other.toml").write_text(SOUND, encoding="utf-8")
-    with pytest.raises(UsageError, match=r"calls itself 'mine'\. Its name must be 'other'\."):
+    with pytest.raises(UsageError, match=r"has the name 'mine'\. Write name = 'other'\."):
         load("other")
 
 
@@ -118,5 +118,5 @@ def test_a_stack_says_what_of_it_takes_part(stacks: Path) -> None:
 
 @pytest.mark.parametrize("changes", [{"suite": None}, {"root": Path("/")}])
 def test_a_stack_has_one_source(changes: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="either a suite or a root"):
+    with pytest.raises(ValidationError, match="must have either a suite or a root"):
         stack(**changes)

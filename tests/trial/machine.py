@@ -1,4 +1,4 @@
-"""A node with one running container, whose freezers are files."""
+"""A simulated node with one running container; its freezers are files."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ TARGET = f"{FOLDER}/upper"
 
 
 class Machine(FolderNode):
-    """A node with one running container; its runtime obeys, and its kernel unless `ignores` says otherwise."""
+    """A node with one running container; runtime and kernel obey, except for the request in `ignores`."""
 
     def __init__(self, root: Path, version: CgroupVersion) -> None:
         super().__init__(root, version)
         self.paused = False
         self.ignores: bool | None = None
-        """The wish, to be frozen or not, that the kernel does not fulfil."""
+        """The state, frozen or not, that the kernel does not enter."""
         self.put("/proc/1/cgroup", "1:pids:/\n")
         self.runtime = Runc(self, Runc.ways[0])
         self.runtime.prepare()
@@ -61,7 +61,7 @@ class Machine(FolderNode):
             self.put(inside, "FREEZING\n" if self.frozen else "FROZEN\n")
 
     def _tell_state(self, *, frozen: bool) -> None:
-        """Show it as the kernel does: freezer.state of version 1, cgroup.events of version 2."""
+        """Show the state in the kernel's format: freezer.state for version 1, cgroup.events for version 2."""
         if self.version is CgroupVersion.V1:
             self.put(f"{self.container.cgroup}/freezer.state", "FROZEN\n" if frozen else "THAWED\n")
         else:

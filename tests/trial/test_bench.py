@@ -1,4 +1,4 @@
-"""A bench in a folder: what a container is made with, where its channel is, and what becomes of the source."""
+"""A bench with a simulated node: how it makes containers and report channels, and how it ends the source."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.folder_bench import CHECKPOINT, CONTAINER, NONCE, SPEC, node_of, open
 
 @pytest.fixture
 def held() -> set[str]:
-    """What the node holds."""
+    """The content of the node."""
     return {"process 1 init"}
 
 
@@ -121,12 +121,12 @@ def test_the_channel_of_a_source_moves_aside_with_what_was_said(bench: Bench) ->
 
 
 def link_of(bench: Bench, container: Container) -> str:
-    """Where the path that a container's report folder had leads to in the node."""
+    """Return the target of the container's former report path, as a path in the node."""
     return os.readlink(bench.node.path(container.spec.report))
 
 
 def test_a_source_is_heard_under_its_own_path_again_when_its_clone_is_gone(bench: Bench) -> None:
-    """It may be started again by its runtime, which mounts what has that name."""
+    """The runtime may restart the source, and then mounts the folder of that name."""
     for _ in range(2):
         clone = bench.restore(CHECKPOINT)
         tell(bench, "beat", at=clone.spec.report)
@@ -143,7 +143,7 @@ def test_what_was_restored_in_place_takes_the_channel_with_it(bench: Bench) -> N
 
 
 def test_a_clone_speaks_where_its_source_did_and_not_to_the_same_folder(bench: Bench) -> None:
-    """The path is in the checkpoint; what is mounted there is whatever has that name when it is restored."""
+    """The checkpoint has the path; a restore mounts the folder that has this name at that time."""
     assert bench.source is not None
     tell(bench, "beat", n=7)
     clone = bench.restore(CHECKPOINT)
@@ -316,7 +316,7 @@ def test_processes_of_the_living_source_may_come_and_go(
     assert asked == ["/source-0", ""]
 
 
-# ---- what is shared and what is outside
+# ---- shared surfaces and surfaces outside the checkpoint
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a bench makes ready before its first trial, and that nothing stays of one that cannot be."""
+"""The opening of a bench: what it prepares before its first trial, and that a failed opening leaves nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_image_is_the_same_for_all_workloads(tmp_path: Path) -> None:
 
 
 class Opened(FolderNode):
-    """A folder in which a node is said to have been started."""
+    """A folder in which a simulated node starts."""
 
     folder: Path
     ended = 0

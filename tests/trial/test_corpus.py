@@ -1,4 +1,4 @@
-"""Checkpoints that are kept: packed, found whole, and declined where they are not what was kept."""
+"""The corpus: checkpoints are packed, read back, and declined if they have changed."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_what_was_kept_is_found_and_offered_to_its_own_runtime(tmp_path: Path) -
 
 def test_a_second_one_of_the_same_is_not_kept(tmp_path: Path) -> None:
     cell = kept(tmp_path / "corpus").cell
-    with pytest.raises(UsageError, match="holds a checkpoint of runc@debian-sid already"):
+    with pytest.raises(UsageError, match="already holds a checkpoint of runc@debian-sid"):
         corpus.keep(tmp_path / "corpus", cell)
     other = Participant(runtime="crun", stack="debian-sid")
     free: Cell = cell.model_copy(update={"checkpoint": other})
@@ -138,7 +138,7 @@ def test_what_is_not_what_was_kept_is_declined(tmp_path: Path, name: str) -> Non
     folder = tmp_path / "corpus"
     kept(folder)
     (folder / name).write_bytes(zstandard.compress(b"something else"))
-    with pytest.raises(RecordError, match="not the one that was kept"):
+    with pytest.raises(RecordError, match="has changed since it was kept"):
         corpus.read(folder)
     (folder / name).write_bytes(b"no archive")
     with pytest.raises(RecordError, match="cannot be read"):
@@ -162,8 +162,12 @@ def test_a_corpus_is_of_one_kind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (("try", "{folder}/nowhere"), 2, "holds no checkpoint that was kept"),
-        (("keep", "{folder}/corpus", "--stack", "debian-sid", "--runtime", "runc"), 2, "holds a checkpoint of runc"),
+        (("try", "{folder}/nowhere"), 2, "holds no kept checkpoint"),
+        (
+            ("keep", "{folder}/corpus", "--stack", "debian-sid", "--runtime", "runc"),
+            2,
+            "already holds a checkpoint of runc",
+        ),
         (("keep", "{folder}/corpus", "--stack", "debian-sit"), 2, "debian-sid"),
         (("try", "{folder}/corpus", "--runtime", "podman/runc"), 2, "no cell"),
     ],

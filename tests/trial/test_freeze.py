@@ -1,4 +1,4 @@
-"""Freeze policies on a container whose freezers are files, and on one that refuses."""
+"""Freeze policies on a container whose freezers are files, and on a container that refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a restored container says, and what the engine's log has of it, while both come."""
+"""The messages of a restored container, and its lines in the engine's log, while both grow."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def tell(folder: Path, number: int, n: int) -> None:
 
 
 class Speaker(Channel):
-    """Says one more beat each time that somebody listens, as long as it has any."""
+    """A channel with one more beat at each call, until its beats are used up."""
 
     def __init__(self, folder: Path, *ticks: int) -> None:
         super().__init__(folder)
@@ -64,7 +64,7 @@ def test_a_counter_of_which_nothing_is_heard_stands_still(tmp_path: Path) -> Non
 
 
 def test_a_counter_that_is_slow_does_not_stand_still(tmp_path: Path) -> None:
-    """Its period, and not the patience of others, says how soon a tick is due."""
+    """The workload's own period determines when the next tick is due."""
     assert go_on(Speaker(tmp_path, 1001), CUT, 100, period_ns=10_000_000_000) == (1001, False)
 
 

@@ -1,4 +1,4 @@
-"""A trial on a bench whose node is a folder: whatever happens ends as a verdict, and nothing hides anything worse."""
+"""A trial on a bench with a simulated node: everything ends as a verdict, and no finding hides a worse one."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def fail(outcome: Outcome, stage: Stage = Stage.RESTORE, log: tuple[str, ...] = 
 
 @pytest.fixture
 def held() -> set[str]:
-    """What the node holds."""
+    """The content of the node."""
     return {"process 1 init"}
 
 
@@ -227,7 +227,7 @@ def test_under_another_policy_the_same_trial_has_the_same_schedule(bench: Bench)
 
 
 class Recited(Trial):
-    """A trial that only says which steps it takes."""
+    """A trial that only records its steps."""
 
     def __init__(self, bench: Bench, *, overlap: bool) -> None:
         super().__init__(bench, CELL, PLAN, number=0, last=False)

@@ -1,4 +1,4 @@
-"""What a trial makes of the words of its source and of the restored workload."""
+"""How a trial uses the messages of its source and of the restored workload."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def test_an_archive_that_is_called_a_success_and_is_cut_off_convicts(
 
 @pytest.fixture
 def clone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """The bench with a restored container that has a process, and to which nobody listens for long."""
+    """The bench with a restored container that has a process; waits for its messages are short."""
     monkeypatch.setattr(restored, "WORD_SECONDS", 0.0)
     node_of(bench).put(f"{CONTAINER.cgroup}/cgroup.procs", f"{os.getpid()}\n")
     bench.node.run(["rm", "-rf", SPEC.report])
@@ -265,16 +265,16 @@ def test_a_restored_container_without_processes_has_ended(clone: Bench) -> None:
     assert (raised.value.stage, raised.value.outcome) == (Stage.READ, Outcome.RESTORE_FAILED)
 
 
-# ---- the log of what prints
+# ---- the log of a workload that prints
 
 
 LINES = 2 * lag()
-"""Which a restored workload has to go on for."""
+"""Ticks for which a restored workload has to go on."""
 
 
 @pytest.fixture
 def printing(clone: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """The bench with an engine that keeps a log, of a workload that prints."""
+    """The bench with a workload that prints, and an engine that keeps its log."""
     monkeypatch.setattr(restored, "WORD_SECONDS", 1.0)
     monkeypatch.setattr(restored, "STILL_SECONDS", 0.02)
     monkeypatch.setattr(restored, "LOG_SECONDS", 0.02)
@@ -319,7 +319,7 @@ def test_a_workload_that_can_print_no_more_stands_still(printing: Bench) -> None
 
 
 def test_a_workload_that_ends_while_it_prints_has_ended(printing: Bench) -> None:
-    """As one whose output is read by nobody any more."""
+    """Like a workload whose output no longer has a reader."""
     tell(printing, "beat", at=SPEC.report, n=1500)
     node_of(printing).put(f"{CONTAINER.cgroup}/cgroup.procs", "")
     played = Played(printing, nothing)

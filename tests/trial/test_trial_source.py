@@ -1,4 +1,4 @@
-"""What becomes of the source of a trial: asked to end where a restore needs it gone, and dropped once."""
+"""The source of a trial: it is asked to end if a restore needs that, and is dropped once."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ UNMOUNTED = f"umount {CONTAINER.spec.folder}/rootfs"
 
 @pytest.fixture
 def held() -> set[str]:
-    """What the node holds."""
+    """The content of the node."""
     return {"process 1 init"}
 
 
@@ -65,31 +65,31 @@ def bench(tmp_path: Path, held: set[str], monkeypatch: pytest.MonkeyPatch) -> Be
 
 
 def stubborn(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the source ignore the question, and end only when it is killed."""
+    """Let the source ignore the request to end, and end only by a kill."""
     monkeypatch.setattr(benches, "STOP_SECONDS", 0.0)
     node_of(bench).answer("TERM")
 
 
 def well(played: Trial, _: contextlib.ExitStack) -> None:
-    """Play after which the source was seen to tick."""
+    """An experiment after which the source ticks."""
     played.evidence.source = SourceHealth(ticking=True)
 
 
 class Restored(Trial):
-    """A trial that only restores, and looks at what is there when it does."""
+    """A trial that only restores, and records the state at that time."""
 
     def __init__(self, bench: Bench, *, last: bool = False) -> None:
         super().__init__(bench, CELL, PLAN, number=0, last=last)
         self.said_before: list[str] = []
 
     def await_moment(self, source: Source) -> None:
-        """At once."""
+        """Do not wait."""
 
     def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Checkpoint:
         return CHECKPOINT
 
     def read_offline(self, checkpoint: Checkpoint) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def examine(self, source: Source) -> None:
         self.evidence.source = SourceHealth(ticking=True)
@@ -99,11 +99,11 @@ class Restored(Trial):
         return super().restore(checkpoint, acquired)
 
     def read_restored(self, clone: Container, begun: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def shares(bench: Bench) -> None:
-    """Have the workload use a folder that a restored container would share with its source."""
+    """Let the workload use a folder that a restored container would share with its source."""
     added, _ = bench.workload.surfaces
     shared = added.model_copy(update={"name": "bind", "path": "/bind/bind.ring", "kind": SurfaceKind.BIND})
     bench.workload = bench.workload.model_copy(update={"surfaces": (added, shared)})
@@ -170,7 +170,7 @@ def test_what_a_spent_source_leaves_behind_is_found(bench: Bench, held: set[str]
 
 
 def in_place(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a restore need the source's own, ended container."""
+    """Let a restore need the source's own, ended container."""
     use(bench, in_place=True)
     monkeypatch.setattr(bench.runtime, "restore", lambda checkpoint, _: checkpoint.container)
 

@@ -33,7 +33,7 @@ def test_what_is_no_message_is_never_followed(tmp_path: Path) -> None:
     assert [(number, type(message)) for number, message in read_messages(channel)] == [(7, Beat)]
     (channel / "000000000008").symlink_to(secret)
     assert read_messages(channel, after=8) == []
-    with pytest.raises(RecordError, match="000000000008 is no message"):
+    with pytest.raises(RecordError, match="000000000008 is not a message"):
         read_messages(channel)
 
 
@@ -41,7 +41,7 @@ def test_what_is_no_message_is_never_followed(tmp_path: Path) -> None:
 def test_a_message_of_another_shape_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
     beat = {"event": "beat", "nonce": "0" * 16, "n": 1, "wall_ns": 2, "n_wall_ns": 2, "gap_ns": 0}
     (tmp_path / "000000000000").symlink_to(json.dumps(beat | change))
-    with pytest.raises(RecordError, match="is no message"):
+    with pytest.raises(RecordError, match="is not a message"):
         read_messages(tmp_path)
 
 
@@ -97,7 +97,11 @@ def test_most_workloads_print_nothing_and_ask_under_the_policy_that_holds_best()
         ('path = "/data/added.ring"', 'path = "data"', "should match pattern"),
         ('kind = "added"', 'kind = "added"\nevery = 2', "is written at every tick"),
         ('path = "/data/added.ring"\nkind = "added"', 'kind = "stdout"', "two surfaces are standard output"),
-        ('kind = "stdout"', 'kind = "tmpfs"\npath = "/scratch/x"', "it has a terminal, and prints nothing"),
+        (
+            'kind = "stdout"',
+            'kind = "tmpfs"\npath = "/scratch/x"',
+            "it has a terminal, but no surface on standard output",
+        ),
     ],
 )
 def test_a_definition_of_what_prints_that_makes_no_sense_is_refused(
@@ -157,15 +161,15 @@ def test_an_unknown_workload_is_told_with_its_nearest_match() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ('name = "ledger"', 'name = "other"', "calls itself 'other'"),
-        ('name = "ledger"', "", "is no workload definition"),
-        ('kind = "tmpfs"', 'kind = "disk"', "is no workload definition"),
+        ('name = "ledger"', 'name = "other"', "has the name 'other'"),
+        ('name = "ledger"', "", "is not a valid workload definition"),
+        ('kind = "tmpfs"', 'kind = "disk"', "is not a valid workload definition"),
         ('name = "tmpfs"', 'name = "added"', "same name"),
-        ('source = "ledger.c"', 'source = "../ledger.c"', "is no workload definition"),
-        ('source = "ledger.c"', 'source = "../../a/ledger.c"', "is no workload definition"),
-        ('source = "ledger.c"', 'source = "../.././ledger.c"', "is no workload definition"),
-        ('source = "ledger.c"', 'source = "/ledger.c"', "is no workload definition"),
-        ("[[surfaces]]", "[[surfaces", "is no workload definition"),
+        ('source = "ledger.c"', 'source = "../ledger.c"', "is not a valid workload definition"),
+        ('source = "ledger.c"', 'source = "../../a/ledger.c"', "is not a valid workload definition"),
+        ('source = "ledger.c"', 'source = "../.././ledger.c"', "is not a valid workload definition"),
+        ('source = "ledger.c"', 'source = "/ledger.c"', "is not a valid workload definition"),
+        ("[[surfaces]]", "[[surfaces", "is not a valid workload definition"),
     ],
 )
 def test_a_wrong_definition_is_refused(tmp_path: Path, old: str, new: str, says: str) -> None:

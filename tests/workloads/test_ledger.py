@@ -1,4 +1,4 @@
-"""The ledger as an ordinary process: what is done to its files while it stands still is what it reports."""
+"""The ledger as an ordinary process: it reports the changes of its files from the time when it was stopped."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from harness.workload.programs import compile_workload
 
 PATIENCE = 60.0
 HOLD_NS = 100_000_000
-"""Longer than any gap or scan that the ledger lets pass, at the periods and rings used here."""
+"""Longer than any gap or scan that the ledger tolerates, with the periods and rings of these tests."""
 NAMES = ("added", "image", "tmpfs")
 ATTEMPTS = 50
 US = 1000
@@ -54,7 +54,7 @@ def ledger_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Ledger:
-    """A running ledger with its rings and its channel in one folder."""
+    """A running ledger with its rings and its report folder in one folder."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Ledger:
         prints: int = 0,
         stdout: int = subprocess.PIPE,
     ) -> None:
-        """`deleted` adds a surface of that name, in second place; `prints` one that is a line every so many ticks."""
+        """`deleted` adds a deleted surface with that name in second place; `prints` adds a line at every Nth tick."""
         self.ring = ring
         self.folder = folder
         self.report = folder / "report"
@@ -89,7 +89,7 @@ class Ledger:
             self.report,
             *surfaces,
         ]
-        # SIGXFSZ stays ignored, so that a file size limit is an error and not the end
+        # SIGXFSZ stays ignored, so that a file size limit is an error and does not end the process
         self.process = subprocess.Popen(
             argv, stdout=stdout if prints else None, stderr=subprocess.PIPE, restore_signals=False
         )
@@ -105,7 +105,7 @@ class Ledger:
         self.process.communicate()
 
     def messages(self, kind: type[M]) -> list[M]:
-        """Messages of one kind that were made since the process was last stopped."""
+        """Messages of one kind since the process was last stopped."""
         said = (message for _, message in read_messages(self.report))
         return [message for message in said if isinstance(message, kind) and message.wall_ns > self.stopped_ns]
 
@@ -115,7 +115,7 @@ class Ledger:
         )
 
     def hear_within(self, ticks: int, memory: MemoryCounter) -> ReadingMessage:
-        """The first reading, which must come while few `ticks` pass."""
+        """Return the first reading, which must come within few `ticks`."""
 
         def probe() -> ReadingMessage | None:
             passed = any(beat.n > memory.n + ticks for beat in self.messages(Beat))
@@ -129,7 +129,7 @@ class Ledger:
         self.hear(Beat, lambda beat: beat.n >= n)
 
     def stop(self) -> MemoryCounter:
-        """Stop it wherever it is, and give what its memory holds."""
+        """Stop the process at any instruction, and return the content of its memory."""
         self.process.send_signal(signal.SIGSTOP)
         until(lambda: self._state() == "T", seconds=PATIENCE, what="the stop")
         self.stopped_ns = time.time_ns()
@@ -138,7 +138,7 @@ class Ledger:
         return counters[0]
 
     def hold(self, pause_ns: int = HOLD_NS) -> None:
-        """Let more time pass than may pass between two ticks."""
+        """Wait longer than the ledger tolerates between two ticks."""
         pass_time(self.stopped_ns + pause_ns)
 
     def resume(self) -> None:
@@ -235,7 +235,7 @@ def test_memory_and_surfaces_are_within_one_tick_at_every_instruction(start: Cal
 
 
 def states(ledger: Ledger, address: int) -> Iterator[bytes]:
-    """Execute it one instruction at a time, and give its counter's memory whenever that or a surface has changed."""
+    """Execute the ledger one instruction at a time; give the counter's memory after each change of it or a surface."""
     ptrace = ctypes.CDLL(None, use_errno=True).ptrace
     ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
     attach, step = 16, 9
@@ -280,17 +280,17 @@ def test_memory_knows_the_wall_clock_of_its_tick(start: Callable[..., Ledger]) -
 # ---- after a pause
 
 CLEAN = SurfaceReading(surface="-", newest=None, newest_wall_ns=None)
-"""No finding: what a damage below does not name stays as here."""
+"""No finding: a damage below overrides the fields that it names."""
 
 Damage = Callable[[Ledger, MemoryCounter], SurfaceReading]
-"""Changes the ring of `image` and gives what must be reported of it, the newest tick relative to nothing."""
+"""Changes the ring of `image` and returns the finding that the ledger must report; the newest tick is absolute."""
 
 
 def reading_after(start: Callable[..., Ledger], damage: Damage) -> tuple[MemoryCounter, ReadingMessage, SurfaceReading]:
-    """Damage a stopped ledger and hear it after a pause.
+    """Damage a stopped ledger and return its report after a pause.
 
-    Rarely it is stopped with the next tick begun but not yet counted; that tick is then finished first, and what
-    exactly it reports is another story: try again.
+    Rarely the stop comes after a tick has begun and before it is counted. The ledger then finishes that tick first, and
+    reports something else: try again.
     """
     for _ in range(ATTEMPTS):
         ledger = start()
@@ -324,7 +324,7 @@ def ahead(ledger: Ledger, memory: MemoryCounter) -> SurfaceReading:
 
 
 def far_ahead(ledger: Ledger, memory: MemoryCounter) -> SurfaceReading:
-    """More than a ring, and the process finished writing its own record over one of them."""
+    """The ring is ahead by more than its length, and the process finished its own write over one of the records."""
     newest, wall_ns = memory.n + 3 * ledger.ring + 7, memory.wall_ns + 1000 * US
     records = np.frombuffer(bytearray(records_of(memory.nonce, newest, ledger.ring, wall_ns)), RECORD)
     records[memory.n % ledger.ring] = make_records([memory.n], [memory.wall_ns], memory.nonce)[0]
@@ -333,7 +333,7 @@ def far_ahead(ledger: Ledger, memory: MemoryCounter) -> SurfaceReading:
 
 
 def rewound(ledger: Ledger, memory: MemoryCounter, ticks: int) -> Records:
-    """The ring as it was `ticks` ago: the latest records have not yet taken the place of those a ring older."""
+    """Rewind the ring by `ticks`: the older records are back in the slots of the newest ones."""
     records = ledger.records()
     restored = np.arange(memory.n - ticks + 1, memory.n + 1) - ledger.ring
     oldest = int(records["wall_ns"][(memory.n + 1) % ledger.ring])
@@ -466,7 +466,7 @@ def test_the_pause_itself_is_measured_and_the_counter_soon_moves(start: Callable
 
 @pytest.mark.parametrize("kind", [Start, ReadingMessage])
 def test_beats_are_close_together_at_first(start: Callable[..., Ledger], kind: type[Message]) -> None:
-    """Where the machine leaves the ledger enough time, which it does at least once."""
+    """Only if the machine gives the ledger enough time, which happens at least once."""
 
     def beats_in_the_time_of_one() -> int:
         ledger = start()
@@ -485,7 +485,7 @@ def test_beats_are_close_together_at_first(start: Callable[..., Ledger], kind: t
 
 
 def test_a_scan_that_was_interrupted_is_made_again(start: Callable[..., Ledger]) -> None:
-    """The ring is so large that its scan can be stopped halfway, with `added` read already."""
+    """The ring is so large that its scan can be stopped halfway, after the scan of `added`."""
     ledger = start(ring=1 << 20)
     ledger.await_tick(10)
     for _ in range(ATTEMPTS):
@@ -559,7 +559,7 @@ def occupy(ledger: Ledger, memory: MemoryCounter) -> SurfaceReading:
     ],
 )
 def test_a_discrepancy_is_found_at_the_next_tick(start: Callable[..., Ledger], ring: int, damage: Damage) -> None:
-    """The period is so long that the damage is done between two ticks, without what counts as a pause."""
+    """The period is so long that the damage happens between two ticks, without a gap."""
     for _ in range(ATTEMPTS):
         ledger = start(ring=ring, period_us=200_000)
         ledger.await_tick(5)
@@ -685,7 +685,7 @@ def test_a_file_to_delete_that_is_missing_ends_it(ledger_binary: Path, tmp_path:
 
 
 def taken(ledger: Ledger) -> bytes:
-    """What it has printed and nobody has read yet."""
+    """Return the printed lines that the test has not read yet."""
     assert ledger.process.stdout is not None
     descriptor = ledger.process.stdout.fileno()
     os.set_blocking(descriptor, False)
@@ -726,7 +726,7 @@ def test_lines_go_on_after_a_stop_as_if_nothing_had_been(start: Callable[..., Le
 
 
 def test_nobody_who_reads_slowly_misses_a_line(start: Callable[..., Ledger]) -> None:
-    """It waits until there is room, and neither memory nor rings run ahead of what it has printed."""
+    """The ledger waits for room in the pipe; neither memory nor rings run ahead of the output."""
     ledger = start(prints=1, period_us=0, ring=4096)
     ledger.hear(Start)
     blocked = until(lambda: stands(ledger), seconds=PATIENCE, what="a pipe that is full")
@@ -748,7 +748,7 @@ def test_nobody_who_reads_slowly_misses_a_line(start: Callable[..., Ledger]) -> 
 
 
 def stands(ledger: Ledger) -> int | None:
-    """Its counter, if that does not move for a while."""
+    """Return the ledger's counter once it has not moved for a while."""
     before = [counter.n for _, counter in ledger.counters()]
     pass_time(time.time_ns() + HOLD_NS)
     after = [counter.n for _, counter in ledger.counters()]
@@ -879,19 +879,22 @@ def test_names_that_exist_in_the_channel_are_passed_over(ledger_binary: Path, tm
         (["--report", "R", "--surface", "a=b", "--deleted", "a=c"], "--deleted gives a second surface the name a"),
         (["--report", "R", "--deleted", "a"], "--deleted takes NAME=PATH"),
         (["--report", "R", "--surface", "a=b", "--print", "a=1"], "--print gives a second surface the name a"),
-        (["--report", "R", "--print", "a=0"], "--print takes NAME=N with 1 to 1000000, and was given 0"),
-        (["--report", "R", "--print", "a=1000001"], "1 to 1000000, and was given 1000001"),
-        (["--report", "R", "--print", "a=/x"], "1 to 1000000, and was given /x"),
+        (["--report", "R", "--print", "a=0"], "--print takes NAME=N with N from 1 to 1000000, not 0"),
+        (["--report", "R", "--print", "a=1000001"], "1 to 1000000, not 1000001"),
+        (["--report", "R", "--print", "a=/x"], "1 to 1000000, not /x"),
         (["--report", "R", "--print", "a"], "--print takes NAME="),
-        (["--report", "R", *(f"--surface=s{n}" for n in range(1))], "there is no option --surface=s0"),
-        (["--report", "R", *itertools.chain(*(("--surface", f"s{n}=s") for n in range(17)))], "there can be 16"),
-        (["--report", "R", "--surface", "a=b", "--ring", "3"], "4 to 1048576, and was given 3"),
+        (["--report", "R", *(f"--surface=s{n}" for n in range(1))], "unknown option --surface=s0"),
+        (
+            ["--report", "R", *itertools.chain(*(("--surface", f"s{n}=s") for n in range(17)))],
+            "exceeds the limit of 16 surfaces",
+        ),
+        (["--report", "R", "--surface", "a=b", "--ring", "3"], "4 to 1048576, not 3"),
         (["--report", "R", "--surface", "a=b", "--ring", "1048577"], "4 to 1048576"),
         (["--report", "R", "--surface", "a=b", "--ring", "18446744073709551620"], "4 to 1048576"),
-        (["--report", "R", "--surface", "a=b", "--ring", "8k"], "and was given 8k"),
+        (["--report", "R", "--surface", "a=b", "--ring", "8k"], ", not 8k"),
         (["--report", "R", "--surface", "a=b", "--ring"], "4 to 1048576"),
-        (["--report", "R", "--surface", "a=b", "--period-us", "-1"], "and was given -1"),
-        (["--report", "R", "--surface", "a=b", "--period", "1"], "there is no option --period"),
+        (["--report", "R", "--surface", "a=b", "--period-us", "-1"], ", not -1"),
+        (["--report", "R", "--surface", "a=b", "--period", "1"], "unknown option --period"),
     ],
 )
 def test_a_wrong_argument_is_told_in_one_sentence(

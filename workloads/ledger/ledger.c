@@ -1,14 +1,14 @@
 /*
- * ledger keeps one counter in memory and in a ring of records on every surface, and reports whenever they differ.
+ * ledger keeps one counter in memory and in a ring of records on every surface, and reports when they differ.
  *
- * Tick n: the counter in memory becomes n, then record n is written to each surface in the order given. At any instant
+ * Tick n: the counter in memory becomes n, then record n is written to each surface in the given order. At any instant
  * each surface therefore holds n or n-1.
  *
- * A deleted surface has no ring: it is a file that the image brings and the program deletes at its start. Absent, it
- * holds whatever memory holds; a file that is there again is behind by everything, and holds nothing.
+ * A deleted surface has no ring: it is a file of the image that the program deletes at its start. While the file is
+ * absent, the surface counts as equal to memory. If the file is back, the surface counts as empty.
  *
- * Standard output as a surface has no ring either: record n is a line there, at every tick or at every
- * Nth. The program cannot read it again, so it says nothing about it; whoever keeps the log can.
+ * Standard output as a surface has no ring either: record n is a line, at every tick or at every Nth tick. The program
+ * cannot read its output, so its readings leave this surface out; a reader of the engine's log checks it.
  *
  *     stillframe NONCE N CHECK        NONCE and CHECK: 16 hexadecimal digits; CHECK is mix64(mix64(N) ^ NONCE)
  *
@@ -16,8 +16,8 @@
  *     0  u64 n          8  u64 wall_ns (CLOCK_REALTIME)          16  u64 nonce          24  u64 check
  *     check = mix64(mix64(mix64(n) ^ wall_ns) ^ nonce); mix64 is bijective, so a change of one field always shows.
  *
- * Memory, at the start of a page; an offline reader finds it by its magic in a checkpoint's pages:
- *     0  char magic[16]  "STILLFRAMELEDGER", assembled at run time: the text is nowhere else in memory
+ * Memory, at the start of a page; an offline reader finds it in a checkpoint's pages by its magic:
+ *     0  char magic[16]  "STILLFRAMELEDGER", assembled at run time, so that it occurs only here
  *    16  u32 version     2; version 1 ended at 104
  *    20  u32 ring        K
  *    24  u64 nonce       drawn at start, never 0
@@ -25,26 +25,26 @@
  *    40  record slot[2]  record n is slot[n & 1]; tick 0 is the start
  *   104  u64 period_ns   pause between two ticks
  *   112  u64 size        bytes of the description
- *   120  u64 check       of the description: from 0 on, check = mix64(check ^ byte) for each of its bytes
- *   128  description     of each surface, in writing order, four texts that each end with a 0 byte:
+ *   120  u64 check       of the description: starts at 0, check = mix64(check ^ byte) for each byte
+ *   128  description     four texts for each surface, in writing order, each with a 0 byte at its end:
  *                        kind        `ring`, `deleted` or `stdout`
  *                        name
- *                        path        in the container, without symbolic links where /proc can tell; of `stdout` the N
+ *                        path        in the container, without symbolic links if there is a /proc; for `stdout` the N
  *                                    of every Nth tick
- *                        descriptor  the number by which it is open; empty for `deleted`
- * So a process that is stopped between any two instructions holds a valid pair of counter and record, and it describes
- * itself: the magic is there once everything else is.
+ *                        descriptor  number of the open descriptor; empty for `deleted`
+ * A process that is stopped between any two instructions therefore holds a valid pair of counter and record. It also
+ * describes itself: the magic is written last.
  *
  * Messages: a message is a symbolic link in the report folder, named by a 12-digit sequence number; its target is one
- * JSON object. symlink(2) is atomic, and needs no descriptor that a checkpoint could catch open. A restored process
- * continues the numbers that it remembers: a name that exists already is passed over.
+ * JSON object. symlink(2) is atomic, and leaves no open descriptor for a checkpoint. A restored process continues its
+ * sequence numbers, and skips the names that exist.
  *
- * Reading: after a pause, before anything else is written, and at the first slot that is not what it has to be, all
- * surfaces are scanned and what they held when the process last stood still is reported. A deleted surface is looked
- * for at every scan, and between two of them at every tick that follows a sleep or at every 1024th. A scan that took
- * so long that a checkpoint may lie within it is repeated at the next tick; how long it took is in the message.
+ * Reading: all surfaces are scanned after a pause, before anything is written, and at the first slot with a wrong
+ * record. The message has the content of the surfaces when the process last stood still. The program looks for a
+ * deleted file at every scan, and between scans at every tick after a sleep, or else at every 1024th tick. A scan that
+ * took so long that it may contain a checkpoint is repeated at the next tick; its duration is in the message.
  *
- * Neither stdio nor malloc: what a checkpoint dumps of this program is what is declared here.
+ * No stdio and no malloc: a checkpoint of this program holds only the memory that is declared here.
  */
 
 #define _GNU_SOURCE
@@ -67,7 +67,7 @@ enum { SURFACES_MAX = 16, NAME_LENGTH_MAX = 32, RING_MIN = 4, RING_MAX = 1 << 20
 enum { PRINT_MAX = 1000000 };
 enum { DESCRIPTION_MAX = 4 * 4096 - 128 };
 enum { LOOK_TICKS = 1024 };
-enum { SCAN_SLOTS = 2048, SCAN_ATTEMPTS = 3, SCAN_SLOT_NS = 100 /* several times what a slot takes */ };
+enum { SCAN_SLOTS = 2048, SCAN_ATTEMPTS = 3, SCAN_SLOT_NS = 100 /* several times the time of one slot */ };
 
 #define MS 1000000
 #define BEAT_NS (100 * MS)
@@ -76,16 +76,16 @@ static const char usage[] =
     "usage: ledger [--period-us N] [--ring K] --report DIR --surface NAME=PATH [--surface NAME=PATH ...]\n"
     "              [--deleted NAME=PATH ...] [--print NAME=N]\n"
     "\n"
-    "Keeps the same counter in memory and in a ring of records in each PATH, ticks it, and reports as soon as\n"
-    "memory and the files are not of one instant, as after a restore from an inconsistent checkpoint.\n"
+    "Keeps the same counter in memory and in a ring of records in each PATH, ticks it, and reports when memory\n"
+    "and files are not of one instant, for example after a restore from an inconsistent checkpoint.\n"
     "\n"
     "  --period-us N         microseconds of sleep between ticks, 0 to 10000000; default 0: as fast as possible\n"
     "  --ring K              records in each file, 4 to 1048576, 32 bytes each; default 65536\n"
     "  --report DIR          existing folder for messages: `readlink DIR/*` prints them, one JSON object each\n"
-    "  --surface NAME=PATH   file that carries the counter, made if missing; up to 16, written in the order given;\n"
-    "                        NAME is at most 32 of a-z, 0-9 and -\n"
-    "  --deleted NAME=PATH   a surface that is an existing file to delete, and that must not come back\n"
-    "  --print NAME=N        a surface that is standard output, with a line at every Nth tick, N is 1 to 1000000\n"
+    "  --surface NAME=PATH   file that carries the counter, made if missing; up to 16, written in the given order;\n"
+    "                        NAME has at most 32 characters of a-z, 0-9 and -\n"
+    "  --deleted NAME=PATH   existing file that the program deletes; it must not come back\n"
+    "  --print NAME=N        print a line on standard output at every Nth tick; N is 1 to 1000000\n"
     "\n"
     "Ends on SIGTERM or SIGINT. Exit code 0: stopped; 1: a file or the folder failed; 2: a wrong argument.\n"
     "\n"
@@ -109,11 +109,11 @@ enum kind { RING, DELETED, STDOUT };
 static const char *const kind_names[] = {"ring", "deleted", "stdout"};
 
 struct surface {
-    const char *name, *path; /* of STDOUT the path is the number in `every`, in digits */
+    const char *name, *path; /* the path of STDOUT is `every` in digits */
     enum kind kind;
-    int fd;       /* of a deleted one there is none */
-    int returned; /* deleted, but there again, and that was reported */
-    u64 every;    /* of STDOUT: a line at each tick that this divides */
+    int fd;       /* unused for DELETED */
+    int returned; /* the deleted file is back, and that was reported */
+    u64 every;    /* for STDOUT: a line at every tick that this number divides */
 };
 
 static struct surface surfaces[SURFACES_MAX];
@@ -122,9 +122,9 @@ static int surface_count;
 static u64 pause_ns = 10 * MS; /* a longer time between two ticks is a gap */
 static u64 last_ns;            /* the latest tick, or the end of the latest scan */
 static u64 longest_gap_ns;     /* since the latest beat */
-static int scan_again;         /* the latest scan took so long that a checkpoint may lie within it */
+static int scan_again;         /* the latest scan took so long that it may contain a checkpoint */
 static u64 beat_origin_ns, beat_after_ns;
-static u64 muted_until; /* the last tick without a check of slots, as what is wrong was reported and is still there */
+static u64 muted_until; /* until this tick, slots are not checked: the damage was reported and remains */
 static volatile sig_atomic_t stopping;
 
 /* ---- messages ---- */
@@ -132,7 +132,7 @@ static volatile sig_atomic_t stopping;
 static char text[4001];
 static size_t used;
 static char message_path[PATH_MAX];
-static char *message_name; /* the sequence number, within message_path */
+static char *message_name; /* points to the sequence number in message_path */
 static u64 sequence;
 
 static void put(const char *words)
@@ -200,7 +200,7 @@ static void begin_message(const char *event, u64 wall_ns)
 static void say(void)
 {
     if (write(STDERR_FILENO, text, used) < 0)
-        return; /* nobody listens, and the exit code says it too */
+        return; /* stderr is closed; the exit code is enough */
 }
 
 static _Noreturn void end_with_error(const char *what, const char *path, int error)
@@ -279,7 +279,7 @@ static void remember(u64 n, u64 wall_ns)
     __atomic_store_n(&memory.n, n, __ATOMIC_RELEASE);
 }
 
-/* What lies beyond the end of a file that has become shorter reads as empty slots. */
+/* Slots beyond the end of a shortened file read as empty. */
 static void read_slots(const struct surface *surface, u64 slot, u64 count, struct record *records)
 {
     size_t size = count * sizeof *records;
@@ -299,7 +299,7 @@ static void write_record(const struct surface *surface, const struct record *rec
         fail("pwrite", surface, written < 0 ? errno : ENOSPC);
 }
 
-/* Several write(2) where a terminal takes less at a time; a checkpoint may lie between them. */
+/* A terminal may take a line in several write(2); a checkpoint may happen between them. */
 static void print_line(const struct surface *surface, u64 n)
 {
     const char *from = text;
@@ -320,7 +320,7 @@ static void print_line(const struct surface *surface, u64 n)
         if (written < 0 && errno != EINTR)
             fail("write", surface, errno);
         if (written < 0 && stopping)
-            return; /* nobody reads, and it is asked to end */
+            return; /* the output has no reader, and the program must end */
         if (written > 0)
             from += written;
     }
@@ -346,8 +346,8 @@ static int is_absent(const struct surface *surface)
 }
 
 /*
- * Before record n is written. A restored process was usually stopped inside a write and first finishes it, so that
- * slot n-1 holds n-1 even where the surface has lost what came before: only slot n-2 shows it.
+ * Called before record n is written. A restored process was usually stopped inside a write, and first finishes it.
+ * Slot n-1 then holds n-1 even if the surface has lost the records before: only slot n-2 shows the loss.
  */
 static int fits(const struct surface *surface, u64 n)
 {
@@ -373,7 +373,7 @@ struct finding {
 };
 
 static struct record block[SCAN_SLOTS];
-static u64 block_start; /* first slot in block; RING_MAX: nothing was read yet */
+static u64 block_start; /* first slot in block; RING_MAX: block is empty */
 
 static const struct record *slot_at(const struct surface *surface, u64 slot)
 {
@@ -386,8 +386,8 @@ static const struct record *slot_at(const struct surface *surface, u64 slot)
 }
 
 /*
- * The newest record that the surface held when the process stood still. Record c, the counter in memory, may have been
- * written after that, when the process was resumed; it proves nothing unless c-1 is there too.
+ * Returns the newest record that the surface held when the process stood still. Record c, the counter in memory, may
+ * have been written after the process was resumed: it counts only if record c-1 is there too.
  */
 static struct record newest_of(const struct surface *surface, struct finding *finding)
 {
@@ -443,7 +443,7 @@ static struct finding scan(const struct surface *surface)
             finding.backwards += record->wall_ns < before_ns;
             before_ns = record->wall_ns;
         } else {
-            /* where record c was written last, it took the place of an older one */
+            /* record c, written after the resume, may have replaced an older record */
             finding.holes += !holds(record, memory.n);
             before_ns = 0;
         }
@@ -490,7 +490,7 @@ static void report(const char *reason)
     struct finding findings[SURFACES_MAX];
     int attempts = 0;
 
-    do { /* a scan that took too long may have been interrupted by a checkpoint, and be of two instants */
+    do { /* a checkpoint may have interrupted a scan that took too long; the scan is then of two instants */
         begun_ns = clock_ns();
         for (int i = 0; i < surface_count; i++)
             findings[i] = surfaces[i].kind == DELETED ? look_for(&surfaces[i])
@@ -537,7 +537,7 @@ static void beat_when_due(u64 now_ns)
     put_field("gap_ns", longest_gap_ns);
     send_message();
     longest_gap_ns = 0;
-    /* 1, 2, 4 ... 64 ms, so that the counter is soon seen to move, then every 100 ms */
+    /* at 1, 2, 4 ... 64 ms, so that the counter soon shows a move, then every 100 ms */
     beat_after_ns = beat_after_ns < 64 * MS ? 2 * beat_after_ns : (beat_after_ns / BEAT_NS + 1) * BEAT_NS;
 }
 
@@ -545,7 +545,7 @@ static void tick(u64 n)
 {
     u64 now_ns = clock_ns();
 
-    /* a clock that goes back, as after a restore on another machine, makes the difference huge: a gap too */
+    /* if the clock goes back, as after a restore on another machine, the difference is huge and also counts as a gap */
     if (now_ns - last_ns > pause_ns || scan_again) {
         report("gap");
         now_ns = last_ns;
@@ -575,7 +575,7 @@ static void describe(const char *words)
     } while (*words++);
 }
 
-/* Where a file is; as it was given where there is no /proc to ask. */
+/* Returns the file's real path, or the given path if there is no /proc. */
 static const char *path_of(const struct surface *surface, int fd)
 {
     static char path[PATH_MAX + 1];
@@ -646,7 +646,7 @@ static void begin_memory(u64 now_ns)
 
 static void sign_memory(void)
 {
-    static const volatile unsigned char veil = 0x20; /* volatile, or the compiler assembles the text itself */
+    static const volatile unsigned char veil = 0x20; /* volatile: otherwise the compiler stores the text */
 
     for (int i = 0; i < 16; i++)
         memory.magic[i] = (char)("stillframeledger"[i] ^ veil);
@@ -705,9 +705,9 @@ static void add_surface(const char *option, char *value, enum kind kind)
     const size_t length = strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789-");
 
     if (length == 0 || length > NAME_LENGTH_MAX || value[length] != '=' || !value[length + 1])
-        refuse(option, " takes NAME=PATH, and was given ", value);
+        refuse(option, " takes NAME=PATH, not ", value);
     if (surface_count == SURFACES_MAX)
-        refuse(option, " is one too many, there can be 16 surfaces: ", value);
+        refuse(option, " exceeds the limit of 16 surfaces: ", value);
     value[length] = 0;
     for (int i = 0; i < surface_count; i++)
         if (strcmp(surfaces[i].name, value) == 0)
@@ -716,7 +716,7 @@ static void add_surface(const char *option, char *value, enum kind kind)
     if (kind == STDOUT) {
         surfaces[surface_count].fd = STDOUT_FILENO;
         surfaces[surface_count].every =
-            number_in(option, value + length + 1, 1, PRINT_MAX, " takes NAME=N with 1 to 1000000, and was given ");
+            number_in(option, value + length + 1, 1, PRINT_MAX, " takes NAME=N with N from 1 to 1000000, not ");
     }
     surface_count++;
 }
@@ -726,7 +726,7 @@ static void set_report(const char *folder)
     const size_t length = strlen(folder);
 
     if (length == 0 || length + sizeof "/000000000000" > sizeof message_path)
-        refuse("--report", " takes a folder, and was given ", length ? "a path that is too long" : "nothing");
+        refuse("--report", " takes a folder, not ", length ? "a path that is too long" : "an empty path");
     memcpy(message_path, folder, length);
     message_path[length] = '/';
     message_name = message_path + length + 1;
@@ -740,10 +740,9 @@ static void read_arguments(char **argument)
         if (strcmp(option, "--help") == 0)
             _exit(write(STDOUT_FILENO, usage, sizeof usage - 1) < 0);
         if (strcmp(option, "--period-us") == 0)
-            memory.period_ns = 1000 * number_in(option, value, 0, PERIOD_US_MAX, " takes 0 to 10000000, and was given ");
+            memory.period_ns = 1000 * number_in(option, value, 0, PERIOD_US_MAX, " takes 0 to 10000000, not ");
         else if (strcmp(option, "--ring") == 0)
-            memory.ring =
-                (uint32_t)number_in(option, value, RING_MIN, RING_MAX, " takes 4 to 1048576, and was given ");
+            memory.ring = (uint32_t)number_in(option, value, RING_MIN, RING_MAX, " takes 4 to 1048576, not ");
         else if (strcmp(option, "--report") == 0)
             set_report(value);
         else if (strcmp(option, "--surface") == 0)
@@ -753,7 +752,7 @@ static void read_arguments(char **argument)
         else if (strcmp(option, "--print") == 0)
             add_surface(option, value, STDOUT);
         else
-            refuse("there is no option ", option, "");
+            refuse("unknown option ", option, "");
         if (!argument[1])
             refuse(option, " needs a value", "");
     }

@@ -1,9 +1,9 @@
 /*
- * single-file keeps one counter in memory and in one file, as Podman's own test of a live checkpoint does
- * (podman#28963). It is here to be measured against, and takes no part in the matrix.
+ * single-file keeps one counter in memory and in one file, like Podman's own test of a live checkpoint (podman#28963).
+ * It is for comparison, and not part of the matrix.
  *
- * Every 0.1 s: read the file, where anything but digits is 0; if the file is ahead of memory, say so in a second file;
- * count one up, and write the counter over the file. It ends on SIGTERM.
+ * Every 0.1 s: read the file (anything but digits counts as 0); if it is ahead of memory, write a line to another file;
+ * add one to the counter, and overwrite the file with it. It ends on SIGTERM.
  */
 
 #include <fcntl.h>

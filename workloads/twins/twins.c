@@ -1,9 +1,9 @@
 /*
- * twins starts two ledgers in one container: the one that it was asked for, which takes its place, and a second one
- * beside it, whose only surface is /data/other.ring. What a checkpoint holds is then of two workloads.
+ * twins starts two ledgers in one container: it becomes the first ledger, and starts a second one, whose only surface
+ * is /data/other.ring. A checkpoint then holds two workloads.
  *
- * Its arguments are those of ledger. The second ledger has its messages in a folder of the container, /second, where
- * nobody listens.
+ * Its arguments are those of ledger. The second ledger writes its messages to /second in the container, which has no
+ * reader.
  */
 
 #include <stdio.h>
@@ -21,7 +21,7 @@ int main(int argc, char **argv)
         if (strcmp(argv[i], "--period-us") == 0)
             period = argv[i + 1];
     }
-    mkdir("/second", 0755); /* where it cannot be made, the second ledger says so and ends */
+    mkdir("/second", 0755); /* if that fails, the second ledger reports it and ends */
     switch (fork()) {
     case -1:
         perror("twins: fork");
