@@ -6,10 +6,10 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from rich.console import Console
-from rich.progress import Progress
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 PATIENCE_SECONDS = 2.0
 EVERY = 100
@@ -29,6 +29,9 @@ def shown(values: Iterable[T], what: str, total: int, done: Callable[[T], int]) 
         for number, value in enumerate(values):
             if number % EVERY == 0 and time.monotonic() - begun >= PATIENCE_SECONDS:
                 if bar is None:
+                    from rich.console import Console  # noqa: PLC0415  # slow to load, and most work needs no bar
+                    from rich.progress import Progress  # noqa: PLC0415
+
                     bar = ending.enter_context(Progress(console=Console(stderr=True), transient=True))
                     task = bar.add_task(what, total=total)
                 bar.update(task, completed=done(value))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.cli import _parser
+from harness.commands.cli import read
 from harness.model.expectations import DeclarationFile, declared
 from harness.run import matrix
 from harness.runtimes import RUNTIMES
@@ -43,14 +43,14 @@ def test_a_command_can_be_typed(words: list[str]) -> None:
         assert (ROOT / program).stat().st_mode & 0o100
         arguments = [*BEHIND.get(program, ()), *arguments]
     if "--help" not in arguments and program != "ci/test":
-        _parser().parse_args(arguments)
+        read(arguments)
 
 
 @pytest.mark.parametrize("block", blocks("bash"))
 def test_a_command_among_those_of_others_can_be_typed(block: str) -> None:
     """Those of others are run by tests/node/test_inspect.py."""
     (own,) = (shlex.split(line) for line in block.splitlines() if line.startswith("stillframe "))
-    _parser().parse_args(own[1:])
+    read(own[1:])
 
 
 def test_the_example_of_a_stack_is_one() -> None:

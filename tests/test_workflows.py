@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from harness.commands.cli import _parser
+from harness.commands.cli import read as read_words
 from harness.host.process import HOST
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,7 +48,7 @@ def test_what_a_workflow_calls_can_be_called(path: Path) -> None:
     assert {words[0] for words in called} == set(COMMANDS)
     for program, *words in called:
         assert (ROOT / program).stat().st_mode & 0o100
-        _parser().parse_args([COMMANDS[program], *words])
+        read_words([COMMANDS[program], *words])
         assert not [word for word in words if "$" in word], "a value that this test does not know"
 
 

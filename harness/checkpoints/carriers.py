@@ -14,6 +14,10 @@ from harness.checkpoints.untrusted import Broken, Unreadable, beneath, inside, r
 
 INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
+MEMORY = "application/vnd.containerd.container.criu.checkpoint.criu.tar"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+"""Beginning of the media types of a layer, however it is compressed."""
+CONTAINER = "application/vnd.containerd.container.checkpoint.config.v1+proto"
 NAME = "org.opencontainers.image.ref.name"
 MOST_DEEP = 4
 """Indexes in each other."""

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol
 
 from harness.checkpoints import description
 from harness.checkpoints.archive import PARENT
-from harness.checkpoints.carriers import Image
+from harness.checkpoints.carriers import CONTAINER, LAYER, MEMORY, Image
 from harness.checkpoints.disk import Disk, listed_names
 from harness.checkpoints.documents import (
     CONFIG,
@@ -33,10 +33,6 @@ from harness.checkpoints.sources import Archive, Part, Source, under
 from harness.checkpoints.untrusted import Broken, Budget, Unreadable, beneath, inside, read_regular
 from harness.model.description import Description, DiskForm
 
-MEMORY = "application/vnd.containerd.container.criu.checkpoint.criu.tar"
-LAYER = "application/vnd.oci.image.layer.v1.tar"
-"""Beginning of the media types of a layer, however it is compressed."""
-CONTAINER = "application/vnd.containerd.container.checkpoint.config.v1+proto"
 SANDBOX = "checkpoint.img"
 INVENTORY = "inventory.img"
 ROOTFS_DIFF, SHM_DIFF = "rootfs-diff.tar", "devshm-checkpoint.tar"

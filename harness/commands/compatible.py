@@ -1,7 +1,9 @@
-"""Will this checkpoint be restored here, or in a stack? Told from its files and from the versions of programs there."""
+"""`stillframe compatible`: predict a restore from a checkpoint's files and from the versions of programs."""
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import platform
 import shutil
@@ -13,27 +15,22 @@ from pathlib import Path
 from harness.checkpoints.compatibility import Machine, predict
 from harness.checkpoints.needs import needs
 from harness.checkpoints.untrusted import Budget, Unreadable, told_of
+from harness.commands.declarations.checkpoints import PROGRAMS
 from harness.host import facts
 from harness.host.process import HOST
 from harness.model.commands import Command
 from harness.model.errors import EnvironmentUnfit, StillframeError, UsageError, unknown
 from harness.model.machine import Component
-from harness.model.outcomes import Prediction
+from harness.model.outcomes import Answer, Prediction
 from harness.model.values import Frozen
 from harness.run.options import Options
 from harness.runtimes import RUNTIMES, adapter, versions
 from harness.stacks import build, definition
 from harness.stacks.node import Node
+from reports.text import clean, sayable
 
-PROGRAMS = {
-    "runc": ("runc", "criu"),
-    "crun": ("crun", "criu"),
-    "criu": ("criu",),
-    "podman/runc": ("podman", "runc", "criu"),
-    "podman/crun": ("podman", "crun", "criu"),
-    "runsc": ("runsc",),
-}
-"""What restores, by the names of runtimes, and the programs that this takes; the first are asked for their versions."""
+ANSWERED = {Answer.YES: 0, Answer.UNKNOWN: 3, Answer.NO: 1}
+"""Exit codes, in the order in which they count."""
 ASK_SECONDS = 20.0
 
 
@@ -56,6 +53,22 @@ class Compatibility(Frozen):
     runtime: str
     components: tuple[Component, ...]
     prediction: Prediction
+
+
+def act(arguments: argparse.Namespace) -> int:
+    """Print who can restore a checkpoint, and why others cannot."""
+    stack, chosen = arguments.stack_name, arguments.restored_by
+    sides = of_stack(stack, chosen, Options.of(arguments)) if stack else of_this_machine(chosen)
+    found = compatible(arguments.path, sides, container=arguments.container, budget=Budget.of(arguments.max_bytes))
+    if arguments.json:
+        print(json.dumps(sayable([each.model_dump(mode="json") for each in found]), indent=1))  # noqa: T201
+    for each in () if arguments.json else found:
+        listed = ", ".join(f"{part.name} {part.version}" for part in each.components)
+        print(f"{each.prediction.answer}: {clean(f'{each.runtime} ({listed})')}")  # noqa: T201
+        for reason in each.prediction.reasons:
+            print(f"  {clean(reason)}")  # noqa: T201
+    answers = {each.prediction.answer for each in found}
+    return next(code for answer, code in ANSWERED.items() if answer in answers)
 
 
 def compatible(

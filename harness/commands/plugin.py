@@ -21,7 +21,8 @@ from harness.model.controls import Control, ControlKind
 from harness.model.errors import StillframeError
 from harness.model.expectations import Expectation
 from harness.records.record import Record
-from harness.run.options import CHOICES, CORPUS, SCENARIOS, SETTINGS, Options
+from harness.run.flags import EVERY, SCENARIOS
+from harness.run.options import Options
 from harness.run.prepare import Run
 from harness.run.worker import Worker
 from harness.trial.bench import Bench
@@ -49,7 +50,7 @@ EXIT_OF_PYTEST = {
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options for pytest."""
     group = parser.getgroup("stillframe", "live checkpoints, judged")
-    for flag, declaration in (*CHOICES, *CORPUS, *SETTINGS):
+    for flag, declaration in EVERY:
         group.addoption(flag, **declaration)
 
 

@@ -14,9 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyroute2 import IPRoute
-from pyroute2.nftables.main import NFTables
-
 from harness.host import cgroups, syscalls
 
 NODE_FOLDERS = ("/run", "/tmp", "/dev/shm", "/etc/criu", "/var/tmp", "/srv/stillframe")  # noqa: S108
@@ -128,6 +125,9 @@ def _files(root: str, folder: str, depth: int) -> Iterator[str]:
 
 def _network() -> list[str]:
     """List links, firewall tables, chains and rules in the calling thread's network namespace."""
+    from pyroute2 import IPRoute  # noqa: PLC0415  # slow to load, and only a look at a network needs it
+    from pyroute2.nftables.main import NFTables  # noqa: PLC0415
+
     with IPRoute() as links:
         found = [f"link {link.get('ifname')}" for link in links.get_links()]
     with NFTables(nfgen_family=ALL_FAMILIES) as firewall:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pydantic import BaseModel, Field, ValidationError
 
 from harness.checkpoints.untrusted import Unreadable
+from harness.model.invalid import brief
 from harness.records.image_path import ImageFacts, Spot
 
 Fetch = Callable[[str], str | None]
@@ -96,8 +97,7 @@ def _parsed(text: str, where: str) -> _Manifest:
     try:
         return _Manifest.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise Unreadable(f"what {where} gives is no manifest: {first['msg']} at {first['loc']}") from error
+        raise Unreadable(f"what {where} gives is no manifest: {brief(error)}") from error
 
 
 def _add(found: dict[Spot, dict[str, str]], spot: Spot, annotations: dict[str, str] | None) -> None:

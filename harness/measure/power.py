@@ -30,7 +30,8 @@ from harness.model.outcomes import Anomaly, Outcome
 from harness.oracle.ring import RECORD
 from harness.records.plan import Plan
 from harness.records.run_files import write_aside
-from harness.run.options import SETTINGS, Options, add_to
+from harness.run.flags import SETTINGS, add_to
+from harness.run.options import Options
 from harness.runtimes.contract import Checkpoint, Container, Runtime
 from harness.stacks import build, definition
 from harness.trial.bench import Bench

@@ -17,7 +17,8 @@ from harness.host.process import HOST
 from harness.model.errors import CommandFailed, StillframeError
 from harness.model.values import Frozen
 from harness.records.run_files import read_records, write_aside
-from harness.run.options import SETTINGS, Options, add_to
+from harness.run.flags import SETTINGS, add_to
+from harness.run.options import Options
 from harness.stacks import build, definition
 from harness.stacks.node import Node
 from reports.terminal.terminal import console_for

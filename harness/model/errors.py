@@ -2,6 +2,7 @@
 
 StillframeError          base; `remedy` says what to do
   UsageError             a wrong word on the command line            exit 2
+    WrongFile            a wrong line in a file that a user wrote
   EnvironmentUnfit       the machine lacks something                 exit 3
     StackUnavailable     a stack cannot be built
   NotComparable          two runs cannot be held against each other  exit 3
@@ -49,6 +50,14 @@ class UsageError(StillframeError):
     """A value that the user gave is not one of those that exist."""
 
     exit_code = 2
+
+
+class WrongFile(UsageError):
+    """A file that the user wrote is wrong; `sentences` say what, each with file, line, field and remedy."""
+
+    def __init__(self, sentences: Iterable[str]) -> None:
+        self.sentences = tuple(sentences)
+        super().__init__("\n".join(self.sentences))
 
 
 class EnvironmentUnfit(StillframeError):

@@ -45,14 +45,17 @@ class Shard(Frozen):
         digest = hashlib.sha256(name.encode()).digest()
         return int.from_bytes(digest) % self.of == self.number - 1
 
+    def cells(self, cells: Sequence[Cell]) -> tuple[Cell, ...]:
+        """What of the cells it executes: cells of one question stay together, since their trials are pairs."""
+        return tuple(cell for cell in cells if self.holds(cell.question))
+
     def share(self, cells: Sequence[Cell], controls: Sequence[Control]) -> tuple[tuple[Cell, ...], tuple[Control, ...]]:
         """What of a plan it executes.
 
-        Cells of one question stay together, since their trials are pairs, and so do the controls of one participant,
-        since the oracle is asked about all mutants at once. The canary is played wherever there is anything to do:
-        each machine has to prove that it is not blind.
+        The controls of one participant stay together, since the oracle is asked about all mutants at once. The canary
+        is played wherever there is anything to do: each machine has to prove that it is not blind.
         """
-        own = tuple(cell for cell in cells if self.holds(cell.question))
+        own = self.cells(cells)
         played = {control for control in controls if _apart(control) and self.holds(str(control.cell.checkpoint))}
         if own or played:
             played.update(control for control in controls if not _apart(control))

@@ -13,7 +13,7 @@ Whole = Annotated[int, Field(ge=-(1 << 63), lt=1 << 64)]
 class Frozen(BaseModel):
     """A value: immutable, compared by content, strict about unknown fields and about numbers that are none."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 SchemaVersion = Annotated[int, Field(ge=1)]

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from harness.model.errors import RecordError
+from harness.model.invalid import brief
 from harness.model.values import Frozen
 
 LONGEST_REASON = 200
@@ -34,16 +35,14 @@ def parse(kind: type[T], text: str, where: str, *, newest: int, read: Callable[[
             )
         return read(raw) if read and isinstance(raw, dict) else kind.model_validate(raw)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise RecordError(f"{where} is no {name}: {_reason(*filter(None, (place, first['msg'])))}") from error
+        raise RecordError(f"{where} is no {name}: {_reason(brief(error))}") from error
     except ValueError as error:
         raise RecordError(f"{where} is no {name}: {_reason(str(error))}") from error
 
 
-def _reason(*words: str) -> str:
+def _reason(text: str) -> str:
     """One line, of which names may be anybody's."""
-    told = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in ": ".join(words))
+    told = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
     return told if len(told) <= LONGEST_REASON else f"{told[:LONGEST_REASON]}…"
 
 

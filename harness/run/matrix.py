@@ -13,6 +13,7 @@ from harness.model.cells import Cell, FreezePolicy, Participant, Scenario
 from harness.model.controls import CANARY, CONTROLS, DEFAULT_WORKLOAD, Control, ControlKind, Ground
 from harness.model.errors import UsageError, unknown
 from harness.model.expectations import MOVING, OUTSIDE, STILL, Expectation
+from harness.model.invalid import wrong
 from harness.model.machine import Condition
 from harness.model.mutants import MUTANTS
 from harness.model.outcomes import Outcome
@@ -44,7 +45,7 @@ def plan(
     same kind, as they are and over bridges. `cells` narrows the plan to ids; shell patterns are allowed. A pattern that
     spells out workload and policy also finds cells outside the default plan. An unknown name raises `UsageError`.
     """
-    _check("stack", stacks, definition.available())
+    _check("stack", stacks, carried())
     _check("runtime", runtimes, RUNTIMES)
     _check("policy", policies, list(FreezePolicy))
     participants = list(_participants(stacks, runtimes))
@@ -91,9 +92,31 @@ def every_cell() -> tuple[Cell, ...]:
     return tuple(dict.fromkeys((*alone, *_asked(everybody, interop=True))))
 
 
+def carried() -> dict[str, tuple[str, ...]]:
+    """Read every stack that is defined: the runtimes that it carries; `WrongFile` if any definition is wrong."""
+    found = {}
+    for name in definition.available():
+        found[name] = definition.load(name).runtimes
+        for number, runtime in enumerate(found[name]):
+            place, what = ("runtimes", number), ""
+            if runtime not in RUNTIMES:
+                what = str(unknown("runtime", runtime, RUNTIMES))
+            elif runtime in found[name][:number]:
+                what = f"{runtime!r} is named twice. Remove one."
+            if what:
+                raise wrong(definition.path_of(name), place, what)
+    return found
+
+
+def others() -> tuple[str, ...]:
+    """Stacks that are defined and take part only where they are named, each with what else has to be named."""
+    more = {name: "" if runtimes else " (with --runtime: it has no `runtimes`)" for name, runtimes in carried().items()}
+    return tuple(f"{name}{told}" for name, told in more.items() if name not in DEFAULT_STACKS)
+
+
 def keepers(stacks: Sequence[str] = (), runtimes: Sequence[str] = ()) -> tuple[Participant, ...]:
     """Return the chosen participants that take part in cross-restore; an unknown name raises `UsageError`."""
-    _check("stack", stacks, definition.available())
+    _check("stack", stacks, carried())
     _check("runtime", runtimes, RUNTIMES)
     return tuple(who for who in _participants(stacks, runtimes) if _shared(who))
 
@@ -125,10 +148,9 @@ def _asked(participants: Iterable[Participant], *, interop: bool) -> Iterator[Ce
 def _participants(stacks: Sequence[str], runtimes: Sequence[str]) -> Iterator[Participant]:
     """Give each stack's default runtimes; another runtime needs both names on the command line."""
     for stack in stacks or DEFAULT_STACKS:
-        carried = definition.load(stack).runtimes
-        _check(f"runtime of the stack {stack}", carried, RUNTIMES)
-        for runtime in runtimes or carried:
-            if stacks or runtime in carried:
+        own = definition.load(stack).runtimes
+        for runtime in runtimes or own:
+            if stacks or runtime in own:
                 yield Participant(runtime=runtime, stack=stack)
 
 

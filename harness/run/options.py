@@ -1,10 +1,9 @@
-"""Options, declared once as data: pytest and the console command take them from here."""
+"""What the user asked for: the values of the options that `harness.run.flags` declares, and what follows from them."""
 
 from __future__ import annotations
 
 import argparse
 import datetime as dt
-import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -12,162 +11,17 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from harness.model.cells import Cell, CgroupVersion, Settings
+from harness.model.cells import Cell, Settings
 from harness.model.controls import Control
 from harness.model.errors import UsageError
+from harness.model.invalid import requirement
 from harness.model.shard import Shard
 from harness.run import matrix
-from harness.trial import corpus
+from harness.run.flags import DEFAULT_ROUNDS, EVERY, name_of
 from reports.analysis.statistics import clean_trials, rate_bound
 from reports.words.numbers import percent
 
-DEFAULT_ROUNDS = 5
 MOST_ROUNDS = 100_000
-SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
-CACHE_VARIABLE = "STILLFRAME_CACHE"
-
-
-def default_cache() -> Path:
-    """`$STILLFRAME_CACHE`, or the folder for us in the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get(CACHE_VARIABLE) or Path(base) / "stillframe")
-
-
-CHOICES: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("--stack", {"action": "append", "default": [], "metavar": "NAME", "help": "stack to take part; repeatable"}),
-    ("--runtime", {"action": "append", "default": [], "metavar": "NAME", "help": "runtime to take part; repeatable"}),
-    ("--policy", {"action": "append", "default": [], "metavar": "NAME", "help": "freeze policy; repeatable"}),
-    (
-        "--cell",
-        {
-            "action": "append",
-            "default": [],
-            "metavar": "ID",
-            "help": "cell by its id, shell patterns allowed; repeatable",
-        },
-    ),
-    (
-        "--interop",
-        {
-            "action": "store_true",
-            "help": "who restores what whom has checkpointed: all pairs of participants that write the same kind, as "
-            "they are and over bridges; and what becomes of checkpoint images (see the command `images`)",
-        },
-    ),
-    (
-        "--shard",
-        {
-            "default": None,
-            "metavar": "K/N",
-            "help": "execute one share of the run, the Kth of N: each machine takes another, all the same --seed, and "
-            "`report` reads them together",
-        },
-    ),
-)
-CORPUS: tuple[tuple[str, dict[str, Any]], ...] = (
-    (
-        "--keep",
-        {
-            "type": Path,
-            "default": None,
-            "metavar": "DIR",
-            "help": "keep a checkpoint of each participant in this folder (see the command `corpus`)",
-        },
-    ),
-    (
-        "--kept",
-        {
-            "type": Path,
-            "default": None,
-            "metavar": "DIR",
-            "help": "restore what is kept in this folder (see the command `corpus`)",
-        },
-    ),
-)
-SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
-    (
-        "--rounds",
-        {
-            "type": int,
-            "default": None,
-            "metavar": "N",
-            "help": f"trials per cell; fewer where no moment has to be hit (default {DEFAULT_ROUNDS})",
-        },
-    ),
-    (
-        "--rate",
-        {
-            "type": float,
-            "default": None,
-            "metavar": "P",
-            "help": "instead of --rounds: try each cell until its first violation, or until so many clean trials "
-            "that its rate is below P with 95 %% confidence (0 < P < 1; 0.05 takes 59 trials)",
-        },
-    ),
-    (
-        "--seed",
-        {"type": int, "default": None, "metavar": "N", "help": "seed of the schedule (default: drawn and printed)"},
-    ),
-    (
-        "--period-us",
-        {
-            "type": int,
-            "default": 100,
-            "metavar": "N",
-            "help": "pause between two ticks in microseconds; 0: none, which keeps a processor busy (default 100)",
-        },
-    ),
-    ("--ring", {"type": int, "default": 65536, "metavar": "N", "help": "records per surface (default 65536)"}),
-    (
-        "--cgroups",
-        {
-            "choices": [version.value for version in CgroupVersion],
-            "default": CgroupVersion.V2.value,
-            "help": "version that runtimes see and whose freezer is written; v1 if the host has it (default v2)",
-        },
-    ),
-    ("--out", {"type": Path, "default": Path("out"), "metavar": "DIR", "help": "folder for runs (default ./out)"}),
-    (
-        "--cache",
-        {
-            "type": Path,
-            "default": default_cache(),
-            "metavar": "DIR",
-            "help": "folder for stacks and binaries (default %(default)s)",
-        },
-    ),
-    (
-        "--proof",
-        {
-            "choices": ["full", "brief"],
-            "default": None,
-            "help": "the instrument's own: full with all mutants, brief with a canary and the negative controls alone "
-            "(default: full, but brief where runtimes, policies or cells are chosen)",
-        },
-    ),
-    (
-        "--mirror",
-        {
-            "default": None,
-            "metavar": "URL",
-            "help": "Debian mirror for stacks (default: $STILLFRAME_MIRROR, else the host's)",
-        },
-    ),
-    (
-        "--keep-names",
-        {
-            "action": "store_true",
-            "help": "keep this machine's name, those of its users, and their home paths in records (default: words "
-            "stand for them; secrets, environments and memory are taken out in any case)",
-        },
-    ),
-)
-
-
-STACKS = tuple(one for one in SETTINGS if one[0] in ("--cache", "--mirror"))
-"""Where stacks are, and where they come from."""
-RUNNING = (*STACKS, *(one for one in SETTINGS if one[0] in ("--seed", "--out", "--keep-names")))
-"""Of a run whose cells are tried once, under settings of their own."""
 
 
 class Options(Settings):
@@ -197,13 +51,13 @@ class Options(Settings):
         It gives `()` for one that its command does not offer.
         """
         given = {}
-        for flag, declaration in (*CHOICES, *CORPUS, *SETTINGS):
-            name = flag.removeprefix("--").replace("-", "_")
+        for flag, declaration in EVERY:
+            name = name_of(flag)
             said = value(name)
             given[name] = declaration.get("default", False) if said == () else said
         if given["shard"]:
             given["shard"] = Shard.read(given["shard"])
-            if given["seed"] is None:
+            if value("seed") is None:
                 remedy = "Give all shards the same: the plan of the run has to be one on every machine."
                 raise UsageError(f"--shard {given['shard']} needs a --seed", remedy=remedy)
         if given["seed"] is None:
@@ -213,9 +67,9 @@ class Options(Settings):
         try:
             options = cls.model_validate(given)
         except ValidationError as error:
-            first = error.errors()[0]
+            first = error.errors(include_url=False)[0]
             flag = f"--{str(first['loc'][0]).replace('_', '-')}"
-            raise UsageError(f"{flag} {first['input']!r}: {first['msg']}") from error
+            raise UsageError(f"{flag} {first['input']}: {requirement(first)}") from error
         if options.rate is not None and options.rounds is not None:
             remedy = "Leave one of them out: --rate finds the number of trials by itself."
             raise UsageError(f"--rounds {options.rounds} and --rate {options.rate:g} exclude each other", remedy=remedy)
@@ -223,6 +77,11 @@ class Options(Settings):
             what = f"--rate {options.rate:g} takes more than {MOST_ROUNDS} clean trials per cell"
             raise UsageError(what, remedy="Ask for a higher rate.")
         return options
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> Options:
+        """Read what was given to a command; options that it does not have keep their default."""
+        return cls.read(lambda name: getattr(arguments, name, ()))
 
     @property
     def trials(self) -> int:
@@ -236,23 +95,25 @@ class Options(Settings):
 
     @property
     def rule(self) -> str:
-        """When a cell has been tried often enough, in words and numbers, with what that proves."""
-        most, fewer = self.trials, self.fewer
-        if self.rate is None:
-            bound = percent(rate_bound(0, most))
-            rule = f"Each cell has {most} trials; all clean, it violates in less than {bound} with 95 % confidence"
-        else:
+        """How often each cell is tried, in words and numbers, with what that proves."""
+        most, cells = self.trials, self.cells
+        bound = percent(rate_bound(0, most)) if self.rate is None else f"{100 * self.rate:g} %"
+        clean = f"the true failure rate is below {bound} (95 % confidence)."
+        if self.rate is not None:
             rule = (
-                f"Each cell is tried until its first violation, which convicts it, or {most} times; all clean, it "
-                f"violates in less than {100 * self.rate:g} % with 95 % confidence. A cell that never violates is "
-                "never convicted (type I error 0), one that does at that rate or above passes with at most 5 % "
-                "(type II error)"
+                f"Up to {most} trials per cell; the first violation ends them. If all are clean, {clean} A cell that "
+                "never fails is never convicted (type I error 0); one that fails at that rate or above passes with at "
+                "most 5 % (type II error)."
             )
-        if fewer:
+        elif most == 1:
+            rule = f"1 trial per cell. If it is clean, {clean}"
+        else:
+            rule = f"{most} trials per cell. If all are clean, {clean}"
+        fewer = {} if self.chosen else matrix.fewer(cells, most)
+        if fewer and max(fewer.values()) < most:
             each = " to ".join(dict.fromkeys(str(of(fewer.values())) for of in (min, max)))
-            count = f"{len(fewer)} of {len(self.cells)} cells"
-            rule += f". Without a moment to hit ({count}) they have {each} trials, whatever they find"
-        return f"{rule}."
+            rule += f" Cells whose result does not depend on timing ({len(fewer)} of {len(cells)}) get {each} trials."
+        return rule
 
     @property
     def settings(self) -> Settings:
@@ -262,11 +123,12 @@ class Options(Settings):
     @property
     def cells(self) -> tuple[Cell, ...]:
         """The cells that are asked for; `UsageError` for a name that does not exist."""
-        if self.keep or self.kept:
-            participants = matrix.keepers(self.stack, self.runtime)
-            return tuple(
-                corpus.cells(corpus.read(self.kept), participants) if self.kept else matrix.to_keep(participants)
-            )
+        if self.kept:
+            from harness.trial import corpus  # noqa: PLC0415  # reads CRIU's images, and is for `corpus try` alone
+
+            return tuple(corpus.cells(corpus.read(self.kept), matrix.keepers(self.stack, self.runtime)))
+        if self.keep:
+            return tuple(matrix.to_keep(matrix.keepers(self.stack, self.runtime)))
         return matrix.plan(self.stack, self.runtime, self.policy, self.cell, interop=self.interop)
 
     @property
@@ -299,15 +161,8 @@ class Options(Settings):
     def arguments(self) -> list[str]:
         """The same options as a command line."""
         words = []
-        for flag, _ in (*CHOICES, *CORPUS, *SETTINGS):
-            value = getattr(self, flag.removeprefix("--").replace("-", "_"))
+        for flag, _ in EVERY:
+            value = getattr(self, name_of(flag))
             for one in value if isinstance(value, tuple) else () if value is None else (value,):
                 words += [flag] if one is True else [] if one is False else [flag, str(one)]
         return words
-
-
-def add_to(parser: argparse.ArgumentParser, *groups: tuple[tuple[str, dict[str, Any]], ...]) -> None:
-    """Declare the options of `groups` on an argparse parser."""
-    for group in groups:
-        for flag, declaration in group:
-            parser.add_argument(flag, **declaration)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from harness.checkpoints.archive import unpack
+from harness.checkpoints.carriers import LAYER, MEMORY
 from harness.checkpoints.disk import CapturedFiles
-from harness.checkpoints.layouts import LAYER, MEMORY
 from harness.checkpoints.untrusted import Broken, beneath, inside
 from harness.host import cgroups
 from harness.host.wait import until

@@ -10,10 +10,7 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import Iterator
-from typing import Any, ClassVar
-
-from docker.types import LogConfig
-from docker.types import Mount as MountOption
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.checkpoints.disk import CapturedFiles
 from harness.model.cells import CgroupVersion, FreezePolicy, Scenario, SurfaceKind
@@ -21,8 +18,10 @@ from harness.model.errors import CommandFailed, StillframeError
 from harness.model.machine import Component
 from harness.runtimes import criu_configuration, criu_log, image_archive, shim, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
-from harness.runtimes.docker_client import JournalledClient
 from harness.stacks.node import Node
+
+if TYPE_CHECKING:
+    from harness.runtimes.docker_client import JournalledClient
 
 START_SECONDS = 30.0
 CHECKPOINT_SECONDS = 60.0
@@ -47,6 +46,8 @@ OUTSIDE = frozenset({SurfaceKind.BIND, SurfaceKind.NAMED_VOLUME, SurfaceKind.ANO
 SCENARIOS = (Scenario.PAUSED, Scenario.GENERATIONS)
 EVERY = frozenset(SurfaceKind) - {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME}
 
+MOUNTED = {SurfaceKind.TMPFS: "tmpfs", SurfaceKind.BIND: "bind"}
+"""What the engine calls the kinds of mounts."""
 UNREAD = ("fresh-start", "garbage-image", "stopped-workload")
 """Controls that need no files of a captured disk."""
 BY_WHOM = (FreezePolicy.ENGINE, FreezePolicy.PAUSE)
@@ -116,6 +117,8 @@ class Docker:
 
     def prepare(self) -> None:
         """Configure CRIU and the engine, start the engine, and wait until it answers."""
+        from harness.runtimes.docker_client import JournalledClient  # noqa: PLC0415  # the SDK is slow to load
+
         if self.by_criu:
             criu_configuration.configure(self.node, self.program)
             self.node.make(LOGS)
@@ -267,11 +270,11 @@ class Docker:
 
     def _create(self, spec: ContainerSpec, image: str) -> Container:
         mounts = (*spec.mounts, Mount(SurfaceKind.BIND, spec.report_mount, spec.report))
-        host = self._client.create_host_config(
+        host = self._client.host_config(
+            [(MOUNTED[each.kind], each.source, each.target) for each in mounts if each.kind is not SurfaceKind.SHM],
+            logs=spec.prints,
             runtime=RUNTIME,
             network_mode="host" if self.way.name.endswith("host") else "none",
-            mounts=[_mount(mount) for mount in mounts if mount.kind is not SurfaceKind.SHM],
-            log_config=LogConfig(type=LogConfig.types.JSON if spec.prints else LogConfig.types.NONE),
         )
         said = self._client.create_container(
             image, list(spec.argv), name=spec.name, host_config=host, detach=True, tty=spec.tty
@@ -370,8 +373,3 @@ class DockerRunsc(Docker):
             change="--ignore-cgroups; a script before runsc puts the sandbox into its group",
         )
         return {"path": RUNSC}
-
-
-def _mount(mount: Mount) -> MountOption:
-    kind = {SurfaceKind.TMPFS: "tmpfs", SurfaceKind.BIND: "bind"}[mount.kind]
-    return MountOption(mount.target, mount.source or None, type=kind)

@@ -10,11 +10,13 @@ import json
 import shlex
 import socket as sockets
 import time
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
 import docker
 import requests
+from docker.types import LogConfig, Mount
 
 from harness.host.wait import until
 from harness.model.commands import Command
@@ -47,6 +49,13 @@ class JournalledClient(docker.APIClient):  # type: ignore[misc]  # it has no typ
             return bool(self.ping())
         except CommandFailed:
             return False
+
+    def host_config(self, mounts: Iterable[tuple[str, str, str]], *, logs: bool, **more: Any) -> dict[str, Any]:
+        """Build a container's options; mounts are kind, source and target; with `logs` the engine keeps its output."""
+        kind = LogConfig.types.JSON if logs else LogConfig.types.NONE
+        options = [Mount(target, source or None, type=kind_of) for kind_of, source, target in mounts]
+        found: dict[str, Any] = self.create_host_config(mounts=options, log_config=LogConfig(type=kind), **more)
+        return found
 
     def at(self, path: str) -> str:
         """Return the address of a resource, for a request without a method in the SDK."""

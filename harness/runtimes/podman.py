@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterator
 from typing import ClassVar
 
-from harness.checkpoints.layouts import Exported
 from harness.checkpoints.sources import Archive, Folder, Source
 from harness.checkpoints.untrusted import Budget
 from harness.host import cgroups
@@ -166,6 +165,8 @@ class Podman:
 
     def contents(self, checkpoint: Checkpoint) -> Contents:
         """Unpack the archives in the checkpoint; an image's layer is already a folder in the store."""
+        from harness.checkpoints.layouts import Exported  # noqa: PLC0415  # brings protobuf, which is slow to load
+
         folder, budget = self.node.path(checkpoint.folder), Budget()
         source: Source
         if self._by_image:

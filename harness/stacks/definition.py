@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
 
-from harness.model.errors import UsageError, unknown
+from harness.model.errors import unknown
+from harness.model.invalid import fault, read_toml, wrong
 from harness.model.values import Frozen
 
 KEY_DIGITS = 16
@@ -28,8 +28,10 @@ class StackDefinition(Frozen):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.suite is None) == (self.root is None):
-            raise ValueError("a stack must have either a suite or a root")
+        if self.suite is None and self.root is None:
+            raise fault("needs a suite or a root. Name a Debian suite, or the root of an existing file system")
+        if self.suite is not None and self.root is not None:
+            raise fault("a stack has a suite or a root, not both. Remove one", "root")
         return self
 
     @property
@@ -44,20 +46,22 @@ def folder() -> Path:
     return Path(__file__).resolve().parents[2] / "ci" / "stacks"
 
 
+def path_of(name: str) -> Path:
+    """File of the definition called `name`."""
+    return folder() / f"{name}.toml"
+
+
 def available() -> list[str]:
     """Return the names of all defined stacks."""
     return sorted(path.stem for path in folder().glob("*.toml"))
 
 
 def load(name: str) -> StackDefinition:
-    """Read the definition called `name`; `UsageError` if it does not exist or is not valid."""
+    """Read the definition called `name`; `UsageError` if there is none, `WrongFile` if it is wrong."""
     if name not in available():
         raise unknown("stack", name, available())
-    path = folder() / f"{name}.toml"
-    try:
-        definition = StackDefinition.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise UsageError(f"{path} is not a valid stack definition: {error}") from error
+    path = path_of(name)
+    definition = read_toml(StackDefinition, path)
     if definition.name != name:
-        raise UsageError(f"{path} has the name {definition.name!r}", remedy=f"Write name = {name!r}.")
+        raise wrong(path, ("name",), f"must be {name!r} like the file, not {definition.name!r}. Rename one of them.")
     return definition

@@ -22,6 +22,7 @@ from harness.checkpoints.needs import Needs
 from harness.checkpoints.untrusted import everything_below
 from harness.model.cells import Cell, Participant, Scenario, Settings
 from harness.model.errors import EnvironmentUnfit, RecordError, UsageError
+from harness.model.invalid import brief
 from harness.model.values import Frozen
 from harness.records.record import SCHEMA_VERSION, Record
 from harness.records.run_files import write_aside
@@ -89,9 +90,7 @@ def _read(path: Path) -> Kept:
     try:
         return Kept.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        what = ".".join(map(str, first["loc"]))
-        raise RecordError(f"{path} cannot be read: {what}: {first['msg']}") from error
+        raise RecordError(f"{path} is not a kept checkpoint: {brief(error)}") from error
 
 
 def cells(kept: Sequence[Kept], participants: Iterable[Participant]) -> Iterator[Cell]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import tomllib
+import functools
 from pathlib import Path, PurePosixPath
 from typing import Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from harness.model.cells import SurfaceKind
-from harness.model.errors import UsageError, unknown
+from harness.model.errors import unknown
+from harness.model.invalid import fault, read_toml, wrong
 from harness.model.values import Frozen
 
 RECORD_BYTES = 32
+_ROOT = Path(__file__).resolve().parents[2] / "workloads"
 MOUNTED = frozenset(SurfaceKind) - {
     SurfaceKind.ADDED,
     SurfaceKind.IMAGE,
@@ -38,9 +40,11 @@ class Surface(Frozen):
     @model_validator(mode="after")
     def _placed(self) -> Self:
         if self.kind is SurfaceKind.STDOUT and self.path:
-            raise ValueError("standard output has no path")
-        if self.kind is not SurfaceKind.STDOUT and (not self.path or self.every != 1):
-            raise ValueError("a file surface has a path and is written at every tick")
+            raise fault("standard output has no path. Remove it", "path")
+        if self.kind is not SurfaceKind.STDOUT and not self.path:
+            raise fault("a surface that is a file needs a path. Add it")
+        if self.kind is not SurfaceKind.STDOUT and self.every != 1:
+            raise fault("only standard output skips ticks. Remove it", "every")
         return self
 
     @property
@@ -69,12 +73,12 @@ class Workload(Frozen):
     def _distinct(self) -> Self:
         for values in ([each.name for each in self.surfaces], [each.path for each in self.files]):
             if len(set(values)) < len(values):
-                raise ValueError("two surfaces have the same name or path")
+                raise fault("two surfaces have the same name or path. Rename one", "surfaces")
         printed = [each for each in self.surfaces if each.kind is SurfaceKind.STDOUT]
         if len(printed) > 1:
-            raise ValueError("two surfaces are standard output")
+            raise fault("two surfaces are standard output. Remove one", "surfaces")
         if self.tty and not printed:
-            raise ValueError("it has a terminal, but no surface on standard output")
+            raise fault("has a terminal, but prints nothing. Remove it, or add a surface of kind 'stdout'", "tty")
         return self
 
     @property
@@ -105,13 +109,18 @@ class Workload(Frozen):
 
 
 def workloads_root() -> Path:
-    """Return the folder of the workloads."""
-    return Path(__file__).resolve().parents[2] / "workloads"
+    """Where the workloads are."""
+    return _ROOT
 
 
 def available() -> dict[str, Path]:
-    """Return the folder of each workload by name."""
-    return {path.parent.name: path.parent for path in sorted(workloads_root().glob("*/workload.toml"))}
+    """Folder of each workload by name."""
+    return _folders(workloads_root())
+
+
+@functools.cache
+def _folders(root: Path) -> dict[str, Path]:
+    return {path.parent.name: path.parent for path in sorted(root.glob("*/workload.toml"))}
 
 
 def find(name: str) -> Workload:
@@ -122,14 +131,12 @@ def find(name: str) -> Workload:
     return load(folders[name])
 
 
+@functools.cache
 def load(folder: Path) -> Workload:
-    """Read the definition in `folder`; `UsageError` if it is not valid."""
+    """Read the definition in `folder`; `WrongFile` if it is wrong."""
     path = folder / "workload.toml"
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        workload = Workload.model_validate({**raw, "folder": folder})
-    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
-        raise UsageError(f"{path} is not a valid workload definition: {error}") from error
+    workload = read_toml(Workload, path, {"folder": folder})
     if workload.name != folder.name:
-        raise UsageError(f"{path} has the name {workload.name!r}", remedy=f"Write name = {folder.name!r}.")
+        remedy = "Rename one of them."
+        raise wrong(path, ("name",), f"must be {folder.name!r} like the folder, not {workload.name!r}. {remedy}")
     return workload

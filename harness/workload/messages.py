@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from harness.model.errors import RecordError
+from harness.model.invalid import brief
 from harness.model.readings import Reading, SurfaceReading, Witness
 from harness.model.values import Frozen
 
@@ -80,9 +82,9 @@ class Failed(Message):
     what: str
 
 
-_MESSAGE: TypeAdapter[Start | Beat | ReadingMessage | Stop | Failed] = TypeAdapter(
-    Annotated[Start | Beat | ReadingMessage | Stop | Failed, Field(discriminator="event")]
-)
+@functools.cache
+def _messages() -> TypeAdapter[Start | Beat | ReadingMessage | Stop | Failed]:
+    return TypeAdapter(Annotated[Start | Beat | ReadingMessage | Stop | Failed, Field(discriminator="event")])
 
 
 def read_messages(folder: Path, after: int = -1) -> list[tuple[int, Message]]:
@@ -99,7 +101,6 @@ def read_messages(folder: Path, after: int = -1) -> list[tuple[int, Message]]:
 
 def _parse(path: str) -> Message:
     try:
-        return _MESSAGE.validate_json(os.readlink(os.fsencode(path)))  # noqa: PTH115  # a Path changes the text
+        return _messages().validate_json(os.readlink(os.fsencode(path)))  # noqa: PTH115  # a Path changes the text
     except ValidationError as error:
-        first = error.errors()[0]
-        raise RecordError(f"{path} is not a message of a workload: {first['msg']} at {first['loc']}") from error
+        raise RecordError(f"{path} is not a message of a workload: {brief(error)}") from error

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from google.protobuf.any_pb2 import Any as Packed
 
+from harness.checkpoints.carriers import CONTAINER, LAYER, MEMORY
 from harness.checkpoints.criu.image import STATISTICS, encoded
 from harness.checkpoints.description import LOG_HEAD, engine_of
 from harness.checkpoints.find import find
-from harness.checkpoints.layouts import CONTAINER, LAYER, MEMORY
 from harness.checkpoints.untrusted import Budget, Unreadable
 from harness.model.description import Description, DiskForm, MountPoint
 from tests.criu_images import dump, memory, tar

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.host.process import BASE_ENVIRONMENT, HOST
-from harness.model.model import Command
+from harness.model.commands import Command
 
 ROOT = Path(__file__).resolve().parents[2]
 

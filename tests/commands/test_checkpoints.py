@@ -40,7 +40,7 @@ def test_a_fault_of_our_own_is_no_answer(
     assert main(["inspect", str(tmp_path)]) == 70
     told = capsys.readouterr().err
     assert "KeyError" in told
-    assert told.endswith("please report the lines above\n")
+    assert told.endswith("Please report the lines above.\n")
     assert "\x1b" not in told
 
 
@@ -97,7 +97,7 @@ def test_only_files_and_folders_are_read(tmp_path: Path, capsys: pytest.CaptureF
     with pytest.raises(SystemExit) as ended:
         main(["inspect", ""])
     assert ended.value.code == 2
-    assert "this one is empty" in capsys.readouterr().err
+    assert "argument PATH: the name is empty" in capsys.readouterr().err
 
 
 def test_names_drive_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

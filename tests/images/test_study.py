@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands import cli
+from harness.commands import cli, images
 from harness.host import audit
 from harness.images.engines import ENGINES
 from harness.images.producers import CheckpointctlByHand, PodmanImage
@@ -56,7 +56,7 @@ def test_what_is_written_of_images_names_nobody_unless_asked(
 ) -> None:
     told = Attempt(step=Step.MAKE, verdict=Verdict(outcome=Outcome.REFUSED, reason="podman: ada has no /home/ada/x"))
     path = next(planned("debian-sid")).model_copy(update={"attempts": (told,)})
-    monkeypatch.setattr(cli, "study", lambda *_: [path])
+    monkeypatch.setattr(images, "study", lambda *_: [path])
     monkeypatch.setattr(audit, "of_host", lambda: audit.NOTHING)
     knowing = partial(Redaction.knowing, {USER: ("ada", "podman")}, {"/home/ada": HOME})
     monkeypatch.setattr(prepare, "redaction_here", lambda spared: knowing(spared=spared))

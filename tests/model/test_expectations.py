@@ -193,8 +193,8 @@ def test_an_unknown_condition_is_declined_with_its_place_and_those_that_are_know
     path = declare(folder, SOUND + SOUND + f'when = "{name}"\n')
     with pytest.raises(UsageError) as raised:
         declared()
-    told = f"lines 13-23: when: Input should be 'kernel lacks mem_dirty_track', not {name!r}"
-    assert str(raised.value) == f"{path} is no file of expectations: {told}"
+    told = f"expectation.when: must be one of 'kernel lacks mem_dirty_track', not {name!r}."
+    assert str(raised.value).startswith(f"{path}:23: {told}")
 
 
 # ---- where it stands
@@ -297,7 +297,8 @@ def test_a_wrong_file_is_an_error_that_names_it(folder: Path, text: str) -> None
     path = declare(folder, text)
     with pytest.raises(UsageError) as raised:
         declared()
-    assert str(raised.value).startswith(f"{path} is no file of expectations: ")
+    assert re.match(rf"{re.escape(str(path))}:\d+: [^\n]+\.", str(raised.value)), "file, line, and a sentence"
+    assert "pydantic" not in str(raised.value)
     assert raised.value.exit_code == 2
 
 
@@ -306,35 +307,42 @@ def test_a_wrong_file_is_an_error_that_names_it(folder: Path, text: str) -> None
     [
         (
             SOUND + "rate = [0.0, 1.0]\n",
-            "lines 2-12: rate = [0, 1] accepts always as well as never: narrow it, or leave it out and say with `when`",
+            "12: expectation.rate: [0, 1] accepts always as well as never. Narrow it, or leave it out",
         ),
         (
             SOUND.replace(r"holds [+-]\d+ ticks", ".*"),
-            "lines 2-11: signature = '.*' fits any line: quote what only this failure says",
+            "6: expectation.signature: '.*' fits any line. Quote what only this failure says.",
         ),
         (
             SOUND + f"besides = {BESIDES}\n",
-            "lines 2-12: outcome and besides name all that can go wrong: name only what was seen",
+            "12: expectation.besides: with outcome it names all that can go wrong. Name only what was seen.",
         ),
-        (SOUND.replace('owner = "runc"\n', ""), "lines 2-10: owner: Field required"),
+        (SOUND.replace('owner = "runc"\n', ""), "2: expectation.owner: is missing. Add it: who has to act: a project"),
         (
             SOUND + 'besides = ["hung", "harness-error"]\n',
-            "lines 2-12: harness-error says nothing about a cell and cannot be expected",
+            "12: expectation.besides: harness-error says nothing about a cell. Name what was seen.",
         ),
         (
             SOUND + 'besides = ["inconsistent"]\n',
-            "lines 2-12: besides names inconsistent again, so any signature of it would do: leave it out there",
+            "12: expectation.besides: names inconsistent again, so any signature would do. Leave it out here.",
         ),
         (
             SOUND + 'rate = 0.5\nx = "y"\n',
-            "lines 2-13: rate: Input should be a valid tuple; lines 2-13: x: Extra inputs",
+            "12: expectation.rate: must be a list in brackets, not 0.5.",
         ),
-        (SOUND + "[other]\n", "other: Extra inputs are not permitted"),
+        (SOUND + "[other]\n", "12: other: is not a field here. Fields: about, expectation."),
     ],
 )
 def test_what_is_wrong_is_told_with_its_lines_and_what_to_do(folder: Path, text: str, told: str) -> None:
     declare(folder, text)
-    with pytest.raises(UsageError, match=re.escape(f"a.toml is no file of expectations: {told}")):
+    with pytest.raises(UsageError, match=re.escape(f"a.toml:{told}")):
+        declared()
+
+
+@pytest.mark.parametrize("pattern", ["ledger.pause.*r@*", "*@s*", "*.pause.*[r]@[s]*", "ledger.*.stranger@*"])
+def test_a_pattern_that_only_looks_as_if_it_named_a_participant_is_declined(folder: Path, pattern: str) -> None:
+    declare(folder, SOUND.replace("*.pause.runc@*", pattern))
+    with pytest.raises(UsageError, match="covers participants that do not exist yet"):
         declared()
 
 
@@ -345,7 +353,7 @@ def test_what_a_plan_of_an_older_program_expects_stays_readable() -> None:
 
 def test_a_file_that_is_no_utf8_is_an_error_that_names_it(folder: Path) -> None:
     (folder / "a.toml").write_bytes(SOUND.replace("layer", "\xe4").encode("latin-1"))
-    with pytest.raises(UsageError, match=r"a\.toml is no file of expectations: "):
+    with pytest.raises(UsageError, match=r"a\.toml: byte \d+ is not UTF-8\. Save the file as UTF-8\."):
         declared()
 
 
@@ -355,6 +363,11 @@ def test_a_file_that_is_no_utf8_is_an_error_that_names_it(folder: Path) -> None:
 def test_what_is_declared_in_here_speaks_of_cells_that_there_are() -> None:
     assert unmatched(matrix.every_cell()) == ()
     assert unmatched(every_image(), About.IMAGES) == ()
+
+
+def test_what_is_expected_where_nothing_is_declared_is_valid() -> None:
+    for each in (STILL, MOVING, expectations.OUTSIDE):
+        assert Expectation.model_validate(each.model_dump()) == each
 
 
 def test_of_no_cell_two_things_are_declared() -> None:

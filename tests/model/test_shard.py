@@ -7,7 +7,7 @@ from itertools import chain
 
 import pytest
 
-from harness.commands import cli
+from harness.commands import run
 from harness.commands.cli import main
 from harness.commands.plugin import _items
 from harness.model.cells import Cell, FreezePolicy
@@ -131,7 +131,7 @@ def test_policies_are_what_a_question_leaves_open() -> None:
 
 
 def test_a_share_is_listed_without_root(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["plan", "--stack", "host", "--seed", "7"]
+    words = ["plan", "--stack", "host"]
     listed = []
     for number in (1, 2, 3):
         assert main([*words, "--shard", f"{number}/3"]) == 0
@@ -151,7 +151,7 @@ def test_one_machine_makes_checkpoint_images_for_all(
         asked.append(options)
         return 0
 
-    monkeypatch.setattr(cli, "_pytest", lambda *_: 0)
-    monkeypatch.setattr(cli, "_make_images", make)
+    monkeypatch.setattr(run, "run_cells", lambda *_: 0)
+    monkeypatch.setattr(run, "make_images", make)
     assert main(["run", "--interop", "--seed", "7", *shard]) == 0
     assert len(asked) == made

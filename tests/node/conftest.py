@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.host import audit
-from harness.run.options import default_cache
+from harness.run.flags import default_cache
 from harness.stacks import build, definition
 from harness.stacks.node import Node
 

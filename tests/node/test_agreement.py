@@ -9,7 +9,7 @@ from harness.host.process import HOST
 from harness.model.outcomes import Answer, Outcome
 from harness.records.inspection import Finding
 from harness.records.record import Record
-from harness.run.options import default_cache
+from harness.run.flags import default_cache
 from tests.node.conftest import STACK
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,7 +13,7 @@ from harness.model.outcomes import Outcome
 from harness.records.plan import Plan
 from harness.records.record import Record
 from harness.run import matrix
-from harness.run.options import default_cache
+from harness.run.flags import default_cache
 from harness.trial import corpus
 from harness.trial.bench import Bench
 from harness.trial.trial import Trial

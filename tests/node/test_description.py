@@ -16,7 +16,7 @@ from harness.checkpoints.translation.translate import Order, translate
 from harness.model.cells import FreezePolicy, Participant, Settings
 from harness.model.description import Description
 from harness.oracle.inspection import inspect
-from harness.run.options import default_cache
+from harness.run.flags import default_cache
 from harness.stacks import build, definition
 from harness.trial.bench import Bench
 from harness.trial.checkpoint import take

@@ -15,7 +15,7 @@ from harness.images.routes import Pushed
 from harness.model.cells import Settings
 from harness.model.outcomes import Outcome
 from harness.records.image_path import Base, ImagePath, Spot, Step
-from harness.run.options import default_cache
+from harness.run.flags import default_cache
 from harness.stacks import build, definition
 from harness.trial.bench import Bench
 from harness.workload.programs import compile_all

@@ -16,7 +16,7 @@ from harness.model.readings import Witness
 from harness.oracle.inspection import inspect
 from harness.records.inspection import Finding
 from harness.records.plan import Plan
-from harness.run.options import default_cache
+from harness.run.flags import default_cache
 from harness.runtimes.contract import Checkpoint
 from harness.trial.bench import Bench
 from harness.trial.trial import Trial

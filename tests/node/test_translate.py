@@ -14,7 +14,7 @@ from harness.checkpoints.translation.translate import Order, translate
 from harness.host.wait import until
 from harness.model.cells import FreezePolicy, Participant, Settings
 from harness.model.errors import CommandFailed
-from harness.run.options import default_cache
+from harness.run.flags import default_cache
 from harness.runtimes.contract import Checkpoint
 from harness.trial.bench import Bench
 from harness.trial.checkpoint import take

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from harness.model.cells import CgroupVersion, Settings
 from harness.model.errors import UsageError
 from harness.model.shard import Shard
 from harness.run import matrix
-from harness.run.options import CHOICES, SETTINGS, Options, add_to, default_cache
+from harness.run.flags import CHOICES, SETTINGS, add_to, default_cache
+from harness.run.options import Options
 
 
 def parsed(*words: str) -> Options:
@@ -184,14 +186,17 @@ def test_a_share_that_is_none_is_refused() -> None:
 def test_the_rule_is_told_in_words_and_numbers() -> None:
     choice = ["--stack", "host", "--runtime", "runc"]
     fixed, sequential = parsed(*choice, "--rounds", "60").rule, parsed(*choice, "--rate", "0.05").rule
-    assert "Each cell has 60 trials; all clean, it violates in less than 4.9 % with 95 % confidence" in fixed
-    assert "until its first violation, which convicts it, or 59 times" in sequential
-    assert "less than 5 % with 95 % confidence" in sequential
+    assert "60 trials per cell. If all are clean, the true failure rate is below 4.9 % (95 % confidence)." in fixed
+    assert "Up to 59 trials per cell; the first violation ends them." in sequential
+    assert "below 5 % (95 % confidence)" in sequential
     assert "(type I error 0)" in sequential
     assert "at most 5 % (type II error)" in sequential
-    assert "they have 12 trials, whatever they find." in fixed
-    assert "they have 11 trials, whatever they find." in sequential
-    assert "whatever they find" not in parsed("--cell", "ledger.none.runc@debian-sid").rule
+    assert re.search(r"depend on timing \(\d+ of \d+\) get 12 trials\.$", fixed)
+    assert re.search(r"depend on timing \(\d+ of \d+\) get 11 trials\.$", sequential)
+    assert "timing" not in parsed("--cell", "ledger.none.runc@debian-sid").rule
+    assert parsed("--cell", "ledger.none.runc@debian-sid", "--rounds", "1").rule == (
+        "1 trial per cell. If it is clean, the true failure rate is below 95.0 % (95 % confidence)."
+    )
 
 
 @pytest.mark.parametrize(

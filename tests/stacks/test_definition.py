@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from harness.model.errors import UsageError
+from harness.model.errors import UsageError, WrongFile
 from harness.stacks import definition
 from harness.stacks.definition import StackDefinition, available, load
 
@@ -35,17 +35,26 @@ def test_a_stack_is_what_its_file_says(stacks: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "told"),
     [
-        "name = ",
-        "\x00",
-        "",
-        'name = "mine"\ndescription = "neither"\n',
-        SOUND + 'root = "/"\n',
-        SOUND + "colour = 1\n",
-        SOUND.replace('["criu"]', '"criu"'),
-        SOUND.replace('"sid"', '"sid; reboot"'),
-        SOUND.replace('"mine"', '"../mine"'),
+        ("name = ", ":1: not TOML: Invalid value. Correct this line."),
+        ("\x00", ":1: not TOML: Invalid statement. Correct this line."),
+        ("", ": name: is missing. Add it."),
+        (
+            'name = "mine"\ndescription = "neither"\n',
+            ": needs a suite or a root. Name a Debian suite, or the root of an existing file system.",
+        ),
+        (SOUND + 'root = "/"\n', ":5: root: a stack has a suite or a root, not both. Remove one."),
+        (SOUND + "siute = 1\n", ":5: siute: is not a field here. Did you mean 'suite'? Fields: name,"),
+        (SOUND.replace('["criu"]', '"criu"'), ":4: packages: must be a list in brackets, not 'criu'."),
+        (
+            SOUND.replace('"sid"', '"sid; reboot"'),
+            ":3: suite: must match the pattern ^[a-z0-9-]+$, not 'sid; reboot'. It is: Debian suite",
+        ),
+        (
+            SOUND.replace('"mine"', '"../mine"'),
+            ":1: name: must match the pattern ^[a-z0-9][a-z0-9.-]*$, not '../mine'.",
+        ),
     ],
     ids=[
         "no TOML",
@@ -59,24 +68,26 @@ def test_a_stack_is_what_its_file_says(stacks: Path) -> None:
         "odd name",
     ],
 )
-def test_a_wrong_file_is_an_error_that_names_it(stacks: Path, text: str) -> None:
+def test_a_wrong_file_is_told_with_line_field_and_remedy(stacks: Path, text: str, told: str) -> None:
     path = stacks / "mine.toml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(UsageError) as raised:
+    with pytest.raises(WrongFile) as raised:
         load("mine")
-    assert str(raised.value).startswith(f"{path} is not a valid stack definition: ")
+    assert raised.value.sentences[0].startswith(f"{path}{told}")
     assert raised.value.exit_code == 2
 
 
 def test_a_file_that_is_no_utf8_is_an_error_that_names_it(stacks: Path) -> None:
     (stacks / "mine.toml").write_bytes(SOUND.replace("A stack", "\xe4").encode("latin-1"))
-    with pytest.raises(UsageError, match=r"mine\.toml is not a valid stack definition: "):
+    with pytest.raises(WrongFile, match=r"mine\.toml: byte [0-9]+ is not UTF-8\. Save the file as UTF-8\.$"):
         load("mine")
 
 
 def test_a_stack_is_called_like_its_file(stacks: Path) -> None:
     (stacks / "other.toml").write_text(SOUND, encoding="utf-8")
-    with pytest.raises(UsageError, match=r"has the name 'mine'\. Write name = 'other'\."):
+    with pytest.raises(
+        UsageError, match=r"other\.toml:1: name: must be 'other' like the file, not 'mine'\. Rename one of them\.$"
+    ):
         load("other")
 
 
@@ -118,5 +129,5 @@ def test_a_stack_says_what_of_it_takes_part(stacks: Path) -> None:
 
 @pytest.mark.parametrize("changes", [{"suite": None}, {"root": Path("/")}])
 def test_a_stack_has_one_source(changes: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="must have either a suite or a root"):
+    with pytest.raises(ValidationError, match="a suite or a root"):
         stack(**changes)

@@ -91,17 +91,17 @@ def test_most_workloads_print_nothing_and_ask_under_the_policy_that_holds_best()
     ("old", "new", "says"),
     [
         ('kind = "stdout"', 'kind = "stdout"\npath = "/dev/stdout"', "standard output has no path"),
-        ('kind = "stdout"', 'kind = "stdout"\nevery = 0', "greater than or equal to 1"),
-        ('kind = "stdout"', 'kind = "stdout"\nevery = 1000001', "less than or equal to 1000000"),
-        ('path = "/data/added.ring"\n', "", "has a path"),
-        ('path = "/data/added.ring"', 'path = "data"', "should match pattern"),
-        ('kind = "added"', 'kind = "added"\nevery = 2', "is written at every tick"),
-        ('path = "/data/added.ring"\nkind = "added"', 'kind = "stdout"', "two surfaces are standard output"),
+        ('kind = "stdout"', 'kind = "stdout"\nevery = 0', "surfaces.every: must be at least 1, not 0"),
+        ('kind = "stdout"', 'kind = "stdout"\nevery = 1000001', "surfaces.every: must be at most 1000000, not 1000001"),
+        ('path = "/data/added.ring"\n', "", ":8: surfaces.1.: a surface that is a file needs a path. Add it."),
+        ('path = "/data/added.ring"', 'path = "data"', "surfaces.path: must match the pattern"),
+        ('kind = "added"', 'kind = "added"\nevery = 2', "surfaces.every: only standard output skips ticks. Remove it."),
         (
+            'path = "/data/added.ring"\nkind = "added"',
             'kind = "stdout"',
-            'kind = "tmpfs"\npath = "/scratch/x"',
-            "it has a terminal, but no surface on standard output",
+            "surfaces: two surfaces are standard output. Remove one.",
         ),
+        ('kind = "stdout"', 'kind = "tmpfs"\npath = "/scratch/x"', "tty: has a terminal, but prints nothing."),
     ],
 )
 def test_a_definition_of_what_prints_that_makes_no_sense_is_refused(
@@ -161,15 +161,15 @@ def test_an_unknown_workload_is_told_with_its_nearest_match() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ('name = "ledger"', 'name = "other"', "has the name 'other'"),
-        ('name = "ledger"', "", "is not a valid workload definition"),
-        ('kind = "tmpfs"', 'kind = "disk"', "is not a valid workload definition"),
-        ('name = "tmpfs"', 'name = "added"', "same name"),
-        ('source = "ledger.c"', 'source = "../ledger.c"', "is not a valid workload definition"),
-        ('source = "ledger.c"', 'source = "../../a/ledger.c"', "is not a valid workload definition"),
-        ('source = "ledger.c"', 'source = "../.././ledger.c"', "is not a valid workload definition"),
-        ('source = "ledger.c"', 'source = "/ledger.c"', "is not a valid workload definition"),
-        ("[[surfaces]]", "[[surfaces", "is not a valid workload definition"),
+        ('name = "ledger"', 'name = "other"', ":1: name: must be 'ledger' like the folder, not 'other'"),
+        ('name = "ledger"', "", "workload.toml: name: is missing"),
+        ('kind = "tmpfs"', 'kind = "disk"', "surfaces.kind: must be one of"),
+        ('name = "tmpfs"', 'name = "added"', "surfaces: two surfaces have the same name or path. Rename one."),
+        ('source = "ledger.c"', 'source = "../ledger.c"', ":3: source: must match the pattern"),
+        ('source = "ledger.c"', 'source = "../../a/ledger.c"', ":3: source: must match the pattern"),
+        ('source = "ledger.c"', 'source = "../.././ledger.c"', ":3: source: must match the pattern"),
+        ('source = "ledger.c"', 'source = "/ledger.c"', ":3: source: must match the pattern"),
+        ("[[surfaces]]", "[[surfaces", "not TOML"),
     ],
 )
 def test_a_wrong_definition_is_refused(tmp_path: Path, old: str, new: str, says: str) -> None:

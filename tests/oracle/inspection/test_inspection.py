@@ -17,7 +17,7 @@ import pytest
 import zstandard
 
 from harness.checkpoints import sources
-from harness.checkpoints.layouts import LAYER, MEMORY
+from harness.checkpoints.carriers import LAYER, MEMORY
 from harness.checkpoints.untrusted import Broken, Unreadable
 from harness.commands.cli import main
 from harness.model.errors import UsageError

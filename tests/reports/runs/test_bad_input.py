@@ -70,13 +70,13 @@ NEWER = f"has schema version {SCHEMA_VERSION + 1}, this program reads up to {SCH
         (lambda path: change(path, 2, "schema_version", to=SCHEMA_VERSION + 1.0), r":2 has schema version 3\.0"),
         (
             lambda path: change(path, 1, "cell", "policy", to="sometimes"),
-            r":1 is no record: cell\.policy: Input should be",
+            r":1 is no record: cell\.policy: must be one of",
         ),
-        (lambda path: change(path, 1, "\x1b[2J", to=1), r":1 is no record: �\[2J: Extra inputs are not permitted$"),
+        (lambda path: change(path, 1, "\x1b[2J", to=1), r":1 is no record: �\[2J: is not a field$"),
         (lambda path: change(path, 1, "x" * 9_999, to=1), r":1 is no record: x{200}…$"),
         (
             lambda path: change(path, 1, "skews", 0, "ticks", to=10**30),
-            r":1 is no record: skews\.0\.ticks: Input should be",
+            r":1 is no record: skews\.0\.ticks: must be",
         ),
         (lambda path: change(path, 1, "skews", 0, "microseconds", to=float("inf")), r":1 is no record: expected value"),
         (
@@ -112,8 +112,8 @@ def test_what_is_no_record_is_told_by_file_line_and_reason(
         (b"", "EOF while parsing"),
         (b'{"run": "', "EOF while parsing"),
         (b"\xff\xfe", "expected value"),
-        (b"{}", "run: Field required"),
-        (b"[]", "Input should be"),
+        (b"{}", "run: is missing"),
+        (b"[]", "must be a table"),
         (json.dumps({"schema_version": SCHEMA_VERSION + 1}).encode(), NEWER),
     ],
 )

@@ -1,0 +1,116 @@
+"""What a command is, and how its words are read: help at 80 columns, and a hint for a word that does not exist."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from harness.run.flags import Flag, add_to
+
+WIDTH = 80
+FAULT_TOLD = "a fault in stillframe itself: please report it"
+USAGE = "wrong usage"
+
+Act = Callable[[argparse.Namespace], int]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command, or one task of a command that has several."""
+
+    name: str
+    """All words: `plan`, or `history add`."""
+    what: str
+    """What it does, on one line."""
+    act: str = ""
+    """`MODULE:FUNCTION` that does it, and gives the exit code; empty if it has tasks."""
+    arguments: tuple[Flag, ...] = ()
+    exit_codes: Mapping[int, str] = field(default_factory=dict)
+    examples: tuple[str, ...] = ()
+    description: str = ""
+    """More than one line, at most 80 columns wide."""
+    tasks: tuple[Command, ...] = ()
+    unpacks: bool = False
+    """It unpacks memory of processes, of which nothing may stay behind when it is told to end."""
+
+    def load(self) -> Act:
+        """Import what does it."""
+        module, _, function = self.act.partition(":")
+        found: Act = getattr(importlib.import_module(module), function)
+        return found
+
+    def parser(self) -> argparse.ArgumentParser:
+        """Build what reads its words and prints its help."""
+        parser = argparse.ArgumentParser(
+            prog=f"stillframe {self.name}",
+            description=self.description.strip() or f"{self.what[0].upper()}{self.what[1:]}.",
+            epilog="\n\n".join(filter(None, (_examples(self.examples), _exit_codes(self.exit_codes)))),
+            formatter_class=_Help,
+        )
+        add_to(parser, self.arguments)
+        return parser
+
+    def read(self, words: Sequence[str]) -> argparse.Namespace:
+        """Read its words; ends the program with exit code 2 for one that is wrong."""
+        parser = self.parser()
+        found, more = parser.parse_known_args(words)
+        if more:
+            options = [name for flag, _ in self.arguments for name in flag.split() if name.startswith("-")]
+            kind = "option" if more[0].startswith("-") else "argument"
+            parser.error(unknown(kind, more[0].partition("=")[0], options))
+        return found
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=min(WIDTH, shutil.get_terminal_size().columns) - 2)
+
+
+def unknown(kind: str, word: str, valid: Iterable[str]) -> str:
+    """Say that a word does not exist, with the nearest one that does."""
+    near = difflib.get_close_matches(word, list(valid), n=1)
+    return f"unknown {kind} {word!r}" + (f". Did you mean {near[0]!r}?" if near else "")
+
+
+def choose(words: Sequence[str], commands: Mapping[str, Command]) -> tuple[Command, Sequence[str]]:
+    """Find the command that words begin with, and give it with the others; a wrong word ends the program."""
+    name, *more = words
+    if name not in commands:
+        _refuse(f"{unknown('command', name, commands)}\n`stillframe` lists all commands.")
+    command = commands[name]
+    tasks = {task.name.rpartition(" ")[2]: task for task in command.tasks}
+    if more and more[0] in tasks:
+        command, more = tasks[more[0]], more[1:]
+    elif tasks and not {"-h", "--help"}.intersection(more):
+        what = unknown("task", more[0], tasks) if more else "a task is missing"
+        _refuse(f"{what}\nTasks of {name}: {', '.join(tasks)}.")
+    return command, more
+
+
+def _refuse(what: str) -> NoReturn:
+    """End the program as argparse does for a wrong word."""
+    argparse.ArgumentParser(prog="stillframe", usage="stillframe COMMAND [OPTION ...]").error(what)
+
+
+def listed(commands: Iterable[Command]) -> str:
+    """List commands with what each does."""
+    return "\n".join(f"  {each.name:12} {each.what}" for each in commands)
+
+
+def _examples(lines: Iterable[str]) -> str:
+    text = "\n".join(f"  {line}" for line in lines)
+    return f"examples:\n{text}" if text else ""
+
+
+def _exit_codes(codes: Mapping[int, str]) -> str:
+    return f"exit codes:\n{code_lines({**codes, 70: FAULT_TOLD})}" if codes else ""
+
+
+def code_lines(codes: Mapping[int, str]) -> str:
+    """List exit codes with what each means; further lines are indented."""
+    return "\n".join(f"{code:3}  {told}".replace("\n", "\n     ") for code, told in codes.items())

@@ -1,0 +1,182 @@
+"""Commands for runs that are over: show, report, compare, pool, fingerprint, history."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.commands.declarations.command import USAGE, Command
+from harness.run.flags import OUT, Flag
+
+KEEP_LOGS = 30
+"""Newest runs whose logs are kept, unless told otherwise."""
+
+RUNS: Flag = (
+    "runs",
+    {"type": Path, "nargs": "+", "metavar": "RUN", "help": "folder of a run or of its shards, in any order"},
+)
+JSON: Flag = ("--json", {"action": "store_true", "help": "print JSON"})
+HISTORY_FOLDER: Flag = ("history", {"type": Path, "metavar": "DIR", "help": "folder of the history"})
+NO_RUN = f"{USAGE}, or a folder that holds no run"
+UNREADABLE = "a file cannot be read or written"
+
+SHOW = Command(
+    name="show",
+    what="show a cell of a run: its trials, and the commands of one",
+    act="harness.commands.show:show",
+    description="""\
+Shows how the trials of a cell ended, and every command of one trial, ready to
+paste into `stillframe shell`. All other lines are shell comments.
+""",
+    arguments=(
+        ("cell_id", {"metavar": "CELL", "help": "id of the cell, as in the report and in `stillframe plan`"}),
+        ("--trial", {"type": int, "default": None, "metavar": "N", "help": "number of the trial (default: the worst)"}),
+        ("--run", {"type": Path, "default": None, "metavar": "DIR", "help": "folder of the run (default: OUT/latest)"}),
+        (OUT[0], {**OUT[1], "help": "folder of runs, whose newest is shown (default ./out)"}),
+    ),
+    exit_codes={0: "the cell is shown", 2: f"{USAGE}, or there is no such run, cell or trial", 3: UNREADABLE},
+    examples=(
+        "stillframe show 'ledger.none.runc@debian-sid'",
+        "stillframe show 'ledger.none.runc@debian-sid' --run out/latest --trial 0",
+    ),
+)
+REPORT = Command(
+    name="report",
+    what="write the report of a run, with older runs as its past",
+    act="harness.commands.report:report",
+    description="""\
+Writes the report of a run from its records: a static site, and files for other
+tools. It merges the shards of a run, in any order. Of several runs it reports
+the newest; the others are its past.
+""",
+    arguments=(
+        (RUNS[0], {**RUNS[1], "help": "folder of a run, of its shards, or of a history, in any order"}),
+        (
+            "--out",
+            {
+                "type": Path,
+                "default": None,
+                "metavar": "DIR",
+                "help": "folder for the site (default: `report` in the folder of the newest run)",
+            },
+        ),
+        (
+            "--exit-code",
+            {"action": "store_true", "help": "end with the exit code of the run (default: 0 for any report)"},
+        ),
+    ),
+    exit_codes={
+        0: "the report is written; with --exit-code: every cell is as expected",
+        1: "with --exit-code: an unexpected outcome",
+        2: NO_RUN,
+        3: f"with --exit-code: the run is incomplete; or {UNREADABLE}",
+        4: "with --exit-code: the proof of the instrument failed",
+    },
+    examples=("stillframe report out/latest", "stillframe report out/* --out /srv/www/stillframe"),
+)
+COMPARE = Command(
+    name="compare",
+    what="tell what became worse, better or different between two runs",
+    act="harness.commands.runs:compare",
+    description="""\
+Compares two runs cell by cell: new, worse, disappeared, changed and fixed cells,
+each with the versions that changed between the runs.
+""",
+    arguments=(
+        ("before", {"type": Path, "metavar": "A", "help": "folder of the earlier run, or of its shards"}),
+        ("after", {"type": Path, "metavar": "B", "help": "folder of the later run, or of its shards"}),
+        JSON,
+    ),
+    exit_codes={
+        0: "nothing became worse",
+        1: "a regression: a cell newly violates, is worse, or has disappeared",
+        2: NO_RUN,
+        3: "not comparable: other settings, no common cell, or a run whose own\nproof failed",
+    },
+    examples=("stillframe compare out/A out/B", "stillframe compare out/A out/B --json"),
+)
+POOL = Command(
+    name="pool",
+    what="add up trials over runs, as long as no version has changed",
+    act="harness.commands.runs:pool",
+    description="""\
+Adds up the trials of each cell over several runs, as long as no component and no
+setting has changed, and tells the bounds that follow.
+""",
+    arguments=(RUNS, JSON),
+    exit_codes={0: "the sums are printed", 2: NO_RUN, 3: UNREADABLE},
+    examples=("stillframe pool out/*", "stillframe pool out/A out/B --json"),
+)
+FINGERPRINT = Command(
+    name="fingerprint",
+    what="group versions that restore each other's checkpoints",
+    act="harness.commands.runs:fingerprint",
+    description="""\
+Groups versions of runtimes and CRIU by who restored whose checkpoints in
+cross-restore runs (`stillframe run --interop`).
+""",
+    arguments=((RUNS[0], {**RUNS[1], "help": "folder of a cross-restore run"}), JSON),
+    exit_codes={0: "the groups are printed", 2: NO_RUN, 3: UNREADABLE},
+    examples=("stillframe fingerprint out/latest", "stillframe fingerprint out/A out/B --json"),
+)
+HISTORY = Command(
+    name="history",
+    what="keep runs in a folder, and prune old ones",
+    description="""\
+Keeps runs in a folder, which may be a branch: no server is needed. Each run goes
+by a digest of its content, so the same run comes in once. `stillframe report
+DIR` makes a site of the folder: the newest run, with the others as its past.
+
+tasks:
+  history add DIR RUN...   add runs; the shards of a run are one run
+  history list DIR         list the runs that are there
+  history prune DIR        remove the logs of old runs
+""",
+    exit_codes={0: "done", 2: f"{NO_RUN}, or no history", 3: UNREADABLE},
+    examples=("stillframe history add /srv/runs out/latest", "stillframe history prune /srv/runs --keep-logs 30"),
+    tasks=(
+        Command(
+            name="history add",
+            what="add runs to a history",
+            act="harness.commands.runs:add",
+            arguments=(
+                HISTORY_FOLDER,
+                (RUNS[0], {**RUNS[1], "help": "folder of a run, or of its shards"}),
+            ),
+            exit_codes={0: "the runs are in the history", 2: NO_RUN, 3: UNREADABLE},
+            examples=("stillframe history add /srv/runs out/latest", "stillframe history add /srv/runs out/*"),
+        ),
+        Command(
+            name="history list",
+            what="list the runs of a history",
+            act="harness.commands.runs:list_kept",
+            arguments=(HISTORY_FOLDER,),
+            exit_codes={0: "the runs are listed", 2: f"{USAGE}, or no history", 3: UNREADABLE},
+            examples=("stillframe history list /srv/runs", "stillframe history list /srv/runs | tail -5"),
+        ),
+        Command(
+            name="history prune",
+            what="remove the logs of old runs",
+            act="harness.commands.runs:prune",
+            description="""\
+Removes commands, timelines and readings from old runs. Outcomes, summaries and
+the runs that known issues name as `evidence` stay, and a tombstone says what is
+gone.
+""",
+            arguments=(
+                HISTORY_FOLDER,
+                (
+                    "--keep-logs",
+                    {
+                        "type": int,
+                        "default": KEEP_LOGS,
+                        "metavar": "N",
+                        "help": f"newest runs that keep their logs (default {KEEP_LOGS})",
+                    },
+                ),
+            ),
+            exit_codes={0: "the logs are removed", 2: f"{USAGE}, or no history", 3: UNREADABLE},
+            examples=("stillframe history prune /srv/runs", "stillframe history prune /srv/runs --keep-logs 7"),
+        ),
+    ),
+)
+COMMANDS = (SHOW, REPORT, COMPARE, POOL, FINGERPRINT, HISTORY)

@@ -1,0 +1,176 @@
+"""Commands that look at this machine, plan and run cells, and open a node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.commands.declarations.command import USAGE, Command
+from harness.run.flags import (
+    CACHE,
+    CGROUPS,
+    CHOICES,
+    KEEP_NAMES,
+    MIRROR,
+    OUT,
+    PERIOD,
+    RING,
+    SEED,
+    SETTINGS,
+    STACKS,
+    TRIALS,
+    Flag,
+)
+
+IMAGES_STACK = "debian-sid"
+"""The stack that has all tools for checkpoint images."""
+
+WORKERS: Flag = (
+    "-n --workers",
+    {"type": int, "default": 1, "metavar": "N", "help": "cells to run at a time (default 1)"},
+)
+OF_RUN = {
+    0: "every cell is as expected",
+    1: "an unexpected outcome, worse or better than expected, or something was\nleft behind on the host",
+    2: f"{USAGE}, or a wrong definition file",
+    3: "incomplete: trials are missing, or this machine lacks something",
+    4: "the proof of the instrument failed: no result of the run counts",
+}
+
+DOCTOR = Command(
+    name="doctor",
+    what="check what this machine can do, and how to mend what it cannot",
+    act="harness.commands.doctor:doctor",
+    description="""\
+Checks everything that a run needs: rights, kernel, control groups, compiler,
+tools, disk space, and the files that define stacks, workloads and known issues.
+Each answer comes with its evidence and, if it is no, with a remedy. Without
+root it checks what can be checked without.
+""",
+    arguments=(CACHE,),
+    exit_codes={0: "this machine can run the matrix", 2: USAGE, 3: "something stands in the way"},
+    examples=("stillframe doctor", "sudo stillframe doctor --cache /var/cache/stillframe"),
+)
+PLAN = Command(
+    name="plan",
+    what="list the cells that a run would have; needs no root",
+    act="harness.commands.plan:plan",
+    description="""\
+Lists the cells that `stillframe run` would run with the same choices, by their
+ids. On standard error it says how often each cell is tried, and which stacks
+are not part of the list. Starts nothing, and needs no root.
+""",
+    arguments=(*CHOICES, *TRIALS, ("--count", {"action": "store_true", "help": "print only how many there are"})),
+    exit_codes={0: "the plan is printed", 2: f"{USAGE}, an unknown name, or a wrong definition file"},
+    examples=("stillframe plan --count", "stillframe plan --stack debian-sid --runtime runc"),
+)
+RUN = Command(
+    name="run",
+    what="run cells on real runtimes, print the table, write the report (root)",
+    act="harness.commands.run:run",
+    description="""\
+Runs cells on real runtimes: builds the stacks that are not in the cache,
+checkpoints and restores containers in disposable nodes, prints the table, and
+writes records and a report into a new folder below OUT. By default it runs the
+whole matrix; the first options choose a part of it.
+""",
+    arguments=(
+        *CHOICES,
+        *SETTINGS,
+        WORKERS,
+        ("pytest", {"nargs": "*", "metavar": "-- PYTEST-OPTION", "help": "options for pytest, which runs the cells"}),
+    ),
+    exit_codes=OF_RUN,
+    examples=(
+        "sudo stillframe run --stack debian-sid --rounds 3",
+        "sudo stillframe run --cell 'ledger.none.runc@debian-sid' --rounds 1",
+    ),
+)
+IMAGES = Command(
+    name="images",
+    what="make checkpoint images, carry them, restore them (root)",
+    act="harness.commands.images:images",
+    description="""\
+Makes images of a checkpoint with the engines and tools of a stack, carries each
+to a second node by every route (registries, archives, folders), and restores it
+there or takes it apart. Prints a table, and writes it into a report.
+""",
+    arguments=(
+        (
+            "--stack",
+            {
+                "action": "append",
+                "default": [],
+                "metavar": "NAME",
+                "help": f"stack whose tools are tried; repeatable (default {IMAGES_STACK})",
+            },
+        ),
+        (
+            "--run",
+            {
+                "type": Path,
+                "default": None,
+                "metavar": "DIR",
+                "help": "add the images to this run and its report (default: a folder of their own)",
+            },
+        ),
+        PERIOD,
+        RING,
+        CGROUPS,
+        OUT,
+        *STACKS,
+        KEEP_NAMES,
+    ),
+    exit_codes={code: OF_RUN[code] for code in (0, 1, 2, 3)} | {0: "every image is as expected"},
+    examples=("sudo stillframe images", "sudo stillframe images --stack debian-trixie --run out/latest"),
+)
+CORPUS = Command(
+    name="corpus",
+    what="keep checkpoints for later versions, or try kept ones (root)",
+    act="harness.commands.run:corpus",
+    description="""\
+`keep` makes one small checkpoint of each participant, restores it, and keeps it
+in DIR with its record and all that a restore needs but the runtime. `try`
+restores every kept checkpoint with its runtime in every stack, and compares
+memory with disk. So next month's versions are tried against this month's
+checkpoints. Both write a run with a report. DIR holds the memory of processes
+and is readable by its owner alone.
+""",
+    arguments=(
+        ("what", {"choices": ("keep", "try"), "help": "keep new checkpoints, or try those that are kept"}),
+        ("folder", {"type": Path, "metavar": "DIR", "help": "folder of the kept checkpoints"}),
+        *CHOICES[:2],
+        SEED,
+        OUT,
+        *STACKS,
+        KEEP_NAMES,
+        WORKERS,
+    ),
+    exit_codes=OF_RUN,
+    examples=(
+        "sudo stillframe corpus keep /srv/corpus --stack debian-trixie",
+        "sudo stillframe corpus try /srv/corpus --stack debian-sid",
+    ),
+)
+SHELL = Command(
+    name="shell",
+    what="open a shell in a fresh node of a stack (root)",
+    act="harness.commands.shell:shell",
+    description="""\
+Opens a shell in a fresh node of a stack, with the workload's image in it. A node
+is a disposable machine in namespaces: everything in it ends with the shell.
+Paste the commands that `stillframe show CELL` prints, or pipe them in.
+""",
+    arguments=(
+        ("stack_name", {"metavar": "STACK", "help": "name of the stack, as in ids of cells"}),
+        RING,
+        CGROUPS,
+        CACHE,
+        MIRROR,
+    ),
+    exit_codes={0: "as the shell ends; so are all other codes", 2: USAGE, 3: "no root, or no such stack can be built"},
+    examples=(
+        "sudo stillframe shell debian-sid",
+        "stillframe show 'ledger.none.runc@debian-sid' | sudo stillframe shell debian-sid",
+    ),
+)
+COMMANDS = (DOCTOR, PLAN, RUN, IMAGES, CORPUS, SHELL)

@@ -1,0 +1,83 @@
+"""Commands for runs that are over and kept: compare, pool, fingerprint, and the tasks of `stillframe history`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from datetime import UTC, datetime
+
+from rich import box
+from rich.filesize import decimal
+from rich.table import Table
+from rich.text import Text
+
+from reports.analysis import compare as comparison
+from reports.analysis.tables import counted
+from reports.runs import fingerprint as groups
+from reports.runs import history
+from reports.runs import pool as pools
+from reports.runs.read import compare_runs
+from reports.terminal import pool as pool_table
+from reports.terminal.compare import lines as compare_lines
+from reports.terminal.fingerprint import lines as fingerprint_lines
+from reports.terminal.tell import tell
+from reports.terminal.terminal import console_for
+from reports.text import one_line
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """Print what became worse, better or different."""
+    found = compare_runs(arguments.before, arguments.after)
+    sys.stdout.write(comparison.as_json(found) if arguments.json else "\n".join(compare_lines(found)).rstrip())
+    sys.stdout.write("\n")
+    return found.exit_code.value
+
+
+def pool(arguments: argparse.Namespace) -> int:
+    """Print the sums of trials."""
+    found = pools.pool(arguments.runs)
+    if arguments.json:
+        sys.stdout.write(pools.as_json(found))
+        return 0
+    console_for(sys.stdout).print(pool_table.table(found))
+    sys.stdout.write("\n".join(pool_table.footnotes(found)) + "\n")
+    return 0
+
+
+def fingerprint(arguments: argparse.Namespace) -> int:
+    """Print the groups of versions."""
+    found = groups.fingerprint(arguments.runs)
+    sys.stdout.write(groups.as_json(found) if arguments.json else "\n".join(fingerprint_lines(found)).rstrip())
+    sys.stdout.write("\n")
+    return 0
+
+
+def add(arguments: argparse.Namespace) -> int:
+    """Add runs to a history, and print their ids."""
+    for run in arguments.runs:
+        sys.stdout.write(f"{history.add(arguments.history, run)}\n")
+    return 0
+
+
+def list_kept(arguments: argparse.Namespace) -> int:
+    """List the runs of a history."""
+    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1))
+    for heading in ("id", "run", "when", "cells", "logs"):
+        grid.add_column(heading, overflow="fold")
+    for each in history.kept(arguments.history):
+        when = f"{datetime.fromtimestamp(each.plan.created_ns / 1e9, UTC):%Y-%m-%d %H:%M} UTC"
+        logs = f"pruned, {decimal(each.tombstone.bytes)} less" if each.tombstone else "kept"
+        row = (each.id, each.plan.run, when, str(len(each.plan.cells)), logs)
+        grid.add_row(*(Text(one_line(told)) for told in row))
+    console_for(sys.stdout).print(grid)
+    return 0
+
+
+def prune(arguments: argparse.Namespace) -> int:
+    """Take the logs out of old runs, and print their ids."""
+    pruned = history.prune(arguments.history, arguments.keep_logs, time.time_ns())
+    for each in pruned:
+        sys.stdout.write(f"{each.id}\n")
+    tell(f"removed the logs of {counted(len(pruned), 'run')}")
+    return 0

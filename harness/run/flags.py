@@ -1,0 +1,197 @@
+"""Options of a run, declared once as data: for pytest, for the console command and for the documentation.
+
+Nothing here imports a library, so that `--help` is there at once. `harness.run.options` reads the values.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+Flag = tuple[str, dict[str, Any]]
+"""Name of an option or argument, or several with spaces between, and what `add_argument` takes."""
+
+DEFAULT_ROUNDS = 5
+CACHE_VARIABLE = "STILLFRAME_CACHE"
+SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
+
+
+def default_cache() -> Path:
+    """`$STILLFRAME_CACHE`, or the folder for us in the user's cache."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get(CACHE_VARIABLE) or Path(base) / "stillframe")
+
+
+CHOICES: tuple[Flag, ...] = (
+    ("--stack", {"action": "append", "default": [], "metavar": "NAME", "help": "only this stack; repeatable"}),
+    ("--runtime", {"action": "append", "default": [], "metavar": "NAME", "help": "only this runtime; repeatable"}),
+    ("--policy", {"action": "append", "default": [], "metavar": "NAME", "help": "only this freeze policy; repeatable"}),
+    (
+        "--cell",
+        {
+            "action": "append",
+            "default": [],
+            "metavar": "ID",
+            "help": "only this cell; shell patterns are allowed; repeatable",
+        },
+    ),
+    (
+        "--interop",
+        {
+            "action": "store_true",
+            "help": "cross-restore instead: each participant restores the checkpoints of every other one that writes "
+            "the same kind, as they are and adapted to it; `run` then makes checkpoint images, too",
+        },
+    ),
+    (
+        "--shard",
+        {
+            "default": None,
+            "metavar": "K/N",
+            "help": "take share K of N, to spread a run over N machines; `report` merges the shares",
+        },
+    ),
+)
+"""What takes part."""
+CORPUS: tuple[Flag, ...] = (
+    (
+        "--keep",
+        {
+            "type": Path,
+            "default": None,
+            "metavar": "DIR",
+            "help": "keep a checkpoint of each participant in this folder (see `stillframe corpus`)",
+        },
+    ),
+    (
+        "--kept",
+        {
+            "type": Path,
+            "default": None,
+            "metavar": "DIR",
+            "help": "restore the checkpoints that are kept in this folder (see `stillframe corpus`)",
+        },
+    ),
+)
+"""Of `stillframe corpus`, which hands them to pytest."""
+TRIALS: tuple[Flag, ...] = (
+    (
+        "--rounds",
+        {
+            "type": int,
+            "default": None,
+            "metavar": "N",
+            "help": f"trials per cell (default {DEFAULT_ROUNDS}); cells whose result does not depend on timing get "
+            "fewer",
+        },
+    ),
+    (
+        "--rate",
+        {
+            "type": float,
+            "default": None,
+            "metavar": "P",
+            "help": "instead of --rounds: try each cell until its first violation, or until enough clean trials show "
+            "that its failure rate is below P (0 < P < 1; 0.05 takes 59 trials)",
+        },
+    ),
+)
+"""How often a cell is tried."""
+SEED: Flag = (
+    "--seed",
+    {
+        "type": int,
+        "default": None,
+        "metavar": "N",
+        "help": "seed of the schedule (default: drawn); all shares of a run need the same one",
+    },
+)
+PERIOD: Flag = (
+    "--period-us",
+    {
+        "type": int,
+        "default": 100,
+        "metavar": "N",
+        "help": "microseconds between two ticks of the workload (default 100); 0 keeps a processor busy",
+    },
+)
+RING: Flag = (
+    "--ring",
+    {"type": int, "default": 65536, "metavar": "N", "help": "records that each surface holds (default 65536)"},
+)
+CGROUPS: Flag = (
+    "--cgroups",
+    {
+        "choices": ["v1", "v2"],
+        "default": "v2",
+        "help": "cgroup version that the runtimes see (default v2); v1 needs a host that has it",
+    },
+)
+OUT: Flag = (
+    "--out",
+    {"type": Path, "default": Path("out"), "metavar": "DIR", "help": "folder for runs (default ./out)"},
+)
+CACHE: Flag = (
+    "--cache",
+    {
+        "type": Path,
+        "default": default_cache(),
+        "metavar": "DIR",
+        "help": "folder for stacks and compiled workloads (default %(default)s)",
+    },
+)
+PROOF: Flag = (
+    "--proof",
+    {
+        "choices": ["full", "brief"],
+        "default": None,
+        "help": "proof of the instrument: full plays all mutants, brief only a canary and the controls (default: full, "
+        "or brief if you choose runtimes, policies or cells)",
+    },
+)
+MIRROR: Flag = (
+    "--mirror",
+    {
+        "default": None,
+        "metavar": "URL",
+        "help": "Debian mirror for stacks (default: $STILLFRAME_MIRROR, else the host's)",
+    },
+)
+KEEP_NAMES: Flag = (
+    "--keep-names",
+    {
+        "action": "store_true",
+        "help": "leave the names of this machine and its users, and their home paths, in the records; secrets, "
+        "environments and memory are taken out in any case",
+    },
+)
+SETTINGS: tuple[Flag, ...] = (
+    *TRIALS,
+    SEED,
+    PERIOD,
+    RING,
+    CGROUPS,
+    OUT,
+    CACHE,
+    PROOF,
+    MIRROR,
+    KEEP_NAMES,
+)
+"""How a run is carried out."""
+STACKS = (CACHE, MIRROR)
+"""Where stacks are, and where they come from."""
+EVERY = (*CHOICES, *CORPUS, *SETTINGS)
+
+
+def name_of(flag: str) -> str:
+    """Name of the value that an option sets: `--keep-names` sets `keep_names`."""
+    return flag.removeprefix("--").replace("-", "_")
+
+
+def add_to(parser: argparse.ArgumentParser, *groups: tuple[Flag, ...]) -> None:
+    """Declare the options of `groups` on an argparse parser."""
+    for group in groups:
+        for flag, declaration in group:
+            parser.add_argument(*flag.split(), **declaration)
