@@ -54,8 +54,8 @@ class Workload(Frozen):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     description: str
-    source: str = Field(
-        pattern=r"^(\.\./[a-z0-9][a-z0-9-]*/)?[^/]+\.c$", description="in this folder, or in another workload's"
+    program: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]*$", description="folder in `workloads` whose C files are compiled to it"
     )
     surfaces: tuple[Surface, ...] = Field(min_length=1, max_length=16)
     proof: bool = Field(default=False, description="it is for the instrument's own proof, and not for the matrix")
@@ -88,9 +88,9 @@ class Workload(Frozen):
         return next((each for each in self.surfaces if each.kind is SurfaceKind.STDOUT), None)
 
     @property
-    def program(self) -> str:
-        """Name of its program, which several workloads may share."""
-        return PurePosixPath(self.source).stem
+    def program_folder(self) -> Path:
+        """Where its program's C files are; several workloads may share it."""
+        return self.folder.parent / self.program
 
     @property
     def mounts(self) -> tuple[tuple[SurfaceKind, str], ...]:
@@ -132,4 +132,9 @@ def load(folder: Path) -> Workload:
         raise UsageError(f"{path} is no workload definition: {error}") from error
     if workload.name != folder.name:
         raise UsageError(f"{path} calls itself {workload.name!r}", remedy=f"Its name must be {folder.name!r}.")
+    if not any(workload.program_folder.glob("*.c")):
+        raise UsageError(
+            f"{path} has the program {workload.program!r}, and there is no C file in {workload.program_folder}",
+            remedy="Name the folder of a workload that has C files.",
+        )
     return workload

@@ -37,7 +37,7 @@ class Start(Message):
 
 
 BEAT_NS = 100_000_000
-"""A workload that ticks says so at least as often, ledger.c has the same."""
+"""A workload that ticks says so at least as often; the ledger's beats.c has the same."""
 
 
 class Beat(Message):
