@@ -58,7 +58,7 @@ def description(surfaces: tuple[Surface, ...]) -> bytes:
 
 
 def mixed(x: int) -> int:
-    """What `mix64` of ledger.c makes of a number."""
+    """What `mix64` of the ledger makes of a number."""
     x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 % (1 << 64)
     x = (x ^ (x >> 27)) * 0x94D049BB133111EB % (1 << 64)
     return x ^ (x >> 31)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sysconfig
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,13 @@ from harness.host.process import HOST
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = Path(sysconfig.get_path("scripts"))
+CODE = ("", ".c", ".css", ".h", ".j2", ".js", ".py", ".sh")
+"""Suffixes of code; scripts have none."""
+MADE = ("__pycache__", "allure-results", "out")
 LONGEST_FILE = 400
+MOST_MODULES = 12
+LARGE = {"harness/runtimes", "reports/analysis", "reports/formats"}
+"""A file for each adapter, question or format."""
 TIDY = {"PYTHONDONTWRITEBYTECODE": "1"}
 
 
@@ -32,11 +41,24 @@ def test_the_code_is_clean(line: str, tmp_path: Path) -> None:
         pytest.fail(f"{line}\n{done.stdout}{done.stderr}", pytrace=False)
 
 
-@pytest.mark.parametrize("room", ["harness", "reports", "scenarios"])
-def test_no_file_outgrows_its_purpose(room: str) -> None:
-    lengths = {path: len(path.read_bytes().splitlines()) for path in (ROOT / room).rglob("*.py")}
-    assert lengths
+def code() -> Iterator[Path]:
+    """Every file of code, by its path in the repository."""
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [each for each in folders if each == ".ci" or not (each in MADE or each.startswith("."))]
+        yield from (Path(folder, name).relative_to(ROOT) for name in names if Path(name).suffix in CODE)
+
+
+def test_no_file_outgrows_its_purpose() -> None:
+    lengths = {path: len((ROOT / path).read_bytes().splitlines()) for path in code()}
+    assert {".ci", "ci", "harness", "reports", "scenarios", "tests", "workloads"} <= {path.parts[0] for path in lengths}
     assert {str(path): length for path, length in lengths.items() if length > LONGEST_FILE} == {}
+
+
+def test_a_folder_has_a_dozen_modules_at_most() -> None:
+    modules = [path for path in code() if path.suffix in (".py", ".c") and path.name != "__init__.py"]
+    counts = Counter(path.parent.as_posix() for path in modules)
+    assert counts.keys() > LARGE
+    assert {folder: count for folder, count in counts.items() if count > MOST_MODULES and folder not in LARGE} == {}
 
 
 SCRIPTS = [

@@ -52,7 +52,7 @@ RAW, ENGINE = "runc", "podman/runc"
 SINGLE_FILE = Workload(
     name="single-file",
     description="One counter in one file, as in Podman's own test",
-    source="single-file.c",
+    program="single-file",
     surfaces=(Surface(name="counter", path="/counter", kind=SurfaceKind.ADDED, description="the counter's file"),),
     folder=workloads_root() / "single-file",
 )

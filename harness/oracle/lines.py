@@ -1,6 +1,6 @@
 r"""Standard output in the log that an engine keeps of it: which lines of a process are there, once and in their order.
 
-The line is that of `workloads/ledger/ledger.c`: `stillframe NONCE N CHECK`. Around it each engine writes its own:
+The line is that of `workloads/ledger/surfaces.h`: `stillframe NONCE N CHECK`. Around it each engine writes its own:
 
     TIME stdout F TEXT              Podman's k8s-file, CRI-O and containerd; of a TEXT that goes on the tag is P
     {"log":"TEXT\n","stream":...}   Docker's json-file; a TEXT that goes on does not end with a line end

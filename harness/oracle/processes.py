@@ -1,6 +1,6 @@
 """Processes of workloads in a checkpoint's memory: the counter of each, and what each says about itself.
 
-The layout is that of `workloads/ledger/ledger.c`. From version 2 on a process describes itself behind its counter.
+The layout is that of `workloads/ledger/memory.h`. From version 2 on a process describes itself behind its counter.
 One of version 1 is known by its arguments, in which it has replaced each `=` by a 0 byte.
 """
 
@@ -26,15 +26,15 @@ MOST_DESCRIPTION = 4 * PAGE
 TEXTS = 4
 """By which a surface is described."""
 MOST_SURFACES = 16
-"""SURFACES_MAX of ledger.c."""
+"""SURFACES_MAX of the ledger's surfaces.h."""
 RAREST = 1_000_000
-"""PRINT_MAX of ledger.c."""
+"""PRINT_MAX of the ledger's options.c."""
 
 _DESCRIPTION = struct.Struct("<QQQ")
 
 
 class Form(StrEnum):
-    """How a surface carries the counter, in the words of ledger.c."""
+    """How a surface carries the counter, in the words of the ledger's surfaces.c."""
 
     RING = "ring"
     DELETED = "deleted"

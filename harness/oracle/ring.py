@@ -1,6 +1,6 @@
 """Rings of records and the counter in memory, as bytes: read them, and make them.
 
-The layout is that of `workloads/ledger/ledger.c`.
+The layout is that of `workloads/ledger/memory.h`.
 """
 
 from __future__ import annotations

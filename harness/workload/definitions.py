@@ -58,8 +58,8 @@ class Workload(Frozen):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     description: str
-    source: str = Field(
-        pattern=r"^(\.\./[a-z0-9][a-z0-9-]*/)?[^/]+\.c$", description="in this folder or another workload's folder"
+    program: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]*$", description="folder in `workloads` whose C files are compiled to it"
     )
     surfaces: tuple[Surface, ...] = Field(min_length=1, max_length=16)
     proof: bool = Field(default=False, description="it is part of the instrument's own proof, not of the matrix")
@@ -92,9 +92,9 @@ class Workload(Frozen):
         return next((each for each in self.surfaces if each.kind is SurfaceKind.STDOUT), None)
 
     @property
-    def program(self) -> str:
-        """Name of the program; several workloads may share one."""
-        return PurePosixPath(self.source).stem
+    def program_folder(self) -> Path:
+        """Return the folder with the C files of its program; several workloads may share it."""
+        return self.folder.parent / self.program
 
     @property
     def mounts(self) -> tuple[tuple[SurfaceKind, str], ...]:
@@ -139,4 +139,10 @@ def load(folder: Path) -> Workload:
     if workload.name != folder.name:
         remedy = "Rename one of them."
         raise wrong(path, ("name",), f"must be {folder.name!r} like the folder, not {workload.name!r}. {remedy}")
+    if not any(workload.program_folder.glob("*.c")):
+        raise wrong(
+            path,
+            ("program",),
+            f"{workload.program!r} has no C file in {workload.program_folder}. Name a folder that has C files.",
+        )
     return workload

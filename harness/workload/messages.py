@@ -39,7 +39,7 @@ class Start(Message):
 
 
 BEAT_NS = 100_000_000
-"""Longest time between two messages of a workload that ticks; ledger.c has the same value."""
+"""Longest time between two messages of a workload that ticks; the ledger's beats.c has the same value."""
 
 
 class Beat(Message):

@@ -19,14 +19,15 @@ COMPILE_SECONDS = 120.0
 def compile_workload(workload: Workload, cache: Path) -> Path:
     """Return the static binary, compiling it unless `cache` has it; `EnvironmentUnfit` if that fails."""
     command = compiler.find()
-    source = workload.folder / workload.source
+    name, files = workload.program, sorted(workload.program_folder.glob("*.[ch]"))
     try:
         version = HOST.run([*command, "--version"], deadline=COMPILE_SECONDS).stdout
-        identity = "\0".join((source.read_text(encoding="utf-8"), *FLAGS, *command, version))
+        content = (part for path in files for part in (path.name, path.read_text(encoding="utf-8")))
+        identity = "\0".join((*content, *FLAGS, *command, version))
         key = hashlib.sha256(identity.encode()).hexdigest()[:16]
-        binary = cache.resolve() / "workloads" / f"{source.stem}-{key}" / source.stem
+        binary = cache.resolve() / "workloads" / f"{name}-{key}" / name
         if not _intact(binary):
-            _build([*command, *FLAGS, str(source)], binary)
+            _build([*command, *FLAGS, *(str(path) for path in files if path.suffix == ".c")], binary)
     except CommandFailed as error:
         raise EnvironmentUnfit(
             f"workload {workload.name} cannot be compiled: {error}", remedy=compiler.INSTALL

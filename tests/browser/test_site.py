@@ -19,8 +19,7 @@ from reports.formats import markdown
 from reports.pages.site import PAGES, write_site
 from reports.paths import page_of
 from tests.reports import engines
-from tests.reports.pages.test_site import newer
-from tests.reports.synthetic import MOVING, STILL, moving, plan, poisoned, record, summary
+from tests.reports.synthetic import MOVING, STILL, moving, newer, plan, poisoned, record, summary
 
 OWNED = "document.documentElement.dataset.owned = 1"
 POISON = (

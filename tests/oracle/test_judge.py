@@ -1,58 +1,37 @@
-"""Histories written by hand, and what the judge has to say of each."""
+"""What the judge says of histories that are written by hand."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from harness.model.outcomes import Anomaly, Outcome, Stage, Verdict
-from harness.model.readings import Reading, SourceHealth, SurfaceReading, Witness
+from harness.model.readings import Reading, SourceHealth, Witness
 from harness.oracle.judge import OVERLAP_NS, Check, Evidence, anomalies, judge, overlapped, skews
-from harness.records.record import Continuation
-
-NOW = 1_795_435_200_000_000_000
-TICK_NS = 15_000
-COUNTER = 90_000
-NONCE, OTHER = "00000000c0ffee00", "00000000deadbeef"
-NAMES = ("added", "image", "tmpfs")
-
-
-def surface(skew: int | None, name: str, /, **defects: int) -> SurfaceReading:
-    if skew is None:
-        return SurfaceReading(surface=name, newest=None, newest_wall_ns=None, **defects)
-    return SurfaceReading(surface=name, newest=COUNTER + skew, newest_wall_ns=NOW + skew * TICK_NS, **defects)
-
-
-def reading(
-    *skews: int | None, witness: Witness = Witness.OFFLINE, nonce: str = NONCE, defects: dict[str, int] | None = None
-) -> Reading:
-    """A reading with that distance of each surface from memory; `defects` are the first surface's."""
-    first, *others = zip(skews, NAMES, strict=False)
-    surfaces = (surface(*first, **(defects or {})), *(surface(*other) for other in others))
-    return Reading(witness=witness, nonce=nonce, counter=COUNTER, counter_wall_ns=NOW, surfaces=surfaces)
-
-
-def restored(*skews: int | None, nonce: str = NONCE, defects: dict[str, int] | None = None) -> Reading:
-    return reading(*skews, witness=Witness.RESTORED, nonce=nonce, defects=defects)
-
-
-def trial(**changes: Any) -> Evidence:
-    """What a sound trial learned, with `changes`."""
-    sound = Evidence(
-        source_nonce=NONCE,
-        freeze_begin_ns=NOW - TICK_NS,
-        offline=reading(0, 0, 0),
-        restored=restored(0, 0, 0),
-        restored_moves=True,
-        source=SourceHealth(ticking=True, frozen=False, same_nonce=True, lost_ticks=0, longest_gap_us=90_000.0),
-    )
-    return replace(sound, **changes)
-
-
-def both(*skews: int | None, **defects: int) -> Evidence:
-    return trial(offline=reading(*skews, defects=defects), restored=restored(*skews, defects=defects))
+from tests.oracle.histories import (
+    AHEAD,
+    BACKWARDS,
+    BEHIND,
+    COUNTER,
+    DISAGREE,
+    FAILURE,
+    LOST,
+    NAMES,
+    NONCE,
+    NOW,
+    ORDER,
+    OTHER,
+    TICK_NS,
+    TORN,
+    both,
+    log_of,
+    of_printing,
+    reading,
+    restored,
+    surface,
+    trial,
+)
 
 
 @pytest.mark.parametrize("held", [(0, 0, 0), (0, 0, -1), (0, -1, -1), (-1, -1, -1)])
@@ -66,9 +45,6 @@ def test_a_restored_workload_may_have_finished_its_tick() -> None:
     assert judge(evidence).outcome is Outcome.CONSISTENT
 
 
-AHEAD, BEHIND, TORN = Anomaly.DISK_AHEAD, Anomaly.DISK_BEHIND, Anomaly.TORN
-DISAGREE, BACKWARDS, ORDER = Anomaly.SURFACES_DISAGREE, Anomaly.TIME_BACKWARDS, Anomaly.ORDER_BROKEN
-LOST, AGAIN = Anomaly.RECORD_LOST, Anomaly.RECORD_REPEATED
 HISTORIES = {
     "every surface is a tick ahead": (both(1, 1, 1), (AHEAD,)),
     "every surface is far ahead": (both(3000, 3000, 3000), (AHEAD,)),
@@ -245,68 +221,7 @@ def test_two_bad_readings_may_lie_a_finished_tick_apart() -> None:
     assert judge(evidence).outcome is Outcome.INCONSISTENT
 
 
-# ---- surfaces that are documented as outside
-
-
-def outside(*skews: int | None, **changes: Any) -> Evidence:
-    """A trial whose last surface is outside."""
-    return replace(both(*skews), outside=frozenset({"tmpfs"}), **changes)
-
-
-@pytest.mark.parametrize("skew", [0, 3000, -3000, None])
-def test_what_a_surface_outside_holds_is_told_and_not_held_against_anybody(skew: int | None) -> None:
-    verdict = judge(outside(0, -1, skew))
-    assert (verdict.outcome, verdict.stage, verdict.anomalies) == (Outcome.NOT_CAPTURED, Stage.READ, ())
-    distance = "nothing of this workload" if skew is None else f"{skew:+d} ticks from memory"
-    assert verdict.reason == f"documented as outside of the checkpoint: tmpfs holds {distance}"
-
-
-def test_defects_of_a_surface_outside_are_not_held_against_anybody_either() -> None:
-    evidence = replace(both(0, 0, 0, torn=3, holes=2, backwards=1), outside=frozenset({"added"}))
-    assert judge(evidence).found == (Outcome.NOT_CAPTURED,)
-
-
-def test_what_is_inside_is_judged_all_the_same() -> None:
-    verdict = judge(outside(7, 7, 3000))
-    assert verdict.found == (Outcome.INCONSISTENT, Outcome.NOT_CAPTURED)
-    assert verdict.anomalies == (AHEAD,)
-    assert "added holds +7 ticks" in verdict.reason, "not the one that is furthest away"
-
-
-def test_without_a_restore_nobody_knows_what_a_surface_outside_holds() -> None:
-    assert judge(outside(0, 0, 9, restored=None, restored_moves=False, failures=[FAILURE])) == FAILURE
-
-
-@pytest.mark.parametrize("after", [(0, 0, -5), (0, 0, None), (0, 0)])
-def test_two_readings_may_disagree_about_a_surface_outside(after: tuple[int | None, ...]) -> None:
-    assert Outcome.HARNESS_ERROR not in judge(outside(0, 0, 400, restored=restored(*after))).found
-
-
-def test_two_readings_that_disagree_on_what_is_inside_are_our_own_fault() -> None:
-    assert judge(outside(0, 0, 9, restored=restored(0, -9, 9))).outcome is Outcome.HARNESS_ERROR
-
-
-def test_a_surface_outside_that_is_not_there_is_not_told() -> None:
-    evidence = replace(both(0, 0), outside=frozenset({"tmpfs"}))
-    assert judge(evidence).outcome is Outcome.CONSISTENT
-
-
-def test_where_everything_is_outside_nothing_can_be_inconsistent() -> None:
-    evidence = replace(both(9, 9, 9), outside=frozenset(NAMES))
-    assert judge(evidence).found == (Outcome.NOT_CAPTURED,)
-
-
-def test_anomalies_are_those_of_what_is_inside() -> None:
-    apart = reading(0, 0, -500)
-    assert anomalies(apart) == (BEHIND, DISAGREE)
-    assert anomalies(apart, frozenset({"tmpfs"})) == ()
-    assert anomalies(reading(-1, 0, 0), frozenset({"added"})) == ()
-
-
 # ---- stages that failed, and several findings
-
-
-FAILURE = Verdict(outcome=Outcome.RESTORE_FAILED, stage=Stage.RESTORE, reason="Error (criu): no")
 
 
 def test_a_stage_that_failed_is_the_verdict() -> None:
@@ -350,135 +265,6 @@ def test_skews_are_distances_from_memory_in_ticks_and_microseconds() -> None:
 def test_a_single_surface_is_enough() -> None:
     assert anomalies(reading(0)) == ()
     assert anomalies(reading(1)) == (AHEAD,)
-
-
-# ---- logs
-
-
-LAG = 50
-
-
-def printing(skew: int | None, *skews: int, **defects: int) -> Reading:
-    """An offline reading whose last surface is a log with that distance from memory."""
-    held = reading(*(skews or (0, 0)))
-    log = surface(skew, "stdout", lag=LAG, **defects)
-    return held.model_copy(update={"surfaces": (*held.surfaces, log)})
-
-
-def of_printing(skew: int | None, *skews: int, **defects: int) -> Evidence:
-    """The restored workload cannot read its log."""
-    return trial(offline=printing(skew, *skews, **defects), restored=restored(*(skews or (0, 0))))
-
-
-def log_of(first: int | None, newest: int | None, *, travels: bool = True, **changes: Any) -> Continuation:
-    counts = {name: changes.pop(name) for name in ("holes", "repeated", "torn") if name in changes}
-    held = SurfaceReading(surface="stdout", newest=newest, newest_wall_ns=None, lag=LAG, **counts)
-    return Continuation(surface=held, first=first, travels=travels, due=COUNTER + 60, **changes)
-
-
-@pytest.mark.parametrize("skew", [0, -1, -2, -LAG])
-def test_a_log_may_be_behind_by_what_is_on_its_way(skew: int) -> None:
-    assert judge(of_printing(skew)).found == (Outcome.CONSISTENT,)
-
-
-@pytest.mark.parametrize(
-    ("evidence", "expected"),
-    [
-        (of_printing(-LAG - 1), (BEHIND,)),
-        (of_printing(None), (BEHIND,)),
-        (of_printing(1), (AHEAD, ORDER)),
-        (of_printing(40), (AHEAD, ORDER)),
-        (of_printing(40, 40, 40), (AHEAD,)),
-        (of_printing(45, 40, 40), (AHEAD, ORDER)),
-        (of_printing(0, 0, -1), (ORDER,)),
-        (of_printing(0, torn=1), (TORN,)),
-        (of_printing(0, holes=1), (LOST,)),
-        (of_printing(0, repeated=1), (AGAIN,)),
-    ],
-)
-def test_a_log_is_neither_ahead_nor_further_behind_and_has_each_line_once(
-    evidence: Evidence, expected: tuple[Anomaly, ...]
-) -> None:
-    verdict = judge(evidence)
-    assert (verdict.outcome, verdict.anomalies) == (Outcome.INCONSISTENT, expected)
-    assert verdict.also == (), "that the restored workload finds nothing of it is no disagreement"
-
-
-def test_a_log_that_is_behind_neither_disagrees_with_a_file_nor_is_overtaken_by_one() -> None:
-    held = printing(-30)
-    first = held.model_copy(update={"surfaces": (held.surfaces[-1], *held.surfaces[:-1])})
-    assert anomalies(held) == anomalies(first) == ()
-
-
-def test_before_the_first_record_a_ring_holds_nothing_yet_and_what_was_deleted_is_gone() -> None:
-    def early(counter: int, **lag: int) -> Reading:
-        held = (surface(None, "added", **lag),)
-        return reading(None).model_copy(update={"counter": counter, "surfaces": held})
-
-    assert anomalies(early(0)) == anomalies(early(1)) == ()
-    assert anomalies(early(2)) == anomalies(early(1, lag=0)) == anomalies(early(0, lag=0)) == (BEHIND,)
-
-
-def test_a_log_without_a_line_is_nothing_yet_while_all_of_them_can_be_on_their_way() -> None:
-    for counter, expected in ((LAG, ()), (LAG + 1, (BEHIND,))):
-        early = printing(None).model_copy(update={"counter": counter})
-        log = early.model_copy(update={"surfaces": early.surfaces[-1:]})
-        assert anomalies(log) == expected
-
-
-def test_lines_of_an_earlier_life_of_the_container_are_nobody_s_fault() -> None:
-    assert judge(of_printing(0, foreign=700)).found == (Outcome.CONSISTENT,)
-
-
-def test_the_log_of_what_was_restored_goes_on() -> None:
-    evidence = replace(of_printing(0), log=log_of(1, COUNTER + 60))
-    assert judge(evidence).found == (Outcome.CONSISTENT,)
-
-
-@pytest.mark.parametrize(
-    ("log", "anomaly", "words"),
-    [
-        (log_of(1, COUNTER + 60, holes=7, lost=(COUNTER + 1, COUNTER + 7)), LOST, "7 lines are missing, 90,001 to"),
-        (
-            log_of(1, COUNTER + 60, repeated=2, again=(COUNTER - 1, COUNTER)),
-            AGAIN,
-            "2 lines are there twice, 89,999 to",
-        ),
-        (log_of(1, COUNTER + 60, torn=2), TORN, "2 lines are damaged"),
-        (log_of(1, COUNTER), LOST, "the last line is 90,000, although the counter has come to 90,060"),
-        (log_of(COUNTER + 9, COUNTER + 60, travels=False), LOST, "the first line is 90,009"),
-        (log_of(COUNTER - 9, COUNTER + 60, travels=False), AGAIN, "the first line is 89,991"),
-    ],
-)
-def test_a_log_that_does_not_go_on_convicts_and_names_the_lines(
-    log: Continuation, anomaly: Anomaly, words: str
-) -> None:
-    verdict = judge(replace(of_printing(0), log=log))
-    assert (verdict.outcome, verdict.stage, verdict.anomalies) == (Outcome.INCONSISTENT, Stage.READ, (anomaly,))
-    assert verdict.reason.startswith(f"{anomaly}: memory was at 90,000, and in the restored container's log {words}")
-
-
-@pytest.mark.parametrize(
-    ("first", "told"),
-    [(COUNTER + 1, "the restored container's log begins with line 90,001"), (None, "its log is not kept")],
-)
-def test_a_log_outside_of_the_checkpoint_is_told_and_not_called_consistent(first: int | None, told: str) -> None:
-    log = log_of(first, first and COUNTER + 60, travels=False, kept=first is not None)
-    verdict = judge(replace(both(0, 0), outside=frozenset({"stdout"}), log=log))
-    assert (verdict.outcome, verdict.stage) == (Outcome.NOT_CAPTURED, Stage.READ)
-    assert verdict.reason == f"documented as outside of the checkpoint: stdout ({told})"
-
-
-def test_a_log_outside_of_the_checkpoint_that_does_not_begin_where_memory_was_convicts() -> None:
-    log = log_of(COUNTER + 9, COUNTER + 60, travels=False)
-    verdict = judge(replace(both(0, 0), outside=frozenset({"stdout"}), log=log))
-    assert verdict.found == (Outcome.INCONSISTENT, Outcome.NOT_CAPTURED)
-
-
-def test_a_restored_workload_that_is_stuck_with_its_output_does_not_move() -> None:
-    verdict = judge(trial(restored_moves=False, stood_at=COUNTER + 2_431))
-    assert verdict.outcome is Outcome.RESTORE_FAILED
-    assert verdict.reason == "the restored counter stands still after 2,431 ticks"
 
 
 # ---- what each check is for

@@ -7,11 +7,29 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from harness.model.controls import CANARY
+from harness.model.controls import CANARY, CONTROLS, ControlKind
 from harness.model.shard import Shard
 from harness.records.plan import Plan
 from harness.records.record import Record
 from harness.records.run_files import append, read_closing, read_plan, read_records, write_closing, write_plan
+from reports.formats.report import report, write_report
+from tests.reports.synthetic import MOVING, matrix, record
+
+CELLS = [*matrix(), *(each.model_copy(update={"workload": "shm"}) for each in matrix() if each.policy == "pause")]
+OF = 16
+BUSY = next(number for number in range(1, OF + 1) if len(Shard(number=number, of=OF).share(CELLS, ())[0]) > 1)
+"""A shard with something to do."""
+PLAYED = [
+    record(each.cell, outcome=each.outcome, anomalies=(each.anomaly,) if each.anomaly else (), control=each.name)
+    for each in (
+        CANARY.control(MOVING, ControlKind.CANARY),
+        *(CONTROLS["fresh-start"].control(cell, ControlKind.CONTROL) for cell in CELLS if cell.policy == "pause"),
+    )
+]
+CONTROLS_PLANNED = (
+    CANARY.control(MOVING, ControlKind.CANARY),
+    *(CONTROLS["fresh-start"].control(cell, ControlKind.CONTROL) for cell in CELLS if cell.policy == "pause"),
+)
 
 
 def divide(run: Path, into: Path, of: int) -> list[Path]:
@@ -56,3 +74,12 @@ def pages(folder: Path) -> dict[str, bytes]:
 def canary_of(folder: Path) -> Path:
     (path,) = (folder / "records").glob(f"control-{CANARY.name}.*.jsonl")
     return path
+
+
+def report_of(*folders: Path) -> dict[str, bytes]:
+    return pages(write_report(folders, folders[0].parent / "site").parent)
+
+
+def sentence(*folders: Path) -> tuple[int, str]:
+    run = report(folders, folders[0].parent / "site")[1]
+    return run.conclusion.exit_code.value, run.conclusion.sentence

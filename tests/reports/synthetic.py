@@ -12,12 +12,15 @@ from harness.model.cells import Cell, FreezePolicy, Participant
 from harness.model.commands import Command, Schedule, Span
 from harness.model.controls import CONTROLS, ControlKind
 from harness.model.expectations import MOVING as SHOULD_MOVE
+from harness.model.expectations import STILL as SHOULD_BE_STILL
+from harness.model.expectations import Expectation
 from harness.model.machine import Component, HostFacts
 from harness.model.outcomes import Anomaly, Outcome, Stage, Verdict
 from harness.model.readings import Reading, Skew, SourceHealth, SurfaceReading, Witness
 from harness.records.plan import Closing, Plan
 from harness.records.record import Record
 from harness.records.run_files import append, write_closing, write_plan
+from reports.analysis.cells import CellSummary, summarise_cell
 from reports.analysis.tables import RunSummary, summarise
 
 NOON = 1_795_435_200_000_000_000
@@ -121,6 +124,23 @@ def summary(plan: Plan, records: Iterable[Record]) -> RunSummary:
     return summarise(promising(plan, records), records, closing())
 
 
+def run(*records: Record, cells: tuple[Cell, ...] = (MOVING, STILL), rounds: int = 1) -> RunSummary:
+    """The summary of a small run."""
+    return summary(plan(cells, rounds), records)
+
+
+def summary_of(*trials: Record, planned: int | None = None, should: Expectation = SHOULD_BE_STILL) -> CellSummary:
+    """The summary of the cell `STILL` with these trials."""
+    planned = len(trials) if planned is None else planned
+    return summarise_cell(STILL, trials, should, planned=planned, missing=planned - len(trials))
+
+
+def of_still(*outcomes: Outcome, planned: int | None = None, should: Expectation = SHOULD_BE_STILL) -> CellSummary:
+    """The summary of the cell `STILL` with a trial of each outcome."""
+    trials = [record(STILL, number, outcome) for number, outcome in enumerate(outcomes)]
+    return summary_of(*trials, planned=planned, should=should)
+
+
 def of_run(plan: Plan, records: Iterable[Record]) -> list[Record]:
     """The records as if they had been made in the run of this plan."""
     return [each.model_copy(update={"run": plan.run}) for each in records]
@@ -141,6 +161,18 @@ def store(folder: Path, plan: Plan, records: Iterable[Record]) -> Path:
         append(folder, each)
     write_closing(folder, closing())
     return folder
+
+
+def newer(run: RunSummary, number: int) -> RunSummary:
+    """The same run, made `number` days later."""
+    name = {"run": f"2026-11-2{number}-1", "created_ns": run.plan.created_ns + number * 86_400_000 * MS}
+    return run.model_copy(update={"plan": run.plan.model_copy(update=name)})
+
+
+def versioned(trial: Record, version: str) -> Record:
+    """The trial, with this version of Podman on the checkpoint's side."""
+    found = {"components": {"checkpoint": (Component(name="podman", version=version),)}}
+    return trial.model_copy(update=found)
 
 
 def poisoned(value: Any, poison: str) -> Any:

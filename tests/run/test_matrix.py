@@ -2,143 +2,19 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import os
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
-from harness.host.process import Executor
-from harness.model import expectations
-from harness.model.cells import Cell, FreezePolicy, Participant, Scenario, SurfaceKind
-from harness.model.controls import CONTROLS, Control, ControlKind, Ground
+from harness.model.cells import Cell, FreezePolicy, Participant, Scenario
 from harness.model.errors import UsageError
-from harness.model.expectations import MOVING, OUTSIDE, STILL, About, Declaration, Declared
-from harness.model.mutants import MUTANTS
-from harness.model.outcomes import Anomaly, Outcome
 from harness.run import matrix
-from harness.runtimes import RUNTIMES, way_of
-from harness.runtimes.contract import Way
-from harness.stacks import definition
-from harness.workload import definitions
-from harness.workload.definitions import available, find
+from harness.runtimes import RUNTIMES
+from tests.run.sample import ADAPTERS, ALONE_FIRST, ALONE_SECOND, ENGINE_FIRST, STACKS, TALKING, cell, ids, sample
 
-TODAY = dt.date(2026, 11, 23)
-BOTH = (Scenario.PAUSED, Scenario.GENERATIONS)
-ALONE = Way(
-    policies=(FreezePolicy.NONE, FreezePolicy.PAUSE),
-    surfaces=frozenset({SurfaceKind.ADDED, SurfaceKind.TMPFS, SurfaceKind.BIND}),
-    leaves_disk=True,
-    scenarios=BOTH,
-)
-ENGINE = Way(
-    policies=(FreezePolicy.ENGINE,),
-    still=FreezePolicy.ENGINE,
-    surfaces=frozenset(SurfaceKind) - {SurfaceKind.SHM, SurfaceKind.DELETED, SurfaceKind.STDOUT},
-    outside=frozenset({SurfaceKind.BIND, SurfaceKind.NAMED_VOLUME}),
-    scenarios=BOTH,
-    controls=("fresh-start", "stopped-workload"),
-)
-COMMIT = Way(
-    name="commit", policies=(FreezePolicy.NONE,), still=FreezePolicy.NONE, leaves_disk=True, controls=("fresh-start",)
-)
-ADAPTERS = {
-    "alone": SimpleNamespace(name="alone", ways=(ALONE,)),
-    "engine/alone": SimpleNamespace(name="engine/alone", ways=(ENGINE, COMMIT)),
-    "rare": SimpleNamespace(name="rare", ways=(COMMIT,)),
-}
-STACKS = {"first": ["alone", "engine/alone"], "second": ["alone"], "spare": ["engine/alone"]}
-TALKING = replace(
-    ENGINE,
-    policies=(FreezePolicy.ENGINE, FreezePolicy.CGROUP),
-    still=FreezePolicy.CGROUP,
-    surfaces=frozenset({SurfaceKind.ADDED, SurfaceKind.TMPFS, SurfaceKind.BIND, SurfaceKind.STDOUT}),
-    outside=frozenset({SurfaceKind.BIND}),
-    scenarios=(),
-)
-SAMPLE = {
-    "ledger": {SurfaceKind.ADDED, SurfaceKind.TMPFS},
-    "bind-mount": {SurfaceKind.ADDED, SurfaceKind.BIND},
-    "shm": {SurfaceKind.SHM},
-}
-
-
-@pytest.fixture(autouse=True)
-def _neither_root_nor_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: Executor, argv: Sequence[str], **__: Any) -> NoReturn:
-        raise AssertionError(f"planning started {argv}")
-
-    monkeypatch.setattr(Executor, "run", refuse)
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-
-
-@pytest.fixture
-def _sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stacks, adapters and workloads of the sample, without known issues."""
-    for name, runtimes in STACKS.items():
-        text = f'name = "{name}"\ndescription = "A stack"\nsuite = "sid"\nruntimes = {runtimes}\n'
-        (tmp_path / f"{name}.toml").write_text(text, encoding="utf-8")
-    for name in list(RUNTIMES):
-        monkeypatch.delitem(RUNTIMES, name)
-    for name, adapter in ADAPTERS.items():
-        monkeypatch.setitem(RUNTIMES, name, adapter)
-    folders = {name: folder for name, folder in available().items() if name in SAMPLE}
-    monkeypatch.setattr(definition, "folder", lambda: tmp_path)
-    monkeypatch.setattr(matrix, "DEFAULT_STACKS", ("first", "second"))
-    monkeypatch.setattr(definitions, "available", lambda: folders)
-    monkeypatch.setattr(expectations, "declared", lambda: ())
-
-
-sample = pytest.mark.usefixtures("_sample")
-
-
-def ids(**choices: Any) -> list[str]:
-    return [cell.id for cell in matrix.plan(**choices)]
-
-
-def cell(runtime: str = "alone", policy: FreezePolicy = FreezePolicy.PAUSE, **changes: Any) -> Cell:
-    who = Participant(runtime=runtime, stack="first")
-    return Cell(**{"workload": "ledger", "policy": policy, "checkpoint": who, "restore": who} | changes)
-
-
-def declare(
-    monkeypatch: pytest.MonkeyPatch,
-    review: dt.date,
-    cells: tuple[str, ...] = ("*",),
-    outcome: Outcome = Outcome.HUNG,
-) -> None:
-    known = Declaration(
-        match=cells,
-        outcome=outcome,
-        reason="so it is",
-        link="https://example.org/1",
-        owner="nobody",
-        added=TODAY,
-        review_by=review,
-    )
-    found = Declared(about=About.CELLS, declaration=known, where="a.toml:1-9")
-    monkeypatch.setattr(expectations, "declared", lambda: (found,))
-
-
-ALONE_FIRST = [
-    "ledger.none.alone@first",
-    "ledger.pause.alone@first",
-    "bind-mount.pause.alone@first",
-    "paused:ledger.pause.alone@first",
-    "generations:ledger.pause.alone@first",
-]
-ENGINE_FIRST = [
-    "ledger.engine.engine/alone@first",
-    "bind-mount.engine.engine/alone@first",
-    "paused:ledger.engine.engine/alone@first",
-    "generations:ledger.engine.engine/alone@first",
-    "ledger.none.engine/alone@first+commit",
-]
-ALONE_SECOND = [name.replace("first", "second") for name in ALONE_FIRST]
+pytestmark = pytest.mark.usefixtures("_neither_root_nor_processes")
 
 
 # ---- what is planned
@@ -311,43 +187,6 @@ def test_a_stack_that_carries_what_nobody_knows_is_an_error_that_names_it(tmp_pa
         matrix.plan()
 
 
-# ---- workloads with further cells
-
-
-@pytest.fixture
-def printing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sample with both workloads that print, and an engine that logs output but no terminal."""
-    kept = available()
-    folders = Path(definitions.__file__).resolve().parents[2] / "workloads"
-    printing = {name: folders / name for name in ("chatty", "chatty-tty")}
-    monkeypatch.setattr(definitions, "available", lambda: kept | printing)
-    monkeypatch.setitem(RUNTIMES, "engine/alone", SimpleNamespace(name="engine/alone", ways=(TALKING,)))
-
-
-@sample
-def test_what_prints_is_asked_under_every_policy_where_a_log_is_kept(printing: None) -> None:
-    found = [name for name in ids() if "chatty" in name]
-    assert found == ["chatty.engine.engine/alone@first", "chatty.cgroup.engine/alone@first"]
-
-
-@sample
-def test_what_prints_to_a_terminal_is_asked_where_there_is_one(printing: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    way = replace(TALKING, terminal=True)
-    monkeypatch.setitem(RUNTIMES, "engine/alone", SimpleNamespace(name="engine/alone", ways=(way,)))
-    assert [name for name in ids() if "chatty-tty" in name] == ["chatty-tty.cgroup.engine/alone@first"]
-
-
-@sample
-@pytest.mark.parametrize(("outside", "expectation"), [(frozenset(), STILL), ({SurfaceKind.STDOUT}, OUTSIDE)])
-def test_a_log_that_is_not_in_the_checkpoint_is_expected_to_be_told(
-    printing: None, monkeypatch: pytest.MonkeyPatch, outside: frozenset[SurfaceKind], expectation: object
-) -> None:
-    way = replace(TALKING, outside=outside)
-    monkeypatch.setitem(RUNTIMES, "engine/alone", SimpleNamespace(name="engine/alone", ways=(way,)))
-    for each in matrix.plan(cells=["chatty.*"]):
-        assert matrix.expected(each, TODAY) == expectation
-
-
 # ---- a name for each
 
 
@@ -371,80 +210,6 @@ def test_a_cell_has_a_name_for_command_lines_and_one_for_files(each: Cell, name:
     assert (each.id, each.slug) == (name, slug)
 
 
-# ---- controls
-
-
-@sample
-def test_every_participant_has_the_controls_that_can_be_played_on_it() -> None:
-    found = matrix.controls(matrix.plan(cells=["ledger.none.*@first*"]), TODAY, full=False)
-    assert [(control.name, control.cell.id) for control in found] == [
-        ("canary", "ledger.none.alone@first"),
-        *((name, "ledger.pause.alone@first") for name in CONTROLS),
-        ("fresh-start", "ledger.engine.engine/alone@first"),
-        ("stopped-workload", "ledger.engine.engine/alone@first"),
-    ]
-    assert matrix.controls((), TODAY, full=False) == ()
-
-
-def played(cells: Sequence[Cell]) -> list[Control]:
-    found = matrix.controls(cells, TODAY, full=False)
-    return [control for control in found if control.kind is ControlKind.CONTROL]
-
-
-@sample
-def test_the_canary_is_a_cell_that_must_come_out_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    (told,) = [each for each in matrix.controls([cell()], TODAY, full=False) if each.kind is ControlKind.CANARY]
-    assert matrix.expected(told.cell, TODAY) == MOVING
-    assert told.cell.checkpoint.stack == cell().checkpoint.stack
-    assert (told.outcome, told.anomaly) == (Outcome.INCONSISTENT, Anomaly.DISK_AHEAD)
-
-
-def test_mutants_are_played_once_each_beside_a_neighbour_where_they_can_be() -> None:
-    cells = matrix.plan(["debian-sid", "debian-trixie"], ["podman/crun"])
-    every = matrix.controls(cells, TODAY, full=True)
-    mutants = [each for each in every if each.kind is ControlKind.MUTANT]
-    neutral = [each for each in every if each.kind is ControlKind.NEUTRAL]
-    assert [each.name for each in mutants] == [each.name for each in neutral] == [proof.name for proof in MUTANTS]
-    played_on = {proof.name: str(each.cell.checkpoint) for proof, each in zip(MUTANTS, mutants, strict=True)}
-    assert played_on == {str(each.name): str(each.cell.checkpoint) for each in neutral}
-    grounds = {Ground.FOLDERS: "runc@debian-sid", Ground.ARCHIVES: "podman/runc@debian-sid"}
-    assert played_on == {proof.name: grounds[proof.ground] for proof in MUTANTS}
-    assert len({each.id for each in (*mutants, *neutral)}) == 2 * len(MUTANTS)
-    assert {each.outcome for each in neutral} == {Outcome.CONSISTENT}
-    assert Outcome.CONSISTENT not in {each.outcome for each in mutants}
-
-
-def test_what_a_neighbour_is_played_on_is_expected_to_be_consistent() -> None:
-    for each in matrix.controls(matrix.plan(["debian-sid"]), TODAY, full=True):
-        if each.kind is ControlKind.NEUTRAL:
-            assert matrix.expected(each.cell, TODAY).outcome is Outcome.CONSISTENT
-
-
-@sample
-def test_controls_are_played_in_the_way_in_which_scenarios_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(RUNTIMES, "alone", SimpleNamespace(name="alone", ways=(COMMIT, ENGINE)))
-    controls = played([cell()])
-    assert {control.cell.policy for control in controls} == {FreezePolicy.ENGINE}
-
-
-@sample
-@pytest.mark.parametrize(
-    ("impossible", "where"),
-    [
-        (["*.engine/alone@first"], "ledger.none.engine/alone@first+commit"),
-        (["*+commit"], "ledger.engine.engine/alone@first"),
-        (["*"], "ledger.engine.engine/alone@first"),
-    ],
-)
-def test_controls_are_not_played_in_a_way_that_is_known_not_to_be_there(
-    monkeypatch: pytest.MonkeyPatch, impossible: list[str], where: str
-) -> None:
-    declare(monkeypatch, TODAY, cells=tuple(impossible), outcome=Outcome.UNSUPPORTED)
-    controls = played([cell("engine/alone", FreezePolicy.ENGINE)])
-    assert {control.cell.id for control in controls} == {where}
-    assert {control.name for control in controls} == set((COMMIT if "+" in where else ENGINE).controls)
-
-
 # ---- rounds
 
 
@@ -458,64 +223,6 @@ def test_only_questions_about_the_moment_are_asked_in_every_round() -> None:
 def test_every_question_is_asked_twice_at_least_where_there_are_two_rounds(rounds: int, left: int) -> None:
     asked = cell(workload="volumes")
     assert matrix.fewer([asked], rounds) == {asked.id: left}
-
-
-# ---- what is expected
-
-
-@sample
-@pytest.mark.parametrize(
-    ("each", "expectation"),
-    [
-        (cell(policy=FreezePolicy.NONE), MOVING),
-        (cell(policy=FreezePolicy.PAUSE), STILL),
-        (cell("engine/alone", FreezePolicy.ENGINE), STILL),
-        (cell("engine/alone", FreezePolicy.NONE, way="commit"), MOVING),
-        (cell(workload="bind-mount"), OUTSIDE),
-        (cell(policy=FreezePolicy.NONE, workload="bind-mount"), MOVING),
-        (cell("engine/alone", FreezePolicy.ENGINE, workload="bind-mount"), OUTSIDE),
-        (cell(scenario=Scenario.PAUSED), STILL),
-        (cell(scenario=Scenario.PAUSED, policy=FreezePolicy.NONE), STILL),
-    ],
-    ids=lambda value: value.id if isinstance(value, Cell) else value.outcome,
-)
-def test_what_is_expected_follows_from_who_holds_still_and_what_is_captured(
-    each: Cell, expectation: expectations.Expectation
-) -> None:
-    assert matrix.expected(each, TODAY) == expectation
-
-
-def test_only_what_must_move_proves_that_the_instrument_sees() -> None:
-    assert (MOVING.outcome, MOVING.anomaly) == (Outcome.INCONSISTENT, Anomaly.DISK_AHEAD)
-    assert [each.control for each in (MOVING, STILL, OUTSIDE)] == [True, False, False]
-
-
-@sample
-@pytest.mark.parametrize("policy", [FreezePolicy.NONE, FreezePolicy.PAUSE])
-def test_what_is_declared_prevails(monkeypatch: pytest.MonkeyPatch, policy: FreezePolicy) -> None:
-    declare(monkeypatch, TODAY)
-    assert matrix.expected(cell(policy=policy), TODAY).outcome is Outcome.HUNG
-
-
-@sample
-def test_past_its_review_what_is_declared_is_overdue(monkeypatch: pytest.MonkeyPatch) -> None:
-    declare(monkeypatch, TODAY - dt.timedelta(days=1))
-    found = matrix.expected(cell(), TODAY)
-    assert (found.outcome, found.overdue) == (Outcome.HUNG, True)
-
-
-def test_names_in_ids_are_explained() -> None:
-    cells = [
-        cell("docker/runc", FreezePolicy.PAUSE, way="commit"),
-        cell("docker/runc", FreezePolicy.ENGINE, way="commit", workload="shm"),
-        cell("runc", FreezePolicy.NONE),
-    ]
-    assert matrix.words(cells) == {
-        "ledger": find("ledger").description,
-        "shm": find("shm").description,
-        "docker/runc+commit": way_of("docker/runc", "commit").what,
-        "runc": way_of("runc", "").what,
-    }
 
 
 # ---- two sides

@@ -143,7 +143,7 @@ def test_two_surfaces_on_one_mount_ask_for_it_once() -> None:
 def test_every_kind_of_surface_is_in_a_definition_and_every_definition_has_a_source() -> None:
     workloads = [find(name) for name in available()]
     assert {surface.kind for each in workloads for surface in each.surfaces} == set(SurfaceKind)
-    assert all((each.folder / each.source).is_file() for each in workloads)
+    assert all(any(each.program_folder.glob("*.c")) for each in workloads)
 
 
 def test_a_source_that_several_workloads_share_is_compiled_once(tmp_path: Path) -> None:
@@ -165,10 +165,12 @@ def test_an_unknown_workload_is_told_with_its_nearest_match() -> None:
         ('name = "ledger"', "", "workload.toml: name: is missing"),
         ('kind = "tmpfs"', 'kind = "disk"', "surfaces.kind: must be one of"),
         ('name = "tmpfs"', 'name = "added"', "surfaces: two surfaces have the same name or path. Rename one."),
-        ('source = "ledger.c"', 'source = "../ledger.c"', ":3: source: must match the pattern"),
-        ('source = "ledger.c"', 'source = "../../a/ledger.c"', ":3: source: must match the pattern"),
-        ('source = "ledger.c"', 'source = "../.././ledger.c"', ":3: source: must match the pattern"),
-        ('source = "ledger.c"', 'source = "/ledger.c"', ":3: source: must match the pattern"),
+        ('program = "ledger"', "", "workload.toml: program: is missing"),
+        ('program = "ledger"', 'program = ""', ":3: program: must match the pattern"),
+        ('program = "ledger"', 'program = ".."', ":3: program: must match the pattern"),
+        ('program = "ledger"', 'program = "../ledger"', ":3: program: must match the pattern"),
+        ('program = "ledger"', 'program = "/ledger"', ":3: program: must match the pattern"),
+        ('program = "ledger"', 'program = "leger"', r":3: program: 'leger' has no C file in .*/leger\."),
         ("[[surfaces]]", "[[surfaces", "not TOML"),
     ],
 )
@@ -184,9 +186,37 @@ def test_a_wrong_definition_is_refused(tmp_path: Path, old: str, new: str, says:
 
 def trivial(tmp_path: Path, source: str = "int main(void) { return 0; }\n") -> Workload:
     folder = tmp_path / "ledger"
-    shutil.copytree(available()["ledger"], folder, dirs_exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    shutil.copy(available()["ledger"] / "workload.toml", folder)
     (folder / "ledger.c").write_text(source)
     return load(folder)
+
+
+MAIN = '#include "answer.h"\nint main(void) { return answer(); }\n'
+HEADER = "#define ANSWER 3\nint answer(void);\n"
+ANSWER = '#include "answer.h"\nint answer(void) { return ANSWER; }\n'
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "returns"),
+    [
+        ("ledger.c", MAIN.replace("answer();", "answer() + 1;"), 4),
+        ("answer.c", ANSWER.replace("ANSWER;", "2 * ANSWER;"), 6),
+        ("answer.h", HEADER.replace("3", "7"), 7),
+    ],
+)
+def test_a_program_is_all_c_files_of_its_folder_and_compiled_again_when_one_has_changed(
+    tmp_path: Path, file: str, content: str, returns: int
+) -> None:
+    workload = trivial(tmp_path, MAIN)
+    (workload.folder / "answer.c").write_text(ANSWER)
+    (workload.folder / "answer.h").write_text(HEADER)
+    first = compile_workload(workload, tmp_path / "cache")
+    assert subprocess.run([first], check=False).returncode == 3
+    (workload.folder / file).write_text(content)
+    second = compile_workload(workload, tmp_path / "cache")
+    assert second != first
+    assert subprocess.run([second], check=False).returncode == returns
 
 
 def test_a_binary_is_compiled_once_and_again_when_it_or_its_source_has_changed(tmp_path: Path) -> None:

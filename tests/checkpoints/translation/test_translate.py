@@ -1,94 +1,32 @@
-"""Archives of one engine, written as another one writes them; and what is declined, with nothing left behind."""
+"""Archives of one engine, written as another one writes them."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import stat
-import tarfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from harness.checkpoints.archive import unpack
-from harness.checkpoints.criu.image import INVENTORY, MOUNTS, STATISTICS, encoded
+from harness.checkpoints.criu.image import MOUNTS
 from harness.checkpoints.translation.bridges import OldCriu, Runtime
 from harness.checkpoints.translation.translate import FORMS, Order, translate
-from harness.checkpoints.untrusted import Budget, Unreadable
-from harness.commands.cli import main
 from harness.model.errors import Untranslatable, UsageError
-from tests.checkpoints.translation.test_bridges import CRUN, OTHERS, RUNC, mount, read, write
-from tests.criu_images import dump, memory, tar, tmpfs
-
-IMAGE, DIGEST = "registry.example/team/app:1", "sha256:" + "ab" * 32
-PULLABLE = f"registry.example/team/app@{DIGEST}"
-SPEC = {
-    "process": {"args": ["/ledger", "--report", "/report"]},
-    "mounts": [
-        {"destination": "/proc", "type": "proc"},
-        {"destination": "/scratch", "type": "tmpfs"},
-        {"destination": "/report", "type": "bind", "source": "/srv/report"},
-        {"destination": "/etc/hosts", "type": "bind", "source": "/run/hosts", "options": ["rbind"]},
-        {"destination": "/run/.containerenv", "type": "bind", "source": "/run/env"},
-    ],
-    "linux": {"maskedPaths": ["/proc/keys", "/proc/timer_list"]},
-}
-STATS = encoded(STATISTICS, [STATISTICS.messages[0](dump={"frozen_time": 7})])
-LAYER = {"data": None, "data/added": b"new", "etc": None, "etc/hosts": b""}
-
-
-def images(folder: Path, masked: tuple[dict[str, Any], ...] = RUNC) -> dict[str, bytes]:
-    made = dump(folder / "images", memory())
-    write(made / "inventory.img", INVENTORY, [{"img_version": 2}])
-    tmpfs(made, {}, device=70)
-    write(made / "mountpoints-1.img", MOUNTS, (*masked, *OTHERS, mount(9, "/etc/hosts", "/hosts", "/etc/hosts")))
-    return {f"checkpoint/{path.name}": path.read_bytes() for path in made.iterdir()}
-
-
-def spec(**annotations: str) -> bytes:
-    return json.dumps({**SPEC, "annotations": annotations}).encode()
-
-
-def packed(path: Path, parts: Mapping[str, bytes | None]) -> Path:
-    return tar(path, {name: content for name, content in parts.items() if content is not None})
-
-
-def podman(folder: Path, more: Mapping[str, bytes | None] = {}, **config: object) -> Path:
-    """An archive of Podman's; None leaves a part out."""
-    known = {"id": "c" * 64, "name": "live", "rootfsImageID": "d" * 64, "rootfsImageName": IMAGE, "runtime": "runc"}
-    folder.mkdir(exist_ok=True)
-    parts = {
-        **images(folder),
-        "config.dump": json.dumps({**known, "createdTime": "2026-11-23T10:00:00Z", **config}).encode(),
-        "spec.dump": spec(**{"io.container.manager": "libpod", "org.example": "kept"}),
-        "network.status": b"null",
-        "stats-dump": STATS,
-        "rootfs-diff.tar": tar(folder / "layer.tar", LAYER).read_bytes(),
-        "deleted.files": b'["/image/deleted"]',
-        "ctr.log": b"2026-11-23T10:00:00Z stdout F said\n",
-        "artifacts/": None,
-    }
-    return packed(folder / "podman.tar", {**parts, **more})
-
-
-def opened(path: Path, folder: Path) -> dict[str, bytes]:
-    unpack(path, folder)
-    return {str(each.relative_to(folder)): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
-
-
-def names(content: bytes, folder: Path) -> list[str]:
-    (folder / "tar").write_bytes(content)
-    with tarfile.open(folder / "tar") as read_again:
-        return read_again.getnames()
-
-
-def translated(source: Path, folder: Path, order: Order) -> tuple[Path, dict[str, bytes], Any]:
-    out = folder / f"{source.stem}-{order.to or 'same'}.tar"
-    done = translate(source, out, order)
-    return out, opened(out, folder / f"{out.stem}.opened"), done
-
+from tests.checkpoints.translation.exports import (
+    IMAGE,
+    PULLABLE,
+    STATS,
+    images,
+    names,
+    opened,
+    packed,
+    podman,
+    spec,
+    translated,
+)
+from tests.checkpoints.translation.test_bridges import CRUN, RUNC, read
 
 # ---- forms
 
@@ -212,194 +150,3 @@ def test_an_archive_of_images_alone_is_bridged_and_has_no_form(tmp_path: Path) -
     assert translated(source, tmp_path, Order(criu=OldCriu.V4_1))[2].changes
     with pytest.raises(Untranslatable, match="no archive of an engine's"):
         translate(source, tmp_path / "out.tar", Order("podman"))
-
-
-# ---- what is declined
-
-
-def volume(folder: Path) -> Path:
-    return podman(folder, namedVolumes=[{"dest": "/named", "volumeName": "v"}])
-
-
-def shared_memory(folder: Path) -> Path:
-    folder.mkdir()
-    shm = tar(folder / "shm.tar", {"./": None, "segment": b"1"})
-    return podman(folder, {"devshm-checkpoint.tar": shm.read_bytes()})
-
-
-def whiteout(folder: Path) -> Path:
-    folder.mkdir()
-    return podman(folder, {"rootfs-diff.tar": tar(folder / "l.tar", {"data/.wh.x": b""}).read_bytes()})
-
-
-@pytest.mark.parametrize(
-    ("make", "order", "told"),
-    [
-        (volume, Order("crio"), "the content of its volumes would be lost"),
-        (shared_memory, Order("crio"), "what is in its /dev/shm would be lost"),
-        (whiteout, Order("containerd", image=PULLABLE), "there it would delete another one"),
-        (podman, Order("containerd"), "containerd pulls the image of what it restores, and needs its digest"),
-        (podman, Order("containerd", image="app:1"), "needs its digest"),
-        (lambda folder: podman(folder, rootfsImageName=""), Order("crio"), "tells no image"),
-    ],
-)
-def test_what_cannot_be_told_is_declined(tmp_path: Path, make: Any, order: Order, told: str) -> None:
-    source = make(tmp_path / "in")
-    with pytest.raises(Untranslatable, match=f"podman.tar cannot be translated: .*{told}") as error:
-        translate(source, tmp_path / "out.tar", order)
-    assert error.value.remedy or "no image" in told
-    assert [path.name for path in tmp_path.iterdir()] == ["in"], "nothing is left behind"
-
-
-def other_command(folder: Path) -> Path:
-    return podman(folder, {"spec.dump": json.dumps({**SPEC, "process": {"args": ["/other"]}}).encode()})
-
-
-def fewer_mounts(folder: Path) -> Path:
-    return podman(folder, {"spec.dump": json.dumps({**SPEC, "mounts": []}).encode()})
-
-
-@pytest.mark.parametrize(
-    ("make", "error", "told"),
-    [
-        (None, Untranslatable, "Podman needs more than the archive tells"),
-        (other_command, Untranslatable, "the template runs "),
-        (fewer_mounts, Untranslatable, r"the template has no mount at \['/etc/hosts', '/report'\]"),
-        (volume, Untranslatable, "the template has volumes"),
-        (
-            lambda folder: packed(folder.with_suffix(".tar"), {"x": b""}),
-            Unreadable,
-            "is not an archive that Podman has",
-        ),
-    ],
-)
-def test_a_template_has_to_fit(tmp_path: Path, make: Any, error: type[Exception], told: str) -> None:
-    there, _, _ = translated(podman(tmp_path / "in"), tmp_path, Order("crio"))
-    template = make(tmp_path / "template") if make else None
-    with pytest.raises(error, match=told):
-        translate(there, tmp_path / "out.tar", Order("podman", template=template))
-    assert not (tmp_path / "out.tar").exists()
-
-
-# ---- what is foreign, and what is ours
-
-
-@pytest.mark.parametrize("order", [Order("crio"), Order("containerd", image=PULLABLE), Order(runtime=Runtime.CRUN)])
-def test_the_result_is_private_and_the_same_each_time(tmp_path: Path, order: Order) -> None:
-    source = podman(tmp_path / "in")
-    for name in ("one", "other"):
-        translate(source, tmp_path / name, order)
-        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "one", "other"]
-
-
-def test_what_is_there_is_replaced_by_force_alone_and_never_written_through(tmp_path: Path) -> None:
-    source = podman(tmp_path / "in")
-    (tmp_path / "precious").write_bytes(b"precious")
-    (tmp_path / "out").symlink_to(tmp_path / "precious")
-    with pytest.raises(UsageError, match="is there already"):
-        translate(source, tmp_path / "out", Order("crio"))
-    translate(source, tmp_path / "out", Order("crio"), force=True)
-    assert (tmp_path / "precious").read_bytes() == b"precious"
-    assert not (tmp_path / "out").is_symlink()
-    translate(source, source, Order(runtime=Runtime.CRUN), force=True)
-    assert json.loads(opened(source, tmp_path / "opened")["config.dump"])["runtime"] == "crun"
-
-
-def leaning(folder: Path) -> Path:
-    source = podman(folder)
-    with tarfile.open(source, "a") as added:
-        link = tarfile.TarInfo("checkpoint/parent")
-        link.type, link.linkname = tarfile.SYMTYPE, "../pre-checkpoint"
-        added.addfile(link)
-    return source
-
-
-def cut_off(folder: Path) -> Path:
-    source = podman(folder)
-    source.write_bytes(source.read_bytes()[:-3000].rstrip(b"\0"))
-    return source
-
-
-@pytest.mark.parametrize(
-    ("make", "told"),
-    [
-        (leaning, "leans on an earlier level of memory, ../pre-checkpoint, which is not in it"),
-        (cut_off, "is no whole archive"),
-        (lambda folder: podman(folder, {"config.dump": b"[]"}), r"config\.dump is no JSON object"),
-        (lambda folder: podman(folder, {"config.dump": b"{" * 99}), "config.dump is no JSON"),
-        (lambda folder: podman(folder, {"spec.dump": b'{"mounts": 1}'}), "'mounts' is no list of objects"),
-        (lambda folder: podman(folder, name=["x"]), "'name' is no text"),
-        (lambda folder: podman(folder, {"deleted.files": b'["/../../x"]'}), "leads out of it"),
-        (lambda folder: podman(folder, {"../x": b""}), "leads out of it"),
-        (
-            lambda folder: packed(folder.with_suffix(".tar"), {"index.json": b"{}"}),
-            "no checkpoint of a known kind, but index.json",
-        ),
-    ],
-)
-def test_what_is_broken_or_hostile_is_declined_and_leaves_nothing(tmp_path: Path, make: Any, told: str) -> None:
-    source = make(tmp_path / "in")
-    before = {path.name for path in tmp_path.iterdir()}
-    with pytest.raises(Unreadable, match=told):
-        translate(source, tmp_path / "out.tar", Order("containerd", Runtime.CRUN, image=PULLABLE))
-    assert {path.name for path in tmp_path.iterdir()} == before
-
-
-def test_a_runtime_that_is_no_name_is_declined(tmp_path: Path) -> None:
-    there, parts, _ = translated(podman(tmp_path / "in"), tmp_path, Order("crio"))
-    source = packed(there, {**parts, "config.dump": b'{"runtime": ["runc"]}'})
-    with pytest.raises(Unreadable, match="'runtime' is no text"):
-        translate(source, tmp_path / "out", Order(runtime=Runtime.CRUN))
-
-
-def test_a_budget_is_kept(tmp_path: Path) -> None:
-    with pytest.raises(Unreadable, match="unpacks to more than"):
-        translate(podman(tmp_path / "in"), tmp_path / "out", Order("crio"), budget=Budget(kept=5000))
-
-
-# ---- the command
-
-
-def test_the_command_tells_what_it_changes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source, out = str(podman(tmp_path / "in", rootfsImageName="app\x1b[31m")), str(tmp_path / "out.tar")
-    assert main(["translate", source, "--to", "crio", "--runtime", "crun", "-o", out]) == 0
-    said = capsys.readouterr().out
-    assert said.startswith(f"{out}: of an archive that Podman has exported\n  /proc/keys: ")
-    assert "config.dump: the runtime is crun" in said
-    assert "podman -> crio" in said
-    assert "note: the request that restores it has to mount" in said
-    assert "\x1b" not in said
-    assert main(["translate", out, "--runtime", "crun", "-o", f"{out}.2"]) == 0
-    assert "nothing had to be changed" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("options", "code", "told"),
-    [
-        ([], 2, "nothing to translate"),
-        (["--to", "containerd"], 1, "needs its digest"),
-        (["--to", "podman", "--runtime", "crun"], 0, ""),
-    ],
-)
-def test_the_command_declines_with_a_code(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], code: int, told: str
-) -> None:
-    assert main(["translate", str(podman(tmp_path / "in")), *options, "-o", str(tmp_path / "out")]) == code
-    assert told in capsys.readouterr().err
-    assert (tmp_path / "out").exists() is (code == 0)
-
-
-def test_an_archive_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["translate", str(tmp_path / "none"), "--to", "crio", "-o", str(tmp_path / "out")]) == 2
-    assert "No such file" in capsys.readouterr().err
-
-
-def test_a_big_one_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, told = podman(tmp_path / "in"), list[str]()
-    translate(source, tmp_path / "small", Order("crio"), progress=told.append)
-    assert told == []
-    monkeypatch.setattr("harness.checkpoints.translation.translate.BIG", 1)
-    translate(source, tmp_path / "big", Order("crio"), progress=told.append)
-    assert told == ["reading it", "unpacking it", "rewriting it", "packing it"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from harness.checkpoints.translation.bridges import OldCriu, Runtime
 from harness.checkpoints.translation.translate import Order, translate
 from harness.model.errors import StillframeError
-from tests.checkpoints.translation.test_translate import PULLABLE, opened, packed, podman
+from tests.checkpoints.translation.exports import PULLABLE, opened, packed, podman
 from tests.oracle.inspection.test_inspection_fuzzed import EXAMPLES, nothing_else_is_written, read, small
 
 SPOILT = ("", "null", "[]", "{}", "1", '"x"', '{"mounts": [1]}', '{"annotations": []}', '{"process": 1}')

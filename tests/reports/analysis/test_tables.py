@@ -1,222 +1,30 @@
+"""Cells and tables of a run."""
+
 from __future__ import annotations
 
 import pytest
 
-from harness.model.cells import Cell, FreezePolicy, Participant, Scenario
-from harness.model.controls import CANARY, CONTROLS, Control, ControlKind
+from harness.model.cells import FreezePolicy, Participant, Scenario
 from harness.model.expectations import STILL as SHOULD_BE_STILL
-from harness.model.expectations import Expectation
-from harness.model.mutants import MUTANTS
-from harness.model.outcomes import Anomaly, Outcome
-from harness.records.record import Record
-from reports.analysis.cells import CellSummary, Exit, judge, summarise_cell, telling_trials, worst_trial
-from reports.analysis.tables import RunSummary, summarise
-from reports.words.cells import mark
-from reports.words.outcomes import expectation
-from reports.words.proof import escaped, score
+from harness.model.outcomes import Outcome
+from reports.analysis.cells import Exit, telling_trials, worst_trial
 from reports.words.tables import title
 from tests.reports import engines
-from tests.reports.synthetic import MOVING, STILL, cell, closing, expected_run, matrix, moving, plan, record, summary
+from tests.reports.synthetic import (
+    MOVING,
+    STILL,
+    cell,
+    expected_run,
+    moving,
+    of_still,
+    plan,
+    record,
+    run,
+    summary,
+    summary_of,
+)
 
 CONSISTENT, ERROR = Outcome.CONSISTENT, Outcome.HARNESS_ERROR
-
-
-def run(*records: Record, cells: tuple[Cell, ...] = (MOVING, STILL), rounds: int = 1) -> RunSummary:
-    return summary(plan(cells, rounds), records)
-
-
-def summary_of(*trials: Record, planned: int | None = None, should: Expectation = SHOULD_BE_STILL) -> CellSummary:
-    planned = len(trials) if planned is None else planned
-    return summarise_cell(STILL, trials, should, planned=planned, missing=planned - len(trials))
-
-
-def of_still(*outcomes: Outcome, planned: int | None = None, should: Expectation = SHOULD_BE_STILL) -> CellSummary:
-    trials = [record(STILL, number, outcome) for number, outcome in enumerate(outcomes)]
-    return summary_of(*trials, planned=planned, should=should)
-
-
-def test_all_as_expected() -> None:
-    found = summary(plan(matrix()), expected_run(matrix()))
-    assert found.conclusion.exit_code is Exit.EXPECTED
-    assert found.conclusion.sentence == "All 24 cells as expected, 120 trials."
-    assert all(each.as_expected for each in found.cells)
-
-
-@pytest.mark.parametrize(
-    ("records", "code"),
-    [
-        ([moving(MOVING), record(STILL)], 0),
-        ([record(MOVING), record(STILL)], 4),
-        ([record(MOVING, outcome=Outcome.INCONSISTENT, anomalies=(Anomaly.DISK_BEHIND,)), record(STILL)], 4),
-        ([record(MOVING, outcome=ERROR), record(STILL)], 3),
-        ([record(MOVING, outcome=Outcome.UNSUPPORTED), record(STILL)], 3),
-        ([record(STILL)], 3),
-        ([moving(MOVING)], 3),
-        ([moving(MOVING), record(STILL, outcome=ERROR)], 3),
-        ([moving(MOVING), record(STILL, outcome=Outcome.UNSUPPORTED)], 3),
-        ([moving(MOVING), moving(STILL)], 1),
-        ([moving(MOVING), record(STILL, outcome=Outcome.NOT_CAPTURED)], 1),
-        ([moving(MOVING), record(STILL), moving(STILL, 1)], 1),
-        ([], 3),
-    ],
-)
-def test_exit_code(records: list[Record], code: int) -> None:
-    assert run(*records).conclusion.exit_code == code
-
-
-def test_a_run_that_stopped_early_is_incomplete() -> None:
-    found = run(moving(MOVING), record(STILL), rounds=2)
-    assert found.conclusion.exit_code == 3
-    assert found.conclusion.sentence.startswith("2 of 2 cells without complete evidence: ")
-
-
-def test_a_violation_that_was_outdone_by_worse_is_no_blindness() -> None:
-    trial = moving(MOVING)
-    verdict = trial.verdict.model_copy(update={"outcome": Outcome.LEAKED, "also": (Outcome.INCONSISTENT,)})
-    found = run(trial.model_copy(update={"verdict": verdict}), record(STILL))
-    assert found.conclusion.exit_code == 1
-    assert found.cells[0].findings == {Outcome.INCONSISTENT: 1, Outcome.LEAKED: 1}
-
-
-def test_a_control_may_find_more_than_it_has_to() -> None:
-    trial = record(STILL, outcome=Outcome.LEAKED, control="garbage-image")
-    verdict = trial.verdict.model_copy(update={"also": (Outcome.RESTORE_FAILED,)})
-    found = run(moving(MOVING), record(STILL), trial.model_copy(update={"verdict": verdict}))
-    assert found.conclusion.exit_code == 0
-
-
-def test_better_than_expected_is_unexpected_too() -> None:
-    known = SHOULD_BE_STILL.model_copy(update={"outcome": Outcome.RESTORE_FAILED})
-    assert of_still(CONSISTENT, should=known).exit_code is Exit.UNEXPECTED
-    assert of_still(Outcome.RESTORE_FAILED, should=known).exit_code is Exit.EXPECTED
-
-
-def test_a_known_issue_needs_its_signature() -> None:
-    known = SHOULD_BE_STILL.model_copy(update={"outcome": Outcome.RESTORE_FAILED, "signature": "magic mismatch"})
-    trial = record(STILL, outcome=Outcome.RESTORE_FAILED)
-    assert judge(trial.verdict, (), known) is Exit.UNEXPECTED
-    assert judge(trial.verdict, ("vdso: ELF header magic mismatch",), known) is Exit.EXPECTED
-
-
-@pytest.mark.parametrize(
-    ("name", "outcome", "code"),
-    [
-        ("fresh-start", Outcome.COLD_START, 0),
-        ("ring-byte", Outcome.INCONSISTENT, 0),
-        ("garbage-image", Outcome.RESTORE_FAILED, 0),
-        ("stopped-workload", Outcome.VACUOUS, 0),
-        ("fresh-start", CONSISTENT, 4),
-        ("ring-byte", Outcome.VACUOUS, 4),
-        ("ring-byte", ERROR, 3),
-        ("ring-byte", Outcome.UNSUPPORTED, 3),
-        ("a name that nobody knows", Outcome.VACUOUS, 4),
-    ],
-)
-def test_a_control_that_is_not_detected_spoils_the_run(name: str, outcome: Outcome, code: int) -> None:
-    control = CONTROLS[name].control(STILL, ControlKind.CONTROL) if name in CONTROLS else None
-    promised = plan((MOVING, STILL), 1).model_copy(update={"controls": (control,) if control else ()})
-    anomalies = (Anomaly.TORN,) if outcome is Outcome.INCONSISTENT else ()
-    played = record(STILL, outcome=outcome, control=name, anomalies=anomalies)
-    found = summary(promised, [moving(MOVING), record(STILL), played])
-    assert found.conclusion.exit_code == code
-    assert (name in found.conclusion.sentence) == bool(code)
-    assert found.cells[1].n == 1, "a control is no trial of its cell"
-
-
-def test_a_planned_control_that_did_not_run_is_missing() -> None:
-    controls = tuple(CONTROLS[name].control(STILL, ControlKind.CONTROL) for name in ("ring-byte", "fresh-start"))
-    promised = plan((MOVING, STILL), 1).model_copy(update={"controls": controls})
-    came = record(STILL, outcome=Outcome.INCONSISTENT, control="ring-byte", anomalies=(Anomaly.TORN,))
-    found = summary(promised, [moving(MOVING), record(STILL), came])
-    assert [(each.control.name, each.detected) for each in found.controls] == [
-        ("ring-byte", True),
-        ("fresh-start", False),
-    ]
-    assert found.conclusion.exit_code == 3
-    assert found.conclusion.sentence == f"1 of 2 controls did not run: control fresh-start on {STILL.id}."
-
-
-def test_a_run_that_left_something_on_the_host_is_red() -> None:
-    found = summarise(plan((MOVING, STILL), 1), [moving(MOVING), record(STILL)], closing("cgroup /x", "mount /y"))
-    assert found.conclusion.exit_code == 1
-    assert found.conclusion.sentence == "Left behind on the host: cgroup /x, mount /y."
-
-
-def test_a_run_that_was_killed_is_incomplete() -> None:
-    found = summarise(plan((MOVING, STILL), 1), [moving(MOVING), record(STILL)], None)
-    assert found.conclusion.exit_code == 3
-
-
-SOMETIMES = Expectation(
-    outcome=Outcome.INCONSISTENT,
-    anomaly=Anomaly.DISK_AHEAD,
-    rate=(0.1, 0.4),
-    reason="a race",
-    link="https://x.example/1",
-)
-
-
-def flaky(shown: int, clean: int, *others: Outcome, should: Expectation = SOMETIMES) -> Exit:
-    trials = [moving(STILL, number) for number in range(shown)]
-    trials += [record(STILL, shown + number) for number in range(clean)]
-    trials += [record(STILL, shown + clean + number, outcome) for number, outcome in enumerate(others)]
-    return summary_of(*trials, should=should).exit_code
-
-
-@pytest.mark.parametrize(
-    ("shown", "clean", "code"),
-    [
-        (1, 0, Exit.EXPECTED),
-        (3, 0, Exit.EXPECTED),
-        (4, 0, Exit.EXPECTED),
-        (5, 0, Exit.UNEXPECTED),
-        (0, 5, Exit.EXPECTED),
-        (0, 35, Exit.EXPECTED),
-        (0, 36, Exit.UNEXPECTED),
-        (2, 8, Exit.EXPECTED),
-        (12, 48, Exit.EXPECTED),
-        (50, 10, Exit.UNEXPECTED),
-        (1, 199, Exit.UNEXPECTED),
-    ],
-)
-def test_an_issue_that_shows_sometimes_may_until_the_evidence_contradicts(shown: int, clean: int, code: Exit) -> None:
-    assert flaky(shown, clean) is code
-
-
-def test_whatever_else_happens_is_judged_as_ever() -> None:
-    assert flaky(1, 4, Outcome.LEAKED) is Exit.UNEXPECTED
-    assert flaky(1, 4, ERROR) is Exit.INCOMPLETE
-    assert flaky(0, 0, ERROR) is Exit.INCOMPLETE
-    assert flaky(1, 4, Outcome.NOT_CAPTURED) is Exit.UNEXPECTED
-    assert flaky(1, 4, Outcome.INCONSISTENT) is Exit.UNEXPECTED, "without its anomaly it is another issue"
-    besides = SOMETIMES.model_copy(update={"besides": (Outcome.LEAKED,)})
-    assert flaky(1, 4, Outcome.LEAKED, should=besides) is Exit.EXPECTED
-    assert flaky(0, 0, *[Outcome.LEAKED] * 36, should=besides) is Exit.UNEXPECTED, "it counts as one that is clean"
-
-
-def test_an_issue_that_shows_sometimes_says_so() -> None:
-    cell = summary_of(record(STILL), should=SOMETIMES)
-    assert mark(cell) == "known"
-    assert expectation(SOMETIMES) == "inconsistent disk-ahead in 10.0-40.0 % of the trials"
-
-
-def test_what_prevails() -> None:
-    other, third = cell(runtime="crun"), cell(runtime="crun", policy=FreezePolicy.HOOK)
-    cells = (MOVING, STILL, other, third)
-    incomplete, unexpected, blind = record(third, outcome=ERROR), moving(STILL), record(MOVING)
-    codes = [
-        run(blind, unexpected, record(other), incomplete, cells=cells),
-        run(moving(MOVING), unexpected, record(other), incomplete, cells=cells),
-        run(moving(MOVING), record(STILL), record(other), incomplete, cells=cells),
-    ]
-    assert [each.conclusion.exit_code for each in codes] == [4, 1, 3]
-    sentence = codes[0].conclusion.sentence
-    positions = [sentence.index(each.id) for each in (MOVING, STILL, third)]
-    assert positions == sorted(positions), "what prevails is said first"
-
-
-def test_one_bad_trial_of_many_decides() -> None:
-    assert of_still(CONSISTENT, Outcome.INCONSISTENT, CONSISTENT, ERROR).exit_code is Exit.UNEXPECTED
 
 
 def test_counts_and_bound() -> None:
@@ -249,10 +57,6 @@ def test_the_largest_skew_of_a_trial_may_be_behind() -> None:
     skews = (trial.skews[0], trial.skews[1].model_copy(update={"ticks": -900, "microseconds": -13_500.0}))
     found = summary_of(trial.model_copy(update={"skews": skews}))
     assert (found.skew_ticks, found.skew_us) == (-900, -13_500)
-
-
-def test_nothing_planned_is_not_a_success() -> None:
-    assert run(cells=()).conclusion.exit_code == Exit.INCOMPLETE
 
 
 def test_an_unplanned_cell_is_shown_and_judged() -> None:
@@ -376,13 +180,6 @@ def test_a_cell_that_its_first_violation_has_ended_is_complete() -> None:
     assert [(each.missing, each.stopped) for each in again.cells] == [(58, False), (3, False)]
 
 
-def test_a_sentence_does_not_name_everything() -> None:
-    some = [cell(runtime=f"r{number}") for number in range(9)]
-    (finding,) = run(*map(moving, some), cells=tuple(some)).conclusion.findings
-    assert len(finding.cells) == 9
-    assert str(finding).endswith("ledger.pause.r5@debian-sid and 3 more.")
-
-
 def test_versions_are_by_participant_and_side_and_none_is_lost() -> None:
     upgraded = record(STILL, 1)
     newer = {"checkpoint": (upgraded.components["checkpoint"][0].model_copy(update={"version": "1.4.3"}),)}
@@ -398,86 +195,6 @@ def test_the_trials_to_look_at() -> None:
     worst = worst_trial(found)
     assert worst is not None
     assert worst.trial == 3
-
-
-# ---- the instrument's own proof
-
-
-def proven(*, overlooked: str = "", alarm: str = "", canary: Outcome = Outcome.INCONSISTENT) -> RunSummary:
-    """A run of two mutants with their neighbours, and a canary."""
-    proofs = [proof for proof in MUTANTS if proof.name in ("ring-torn", "leaves-mount")]
-    controls = [CANARY.control(MOVING, ControlKind.CANARY)]
-    played = [record(MOVING, outcome=canary, control="canary", anomalies=(Anomaly.DISK_AHEAD,))]
-    for proof in proofs:
-        controls += [proof.control(STILL, ControlKind.MUTANT), proof.neighbour(STILL)]
-        outcome = CONSISTENT if proof.name == overlooked else proof.outcome
-        anomalies = (proof.anomaly,) if proof.anomaly else ()
-        told = record(STILL, outcome=outcome, control=proof.name, reason="left behind: mount /mnt", anomalies=anomalies)
-        neutral = Outcome.LEAKED if proof.name == alarm else CONSISTENT
-        played += [told, record(STILL, outcome=neutral, control=f"{proof.name}.neutral")]
-    promised = plan((MOVING, STILL), 1).model_copy(update={"controls": tuple(controls)})
-    return summary(promised, [moving(MOVING), record(STILL), *played])
-
-
-def test_a_proof_that_holds_is_told_with_its_score() -> None:
-    found = proven()
-    assert found.conclusion.exit_code == 0
-    assert score(found) == (
-        "canary: red, as it must be: inconsistent",
-        "controls: none ran",
-        "mutants: detected 2/2, false alarms 0/2",
-    )
-    assert [each.neutral is not None for each in found.mutants] == [True, True]
-
-
-def test_a_mutant_that_escapes_spoils_the_run() -> None:
-    found = proven(overlooked="ring-torn")
-    assert found.conclusion.exit_code == 4
-    assert f"mutant ring-torn on {STILL.id}" in found.conclusion.sentence
-    assert "detected 1/2" in score(found)[-1]
-
-
-def test_a_false_alarm_spoils_the_run() -> None:
-    found = proven(alarm="leaves-mount")
-    assert found.conclusion.exit_code == 4
-    assert f"neutral leaves-mount on {STILL.id}" in found.conclusion.sentence
-    assert "false alarms 1/2" in score(found)[-1]
-
-
-def test_what_did_not_take_place_is_no_false_alarm_and_told_in_one_line() -> None:
-    controls = tuple(
-        Control(name=f"{name}{number}", cell=STILL, kind=kind, outcome=outcome)
-        for number in range(3)
-        for name, kind, outcome in [
-            ("ring-byte", ControlKind.CONTROL, Outcome.INCONSISTENT),
-            ("ring-torn", ControlKind.MUTANT, Outcome.INCONSISTENT),
-            ("ring-torn", ControlKind.NEUTRAL, CONSISTENT),
-        ]
-    )
-    promised = plan((STILL,), 1).model_copy(update={"controls": controls})
-    played = [
-        record(STILL, control=controls[0].id, outcome=Outcome.INCONSISTENT),
-        record(STILL, control=controls[1].id, outcome=Outcome.INCONSISTENT),
-        record(STILL, control=controls[2].id),
-    ]
-    found = summary(promised, [record(STILL), *played])
-    assert found.conclusion.exit_code == 3
-    assert score(found) == (
-        "controls: 1 of 1 detected (2 not played)",
-        "mutants: detected 1/1 (2 not played), false alarms 0/1 (2 not played)",
-    )
-    assert list(escaped(found)) == [
-        (f"control ring-byte1 on {STILL.id} and 5 more: NOT PLAYED: missing (planned and not received)", 3)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("outcome", "code"), [(CONSISTENT, 4), (Outcome.VACUOUS, 4), (ERROR, 4), (Outcome.UNSUPPORTED, 3)]
-)
-def test_a_canary_that_is_not_red_spoils_the_run(outcome: Outcome, code: int) -> None:
-    found = proven(canary=outcome)
-    assert found.conclusion.exit_code == code
-    assert score(found)[0].startswith("canary: NOT RED")
 
 
 def test_what_is_tried_besides_has_a_table_of_its_own() -> None:

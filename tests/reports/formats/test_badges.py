@@ -11,8 +11,19 @@ from reports.analysis.tables import RunSummary
 from reports.formats.badges import AMBER, GREEN, GREY, LEFT_OUT, MOST_LETTERS, RED, draw, render, width
 from reports.paths import BADGE, badge_of, page_of, participant_page
 from tests.reports import engines, hostile
-from tests.reports.pages.test_site import newer
-from tests.reports.synthetic import MOVING, NOON, STILL, cell, expected_run, matrix, moving, plan, record, summary
+from tests.reports.synthetic import (
+    MOVING,
+    NOON,
+    STILL,
+    cell,
+    expected_run,
+    matrix,
+    moving,
+    newer,
+    plan,
+    record,
+    summary,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
 DAY = datetime.fromtimestamp(NOON / 1e9, UTC)

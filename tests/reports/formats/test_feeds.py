@@ -15,8 +15,19 @@ from reports.analysis.tables import RunSummary
 from reports.formats.feeds import ATOM, MOST_CELLS, MOST_RUNS, render
 from reports.paths import feed_of, participant_page
 from tests.reports import engines, hostile
-from tests.reports.pages.test_site import newer, versioned
-from tests.reports.synthetic import MOVING, STILL, cell, expected_run, matrix, moving, plan, record, summary
+from tests.reports.synthetic import (
+    MOVING,
+    STILL,
+    cell,
+    expected_run,
+    matrix,
+    moving,
+    newer,
+    plan,
+    record,
+    summary,
+    versioned,
+)
 
 RUNC, CRUN = (feed_of(participant_page(name)) for name in ("runc@debian-sid", "crun@debian-sid"))
 OTHER = cell(runtime="crun")

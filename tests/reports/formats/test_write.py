@@ -11,8 +11,7 @@ from reports.formats.write import render, write_formats
 from reports.paths import ALLURE, TOOLS
 from reports.runs.read import read_run
 from tests.reports import engines, hostile
-from tests.reports.pages.test_site import newer
-from tests.reports.synthetic import MOVING, STILL, moving, plan, record, store, summary
+from tests.reports.synthetic import MOVING, STILL, moving, newer, plan, record, store, summary
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 BOTH = summary(plan([STILL, MOVING], 1), [record(STILL), moving(MOVING)])

@@ -1,126 +1,24 @@
+"""The pages of a site."""
+
 from __future__ import annotations
 
-import fnmatch
 import hashlib
-import json
-import posixpath
 import re
 from base64 import b64encode
-from collections.abc import Iterable
-from datetime import UTC, datetime
-from html.parser import HTMLParser
-from typing import Any
 
 import pytest
 
-from harness.model.cells import Cell
-from harness.model.machine import Component
 from harness.model.outcomes import Outcome
 from harness.records.record import Record
-from harness.run import matrix as every
-from reports.analysis import claims
-from reports.analysis.compare import compare
-from reports.analysis.tables import RunSummary
-from reports.formats import write as formats
 from reports.pages import html
 from reports.pages.html import MOST_STEPS, SCRIPT, listed_trials
 from reports.pages.site import render
-from reports.paths import document_of, feed_of, page_of, participant_page
+from reports.paths import page_of
 from tests.reports import engines
-from tests.reports.synthetic import (
-    MOVING,
-    MS,
-    STILL,
-    cell,
-    expected_run,
-    matrix,
-    moving,
-    plan,
-    poisoned,
-    record,
-    summary,
-)
+from tests.reports.pages.parsed import Site, arrive, site
+from tests.reports.synthetic import MOVING, MS, STILL, expected_run, matrix, moving, plan, poisoned, record, summary
 
 POISON = "'\"><script>alert(1)</script></style></pre><img src=x onerror=alert(1)>{{ 7*7 }}|\n\x1b"
-FETCHED = {"link", "img", "iframe"}
-VOID = {"meta", "br", "hr", "img", "input", "link"}
-
-
-class Page(HTMLParser):
-    """Tags, ids, links and text of a page whose tags must close in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.open: list[str] = []
-        self.scripts: list[str] = []
-        self.ids: list[str] = []
-        self.links: list[str] = []
-        self.attributes: set[str] = set()
-        self.fetched: list[str] = []
-        self.said: list[str] = []
-        self.feed(text)
-        self.close()
-        self.text = "".join(self.said)
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes |= {name for name, _ in attrs}
-        self.ids += [value or "" for name, value in attrs if name == "id"]
-        self.links += [value or "" for name, value in attrs if name == "href"]
-        self.fetched += [tag] if tag in FETCHED and ("rel", "alternate") not in attrs else []
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, _attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] == "script":
-            self.scripts.append(data)
-        else:
-            self.said.append(data)
-
-
-class Site:
-    """All pages of a run."""
-
-    def __init__(self, run: RunSummary, **past: Any) -> None:
-        self.run, self.before = run, past.get("before", ())
-        self.raw = dict(render(run, **past))
-        self.pages = {path: Page(text) for path, text in self.raw.items()}
-
-    def __getitem__(self, path: str) -> Page:
-        return self.pages[path]
-
-    def of(self, cell: Cell) -> Page:
-        return self.pages[page_of(cell)]
-
-    @property
-    def text(self) -> str:
-        return "\n".join(page.text for page in self.pages.values())
-
-
-def site(*records: Record, cells: Iterable[Cell] = (MOVING, STILL), rounds: int = 1) -> Site:
-    return Site(summary(plan(cells, rounds), list(records)))
-
-
-def arrive(found: Site) -> None:
-    """Every link has to lead to a page of the site, to a place on it, to a file for other tools, or outside."""
-    others = {place for place, _ in formats.render(found.run, before=found.before, now=datetime.now(UTC))}
-    for path, page in found.pages.items():
-        assert len(page.ids) == len(set(page.ids)), path
-        for link in page.links:
-            if link.startswith("https://"):
-                continue
-            name, _, place = link.partition("#")
-            target = posixpath.normpath(posixpath.join(posixpath.dirname(path), name)) if name else path
-            assert target in found.pages or target in others, (path, link)
-            assert not place or place in found[target].ids, (path, link)
 
 
 def test_every_page_stands_alone_and_its_links_arrive() -> None:
@@ -338,89 +236,3 @@ def test_the_names_in_ids_are_explained() -> None:
     told = Site(summary(run, [record(STILL)]))["index.html"]
     assert "docker/runc commit" in told.text
     assert "memory, then a commit" in told.text
-
-
-# ---- the past
-
-
-def newer(run: RunSummary, number: int) -> RunSummary:
-    name = {"run": f"2026-11-2{number}-1", "created_ns": run.plan.created_ns + number * 86_400_000 * MS}
-    return run.model_copy(update={"plan": run.plan.model_copy(update=name)})
-
-
-def versioned(trial: Record, version: str) -> Record:
-    found = {"components": {"checkpoint": (Component(name="podman", version=version),)}}
-    return trial.model_copy(update=found)
-
-
-def test_a_cell_that_the_newest_run_has_not_tried_keeps_its_page() -> None:
-    old = summary(plan([STILL, MOVING], 1), [record(STILL), moving(MOVING)])
-    new = newer(summary(plan([STILL], 1), [moving(STILL)]), 9)
-    found = Site(new, before=[old])
-    arrive(found)
-    assert "Not tried in the newest run. This is what run 2026-11-23-1 found" in " ".join(found.of(MOVING).text.split())
-    assert "Not tried" not in found.of(STILL).text
-    assert found.of(STILL).text.count("inconsistent"), "what the newest run found prevails"
-    assert MOVING.id in found["history.html"].text
-
-
-def test_a_participant_that_the_newest_run_leaves_out_keeps_its_page_document_and_feed() -> None:
-    gone = cell(runtime="crun")
-    old = summary(plan([STILL, gone], 1), [record(STILL), record(gone)])
-    new = newer(summary(plan([STILL], 1), [record(STILL)]), 9)
-    found = Site(new, before=[old], comparison=compare(old, new))
-    arrive(found)
-    page = participant_page("crun@debian-sid")
-    assert "Not tried in the newest run. This is what run 2026-11-23-1 found" in " ".join(found[page].text.split())
-    assert "Not tried" not in found[participant_page("runc@debian-sid")].text
-    forms = dict(formats.render(new, before=[old], now=datetime.now(UTC)))
-    assert (
-        json.loads(forms[document_of(page)])["run"]
-        == json.loads(forms[document_of(page_of(gone))])["run"]
-        == old.plan.run
-    )
-    assert "crun@debian-sid: 1 disappeared" in forms[feed_of(page)]
-
-
-def test_older_runs_are_the_past_of_the_newest() -> None:
-    old = summary(plan([STILL, MOVING], 1), [versioned(moving(STILL), "5.8"), versioned(moving(MOVING), "5.8")])
-    new = newer(
-        summary(plan([STILL, MOVING], 1), [versioned(record(STILL), "6.1"), versioned(moving(MOVING), "6.1")]), 9
-    )
-    found = Site(new, before=[old], comparison=compare(old, new))
-    arrive(found)
-    assert "Outcome by run. 2026-11-23-1: inconsistent; 2026-11-29-1: consistent" in found.raw[page_of(STILL)]
-    assert re.findall(r"5\.8|6\.1", found["history.html"].text.partition("Components whose")[2])[:2] == ["5.8", "6.1"]
-    for page in (found["index.html"], found["compare.html"]):
-        assert "fixed: 1 cell" in page.text
-        assert "podman 5.8 -> 6.1 (checkpoint): 1 cell inconsistent" in " ".join(page.text.split())
-
-
-def test_without_a_past_nothing_is_said_of_one() -> None:
-    found = site(record(STILL), cells=[STILL])
-    assert not {"history.html", "compare.html"} & set(found.pages)
-    assert "Since run" not in found.text
-
-
-def test_a_promise_is_held_against_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    claim = claims.Claim(
-        project="runc",
-        promise="it goes on",
-        source="https://x.example",
-        cells=("ledger.*",),
-        holds=(Outcome.CONSISTENT,),
-    )
-    monkeypatch.setattr(claims, "declared", lambda: (claim, claim.model_copy(update={"cells": ("other.*",)})))
-    first, second = claims.held(summary(plan([STILL, MOVING], 1), [record(STILL), moving(MOVING)]))
-    assert (first.holding, first.broken, first.sentence) == ((STILL.id,), (MOVING.id,), "holds in 1 of 2 cells")
-    assert second.sentence == "not tried in this run"
-
-
-def test_every_promise_is_about_cells_that_there_are() -> None:
-    known = matrix_of_all()
-    for claim in claims.declared.__wrapped__():
-        assert any(fnmatch.fnmatchcase(cell.id, pattern) for cell in known for pattern in claim.cells), claim.promise
-
-
-def matrix_of_all() -> tuple[Cell, ...]:
-    return (*every.plan(), *every.plan(interop=True))

@@ -1,0 +1,91 @@
+"""The instrument's own proof: canary, controls, mutants and their neighbours."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.model.controls import CANARY, Control, ControlKind
+from harness.model.mutants import MUTANTS
+from harness.model.outcomes import Anomaly, Outcome
+from reports.analysis.tables import RunSummary
+from reports.words.proof import escaped, score
+from tests.reports.synthetic import MOVING, STILL, moving, plan, record, summary
+
+CONSISTENT, ERROR = Outcome.CONSISTENT, Outcome.HARNESS_ERROR
+
+
+def proven(*, overlooked: str = "", alarm: str = "", canary: Outcome = Outcome.INCONSISTENT) -> RunSummary:
+    """A run of two mutants with their neighbours, and a canary."""
+    proofs = [proof for proof in MUTANTS if proof.name in ("ring-torn", "leaves-mount")]
+    controls = [CANARY.control(MOVING, ControlKind.CANARY)]
+    played = [record(MOVING, outcome=canary, control="canary", anomalies=(Anomaly.DISK_AHEAD,))]
+    for proof in proofs:
+        controls += [proof.control(STILL, ControlKind.MUTANT), proof.neighbour(STILL)]
+        outcome = CONSISTENT if proof.name == overlooked else proof.outcome
+        anomalies = (proof.anomaly,) if proof.anomaly else ()
+        told = record(STILL, outcome=outcome, control=proof.name, reason="left behind: mount /mnt", anomalies=anomalies)
+        neutral = Outcome.LEAKED if proof.name == alarm else CONSISTENT
+        played += [told, record(STILL, outcome=neutral, control=f"{proof.name}.neutral")]
+    promised = plan((MOVING, STILL), 1).model_copy(update={"controls": tuple(controls)})
+    return summary(promised, [moving(MOVING), record(STILL), *played])
+
+
+def test_a_proof_that_holds_is_told_with_its_score() -> None:
+    found = proven()
+    assert found.conclusion.exit_code == 0
+    assert score(found) == (
+        "canary: red, as it must be: inconsistent",
+        "controls: none ran",
+        "mutants: detected 2/2, false alarms 0/2",
+    )
+    assert [each.neutral is not None for each in found.mutants] == [True, True]
+
+
+def test_a_mutant_that_escapes_spoils_the_run() -> None:
+    found = proven(overlooked="ring-torn")
+    assert found.conclusion.exit_code == 4
+    assert f"mutant ring-torn on {STILL.id}" in found.conclusion.sentence
+    assert "detected 1/2" in score(found)[-1]
+
+
+def test_a_false_alarm_spoils_the_run() -> None:
+    found = proven(alarm="leaves-mount")
+    assert found.conclusion.exit_code == 4
+    assert f"neutral leaves-mount on {STILL.id}" in found.conclusion.sentence
+    assert "false alarms 1/2" in score(found)[-1]
+
+
+def test_what_did_not_take_place_is_no_false_alarm_and_told_in_one_line() -> None:
+    controls = tuple(
+        Control(name=f"{name}{number}", cell=STILL, kind=kind, outcome=outcome)
+        for number in range(3)
+        for name, kind, outcome in [
+            ("ring-byte", ControlKind.CONTROL, Outcome.INCONSISTENT),
+            ("ring-torn", ControlKind.MUTANT, Outcome.INCONSISTENT),
+            ("ring-torn", ControlKind.NEUTRAL, CONSISTENT),
+        ]
+    )
+    promised = plan((STILL,), 1).model_copy(update={"controls": controls})
+    played = [
+        record(STILL, control=controls[0].id, outcome=Outcome.INCONSISTENT),
+        record(STILL, control=controls[1].id, outcome=Outcome.INCONSISTENT),
+        record(STILL, control=controls[2].id),
+    ]
+    found = summary(promised, [record(STILL), *played])
+    assert found.conclusion.exit_code == 3
+    assert score(found) == (
+        "controls: 1 of 1 detected (2 not played)",
+        "mutants: detected 1/1 (2 not played), false alarms 0/1 (2 not played)",
+    )
+    assert list(escaped(found)) == [
+        (f"control ring-byte1 on {STILL.id} and 5 more: NOT PLAYED: missing (planned and not received)", 3)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"), [(CONSISTENT, 4), (Outcome.VACUOUS, 4), (ERROR, 4), (Outcome.UNSUPPORTED, 3)]
+)
+def test_a_canary_that_is_not_red_spoils_the_run(outcome: Outcome, code: int) -> None:
+    found = proven(canary=outcome)
+    assert found.conclusion.exit_code == code
+    assert score(found)[0].startswith("canary: NOT RED")

@@ -1,0 +1,62 @@
+"""What a site says of older runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+
+from reports.analysis.compare import compare
+from reports.formats import write as formats
+from reports.paths import document_of, feed_of, page_of, participant_page
+from tests.reports.pages.parsed import Site, arrive, site
+from tests.reports.synthetic import MOVING, STILL, cell, moving, newer, plan, record, summary, versioned
+
+
+def test_a_cell_that_the_newest_run_has_not_tried_keeps_its_page() -> None:
+    old = summary(plan([STILL, MOVING], 1), [record(STILL), moving(MOVING)])
+    new = newer(summary(plan([STILL], 1), [moving(STILL)]), 9)
+    found = Site(new, before=[old])
+    arrive(found)
+    assert "Not tried in the newest run. This is what run 2026-11-23-1 found" in " ".join(found.of(MOVING).text.split())
+    assert "Not tried" not in found.of(STILL).text
+    assert found.of(STILL).text.count("inconsistent"), "what the newest run found prevails"
+    assert MOVING.id in found["history.html"].text
+
+
+def test_a_participant_that_the_newest_run_leaves_out_keeps_its_page_document_and_feed() -> None:
+    gone = cell(runtime="crun")
+    old = summary(plan([STILL, gone], 1), [record(STILL), record(gone)])
+    new = newer(summary(plan([STILL], 1), [record(STILL)]), 9)
+    found = Site(new, before=[old], comparison=compare(old, new))
+    arrive(found)
+    page = participant_page("crun@debian-sid")
+    assert "Not tried in the newest run. This is what run 2026-11-23-1 found" in " ".join(found[page].text.split())
+    assert "Not tried" not in found[participant_page("runc@debian-sid")].text
+    forms = dict(formats.render(new, before=[old], now=datetime.now(UTC)))
+    assert (
+        json.loads(forms[document_of(page)])["run"]
+        == json.loads(forms[document_of(page_of(gone))])["run"]
+        == old.plan.run
+    )
+    assert "crun@debian-sid: 1 disappeared" in forms[feed_of(page)]
+
+
+def test_older_runs_are_the_past_of_the_newest() -> None:
+    old = summary(plan([STILL, MOVING], 1), [versioned(moving(STILL), "5.8"), versioned(moving(MOVING), "5.8")])
+    new = newer(
+        summary(plan([STILL, MOVING], 1), [versioned(record(STILL), "6.1"), versioned(moving(MOVING), "6.1")]), 9
+    )
+    found = Site(new, before=[old], comparison=compare(old, new))
+    arrive(found)
+    assert "Outcome by run. 2026-11-23-1: inconsistent; 2026-11-29-1: consistent" in found.raw[page_of(STILL)]
+    assert re.findall(r"5\.8|6\.1", found["history.html"].text.partition("Components whose")[2])[:2] == ["5.8", "6.1"]
+    for page in (found["index.html"], found["compare.html"]):
+        assert "fixed: 1 cell" in page.text
+        assert "podman 5.8 -> 6.1 (checkpoint): 1 cell inconsistent" in " ".join(page.text.split())
+
+
+def test_without_a_past_nothing_is_said_of_one() -> None:
+    found = site(record(STILL), cells=[STILL])
+    assert not {"history.html", "compare.html"} & set(found.pages)
+    assert "Since run" not in found.text

@@ -1,0 +1,160 @@
+#include "readings.h"
+
+#include "beats.h"
+#include "memory.h"
+#include "messages.h"
+#include "surfaces.h"
+
+enum { SCAN_SLOTS = 2048, SCAN_ATTEMPTS = 3, SCAN_SLOT_NS = 100 /* several times the time of one slot */ };
+
+struct finding {
+    u64 newest, newest_wall_ns; /* 0: none */
+    u64 torn, foreign, holes, backwards;
+};
+
+u64 pause_ns = 10 * MS;
+u64 last_ns;
+int scan_again;
+u64 muted_until;
+
+static struct record block[SCAN_SLOTS];
+static u64 block_start; /* first slot in block; RING_MAX: block is empty */
+
+static const struct record *slot_at(const struct surface *surface, u64 slot)
+{
+    const u64 start = slot - slot % SCAN_SLOTS, left = memory.ring - start;
+
+    if (start != block_start)
+        read_slots(surface, start, left < SCAN_SLOTS ? left : SCAN_SLOTS, block);
+    block_start = start;
+    return &block[slot - start];
+}
+
+/*
+ * Returns the newest record that the surface held when the process stood still. Record c, the counter in memory, may
+ * have been written after the process was resumed: it counts only if record c-1 is there too.
+ */
+static struct record newest_of(const struct surface *surface, struct finding *finding)
+{
+    const u64 c = memory.n;
+    struct record below = {0}, at = {0}, above = {0};
+
+    for (u64 slot = 0; slot < memory.ring; slot++) {
+        const struct record *record = slot_at(surface, slot);
+
+        if (is_empty(record))
+            continue;
+        if (record->check != check_of(record))
+            finding->torn++;
+        else if (record->nonce != memory.nonce || record->n == 0 || record->n % memory.ring != slot)
+            finding->foreign++;
+        else if (record->n == c)
+            at = *record;
+        else if (record->n < c && record->n > below.n)
+            below = *record;
+        else if (record->n > c && record->n > above.n)
+            above = *record;
+    }
+    if (above.n)
+        return above;
+    return at.n && below.n + 1 >= c ? at : below;
+}
+
+static struct finding look_for(struct surface *surface)
+{
+    const struct record *record = &memory.slot[memory.n & 1];
+
+    surface->returned = !is_absent(surface);
+    if (surface->returned)
+        return (struct finding){0};
+    return (struct finding){.newest = record->n, .newest_wall_ns = record->wall_ns};
+}
+
+static struct finding scan(const struct surface *surface)
+{
+    struct finding finding = {0};
+    block_start = RING_MAX;
+    const struct record newest = newest_of(surface, &finding);
+    const u64 expected = newest.n < memory.ring ? newest.n : memory.ring;
+    u64 slot = (newest.n + memory.ring - expected) % memory.ring, before_ns = 0;
+
+    finding.newest = newest.n;
+    finding.newest_wall_ns = newest.wall_ns;
+    for (u64 left = expected; left-- > 0;) {
+        slot = slot + 1 < memory.ring ? slot + 1 : 0;
+        const struct record *record = slot_at(surface, slot);
+
+        if (holds(record, newest.n - left)) {
+            finding.backwards += record->wall_ns < before_ns;
+            before_ns = record->wall_ns;
+        } else {
+            /* record c, written after the resume, may have replaced an older record */
+            finding.holes += !holds(record, memory.n);
+            before_ns = 0;
+        }
+    }
+    return finding;
+}
+
+static int is_wrong(const struct finding *finding)
+{
+    return finding->newest > memory.n || finding->newest + 1 < memory.n || finding->torn || finding->foreign ||
+           finding->holes;
+}
+
+static void put_finding(const struct surface *surface, const struct finding *finding)
+{
+    put("{\"surface\":\"");
+    put(surface->name);
+    put("\"");
+    put_field_or_null("newest", finding->newest);
+    put_field_or_null("newest_wall_ns", finding->newest_wall_ns);
+    put_field("torn", finding->torn);
+    put_field("foreign", finding->foreign);
+    put_field("holes", finding->holes);
+    put_field("backwards", finding->backwards);
+    put("}");
+}
+
+void report(const char *reason)
+{
+    const u64 found_ns = clock_ns(), limit_ns = pause_ns + (u64)surface_count * memory.ring * SCAN_SLOT_NS;
+    u64 gap_ns = found_ns > last_ns ? found_ns - last_ns : 0, begun_ns, took_ns;
+    struct finding findings[SURFACES_MAX];
+    int attempts = 0;
+
+    do { /* a checkpoint may have interrupted a scan that took too long; the scan is then of two instants */
+        begun_ns = clock_ns();
+        for (int i = 0; i < surface_count; i++)
+            findings[i] = surfaces[i].kind == DELETED ? look_for(&surfaces[i])
+                          : surfaces[i].kind == RING  ? scan(&surfaces[i])
+                                                      : (struct finding){0};
+        last_ns = clock_ns();
+        took_ns = last_ns - begun_ns;
+        if (took_ns > limit_ns && last_ns > begun_ns && took_ns > gap_ns)
+            gap_ns = took_ns;
+    } while (took_ns > limit_ns && ++attempts < SCAN_ATTEMPTS);
+
+    begin_message("reading", last_ns);
+    put(",\"reason\":\"");
+    put(reason);
+    put("\"");
+    put_field("n_wall_ns", memory.slot[memory.n & 1].wall_ns);
+    put_field("gap_ns", gap_ns);
+    put_field("scan_ns", took_ns);
+    put(",\"surfaces\":[");
+    for (int i = 0, told = 0; i < surface_count; i++) {
+        if (surfaces[i].kind == STDOUT)
+            continue;
+        put(told++ ? "," : "");
+        put_finding(&surfaces[i], &findings[i]);
+        if (is_wrong(&findings[i]))
+            muted_until = memory.n + memory.ring;
+    }
+    put("]");
+    send_message();
+
+    scan_again = took_ns > limit_ns;
+    count_gap(gap_ns);
+    begin_beats(last_ns);
+}

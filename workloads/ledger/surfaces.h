@@ -1,0 +1,43 @@
+/*
+ * Surfaces: where the counter is kept besides memory.
+ *
+ * A ring is a file of K records. A deleted surface has no ring: it is a file of the image that the program deletes at
+ * its start. While the file is absent, the surface counts as equal to memory. If the file is back, the surface counts
+ * as empty.
+ *
+ * Standard output as a surface has no ring either: record n is a line, at every tick or at every Nth tick. The
+ * program cannot read it again, so it says nothing about it; the keeper of the log can.
+ *
+ *     stillframe NONCE N CHECK        NONCE and CHECK: 16 hexadecimal digits; CHECK is mix64(mix64(N) ^ NONCE)
+ */
+
+#ifndef LEDGER_SURFACES_H
+#define LEDGER_SURFACES_H
+
+#include "memory.h"
+
+#include <signal.h>
+
+enum { SURFACES_MAX = 16 };
+
+enum kind { RING, DELETED, STDOUT };
+
+struct surface {
+    const char *name, *path; /* the path of STDOUT is `every` in digits */
+    enum kind kind;
+    int fd;       /* unused for DELETED */
+    int returned; /* the deleted file is back, and that was reported */
+    u64 every;    /* for STDOUT: a line at every tick that this number divides */
+};
+
+extern struct surface surfaces[SURFACES_MAX];
+extern int surface_count;
+extern volatile sig_atomic_t stopping; /* it is asked to end */
+
+void open_surface(struct surface *surface);
+void read_slots(const struct surface *surface, u64 slot, u64 count, struct record *records);
+void write_tick(const struct surface *surface, u64 n);
+int fits(const struct surface *surface, u64 n); /* whether it holds what it has to, before record n is written */
+int is_absent(const struct surface *surface);
+
+#endif
