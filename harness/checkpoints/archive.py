@@ -228,7 +228,7 @@ def _explained(name: str) -> Iterator[None]:
                 f"{name} is no tar archive, plain or compressed by {', '.join(COMPRESSIONS)}",
                 remedy="Name an archive of a checkpoint, or the folder with its images.",
             ) from error
-        raise Broken(f"{name} is no whole archive: {error or type(error).__name__}", remedy=AGAIN) from error
+        raise Broken(f"{name} is not a complete archive: {error or type(error).__name__}", remedy=AGAIN) from error
     except Broken:
         raise
     except Unreadable as error:

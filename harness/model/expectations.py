@@ -1,11 +1,10 @@
-"""What each cell is expected to be, and why, when that is not `consistent`.
+"""The expected outcome of each cell, with the reason when it is not `consistent`.
 
-What follows from the freeze policy and from what a runtime documents is derived in `harness.run.matrix`. What is known
-to be wrong is declared in `scenarios/expectations/*.toml`, each with a link, a reason and a date by which to look
-again.
-A declaration is strict: a cell that turns out better than declared is as unexpected as one that turns out worse, one
-that is overdue is red until somebody has looked, and so is one that speaks of no cell. A declaration that accepts every
-result is declined; one that depends on the machine says so with `when`.
+`harness.run.matrix` derives what follows from the freeze policy and from a runtime's documentation. Known issues are
+declared in `scenarios/expectations/*.toml`, each with a link, a reason and a date for the next review.
+A declaration is strict. A cell that is better than declared is as unexpected as a cell that is worse. An overdue
+declaration is red until it is reviewed, and a declaration that matches no cell is red. A declaration that accepts
+every result is an error. A declaration that depends on the machine says so with `when`.
 """
 
 from __future__ import annotations
@@ -30,36 +29,38 @@ from harness.model.outcomes import Anomaly, Outcome
 from harness.model.values import Frozen
 
 ENTRY = "[[expectation]]"
-"""Line at which a declaration begins."""
+"""First line of a declaration."""
 CONVICTING = frozenset(outcome for outcome in Outcome if outcome.violates)
 """Outcomes that convict a cell."""
 SILENT = frozenset({Outcome.HARNESS_ERROR, Outcome.MISSING})
 """Outcomes that say nothing about a cell."""
 MEANINGLESS = ("", "zq")
-"""Lines without any meaning: a signature that fits one of them fits almost any line."""
+"""Lines without meaning: a signature that matches one of them matches almost any line."""
 
 
 class Named(Protocol):
-    """What expectations are about: a cell, or a checkpoint image's way."""
+    """What an expectation is about: a cell, or the path of a checkpoint image."""
 
     @property
     def id(self) -> str:
-        """Its name, by which it is found in a declaration."""
+        """The name that the patterns of a declaration match."""
 
 
 class Shown(Frozen):
-    """What shows in a cell."""
+    """What a known issue does to a cell."""
 
-    when: Condition | None = Field(default=None, description="true of the machines on which it shows; null: all")
+    when: Condition | None = Field(default=None, description="condition of the machines that show it; null: all do")
     outcome: Outcome
     anomaly: Anomaly | None = None
-    signature: str = Field(default="", description="regular expression that the reason or the log has to match")
-    besides: tuple[Outcome, ...] = Field(default=(), description="what trials may come to that do not show it")
+    signature: str = Field(default="", description="regular expression that the reason or the log must match")
+    besides: tuple[Outcome, ...] = Field(default=(), description="other outcomes that a trial may have instead")
     rate: tuple[float, float] | None = Field(
         default=None,
-        description="low and high, 0 <= low < high <= 1: in which part of the trials it shows, the others being clean",
+        description=(
+            "low and high, 0 <= low < high <= 1: share of the trials that show it; the other trials are clean"
+        ),
     )
-    reason: str = Field(description="why it is so, as a sentence for people")
+    reason: str = Field(description="why the cell has this outcome, as a sentence")
 
     @field_validator("signature")
     @classmethod
@@ -67,129 +68,133 @@ class Shown(Frozen):
         try:
             re.compile(text)
         except re.error as error:
-            raise ValueError(f"no regular expression: {error}") from error
+            raise ValueError(f"not a regular expression: {error}") from error
         return text
 
     @field_validator("rate")
     @classmethod
     def _interval(cls, rate: tuple[float, float] | None) -> tuple[float, float] | None:
         if rate is not None and not 0 <= rate[0] < rate[1] <= 1:
-            raise ValueError(f"{rate[0]:g} to {rate[1]:g} is no interval of rates: needed is 0 <= low < high <= 1")
+            raise ValueError(f"{rate[0]:g} to {rate[1]:g} is not a range of rates: use 0 <= low < high <= 1")
         return rate
 
     def applies(self, conditions: Collection[Condition]) -> bool:
-        """Whether it shows on a machine of which `conditions` are true."""
+        """Return whether a machine with these `conditions` shows it."""
         return self.when is None or self.when in conditions
 
     def signed(self, *lines: str) -> bool:
-        """Whether one of `lines` carries the signature."""
+        """Return whether the signature matches one of `lines`."""
         return not self.signature or any(re.search(self.signature, line) for line in lines)
 
 
 class Expectation(Shown):
-    """The outcome that every trial of a cell should have, or some of them where there is a rate."""
+    """The outcome that every trial of a cell should have, or some of the trials if there is a rate."""
 
-    link: str = Field(default="", description="where it is discussed upstream")
-    owner: str = Field(default="", description="who has to act: a project, or whoever looks after the declaration")
-    added: dt.date | None = Field(default=None, description="when it was declared")
-    review: dt.date | None = Field(default=None, description="the day after which it is overdue")
-    overdue: bool = Field(default=False, description="nobody has looked again by that day, so whatever it says is red")
+    link: str = Field(default="", description="upstream discussion")
+    owner: str = Field(default="", description="who has to act: a project, or the maintainer of the declaration")
+    added: dt.date | None = Field(default=None, description="day of the declaration")
+    review: dt.date | None = Field(default=None, description="day of the next review; later the declaration is overdue")
+    overdue: bool = Field(default=False, description="the day of review is past, so any result is red")
     declared: str = Field(default="", description="file and lines of the declaration")
     control: bool = Field(
-        default=False, description="a positive control: any other outcome means that the instrument is blind"
+        default=False, description="true for a positive control: any other outcome means that the instrument is blind"
     )
 
 
 class About(StrEnum):
-    """What the declarations of a file speak of."""
+    """What the declarations of a file are about."""
 
     CELLS = "cells"
     IMAGES = "images"
 
 
 class Declaration(Shown):
-    """A known issue, as a file declares it."""
+    """A known issue, as declared in a file."""
 
     model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"), populate_by_name=True)
 
-    match: tuple[str, ...] = Field(min_length=1, description="ids, shell patterns allowed that name a participant")
-    link: str = Field(pattern=r"^https://[^/\s]+/\S+$", description="where it is discussed, or documented, upstream")
-    owner: str = Field(min_length=1, description="who has to act: a project, or whoever looks after this entry")
+    match: tuple[str, ...] = Field(
+        min_length=1, description="ids or shell patterns of ids; each pattern names a participant"
+    )
+    link: str = Field(pattern=r"^https://[^/\s]+/\S+$", description="upstream discussion or documentation")
+    owner: str = Field(min_length=1, description="who has to act: a project, or the maintainer of this entry")
     added: dt.date
-    review_by: dt.date = Field(description="the day by which to look again")
-    evidence: tuple[str, ...] = Field(default=(), description="runs in a history, by id, whose logs are to be kept")
+    review_by: dt.date = Field(description="day of the next review")
+    evidence: tuple[str, ...] = Field(default=(), description="ids of runs in a history whose logs must be kept")
 
     @model_validator(mode="after")
     def _selective(self) -> Declaration:
-        """Decline a declaration that accepts every result."""
+        """Raise `ValueError` for a declaration that accepts every result."""
         accepted = {self.outcome, *self.besides}
         if self.rate == (0, 1):
-            remedy = "narrow it, or leave it out and say with `when` on which machines it shows"
-            raise ValueError(f"rate = [0, 1] accepts always as well as never: {remedy}")
+            remedy = "narrow it, or name the machines with `when` instead"
+            raise ValueError(f"rate = [0, 1] accepts every result: {remedy}")
         if accepted >= CONVICTING:
-            raise ValueError("outcome and besides name all that can go wrong: name only what was seen")
+            raise ValueError("outcome and besides name every possible failure: name only what was seen")
         if silent := accepted & SILENT:
             raise ValueError(f"{' and '.join(sorted(silent))} says nothing about a cell and cannot be expected")
         if self.outcome in self.besides:
-            raise ValueError(f"besides names {self.outcome} again, so any signature of it would do: leave it out there")
+            raise ValueError(
+                f"besides repeats the outcome {self.outcome}, which disables the signature: remove it there"
+            )
         if self.signature and any(re.search(self.signature, line) for line in MEANINGLESS):
-            raise ValueError(f"signature = {self.signature!r} fits any line: quote what only this failure says")
+            raise ValueError(f"signature = {self.signature!r} matches any line: quote what only this failure says")
         return self
 
     def covers(self, named: Named) -> bool:
-        """Whether it speaks about a cell."""
+        """Return whether the declaration matches a cell or an image."""
         return any(fnmatch.fnmatchcase(named.id, pattern) for pattern in self.match)
 
     def expectation(self, declared: str = "", *, overdue: bool = False) -> Expectation:
-        """What it says, without of whom; `declared`: where it stands."""
+        """Return the expectation for a matching cell; `declared`: file and lines of the declaration."""
         said = self.model_dump(exclude={"match", "review_by", "evidence"})
         return Expectation.model_validate({**said, "review": self.review_by, "declared": declared, "overdue": overdue})
 
 
 class DeclarationFile(Frozen):
-    """What a file holds."""
+    """The content of a file of declarations."""
 
     about: About = About.CELLS
     expectation: tuple[Declaration, ...] = ()
 
     @model_validator(mode="after")
     def _narrow(self) -> DeclarationFile:
-        """Decline what speaks of participants that nobody has heard of."""
+        """Raise `ValueError` for a pattern that matches unknown participants."""
         strangers = _strange_images if self.about is About.IMAGES else _strange_cells
         for pattern in (pattern for each in self.expectation for pattern in each.match):
             if any(fnmatch.fnmatchcase(stranger, pattern) for stranger in strangers(pattern)):
-                raise ValueError(f"{pattern!r} speaks of whoever may come: name the participants")
+                raise ValueError(f"{pattern!r} matches any participant: name the participants")
         return self
 
 
 class Declared(Frozen):
-    """A declaration where it stands."""
+    """A declaration, and its place in the project."""
 
     about: About
     declaration: Declaration
-    where: str = Field(description="file below the project's folder, and its first and last line: `FILE:3-17`")
+    where: str = Field(description="file relative to the project's folder, and first and last line: `FILE:3-17`")
 
 
-STILL = Expectation(outcome=Outcome.CONSISTENT, reason="memory and disk are taken while the container is held still")
+STILL = Expectation(outcome=Outcome.CONSISTENT, reason="memory and disk are captured while the container is held still")
 MOVING = Expectation(
     outcome=Outcome.INCONSISTENT,
     anomaly=Anomaly.DISK_AHEAD,
-    reason="nobody holds the container still between the dump and the capture, so the disk must run ahead",
+    reason="nothing holds the container still between the dump and the capture, so the disk must run ahead",
     control=True,
 )
 OUTSIDE = Expectation(
-    outcome=Outcome.NOT_CAPTURED, reason="a surface is documented as outside of this runtime's checkpoints"
+    outcome=Outcome.NOT_CAPTURED, reason="this runtime documents that its checkpoints leave out a surface"
 )
 
 
 def folder() -> Path:
-    """Where the declarations are."""
+    """Return the folder with the declarations."""
     return Path(__file__).resolve().parents[2] / "scenarios" / "expectations"
 
 
 @functools.cache
 def declared() -> tuple[Declared, ...]:
-    """Read all declarations; `UsageError` for one that is wrong."""
+    """Read all declarations; raise `UsageError` for a wrong one."""
     found: list[Declared] = []
     for path in sorted(folder().glob("*.toml")):
         try:
@@ -197,7 +202,7 @@ def declared() -> tuple[Declared, ...]:
             file = DeclarationFile.model_validate(tomllib.loads(text))
         except ValueError as error:
             told = "; ".join(_wrong(error, text)) if isinstance(error, ValidationError) else error
-            raise UsageError(f"{path} is no file of expectations: {told}") from error
+            raise UsageError(f"{path} is not a valid file of known issues: {told}") from error
         places = _places(text.splitlines())
         name = "/".join(path.parts[-3:])
         found += [
@@ -215,9 +220,9 @@ def known(
     *,
     conditions: Collection[Condition] = (),
 ) -> Expectation:
-    """What is declared of a cell, or else `otherwise`; past its day of review it is overdue.
+    """Return what is declared for a cell or an image, or else `otherwise`; overdue after its day of review.
 
-    `conditions` are those that are true of the machine; by default none is.
+    `conditions`: the conditions that are true of the machine, by default none.
     """
     for each in declared():
         if each.about is about and each.declaration.covers(named) and each.declaration.applies(conditions):
@@ -226,7 +231,7 @@ def known(
 
 
 def covered(every: Iterable[Named], about: About = About.CELLS) -> dict[str, int]:
-    """Of how many of `every` each declaration speaks, by where it stands; of none is left out."""
+    """Return how many of `every` each declaration matches, by its place; without declarations that match none."""
     named = list(every)
     counts = {
         each.where: sum(each.declaration.covers(one) for one in named) for each in declared() if each.about is about
@@ -235,7 +240,7 @@ def covered(every: Iterable[Named], about: About = About.CELLS) -> dict[str, int
 
 
 def unmatched(every: Iterable[Named], about: About = About.CELLS) -> tuple[str, ...]:
-    """Where patterns are declared that speak of none of all there are: `FILE:3-17: PATTERN`."""
+    """Return the patterns that match none of `every`, each with its place: `FILE:3-17: PATTERN`."""
     ids = [named.id for named in every]
     return tuple(
         f"{each.where}: {pattern}"
@@ -247,7 +252,7 @@ def unmatched(every: Iterable[Named], about: About = About.CELLS) -> tuple[str, 
 
 
 def _wrong(error: ValidationError, text: str) -> Iterator[str]:
-    """Say what is wrong with a file: each time the lines of the entry, the field, what it should be, and what it is."""
+    """Say what is wrong with a file: for each error the lines of the entry, the field, what is wrong, and the value."""
     places = [f"lines {first}-{last}" for first, last in _places(text.splitlines())]
     for each in error.errors(include_url=False):
         where, lines = each["loc"], ""
@@ -260,7 +265,7 @@ def _wrong(error: ValidationError, text: str) -> Iterator[str]:
 
 
 def _places(lines: list[str]) -> Iterator[tuple[int, int]]:
-    """First and last line of each declaration, counted from 1."""
+    """Yield the first and last line of each declaration, counted from 1."""
     begins = [number for number, line in enumerate(lines) if line.strip() == ENTRY]
     for begin, end in zip(begins, [*begins[1:], len(lines)], strict=False):
         last = max(
@@ -270,7 +275,7 @@ def _places(lines: list[str]) -> Iterator[tuple[int, int]]:
 
 
 def _strange_cells(pattern: str) -> Iterator[str]:
-    """Ids of cells that are like those of a pattern, of a stranger."""
+    """Yield ids of cells like those that a pattern matches, but with an unknown participant."""
     asked, _, what = pattern.rpartition(":")
     workloads = ("stranger", what.split(".")[0])
     scenarios = ("", f"{asked}:", *(f"{scenario}:" for scenario in Scenario))
@@ -281,5 +286,5 @@ def _strange_cells(pattern: str) -> Iterator[str]:
 
 
 def _strange_images(pattern: str) -> Iterator[str]:
-    """Ids of images that go the way of a pattern, made by a stranger."""
+    """Yield an id like those that a pattern matches, but with an unknown producer."""
     yield f"stranger.{pattern.partition('.')[2]}"

@@ -121,7 +121,7 @@ def test_an_archive_that_is_cut_off_is_noticed_though_nothing_of_it_is_wanted(tm
     tar(tmp_path / "it/layer.tar", {"a": b"x" * 5000})
     data = (tmp_path / "it/layer.tar").read_bytes()
     (tmp_path / "it/layer.tar").write_bytes(data[:3000])
-    with pytest.raises(Broken, match=r"layer\.tar is no whole archive"):
+    with pytest.raises(Broken, match=r"layer\.tar is not a complete archive"):
         Disk(Folder(tmp_path / "it", Budget()), "layer.tar").take(set(), tmp_path / "to")
 
 

@@ -87,7 +87,7 @@ def test_an_archive_that_is_cut_off_says_where(tmp_path: Path) -> None:
     file = packed(tmp_path / "a.tar", ("config.dump", b"{}"), ("ctr.log", CONTENT), ("spec.dump", b"{}"))
     whole = file.read_bytes()
     file.write_bytes(whole[:6000])
-    told = r"a\.tar is no whole archive: [^,]+, in 'ctr.log' or behind it\. Copy it again, or make it anew\."
+    told = r"a\.tar is not a complete archive: [^,]+, in 'ctr.log' or behind it\. Copy it again, or make it anew\."
     with pytest.raises(Broken, match=told):
         Archive(file, tmp_path / "to", Budget())
 

@@ -1,4 +1,4 @@
-"""What is known to be wrong is declared in files, each strictly and for a time."""
+"""Known issues are declared in files, strictly and for a limited time."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ review-by = 2026-12-24
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of declarations of its own."""
+    """An empty folder of declarations for one test."""
     declared.cache_clear()
     monkeypatch.setattr(expectations, "folder", lambda: tmp_path)
     yield tmp_path
@@ -194,10 +194,10 @@ def test_an_unknown_condition_is_declined_with_its_place_and_those_that_are_know
     with pytest.raises(UsageError) as raised:
         declared()
     told = f"lines 13-23: when: Input should be 'kernel lacks mem_dirty_track', not {name!r}"
-    assert str(raised.value) == f"{path} is no file of expectations: {told}"
+    assert str(raised.value) == f"{path} is not a valid file of known issues: {told}"
 
 
-# ---- where it stands
+# ---- its place
 
 
 def test_a_declaration_knows_its_lines(folder: Path) -> None:
@@ -297,7 +297,7 @@ def test_a_wrong_file_is_an_error_that_names_it(folder: Path, text: str) -> None
     path = declare(folder, text)
     with pytest.raises(UsageError) as raised:
         declared()
-    assert str(raised.value).startswith(f"{path} is no file of expectations: ")
+    assert str(raised.value).startswith(f"{path} is not a valid file of known issues: ")
     assert raised.value.exit_code == 2
 
 
@@ -306,15 +306,15 @@ def test_a_wrong_file_is_an_error_that_names_it(folder: Path, text: str) -> None
     [
         (
             SOUND + "rate = [0.0, 1.0]\n",
-            "lines 2-12: rate = [0, 1] accepts always as well as never: narrow it, or leave it out and say with `when`",
+            "lines 2-12: rate = [0, 1] accepts every result: narrow it, or name the machines with `when` instead",
         ),
         (
             SOUND.replace(r"holds [+-]\d+ ticks", ".*"),
-            "lines 2-11: signature = '.*' fits any line: quote what only this failure says",
+            "lines 2-11: signature = '.*' matches any line: quote what only this failure says",
         ),
         (
             SOUND + f"besides = {BESIDES}\n",
-            "lines 2-12: outcome and besides name all that can go wrong: name only what was seen",
+            "lines 2-12: outcome and besides name every possible failure: name only what was seen",
         ),
         (SOUND.replace('owner = "runc"\n', ""), "lines 2-10: owner: Field required"),
         (
@@ -323,7 +323,7 @@ def test_a_wrong_file_is_an_error_that_names_it(folder: Path, text: str) -> None
         ),
         (
             SOUND + 'besides = ["inconsistent"]\n',
-            "lines 2-12: besides names inconsistent again, so any signature of it would do: leave it out there",
+            "lines 2-12: besides repeats the outcome inconsistent, which disables the signature: remove it there",
         ),
         (
             SOUND + 'rate = 0.5\nx = "y"\n',
@@ -334,7 +334,7 @@ def test_a_wrong_file_is_an_error_that_names_it(folder: Path, text: str) -> None
 )
 def test_what_is_wrong_is_told_with_its_lines_and_what_to_do(folder: Path, text: str, told: str) -> None:
     declare(folder, text)
-    with pytest.raises(UsageError, match=re.escape(f"a.toml is no file of expectations: {told}")):
+    with pytest.raises(UsageError, match=re.escape(f"a.toml is not a valid file of known issues: {told}")):
         declared()
 
 
@@ -345,11 +345,11 @@ def test_what_a_plan_of_an_older_program_expects_stays_readable() -> None:
 
 def test_a_file_that_is_no_utf8_is_an_error_that_names_it(folder: Path) -> None:
     (folder / "a.toml").write_bytes(SOUND.replace("layer", "\xe4").encode("latin-1"))
-    with pytest.raises(UsageError, match=r"a\.toml is no file of expectations: "):
+    with pytest.raises(UsageError, match=r"a\.toml is not a valid file of known issues: "):
         declared()
 
 
-# ---- what is declared in here
+# ---- the declarations of this project
 
 
 def test_what_is_declared_in_here_speaks_of_cells_that_there_are() -> None:

@@ -326,7 +326,7 @@ def cut_off(folder: Path) -> Path:
     ("make", "told"),
     [
         (leaning, "leans on an earlier level of memory, ../pre-checkpoint, which is not in it"),
-        (cut_off, "is no whole archive"),
+        (cut_off, "is not a complete archive"),
         (lambda folder: podman(folder, {"config.dump": b"[]"}), r"config\.dump is no JSON object"),
         (lambda folder: podman(folder, {"config.dump": b"{" * 99}), "config.dump is no JSON"),
         (lambda folder: podman(folder, {"spec.dump": b'{"mounts": 1}'}), "'mounts' is no list of objects"),

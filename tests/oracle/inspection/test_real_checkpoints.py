@@ -306,7 +306,7 @@ def test_a_process_in_a_mount_namespace_of_which_there_is_no_table_cannot_be_und
 @pytest.mark.parametrize("damage", [lambda data: data[:-8], lambda data: data[:-8] + b"12345678"])
 def test_what_is_compressed_is_read_up_to_its_checksum(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     (tmp_path / "it.tar.gz").write_bytes(damage(gzip.compress(plain("still-ledger"))))
-    with pytest.raises(Broken, match=r"it\.tar\.gz cannot be read: it is no whole archive"):
+    with pytest.raises(Broken, match=r"it\.tar\.gz cannot be read: it is not a complete archive"):
         inspect(tmp_path / "it.tar.gz", {})
 
 
@@ -316,7 +316,7 @@ DECLINED: dict[str, tuple[Callable[[Files], object], str, type[Unreadable]]] = {
     "a deletion that leads out": (
         lambda it: it.update({"deleted.files": b'["../../../../tmp/victim"]'}), "leads out of it", Unreadable,
     ),
-    "a layer that is cut off": (cut, r"rootfs-diff\.tar is no whole archive", Broken),
+    "a layer that is cut off": (cut, r"rootfs-diff\.tar is not a complete archive", Broken),
     "no images": (
         lambda it: [it.pop(name) for name in list(it) if name.startswith("checkpoint/")],
         r"it has config\.dump and no checkpoint/inventory\.img", Broken,

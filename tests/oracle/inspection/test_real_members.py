@@ -67,7 +67,7 @@ def test_an_archive_that_is_cut_off_is_blamed_and_not_the_one_in_it(tmp_path: Pa
     outer = gzip.compress(plain("still-ledger"))
     for path, data in ((tmp_path / "it.tar.gz", outer), (tmp_path / "it.tar", plain("still-ledger"))):
         path.write_bytes(data[: len(data) // 2])
-        with pytest.raises(Broken, match="cannot be read: it is no whole archive") as told:
+        with pytest.raises(Broken, match="cannot be read: it is not a complete archive") as told:
             inspect(path, {})
         assert told.value.remedy == "Copy it again, or make it anew."
 
