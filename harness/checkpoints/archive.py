@@ -225,7 +225,7 @@ def _explained(name: str) -> Iterator[None]:
             raise Broken(f"{name} is empty, or cut off before its first file", remedy=AGAIN) from error
         if said in _AT_THE_START:
             raise Broken(
-                f"{name} is no tar archive, plain or compressed by {', '.join(COMPRESSIONS)}",
+                f"{name} is not a tar archive, plain or compressed by {', '.join(COMPRESSIONS)}",
                 remedy="Name an archive of a checkpoint, or the folder with its images.",
             ) from error
         raise Broken(f"{name} is not a complete archive: {error or type(error).__name__}", remedy=AGAIN) from error

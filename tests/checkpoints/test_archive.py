@@ -118,7 +118,7 @@ def test_an_archive_that_was_cut_off_is_no_whole_one(tmp_path: Path, how: str, k
 @pytest.mark.parametrize("how", ["plain", "gzip", "zstd"])
 def test_what_is_no_archive_is_called_so(tmp_path: Path, how: str) -> None:
     (tmp_path / "a.tar").write_bytes(b"hello\n")
-    told = r"a\.tar is no tar archive, plain or compressed by gzip, zstd, xz, bzip2\. Name an archive"
+    told = r"a\.tar is not a tar archive, plain or compressed by gzip, zstd, xz, bzip2\. Name an archive"
     with pytest.raises(Broken, match=told):
         unpack(compressed(tmp_path / "a.tar", how), tmp_path / "to")
 

@@ -1,4 +1,4 @@
-"""Histories written by hand, and what the judge has to say of each."""
+"""Evidence written by hand, and the verdict that the judge must give."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def surface(skew: int | None, name: str, /, **defects: int) -> SurfaceReading:
 def reading(
     *skews: int | None, witness: Witness = Witness.OFFLINE, nonce: str = NONCE, defects: dict[str, int] | None = None
 ) -> Reading:
-    """A reading with that distance of each surface from memory; `defects` are the first surface's."""
+    """A reading whose surfaces have these distances from memory; `defects` belong to the first surface."""
     first, *others = zip(skews, NAMES, strict=False)
     surfaces = (surface(*first, **(defects or {})), *(surface(*other) for other in others))
     return Reading(witness=witness, nonce=nonce, counter=COUNTER, counter_wall_ns=NOW, surfaces=surfaces)
@@ -39,7 +39,7 @@ def restored(*skews: int | None, nonce: str = NONCE, defects: dict[str, int] | N
 
 
 def trial(**changes: Any) -> Evidence:
-    """What a sound trial learned, with `changes`."""
+    """The evidence of a sound trial, with `changes`."""
     sound = Evidence(
         source_nonce=NONCE,
         freeze_begin_ns=NOW - TICK_NS,
@@ -249,7 +249,7 @@ def test_two_bad_readings_may_lie_a_finished_tick_apart() -> None:
 
 
 def outside(*skews: int | None, **changes: Any) -> Evidence:
-    """A trial whose last surface is outside."""
+    """A trial whose last surface is outside the checkpoint."""
     return replace(both(*skews), outside=frozenset({"tmpfs"}), **changes)
 
 
@@ -258,7 +258,7 @@ def test_what_a_surface_outside_holds_is_told_and_not_held_against_anybody(skew:
     verdict = judge(outside(0, -1, skew))
     assert (verdict.outcome, verdict.stage, verdict.anomalies) == (Outcome.NOT_CAPTURED, Stage.READ, ())
     distance = "nothing of this workload" if skew is None else f"{skew:+d} ticks from memory"
-    assert verdict.reason == f"documented as outside of the checkpoint: tmpfs holds {distance}"
+    assert verdict.reason == f"documented as outside the checkpoint: tmpfs holds {distance}"
 
 
 def test_defects_of_a_surface_outside_are_not_held_against_anybody_either() -> None:
@@ -270,7 +270,7 @@ def test_what_is_inside_is_judged_all_the_same() -> None:
     verdict = judge(outside(7, 7, 3000))
     assert verdict.found == (Outcome.INCONSISTENT, Outcome.NOT_CAPTURED)
     assert verdict.anomalies == (AHEAD,)
-    assert "added holds +7 ticks" in verdict.reason, "not the one that is furthest away"
+    assert "added holds +7 ticks" in verdict.reason, "the surface outside is not named, although it is further away"
 
 
 def test_without_a_restore_nobody_knows_what_a_surface_outside_holds() -> None:
@@ -359,14 +359,14 @@ LAG = 50
 
 
 def printing(skew: int | None, *skews: int, **defects: int) -> Reading:
-    """An offline reading whose last surface is a log with that distance from memory."""
+    """An offline reading whose last surface is a log with this distance from memory."""
     held = reading(*(skews or (0, 0)))
     log = surface(skew, "stdout", lag=LAG, **defects)
     return held.model_copy(update={"surfaces": (*held.surfaces, log)})
 
 
 def of_printing(skew: int | None, *skews: int, **defects: int) -> Evidence:
-    """The restored workload cannot read its log."""
+    """A trial with a log; the restored workload cannot read it."""
     return trial(offline=printing(skew, *skews, **defects), restored=restored(*(skews or (0, 0))))
 
 
@@ -401,7 +401,7 @@ def test_a_log_is_neither_ahead_nor_further_behind_and_has_each_line_once(
 ) -> None:
     verdict = judge(evidence)
     assert (verdict.outcome, verdict.anomalies) == (Outcome.INCONSISTENT, expected)
-    assert verdict.also == (), "that the restored workload finds nothing of it is no disagreement"
+    assert verdict.also == (), "the restored workload cannot see the log, so the readings do not disagree"
 
 
 def test_a_log_that_is_behind_neither_disagrees_with_a_file_nor_is_overtaken_by_one() -> None:
@@ -438,14 +438,18 @@ def test_the_log_of_what_was_restored_goes_on() -> None:
 @pytest.mark.parametrize(
     ("log", "anomaly", "words"),
     [
-        (log_of(1, COUNTER + 60, holes=7, lost=(COUNTER + 1, COUNTER + 7)), LOST, "7 lines are missing, 90,001 to"),
+        (
+            log_of(1, COUNTER + 60, holes=7, lost=(COUNTER + 1, COUNTER + 7)),
+            LOST,
+            "7 lines are missing, first at 90,001 to",
+        ),
         (
             log_of(1, COUNTER + 60, repeated=2, again=(COUNTER - 1, COUNTER)),
             AGAIN,
-            "2 lines are there twice, 89,999 to",
+            "2 lines are repeated, first at 89,999 to",
         ),
         (log_of(1, COUNTER + 60, torn=2), TORN, "2 lines are damaged"),
-        (log_of(1, COUNTER), LOST, "the last line is 90,000, although the counter has come to 90,060"),
+        (log_of(1, COUNTER), LOST, "the last line is 90,000, but the counter is at 90,060"),
         (log_of(COUNTER + 9, COUNTER + 60, travels=False), LOST, "the first line is 90,009"),
         (log_of(COUNTER - 9, COUNTER + 60, travels=False), AGAIN, "the first line is 89,991"),
     ],
@@ -460,13 +464,13 @@ def test_a_log_that_does_not_go_on_convicts_and_names_the_lines(
 
 @pytest.mark.parametrize(
     ("first", "told"),
-    [(COUNTER + 1, "the restored container's log begins with line 90,001"), (None, "its log is not kept")],
+    [(COUNTER + 1, "the restored container's log begins with line 90,001"), (None, "the engine keeps no log of it")],
 )
 def test_a_log_outside_of_the_checkpoint_is_told_and_not_called_consistent(first: int | None, told: str) -> None:
     log = log_of(first, first and COUNTER + 60, travels=False, kept=first is not None)
     verdict = judge(replace(both(0, 0), outside=frozenset({"stdout"}), log=log))
     assert (verdict.outcome, verdict.stage) == (Outcome.NOT_CAPTURED, Stage.READ)
-    assert verdict.reason == f"documented as outside of the checkpoint: stdout ({told})"
+    assert verdict.reason == f"documented as outside the checkpoint: stdout ({told})"
 
 
 def test_a_log_outside_of_the_checkpoint_that_does_not_begin_where_memory_was_convicts() -> None:

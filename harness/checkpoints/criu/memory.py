@@ -147,9 +147,7 @@ class _Levels:
             self.missing.append("pages are in an earlier level of memory that is not there")
             return None
         if not parent.is_relative_to(self.within.resolve()):
-            self.missing.append(
-                "pages are in an earlier level of memory outside of the checkpoint, which is not followed"
-            )
+            self.missing.append("pages are in an earlier level of memory outside the checkpoint, which is not followed")
             return None
         return _Levels(parent, self.within, self.budget, self.missing, self.depth + 1)
 

@@ -1,4 +1,4 @@
-"""Checkpoints whose parts do not fit together, made by somebody who wants the reading to fail."""
+"""Hostile checkpoints, whose parts do not fit together."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def test_a_counter_of_no_process_is_declined(tmp_path: Path) -> None:
     images = dump(tmp_path / "images", bytes(PAGE))
     (images / "pagemap-7777777777.img").write_bytes((dump(tmp_path / "other", memory()) / "pagemap-1.img").read_bytes())
     (images / "pages-1.img").write_bytes(memory())
-    with pytest.raises(Unreadable, match=r"pagemap-7777777777\.img is of no process of pstree\.img"):
+    with pytest.raises(Unreadable, match=r"pagemap-7777777777\.img belongs to no process in pstree\.img"):
         inspect(images, {})
 
 
 def indexes(folder: Path, depth: int, *, times: int) -> Path:
-    """An OCI layout of indexes in each other, each of which names the next one several times."""
+    """An OCI layout of nested indexes; each index names the next one several times."""
     (folder / "blobs/sha256").mkdir(parents=True)
     content = b'{"manifests": []}'
     for _ in range(depth):

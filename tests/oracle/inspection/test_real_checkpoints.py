@@ -1,4 +1,4 @@
-"""What is said of checkpoints that real engines made, as they are and changed by hand."""
+"""Checkpoints from real engines, as they are and changed by hand, and what the inspection says about them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ANSWERS: dict[str, tuple[str, list[dict[str, int | None]], set[str]]] = {
     "still-vol-ignored": ("incomplete", [{"added": -1}], {"named", "anonymous"}),
     "still-voldata": ("consistent", [{"added": 0, "tmpfs": 0}], set()),
 }
-"""Finding, distance of each surface from memory in ticks by workload, and surfaces that are not in it."""
+"""Finding, distance of each surface from memory in ticks by workload, and surfaces outside the checkpoint."""
 EXIT = {"consistent": 0, "inconsistent": 1, "incomplete": 3, "nothing-to-compare": 3}
 
 
@@ -367,7 +367,7 @@ def test_an_archive_that_is_cut_off_is_never_called_consistent(tmp_path: Path, k
     data = plain("still-ledger").rstrip(b"\0") + bytes(1024)
     (tmp_path / "it.tar").write_bytes(data[:kept])
     for command in (lambda: inspect(tmp_path / "it.tar", {}), lambda: needs(tmp_path / "it.tar")):
-        with pytest.raises(Broken, match=r"(it\.tar cannot be read: it is|^it\.tar is) no (whole|tar) archive"):
+        with pytest.raises(Broken, match=r"(it\.tar cannot be read: it is|^it\.tar is) not a (complete|tar) archive"):
             command()
 
 

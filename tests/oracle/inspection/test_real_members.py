@@ -22,7 +22,7 @@ Add = Callable[[tarfile.TarFile], None]
 
 
 def special(name: str, kind: bytes, target: str = "") -> Add:
-    """Add a member that is no regular file."""
+    """Add a member that is not a regular file."""
 
     def add(tar: tarfile.TarFile) -> None:
         info = tarfile.TarInfo(name)
@@ -60,7 +60,7 @@ def test_links_are_said_to_be_what_was_not_followed(tmp_path: Path) -> None:
     with pytest.raises(Unreadable, match="but nothing; symbolic links are not followed, as images is one"):
         inspect(tmp_path / "links", {})
     (tmp_path / "named.tar.zst").symlink_to(compressed("still-ledger"))
-    assert inspect(tmp_path / "named.tar.zst", {}).finding is Finding.CONSISTENT, "what somebody names is followed"
+    assert inspect(tmp_path / "named.tar.zst", {}).finding is Finding.CONSISTENT, "a link given by the user is followed"
 
 
 def test_an_archive_that_is_cut_off_is_blamed_and_not_the_one_in_it(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_second_number_of_a_process_is_none(tmp_path: Path) -> None:
 
 
 def test_a_name_as_of_a_whiteout_deletes_nothing_in_an_archive_of_podman(tmp_path: Path) -> None:
-    """As Podman extracts it; who lists what was deleted has no other way to say so."""
+    """Podman extracts it as a plain file: only the list of deleted files can say that a file is gone."""
 
     def change(it: dict[str, bytes]) -> None:
         del it["deleted.files"]
