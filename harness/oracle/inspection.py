@@ -85,7 +85,7 @@ def _inspect(path: Path, disks: Mapping[str, Path], container: str, own: Path, b
     if disks and len(found) > 1:
         raise UsageError(
             f"--disk: {path} holds {len(found)} checkpoints, but a disk belongs to one",
-            remedy=f"Choose one with --container: {', '.join(each.where for each in found[:10])}.",
+            remedy=f"Choose with --container: {', '.join(each.where for each in found[:10])}.",
         )
     checkpoints = []
     for number, each in enumerate(found):

@@ -100,7 +100,7 @@ def test_images_without_the_counter_cannot_be_read(images: Path, upper: Path, pa
 
 def test_images_that_lack_a_part_are_broken(images: Path, upper: Path) -> None:
     (images / "core-1.img").unlink()
-    with pytest.raises(Broken, match=r"core-1\.img is not there"):
+    with pytest.raises(Broken, match=r"core-1\.img is missing"):
         reading(images, upper)
 
 

@@ -189,7 +189,7 @@ def test_images_that_lack_a_part_are_told_from_those_that_nobody_understands(ben
     lay_out(bench)
     (bench.node.path(CHECKPOINT.images) / "pages-1.img").unlink()
     evidence = read_offline(bench)
-    assert evidence.lacking.startswith("pages-1.img is not there")
+    assert evidence.lacking.startswith("pages-1.img is missing")
     assert (evidence.unreadable, evidence.broken) == ("", "")
 
 

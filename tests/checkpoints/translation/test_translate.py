@@ -1,4 +1,4 @@
-"""Archives of one engine, written as another one writes them; and what is declined, with nothing left behind."""
+"""Archives of one engine, translated into the form of another; and declined archives, with nothing left behind."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def packed(path: Path, parts: Mapping[str, bytes | None]) -> Path:
 
 
 def podman(folder: Path, more: Mapping[str, bytes | None] = {}, **config: object) -> Path:
-    """An archive of Podman's; None leaves a part out."""
+    """Write an archive like Podman's; None leaves a part out."""
     known = {"id": "c" * 64, "name": "live", "rootfsImageID": "d" * 64, "rootfsImageName": IMAGE, "runtime": "runc"}
     folder.mkdir(exist_ok=True)
     parts = {
@@ -115,7 +115,7 @@ def test_crio_is_told_what_it_asks_for(tmp_path: Path) -> None:
     assert {name for name in parts if name.startswith("checkpoint/")} == images(tmp_path / "again").keys()
     assert parts["stats-dump"] == STATS
     assert "network.status" not in parts
-    assert done.notes == ["the request that restores it has to mount /etc/hosts, /report"]
+    assert done.notes == ["the request that restores it must mount /etc/hosts, /report"]
 
 
 def test_containerd_is_told_what_it_asks_for(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_containerd_is_told_what_it_asks_for(tmp_path: Path) -> None:
     assert (config["rootfsImageRef"], config["runtime"]) == (PULLABLE, "io.containerd.runc.v2")
     assert (status["id"], status["metadata"], status["state"]) == ("c" * 64, {"name": "live"}, 1)
     assert (status["image"], status["image_ref"]) == ({"image": PULLABLE.partition("@")[0]}, PULLABLE)
-    assert status["annotations"], "or containerd has no map to add to"
+    assert status["annotations"], "containerd adds to this map, which must not be empty"
     layer = gzip.decompress(parts["rootfs-diff.tar"])
     assert names(layer, tmp_path) == ["image/.wh.deleted", "data", "data/added", "etc", "etc/hosts"]
     assert "deleted.files" not in parts
@@ -203,14 +203,14 @@ def test_a_folder_of_images_becomes_another_one(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in (tmp_path / "images").iterdir()} == before
     assert {path.name for path in (tmp_path / "other").iterdir()} == before.keys()
     assert stat.S_IMODE((tmp_path / "other").stat().st_mode) == 0o700
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         translate(tmp_path / "images", tmp_path / "other", Order(runtime=Runtime.CRUN), force=True)
 
 
 def test_an_archive_of_images_alone_is_bridged_and_has_no_form(tmp_path: Path) -> None:
     source = packed(tmp_path / "images.tar", images(tmp_path))
     assert translated(source, tmp_path, Order(criu=OldCriu.V4_1))[2].changes
-    with pytest.raises(Untranslatable, match="no archive of an engine's"):
+    with pytest.raises(Untranslatable, match="not an engine's archive"):
         translate(source, tmp_path / "out.tar", Order("podman"))
 
 
@@ -236,11 +236,11 @@ def whiteout(folder: Path) -> Path:
     ("make", "order", "told"),
     [
         (volume, Order("crio"), "the content of its volumes would be lost"),
-        (shared_memory, Order("crio"), "what is in its /dev/shm would be lost"),
-        (whiteout, Order("containerd", image=PULLABLE), "there it would delete another one"),
-        (podman, Order("containerd"), "containerd pulls the image of what it restores, and needs its digest"),
-        (podman, Order("containerd", image="app:1"), "needs its digest"),
-        (lambda folder: podman(folder, rootfsImageName=""), Order("crio"), "tells no image"),
+        (shared_memory, Order("crio"), "the content of its /dev/shm would be lost"),
+        (whiteout, Order("containerd", image=PULLABLE), "where the name would delete another file"),
+        (podman, Order("containerd"), "containerd pulls the container's image by digest, but the archive only names"),
+        (podman, Order("containerd", image="app:1"), "pulls the container's image by digest"),
+        (lambda folder: podman(folder, rootfsImageName=""), Order("crio"), "names no image"),
     ],
 )
 def test_what_cannot_be_told_is_declined(tmp_path: Path, make: Any, order: Order, told: str) -> None:
@@ -262,14 +262,14 @@ def fewer_mounts(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "error", "told"),
     [
-        (None, Untranslatable, "Podman needs more than the archive tells"),
+        (None, Untranslatable, "Podman needs to know more about the container than the archive says"),
         (other_command, Untranslatable, "the template runs "),
         (fewer_mounts, Untranslatable, r"the template has no mount at \['/etc/hosts', '/report'\]"),
         (volume, Untranslatable, "the template has volumes"),
         (
             lambda folder: packed(folder.with_suffix(".tar"), {"x": b""}),
             Unreadable,
-            "is not an archive that Podman has",
+            "is not an archive exported by Podman",
         ),
     ],
 )
@@ -298,7 +298,7 @@ def test_what_is_there_is_replaced_by_force_alone_and_never_written_through(tmp_
     source = podman(tmp_path / "in")
     (tmp_path / "precious").write_bytes(b"precious")
     (tmp_path / "out").symlink_to(tmp_path / "precious")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         translate(source, tmp_path / "out", Order("crio"))
     translate(source, tmp_path / "out", Order("crio"), force=True)
     assert (tmp_path / "precious").read_bytes() == b"precious"
@@ -325,14 +325,14 @@ def cut_off(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (leaning, "leans on an earlier level of memory, ../pre-checkpoint, which is not in it"),
+        (leaning, "needs an earlier level of memory, ../pre-checkpoint, which it does not contain"),
         (cut_off, "is not a complete archive"),
-        (lambda folder: podman(folder, {"config.dump": b"[]"}), r"config\.dump is no JSON object"),
-        (lambda folder: podman(folder, {"config.dump": b"{" * 99}), "config.dump is no JSON"),
-        (lambda folder: podman(folder, {"spec.dump": b'{"mounts": 1}'}), "'mounts' is no list of objects"),
-        (lambda folder: podman(folder, name=["x"]), "'name' is no text"),
-        (lambda folder: podman(folder, {"deleted.files": b'["/../../x"]'}), "leads out of it"),
-        (lambda folder: podman(folder, {"../x": b""}), "leads out of it"),
+        (lambda folder: podman(folder, {"config.dump": b"[]"}), r"config\.dump is not a JSON object"),
+        (lambda folder: podman(folder, {"config.dump": b"{" * 99}), "config.dump is not JSON"),
+        (lambda folder: podman(folder, {"spec.dump": b'{"mounts": 1}'}), "'mounts' is not a list of objects"),
+        (lambda folder: podman(folder, name=["x"]), "'name' is not a text"),
+        (lambda folder: podman(folder, {"deleted.files": b'["/../../x"]'}), "leads outside of it"),
+        (lambda folder: podman(folder, {"../x": b""}), "leads outside of it"),
         (
             lambda folder: packed(folder.with_suffix(".tar"), {"index.json": b"{}"}),
             "no checkpoint of a known kind, but index.json",
@@ -350,7 +350,7 @@ def test_what_is_broken_or_hostile_is_declined_and_leaves_nothing(tmp_path: Path
 def test_a_runtime_that_is_no_name_is_declined(tmp_path: Path) -> None:
     there, parts, _ = translated(podman(tmp_path / "in"), tmp_path, Order("crio"))
     source = packed(there, {**parts, "config.dump": b'{"runtime": ["runc"]}'})
-    with pytest.raises(Unreadable, match="'runtime' is no text"):
+    with pytest.raises(Unreadable, match="'runtime' is not a text"):
         translate(source, tmp_path / "out", Order(runtime=Runtime.CRUN))
 
 
@@ -366,10 +366,10 @@ def test_the_command_tells_what_it_changes(tmp_path: Path, capsys: pytest.Captur
     source, out = str(podman(tmp_path / "in", rootfsImageName="app\x1b[31m")), str(tmp_path / "out.tar")
     assert main(["translate", source, "--to", "crio", "--runtime", "crun", "-o", out]) == 0
     said = capsys.readouterr().out
-    assert said.startswith(f"{out}: of an archive that Podman has exported\n  /proc/keys: ")
+    assert said.startswith(f"{out}: of an archive exported by Podman\n  /proc/keys: ")
     assert "config.dump: the runtime is crun" in said
     assert "podman -> crio" in said
-    assert "note: the request that restores it has to mount" in said
+    assert "note: the request that restores it must mount" in said
     assert "\x1b" not in said
     assert main(["translate", out, "--runtime", "crun", "-o", f"{out}.2"]) == 0
     assert "nothing had to be changed" in capsys.readouterr().out
@@ -379,7 +379,7 @@ def test_the_command_tells_what_it_changes(tmp_path: Path, capsys: pytest.Captur
     ("options", "code", "told"),
     [
         ([], 2, "nothing to translate"),
-        (["--to", "containerd"], 1, "needs its digest"),
+        (["--to", "containerd"], 1, "pulls the container's image by digest"),
         (["--to", "podman", "--runtime", "crun"], 0, ""),
     ],
 )

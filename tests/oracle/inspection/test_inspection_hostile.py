@@ -42,7 +42,7 @@ def test_indexes_that_multiply_are_read_no_further_than_the_budget(tmp_path: Pat
 
 
 def test_indexes_in_indexes_are_declined_before_anything_is_overlooked(tmp_path: Path) -> None:
-    with pytest.raises(Unreadable, match="more than 4 indexes in each other"):
+    with pytest.raises(Unreadable, match="nests indexes more than 4 levels deep"):
         inspect(indexes(tmp_path / "it", 5, times=1), {})
 
 
@@ -50,13 +50,13 @@ def test_a_part_that_is_not_what_its_digest_says_is_broken(tmp_path: Path) -> No
     layout = indexes(tmp_path / "it", 2, times=1)
     for path in (layout / "blobs/sha256").iterdir():
         path.write_bytes(path.read_bytes() + b" ")
-    with pytest.raises(Broken, match="is not what its digest says"):
+    with pytest.raises(Broken, match="does not match its digest"):
         inspect(layout, {})
 
 
 def test_a_tag_of_a_registry_is_a_digest_and_no_more(tmp_path: Path) -> None:
     tag = "docker/registry/v2/repositories/app/_manifests/tags/1/current/link"
-    with pytest.raises(Unreadable, match="link has 201 bytes, where at most 200 are credible"):
+    with pytest.raises(Unreadable, match="link has 201 bytes, more than the limit of 200"):
         inspect(tar(tmp_path / "it.tar", {tag: b"x" * 201}), {})
 
 

@@ -78,7 +78,7 @@ def test_a_real_checkpoint_is_answered_right(name: str, capsys: pytest.CaptureFi
 def test_all_commands_find_the_same_checkpoint(name: str, tmp_path: Path) -> None:
     assert needs(compressed(name)).architecture == "x86_64"
     done = translate(compressed(name), tmp_path / "out.tar", Order(runtime=Runtime.RUNC))
-    assert done.was.startswith("an archive that ")
+    assert done.was.startswith("an archive ")
     assert distances(only(tmp_path / "out.tar")) == distances(only(compressed(name)))
 
 
@@ -153,7 +153,7 @@ def test_of_several_containers_one_is_chosen_or_the_command_declines(tmp_path: P
         translate(path, tmp_path / "out", Order(runtime=Runtime.RUNC))
     assert needs(path, container=choice) == needs(compressed("still-ledger"))
     translate(path, tmp_path / "out", Order(runtime=Runtime.RUNC), container=choice)
-    with pytest.raises(UsageError, match="no checkpoint is of it"):
+    with pytest.raises(UsageError, match="no checkpoint matches"):
         inspect(path, {}, container="cache")
     with pytest.raises(UsageError, match=r"--disk: .* holds 3 checkpoints"):
         inspect(path, {"/": tmp_path})
@@ -311,26 +311,26 @@ def test_what_is_compressed_is_read_up_to_its_checksum(tmp_path: Path, damage: C
 
 
 DECLINED: dict[str, tuple[Callable[[Files], object], str, type[Unreadable]]] = {
-    "a newer version": (newer, "its images are of version 3, and known are 1, 2", Unreadable),
+    "a newer version": (newer, "its images have version 3, but only 1 and 2 are known", Unreadable),
     "an unknown field": (unknown_field, r"fields that CRIU 4\.3 does not have: inventory_entry\.100", Unreadable),
     "a deletion that leads out": (
-        lambda it: it.update({"deleted.files": b'["../../../../tmp/victim"]'}), "leads out of it", Unreadable,
+        lambda it: it.update({"deleted.files": b'["../../../../tmp/victim"]'}), "leads outside of it", Unreadable,
     ),
     "a layer that is cut off": (cut, r"rootfs-diff\.tar is not a complete archive", Broken),
     "no images": (
         lambda it: [it.pop(name) for name in list(it) if name.startswith("checkpoint/")],
-        r"it has config\.dump and no checkpoint/inventory\.img", Broken,
+        r"it has config\.dump but no checkpoint/inventory\.img", Broken,
     ),
-    "no pages": (lambda it: it.pop("checkpoint/pages-1.img"), r"pages-1\.img is not there", Broken),
+    "no pages": (lambda it: it.pop("checkpoint/pages-1.img"), r"pages-1\.img is missing", Broken),
     "half of the pages": (
         lambda it: it.update({"checkpoint/pages-1.img": it["checkpoint/pages-1.img"][:8192]}),
-        r"pages-1\.img has 8,192 bytes, and pagemap-1\.img counts", Broken,
+        r"pages-1\.img has 8,192 bytes, but pagemap-1\.img counts", Broken,
     ),
-    "no pagemap": (lambda it: it.pop("checkpoint/pagemap-1.img"), r"pagemap-1\.img is not there", Broken),
-    "no thread": (lambda it: it.pop("checkpoint/core-1.img"), r"core-1\.img is not there", Broken),
-    "no tree": (lambda it: it.pop("checkpoint/pstree.img"), r"pstree\.img is not there", Broken),
-    "no tmpfs": (lambda it: it.pop("checkpoint/tmpfs-dev-47.tar.gz.img"), "the files of /scratch should be", Broken),
-    "a damaged description": (lambda it: it.update({"config.dump": b"{"}), r"config\.dump is no JSON", Unreadable),
+    "no pagemap": (lambda it: it.pop("checkpoint/pagemap-1.img"), r"pagemap-1\.img is missing", Broken),
+    "no thread": (lambda it: it.pop("checkpoint/core-1.img"), r"core-1\.img is missing", Broken),
+    "no tree": (lambda it: it.pop("checkpoint/pstree.img"), r"pstree\.img is missing", Broken),
+    "no tmpfs": (lambda it: it.pop("checkpoint/tmpfs-dev-47.tar.gz.img"), "should hold the files of /scratch", Broken),
+    "a damaged description": (lambda it: it.update({"config.dump": b"{"}), r"config\.dump is not JSON", Unreadable),
 }  # fmt: skip
 
 
@@ -358,7 +358,7 @@ def test_an_earlier_level_that_is_not_there_is_missed(tmp_path: Path, link: str)
         lambda: needs(tmp_path / "it.tar"),
         lambda: translate(tmp_path / "it.tar", tmp_path / "out", Order(runtime=Runtime.RUNC)),
     ):
-        with pytest.raises(Broken, match="leans on an earlier level of memory"):
+        with pytest.raises(Broken, match="needs an earlier level of memory"):
             command()
 
 
@@ -390,7 +390,7 @@ def test_a_bound_that_is_too_low_says_how_to_raise_it(capsys: pytest.CaptureFixt
     path = str(compressed("still-ledger"))
     assert main(["inspect", path, "--max-bytes", "64K"]) == 2
     told = capsys.readouterr().err
-    assert "more than 65,536 bytes, and is not read any further. If it is yours and really so large, --max-" in told
+    assert "65,536 bytes, which is the limit. If you trust it and it really is that large, raise --max-" in told
     assert main(["inspect", path, "--max-bytes", "1M"]) == 0
     with pytest.raises(SystemExit, match="2"):
         main(["inspect", path, "--max-bytes", "many"])
