@@ -88,9 +88,7 @@ class _Forward:
         if self._seekable:
             self._raw.seek(position)
             self._position = position
-        self._budget.read(
-            position - self._position
-        )  # before the loop: the header is enough to decline a member that is too long
+        self._budget.read(position - self._position)  # before the loop, to decline a member that is too long at once
         while self._position < position:
             skipped = len(self._raw.read(min(CHUNK, position - self._position)))
             if not skipped:

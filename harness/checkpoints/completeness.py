@@ -68,7 +68,7 @@ def check(images: Path, sizes: Mapping[str, int], budget: Budget, *, followed: P
     link = images / PARENT
     if link.is_symlink():
         leads_to = os.path.realpath(link)
-        there = os.path.isdir(leads_to)  # noqa: PTH112  # no name is too long for it
+        there = os.path.isdir(leads_to)  # noqa: PTH112  # accepts a name that is too long
         if not there or not Path(leads_to).is_relative_to(os.path.realpath(followed or images)):
             raise Broken(
                 f"it needs an earlier level of memory, {os.readlink(link)[:200]}, which it does not contain",  # noqa: PTH115

@@ -119,7 +119,7 @@ def extract(
         target = name
         for _ in range(MOST_LINKED):
             target = links.get(target, target)
-        if not os.path.lexists(to / name) and os.path.isfile(to / target):  # noqa: PTH113  # no name is too long for it
+        if not os.path.lexists(to / name) and os.path.isfile(to / target):  # noqa: PTH113  # accepts a name that is too long
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             os.link(to / target, to / name)
 
@@ -154,7 +154,7 @@ def _replace(member: Member, to: Path, same: dict[str, str]) -> None:
     """Remove what a member replaces: any file of its name, unless both are folders."""
     path = to / member.name
     same.pop(member.name, None)
-    if os.path.isdir(path):  # noqa: PTH112  # no name is too long for it
+    if os.path.isdir(path):  # noqa: PTH112  # accepts a name that is too long
         if not member.info.isdir():
             shutil.rmtree(path)
     else:

@@ -79,4 +79,4 @@ def texts(of: Mapping[str, Any], key: str) -> dict[str, str]:
 def there(folder: Path, name: str) -> Path | None:
     """Return the path of a file in an unpacked archive; None if it does not exist."""
     path = beneath(folder, name)
-    return path if os.path.exists(path) else None  # noqa: PTH110  # no name is too long for it
+    return path if os.path.exists(path) else None  # noqa: PTH110  # accepts a name that is too long

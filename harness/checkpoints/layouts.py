@@ -206,7 +206,7 @@ class Sandbox:
         """Yield the folders with a sandbox's state."""
         yield from _folders_of(source, SANDBOX)
 
-    def lay_open(self, source: Source, root: str, *, pages: bool) -> Opened:  # noqa: ARG002  # there are none
+    def lay_open(self, source: Source, root: str, *, pages: bool) -> Opened:  # noqa: ARG002  # it has no pages
         """Read only the header."""
         state = under(root, SANDBOX)
         found = source.fetch(lambda name: name == state)
@@ -263,7 +263,7 @@ def _lacking(source: Source, root: str, name: str, why: str) -> str:
 
 def _leads_to(name: str, link: str) -> str:
     """Return the folder of the source that a link in it leads to."""
-    return os.path.normpath(os.path.join(name.rpartition("/")[0], link)).lstrip("/")  # noqa: PTH118  # no path of ours
+    return os.path.normpath(os.path.join(name.rpartition("/")[0], link)).lstrip("/")  # noqa: PTH118  # not a real path
 
 
 def _log(source: Source, root: str) -> Part | None:

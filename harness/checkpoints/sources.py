@@ -213,7 +213,7 @@ class Archive(Source):
             yield from member.chunks()
 
     def _last_of(self, name: str) -> Iterator[Member]:
-        """Yield the last member of a name, which is the one that counts."""
+        """Yield the last member of a name, since only the last one counts."""
         left = self._times[name]
         for member in members(self.path, self.budget):
             if member.name == name and member.info.isreg():

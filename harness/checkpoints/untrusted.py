@@ -180,7 +180,5 @@ def beneath(folder: Path, name: str) -> Path:
     for part in name.split("/"):
         path /= part
         if path.is_symlink():
-            return (
-                folder / ".wh..wh." / name
-            )  # OCI layers and overlayfs reserve this name, so no container can create it
+            return folder / ".wh..wh." / name  # reserved by OCI layers and overlayfs, so no container can create it
     return path

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 FAULT = 70
 """Exit code after an unexpected exception: EX_SOFTWARE of sysexits.h."""
 UNHEARD = 141
-"""Exit code if the reader closes the pipe before there is an answer: that of a shell after SIGPIPE."""
+"""Exit code if the reader closes the pipe before there is an answer, as in a shell after SIGPIPE."""
 INTERRUPTED = 130
-"""Exit code after Ctrl-C: that of a shell."""
+"""Exit code after Ctrl-C, as in a shell."""
 
 
 class StillframeError(Exception):

@@ -231,7 +231,7 @@ def known(
 
 
 def covered(every: Iterable[Named], about: About = About.CELLS) -> dict[str, int]:
-    """Return how many of `every` each declaration matches, by its place; without declarations that match none."""
+    """Return the number of matches in `every`, by the declaration's place, for each declaration that has a match."""
     named = list(every)
     counts = {
         each.where: sum(each.declaration.covers(one) for one in named) for each in declared() if each.about is about

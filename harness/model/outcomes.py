@@ -90,7 +90,9 @@ class Refusal(Frozen):
     """How clearly a runtime declined a restore."""
 
     early: bool = Field(description="true if it declined before CRIU or a sandbox started to load memory")
-    named: tuple[str, ...] = Field(description="differing facts of which its message names both sides")
+    named: tuple[str, ...] = Field(
+        description="differences between the two sides that its message names, each with both sides"
+    )
 
     @property
     def clear(self) -> bool:

@@ -1,4 +1,4 @@
-"""What memory, the surfaces and the source container contained or did."""
+"""Readings of memory and surfaces, and the health of the source container."""
 
 from __future__ import annotations
 

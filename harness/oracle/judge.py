@@ -32,7 +32,7 @@ class Check(StrEnum):
     SOURCE_STOPS = "the source ends when it is asked to"
     NOTHING_LEFT = "nothing is left behind"
     OVERLAP = "the workload was ticking right up to the checkpoint"
-    SAME_PROCESS = "the restored workload does not start anew"
+    SAME_PROCESS = "the restored workload does not start again from the beginning"
     SAME_NONCE = "the restored workload has the nonce of the source"
     HEARD = "the restored workload reports what it found"
     MOVES = "the restored counter moves"

@@ -48,7 +48,8 @@ class Plan(Frozen):
         default_factory=dict, description="meaning of the names in ids: workloads, and ways as `RUNTIME+WAY`"
     )
     covered: dict[str, int] = Field(
-        default_factory=dict, description="numbers of default cells that a declaration matches, by its place"
+        default_factory=dict,
+        description="number of default cells that each declaration matches, by the declaration's place",
     )
     unmatched: tuple[str, ...] = Field(
         default=(), description="places and patterns of declarations that match no existing cell"

@@ -73,7 +73,7 @@ class CriO:
         return _asked(text(each, "destination") for each in kept if not _of_the_pod(each))
 
     def with_runtime(self, folder: Path, runtime: bridges.Runtime) -> list[str]:
-        """Change the runtime, if the archive names it by its own name; CRI-O itself uses its configuration."""
+        """Change the runtime if the archive names the other one; CRI-O itself takes it from its configuration."""
         config = document(folder / CONFIG)
         if text(config, "runtime") not in set(bridges.Runtime) - {runtime}:
             return []

@@ -22,7 +22,7 @@ from harness.checkpoints.untrusted import Budget, Unreadable, inside
 from harness.model.errors import Untranslatable
 
 RESERVED = ".wh..wh."
-"""Prefix of whiteouts that mark something else than one deleted file (OCI image specification, layer.md)."""
+"""Prefix of special whiteouts, which do not mark one deleted file (OCI image specification, layer.md)."""
 HOW_TO_HAVE_NONE = "Checkpoint a container in which no folder of the image was deleted and made again."
 
 

@@ -181,7 +181,7 @@ def _folder(checkpoint: Found, out: Path, order: Order, work: Work) -> Translati
     beside = Path(tempfile.mkdtemp(prefix=f".{out.name[:100]}-", dir=out.parent))
     try:
         for name in sorted(os.listdir(source)):  # noqa: PTH208  # only the names are needed
-            if not os.path.isdir(source / name):  # noqa: PTH112  # no name is too long for it
+            if not os.path.isdir(source / name):  # noqa: PTH112  # accepts a name that is too long
                 _copy(source / name, beside / name, work.budget)
         changes = _bridged(beside, None, order, work.budget)
         beside.rename(out)
