@@ -1,7 +1,7 @@
-"""Archives of foreign make, streamed: tar, plain or compressed, as engines, CRIU and people write them.
+"""Streaming readers of foreign archives: tar, plain or compressed, from engines, CRIU and people.
 
-An archive may be a file, or a member of another one, which is then read where it goes by. Memory is bounded by `CHUNK`
-and `MOST_HEADER`, whatever an archive says of itself; time and disk by the `Budget`.
+An archive may be a file or a member of another archive; a member is read while the outer archive is. `CHUNK` and
+`MOST_HEADER` bound the memory, whatever an archive says about itself; the `Budget` bounds time and disk.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from harness.checkpoints.untrusted import Broken, Budget, Unreadable, inside, op
 
 CHUNK = 1 << 20
 MOST_HEADER = 64 << 10
-"""Bytes of a member's headers, long names and extended attributes included."""
+"""Maximum size of a member's headers in bytes, including long names and extended attributes."""
 LARGEST_WINDOW = 128 << 20
-"""Bytes that decompression by zstd or xz may hold in memory: zstd's own default for what it takes unasked."""
-AGAIN = "Copy it again, or make it anew."
-"""What to do about an archive that is cut off or damaged."""
+"""Bytes of memory that zstd or xz may use to decompress: zstd's own default limit."""
+AGAIN = "Copy it again, or make it again."
+"""Remedy for an archive that is cut off or damaged."""
 COMPRESSIONS = ("gzip", "zstd", "xz", "bzip2")
-"""By which an archive may be compressed."""
+"""Supported compressions of an archive."""
 DELETED_BY = ".wh."
 """Prefix of a whiteout."""
 OPAQUE = ".wh..wh..opq"
-"""What stands in a folder of a layer under which nothing of the image shows."""
+"""Name of the file that marks a folder of a layer as opaque: it hides the image's content of the folder."""
 PARENT = "parent"
 """Name of the link to the images of an earlier level of memory (CRIU's CR_PARENT_LINK)."""
 
 _GZIP, _ZSTD, _XZ, _BZIP2 = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"BZh"
 _AT_THE_START = ("truncated header", "invalid header", "bad checksum")
-"""What `tarfile` says of a file that does not begin as an archive does."""
+"""Errors of `tarfile` for a file that does not begin like an archive."""
 _BROKEN = (
     tarfile.TarError,
     zlib.error,
@@ -58,7 +58,7 @@ _BROKEN = (
 
 
 class _Forward:
-    """A stream that tarfile reads from: only forward, with an account, and with a limit on headers."""
+    """A forward-only stream for tarfile that accounts for the bytes read and limits the headers."""
 
     def __init__(self, raw: BinaryIO, budget: Budget, *, seekable: bool) -> None:
         self._raw = raw
@@ -66,7 +66,7 @@ class _Forward:
         self._seekable = seekable
         self._position = 0
         self.header: int | None = MOST_HEADER
-        """Bytes that may still be read at once, as long as it is headers that are read."""
+        """Bytes of headers that may still be read; None while tarfile reads no headers."""
         self.last = b""
 
     def read(self, size: int) -> bytes:
@@ -88,7 +88,7 @@ class _Forward:
         if self._seekable:
             self._raw.seek(position)
             self._position = position
-        self._budget.read(position - self._position)  # at once: a member that is too long is declined by its header
+        self._budget.read(position - self._position)  # before the loop, to decline a member that is too long at once
         while self._position < position:
             skipped = len(self._raw.read(min(CHUNK, position - self._position)))
             if not skipped:
@@ -98,7 +98,7 @@ class _Forward:
 
 
 class _Decompressed(io.RawIOBase):
-    """Streams of xz or bzip2, one after the other, with a bound on memory that the modules' own files lack."""
+    """Concatenated xz or bzip2 streams with a bound on memory, which the modules' own files lack."""
 
     def __init__(self, file: BinaryIO, new: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]) -> None:
         self._file = file
@@ -122,7 +122,7 @@ class _Decompressed(io.RawIOBase):
                     raise EOFError("compressed data ends before its own end")
             try:
                 data = self._one.decompress(rest, len(buffer))
-            except OSError as error:  # what bz2 raises for damaged data
+            except OSError as error:  # bz2 raises it for damaged data
                 raise ValueError(str(error)) from error
             if data:
                 buffer[: len(data)] = data
@@ -130,7 +130,7 @@ class _Decompressed(io.RawIOBase):
 
 
 class _Within(io.RawIOBase):
-    """Content of a member; that it ends too early is the fault of the archive around it."""
+    """The content of a member; if it ends too early, the outer archive gets the blame."""
 
     def __init__(self, content: IO[bytes], archive: str) -> None:
         self._content = content
@@ -147,7 +147,7 @@ class _Within(io.RawIOBase):
 
 
 class _Tar(tarfile.TarFile):
-    """Keeps no list of the members that went by."""
+    """A TarFile that keeps no list of the members it has read."""
 
     members: list[tarfile.TarInfo]
 
@@ -164,16 +164,16 @@ class _Tar(tarfile.TarFile):
 
 @dataclass(frozen=True)
 class Member:
-    """A member of an archive while it goes by; its content can be taken once, before the next one."""
+    """A member of an archive during the reading; its content can be read once, before the next member."""
 
     name: str
-    """Relative, without `.` and `..`."""
+    """Relative path without `.` and `..`."""
     info: tarfile.TarInfo
     _tar: tarfile.TarFile
     _archive: str
 
     def chunks(self, most: int | None = None) -> Iterator[bytes]:
-        """Content of a regular file, of no more than its first `most` bytes."""
+        """Yield the content of a regular file, at most its first `most` bytes."""
         with _explained(self._archive):
             content = self._tar.extractfile(self.info)
             left = self.info.size if most is None else min(most, self.info.size)
@@ -185,17 +185,17 @@ class Member:
                 yield chunk
 
     def members(self, budget: Budget) -> Iterator[Member]:
-        """Members of the archive that this member is."""
+        """Yield the members of this member, which is an archive itself."""
         with _explained(self._archive):
             content = self._tar.extractfile(self.info)
         if content is None:
-            raise Broken(f"{self.name} is no archive, but no regular file")
+            raise Broken(f"{self.name} is not an archive, because it is not a regular file")
         file = cast("io.BufferedReader", io.BufferedReader(_Within(content, self._archive)))
         yield from _members(file, self.name.rpartition("/")[2], budget, seekable=False)
 
 
 def members(path: Path, budget: Budget) -> Iterator[Member]:
-    """Members of an archive, in its order; `Unreadable` if it is none or leads out of itself, `Broken` if cut off."""
+    """Yield the members of an archive, in order; raise `Broken` if it is cut off, `Unreadable` for a name outside."""
     with open_regular(path) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as file:
         yield from _members(file, path.name, budget, seekable=True)
 
@@ -210,13 +210,13 @@ def _members(file: io.BufferedReader, name: str, budget: Budget, *, seekable: bo
             yield Member(inside(info.name), info, tar, name)
         if stream.last.strip(b"\0") or len(stream.last) != tarfile.BLOCKSIZE:
             raise EOFError("the mark of its end is missing")
-        while not as_it_is and (rest := content.read(CHUNK)):  # up to the checksum of what is compressed
+        while not as_it_is and (rest := content.read(CHUNK)):  # up to the checksum of the compressed data
             budget.read(len(rest))
 
 
 @contextlib.contextmanager
 def _explained(name: str) -> Iterator[None]:
-    """Say of what is wrong with an archive which one it is; what goes wrong outside of it passes."""
+    """Name the archive in its errors; other errors pass unchanged."""
     try:
         yield
     except _BROKEN as error:
@@ -225,10 +225,10 @@ def _explained(name: str) -> Iterator[None]:
             raise Broken(f"{name} is empty, or cut off before its first file", remedy=AGAIN) from error
         if said in _AT_THE_START:
             raise Broken(
-                f"{name} is no tar archive, plain or compressed by {', '.join(COMPRESSIONS)}",
+                f"{name} is not a tar archive, plain or compressed by {', '.join(COMPRESSIONS)}",
                 remedy="Name an archive of a checkpoint, or the folder with its images.",
             ) from error
-        raise Broken(f"{name} is no whole archive: {error or type(error).__name__}", remedy=AGAIN) from error
+        raise Broken(f"{name} is not a complete archive: {error or type(error).__name__}", remedy=AGAIN) from error
     except Broken:
         raise
     except Unreadable as error:
@@ -236,7 +236,7 @@ def _explained(name: str) -> Iterator[None]:
 
 
 def plain(path: Path, to: Path, budget: Budget) -> Path:
-    """Decompress an archive into the new file `to`; one that is not compressed is given as it is."""
+    """Decompress an archive into the new file `to`, and return it; return `path` if it is not compressed."""
     with (
         open_regular(path) as descriptor,
         os.fdopen(descriptor, "rb", closefd=False) as file,
@@ -254,7 +254,7 @@ def plain(path: Path, to: Path, budget: Budget) -> Path:
 
 
 def _content(file: io.BufferedReader) -> tuple[BinaryIO, bool]:
-    """Content of a file, decompressed, and whether it was not compressed."""
+    """Return the decompressed content of a file, and whether the file was not compressed."""
     magic = file.peek(8)
     if magic.startswith(_GZIP):
         return cast("BinaryIO", gzip.GzipFile(fileobj=file)), False
@@ -279,12 +279,12 @@ def unpack(
     most: int | None = None,
     modes: bool = False,
 ) -> None:
-    """Take the regular files out of an archive that are `wanted`, of each at most its first `most` bytes.
+    """Unpack the `wanted` regular files of an archive, of each file at most its first `most` bytes.
 
-    With `modes` they get the permissions that the archive says, and folders are made, too.
+    `modes`: also create folders, and set the permissions from the archive.
 
-    Whiteouts of OCI layers are such files. Nothing else is made but the links to earlier levels of memory, and those
-    only when all files are written, so that none is written through a link. `folder` has to be free of foreign links.
+    Whiteouts of OCI layers are regular files, too. Links to earlier levels of memory are created last, so that no file
+    is written through a link; nothing else is created. `folder` must be free of foreign links.
     """
     budget = budget or Budget()
     folder.mkdir(parents=True, exist_ok=True)
@@ -305,14 +305,14 @@ def unpack(
         permissions[folder / member.name] = member.info.mode & 0o777
     for path, mode in permissions.items() if modes else ():
         path.chmod(mode)
-    for path in sorted(links, key=lambda path: -len(path.parts)):  # so that no link is made through another one
+    for path in sorted(links, key=lambda path: -len(path.parts)):  # so that no link is created through another link
         with contextlib.suppress(OSError, ValueError):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.symlink_to(links[path])
 
 
 def save(member: Member, folder: Path, budget: Budget, most: int | None = None) -> None:
-    """Write a member that is a regular file below a folder that is free of foreign links, under its name."""
+    """Write a member, if it is a regular file, under its name below a folder that is free of foreign links."""
     if not member.info.isreg():
         return
     budget.keep(member.info.size if most is None else min(most, member.info.size))
@@ -325,7 +325,7 @@ def save(member: Member, folder: Path, budget: Budget, most: int | None = None) 
 def _made(path: Path) -> Iterator[BinaryIO]:
     with _told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)  # the last one of a name is the one that counts
+        path.unlink(missing_ok=True)  # the last member of a name counts
         file = path.open("xb")
     with file:
         yield file
@@ -333,7 +333,7 @@ def _made(path: Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def _told(path: Path) -> Iterator[None]:
-    """Say of what cannot be made what that is."""
+    """Name the file that cannot be created."""
     try:
         yield
     except (OSError, ValueError) as error:

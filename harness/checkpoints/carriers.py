@@ -1,4 +1,4 @@
-"""Images that carry checkpoints: the layouts in which registries, archives and folders keep an image's parts."""
+"""Layouts of images that carry checkpoints: how registries, archives and folders store an image's parts."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ LAYER = "application/vnd.oci.image.layer.v1.tar"
 CONTAINER = "application/vnd.containerd.container.checkpoint.config.v1+proto"
 NAME = "org.opencontainers.image.ref.name"
 MOST_DEEP = 4
-"""Indexes in each other."""
+"""Maximum depth of nested indexes."""
 MOST_LINK = 200
-"""Bytes of a file that a tag is: a digest has 71."""
+"""Maximum size of a tag's file in bytes: a digest has 71."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image, by the files of its source."""
+    """An image, and its files in a source."""
 
     name: str
-    """As its layout calls it; empty where it does not."""
+    """Name in the layout; empty if it has none."""
     parts: tuple[tuple[str, str], ...]
-    """Media types and files: layers of a manifest, or the parts of an index that are no manifests."""
+    """Media types and files: the layers of a manifest, or the parts of an index that are not manifests."""
     index: Mapping[str, Any] = field(default_factory=dict)
-    """The index, if the parts are its own."""
+    """The index, if the parts belong to an index."""
     digests: Mapping[str, str] = field(default_factory=dict)
-    """SHA-256 of files, where the layout tells it."""
+    """SHA-256 of files, if the layout gives it."""
 
     def check(self, source: Source, files: Iterable[str]) -> None:
-        """Raise `Broken` for a file that is not what its digest says."""
+        """Raise `Broken` for a file that does not match its digest."""
         for name in files:
             if name in self.digests:
                 _check(source, name, self.digests[name])
@@ -51,21 +51,21 @@ class Carrier(Protocol):
     what: ClassVar[str]
 
     def roots(self, source: Source) -> Iterator[str]:
-        """Folders in which there are images laid out so."""
+        """Yield the folders that hold images in this layout."""
 
     def images(self, source: Source, root: str) -> Iterator[Image]:
-        """Images of a folder. Raises `Unreadable`."""
+        """Yield the images of a folder; raise `Unreadable`."""
 
 
 class _ByDigest:
-    """Images whose parts are found by their digests."""
+    """Images that find their parts by digest."""
 
     def blob(self, root: str, digest: str, *, manifest: bool) -> str:
-        """The file with the part of a digest, without its algorithm."""
+        """Return the file of the part with this digest (without its algorithm)."""
         raise NotImplementedError
 
     def _of(self, source: Source, root: str, name: str, found: dict[str, Any], depth: int = 0) -> Iterator[Image]:
-        """Images of a manifest or an index, which is in `depth` others."""
+        """Yield the images of a manifest or an index at this `depth` of nesting."""
         if "layers" in found:
             yield self._image(source, root, name, parts(found, "layers"), {})
             return
@@ -77,7 +77,7 @@ class _ByDigest:
                 own.append(each)
             elif (file := self._file(source, root, each, manifest=True)) in source.files:
                 if depth == MOST_DEEP:
-                    raise Unreadable(f"{source.path.name} holds more than {MOST_DEEP} indexes in each other")
+                    raise Unreadable(f"{source.path.name} nests indexes more than {MOST_DEEP} levels deep")
                 _check(source, file, _digest(source, each))
                 named = text(part(each, "annotations"), NAME) or name
                 yield from self._of(source, root, named, read(source, file), depth + 1)
@@ -102,43 +102,43 @@ class OciLayout(_ByDigest):
     what: ClassVar[str] = "an OCI image layout"
 
     def roots(self, source: Source) -> Iterator[str]:
-        """Folders with an index and blobs."""
+        """Yield the folders with an index and blobs."""
         yield from _folders_of(source, "index.json")
 
     def images(self, source: Source, root: str) -> Iterator[Image]:
-        """All that the index names."""
+        """Yield all images that the index names."""
         yield from self._of(source, root, "", read(source, _in(root, "index.json")))
 
     def blob(self, root: str, digest: str, *, manifest: bool) -> str:  # noqa: ARG002
-        """All parts lie together."""
+        """Return the path of the part; all parts are in one folder."""
         return _in(root, f"blobs/sha256/{digest}")
 
 
 class DockerFolder(_ByDigest):
-    """What skopeo calls `dir:`: one manifest, and its parts beside it (image/directory of containers/image)."""
+    """skopeo's `dir:` layout: one manifest, and its parts beside it (image/directory of containers/image)."""
 
     what: ClassVar[str] = "an image in a folder"
 
     def roots(self, source: Source) -> Iterator[str]:
-        """Folders with a manifest and the note of skopeo's version."""
+        """Yield the folders with a manifest and skopeo's version file."""
         yield from (root for root in _folders_of(source, "manifest.json") if _in(root, "version") in source.files)
 
     def images(self, source: Source, root: str) -> Iterator[Image]:
-        """The one of the manifest, or those of a list."""
+        """Yield the image of the manifest, or the images of a manifest list."""
         yield from self._of(source, root, "", read(source, _in(root, "manifest.json")))
 
     def blob(self, root: str, digest: str, *, manifest: bool) -> str:
-        """Manifests of a list have an ending of their own."""
+        """Return the path of the part; manifests of a list have their own file extension."""
         return _in(root, f"{digest}.manifest.json" if manifest else digest)
 
 
 class DockerArchive:
-    """What `docker save` writes: `manifest.json` is a list, and layers are archives beside it."""
+    """An archive of `docker save`: `manifest.json` is a list, and the layers are archives beside it."""
 
     what: ClassVar[str] = "an archive of docker save"
 
     def roots(self, source: Source) -> Iterator[str]:
-        """Folders with a manifest that is a list."""
+        """Yield the folders with a manifest that is a list."""
         yield from (
             root
             for root in _folders_of(source, "manifest.json")
@@ -147,7 +147,7 @@ class DockerArchive:
         )
 
     def images(self, source: Source, root: str) -> Iterator[Image]:
-        """Each of the list."""
+        """Yield each image of the list."""
         said = {"images": _parsed(source, _in(root, "manifest.json"))}
         for each in parts(said, "images"):
             names = each.get("RepoTags") or [""]
@@ -165,11 +165,11 @@ class Registry(_ByDigest):
     _TAG = re.compile(r"(?:(.*)/)?docker/registry/v2/repositories/(.+)/_manifests/tags/([^/]+)/current/link")
 
     def roots(self, source: Source) -> Iterator[str]:
-        """Folders that have the registry's own in them."""
+        """Yield the folders that hold a registry's storage."""
         yield from sorted({found[1] or "" for name in source.files if (found := self._TAG.fullmatch(name))})
 
     def images(self, source: Source, root: str) -> Iterator[Image]:
-        """Each tag of each repository."""
+        """Yield the images of each tag of each repository."""
         for name in sorted(source.files):
             tag = self._TAG.fullmatch(name)
             if tag and (tag[1] or "") == root:
@@ -182,7 +182,7 @@ class Registry(_ByDigest):
                 yield from self._of(source, root, f"{tag[2]}:{tag[3]}", read(source, file))
 
     def blob(self, root: str, digest: str, *, manifest: bool) -> str:  # noqa: ARG002
-        """All parts lie together, by the beginnings of their digests."""
+        """Return the path of the part; parts are in folders by the first digits of their digests."""
         return _in(root, f"docker/registry/v2/blobs/sha256/{digest[:2]}/{digest}/data")
 
 
@@ -192,7 +192,7 @@ CARRIERS: tuple[Carrier, ...] = (OciLayout(), DockerFolder(), DockerArchive(), R
 def _digest(source: Source, descriptor: Mapping[str, Any]) -> str:
     digest = text(descriptor, "digest")
     if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
-        raise Unreadable(f"{source.path.name} names a part by {digest[:80]!r}, which is no digest")
+        raise Unreadable(f"{source.path.name} names a part by {digest[:80]!r}, which is not a SHA-256 digest")
     return digest.removeprefix("sha256:")
 
 
@@ -201,11 +201,11 @@ def _check(source: Source, name: str, digest: str) -> None:
     for chunk in source.chunks_of(name):
         found.update(chunk)
     if found.hexdigest() != digest:
-        raise Broken(f"its part {name} is not what its digest says: it was damaged or changed")
+        raise Broken(f"its part {name} does not match its digest: it was damaged or changed")
 
 
 def read(source: Source, name: str) -> dict[str, Any]:
-    """A JSON object out of a source."""
+    """Read a JSON object from a source."""
     return document(beneath(_fetched(source, name), name))
 
 

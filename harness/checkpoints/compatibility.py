@@ -1,4 +1,4 @@
-"""Will it be restored there? A rule for each thing that is known to stand in the way, and where that is known from."""
+"""Prediction of a restore: a rule for each known obstacle, with its source."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ ENGINES = frozenset({"podman", "crio", "containerd"})
 
 @dataclass(frozen=True)
 class Machine:
-    """On which it is to be restored."""
+    """The machine of the restore."""
 
     architecture: str
     flags: frozenset[str]
-    """Of /proc/cpuinfo."""
+    """CPU flags from /proc/cpuinfo."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """Who is to restore."""
+    """The restoring side."""
 
     versions: Mapping[str, str]
-    """By component."""
+    """Versions by component."""
     mapped: Collection[str] = ()
-    """Keys that CRIU's configuration there explains."""
+    """Keys of external mounts that CRIU's configuration maps on this side."""
     machine: Machine | None = None
-    """None: it is not known, and stands in nobody's way."""
+    """None: the machine is unknown, and no obstacle."""
     lacks: frozenset[str] = frozenset()
-    """Features that CRIU there says it lacks, of those that the checkpoint uses."""
+    """Features that the checkpoint uses and CRIU on this side says it lacks."""
 
     @property
     def runtime(self) -> Runtime | None:
-        """The OCI runtime that it has, if it is one of those whose images are known."""
+        """Its OCI runtime, if we know the images of that runtime."""
         return next((each for each in Runtime if each in self.versions), None)
 
     def before(self, component: str, *release: int) -> bool:
-        """Whether it has the component in a version before that release."""
+        """Return whether it has the component in a version before this release."""
         return component in self.versions and _release(self.versions[component]) < release
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Something that stands in the way."""
+    """A rule about one obstacle."""
 
     hinders: Callable[[Needs, Side], bool]
     why: str
-    """A sentence, with fields of the needs."""
+    """A sentence with placeholders for fields of the needs."""
     link: str
 
 
@@ -101,12 +101,12 @@ def _is_folder(key: str) -> bool:
 RULES: tuple[Rule, ...] = (
     Rule(
         _another_engine,
-        "engines read no archive but their own, and this is one of {engine}",
+        "an engine reads only its own archives, and this archive is from {engine}",
         "https://github.com/checkpoint-restore/checkpointctl/issues/174",
     ),
     Rule(
         _another_runtime,
-        "Podman declines what another OCI runtime has checkpointed, here {engine_runtime}",
+        "Podman declines a checkpoint by another OCI runtime, here {engine_runtime}",
         "https://github.com/containers/podman/issues/12351",
     ),
     Rule(
@@ -116,47 +116,47 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         lambda needs, side: needs.leaves_defaults_out and side.before("criu", 4, 2),
-        "CRIU before 4.2 fails over settings of net/ipv4 without a value",
+        "CRIU before 4.2 fails on settings of net/ipv4 without a value",
         "https://github.com/checkpoint-restore/criu/blob/v4.2/criu/net.c",
     ),
     Rule(
         _other_architecture,
-        "it is of a machine of another architecture, {architecture}",
+        "it comes from a machine with another architecture, {architecture}",
         "https://github.com/checkpoint-restore/criu/blob/v4.2/images/core.proto",
     ),
     Rule(
         _lacking_extension,
-        "its threads use registers of {cpu}, not all of which this machine has",
+        "its threads use registers of {cpu}, and this machine lacks some of them",
         "https://criu.org/Cpuinfo",
     ),
     Rule(
         lambda needs, side: not side.lacks.isdisjoint(needs.features),
-        "it uses {features}, and `criu check --feature` there says that one of them is lacking",
+        "it uses {features}, and `criu check --feature` says that the restoring side lacks one of them",
         "https://criu.org/Check_the_kernel",
     ),
     Rule(
         _unknown_mask,
-        "what covers masked files is asked for under the names that {masked_by} gives it, which nobody there knows",
+        "it names the mounts over masked files as {masked_by} does, and the restoring side does not know these names",
         "https://github.com/containers/podman/issues/12351",
     ),
     Rule(
         _mask_without_runtime,
-        "what covers masked paths is asked for by name ({masked_by}'s images), and no runtime brings it along",
+        "it names the mounts over masked paths as {masked_by} does, and no runtime provides them for the restore",
         "https://criu.org/External_bind_mounts",
     ),
     Rule(
         _no_descriptors,
-        "no OCI runtime has made it: descriptors.json, which they read first, is not there",
+        "no OCI runtime made it: descriptors.json, which OCI runtimes read first, is missing",
         "https://github.com/opencontainers/runc/blob/v1.3.0/libcontainer/criu_linux.go",
     ),
     Rule(
         _unknown_folder,
-        "masked folders are covered with one of crun's own, which only crun from 1.24 on knows",
+        "it covers masked folders with a folder of crun, which only crun 1.24 and later know",
         "https://github.com/containers/crun/commit/d8a88c06",
     ),
     Rule(
         lambda needs, side: needs.groups_left_out and side.before("crun", 1, 26),
-        "control groups are named and not described, and crun before 1.26 does not pass on that they are not managed",
+        "it names control groups without their content, and crun before 1.26 does not tell CRIU to leave them alone",
         "https://github.com/containers/crun/commit/17f23ac2",
     ),
 )
@@ -170,13 +170,13 @@ def predict(
     machine: Machine | None = None,
     lacks: Collection[str] = (),
 ) -> Prediction:
-    """Say whether these components will restore it, and why not; `lacks`: features that CRIU there says it lacks."""
+    """Predict whether these components will restore the checkpoint; `lacks`: features that CRIU there says it lacks."""
     side = Side({each.name: each.version for each in restoring}, mapped, machine, frozenset(lacks))
     foreign = (needs.form is Form.SANDBOX) != ("runsc" in side.versions)
     if foreign or (needs.form is Form.ENGINE) != bool(ENGINES.intersection(side.versions)):
         return Prediction(answer=Answer.NO, reasons=(f"it is {needs.form}",))
     if needs.form is Form.SANDBOX:
-        why = "gVisor restores what its own release has checkpointed, and its files do not tell which that was"
+        why = "gVisor restores only checkpoints of the same release, and the files do not say which release made them"
         return Prediction(answer=Answer.UNKNOWN, reasons=(why,))
     hindered = [rule for rule in RULES if rule.hinders(needs, side)]
     if hindered:

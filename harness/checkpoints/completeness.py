@@ -1,6 +1,6 @@
-"""Is a checkpoint whole, and of a kind that is known? Looked at before anything is said of it or made of it.
+"""Check that a checkpoint is complete and of a known kind, before anything else uses it.
 
-A gate fails closed: a version, a field or a flag that is not known here may change what all the rest means.
+The check fails closed: an unknown version, field or flag may change the meaning of everything else.
 """
 
 from __future__ import annotations
@@ -28,24 +28,23 @@ from harness.checkpoints.criu.memory import IN_PARENT, PAGE, PRESENT, entry_of
 from harness.checkpoints.untrusted import Broken, Budget, Unreadable
 
 VERSIONS = (1, 2)
-"""Of images (CRTOOLS_IMAGES_V1 and V1_1 in criu/include/magic.h)."""
+"""Known versions of images (CRTOOLS_IMAGES_V1 and V1_1 in criu/include/magic.h)."""
 NEWEST = "4.3"
-"""The newest CRIU whose images are known."""
+"""The newest CRIU whose images we know."""
 DEAD = (2, 6)
-"""States of a task that has ended (compel/include/uapi/task-state.h), and has no memory; its threads' numbers mean
-nothing."""
+"""States of a task that has ended (compel/include/uapi/task-state.h); it has no memory and no valid thread ids."""
 TMPFS = 5
-"""Of images/mnt.proto, enum fstype."""
+"""Number of tmpfs in images/mnt.proto, enum fstype."""
 FILES_BEFORE_3_4 = "reg-files.img"
-"""CRIU before 3.4 had a table for each kind of open file."""
+"""Table of regular files; CRIU before 3.4 had one table for each kind of open file."""
 INVENTORY_IMAGE, PROCESSES_IMAGE = "inventory.img", "pstree.img"
 
 
 def check(images: Path, sizes: Mapping[str, int], budget: Budget, *, followed: Path | None = None) -> None:
-    """Raise `Unreadable` for images that are not known here, `Broken` for those that lack a part.
+    """Raise `Unreadable` for unknown images, `Broken` for images that lack a part.
 
-    `sizes`: bytes of the files beside each other in the checkpoint, pages included, of which the folder `images` may
-    lack pages. `followed`: folder that an earlier level of memory may be in, the images' own by default.
+    `sizes`: bytes of the checkpoint's files, including pages; the folder `images` may lack the pages. `followed`:
+    folder that may hold earlier levels of memory, by default the folder of the images.
     """
     inventory = _first(images, INVENTORY_IMAGE, INVENTORY, sizes, budget)
     _is_known(inventory)
@@ -69,16 +68,16 @@ def check(images: Path, sizes: Mapping[str, int], budget: Budget, *, followed: P
     link = images / PARENT
     if link.is_symlink():
         leads_to = os.path.realpath(link)
-        there = os.path.isdir(leads_to)  # noqa: PTH112  # no name is too long for it
+        there = os.path.isdir(leads_to)  # noqa: PTH112  # accepts a name that is too long
         if not there or not Path(leads_to).is_relative_to(os.path.realpath(followed or images)):
             raise Broken(
-                f"it leans on an earlier level of memory, {os.readlink(link)[:200]}, which is not in it",  # noqa: PTH115
+                f"it needs an earlier level of memory, {os.readlink(link)[:200]}, which it does not contain",  # noqa: PTH115
                 remedy="Keep the folders of all levels together, or checkpoint without earlier rounds (pre-dumps).",
             )
 
 
 def _has_files(images: Path, sizes: Mapping[str, int], budget: Budget) -> None:
-    """See that the files of each tmpfs are there."""
+    """Check that the archive of each tmpfs is there."""
     mounts = [
         mount
         for name in _named(sizes, r"mountpoints-[0-9]+\.img")
@@ -88,16 +87,16 @@ def _has_files(images: Path, sizes: Mapping[str, int], budget: Budget) -> None:
     for mount in mounts:
         archive = f"tmpfs-dev-{mount.root_dev}.tar.gz.img"
         if mount.fstype == TMPFS and mount.root_dev not in others and archive not in sizes:
-            raise Broken(f"{archive} is not there, in which the files of {mount.mountpoint} should be")
+            raise Broken(f"{archive} is missing, which should hold the files of {mount.mountpoint}")
 
 
 def _is_there(name: str, sizes: Mapping[str, int]) -> None:
     if name not in sizes:
-        raise Broken(f"{name} is not there")
+        raise Broken(f"{name} is missing")
 
 
 def _first(images: Path, name: str, kind: image.Kind, sizes: Mapping[str, int], budget: Budget) -> Any:
-    """The first message of an image, which has to be there."""
+    """Return the first message of an image; raise `Broken` if there is none."""
     _is_there(name, sizes)
     for message in image.read(images / name, kind, budget):
         return message
@@ -107,19 +106,19 @@ def _first(images: Path, name: str, kind: image.Kind, sizes: Mapping[str, int], 
 def _is_known(inventory: Any) -> None:
     if inventory.img_version not in VERSIONS:
         raise Unreadable(
-            f"its images are of version {inventory.img_version}, and known are {', '.join(map(str, VERSIONS))}",
-            remedy=f"CRIU {NEWEST} writes version 3 when it compresses memory, which is not read here.",
+            f"its images have version {inventory.img_version}, but only {' and '.join(map(str, VERSIONS))} are known",
+            remedy=f"CRIU {NEWEST} writes version 3 for compressed memory: checkpoint without compression.",
         )
     _knows_fields(INVENTORY_IMAGE, inventory)
     if inventory.compress:
-        raise Unreadable("its memory is compressed, as CRIU does from 4.3 on if asked, and that is not read here")
+        raise Unreadable("its memory is compressed, an option since CRIU 4.3 that cannot be read here")
 
 
 def _knows_fields(name: str, message: Any) -> None:
     if unknown := unknown_fields(message):
         raise Unreadable(
             f"{name} has fields that CRIU {NEWEST} does not have: {', '.join(unknown[:5])}",
-            remedy="It is damaged, or of a newer CRIU, of which nobody here knows what they mean.",
+            remedy="It is damaged, or from a newer CRIU.",
         )
 
 
@@ -133,15 +132,15 @@ def _has_pages(name: str, said: Iterator[Any], sizes: Mapping[str, int], *, lean
         _knows_fields(name, entry)
         _, count, flags = entry_of(entry)
         if flags & IN_PARENT and not leans:
-            raise Broken(f"{name} has pages of an earlier level of memory, and no link, {PARENT}, leads to it")
+            raise Broken(f"{name} has pages in an earlier level of memory, but the link {PARENT} to it is missing")
         if entry.HasField("blocks"):
             size += entry.blocks.total_payload_size
         elif flags & PRESENT:
             size += count * PAGE
     pages = f"pages-{head.pages_id}.img"
     if size > sizes.get(pages, 0):
-        there = f"has {sizes[pages]:,} bytes" if pages in sizes else "is not there"
-        raise Broken(f"{pages} {there}, and {name} counts {size:,} bytes in it")
+        there = f"has {sizes[pages]:,} bytes" if pages in sizes else "is missing"
+        raise Broken(f"{pages} {there}, but {name} counts {size:,} bytes in it")
 
 
 def _named(sizes: Mapping[str, int], pattern: str) -> list[str]:

@@ -1,6 +1,6 @@
-"""What a checkpoint tells of itself: documents and tables that lie beside its memory and its disk.
+"""What a checkpoint says about itself: the documents and tables beside its memory and its disk.
 
-Nothing is taken out of an environment: secrets are in there. Sources of the formats: checkpointctl's lib/metadata.go,
+Environments are never read, because they hold secrets. Sources of the formats: checkpointctl's lib/metadata.go,
 Podman's libpod/container_config.go, containerd's container_checkpoint_opts.go, CRIU's images/stats.proto, and gVisor's
 pkg/state/statefile.
 """
@@ -38,12 +38,12 @@ from harness.checkpoints.untrusted import Budget, Unreadable, everything_below, 
 from harness.model.description import Description, MountPoint, Statistics
 
 GIVEN = "io.kubernetes.cri-o.Annotations"
-"""Annotation by which CRI-O's specifications are known."""
+"""Annotation that identifies CRI-O's specifications."""
 RUNTIME = "io.containerd.checkpoint.runtime"
 IMAGE_NAME = "org.opencontainers.image.ref.name"
 SANDBOX_MAGIC = b"gVisorSF"
 LOG_HEAD = 64 << 10
-"""Bytes of CRIU's log in which it says who it is."""
+"""Bytes at the beginning of CRIU's log that contain its version."""
 MOST_METADATA = 1 << 20
 
 _VERSION = re.compile(rb"^\([0-9.]+\) Version: (\S{1,100})", re.MULTILINE)
@@ -52,7 +52,7 @@ _LENGTH = struct.Struct(">Q")
 
 
 def statistics(folder: Path) -> Statistics | None:
-    """What CRIU counted, if that lies somewhere in the folder of a checkpoint; None for what cannot be read."""
+    """Read CRIU's statistics from anywhere in the folder of a checkpoint; None if absent or unreadable."""
     for path in sorted(path for path in everything_below(folder) if path.name == STATISTICS):
         with contextlib.suppress(Unreadable):
             found: Statistics | None = of_criu(path, Budget()).get("statistics")
@@ -61,7 +61,7 @@ def statistics(folder: Path) -> Statistics | None:
 
 
 def engine_of(folder: Path) -> str:
-    """Whose archive it is that is unpacked in the folder; empty if it is of an engine that is not known."""
+    """Return the engine whose archive is unpacked in the folder; empty for an unknown engine."""
     config, spec = (_document(folder, name) for name in (CONFIG, SPEC))
     if "rootfsImageID" in config:
         return "podman"
@@ -71,7 +71,7 @@ def engine_of(folder: Path) -> str:
 
 
 def of_archive(folder: Path, budget: Budget) -> Description:
-    """An archive of Podman, CRI-O or containerd, of which these documents are unpacked in the folder."""
+    """Describe an archive of Podman, CRI-O or containerd, whose documents are unpacked in the folder."""
     config, spec = (_document(folder, name) for name in (CONFIG, SPEC))
     removed = there(folder, DELETED)
     told = {
@@ -96,26 +96,26 @@ def of_archive(folder: Path, budget: Budget) -> Description:
 
 
 def of_index(index: Mapping[str, Any], config: bytes | None) -> Description:
-    """A checkpoint image of containerd: its index, and the blob with the container's specification."""
+    """Describe a checkpoint image of containerd, from its index and the blob with the container's specification."""
     told = part(index, "annotations")
     try:
         spec = {"config": json.loads(Packed.FromString(config).value) if config else {}}
     except (DecodeError, ValueError, RecursionError) as error:
-        raise Unreadable(f"the container's specification in it is damaged: {error}") from error
+        raise Unreadable(f"its specification of the container is damaged: {error}") from error
     return Description(
         engine="containerd", image=text(told, IMAGE_NAME), runtime=text(told, RUNTIME), **_of_spec(part(spec, "config"))
     )
 
 
 def of_sandbox(state: Path) -> Description:
-    """A sandbox of gVisor's: the header of its state tells a little."""
+    """Describe a gVisor sandbox, from the header of its state."""
     with open_regular(state) as descriptor:
         head = pread(descriptor, len(SANDBOX_MAGIC) + _LENGTH.size, 0)
         if not head.startswith(SANDBOX_MAGIC) or len(head) < len(SANDBOX_MAGIC) + _LENGTH.size:
-            raise Unreadable(f"{state.name} is no state of a gVisor sandbox: it begins with {head[:8].hex(' ')!r}")
+            raise Unreadable(f"{state.name} is not the state of a gVisor sandbox: it begins with {head[:8].hex(' ')!r}")
         (size,) = _LENGTH.unpack(head[len(SANDBOX_MAGIC) :])
         if size > MOST_METADATA:
-            raise Unreadable(f"{state.name} has a header of {size:,} bytes, where {MOST_METADATA:,} are credible")
+            raise Unreadable(f"{state.name} has a header of {size:,} bytes, more than the limit of {MOST_METADATA:,}")
         data = pread(descriptor, size, len(head))
     try:
         told = {"header": json.loads(data)}
@@ -125,7 +125,7 @@ def of_sandbox(state: Path) -> Description:
 
 
 def of_criu(path: Path, budget: Budget) -> dict[str, Any]:
-    """Fields out of CRIU's log, or its statistics."""
+    """Read the fields of CRIU's log, or of its statistics."""
     if path.name == LOG:
         with open_regular(path) as descriptor:
             head = pread(descriptor, LOG_HEAD, 0)
@@ -155,6 +155,6 @@ def _of_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _document(folder: Path, name: str) -> dict[str, Any]:
-    """A document of an archive; empty if it is not in there."""
+    """Read a document of an archive; empty if the archive does not have it."""
     path = there(folder, name)
     return document(path) if path else {}

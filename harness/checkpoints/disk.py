@@ -1,7 +1,7 @@
-"""Captured files of a mount: what a file holds, and whether one was deleted.
+"""Captured files of a mount: their content, and which files were deleted.
 
-What differs from an image says of a deleted file that it is: by `.wh.NAME` (OCI image specification, layer.md), by a
-device node 0:0 (overlayfs), by an opaque folder, or in a list beside it.
+A capture of the differences from an image records a deleted file as `.wh.NAME` (OCI image specification, layer.md), as
+a device node 0:0 (overlayfs), by an opaque folder, or in a separate list.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from harness.checkpoints.sources import Folder, Source, under
 from harness.checkpoints.untrusted import Budget, Unreadable, beneath, inside
 
 MOST_LINKED = 8
-"""Hard links that name each other."""
+"""Maximum length of a chain of hard links."""
 OPAQUE_TO_OVERLAY = ("trusted.overlay.opaque", "user.overlay.opaque")
 """Attributes of an opaque folder in overlayfs (Documentation/filesystems/overlayfs.rst)."""
 
 
 @dataclass(frozen=True)
 class CapturedFiles:
-    """Captured files in a folder, of which nothing is to be believed."""
+    """Captured files in a folder; nothing in them is trusted."""
 
     folder: Path
     whole: bool = False
-    """It holds all files of the mount, and not only what differs from an image."""
+    """True if the folder holds all files of the mount, not only the differences from an image."""
     deleted: frozenset[str] = frozenset()
-    """Names of a list of what was deleted, relative to the mount, which counts after all that was captured."""
+    """Names in the list of deleted files, relative to the mount; the list wins over captured files."""
     below: str = ""
-    """Folder of the captured files that is mounted."""
+    """The mounted folder within the captured files."""
     listed: bool = False
-    """What was deleted is in the list alone: a name that a layer would take for a whiteout is one as any other."""
+    """True if only the list records deletions, so that a file `.wh.NAME` is an ordinary file."""
 
     def file(self, name: str) -> Path:
-        """Where the file is; a path that does not exist if it was deleted."""
+        """Return the path of the file; a path that does not exist if the file was deleted."""
         gone = any(each in self.deleted for each in (name, *_above(name)))
         return beneath(self.folder, OPAQUE if gone else under(self.below, name))
 
     def lacks(self, name: str) -> bool:
-        """Whether it says that the file was deleted."""
+        """Return whether the capture records the file as deleted."""
         if self.whole:
             return not os.path.lexists(beneath(self.folder, under(self.below, name)))
         above = list(_above(name))
@@ -76,7 +76,7 @@ class CapturedFiles:
 
 @dataclass(frozen=True)
 class Disk:
-    """Captured files of a mount where they lie: a folder or an archive of a source."""
+    """Captured files of a mount, not unpacked: a folder or an archive of a source."""
 
     source: Source
     name: str
@@ -86,9 +86,9 @@ class Disk:
     listed: bool = False
 
     def take(self, names: Collection[str] | None, to: Path) -> CapturedFiles:
-        """Lay files of these names open, or all, and what says of one that it was deleted.
+        """Unpack the files of these names, or all files, together with the records of their deletion.
 
-        An archive is read to its end, so that one that is cut off is noticed. `Unreadable` for a file below a link.
+        An archive is read to its end, to detect whether it is cut off. Raise `Unreadable` for a file below a link.
         """
         if isinstance(self.source, Folder) and self.name in self.source.folders:
             return CapturedFiles(self.source.path / self.name, self.whole, self.deleted, self.below, self.listed)
@@ -102,9 +102,9 @@ class Disk:
 def extract(
     members: Callable[[], Iterable[Member]], wanted: Collection[str] | None, to: Path, budget: Budget, archive: str
 ) -> None:
-    """Write the regular files of these names, or all, into the folder `to`, as they would be there after extraction.
+    """Extract the regular files of these names, or all files, into the folder `to`.
 
-    The last member of a name counts, whatever it is; and a hard link holds what the file that it names does.
+    The last member of a name counts, of any kind. A hard link gets the content of its target.
     """
     links = _save(members(), None if wanted is None else _with_folders(wanted), to, budget, archive)
     for _ in range(MOST_LINKED):
@@ -119,7 +119,7 @@ def extract(
         target = name
         for _ in range(MOST_LINKED):
             target = links.get(target, target)
-        if not os.path.lexists(to / name) and os.path.isfile(to / target):  # noqa: PTH113  # no name is too long for it
+        if not os.path.lexists(to / name) and os.path.isfile(to / target):  # noqa: PTH113  # accepts a name that is too long
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             os.link(to / target, to / name)
 
@@ -127,7 +127,7 @@ def extract(
 def _save(
     members: Iterable[Member], wanted: Collection[str] | None, to: Path, budget: Budget, archive: str
 ) -> dict[str, str]:
-    """Write what is wanted; gives hard links among it, by names."""
+    """Write the wanted members; return the targets of the hard links among them."""
     same: dict[str, str] = {}
     links: set[str] = set()
     saved: set[str] = set()
@@ -151,10 +151,10 @@ def _save(
 
 
 def _replace(member: Member, to: Path, same: dict[str, str]) -> None:
-    """Take away what a member replaces: whatever had its name, unless both are folders."""
+    """Remove what a member replaces: any file of its name, unless both are folders."""
     path = to / member.name
     same.pop(member.name, None)
-    if os.path.isdir(path):  # noqa: PTH112  # no name is too long for it
+    if os.path.isdir(path):  # noqa: PTH112  # accepts a name that is too long
         if not member.info.isdir():
             shutil.rmtree(path)
     else:
@@ -166,12 +166,12 @@ def _replace(member: Member, to: Path, same: dict[str, str]) -> None:
 
 
 def listed_names(names: Collection[str]) -> frozenset[str]:
-    """Names of a list of what was deleted, relative; `Unreadable` for one that leads out of the mount."""
+    """Return the names of a list of deleted files as relative names; raise `Unreadable` for a name outside."""
     return frozenset(filter(None, (inside(name.lstrip("/")) for name in names)))
 
 
 def _above(name: str) -> Iterator[str]:
-    """Folders that the file is in, the nearest first, without the mount itself."""
+    """Yield the folders that contain the file, the nearest first, without the mount itself."""
     while "/" in name:
         name = name.rpartition("/")[0]
         yield name
@@ -182,7 +182,7 @@ def _with_folders(names: Collection[str]) -> set[str]:
 
 
 def _marks(name: str) -> Iterator[str]:
-    """Names that say something about a file."""
+    """Yield the names in a capture that concern a file: its own, its folders', and their whiteouts."""
     for each in (name, *_above(name)):
         folder, _, last = each.rpartition("/")
         yield each
@@ -191,7 +191,7 @@ def _marks(name: str) -> Iterator[str]:
 
 
 def _marks_of(member: Member) -> Iterator[str]:
-    """What a member says as overlayfs does it, in the words of a layer."""
+    """Yield the whiteouts of overlayfs in a member, as the names of a layer's whiteouts."""
     folder, _, last = member.name.rpartition("/")
     if member.info.ischr() and (member.info.devmajor, member.info.devminor) == (0, 0):
         yield f"{folder}/{DELETED_BY}{last}".lstrip("/")

@@ -1,4 +1,4 @@
-"""Find the checkpoints in a folder or an archive, however they are laid out, and in whatever carries them."""
+"""Find the checkpoints in a folder or an archive, in any known layout, also inside images."""
 
 from __future__ import annotations
 
@@ -22,45 +22,45 @@ from harness.model.errors import UsageError
 
 MOST_CHECKPOINTS = 1000
 TELLING = (CONFIG, INVENTORY)
-"""Names of files by which checkpoints are found."""
+"""Names of files that show a checkpoint."""
 MOST_IMAGES = 10_000
-"""Of a layout; a registry holds many that are no checkpoints."""
+"""Maximum number of images in a layout; many images of a registry are not checkpoints."""
 _ARCHIVE = re.compile(r".+\.(tar|tgz)(\.(gz|zst|xz|bz2))?")
 _MAY_BE_LAYER = re.compile(r"^$|tar|layer|gzip|zstd|octet-stream")
-"""Of media types; an artifact has parts that are no archives besides."""
+"""Pattern for the media types of layers; an artifact also has parts that are not archives."""
 NAMES_SHOWN = 6
 
 
 @dataclass(frozen=True)
 class Found:
-    """A checkpoint, and where it is."""
+    """A checkpoint, and its place."""
 
     where: str
-    """In words that follow `in`: folders, images; empty where it is all that there is."""
+    """Place in words that follow `in`: folders, images; empty if the checkpoint is the whole source."""
     layout: str
     """Name of its layout."""
     what: str
-    """Its layout in a few words."""
+    """Short description of its layout."""
     source: Source
     root: str
-    """Folder of the source that it is in."""
+    """Folder of the checkpoint in the source."""
     _open: Callable[[bool], Opened]
 
     def open(self, *, pages: bool = True) -> Opened:
-        """Lay it open, with or without its memory pages. Raises `Unreadable`."""
+        """Unpack the checkpoint, with or without its memory pages; raise `Unreadable`."""
         return self._open(pages)
 
 
 def find(path: Path, to: Path, budget: Budget) -> tuple[Found, ...]:
-    """Find all checkpoints in a folder or an archive; what has to be unpacked is, below the folder `to`.
+    """Find all checkpoints in a folder or an archive; unpack what is needed below the folder `to`.
 
-    `Unreadable` if there is none, or more than anybody makes.
+    Raise `Unreadable` if there is none, or if there are more than `MOST_CHECKPOINTS`.
     """
     if path.is_symlink() and path.is_file():
-        path = path.resolve()  # who names a link means the archive; those within are not followed
+        path = path.resolve()  # a link that the user names is followed; links inside are not
     if path.exists() and not path.is_file() and not path.is_dir():
         kind = KINDS_OF_FILES.get(stat.S_IFMT(path.stat().st_mode), "something else")
-        raise Unreadable(f"it is {kind}, and only files and folders are read", remedy="Make a file of it.")
+        raise Unreadable(f"it is {kind}, not a file or folder", remedy="Copy it into a file.")
     source = open_source(path, to / "parts", budget)
     found: list[Found] = []
     for each in _in(source, to, budget, ""):
@@ -68,23 +68,23 @@ def find(path: Path, to: Path, budget: Budget) -> tuple[Found, ...]:
             raise Unreadable(f"it holds more than {MOST_CHECKPOINTS:,} checkpoints")
         found.append(each)
     if found and (hidden := sorted(name for name in source.not_followed if name.rpartition("/")[2] in TELLING)):
-        raise Unreadable(f"{hidden[0]} is a symbolic link, which is not followed, so a checkpoint may be overlooked")
+        raise Unreadable(f"{hidden[0]} is a symbolic link, which is not followed, so a checkpoint may be missed")
     if not found:
         held = sorted({name.partition("/")[0] for name in (*source.files, *source.folders)})
         names = ", ".join(held[:NAMES_SHOWN]) + (", ..." if len(held) > NAMES_SHOWN else "") or "nothing"
         if links := sorted(source.not_followed):
-            names += f"; symbolic links are not followed, as {links[0]} is one"
+            names += f"; symbolic links are not followed, for example {links[0]}"
         raise Unreadable(
             f"it holds no checkpoint of a known kind, but {names}",
-            remedy=f"Known are {', '.join(KINDS)}; an archive may be compressed by {', '.join(COMPRESSIONS)}.",
+            remedy=f"Known kinds: {', '.join(KINDS)}. Known compressions: {', '.join(COMPRESSIONS)}.",
         )
     return tuple(found)
 
 
 def choose(found: Sequence[Found], container: str) -> tuple[Found, ...]:
-    """Those of a container, by its name, the beginning of its id or its folder; all where none is asked for.
+    """Return the checkpoint of a container, by its name, the beginning of its id, or its folder; all if empty.
 
-    `UsageError` if there is none, or more than one.
+    Raise `UsageError` if there is none, or more than one.
     """
     if not container:
         return tuple(found)
@@ -99,18 +99,18 @@ def choose(found: Sequence[Found], container: str) -> tuple[Found, ...]:
     if len(chosen) != 1:
         known = ", ".join(it.container_name or each.where or each.what for each, it in told[:NAMES_SHOWN])
         raise UsageError(
-            f"--container {container}: {len(chosen) or 'no'} checkpoint{'s are' if chosen else ' is'} of it",
-            remedy=f"There are: {known}.",
+            f"--container {container}: {len(chosen) or 'no'} checkpoint{'s match' if chosen else ' matches'}",
+            remedy=f"Known: {known}.",
         )
     return tuple(chosen)
 
 
 def only(found: Sequence[Found]) -> Found:
-    """The one that there is; `UsageError` if there are several, of which nobody has chosen one."""
+    """Return the only checkpoint; raise `UsageError` if there are several."""
     if len(found) > 1:
         raise UsageError(
             f"it holds {len(found)} checkpoints",
-            remedy=f"Choose one by --container: {', '.join(each.where or each.what for each in found[:NAMES_SHOWN])}.",
+            remedy=f"Choose with --container: {', '.join(each.where or each.what for each in found[:NAMES_SHOWN])}.",
         )
     return found[0]
 
@@ -120,7 +120,7 @@ def _in(source: Source, to: Path, budget: Budget, where: str) -> Iterator[Found]
     folders = count()
 
     def is_free(root: str) -> bool:
-        """Whether it does not lie in what belongs to another checkpoint."""
+        """Return whether the folder is outside every checkpoint found so far."""
         above = accumulate(root.split("/"), "{}/{}".format)
         return claimed.isdisjoint(("", *above))
 
@@ -136,7 +136,7 @@ def _in(source: Source, to: Path, budget: Budget, where: str) -> Iterator[Found]
     for layout in LAYOUTS[1:]:
         yield from _laid_out(layout, source, where, claimed, is_free)
     for name in sorted(source.listing("")) if not claimed and not where else ():
-        if _ARCHIVE.fullmatch(name):  # as the kubelet keeps them, one beside the other
+        if _ARCHIVE.fullmatch(name):  # the kubelet keeps archives beside each other
             own = to / f"archive-{name[:64]}"
             inner = Archive(beneath(source.fetch(partial(eq, name)), name), own, budget)
             yield from _in(inner, own, budget, name)
@@ -164,7 +164,7 @@ def _open(layout: Layout, source: Source, root: str, pages: bool) -> Opened:  # 
 
 
 def _carried(source: Source, image: Image, to: Path, budget: Budget, where: str) -> Iterator[Found]:
-    """Checkpoints that an image carries: in its layers, or as the parts of an index."""
+    """Yield the checkpoints that an image carries, in its layers or as the parts of an index."""
     memory = ContainerdImage()
     if memory.fits(image):
         yield Found(where, memory.name, memory.what, source, "", lambda _: memory.lay_open(source, image, to))

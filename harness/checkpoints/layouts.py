@@ -1,6 +1,6 @@
-"""Layouts: how a checkpoint is laid out in a source, and where its memory and its disks are in there.
+"""Layouts of checkpoints in a source: where the memory and the disks are.
 
-To add a layout: a class that fulfils `Layout`, and its place in `LAYOUTS`.
+To add a layout: write a class that fulfils `Layout`, and list it in `LAYOUTS`.
 """
 
 from __future__ import annotations
@@ -37,65 +37,65 @@ SANDBOX = "checkpoint.img"
 INVENTORY = "inventory.img"
 ROOTFS_DIFF, SHM_DIFF = "rootfs-diff.tar", "devshm-checkpoint.tar"
 LOGS = ("ctr.log", "container.log", "io.kubernetes.cri-o.LogPath")
-"""Names under which Podman, containerd and CRI-O put the container's log into an archive."""
+"""Names of the container's log in archives of Podman, containerd and CRI-O."""
 SHM = "/dev/shm"  # noqa: S108
 BESIDE = ("rootfs-diff", "upper", "diff", "disk")
-"""Names of a writable layer beside images, a folder or an archive: overlayfs has `upper`, Docker's overlay2 `diff`."""
+"""Names of a writable layer (folder or archive) beside images: overlayfs has `upper`, Docker's overlay2 `diff`."""
 _BESIDE = re.compile(rf"({'|'.join(BESIDE)})\.tar(\.(gz|zst|xz|bz2))?")
 
 _PAGES = r"pages-[0-9]+\.img"
 _TOLD = ("stats-dump", "dump.log")
-"""What CRIU says besides."""
+"""CRIU's files besides the images."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A checkpoint laid open."""
+    """An unpacked checkpoint."""
 
     images: Path | None
-    """CRIU's images; None: memory is in another form."""
+    """Folder with CRIU's images; None: memory is in another form."""
     within: Path
-    """Folder that parents of the images may be in."""
+    """Folder that may hold the parents of the images."""
     disks: Mapping[str, Disk] = field(default_factory=dict)
-    """Captured files by mount point; that of `/` holds only what differs from the image."""
+    """Captured files by mount point; for `/`, only the differences from the image."""
     absent: Mapping[str, str] = field(default_factory=dict)
-    """Why the files of a mount point are not in it, where the layout has a place for them."""
+    """Mount points that the layout has a place for, but the checkpoint lacks: why."""
     description: Description = field(default_factory=Description)
-    """What it tells of itself."""
+    """What the checkpoint says about itself."""
     documents: Path | None = None
-    """Folder with what an engine tells of the container."""
+    """Folder with the engine's documents about the container."""
     sizes: Mapping[str, int] = field(default_factory=dict)
-    """Bytes of the files beside CRIU's images, pages included, also where they are not laid open."""
+    """Sizes in bytes of CRIU's images and the files beside them, including pages that are not unpacked."""
     log: Part | None = None
     """The engine's log of the container's standard output."""
 
 
 class Layout(Protocol):
-    """A way to lay out a checkpoint."""
+    """A layout of a checkpoint."""
 
     name: ClassVar[str]
     what: ClassVar[str]
-    """In a few words."""
+    """A short description, for messages."""
 
     def roots(self, source: Source) -> Iterator[str]:
-        """Folders of the source that hold a checkpoint laid out so."""
+        """Yield the folders of the source that hold a checkpoint in this layout."""
 
     def lay_open(self, source: Source, root: str, *, pages: bool) -> Opened:
-        """Fetch its memory, with or without the pages, and say where its disks are. Raises `Unreadable`."""
+        """Fetch the memory, with or without the pages, and find the disks; raise `Unreadable`."""
 
 
 class Exported:
-    """What engines export as one archive; libpod/container_internal_common.go, exportCheckpoint, and the like."""
+    """An archive that an engine exports; libpod/container_internal_common.go, exportCheckpoint, and similar code."""
 
     name: ClassVar[str] = "archive"
     what: ClassVar[str] = "an archive that an engine exports"
 
     def roots(self, source: Source) -> Iterator[str]:
-        """Those with the engine's description of the container."""
+        """Yield the folders with the engine's description of the container."""
         yield from _folders_of(source, CONFIG)
 
     def lay_open(self, source: Source, root: str, *, pages: bool) -> Opened:
-        """Memory is a folder, each disk an archive, what was deleted a list or whiteouts."""
+        """Fetch the folder of the memory; each disk is an archive, and deletions are a list or whiteouts."""
         images = under(root, IMAGES)
         wanted = (CONFIG, SPEC, STATUS, DELETED, *_TOLD)
         found = source.fetch(
@@ -108,7 +108,7 @@ class Exported:
         )
         folder = found / root
         if under(images, INVENTORY) not in source.files:
-            raise Broken(f"it has {CONFIG} and no {IMAGES}/{INVENTORY}, so the engine has not written it to its end")
+            raise Broken(f"it has {CONFIG} but no {IMAGES}/{INVENTORY}, so the engine did not finish writing it")
         if under(root, DELETED) in source.not_followed:
             raise Unreadable(f"its {DELETED} is a symbolic link, which is not followed")
         config = document(folder / CONFIG)
@@ -122,7 +122,7 @@ class Exported:
             disks["/"] = Disk(source, name, deleted=deleted, listed=form is DiskForm.LIST)
         else:
             absent["/"] = _lacking(
-                source, root, ROOTFS_DIFF, "left out (--ignore-rootfs), or nothing there differed from the image"
+                source, root, ROOTFS_DIFF, "it was left out (--ignore-rootfs), or no file differed from the image"
             )
         if under(root, SHM_DIFF) in source.files:
             disks[SHM] = Disk(source, under(root, SHM_DIFF), whole=True)
@@ -137,13 +137,13 @@ class Exported:
 
 
 class Criu:
-    """CRIU's images, as runc, crun, criu and Docker write them, and a writable layer beside them if there is one."""
+    """CRIU's images from runc, crun, criu or Docker, and a writable layer beside them, if there is one."""
 
     name: ClassVar[str] = "criu"
     what: ClassVar[str] = "images of CRIU"
 
     def roots(self, source: Source) -> Iterator[str]:
-        """Folders with images, without those that hold an earlier level of another, or are in a captured disk."""
+        """Yield the folders with images, except earlier levels of memory and folders in a captured disk."""
         levels = set(_folders_of(source, INVENTORY)) | {
             name.rpartition("/")[0] for name in source.files if name.rpartition("/")[2].startswith("pagemap-")
         }
@@ -152,7 +152,7 @@ class Criu:
         yield from sorted(levels - older - captured)
 
     def lay_open(self, source: Source, root: str, *, pages: bool) -> Opened:
-        """Of several levels of memory the newest; a writable layer lies beside the images or beside their folder."""
+        """Fetch the newest level of memory; a writable layer is beside the images or beside their folder."""
         found = source.fetch(
             lambda name: (
                 (_is_image(name) and (pages or not _is_pages(name)))
@@ -161,7 +161,7 @@ class Criu:
         )
         told: dict[str, Any] = {}
         near = self._own_folder(source, root)
-        for name in sorted(source.under(near), key=len, reverse=True):  # what is nearest to the top comes last
+        for name in sorted(source.under(near), key=len, reverse=True):  # files nearest to the top come last and win
             if name.rpartition("/")[2] in _TOLD:
                 told |= description.of_criu(found / under(near, name), source.budget)
         disks, absent = self._disk(source, root, found)
@@ -171,7 +171,7 @@ class Criu:
         return Opened(found / root, found, disks, absent, Description(**told, **sizes), sizes=source.listing(root))
 
     def _own_folder(self, source: Source, root: str) -> str:
-        """The folder above, in which a runtime may have put more, unless it has other checkpoints, too."""
+        """Return the parent folder, which may hold more files of the runtime, unless it has other checkpoints."""
         above = root.rpartition("/")[0]
         beside = [each for each in self.roots(source) if not above or each == above or each.startswith(f"{above}/")]
         return above if len(beside) == 1 else root
@@ -185,7 +185,7 @@ class Criu:
                 told = ", ".join(sorted((*names, *lists)))
                 return {}, {"/": f"several files or folders may be its disk: {told}; --disk DIR names one"}
             if folder != root and names and self._own_folder(source, root) == root:
-                return {}, {"/": f"{names[0]} lies beside several checkpoints; --disk DIR says that it is of this one"}
+                return {}, {"/": f"{names[0]} lies beside several checkpoints; --disk DIR assigns it to this one"}
             if names or lists:
                 deleted = listed_names(listed(found / under(folder, lists[0]))) if lists else frozenset()
                 return {"/": Disk(source, under(folder, names[0]) if names else "", deleted=deleted)}, {}
@@ -193,17 +193,17 @@ class Criu:
 
 
 class Sandbox:
-    """The state of a gVisor sandbox, whose memory only gVisor reads."""
+    """The state of a gVisor sandbox, whose memory only gVisor can read."""
 
     name: ClassVar[str] = "sandbox"
     what: ClassVar[str] = "a checkpoint of gVisor"
 
     def roots(self, source: Source) -> Iterator[str]:
-        """Those with the state under its name."""
+        """Yield the folders with a sandbox's state."""
         yield from _folders_of(source, SANDBOX)
 
-    def lay_open(self, source: Source, root: str, *, pages: bool) -> Opened:  # noqa: ARG002  # there are none
-        """Read the header alone."""
+    def lay_open(self, source: Source, root: str, *, pages: bool) -> Opened:  # noqa: ARG002  # it has no pages
+        """Read only the header."""
         state = under(root, SANDBOX)
         found = source.fetch(lambda name: name == state)
         told = description.of_sandbox(beneath(found, state))
@@ -211,24 +211,24 @@ class Sandbox:
 
 
 class ContainerdImage:
-    """An image out of `ctr containers checkpoint`: memory, writable layer and specification are parts of an index."""
+    """An image of `ctr containers checkpoint`: memory, writable layer and specification are parts of an index."""
 
     name: ClassVar[str] = "image"
     what: ClassVar[str] = "a checkpoint image of containerd"
 
     def fits(self, image: Image) -> bool:
-        """Whether one of the parts is memory."""
+        """Return whether one of the image's parts is memory."""
         return any(media.startswith(MEMORY) for media, _ in image.parts)
 
     def lay_open(self, source: Source, image: Image, to: Path) -> Opened:
-        """Unpack the memory's part into the folder `to`."""
+        """Unpack the part with the memory into the folder `to`."""
         memory, layer, container = (
             next((name for media, name in image.parts if media.startswith(kind)), "")
             for kind in (MEMORY, LAYER, CONTAINER)
         )
         for name in filter(None, (memory, layer, container)):
             if name not in source.files:
-                raise Broken(f"its part {name} is not there")
+                raise Broken(f"its part {name} is missing")
         image.check(source, filter(None, (memory, layer, container)))
         blobs = source.fetch(lambda name: name in {memory, container})
         images = Archive(beneath(blobs, memory), to, source.budget)
@@ -236,13 +236,13 @@ class ContainerdImage:
         sizes = _sizes(images, "") | _disk_size(source, layer, DiskForm.LAYER)
         told = description.of_index(image.index, config).model_copy(update=sizes)
         unpacked = images.fetch(_is_image)
-        absent = {} if layer else {"/": "the image has no layer: it was made without --rw"}
+        absent = {} if layer else {"/": "the image has no layer, because it was made without --rw"}
         disks = {"/": Disk(source, layer)} if layer else {}
         return Opened(unpacked, unpacked, disks, absent, told, sizes=images.listing(""))
 
 
 LAYOUTS: tuple[Layout, ...] = (Exported(), Criu(), Sandbox())
-"""In the order in which they are tried; images alone fit in most of the others, too."""
+"""All layouts, in the order of trying; CRIU's images are also part of most other layouts."""
 KINDS = (*(each.what for each in LAYOUTS), ContainerdImage.what)
 
 
@@ -251,39 +251,39 @@ def _folders_of(source: Source, last: str) -> Iterator[str]:
 
 
 def _lacking(source: Source, root: str, name: str, why: str) -> str:
-    """Say why a part is not there, of which `why` is what its absence usually means."""
+    """Return why a part is missing; `why`: the usual reason."""
     if under(root, name) in source.not_followed:
         return f"its {name} is a symbolic link, which is not followed"
     return f"it has no {name}: {why}"
 
 
 def _leads_to(name: str, link: str) -> str:
-    """Folder of the source that a link in it leads to."""
-    return os.path.normpath(os.path.join(name.rpartition("/")[0], link)).lstrip("/")  # noqa: PTH118  # no path of ours
+    """Return the folder of the source that a link in it leads to."""
+    return os.path.normpath(os.path.join(name.rpartition("/")[0], link)).lstrip("/")  # noqa: PTH118  # not a real path
 
 
 def _log(source: Source, root: str) -> Part | None:
-    """The engine's log, if it is in the archive."""
+    """Return the engine's log, if the archive has it."""
     found = [name for name in (under(root, each) for each in LOGS) if name in source.files]
     return Part(source, found[0]) if found else None
 
 
 def _volumes(config: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Mount points of volumes, the archives of their content, and the folder in there that is mounted."""
+    """Yield for each volume its mount point, the archive of its content, and the mounted folder in the archive."""
     for volume in parts(config, "namedVolumes"):
         mount = os.path.normpath(text(volume, "dest") or "/")
         yield mount, f"volumes/{inside(text(volume, 'volumeName'))}.tar", inside(text(volume, "SubPath").lstrip("/"))
 
 
 def _sizes(source: Source, folder: str) -> dict[str, Any]:
-    """Bytes of CRIU's images in a folder of the source."""
+    """Return the sizes in bytes of CRIU's images in a folder of the source."""
     files = source.listing(folder)
     pages = sum(size for name, size in files.items() if re.fullmatch(_PAGES, name))
     return {"images_bytes": sum(files.values()), "pages_bytes": pages}
 
 
 def _disk_size(source: Source, name: str, form: DiskForm) -> dict[str, Any]:
-    """What is told of a captured root file system, if it is a file."""
+    """Return form and size of a captured root file system, if it is a file."""
     return {"disk": form, "disk_bytes": source.files[name]} if name in source.files else {}
 
 
@@ -300,7 +300,7 @@ def _is_pages(name: str) -> bool:
 
 
 def _is_image_of_level(name: str, root: str) -> bool:
-    """Whether it is an image in a folder beside that of the newest level."""
+    """Return whether it is an image in a folder beside the folder of the newest level."""
     return name.endswith(".img") and name.rpartition("/")[0].rpartition("/")[0] == root
 
 

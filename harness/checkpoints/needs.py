@@ -1,4 +1,4 @@
-"""What a checkpoint takes to be restored, read out of its files alone: nothing of it is restored or started."""
+"""What a checkpoint needs for a restore, read from its files alone, without a restore."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from harness.model.values import Frozen
 
 INVENTORY = "inventory.img"
 DESCRIPTORS = "descriptors.json"
-"""Written beside the images by runc (libcontainer/criu_linux.go), and by crun after it."""
+"""File beside the images, written by runc (libcontainer/criu_linux.go) and crun."""
 
 
 ARCHITECTURES = {1: "x86_64", 3: "aarch64"}
-"""By the numbers that CRIU has for them (images/core.proto)."""
+"""Architectures by CRIU's numbers (images/core.proto)."""
 FEATURES = {
     r"seccomp\.img": "seccomp_filters",
     r"userns-[0-9]+\.img": "userns",
     r"nftables-[0-9]+\.img": "nftables",
 }
-"""Features that images of these names stand for."""
+"""CRIU's features by the names of the images that need them."""
 TUN = 15
-"""Kind of a file that is a tun device (fd_types in images/fdinfo.proto)."""
+"""Kind of file for a tun device (fd_types in images/fdinfo.proto)."""
 EXTENSIONS = {"avx": 1 << 2, "mpx": 0b11 << 3, "avx512f": 0b111 << 5, "pku": 1 << 9}
 """Bits of XSTATE_BV (Intel's manual, volume 1, section 13.1), by flags of /proc/cpuinfo."""
 
 
 class Form(StrEnum):
-    """What it is."""
+    """The form of a checkpoint."""
 
     IMAGES = "CRIU's images alone"
     ENGINE = "the archive of an engine"
@@ -51,39 +51,39 @@ class Form(StrEnum):
 
 
 class Needs(Frozen):
-    """What has to be the same, or known, where a checkpoint is restored."""
+    """What a checkpoint needs from the restoring side."""
 
     form: Form
-    engine: str = Field(default="", description="whose archive it is")
-    engine_runtime: str = Field(default="", description="of which its engine's description says that it made it")
-    image_version: int = Field(default=0, description="of CRIU's images")
-    architecture: str = Field(default="", description="as the kernel calls it; empty where it is not known here")
+    engine: str = Field(default="", description="engine that made the archive")
+    engine_runtime: str = Field(default="", description="OCI runtime, from the engine's description")
+    image_version: int = Field(default=0, description="version of CRIU's images")
+    architecture: str = Field(default="", description="the kernel's name of the architecture; empty if unknown")
     cpu: tuple[str, ...] = Field(
-        default=(), description="extensions whose registers are in use, as the kernel calls them"
+        default=(), description="CPU extensions whose registers are in use, by the kernel's names"
     )
-    mounts: tuple[str, ...] = Field(default=(), description="where whoever restores has to bring a mount along")
+    mounts: tuple[str, ...] = Field(default=(), description="mount points that the restoring side must provide")
     covers: dict[str, str] = Field(
-        default_factory=dict, description="what covers masked paths, by the keys under which CRIU asks for it"
+        default_factory=dict, description="sources of the mounts over masked paths, by CRIU's keys for them"
     )
-    descriptors: bool = Field(default=False, description="a runtime has noted what its streams were")
-    masked_by: str = Field(default="", description="the OCI runtime that gives these keys to masked files")
-    counts_pages_anew: bool = Field(default=False, description="number of pages in the field of CRIU 4.2 alone")
+    descriptors: bool = Field(default=False, description="true if a runtime saved the names of the standard streams")
+    masked_by: str = Field(default="", description="OCI runtime that uses these keys for masked files")
+    counts_pages_anew: bool = Field(default=False, description="page counts are only in the field of CRIU 4.2")
     leaves_defaults_out: bool = Field(default=False, description="settings with the kernel's default have no value")
     features: tuple[str, ...] = Field(
-        default=(), description="what kernel and CRIU have to be able to do, by the names of `criu check --feature`"
+        default=(), description="features that kernel and CRIU must have, by the names of `criu check --feature`"
     )
-    groups_left_out: bool = Field(default=False, description="control groups are named and not described")
+    groups_left_out: bool = Field(default=False, description="control groups are named without their content")
 
     @property
     def digest(self) -> str:
-        """The same for checkpoints that take the same."""
+        """Digest that is equal for checkpoints with equal needs."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
 
 def needs(path: Path, budget: Budget | None = None, *, container: str = "") -> Needs:
-    """Read it from whatever holds the checkpoint; `Unreadable` if it is none, or not whole, or not of a known kind.
+    """Read the needs of the checkpoint at `path`; raise `Unreadable` if it is incomplete or of an unknown kind.
 
-    `container` chooses one of several; without, `UsageError` if there are several.
+    `container` chooses one of several checkpoints; without it, several raise `UsageError`.
     """
     budget = budget or Budget()
     with tempfile.TemporaryDirectory(prefix="needs-") as own:
@@ -91,7 +91,7 @@ def needs(path: Path, budget: Budget | None = None, *, container: str = "") -> N
 
 
 def of_opened(opened: Opened, budget: Budget) -> Needs:
-    """Read it from a checkpoint that is laid open, with or without its pages."""
+    """Read the needs of an unpacked checkpoint, with or without its pages."""
     if opened.images is None:
         return Needs(form=Form.SANDBOX)
     completeness.check(opened.images, opened.sizes, budget, followed=opened.within)
@@ -126,7 +126,7 @@ def of_opened(opened: Opened, budget: Budget) -> Needs:
 
 
 def _features(images: Path, sizes: Mapping[str, int], budget: Budget) -> Iterator[str]:
-    """By criu/cr-check.c, feature_list: of those, the ones that this checkpoint uses."""
+    """Yield the features of criu/cr-check.c, feature_list, that this checkpoint uses."""
     used = {pattern: any(size and re.fullmatch(pattern, name) for name, size in sizes.items()) for pattern in FEATURES}
     yield from (FEATURES[pattern] for pattern, there in used.items() if there)
     outside = next(image.read(images / INVENTORY, INVENTORY_IMAGE, budget)).root_ids
@@ -142,7 +142,7 @@ def _features(images: Path, sizes: Mapping[str, int], budget: Budget) -> Iterato
 
 
 def _extensions(threads: Iterable[Any]) -> Iterator[str]:
-    """Those of x86 whose registers are other than at the start in one of the threads, by XSAVE's own bits."""
+    """Yield the x86 extensions whose registers differ from their initial state in a thread, by XSAVE's own bits."""
     used = 0
     for thread in threads:
         used |= thread.thread_info.fpregs.xsave.xstate_bv

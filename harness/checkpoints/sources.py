@@ -1,4 +1,4 @@
-"""Where checkpoints are: a folder, or an archive; which files are in there, and those that are asked for."""
+"""Sources of checkpoints, a folder or an archive: list their files, and fetch the wanted files."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from harness.checkpoints.archive import CHUNK, DELETED_BY, OPAQUE, PARENT, Membe
 from harness.checkpoints.untrusted import Absent, Broken, Budget, Unreadable, beneath, open_regular
 
 MOST_DEEP = 16
-"""Folders below each other that are looked through."""
+"""Maximum depth of nested folders."""
 MOST_NAMES = 200_000
-"""Files and folders of a source."""
+"""Maximum number of files and folders in a source."""
 MOST_LETTERS = 64 << 20
-"""Of all their names."""
+"""Maximum length of all their names together, in characters."""
 PARTS = re.compile(
     r"(?:.*/)?(?:rootfs-diff\.tar|devshm-checkpoint\.tar|volumes/[^/]+\.tar|tmpfs-dev-[0-9]+\.tar\.gz\.img)"
 )
-"""Archives in a checkpoint. They are read to their ends, so that one that is cut off or does harm is noticed."""
+"""Archives in a checkpoint. Each is read to its end, so that a hostile or incomplete archive is detected."""
 
 DESCRIBES = re.compile(rf"(?:.*/)?(?:[^/]+\.dump|[^/]+\.img|deleted\.files)|{PARTS.pattern}")
-"""What tells what a checkpoint is; of each there is one."""
+"""Files that describe a checkpoint; each name must occur once."""
 
 Wanted = Callable[[str], bool]
-"""Whether the file of this name is wanted."""
+"""Returns whether the file of this name is wanted."""
 
 
 def under(folder: str, name: str) -> str:
-    """The name of a file in a folder of a source."""
+    """Return the name of a file in a folder of a source."""
     return f"{folder}/{name}".lstrip("/")
 
 
 class Source(ABC):
-    """Files under names relative to the source; nothing of them is to be believed."""
+    """Files by names relative to the source; nothing in them is trusted."""
 
     def __init__(self, path: Path, budget: Budget) -> None:
         self.path = path
         self.budget = budget
         self.files: dict[str, int] = {}
-        """Bytes of regular files."""
+        """Sizes of regular files in bytes."""
         self.folders: set[str] = set()
         self.links: dict[str, str] = {}
-        """Targets of links under the name that leads to earlier levels of memory."""
+        """Targets of the links to earlier levels of memory."""
         self.not_followed: set[str] = set()
         """Names of other symbolic links."""
         self._letters = 0
@@ -76,23 +76,23 @@ class Source(ABC):
     def _keep(self, name: str) -> None:
         self._letters += len(name)
         if self._letters > MOST_LETTERS:
-            raise Unreadable(f"{self.path.name} holds names of more than {MOST_LETTERS:,} letters")
+            raise Unreadable(f"{self.path.name} holds names with more than {MOST_LETTERS:,} characters in total")
 
     def under(self, folder: str) -> Iterator[str]:
-        """Names of the files in a folder and below it, relative to it."""
+        """Yield the names of all files below a folder, relative to it."""
         start = f"{folder}/" if folder else ""
         return (name[len(start) :] for name in self.files if name.startswith(start))
 
     def listing(self, folder: str) -> dict[str, int]:
-        """Files in a folder by their last names, and their bytes."""
+        """Return the files in a folder, with their sizes in bytes."""
         return {name: self.files[f"{folder}/{name}".lstrip("/")] for name in self.under(folder) if "/" not in name}
 
     def has_folder(self, name: str) -> bool:
-        """Whether there is a folder of this name; the source itself has the empty one."""
+        """Return whether there is a folder of this name; the empty name is the source itself."""
         return not name or name in self.folders
 
     def sizes(self) -> Counter[str]:
-        """Bytes of each folder, without what is in folders below."""
+        """Return the size of each folder in bytes, without its subfolders."""
         found: Counter[str] = Counter()
         for name, size in self.files.items():
             found[name.rpartition("/")[0]] += size
@@ -100,31 +100,31 @@ class Source(ABC):
 
     @abstractmethod
     def fetch(self, wanted: Wanted) -> Path:
-        """Folder in which the files that are wanted have their names."""
+        """Return a folder that holds the wanted files under their names."""
 
     @abstractmethod
     def members_of(self, name: str) -> Iterator[Member]:
-        """Members of the archive that a file is."""
+        """Yield the members of an archive in the source."""
 
     @abstractmethod
     def chunks_of(self, name: str) -> Iterator[bytes]:
-        """Content of a file that is too large to be laid open, piece by piece."""
+        """Yield the content of a file piece by piece, without unpacking it."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A file of a source, where it lies."""
+    """A file of a source, not unpacked."""
 
     source: Source
     name: str
 
     def chunks(self) -> Iterator[bytes]:
-        """Its content, piece by piece. Raises `Unreadable`."""
+        """Yield its content piece by piece; raise `Unreadable`."""
         return self.source.chunks_of(self.name)
 
 
 class Folder(Source):
-    """Files in a folder, which are read where they are."""
+    """Files in a folder, read in place."""
 
     def __init__(self, path: Path, budget: Budget) -> None:
         super().__init__(path, budget)
@@ -136,7 +136,7 @@ class Folder(Source):
                 for entry in entries:
                     self.budget.part()
                     name, status = prefix + entry.name, entry.stat(follow_symlinks=False)
-                    link = os.readlink(entry.path) if entry.is_symlink() else ""  # noqa: PTH115  # as it is
+                    link = os.readlink(entry.path) if entry.is_symlink() else ""  # noqa: PTH115  # the unchanged target
                     self._note(name, status.st_mode, status.st_size, link)
                     if name in self.files and PARTS.fullmatch(name):
                         _see(members(Path(entry.path), self.budget))
@@ -146,15 +146,15 @@ class Folder(Source):
             raise Unreadable(f"its folder {folder.name} cannot be read: {error.strerror}") from error
 
     def fetch(self, _: Wanted) -> Path:
-        """The folder itself."""
+        """Return the folder itself."""
         return self.path
 
     def members_of(self, name: str) -> Iterator[Member]:
-        """Members of the archive that a file is."""
+        """Yield the members of an archive in the source."""
         return members(beneath(self.path, name), self.budget)
 
     def chunks_of(self, name: str) -> Iterator[bytes]:
-        """Content of a file, piece by piece."""
+        """Yield the content of a file piece by piece."""
         with open_regular(beneath(self.path, name)) as descriptor:
             while data := os.read(descriptor, CHUNK):
                 self.budget.read(len(data))
@@ -162,15 +162,15 @@ class Folder(Source):
 
 
 class Archive(Source):
-    """Files in an archive, which is gone through once for each time that something is asked for."""
+    """Files in an archive; each request reads the archive once."""
 
     def __init__(self, path: Path, to: Path, budget: Budget) -> None:
-        """Read it from beginning to end; what is fetched is unpacked into new folders below `to`."""
+        """Read the archive from beginning to end; later requests unpack files into new folders below `to`."""
         super().__init__(path, budget)
         self._to = to
         self._fetched = 0
         self._times: Counter[str] = Counter()
-        """How often a file of a name is in it; the last one counts."""
+        """Number of files by name; the last file of a name counts."""
         described: set[str] = set()
         last = ""
         try:
@@ -186,18 +186,18 @@ class Archive(Source):
                 if member.info.isreg() and PARTS.fullmatch(last):
                     _see(member.members(budget))
         except Broken as error:
-            what = f"{error.what}, in {last[-80:]!r} or behind it" if last else error.what
+            what = f"{error.what}, in or after {last[-80:]!r}" if last else error.what
             raise Broken(what, remedy=error.remedy) from error
 
     def fetch(self, wanted: Wanted) -> Path:
-        """A new folder with these files."""
+        """Unpack the wanted files into a new folder, and return it."""
         self._fetched += 1
         folder = self._to / str(self._fetched)
         unpack(self.path, folder, self.budget, wanted=wanted)
         return folder
 
     def members_of(self, name: str) -> Iterator[Member]:
-        """Members of the archive that a member is, or of a folder."""
+        """Yield the members of an inner archive, or the members in a folder."""
         if name in self.folders:
             start = f"{name}/"
             for member in members(self.path, self.budget):
@@ -208,12 +208,12 @@ class Archive(Source):
             yield from member.members(self.budget)
 
     def chunks_of(self, name: str) -> Iterator[bytes]:
-        """Content of a member, piece by piece."""
+        """Yield the content of a member piece by piece."""
         for member in self._last_of(name):
             yield from member.chunks()
 
     def _last_of(self, name: str) -> Iterator[Member]:
-        """The member of a name that counts, while it goes by."""
+        """Yield the last member of a name, since only the last one counts."""
         left = self._times[name]
         for member in members(self.path, self.budget):
             if member.name == name and member.info.isreg():
@@ -231,16 +231,16 @@ def _see(parts: Iterator[Member]) -> None:
 
 
 def _is_one(archive: str, member: Member, *, again: bool) -> None:
-    """Decline what one reader takes for this and another for that, and what is not held by its own name."""
+    """Raise `Unreadable` for a member that readers may interpret differently, or that is a hard link."""
     name = member.name[:200]
     if member.info.islnk():
         raise Unreadable(
             f"{archive} holds {name} as a hard link, which is not followed",
-            remedy="Make it anew, with tar's --hard-dereference.",
+            remedy="Make the archive again with tar's option --hard-dereference.",
         )
     if again or member.info.isdev():
-        what = "twice" if again else "as something else than a file"
-        raise Unreadable(f"{archive} holds {name} {what}, and who reads it may take either")
+        what = "twice" if again else "as a device or a pipe"
+        raise Unreadable(f"{archive} holds {name} {what}, so readers may interpret it differently")
 
 
 def _mode(member: Member) -> int:
@@ -250,15 +250,15 @@ def _mode(member: Member) -> int:
 
 
 def open_source(path: Path, to: Path, budget: Budget) -> Source:
-    """The source at a path; `Unreadable` if it is neither a folder nor an archive."""
+    """Open the source at a path; raise `Unreadable` if it is neither a folder nor an archive."""
     return Folder(path, budget) if path.is_dir() else Archive(path, to, budget)
 
 
 class ImageLayers(Source):
-    """Files of archives that lie over each other, as the layers of an image do: the topmost of a name counts."""
+    """Files in the layers of an image; the topmost file of a name counts."""
 
     def __init__(self, path: Path, layers: Sequence[Archive], to: Path, budget: Budget) -> None:
-        """Of the image at `path`; what is fetched is unpacked into new folders below `to`."""
+        """Combine the layers of the image at `path`; requests unpack files into new folders below `to`."""
         super().__init__(path, budget)
         self._layers = layers
         self._to = to
@@ -276,7 +276,7 @@ class ImageLayers(Source):
             self._topmost |= dict.fromkeys((*layer.files, *layer.links), layer)
 
     def fetch(self, wanted: Wanted) -> Path:
-        """A new folder with these files."""
+        """Unpack the wanted files into a new folder, and return it."""
         self._fetched += 1
         folder = self._to / str(self._fetched)
         for layer in self._layers:
@@ -285,16 +285,16 @@ class ImageLayers(Source):
         return folder
 
     def members_of(self, name: str) -> Iterator[Member]:
-        """Members of the archive that a file is."""
+        """Yield the members of an archive in the source."""
         yield from self._topmost[name].members_of(name)
 
     def chunks_of(self, name: str) -> Iterator[bytes]:
-        """Content of a file, piece by piece."""
+        """Yield the content of a file piece by piece."""
         yield from self._topmost[name].chunks_of(name)
 
 
 def _covered_by(layer: Archive) -> Callable[[str], bool]:
-    """Whether a layer takes a name from the layers below: by what it has there, or by a whiteout.
+    """Return a function that says whether a layer hides a name of the layers below, by a file or a whiteout.
 
     https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md
     """

@@ -1,6 +1,6 @@
-"""Checkpoint images: made by every tool that makes them, sent through all that images go through, and restored.
+"""Checkpoint images: made by every tool that can, sent over every route that images take, and restored.
 
-In comes a stack, out come `ImagePath` records: one per producer, route and state of the base image. Two nodes take
-part, one where the checkpoint is taken and one where it is restored; between them go files, and nothing else. What a
-tool declines is a finding, what we fail at is an error of ours, and a tool that is missing is proved to be so.
+A stack comes in, `ImagePath` records go out: one per producer, route and state of the base image. The checkpoint is
+taken on one node and restored on another; only files travel between them. If a tool declines, that is a finding. If we
+fail, that is our error. A probe proves that a tool is missing.
 """

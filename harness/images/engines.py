@@ -1,4 +1,4 @@
-"""The engines whose checkpoints become images: how one is taken, and what a machine knows of its base image."""
+"""Engines whose checkpoints become images: how they take a checkpoint, and how a machine gets the base image."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ from harness.trial.stages import Stages
 
 BASE_ARCHIVE = f"{CARRIED}/base.tar"
 CHANGED = "changed-base"
-"""File of the image that takes the base image's name."""
+"""File that only the changed base image has."""
 
 
 class Engine(Protocol):
-    """An engine, with who makes images of its checkpoints."""
+    """An engine, with the producers that make images of its checkpoints."""
 
     runtime: ClassVar[str]
     producers: ClassVar[tuple[Producer, ...]]
     policy: ClassVar[FreezePolicy]
     bases: ClassVar[Mapping[Base, str]]
-    """How a machine can stand to the base image, but for having it; with the program that it takes."""
+    """States of the base image on a machine, besides present; with the program that the state needs."""
     ways: ClassVar[Mapping[Step, str]]
-    """Ways to use the adapter that restore an image as such, and the archive that is in it."""
+    """Ways of the adapter that restore an image directly, and the archive in an image."""
 
     def publish_base(self, near: Bench) -> BaseImage:
         """Make an archive of the base image, and push it to the registry, if there is one."""
 
     def provide_base(self, far: Bench, base: BaseImage, state: Base) -> None:
-        """Bring a machine into a state."""
+        """Bring the base image on a machine into a state."""
 
     def take(self, near: Bench, container: Container, stages: Stages) -> tuple[Checkpoint, str]:
-        """Take a checkpoint, and name the image that the engine has made of it."""
+        """Take a checkpoint; return it, and the name of the image that the engine made."""
 
 
 class Podman:
-    """Podman, whose archive and image are made while the container is frozen once: they are one checkpoint."""
+    """Podman; it makes archive and image during one freeze of the container, so they are one checkpoint."""
 
     runtime: ClassVar[str] = "podman/runc"
     producers: ClassVar[tuple[Producer, ...]] = (
@@ -73,7 +73,7 @@ class Podman:
     NAME: ClassVar[str] = f"{registry.ADDRESS}/workload:latest"
 
     def publish_base(self, near: Bench) -> BaseImage:
-        """Under a name by which it can be pulled."""
+        """Publish the base image under a name that Podman can pull."""
         run = near.node.run
         run(["podman", "tag", near.image, self.NAME])
         near.image = self.NAME
@@ -87,7 +87,7 @@ class Podman:
         return BaseImage(self.NAME, identity, digest)
 
     def provide_base(self, far: Bench, base: BaseImage, state: Base) -> None:
-        """Out of the archive, or out of the registry, or not at all, or by another one of the same name."""
+        """Load the base image, leave it in the registry, remove it everywhere, or put another one under its name."""
         run = far.node.run
         run(["podman", "rmi", "--force", "--ignore", base.name, base.identity])  # under any name
         if state is Base.PRESENT:
@@ -98,7 +98,7 @@ class Podman:
             run(["podman", "tag", far.runtime.load_image(_changed(far)), base.name])
 
     def take(self, near: Bench, container: Container, stages: Stages) -> tuple[Checkpoint, str]:
-        """Both while the kernel holds it still."""
+        """Take archive and image while the kernel holds the container still."""
         checkpoint = near.checkpoint_of(container)
         near.node.run(["mkdir", "-p", checkpoint.folder])
         with POLICIES[self.policy](near.runtime, checkpoint, stages).hold(), stages.at(Stage.CHECKPOINT):
@@ -108,7 +108,7 @@ class Podman:
 
 
 class Containerd:
-    """containerd, which pauses by itself, and restores by its own client alone."""
+    """containerd; it pauses by itself, and only its own client restores."""
 
     runtime: ClassVar[str] = "containerd"
     producers: ClassVar[tuple[Producer, ...]] = (ContainerdIndex(),)
@@ -117,7 +117,7 @@ class Containerd:
     ways: ClassVar[Mapping[Step, str]] = {Step.RESTORE: ""}
 
     def publish_base(self, near: Bench) -> BaseImage:
-        """Its client looks for it by name, and never in a registry."""
+        """Make an archive only: containerd's client looks for the image by name, never in a registry."""
         near.node.run(["mkdir", "-p", CARRIED])
         export = ["ctr", "images", "export", "--local", "--skip-manifest-json", "--all-platforms"]
         near.node.run([*export, BASE_ARCHIVE, near.image], deadline=SECONDS)
@@ -125,7 +125,7 @@ class Containerd:
         return BaseImage(near.image, "", digest)
 
     def provide_base(self, far: Bench, base: BaseImage, state: Base) -> None:
-        """Out of the archive, or not at all, or by another one of the same name."""
+        """Load the base image, remove it, or put another one under its name."""
         far.node.run(["ctr", "images", "remove", "--sync", base.name])
         if state is Base.PRESENT:
             far.node.run(["ctr", "images", "import", "--local", BASE_ARCHIVE], deadline=SECONDS)
@@ -133,7 +133,7 @@ class Containerd:
             far.runtime.load_image(_changed(far))
 
     def take(self, near: Bench, container: Container, stages: Stages) -> tuple[Checkpoint, str]:
-        """As it pleases."""
+        """Take the checkpoint; containerd pauses by itself."""
         checkpoint = near.checkpoint_of(container)
         near.node.run(["mkdir", "-p", checkpoint.folder])
         with stages.at(Stage.CHECKPOINT):
@@ -145,7 +145,7 @@ ENGINES: tuple[Engine, ...] = (Podman(), Containerd())
 
 
 def take(engine: Engine, near: Bench, base: BaseImage) -> Taken:
-    """Start a source, let it tick, take the checkpoint, read it without a restore, and end the source."""
+    """Start a source, let it tick, take the checkpoint, read it offline, and end the source."""
     stages = Stages()
     near.node.journal = stages.journal
     source = near.running_source(stages)
@@ -171,7 +171,7 @@ def take(engine: Engine, near: Bench, base: BaseImage) -> Taken:
 
 
 def _changed(far: Bench) -> str:
-    """Folder with an image's content that differs by a file."""
+    """Make a folder with the image's content and one more file; return its path."""
     folder = f"{Node.storage}/changed"
     far.node.run(["mkdir", "-p", folder])
     far.node.run(["cp", "--archive", f"{Node.storage}/image/.", folder])

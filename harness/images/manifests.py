@@ -1,4 +1,4 @@
-"""What an image says of itself: media types, and annotations by the place where they sit. Pure."""
+"""What an image says about itself: media types, and annotations by their place. Pure."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from harness.model.invalid import brief
 from harness.records.image_path import ImageFacts, Spot
 
 Fetch = Callable[[str], str | None]
-"""Gives a part by its digest, or null where it cannot be had."""
+"""Returns a part by its digest, or None if it is not available."""
 MOST_INNER = 16
-"""Manifests of an index that are looked into."""
+"""Maximum number of an index's manifests that are read."""
 
 
 class _Descriptor(BaseModel):
@@ -25,7 +25,7 @@ class _Descriptor(BaseModel):
 
 
 class _Manifest(BaseModel):
-    """An index or a manifest, of OCI or of Docker; what nobody here asks for is passed over."""
+    """An index or a manifest, of OCI or Docker; other fields are ignored."""
 
     media_type: str = Field(default="", alias="mediaType")
     artifact_type: str = Field(default="", alias="artifactType")
@@ -44,7 +44,7 @@ class _Configuration(BaseModel):
 
 
 def facts_of(where: str, text: str, *, manifest: Fetch, configuration: Fetch) -> ImageFacts:
-    """Read an index or manifest, with the manifests in it and their configurations. Raises `Unreadable`."""
+    """Read an index or manifest, with its inner manifests and their configurations; raise `Unreadable`."""
     top = _parsed(text, where)
     found: dict[Spot, dict[str, str]] = {}
     parts: list[str] = []
@@ -75,7 +75,7 @@ def facts_of(where: str, text: str, *, manifest: Fetch, configuration: Fetch) ->
 
 
 def digest_of(text: str) -> str:
-    """Digest of a manifest, over its very bytes."""
+    """Return the digest of a manifest, over its unchanged bytes."""
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
@@ -88,7 +88,7 @@ def _inner(entries: tuple[_Descriptor, ...], where: str, fetch: Fetch) -> Iterat
 def _labels(text: str | None) -> dict[str, str] | None:
     try:
         found = _Configuration.model_validate_json(text or "{}")
-    except ValidationError:  # the configuration of an artifact is anything
+    except ValidationError:  # an artifact's configuration may be anything
         return None
     return found.config.labels if found.config else None
 
@@ -97,7 +97,7 @@ def _parsed(text: str, where: str) -> _Manifest:
     try:
         return _Manifest.model_validate_json(text)
     except ValidationError as error:
-        raise Unreadable(f"what {where} gives is no manifest: {brief(error)}") from error
+        raise Unreadable(f"the answer of the {where} is not a manifest: {brief(error)}") from error
 
 
 def _add(found: dict[Spot, dict[str, str]], spot: Spot, annotations: dict[str, str] | None) -> None:
@@ -106,7 +106,7 @@ def _add(found: dict[Spot, dict[str, str]], spot: Spot, annotations: dict[str, s
 
 
 def told(look: ImageFacts, facts: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Which annotations hold each fact; facts are patterns by what they are."""
+    """Return the annotations that hold each fact; `facts`: patterns by fact."""
     return {
         fact: keys
         for fact, pattern in facts.items()

@@ -1,4 +1,4 @@
-"""Who makes an image of a checkpoint, one class each."""
+"""Producers: tools that make an image of a checkpoint, one class each."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from harness.stacks.node import Node
 from harness.trial.bench import Bench
 
 KIND = "application/vnd.criu.checkpoint"
-"""Type of the artifact; the sketch has none, but without one it would pass for an image without layers."""
+"""Type of the artifact; the sketch has none, but without a type it would look like an image without layers."""
 
 
 @dataclass(frozen=True)
 class BaseImage:
-    """The image that the source container was made from."""
+    """The image of the source container."""
 
     name: str
     identity: str
-    """Digest of its configuration, which Podman calls its id."""
+    """Digest of its configuration, which Podman calls the image's id."""
     digest: str
-    """Digest of its manifest, where others can have it from."""
+    """Digest of its manifest in the registry, or empty."""
 
 
 @dataclass(frozen=True)
 class Taken:
-    """A checkpoint, and what has to come back out of any image of it."""
+    """A checkpoint, and what a restore from any image of it must give."""
 
     bench: Bench
     container: Container
@@ -39,28 +39,28 @@ class Taken:
     freeze_begin_ns: int
     offline: Reading | None
     image: str
-    """Name of what the engine itself has made of it."""
+    """Name of the image that the engine itself made."""
     archive: str = ""
-    """Where in the node its archive is, of engines that write one."""
+    """Path of its archive in the node, if the engine writes one."""
     commands: tuple[Command, ...] = ()
-    """How it was taken."""
+    """Commands that took the checkpoint."""
 
 
 class Producer(Protocol):
-    """Makes an image of a checkpoint that was taken, in a store of the same node."""
+    """A producer of images, in a store on the node of the checkpoint."""
 
     name: ClassVar[str]
     what: ClassVar[str]
     probes: ClassVar[tuple[tuple[str, ...], ...]]
-    """Commands that succeed where its programs are there; each says a version."""
+    """Commands that succeed if its programs are installed; each prints a version."""
     store: ClassVar[type[Store]]
     whole: ClassVar[bool]
-    """An engine can be asked to restore the image as such."""
+    """True if an engine can restore the image directly."""
     index: ClassVar[bool]
-    """It is an index around an image."""
+    """True if the image is an index around an image."""
 
     def make(self, taken: Taken, name: str) -> None:
-        """Make it. What a tool declines raises `CommandFailed`."""
+        """Make the image; raise `CommandFailed` if a tool declines."""
 
 
 class PodmanImage:
@@ -74,12 +74,12 @@ class PodmanImage:
     index: ClassVar[bool] = False
 
     def make(self, taken: Taken, name: str) -> None:
-        """It was made of the same frozen container as the archive."""
+        """Tag the image; the engine made it from the same frozen container as the archive."""
         Tools(taken.bench.node).run("podman", "tag", f"localhost/{taken.image}", f"localhost/{name}")
 
 
 class BuildahRecipe:
-    """What CRI-O's documentation tells to do with an archive."""
+    """The commands that CRI-O's documentation gives for an archive."""
 
     name: ClassVar[str] = "buildah"
     what: ClassVar[str] = "buildah from scratch, add, config with the annotation of CRI-O, commit"
@@ -90,7 +90,7 @@ class BuildahRecipe:
     ANNOTATION: ClassVar[str] = "io.kubernetes.cri-o.annotations.checkpoint.name"
 
     def make(self, taken: Taken, name: str) -> None:
-        """The archive's members become the only layer."""
+        """Make the image: the archive's members become the only layer."""
         run = Tools(taken.bench.node).run
         working = run("buildah", "from", "scratch").stdout.strip()
         run("buildah", "add", "--quiet", working, taken.archive, "/")
@@ -110,12 +110,12 @@ class CheckpointctlBuild:
     index: ClassVar[bool] = True
 
     def make(self, taken: Taken, name: str) -> None:
-        """It finds in the archive what it annotates."""
+        """Build the image; checkpointctl reads the values of its annotations from the archive."""
         Tools(taken.bench.node).run("checkpointctl", "build", taken.archive, f"localhost/{name}")
 
 
 class CheckpointctlByHand:
-    """What `checkpointctl build` has buildah do, typed, for stacks with an older one; oci_image_build.go of 1.5."""
+    """The buildah commands of `checkpointctl build`, for stacks with an older one; oci_image_build.go of 1.5."""
 
     name: ClassVar[str] = "checkpointctl-by-hand"
     what: ClassVar[str] = "the commands of buildah that checkpointctl 1.5 build is made of"
@@ -125,7 +125,7 @@ class CheckpointctlByHand:
     index: ClassVar[bool] = True
 
     def make(self, taken: Taken, name: str) -> None:
-        """The same annotations go to the manifest, and to an index around it."""
+        """Make the image, with the same annotations in the manifest and in the index around it."""
         run, image, listed = Tools(taken.bench.node).run, f"localhost/{name}", f"localhost/{name}-manifest"
         values = {
             "engine.name": "Podman",
@@ -134,7 +134,7 @@ class CheckpointctlByHand:
             "pod.namespace": "",
             "rootfsImageUserRequested": "",
             "rootfsImageName": taken.base.name,
-            "rootfsImageID": "",  # of Podman's description it reads the field that CRI-O and containerd have
+            "rootfsImageID": "",  # it reads the field of CRI-O and containerd, which Podman does not write
             "runtime.name": taken.bench.runtime.name.partition("/")[2],
         }
         annotations = [("--annotation", f"org.criu.checkpoint.{key}={value}") for key, value in values.items()]
@@ -152,17 +152,17 @@ class CheckpointctlByHand:
 
 
 class Artifact:
-    """An artifact, as sketched in image-spec#962 and made under today's rules: a manifest with a type of its own."""
+    """An artifact after the sketch in image-spec#962, by today's rules: a manifest with its own type."""
 
     name: ClassVar[str] = "artifact"
-    what: ClassVar[str] = "oras push of the archive, with the annotations that are sketched in image-spec#962"
+    what: ClassVar[str] = "oras push of the archive, with the annotations from the sketch in image-spec#962"
     probes: ClassVar[tuple[tuple[str, ...], ...]] = (("oras", "version"), ("skopeo", "--version"))
     store: ClassVar[type[Store]] = ArtifactStore
     whole: ClassVar[bool] = False
     index: ClassVar[bool] = False
 
     def make(self, taken: Taken, name: str) -> None:
-        """The archive and the description of the container are a blob each."""
+        """Make the artifact, with one blob for the archive and one for the description of the container."""
         tools, folder = Tools(taken.bench.node), f"{Node.storage}/artifact"
         tools.node.run(["mkdir", "-p", folder])
         tools.node.run(["tar", "--extract", "--file", taken.archive, "--directory", folder, "config.dump"])
@@ -177,7 +177,7 @@ class Artifact:
 
 
 class ContainerdIndex:
-    """The index that `ctr containers checkpoint` makes of a container of containerd's own."""
+    """The index that `ctr containers checkpoint` makes, from a container that containerd runs."""
 
     name: ClassVar[str] = "containerd"
     what: ClassVar[str] = "ctr containers checkpoint --rw --task"
@@ -187,12 +187,12 @@ class ContainerdIndex:
     index: ClassVar[bool] = True
 
     def make(self, taken: Taken, name: str) -> None:
-        """It is there."""
+        """Tag the index, which exists already."""
         Tools(taken.bench.node).run("ctr", "images", "tag", taken.image, name)
 
 
 def _sketched(taken: Taken) -> dict[str, str]:
-    """Annotations as in the comment of 2022-10-19; of the base image what tells it from others."""
+    """Return the annotations from the sketch's comment of 2022-10-19, with name and digest of the base image."""
     engine, _, runtime = taken.bench.runtime.name.partition("/")
     created = dt.datetime.fromtimestamp(taken.freeze_begin_ns / 1e9, dt.UTC)
     values = {

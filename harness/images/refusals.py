@@ -1,4 +1,4 @@
-"""How clear a refusal is. Pure."""
+"""Grades of a tool's refusal: how early and how clear it is. Pure."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from harness.model.outcomes import Outcome, Stage, Verdict
 from harness.records.image_path import StepRefusal
 
 MOST_SAID = 600
-"""Letters of what was said that are kept, from the end; the commands have it all."""
+"""Characters of a message that are kept, from the end; the commands have the whole message."""
 FORMAT = {
     "media type": r"media ?type|application/[\w.+-]+",
-    "that it is no checkpoint": r"\bno(t a)? checkpoint",
+    "that it is not a checkpoint": r"\bno(t a)? checkpoint",
 }
-"""Facts about an image's form, and patterns by which they are told."""
+"""Patterns that find facts about an image's form in a message, by fact."""
 
 _CRIU = re.compile(r"^\(\d+\.\d+\)|criu failed|criu: |CRIU restor|`criu|OCI runtime", re.IGNORECASE)
-"""Lines out of CRIU's log, and what runtimes and engines say when it was called and failed."""
+"""Pattern for lines of CRIU's log, and for messages of runtimes and engines about a failed call of CRIU."""
 _ERROR = re.compile(r"^(Error|ctr): |level=(error|fatal)")
 
 
 def facts_of_base(name: str, *, digest: str, identity: str) -> dict[str, str]:
-    """Facts about the image that the source container was made from, and patterns by which they are told."""
+    """Return patterns that find facts about the base image in a message, by fact."""
     return {
         "name of the base image": re.escape(name.removesuffix(":latest")),
         "id of the base image": re.escape(identity.removeprefix("sha256:")[:12]),
@@ -33,7 +33,7 @@ def facts_of_base(name: str, *, digest: str, identity: str) -> dict[str, str]:
 def refusal(
     stderr: str, facts: Mapping[str, str], *, log: Sequence[str] = (), left: tuple[str, ...] = ()
 ) -> StepRefusal:
-    """Quality what a command said when it declined; `log` is CRIU's, where there is one."""
+    """Grade the message of a command that declined; `log`: CRIU's log, if there is one."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     said = " / ".join([line for line in lines if _ERROR.search(line)] or lines)
     return StepRefusal(
@@ -45,5 +45,5 @@ def refusal(
 
 
 def verdict(found: StepRefusal, stage: Stage | None = None) -> Verdict:
-    """Give a refusal that is early and names a fact its name; any other is a failure."""
+    """Return the verdict: `refused` for an early refusal that names a fact, else `restore-failed`."""
     return Verdict(outcome=Outcome.REFUSED if found.clear else Outcome.RESTORE_FAILED, stage=stage, reason=found.said)

@@ -1,4 +1,4 @@
-"""A real registry in a node, on its loopback; and skopeo as what looks at images."""
+"""A real registry on a node's loopback interface, and skopeo as the reader of images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ACCEPT = '{"default": [{"type": "insecureAcceptAnything"}]}\n'
 
 
 def start(node: Node) -> None:
-    """Start it over what is in its storage, and have the tools of containers/image speak plain HTTP to it."""
+    """Start the registry on its storage, and make the tools of containers/image use plain HTTP with it."""
     node.write("/etc/containers/registries.conf.d/loopback.conf", PLAIN)
     if not node.path("/etc/containers/policy.json").exists():
         node.write("/etc/containers/policy.json", ACCEPT)
@@ -41,18 +41,18 @@ def start(node: Node) -> None:
 
 
 def runs(node: Node) -> bool:
-    """Whether it was started here."""
+    """Return whether the registry was started on this node."""
     return any(daemon.name == PROGRAM for daemon in node.daemons)
 
 
 def forget(node: Node, reference: str) -> None:
-    """Have the registry know nothing of a repository any more."""
+    """Remove a repository from the registry."""
     name = repository(reference).removeprefix(f"{ADDRESS}/")
     node.run(["rm", "-rf", f"{STORAGE}/docker/registry/v2/repositories/{name}"])
 
 
 def inspected(node: Node, where: str, transport: str, name: str, *, inner: Fetch | None = None) -> ImageFacts:
-    """Look at an image by skopeo; `transport` is `docker://` or the like, `inner` gives what an index names."""
+    """Read an image with skopeo; `transport`: for example `docker://`, `inner`: returns an index's manifests."""
 
     def raw(reference: str, *options: str) -> str | None:
         said = node.run(
@@ -70,6 +70,6 @@ def inspected(node: Node, where: str, transport: str, name: str, *, inner: Fetch
 
 
 def repository(name: str) -> str:
-    """A name without its tag."""
+    """Return a name without its tag."""
     above, slash, last = name.rpartition("/")
     return f"{above}{slash}{last.partition(':')[0]}"

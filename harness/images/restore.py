@@ -1,4 +1,4 @@
-"""What came back out of an image, judged as a trial is: by what the restored workload says, and by what is left."""
+"""The restore from an image, judged like a trial: by the restored workload's report, and by what is left behind."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from harness.runtimes.contract import Checkpoint, Container
 from harness.trial.bench import Bench
 from harness.trial.trial import SETTLE_SECONDS, Trial
 
-UNNOTICED = "restored on another image of the same name, and nobody noticed: its disk is not that of the checkpoint"
+UNNOTICED = "restored on another image of the same name without an error: its disk is not the checkpoint's disk"
 
 
 class ImageRestore(Trial):
-    """A trial of a checkpoint that was taken before; its source is gone, and its form is another."""
+    """A trial that restores an image of an earlier checkpoint, whose source has ended."""
 
     def __init__(self, taken: Taken, far: Bench, policy: FreezePolicy) -> None:
-        """`far`: where it is restored, and by the way that the bench's adapter has."""
+        """`far`: the bench that restores, in the way of its adapter."""
         who = taken.bench.key[0]
         cell = Cell(workload=taken.bench.workload.name, policy=policy, checkpoint=who, restore=who)
         super().__init__(taken.bench, cell, _plan(cell, taken.bench.settings), number=0, last=False, far=far)
@@ -39,7 +39,7 @@ class ImageRestore(Trial):
         self.on_changed_base: bool | None = None
 
     def attempt(self, step: Step, arrived: Checkpoint, facts: Mapping[str, str], *, look: bool) -> Attempt:
-        """Restore what has arrived, and say how it went; `look` for the file of a changed base image."""
+        """Restore the image that arrived, and return the result; `look`: search for the changed base image's file."""
         far = self.far.node
         before, far.journal = self.far.snapshot(), self.stages.journal
         with self._failures(), contextlib.ExitStack() as acquired:
@@ -53,7 +53,7 @@ class ImageRestore(Trial):
         return self._attempt(step, facts)
 
     def restore(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> Container:
-        """It is there already."""
+        """Restore the checkpoint, which is already on this machine."""
         acquired.callback(self.far.node.remove, checkpoint.container.spec.folder)
         with self.stages.at(Stage.RESTORE):
             clone = self.far.restore(checkpoint)
@@ -79,12 +79,12 @@ class ImageRestore(Trial):
 
 
 def _failed(commands: list[Command]) -> Command | None:
-    """The command by which the restore failed; what an adapter does to clean up comes behind it."""
+    """Return the first failed command of the restore; commands of the clean-up follow it."""
     return next((each for each in commands if each.runtime and each.stage is Stage.RESTORE and each.exit_code), None)
 
 
 def _has(group: Path, name: str) -> bool:
-    """Whether a container's root has a file, as the kernel shows it."""
+    """Return whether a container's root has a file, from the kernel's view."""
     return any(Path(f"/proc/{pid}/root/{name}").exists() for pid in cgroups.processes(str(group)))
 
 

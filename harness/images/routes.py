@@ -1,4 +1,4 @@
-"""What an image goes through between the machine where it is made and the one where it is restored, one class each."""
+"""Routes of an image from the machine that makes it to the machine that restores it, one class each."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from harness.stacks.node import Node
 
 REGISTRY, INDEX = "registry", "registry-index"
 CARRIED = f"{Node.storage}/carried"
-"""Folder with archives that travel."""
+"""Folder with the archives that travel."""
 
 
 class Route(Protocol):
-    """A way from one store to another. What a tool declines raises `CommandFailed`."""
+    """A route from one store to another; a tool that declines raises `CommandFailed`."""
 
     @property
     def name(self) -> str:
-        """Unique; it is the tag in the registry, too."""
+        """Unique name, which is also the tag in the registry."""
 
     @property
     def what(self) -> str:
-        """One sentence for people."""
+        """Description for people."""
 
     @property
     def probes(self) -> tuple[tuple[str, ...], ...]:
-        """Commands that succeed where its programs are there."""
+        """Commands that succeed if its programs are installed."""
 
     @property
     def after(self) -> str:
-        """The route whose result it takes up; empty: the image as it was made."""
+        """The route whose result it continues; empty: it begins with the image as made."""
 
     @property
     def travels(self) -> bool:
@@ -40,34 +40,34 @@ class Route(Protocol):
 
     @property
     def index(self) -> bool:
-        """Whether it is for an index alone."""
+        """Whether it is only for an index."""
 
     def send(self, store: Store, name: str, after: str) -> ImageFacts | None:
-        """Put the image on its way, after another route as said; what it looks like there, if that can be seen."""
+        """Send the image, from the result of route `after`; return what it says about itself on the way, if visible."""
 
     def receive(self, store: Store, origin: str, name: str) -> None:
-        """Bring the image that was called `origin` into a store on the other side."""
+        """Bring the image with the old name `origin` into a store on the other side."""
 
 
 class Stay:
-    """None: it is restored where it was made."""
+    """No route: the image is restored where it was made."""
 
     name = "as-made"
-    what = "restored out of the store in which it was made"
+    what = "restored from the store in which it was made"
     probes: tuple[tuple[str, ...], ...] = ()
     after = ""
     travels = False
     index = False
 
     def send(self, store: Store, name: str, after: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def receive(self, store: Store, origin: str, name: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class Pushed:
-    """Through the registry."""
+    """The route through the registry."""
 
     name = REGISTRY
     what = "pushed to a registry and pulled from it"
@@ -77,7 +77,7 @@ class Pushed:
     index = False
 
     def send(self, store: Store, name: str, after: str) -> ImageFacts:  # noqa: ARG002
-        """Push."""
+        """Push the image."""
         self._push(store, name)
         return registry.inspected(store.node, "registry", "docker://", reference(name, self.name))
 
@@ -85,28 +85,28 @@ class Pushed:
         store.push(name, reference(name, self.name))
 
     def receive(self, store: Store, origin: str, name: str) -> None:
-        """Pull."""
+        """Pull the image."""
         store.pull(reference(origin, self.name), name)
 
 
 class PushedWhole(Pushed):
-    """Through the registry as the index that it is."""
+    """The route through the registry that keeps an index."""
 
     name = INDEX
-    what = "as the index that it is, by `buildah manifest push --all` or `ctr content fetch`"
+    what = "pushed and pulled as an index, with `buildah manifest push --all` or `ctr content fetch`"
     index = True
 
     def _push(self, store: Store, name: str) -> None:
         store.push_index(name, reference(name, self.name))
 
     def receive(self, store: Store, origin: str, name: str) -> None:
-        """Pull."""
+        """Pull the image."""
         store.pull_index(reference(origin, self.name), name)
 
 
 @dataclass(frozen=True)
 class Copied:
-    """Through the registry, and there copied by skopeo."""
+    """The route through the registry with a copy by skopeo in it."""
 
     name: str
     what: str
@@ -117,19 +117,19 @@ class Copied:
     index: ClassVar[bool] = False
 
     def send(self, store: Store, name: str, after: str) -> ImageFacts:
-        """Copy within the registry."""
+        """Copy the image within the registry."""
         ends = (f"docker://{reference(name, tag)}" for tag in (after, self.name))
         Tools(store.node).run("skopeo", "copy", "--quiet", *self.options, *ends)
         return registry.inspected(store.node, "registry", "docker://", reference(name, self.name))
 
     def receive(self, store: Store, origin: str, name: str) -> None:
-        """Pull."""
+        """Pull the image."""
         store.pull(reference(origin, self.name), name)
 
 
 @dataclass(frozen=True)
 class Saved:
-    """Through an archive."""
+    """The route through an archive."""
 
     form: str
     probes: ClassVar[tuple[tuple[str, ...], ...]] = ()
@@ -139,21 +139,21 @@ class Saved:
 
     @property
     def name(self) -> str:
-        """As the form."""
+        """The form of the archive."""
         return self.form
 
     @property
     def what(self) -> str:
-        """One sentence for people."""
+        """Description for people."""
         return f"saved as {self.form} and loaded"
 
     def send(self, store: Store, name: str, after: str) -> None:  # noqa: ARG002
-        """Save; an archive is looked at only when it was loaded again."""
+        """Save the image; nothing reads the archive before it is loaded again."""
         store.node.run(["mkdir", "-p", CARRIED])
         store.save(name, file(name, self.name), self.form)
 
     def receive(self, store: Store, origin: str, name: str) -> None:
-        """Load."""
+        """Load the image."""
         store.load(file(origin, self.name), name, self.form)
 
 
@@ -161,9 +161,14 @@ ROUTES: tuple[Route, ...] = (
     Stay(),
     Pushed(),
     PushedWhole(),
-    Copied("skopeo", "copied from there by skopeo, which takes one image out of an index", REGISTRY, ()),
-    Copied("skopeo-all", "copied from there by skopeo --all, which keeps an index", REGISTRY, ("--all",)),
-    Copied("docker-schema", "converted there to Docker's schema by skopeo", REGISTRY, ("--all", "--format", "v2s2")),
+    Copied("skopeo", "copied within the registry by skopeo, which takes one image out of an index", REGISTRY, ()),
+    Copied("skopeo-all", "copied within the registry by skopeo --all, which keeps an index", REGISTRY, ("--all",)),
+    Copied(
+        "docker-schema",
+        "converted in the registry to Docker's schema by skopeo",
+        REGISTRY,
+        ("--all", "--format", "v2s2"),
+    ),
     Copied(
         "docker-and-back",
         "converted to Docker's schema and back to OCI's",
@@ -173,14 +178,14 @@ ROUTES: tuple[Route, ...] = (
     Saved("docker-archive"),
     Saved("oci-archive"),
 )
-"""In the order in which they are gone; one that takes up another's result comes behind it."""
+"""All routes, in the order of execution; a route comes after the route whose result it continues."""
 
 
 def reference(name: str, tag: str) -> str:
-    """Name of an image in the registry."""
+    """Return the name of an image in the registry."""
     return f"{registry.ADDRESS}/{name}:{tag}"
 
 
 def file(name: str, route: str) -> str:
-    """Where in the nodes the archive is."""
+    """Return the path of the archive in the nodes."""
     return f"{CARRIED}/{name}.{route}.tar"

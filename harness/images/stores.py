@@ -1,4 +1,4 @@
-"""Where images live on a machine, and how they leave and enter it by its own tools, one class each."""
+"""Stores of images on a machine, and the tools that bring images in and out, one class each."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from harness.stacks.node import Node
 
 SECONDS = 60.0
 LAYOUT = f"{Node.storage}/artifacts"
-"""OCI layout that holds artifacts, which no engine's store does."""
+"""OCI layout for artifacts, since no engine's store holds them."""
 
 
 class Store(Protocol):
-    """An image's home in one node; all names are without a registry. What a tool declines raises `CommandFailed`."""
+    """A store on one node; names have no registry in them, and a tool that declines raises `CommandFailed`."""
 
     node: Node
 
@@ -30,82 +30,82 @@ class Store(Protocol):
         """Start nothing."""
 
     def look(self, name: str) -> ImageFacts:
-        """What the image says of itself in here."""
+        """Return what the image says about itself in this store."""
 
     def push(self, name: str, reference: str) -> None:
-        """Put it into the registry."""
+        """Push the image to the registry."""
 
     def push_index(self, name: str, reference: str) -> None:
-        """Put it there as an index, where its own push would take the one image out of it."""
+        """Push it as an index, if the normal push would take one image out of the index."""
 
     def pull(self, reference: str, name: str) -> None:
-        """Fetch it out of the registry."""
+        """Pull the image from the registry."""
 
     def pull_index(self, reference: str, name: str) -> None:
-        """Fetch it as an index, where its own pull would take it for one of images."""
+        """Pull it as an index, if the normal pull would choose one image of the index."""
 
     def save(self, name: str, file: str, form: str) -> None:
-        """Write it into an archive of the form `docker-archive` or `oci-archive`."""
+        """Save the image to an archive of the form `docker-archive` or `oci-archive`."""
 
     def load(self, file: str, name: str, form: str) -> None:
-        """Read it out of an archive."""
+        """Load the image from an archive."""
 
     def unpack(self, name: str, archive: str) -> None:
-        """Write the checkpoint that is in it as the archive that it was made of."""
+        """Write the checkpoint in the image as the archive from which the image was made."""
 
     def remove(self, name: str) -> None:
-        """Remove it, under all its names; one that is not there is fine."""
+        """Remove the image and all its names; do nothing if it does not exist."""
 
 
 class Tools:
-    """A node, and programs that are run in it as what is under test."""
+    """A node, and the programs under test that run in it."""
 
     def __init__(self, node: Node) -> None:
         self.node = node
 
     def run(self, *argv: str, cwd: str = "/") -> Command:
-        """Run a program whose failure is a finding."""
+        """Run a program under test; its failure is a finding."""
         return self.node.run(argv, deadline=SECONDS, runtime=True, cwd=cwd)
 
 
 class PodmanStore(Tools):
-    """The store of Podman, buildah and whatever else uses containers/storage."""
+    """The store of containers/storage, which Podman, buildah and others use."""
 
     pushes: tuple[str, ...] = ("podman", "push", "--quiet")
 
     def look(self, name: str) -> ImageFacts:
-        """Ask skopeo, which reads the store by the same library; what a list names are images of their own."""
+        """Read the image with skopeo, which uses the same library; the store has a list's images as separate images."""
         return registry.inspected(self.node, "store", "containers-storage:", _local(name), inner=self._manifest)
 
     def _manifest(self, digest: str) -> str | None:
-        """Find it among those of all images."""
+        """Return the manifest with this digest from all images; None if there is none."""
         paths = self.node.path(f"{STORE}/root/overlay-images").glob("*/manifest")
         texts = (path.read_text(encoding="utf-8", errors="replace") for path in paths)
         return next((text for text in texts if digest_of(text) == digest), None)
 
     def push(self, name: str, reference: str) -> None:
-        """Push as the producer's own instructions say."""
+        """Push with the command from the producer's instructions."""
         self.run(*self.pushes, _local(name), f"docker://{reference}")
 
     def push_index(self, name: str, reference: str) -> None:
-        """Push a list with all that it names."""
+        """Push a list with all its images."""
         self.run("buildah", "manifest", "push", "--all", "--quiet", _local(name), f"docker://{reference}")
 
     def pull(self, reference: str, name: str) -> None:
-        """Pull, and give it the name."""
+        """Pull the image, and name it."""
         self.run("podman", "pull", "--quiet", f"docker://{reference}")
         self._rename(reference, name)
 
     def pull_index(self, reference: str, name: str) -> None:
-        """No other."""
+        """Pull like any image."""
         self.pull(reference, name)
 
     def save(self, name: str, file: str, form: str) -> None:
-        """`podman save`."""
+        """Run `podman save`."""
         self.run("podman", "save", "--quiet", "--format", form, "--output", file, _local(name))
 
-    def load(self, file: str, name: str, form: str) -> None:  # noqa: ARG002  # it finds that out
-        """`podman load`, which says under which name."""
+    def load(self, file: str, name: str, form: str) -> None:  # noqa: ARG002  # podman detects the form
+        """Run `podman load`, and rename the image that it names."""
         said = self.run("podman", "load", "--quiet", "--input", file).stdout
         words = [line.partition(":")[2].strip() for line in said.splitlines() if line.startswith("Loaded image")]
         if not words:
@@ -118,7 +118,7 @@ class PodmanStore(Tools):
             self.node.run(["podman", "untag", _local(name), old])
 
     def unpack(self, name: str, archive: str) -> None:
-        """Mount it, and make an archive of its root."""
+        """Mount the image, and make an archive of its root."""
         root = self.node.run(["podman", "image", "mount", _local(name)]).stdout.strip()
         try:
             self.node.run(["tar", "--create", "--file", archive, "--directory", root, "."])
@@ -126,26 +126,26 @@ class PodmanStore(Tools):
             self.node.run(["podman", "image", "unmount", _local(name)])
 
     def remove(self, name: str) -> None:
-        """With what has no name."""
+        """Remove the image, and all images without a name."""
         self.node.run(["podman", "rmi", "--force", "--ignore", _local(name)])
         self.node.run(["podman", "image", "prune", "--force"])
 
 
 class BuildahStore(PodmanStore):
-    """The same store, out of which buildah pushes."""
+    """The same store, with pushes by buildah."""
 
     pushes = ("buildah", "push", "--quiet")
 
 
 class ContainerdStore(Tools):
-    """The store of containerd, by `ctr`."""
+    """The store of containerd, with `ctr`."""
 
     def look(self, name: str) -> ImageFacts:
-        """Read the blobs in its store."""
+        """Read the image's blobs in the store."""
         return facts_of("store", self._blob(self.digest(name)), manifest=self._blob, configuration=self._blob)
 
     def digest(self, name: str) -> str:
-        """What the name stands for."""
+        """Return the digest of the image with this name."""
         lines = self.node.run(["ctr", "images", "list", f"name=={name}"]).stdout.splitlines()[1:]
         digests = [word for line in lines for word in line.split() if word.startswith("sha256:")]
         if not digests:
@@ -157,20 +157,20 @@ class ContainerdStore(Tools):
         return read_regular(path).decode(errors="replace")
 
     def push(self, name: str, reference: str) -> None:
-        """`ctr images push`."""
+        """Run `ctr images push`."""
         self.run("ctr", "images", "push", "--plain-http", reference, name)
 
     def push_index(self, name: str, reference: str) -> None:
-        """No other."""
+        """Push like any image."""
         self.push(name, reference)
 
     def pull(self, reference: str, name: str) -> None:
-        """`ctr images pull`."""
+        """Run `ctr images pull`."""
         self.run("ctr", "images", "pull", "--plain-http", "--local", "--all-platforms", reference)
         self._rename(reference, name)
 
     def pull_index(self, reference: str, name: str) -> None:
-        """`ctr content fetch`, which unpacks nothing."""
+        """Run `ctr content fetch`, which unpacks nothing."""
         self.run("ctr", "content", "fetch", "--plain-http", "--all-platforms", reference)
         self._rename(reference, name)
 
@@ -179,29 +179,29 @@ class ContainerdStore(Tools):
         self.node.run(["ctr", "images", "remove", old])
 
     def save(self, name: str, file: str, form: str) -> None:
-        """`ctr images export`, with what Docker reads besides or without it."""
+        """Run `ctr images export`, with Docker's manifest.json only for the form `docker-archive`."""
         plain = ("--skip-manifest-json",) if form == "oci-archive" else ()
         self.run("ctr", "images", "export", "--local", *plain, "--all-platforms", file, name)
 
-    def load(self, file: str, name: str, form: str) -> None:  # noqa: ARG002  # it finds that out
-        """`ctr images import`, which gives it the name that it had."""
+    def load(self, file: str, name: str, form: str) -> None:  # noqa: ARG002  # ctr detects the form
+        """Run `ctr images import`, and rename the image, which keeps its old name."""
         self.run("ctr", "images", "import", "--local", "--no-unpack", "--all-platforms", file)
         self._rename(Path(file).name.partition(".")[0], name)
 
     def unpack(self, name: str, archive: str) -> None:
-        """There is no archive in it."""
-        raise CommandFailed(f"{name} holds no archive that could be restored instead, for {archive}", runtime=True)
+        """Raise `CommandFailed`, since the index contains no archive."""
+        raise CommandFailed(f"{name} contains no archive to unpack into {archive}", runtime=True)
 
     def remove(self, name: str) -> None:
-        """With its blobs."""
+        """Remove the image and its blobs."""
         self.node.run(["ctr", "images", "remove", "--sync", name])
 
 
 class ArtifactStore(Tools):
-    """A layout in a folder, which is what there is for artifacts on a machine; by `oras` and skopeo."""
+    """A store of artifacts: an OCI layout in a folder, with `oras` and skopeo."""
 
     def look(self, name: str) -> ImageFacts:
-        """Read the blobs of the layout."""
+        """Read the artifact's blobs in the layout."""
         index = json.loads(self._read("index.json"))
         entries = [each for each in index.get("manifests", []) if _tag(each) == name]
         if not entries:
@@ -215,38 +215,38 @@ class ArtifactStore(Tools):
         return self._read(f"blobs/{digest.replace(':', '/')}")
 
     def push(self, name: str, reference: str) -> None:
-        """`oras cp` to the registry."""
+        """Run `oras cp` to the registry."""
         self.run("oras", "cp", "--no-tty", "--from-oci-layout", "--to-plain-http", f"{LAYOUT}:{name}", reference)
 
     def push_index(self, name: str, reference: str) -> None:
-        """No other."""
+        """Push like any artifact."""
         self.push(name, reference)
 
     def pull_index(self, reference: str, name: str) -> None:
-        """No other."""
+        """Pull like any artifact."""
         self.pull(reference, name)
 
     def pull(self, reference: str, name: str) -> None:
-        """`oras cp` from the registry."""
+        """Run `oras cp` from the registry."""
         self.run("oras", "cp", "--no-tty", "--from-plain-http", "--to-oci-layout", reference, f"{LAYOUT}:{name}")
 
     def save(self, name: str, file: str, form: str) -> None:
-        """By skopeo, since the tool of artifacts knows no archives of Docker's."""
+        """Save with skopeo, since oras does not know Docker's archives."""
         self.run("skopeo", "copy", "--quiet", f"oci:{LAYOUT}:{name}", f"{form}:{file}:{_local(name)}:latest")
 
     def load(self, file: str, name: str, form: str) -> None:
-        """By skopeo."""
+        """Load with skopeo."""
         self.run("skopeo", "copy", "--quiet", f"{form}:{file}", f"oci:{LAYOUT}:{name}")
 
     def unpack(self, name: str, archive: str) -> None:
-        """`oras pull`, which gives every blob its file name back."""
+        """Run `oras pull`, which gives each blob its file name."""
         folder = f"{archive}.pulled"
         self.node.run(["mkdir", "-p", folder])
         self.run("oras", "pull", "--no-tty", "--oci-layout", f"{LAYOUT}:{name}", "--output", folder)
         self.node.run(["mv", f"{folder}/checkpoint.tar.gz", archive])
 
-    def remove(self, name: str) -> None:  # noqa: ARG002  # there is one at a time where they arrive
-        """The whole layout is a folder of ours."""
+    def remove(self, name: str) -> None:  # noqa: ARG002  # the layout holds one artifact at a time
+        """Remove the whole layout."""
         self.node.run(["rm", "-rf", LAYOUT])
 
 

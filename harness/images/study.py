@@ -1,4 +1,4 @@
-"""All of it for one stack: every producer by every route, and then by one route in other states of the base image."""
+"""The study of one stack: every producer over every route, then over one route with other states of the base image."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from harness.trial.bench import Bench
 from harness.workload.programs import compile_all
 
 BASE_ROUTES = (REGISTRY, "oci-archive")
-"""Routes by which the base image's states are tried: the first of them that restores."""
+"""Routes for the states of the base image: the first one that restores is used."""
 RESTORES = (Step.RESTORE, Step.UNPACK)
 BRING_SECONDS = 60.0
 Progress = Callable[[str], None]
@@ -42,24 +42,24 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Sent:
-    """An image on its way."""
+    """An image on its route."""
 
     producer: Producer
     route: Route
     commands: tuple[Command, ...] = ()
     looks: tuple[ImageFacts, ...] = ()
     ended: Attempt | None = None
-    """How its way ended early."""
+    """The failed step, if the path ended early."""
 
     @property
     def key(self) -> tuple[str, str]:
-        """Whose it is, and where it goes."""
+        """Names of its producer and its route."""
         return self.producer.name, self.route.name
 
 
 @dataclass
 class Study:
-    """One engine in one stack, on two machines: checkpoints are taken on one, and restored on the other."""
+    """One engine of one stack on two machines: one takes the checkpoint, the other restores it."""
 
     engine: Engine
     stack: str
@@ -67,12 +67,12 @@ class Study:
     far: Bench
     progress: Progress
     missing: dict[tuple[str, ...], str] = field(default_factory=dict)
-    """Probes that failed: what was said instead."""
+    """Failed probes, with their error messages."""
     components: dict[str, Component] = field(default_factory=dict)
     _arrivals: int = 0
 
     def paths(self) -> Iterator[ImagePath]:
-        """Every producer's image, by every route, and in every state of the base image."""
+        """Yield the paths of every producer's image, over every route and in every state of the base image."""
         probes = (each.probes for each in self.engine.producers), (each.probes for each in ROUTES)
         for probe in sorted(set(itertools.chain(*itertools.chain(*probes)))):
             self._probe(probe)
@@ -94,7 +94,7 @@ class Study:
         for state, program in self.engine.bases.items():
             if (program, "--version") not in self.missing:
                 for each in _chosen(sent, restored):
-                    self.engine.provide_base(self.far, base, state)  # each time: what was pulled is there
+                    self.engine.provide_base(self.far, base, state)  # each time, because a pull brings the image back
                     yield self._received(each, taken, state, (restored[each.key],))
 
     def _probe(self, probe: tuple[str, ...]) -> None:
@@ -109,7 +109,7 @@ class Study:
         return "; ".join(f"{' '.join(each)}: {self.missing[each]}" for each in of.probes if each in self.missing)
 
     def _made(self, producer: Producer, taken: Taken) -> Iterator[Sent]:
-        """Make the image once, and put it on each way."""
+        """Make the image once, and send it on each route."""
         self.progress(f"{self.stack}: image of {producer.name}")
         routes = [route for route in ROUTES if producer.index or not route.index]
         if lacking := self._lacking(producer):
@@ -149,7 +149,7 @@ class Study:
         )
 
     def _carry(self) -> None:
-        """Bring to the other machine what travels: files, and nothing else."""
+        """Copy the registry's storage and the archives to the other machine; nothing else travels."""
         for folder in (registry.STORAGE, CARRIED):
             source, target = self.near.node.path(folder), self.far.node.path(folder)
             if source.exists():
@@ -158,8 +158,8 @@ class Study:
             registry.start(self.far.node)
 
     def _received(self, sent: Sent, taken: Taken, state: Base, steps: Sequence[Step]) -> ImagePath:
-        """Bring the image into the store there, look at it, restore it by the first of `steps` that can, remove it."""
-        self.progress(f"{self.stack}: {sent.producer.name} by {sent.route.name}, base image {state}")
+        """Receive the image in the store there, read it, restore it with one of `steps`, and remove it."""
+        self.progress(f"{self.stack}: {sent.producer.name} over {sent.route.name}, base image {state}")
         if sent.ended:
             return self._path(sent, state, (sent.ended,))
         there, name = (self.far, self._next_name(sent)) if sent.route.travels else (self.near, sent.producer.name)
@@ -207,7 +207,7 @@ class Study:
     def _restored(
         self, there: Bench, store: Store, arrived: Checkpoint, *, taken: Taken, state: Base, steps: Sequence[Step]
     ) -> tuple[Attempt, ...]:
-        """Restore the image as such, and if that is declined, the archive that is in it."""
+        """Restore the image directly; if that is declined, restore the archive in it."""
         attempts: list[Attempt] = []
         journal = there.node.journal
         for step, way in self.engine.ways.items():
@@ -231,7 +231,7 @@ def _facts(taken: Taken) -> dict[str, str]:
 
 
 def _chosen(sent: Sequence[Sent], restored: Container[tuple[str, str]]) -> Iterator[Sent]:
-    """Of each producer what went by the first of the routes that restores."""
+    """Yield each producer's image on the first of `BASE_ROUTES` that restored."""
     by_key = {each.key: each for each in sent}
     for producer in dict.fromkeys(each.producer.name for each in sent):
         keys = ((producer, route) for route in BASE_ROUTES)
@@ -243,7 +243,7 @@ def _unsupported(step: Step, evidence: str) -> Attempt:
 
 
 def _tried(step: Step, act: Callable[[], object]) -> Attempt | None:
-    """Do it; null means that all went well. What a tool declines is blamed on it, and all else on us."""
+    """Run `act`; return None on success. A refusal by a tool is its failure, any other error is ours."""
     declined: StepRefusal | None = None
     try:
         act()
@@ -262,8 +262,8 @@ def _tried(step: Step, act: Callable[[], object]) -> Attempt | None:
 
 
 def planned(stack: str) -> Iterator[ImagePath]:
-    """What a study of a stack has to come to, each as if it had not come back."""
-    missing = Attempt(step=Step.MAKE, verdict=Verdict(outcome=Outcome.MISSING, reason="planned, and did not come back"))
+    """Yield the paths that a study of a stack must give, each as `missing`."""
+    missing = Attempt(step=Step.MAKE, verdict=Verdict(outcome=Outcome.MISSING, reason="planned, but has no result"))
     for engine in ENGINES:
         for producer, route in itertools.product(engine.producers, ROUTES):
             if producer.index or not route.index:
@@ -271,7 +271,7 @@ def planned(stack: str) -> Iterator[ImagePath]:
 
 
 def study(options: Options, stack: str, progress: Progress) -> Iterator[ImagePath]:
-    """Study a stack, engine by engine; what it lacks is `unsupported`. `StackUnavailable` if it cannot be built."""
+    """Study a stack, engine by engine; missing tools are `unsupported`. Raise `StackUnavailable`."""
     root = build.prepare(definition.load(stack), options.cache, mirror=options.mirror, progress=progress)
     binaries = compile_all(options.cache)
     owed = {path.id: path for path in planned(stack)}
@@ -281,14 +281,14 @@ def study(options: Options, stack: str, progress: Progress) -> Iterator[ImagePat
             for path in _studied(engine, stack, open_bench, progress):
                 owed.pop(path.id, None)
                 yield _expected(path, options)
-        except StillframeError as error:  # the other engine has benches of its own
+        except StillframeError as error:  # the other engine has its own benches
             progress(f"{stack}: {engine.runtime}: {error}")
     for path in owed.values():
         yield _expected(path, options)
 
 
 def every_image() -> Iterator[ImagePath]:
-    """All that can be asked in every stack that is defined, in each state of the base image."""
+    """Yield all possible paths in every defined stack, in each state of the base image."""
     for path in itertools.chain.from_iterable(map(planned, definition.available())):
         yield from (path.model_copy(update={"base": state}) for state in Base)
 

@@ -1,4 +1,4 @@
-"""The vocabulary: values, errors, what is expected of each cell, and the mutants that are declared.
+"""The vocabulary: values, errors, the expectation for each cell, and the declared mutants.
 
 Pure values: nothing here reads a checkpoint, starts a process or asks the machine.
 """

@@ -1,4 +1,4 @@
-"""Cells of the matrix, and what a user may set about a run of them."""
+"""Cells of the matrix, and the settings of a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class FreezePolicy(StrEnum):
 
 
 class SurfaceKind(StrEnum):
-    """How the file that carries the counter comes to be in the container; `stdout` is what the workload prints."""
+    """How the container gets the file that carries the counter; `stdout` is what the workload prints."""
 
     ADDED = "added"
     IMAGE = "image"
@@ -47,12 +47,12 @@ class Scenario(StrEnum):
 
     @property
     def as_it_is(self) -> bool:
-        """Whether what is restored is a live checkpoint, unchanged."""
+        """Whether the scenario restores a live checkpoint unchanged."""
         return self in (Scenario.LIVE, Scenario.KEPT)
 
 
 class Participant(Frozen):
-    """A runtime out of a stack: `runc@debian-sid`. Versions are captured data, not identity."""
+    """A runtime from a stack: `runc@debian-sid`. Versions are captured data, not part of its identity."""
 
     runtime: str
     stack: str
@@ -62,23 +62,23 @@ class Participant(Frozen):
 
 
 class Cell(Frozen):
-    """One square of the matrix: who checkpoints what, held still by whom, and who restores."""
+    """One square of the matrix: the workload, the freeze policy, who checkpoints and who restores."""
 
     workload: str
     policy: FreezePolicy
     checkpoint: Participant
     restore: Participant
-    way: str = Field(default="", description="how the runtime is used, by the adapter's word; empty: its plain way")
+    way: str = Field(default="", description="how the runtime is used, in the adapter's words; empty: the default way")
     scenario: Scenario = Scenario.LIVE
 
     @property
     def id(self) -> str:
-        """Stable, usable on a command line: `ledger.none.runc@debian-sid`, `ledger.pause.docker/runc@host+commit`."""
+        """Stable id for the command line: `ledger.none.runc@debian-sid`, `ledger.pause.docker/runc@host+commit`."""
         return self._named(f"{self.workload}.{self.policy}")
 
     @property
     def question(self) -> str:
-        """The id without the policy: cells that share it differ in nothing but who holds still."""
+        """The id without the freeze policy: cells that share it differ in the policy alone."""
         return self._named(self.workload)
 
     def _named(self, what: str) -> str:
@@ -97,15 +97,15 @@ class Cell(Frozen):
 
 
 class CgroupVersion(StrEnum):
-    """What a node's runtimes see at /sys/fs/cgroup, and so which freezer the harness writes."""
+    """The cgroup version at /sys/fs/cgroup in a node, which decides the freezer that the harness writes."""
 
     V1 = "v1"
     V2 = "v2"
 
 
 class Settings(Frozen):
-    """What a user may set about the experiment, the same for all cells of a run."""
+    """Settings of the experiment, the same for all cells of a run."""
 
-    period_us: int = Field(default=100, ge=0, le=10_000_000, description="pause between two ticks; 0: none")
+    period_us: int = Field(default=100, ge=0, le=10_000_000, description="pause between two ticks; 0: no pause")
     ring: int = Field(default=65536, ge=4, le=1 << 20, description="records per surface")
     cgroups: CgroupVersion = CgroupVersion.V2

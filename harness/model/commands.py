@@ -1,7 +1,7 @@
 """Commands as they ran, and when things happened.
 
-Times are nanoseconds since the epoch on the machine's wall clock unless a name says otherwise, because
-they are compared with instants that the workload recorded. Ticks are counts.
+Times are nanoseconds since the epoch on the machine's wall clock unless a name says otherwise, because they are
+compared with times that the workload recorded. Ticks are counts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from harness.model.values import Frozen, Whole
 
 
 class Span(Frozen):
-    """A stretch of the trial's timeline; an instant when both ends are equal."""
+    """A span of the trial's timeline; both ends are equal for an instant."""
 
     name: str
     start_ns: Whole
@@ -21,21 +21,21 @@ class Span(Frozen):
 
 
 class Command(Frozen):
-    """A command as it ran, or a file as it was written (`argv` empty), in order; can be pasted."""
+    """A command as it ran, or a file as it was written (`argv` is empty); a reader can paste it into a terminal."""
 
     argv: tuple[str, ...] = ()
     where: str = Field(description="`host`, or the node's stack")
     stage: Stage
-    runtime: bool = Field(default=False, description="a command of the runtime under test itself")
+    runtime: bool = Field(default=False, description="true for a command of the runtime under test")
     cwd: str = "/"
     write_path: str | None = None
     write_text: str | None = None
     write_mode: int | None = Field(
-        default=None, description="of a file that was made; null for a setting of the kernel"
+        default=None, description="permissions of the file that was made; null for a setting of the kernel"
     )
     detached: bool = Field(default=False, description="its streams were /dev/null, since a container inherits them")
-    background: bool = Field(default=False, description="a daemon, which was not waited for")
-    exit_code: int | None = Field(default=None, description="negative: ended by that signal; null: not finished")
+    background: bool = Field(default=False, description="true for a daemon: nothing waits for its end")
+    exit_code: int | None = Field(default=None, description="negative: a signal ended it; null: not finished")
     start_ns: Whole
     seconds: float
     stdout: str = ""
@@ -43,7 +43,7 @@ class Command(Frozen):
 
 
 class Schedule(Frozen):
-    """When the checkpoint was asked for: planned from the seed, and as it came out."""
+    """When the checkpoint was requested: the delay planned from the seed, and the real one."""
 
     seed: int
     planned_delay_us: Whole

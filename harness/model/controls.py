@@ -1,6 +1,6 @@
-"""Trials in which something is broken on purpose, and what the oracle has to say of each.
+"""Trials in which something is broken on purpose, and what the oracle must say about each.
 
-The canary and the negative controls are declared here; the mutants are in `harness.model.mutants`.
+The canary and the negative controls are declared here, the mutants in `harness.model.mutants`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from harness.model.values import Frozen
 
 
 class ControlKind(StrEnum):
-    """What part a trial has in the instrument's own proof."""
+    """The part of a trial in the instrument's own proof."""
 
     CANARY = "canary"
     CONTROL = "control"
@@ -26,23 +26,23 @@ class ControlKind(StrEnum):
 
 
 class Control(Frozen):
-    """A trial in which something is broken on purpose, and what must be found; or the harmless neighbour of one."""
+    """A trial in which something is broken on purpose, and what it must find; or its harmless neighbour."""
 
     name: str
     cell: Cell
     kind: ControlKind = ControlKind.CONTROL
-    what: str = Field(default="", description="what is done, in words")
+    what: str = Field(default="", description="what the trial changes, in words")
     outcome: Outcome
     anomaly: Anomaly | None = None
-    signature: str = Field(default="", description="regular expression that the verdict's reason has to match")
+    signature: str = Field(default="", description="regular expression that the verdict's reason must match")
 
     @property
     def id(self) -> str:
-        """Its name, as in records: of a neighbour `NAME.neutral`."""
+        """The name in records; `NAME.neutral` for a neighbour."""
         return f"{self.name}.neutral" if self.kind is ControlKind.NEUTRAL else self.name
 
     def seen_in(self, verdict: Verdict) -> bool:
-        """Whether a verdict says what it has to say; a breakdown of our own is no detection unless it is the point."""
+        """Return whether a verdict detects the control; a harness error counts only if the control expects one."""
         if self.kind is ControlKind.NEUTRAL:
             return verdict.outcome is Outcome.CONSISTENT
         broke_down = verdict.outcome is Outcome.HARNESS_ERROR is not self.outcome
@@ -58,33 +58,33 @@ DEFAULT_WORKLOAD = "ledger"
 
 
 class Ground(StrEnum):
-    """What a mutant needs of a participant."""
+    """What a mutant needs from a participant."""
 
     FOLDERS = "folders"
-    """Checkpoints are folders, and the program is called by name."""
+    """Checkpoints are folders, and the harness calls the program by its name."""
     ARCHIVES = "archives"
-    """A checkpoint is an archive that the engine has exported by its own command."""
+    """A checkpoint is an archive that the engine's own command exports."""
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What must be found; `neutral` says what the harmless neighbour does, empty where there is none."""
+    """What a control must find; `neutral` says what its harmless neighbour does, and is empty if it has none."""
 
     name: str
     what: str
     outcome: Outcome
     anomaly: Anomaly | None = None
     signature: str = ""
-    """Regular expression that the verdict's reason has to match."""
+    """Regular expression that the verdict's reason must match."""
     neutral: str = ""
     workload: str = DEFAULT_WORKLOAD
     scenario: Scenario = Scenario.LIVE
     beside: str = ""
-    """The neighbour's workload, where it is another."""
+    """The neighbour's workload, if it is a different one."""
     ground: Ground = Ground.FOLDERS
 
     def control(self, cell: Cell, kind: ControlKind) -> Control:
-        """The trial of it on a cell."""
+        """Return the control for a cell."""
         return Control(
             name=self.name,
             cell=cell,
@@ -96,7 +96,7 @@ class Proof:
         )
 
     def neighbour(self, cell: Cell) -> Control:
-        """The trial of its neutral neighbour."""
+        """Return its neutral neighbour for a cell."""
         return Control(
             name=self.name, cell=cell, kind=ControlKind.NEUTRAL, what=self.neutral, outcome=Outcome.CONSISTENT
         )
@@ -104,16 +104,16 @@ class Proof:
 
 CANARY = Proof(
     "canary",
-    "nobody holds the container still, and the cell is judged as if somebody did",
+    "nothing holds the container still, and the oracle judges the cell as if something did",
     Outcome.INCONSISTENT,
     Anomaly.DISK_AHEAD,
 )
 CONTROLS = {
     proof.name: proof
     for proof in (
-        Proof("fresh-start", "a container that was started anew poses as the restored one", Outcome.COLD_START),
+        Proof("fresh-start", "a newly started container poses as the restored one", Outcome.COLD_START),
         Proof("ring-byte", "one byte of a captured record is changed", Outcome.INCONSISTENT, Anomaly.TORN),
         Proof("garbage-image", "the checkpoint's inventory is overwritten", Outcome.RESTORE_FAILED),
-        Proof("stopped-workload", "the workload has stopped ticking long before the checkpoint", Outcome.VACUOUS),
+        Proof("stopped-workload", "the workload stops ticking long before the checkpoint", Outcome.VACUOUS),
     )
 }

@@ -1,4 +1,4 @@
-"""What a checkpoint tells of itself, as values."""
+"""What a checkpoint says about itself, as values."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from harness.model.values import Frozen, Whole
 
 
 class DiskForm(StrEnum):
-    """How the captured root file system tells what was deleted."""
+    """How the captured root file system records deleted files."""
 
     LIST = "list"
     LAYER = "layer"
 
 
 class MountPoint(Frozen):
-    """A mount of the container, by its runtime specification."""
+    """A mount of the container, as its runtime specification lists it."""
 
     target: str
     kind: str
@@ -25,7 +25,7 @@ class MountPoint(Frozen):
 
 
 class Statistics(Frozen):
-    """What CRIU counted while it dumped."""
+    """What CRIU measured and counted during the dump."""
 
     freezing_us: Whole
     frozen_us: Whole
@@ -37,7 +37,7 @@ class Statistics(Frozen):
 
 
 class TaskState(StrEnum):
-    """What a process was doing while it was dumped."""
+    """The state of a process at the dump."""
 
     RUNNING = "running"
     STOPPED = "stopped"
@@ -45,11 +45,11 @@ class TaskState(StrEnum):
 
 
 class Descriptors(Frozen):
-    """Open descriptors of a process, counted; two that share one file count twice."""
+    """Numbers of open descriptors of a process; two descriptors of one file count twice."""
 
-    total: Whole = Field(description="of every kind, also of those that are not listed here")
-    files: Whole | None = Field(description="regular files; null where the images do not tell them from devices")
-    pipes: Whole = Field(description="pipes, with a name or without")
+    total: Whole = Field(description="descriptors of every kind, including kinds that are not listed here")
+    files: Whole | None = Field(description="regular files; null if the images do not distinguish them from devices")
+    pipes: Whole = Field(description="pipes, named or not")
     unix_sockets: Whole
     inet_sockets: Whole
     netlink_sockets: Whole
@@ -58,15 +58,15 @@ class Descriptors(Frozen):
 
 
 class Task(Frozen):
-    """A process of a checkpoint; its name is empty, and a value null, where the images do not tell it."""
+    """A process in a checkpoint; a name is empty and another value is null if the images do not contain it."""
 
-    pid: Whole = Field(description="as the process itself sees it")
+    pid: Whole = Field(description="pid that the process itself sees")
     parent: Whole | None = Field(description="pid of its parent; null for the first process")
-    name: str = Field(description="as the process calls itself: up to 15 bytes, no path")
+    name: str = Field(description="name that the process gives itself: up to 15 bytes, no path")
     state: TaskState | None
-    threads: Whole = Field(description="the process's first thread included")
-    descriptors: Descriptors | None = Field(description="null also for a zombie, which has none")
-    locks: Whole = Field(description="locks on files that it holds")
+    threads: Whole = Field(description="number of threads, including the first")
+    descriptors: Descriptors | None = Field(description="null also for a zombie, which has no descriptors")
+    locks: Whole = Field(description="file locks that the process holds")
     mount_namespace: Whole | None = Field(description="number of its mount namespace in the images")
 
     @property
@@ -76,24 +76,26 @@ class Task(Frozen):
 
 
 class Description(Frozen):
-    """What a checkpoint tells of itself; a text is empty, and a number null, where it does not."""
+    """What a checkpoint says about itself; a text is empty and a number is null if the checkpoint does not say it."""
 
-    engine: str = Field(default="", description="whose form it has: `podman`, `crio`, `containerd` or `gvisor`")
+    engine: str = Field(
+        default="", description="engine that writes this form: `podman`, `crio`, `containerd` or `gvisor`"
+    )
     container_id: str = ""
     container_name: str = ""
     image: str = ""
-    image_id: str = Field(default="", description="identity or digest of the image, as the engine gives it")
-    runtime: str = Field(default="", description="the OCI runtime or the shim, as the engine names it")
+    image_id: str = Field(default="", description="id or digest of the image, as the engine gives it")
+    runtime: str = Field(default="", description="OCI runtime or shim, as the engine names it")
     created: str = Field(default="", description="when the container was created (RFC 3339)")
     taken: str = Field(default="", description="when the checkpoint was taken (RFC 3339)")
-    criu: str = Field(default="", description="version, by its log")
-    kernel: str = Field(default="", description="release, by CRIU's log")
+    criu: str = Field(default="", description="CRIU's version, from its log")
+    kernel: str = Field(default="", description="kernel release, from CRIU's log")
     mounts: tuple[MountPoint, ...] = ()
     annotations: dict[str, str] = Field(default_factory=dict)
-    details: dict[str, str] = Field(default_factory=dict, description="of gVisor: what its own header says")
-    disk: DiskForm | None = Field(default=None, description="how the captured root file system tells what was deleted")
-    deleted: int | None = Field(default=None, description="entries of the list of deleted files")
-    images_bytes: int | None = Field(default=None, description="of CRIU's images, and what lies beside them")
-    pages_bytes: int | None = Field(default=None, description="of these, memory pages")
-    disk_bytes: int | None = Field(default=None, description="of the captured root file system, as it is stored")
+    details: dict[str, str] = Field(default_factory=dict, description="for gVisor: the fields of its own header")
+    disk: DiskForm | None = Field(default=None, description="how the captured root file system records deleted files")
+    deleted: int | None = Field(default=None, description="entries in the list of deleted files")
+    images_bytes: int | None = Field(default=None, description="size of CRIU's images and of the files beside them")
+    pages_bytes: int | None = Field(default=None, description="the part of `images_bytes` that is memory pages")
+    disk_bytes: int | None = Field(default=None, description="size of the captured root file system, as stored")
     statistics: Statistics | None = None

@@ -1,17 +1,17 @@
-"""The exception tree: what happened, with which values, and what to do next.
+"""The exceptions: each says what happened, with which values, and what to do next.
 
 StillframeError          base; `remedy` says what to do
-  UsageError             a wrong word on the command line            exit 2
+  UsageError             the command line has a wrong value          exit 2
     WrongFile            a wrong line in a file that a user wrote
   EnvironmentUnfit       the machine lacks something                 exit 3
     StackUnavailable     a stack cannot be built
-  NotComparable          two runs cannot be held against each other  exit 3
+  NotComparable          two runs cannot be compared                 exit 3
   RecordError            a record or plan cannot be read             exit 2
-  CommandFailed          a command ended otherwise than accepted
+  CommandFailed          a command ended with an unexpected exit code
   DeadlineExceeded       a command or a wait took too long
-  StageFailed            a step of a trial ended with an outcome of its own
+  StageFailed            a stage of a trial failed, with an outcome
 
-Any other exception is a fault of ours                               exit 70
+Any other exception is a fault of Stillframe                         exit 70
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 
 FAULT = 70
-"""Exit code of what nobody has thought of: EX_SOFTWARE of sysexits.h."""
+"""Exit code after an unexpected exception: EX_SOFTWARE of sysexits.h."""
 UNHEARD = 141
-"""Exit code where nobody reads on before there is an answer, as of a shell after SIGPIPE."""
+"""Exit code if the reader closes the pipe before there is an answer, as in a shell after SIGPIPE."""
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as of a shell."""
+"""Exit code after Ctrl-C, as in a shell."""
 
 
 class StillframeError(Exception):
-    """Base: `str()` gives the sentence, `remedy` the next step."""
+    """Base of all errors: `str()` gives the sentence, `remedy` the next step."""
 
     exit_code = 3
 
@@ -47,7 +47,7 @@ class StillframeError(Exception):
 
 
 class UsageError(StillframeError):
-    """A value that the user gave is not one of those that exist."""
+    """The user gave a value that is not valid."""
 
     exit_code = 2
 
@@ -69,11 +69,11 @@ class StackUnavailable(EnvironmentUnfit):
 
 
 class NotComparable(StillframeError):
-    """Two runs cannot be held against each other: a difference would not speak about the runtimes."""
+    """Two runs cannot be compared: a difference between them would say nothing about the runtimes."""
 
 
 class Untranslatable(StillframeError):
-    """A checkpoint has something that the other form has no place for; the sentence says what."""
+    """The target form has no place for a part of the checkpoint; the sentence names the part."""
 
     exit_code = 1
 
@@ -85,34 +85,34 @@ class RecordError(StillframeError):
 
 
 class CommandFailed(StillframeError):
-    """A command ended with an exit code that was not accepted."""
+    """A command ended with an exit code that the caller does not accept."""
 
     def __init__(
         self, what: str, *, stdout: str = "", stderr: str = "", exit_code: int | None = None, runtime: bool = False
     ) -> None:
-        """`runtime`: it was a command of the runtime under test, so its failure is a finding and not our error."""
+        """`runtime`: the command is one of the runtime under test, so its failure is a finding and not our error."""
         super().__init__(what)
         self.runtime = runtime
         self.stdout = stdout
         self.stderr = stderr
         self.code = exit_code
         self.late = False
-        """What was asked to load memory had begun: CRIU, or a sandbox."""
+        """True if CRIU or a sandbox had already started to load memory."""
         self.log: tuple[str, ...] = ()
-        """Lines of the log behind the command that matter, where there is one."""
+        """Lines that matter in the log behind the command, if it has one."""
 
 
 class DeadlineExceeded(StillframeError):
-    """Something did not happen in time; what was awaited and for how long is in the sentence."""
+    """Something did not happen in time; the sentence says what, and how long we waited."""
 
     def __init__(self, what: str, *, ours: bool = False) -> None:
-        """`ours`: it was a command of the harness, not of the runtime under test."""
+        """`ours`: the command is one of the harness, not of the runtime under test."""
         super().__init__(what)
         self.ours = ours
 
 
 class StageFailed(StillframeError):
-    """A step of a trial ended with an outcome of its own."""
+    """A stage of a trial failed, which decides the trial's outcome."""
 
     def __init__(self, stage: Stage, outcome: Outcome, reason: str, *, log: tuple[str, ...] = ()) -> None:
         super().__init__(reason)
@@ -123,13 +123,13 @@ class StageFailed(StillframeError):
 
 
 LISTED = 24
-"""Of more valid names than these the first are named."""
+"""Valid names that an error lists at most."""
 
 
 def unknown(kind: str, value: str, valid: Iterable[str], *, nearest: int = 0) -> UsageError:
-    """Build the error for a value outside a known set: the nearest match and all valid names.
+    """Return the error for a value outside a known set; it lists the valid names and suggests the nearest one.
 
-    `nearest`: so many of the nearest alone, for a set that is too large to be listed.
+    `nearest`: list only this many of the nearest names, for a set that is too large to list.
     """
     names = sorted(map(str, valid))
     if nearest:

@@ -1,11 +1,10 @@
-"""What each cell is expected to be, and why, when that is not `consistent`.
+"""The expected outcome of each cell, with the reason when it is not `consistent`.
 
-What follows from the freeze policy and from what a runtime documents is derived in `harness.run.matrix`. What is known
-to be wrong is declared in `scenarios/expectations/*.toml`, each with a link, a reason and a date by which to look
-again.
-A declaration is strict: a cell that turns out better than declared is as unexpected as one that turns out worse, one
-that is overdue is red until somebody has looked, and so is one that speaks of no cell. A declaration that accepts every
-result is declined; one that depends on the machine says so with `when`.
+`harness.run.matrix` derives what follows from the freeze policy and from a runtime's documentation. Known issues are
+declared in `scenarios/expectations/*.toml`, each with a link, a reason and a date for the next review.
+A declaration is strict. A cell that is better than declared is as unexpected as a cell that is worse. An overdue
+declaration is red until it is reviewed, and a declaration that matches no cell is red. A declaration that accepts
+every result is an error. A declaration that depends on the machine says so with `when`.
 """
 
 from __future__ import annotations
@@ -29,39 +28,41 @@ from harness.model.outcomes import Anomaly, Outcome
 from harness.model.values import Frozen
 
 ENTRY = "[[expectation]]"
-"""Line at which a declaration begins."""
+"""First line of a declaration."""
 CONVICTING = frozenset(outcome for outcome in Outcome if outcome.violates)
 """Outcomes that convict a cell."""
 SILENT = frozenset({Outcome.HARNESS_ERROR, Outcome.MISSING})
 """Outcomes that say nothing about a cell."""
 MEANINGLESS = ("", "zq")
-"""Lines without any meaning: a signature that fits one of them fits almost any line."""
+"""Lines without meaning: a signature that matches one of them matches almost any line."""
 
 NAMING = re.compile(r"^[^\[]*(?:[^\[*?r]@|@[^\[*?s])[^\[]*$")
 """A pattern with a letter beside its @ that no `stranger@stranger` has: hundreds of ids need not be tried."""
 
 
 class Named(Protocol):
-    """What expectations are about: a cell, or a checkpoint image's way."""
+    """What an expectation is about: a cell, or the path of a checkpoint image."""
 
     @property
     def id(self) -> str:
-        """Its name, by which it is found in a declaration."""
+        """The name that the patterns of a declaration match."""
 
 
 class Shown(Frozen):
-    """What shows in a cell."""
+    """What a known issue does to a cell."""
 
-    when: Condition | None = Field(default=None, description="true of the machines on which it shows; null: all")
+    when: Condition | None = Field(default=None, description="condition of the machines that show it; null: all do")
     outcome: Outcome
     anomaly: Anomaly | None = None
-    signature: str = Field(default="", description="regular expression that the reason or the log has to match")
-    besides: tuple[Outcome, ...] = Field(default=(), description="what trials may come to that do not show it")
+    signature: str = Field(default="", description="regular expression that the reason or the log must match")
+    besides: tuple[Outcome, ...] = Field(default=(), description="other outcomes that a trial may have instead")
     rate: tuple[float, float] | None = Field(
         default=None,
-        description="low and high, 0 <= low < high <= 1: in which part of the trials it shows, the others being clean",
+        description=(
+            "low and high, 0 <= low < high <= 1: share of the trials that show it; the other trials are clean"
+        ),
     )
-    reason: str = Field(description="why it is so, as a sentence for people")
+    reason: str = Field(description="why the cell has this outcome, as a sentence")
 
     @field_validator("signature")
     @classmethod
@@ -80,84 +81,86 @@ class Shown(Frozen):
         return rate
 
     def applies(self, conditions: Collection[Condition]) -> bool:
-        """Whether it shows on a machine of which `conditions` are true."""
+        """Return whether a machine with these `conditions` shows it."""
         return self.when is None or self.when in conditions
 
     def signed(self, *lines: str) -> bool:
-        """Whether one of `lines` carries the signature."""
+        """Return whether the signature matches one of `lines`."""
         return not self.signature or any(re.search(self.signature, line) for line in lines)
 
 
 class Expectation(Shown):
-    """The outcome that every trial of a cell should have, or some of them where there is a rate."""
+    """The outcome that every trial of a cell should have, or some of the trials if there is a rate."""
 
-    link: str = Field(default="", description="where it is discussed upstream")
-    owner: str = Field(default="", description="who has to act: a project, or whoever looks after the declaration")
-    added: dt.date | None = Field(default=None, description="when it was declared")
-    review: dt.date | None = Field(default=None, description="the day after which it is overdue")
-    overdue: bool = Field(default=False, description="nobody has looked again by that day, so whatever it says is red")
+    link: str = Field(default="", description="upstream discussion")
+    owner: str = Field(default="", description="who has to act: a project, or the maintainer of the declaration")
+    added: dt.date | None = Field(default=None, description="day of the declaration")
+    review: dt.date | None = Field(default=None, description="day of the next review; later the declaration is overdue")
+    overdue: bool = Field(default=False, description="the day of review is past, so any result is red")
     declared: str = Field(default="", description="file and lines of the declaration")
     control: bool = Field(
-        default=False, description="a positive control: any other outcome means that the instrument is blind"
+        default=False, description="true for a positive control: any other outcome means that the instrument is blind"
     )
 
 
 class About(StrEnum):
-    """What the declarations of a file speak of."""
+    """What the declarations of a file are about."""
 
     CELLS = "cells"
     IMAGES = "images"
 
 
 class Declaration(Shown):
-    """A known issue, as a file declares it."""
+    """A known issue, as declared in a file."""
 
     model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"), populate_by_name=True)
 
-    match: tuple[str, ...] = Field(min_length=1, description="ids, shell patterns allowed that name a participant")
-    link: str = Field(pattern=r"^https://[^/\s]+/\S+$", description="where it is discussed, or documented, upstream")
-    owner: str = Field(min_length=1, description="who has to act: a project, or whoever looks after this entry")
+    match: tuple[str, ...] = Field(
+        min_length=1, description="ids or shell patterns of ids; each pattern names a participant"
+    )
+    link: str = Field(pattern=r"^https://[^/\s]+/\S+$", description="upstream discussion or documentation")
+    owner: str = Field(min_length=1, description="who has to act: a project, or the maintainer of this entry")
     added: dt.date
-    review_by: dt.date = Field(description="the day by which to look again")
-    evidence: tuple[str, ...] = Field(default=(), description="runs in a history, by id, whose logs are to be kept")
+    review_by: dt.date = Field(description="day of the next review")
+    evidence: tuple[str, ...] = Field(default=(), description="ids of runs in a history whose logs must be kept")
 
     @model_validator(mode="after")
     def _selective(self) -> Declaration:
-        """Decline a declaration that accepts every result."""
+        """Raise `ValueError` for a declaration that accepts every result."""
         accepted = {self.outcome, *self.besides}
         if self.rate == (0, 1):
             remedy = "Narrow it, or leave it out and say with `when` on which machines it shows"
-            raise fault(f"[0, 1] accepts always as well as never. {remedy}", "rate")
+            raise fault(f"[0, 1] accepts every result. {remedy}", "rate")
         if accepted >= CONVICTING:
-            raise fault("with outcome it names all that can go wrong. Name only what was seen", "besides")
+            raise fault("with outcome it names every possible failure. Name only what was seen", "besides")
         if silent := accepted & SILENT:
             where = "outcome" if self.outcome in silent else "besides"
             raise fault(f"{' and '.join(sorted(silent))} says nothing about a cell. Name what was seen", where)
         if self.outcome in self.besides:
-            raise fault(f"names {self.outcome} again, so any signature would do. Leave it out here", "besides")
+            raise fault(f"repeats the outcome {self.outcome}, which disables the signature. Remove it here", "besides")
         if self.signature and any(re.search(self.signature, line) for line in MEANINGLESS):
-            raise fault(f"{self.signature!r} fits any line. Quote what only this failure says", "signature")
+            raise fault(f"{self.signature!r} matches any line. Quote what only this failure says", "signature")
         return self
 
     def covers(self, named: Named) -> bool:
-        """Whether it speaks about a cell."""
+        """Return whether the declaration matches a cell or an image."""
         return any(fnmatch.fnmatchcase(named.id, pattern) for pattern in self.match)
 
     def expectation(self, declared: str = "", *, overdue: bool = False) -> Expectation:
-        """What it says, without of whom; `declared`: where it stands."""
+        """Return the expectation for a matching cell; `declared`: file and lines of the declaration."""
         said = self.model_dump(exclude={"match", "review_by", "evidence"})
         return Expectation.model_validate({**said, "review": self.review_by, "declared": declared, "overdue": overdue})
 
 
 class DeclarationFile(Frozen):
-    """What a file holds."""
+    """The content of a file of declarations."""
 
     about: About = About.CELLS
     expectation: tuple[Declaration, ...] = ()
 
     @model_validator(mode="after")
     def _narrow(self) -> DeclarationFile:
-        """Decline what speaks of participants that nobody has heard of."""
+        """Raise `ValueError` for a pattern that matches unknown participants."""
         strangers = _strange_images if self.about is About.IMAGES else _strange_cells
         for number, each in enumerate(self.expectation):
             for pattern in each.match:
@@ -168,30 +171,30 @@ class DeclarationFile(Frozen):
 
 
 class Declared(Frozen):
-    """A declaration where it stands."""
+    """A declaration, and its place in the project."""
 
     about: About
     declaration: Declaration
-    where: str = Field(description="file below the project's folder, and its first and last line: `FILE:3-17`")
+    where: str = Field(description="file relative to the project's folder, and first and last line: `FILE:3-17`")
 
 
 # Constructed without validation: building the validator would take a tenth of the time of `stillframe plan`.
 STILL = Expectation.model_construct(
-    outcome=Outcome.CONSISTENT, reason="memory and disk are taken while the container is held still"
+    outcome=Outcome.CONSISTENT, reason="memory and disk are captured while the container is held still"
 )
 MOVING = Expectation.model_construct(
     outcome=Outcome.INCONSISTENT,
     anomaly=Anomaly.DISK_AHEAD,
-    reason="nobody holds the container still between the dump and the capture, so the disk must run ahead",
+    reason="nothing holds the container still between the dump and the capture, so the disk must run ahead",
     control=True,
 )
 OUTSIDE = Expectation.model_construct(
-    outcome=Outcome.NOT_CAPTURED, reason="a surface is documented as outside of this runtime's checkpoints"
+    outcome=Outcome.NOT_CAPTURED, reason="this runtime documents that its checkpoints leave out a surface"
 )
 
 
 def folder() -> Path:
-    """Where the declarations are."""
+    """Return the folder with the declarations."""
     return Path(__file__).resolve().parents[2] / "scenarios" / "expectations"
 
 
@@ -218,9 +221,9 @@ def known(
     *,
     conditions: Collection[Condition] = (),
 ) -> Expectation:
-    """What is declared of a cell, or else `otherwise`; past its day of review it is overdue.
+    """Return what is declared for a cell or an image, or else `otherwise`; overdue after its day of review.
 
-    `conditions` are those that are true of the machine; by default none is.
+    `conditions`: the conditions that are true of the machine, by default none.
     """
     for each in declared():
         if each.about is about and each.declaration.covers(named) and each.declaration.applies(conditions):
@@ -229,7 +232,7 @@ def known(
 
 
 def covered(every: Iterable[Named], about: About = About.CELLS) -> dict[str, int]:
-    """Of how many of `every` each declaration speaks, by where it stands; of none is left out."""
+    """Return the number of matches in `every`, by the declaration's place, for each declaration that has a match."""
     named = list(every)
     counts = {
         each.where: sum(each.declaration.covers(one) for one in named) for each in declared() if each.about is about
@@ -238,7 +241,7 @@ def covered(every: Iterable[Named], about: About = About.CELLS) -> dict[str, int
 
 
 def unmatched(every: Iterable[Named], about: About = About.CELLS) -> tuple[str, ...]:
-    """Where patterns are declared that speak of none of all there are: `FILE:3-17: PATTERN`."""
+    """Return the patterns that match none of `every`, each with its place: `FILE:3-17: PATTERN`."""
     ids = [named.id for named in every]
     return tuple(
         f"{each.where}: {pattern}"
@@ -250,7 +253,7 @@ def unmatched(every: Iterable[Named], about: About = About.CELLS) -> tuple[str, 
 
 
 def _places(lines: list[str]) -> Iterator[tuple[int, int]]:
-    """First and last line of each declaration, counted from 1."""
+    """Yield the first and last line of each declaration, counted from 1."""
     begins = [number for number, line in enumerate(lines) if line.strip() == ENTRY]
     for begin, end in zip(begins, [*begins[1:], len(lines)], strict=False):
         last = max(
@@ -260,7 +263,7 @@ def _places(lines: list[str]) -> Iterator[tuple[int, int]]:
 
 
 def _strange_cells(pattern: str) -> Iterator[str]:
-    """Ids of cells that are like those of a pattern, of a stranger."""
+    """Yield ids of cells like those that a pattern matches, but with an unknown participant."""
     if NAMING.search(pattern):
         return
     asked, _, what = pattern.rpartition(":")
@@ -273,5 +276,5 @@ def _strange_cells(pattern: str) -> Iterator[str]:
 
 
 def _strange_images(pattern: str) -> Iterator[str]:
-    """Ids of images that go the way of a pattern, made by a stranger."""
+    """Yield an id like those that a pattern matches, but with an unknown producer."""
     yield f"stranger.{pattern.partition('.')[2]}"

@@ -1,4 +1,4 @@
-"""What of a machine and its programs may matter for a result."""
+"""Facts about a machine and its programs that may matter for a result."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from harness.model.values import Frozen
 
 
 class Accommodation(Frozen):
-    """What a node changes for a runtime because this machine lacks something; a result under it has workarounds."""
+    """A workaround: a node changes something for a runtime because this machine lacks something."""
 
     name: str
     lacking: str = Field(description="what the machine lacks, and the evidence")
-    change: str = Field(description="what is done about it")
+    change: str = Field(description="what the node changes")
 
 
 class Component(Frozen):
-    """A part whose version was read from the binary itself, in the node."""
+    """A program, with the version that its binary gives in the node."""
 
     name: str
     version: str
 
 
 class Condition(StrEnum):
-    """What is true of some machines only and decides what a cell should be; features have the names that CRIU uses."""
+    """A fact that holds on some machines only and changes an expectation; features have CRIU's names."""
 
     LACKS_MEM_DIRTY_TRACK = "kernel lacks mem_dirty_track"
 
 
 class HostFacts(Frozen):
-    """What of the machine may matter for a result; nothing that names it."""
+    """Facts about the machine that may matter for a result; none of them names the machine."""
 
     kernel: str
     architecture: str
@@ -39,4 +39,4 @@ class HostFacts(Frozen):
     cpus: int
     memory_gib: float
     os: str
-    conditions: tuple[Condition, ...] = Field(default=(), description="those that are true of it, found by probes")
+    conditions: tuple[Condition, ...] = Field(default=(), description="conditions that probes found to be true")

@@ -1,8 +1,8 @@
-"""Mutants: what is broken on purpose, what the oracle has to say of it, and the harmless change beside it.
+"""Mutants: what is broken on purpose, what the oracle must say about it, and the harmless change beside it.
 
-A mutant is played on one participant. On one whose checkpoints are folders and whose program can be wrapped, a
-checkpoint is tampered with, or the runtime lies; on an engine, the archive that it has exported is changed. A neutral
-neighbour changes as much and must pass. How each is done is in `scenarios/controls`.
+A mutant runs on one participant. If its checkpoints are folders and its program can be wrapped, the mutant changes
+the files of a checkpoint or makes the runtime lie. On an engine, it changes the exported archive. A neutral neighbour
+changes as much and must pass. The code of each mutant is in `scenarios/controls`.
 """
 
 from __future__ import annotations
@@ -15,30 +15,28 @@ from harness.model.outcomes import Anomaly, Outcome
 
 PRINTING = "chatty"
 COPIED = "the same file is replaced by a copy of itself, with another inode and time"
-LOG_COPIED = "the archive is put together anew, and the log is of another time"
+LOG_COPIED = "the archive is written again, and the log has another time"
 PADDED = "padding in the counter's own page is changed"
 
 TAMPERED = (
     Proof(
         "memory-older",
-        "the counter's page is that of an earlier checkpoint",
+        "the counter's page comes from an earlier checkpoint",
         Outcome.INCONSISTENT,
         Anomaly.DISK_AHEAD,
         neutral=PADDED,
     ),
-    Proof(
-        "memory-zeroed", "the counter's page is zero", Outcome.RESTORE_FAILED, neutral="as much of it that is padding"
-    ),
-    Proof("memory-foreign", "the nonce in memory is another", Outcome.COLD_START, neutral=PADDED),
+    Proof("memory-zeroed", "the counter's page is filled with zeros", Outcome.RESTORE_FAILED, neutral=PADDED),
+    Proof("memory-foreign", "memory holds another nonce", Outcome.COLD_START, neutral=PADDED),
     Proof(
         "core-foreign",
-        "the registers are those of another process",
+        "the registers come from another process",
         Outcome.RESTORE_FAILED,
-        neutral="the statistics, which no restore reads, are those of another process",
+        neutral="the statistics, which no restore reads, come from another process",
     ),
     Proof(
         "ring-rewound",
-        "the newest records are gone from a surface",
+        "a surface lacks its newest records",
         Outcome.INCONSISTENT,
         Anomaly.DISK_BEHIND,
         neutral=COPIED,
@@ -51,56 +49,60 @@ TAMPERED = (
         neutral=COPIED,
     ),
     Proof(
-        "ring-torn", "half of a record is that of the one before", Outcome.INCONSISTENT, Anomaly.TORN, neutral=COPIED
+        "ring-torn",
+        "half of a record comes from the record before it",
+        Outcome.INCONSISTENT,
+        Anomaly.TORN,
+        neutral=COPIED,
     ),
     Proof("ring-lost", "one record is missing", Outcome.INCONSISTENT, Anomaly.RECORD_LOST, neutral=COPIED),
-    Proof("ring-foreign", "one record is of another workload", Outcome.INCONSISTENT, Anomaly.TORN, neutral=COPIED),
+    Proof("ring-foreign", "one record comes from another workload", Outcome.INCONSISTENT, Anomaly.TORN, neutral=COPIED),
     Proof(
         "ring-backwards",
-        "one record was written after the one that follows it",
+        "one record has a later time than the next one",
         Outcome.INCONSISTENT,
         Anomaly.TIME_BACKWARDS,
         neutral=COPIED,
     ),
     Proof(
         "ring-order",
-        "the surface that is written first lacks the newest tick of the second",
+        "the first surface in writing order lacks the newest tick of the second",
         Outcome.INCONSISTENT,
         Anomaly.ORDER_BROKEN,
-        neutral="the archive of the second has its members in another order",
+        neutral="the archive of the second surface has its members in another order",
     ),
     Proof(
         "ring-unread",
-        "a surface is rewound, and only the restored workload can tell",
+        "a surface lacks its newest records, and only the restored workload can see it",
         Outcome.INCONSISTENT,
         Anomaly.DISK_BEHIND,
         neutral=COPIED,
     ),
     Proof(
         "other-rewound",
-        "of two workloads in the container the second has a ring that is rewound",
+        "the ring of the container's second workload lacks its newest records",
         Outcome.INCONSISTENT,
         Anomaly.DISK_BEHIND,
-        neutral="the ring of the second is replaced by a copy of itself",
+        neutral="the ring of the second workload is replaced by a copy of itself",
         workload="twins",
     ),
     Proof(
         "surface-missing",
-        "a surface is left out of the captured layer",
+        "the captured layer lacks a surface",
         Outcome.RESTORE_FAILED,
         Anomaly.DISK_BEHIND,
-        neutral="a file that nobody opened is added to the layer",
+        neutral="the layer has one more file, which no process opened",
     ),
     Proof(
         "surface-mixed",
-        "one surface is that of an earlier checkpoint",
+        "one surface comes from an earlier checkpoint",
         Outcome.INCONSISTENT,
         Anomaly.SURFACES_DISAGREE,
         neutral=COPIED,
     ),
     Proof(
         "image-file-missing",
-        "a file of the image that was modified is left out",
+        "the captured layer lacks a modified file of the image",
         Outcome.INCONSISTENT,
         Anomaly.DISK_BEHIND,
         neutral=COPIED,
@@ -108,15 +110,15 @@ TAMPERED = (
     ),
     Proof(
         "deleted-file-back",
-        "a file that was deleted is there again",
+        "a deleted file exists again",
         Outcome.INCONSISTENT,
         Anomaly.DISK_BEHIND,
-        neutral="its mark of deletion is made anew",
+        neutral="the whiteout of the deleted file is made again",
         workload="deleted-file",
     ),
     Proof(
         "bind-mount-outside",
-        "a surface is outside of the checkpoint",
+        "a surface is outside the checkpoint",
         Outcome.NOT_CAPTURED,
         neutral="all surfaces are in the checkpoint, which is replaced by a copy of itself",
         workload="bind-mount",
@@ -124,31 +126,31 @@ TAMPERED = (
     ),
     Proof(
         "swapped-memory",
-        "an earlier checkpoint is restored than was read",
+        "the restore gets an earlier checkpoint than the offline reading",
         Outcome.HARNESS_ERROR,
         signature="disagree on memory",
-        neutral="a copy is restored of what was read",
+        neutral="the restore gets a copy of the checkpoint that was read offline",
     ),
     Proof(
         "swapped-surface",
-        "a surface is rewound after the checkpoint was read",
+        "a surface loses its newest records after the offline reading",
         Outcome.HARNESS_ERROR,
         signature="disagree on added",
         neutral=COPIED,
     ),
     Proof(
         "swapped-workload",
-        "the checkpoint of another workload is read than is restored",
+        "the offline reading gets the checkpoint of another workload than the restore",
         Outcome.HARNESS_ERROR,
         signature="disagree on the workload",
-        neutral="a copy is read of what is restored",
+        neutral="the offline reading gets a copy of the restored checkpoint",
     ),
     Proof(
         "pages-hidden",
-        "the pages are not there when the checkpoint is read, and are back for the restore",
+        "the memory pages are missing during the offline reading, and are back for the restore",
         Outcome.HARNESS_ERROR,
         signature="could not be read",
-        neutral="the statistics are not there when it is read",
+        neutral="the statistics are missing during the offline reading",
     ),
 )
 
@@ -162,50 +164,50 @@ LYING = (
     ),
     Proof(
         "capture-early",
-        "the disk is taken before the dump, while the container runs",
+        "the disk is captured before the dump, while the container runs",
         Outcome.INCONSISTENT,
         Anomaly.DISK_BEHIND,
-        neutral="the disk is taken late, while the container is held still",
+        neutral="the disk is captured late, while the container is held still",
     ),
     Proof(
         "capture-late",
         "the container runs for some ticks between dump and capture",
         Outcome.INCONSISTENT,
         Anomaly.DISK_AHEAD,
-        neutral="as much time passes while it is held still",
+        neutral="as much time passes while the container is held still",
     ),
-    Proof("restore-starts", "restore starts the container anew", Outcome.COLD_START, neutral="restore comes late"),
+    Proof("restore-starts", "restore starts a new container", Outcome.COLD_START, neutral="restore comes late"),
     Proof(
         "restore-does-nothing",
         "restore succeeds and does nothing",
         Outcome.RESTORE_FAILED,
         signature="has ended by itself",
-        neutral="restore lists the containers before",
+        neutral="restore first lists the containers",
     ),
     Proof(
         "restore-crashes",
-        "what was restored is killed after the success",
+        "the restored container is killed after the restore succeeds",
         Outcome.RESTORE_FAILED,
         signature="has ended by itself",
-        neutral="what was restored gets a signal that it ignores",
+        neutral="the restored container gets a signal that it ignores",
     ),
     Proof(
         "restore-mute",
-        "what was restored is stopped before it says a word",
+        "the restored workload is stopped before it reports anything",
         Outcome.RESTORE_FAILED,
         signature="said nothing",
-        neutral="what was restored is stopped for a moment",
+        neutral="the restored workload is stopped for a moment",
     ),
     Proof(
         "restore-stands",
-        "what was restored says what it found, and is stopped",
+        "the restored workload is stopped after its first report",
         Outcome.RESTORE_FAILED,
         signature="does not move",
-        neutral="what was restored is stopped after its first words, for a moment",
+        neutral="the restored workload is stopped for a moment after its first report",
     ),
     Proof(
         "source-frozen",
-        "resume succeeds a second before it does anything",
+        "resume reports success one second before it acts",
         Outcome.SOURCE_HARMED,
         signature="still frozen",
         neutral="resume takes a while",
@@ -226,7 +228,7 @@ LYING = (
     ),
     Proof(
         "source-replaced",
-        "resume puts a new process in the place of the source",
+        "resume replaces the source by a new process",
         Outcome.SOURCE_HARMED,
         signature="replaced by another process",
         neutral="resume pauses and resumes once more",
@@ -240,7 +242,7 @@ LYING = (
     ),
     Proof(
         "source-deaf",
-        "the request to end is swallowed",
+        "the request to end is lost",
         Outcome.SOURCE_HARMED,
         signature="does not end when it is asked to",
         neutral="the request to end comes late",
@@ -250,7 +252,7 @@ LYING = (
         "the live checkpoint of a paused container resumes it",
         Outcome.SOURCE_HARMED,
         signature="not paused any more",
-        neutral="the live checkpoint pauses once more what is paused",
+        neutral="the live checkpoint pauses the paused container once more",
         scenario=Scenario.PAUSED,
     ),
     Proof(
@@ -284,12 +286,12 @@ LYING = (
     Proof(
         "leaves-file", "a file is left behind", Outcome.LEAKED, signature="file ", neutral="a file is made and removed"
     ),
-    Proof("hangs", "pause does not come back", Outcome.HUNG, neutral="pause takes a second"),
+    Proof("hangs", "pause does not return", Outcome.HUNG, neutral="pause takes a second"),
     Proof(
         "half-written",
-        "half of the images are missing, and it is called a success",
+        "half of the images are missing, and the runtime reports success",
         Outcome.CHECKPOINT_BROKEN,
-        neutral="a file that no restore reads is beside the images",
+        neutral="a file that no restore reads lies beside the images",
     ),
 )
 ARCHIVED = tuple(
@@ -312,20 +314,20 @@ ARCHIVED = tuple(
         ),
         Proof(
             "archive-truncated",
-            "the archive is cut off in the middle, and called a success",
+            "the archive is cut off in the middle, and the engine reports success",
             Outcome.CHECKPOINT_BROKEN,
-            signature="no whole archive",
+            signature="not a complete archive",
             neutral="zeros follow the archive's end",
         ),
         Proof(
             "archive-newer",
-            "the images are of a version that nobody knows yet",
+            "the images have a version that no CRIU knows yet",
             Outcome.RESTORE_FAILED,
             neutral="the archive is written again as it is",
         ),
         Proof(
             "archive-two-workloads",
-            "of two workloads in the container the second has a ring that is rewound",
+            "the ring of the container's second workload lacks its newest records",
             Outcome.INCONSISTENT,
             Anomaly.DISK_BEHIND,
             neutral="the archive of the root file system is written again as it is",
@@ -333,7 +335,7 @@ ARCHIVED = tuple(
         ),
         Proof(
             "log-cut-short",
-            "the last lines are left out of the engine's log",
+            "the engine's log lacks its last lines",
             Outcome.INCONSISTENT,
             Anomaly.RECORD_LOST,
             signature="in the restored container's log",

@@ -1,4 +1,4 @@
-"""What a trial can come to: outcomes, anomalies, verdicts, refusals, predictions."""
+"""Results of trials: outcomes, anomalies, verdicts, refusals, predictions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.model.values import Frozen
 
 
 class Outcome(StrEnum):
-    """What a trial found, mildest first; `severity` orders them."""
+    """What a trial found. The mildest outcome is first; `severity` orders them."""
 
     CONSISTENT = "consistent"
     NOT_CAPTURED = "not-captured"
@@ -30,12 +30,12 @@ class Outcome(StrEnum):
 
     @property
     def severity(self) -> int:
-        """Position in the order of severity, 0 the mildest."""
+        """Position in the order of severity; 0 is the mildest."""
         return list(Outcome).index(self)
 
     @property
     def violates(self) -> bool | None:
-        """Whether a trial with it convicts its cell; null where it proves nothing either way."""
+        """Whether one trial with this outcome convicts its cell; None if the outcome proves nothing."""
         if self in (Outcome.CONSISTENT, Outcome.NOT_CAPTURED):
             return False
         silent = (Outcome.REFUSED, Outcome.UNSUPPORTED, Outcome.VACUOUS, Outcome.HARNESS_ERROR, Outcome.MISSING)
@@ -43,7 +43,7 @@ class Outcome(StrEnum):
 
 
 class Anomaly(StrEnum):
-    """In which way memory and disk fail to be one instant."""
+    """How memory and disk differ from one instant."""
 
     DISK_AHEAD = "disk-ahead"
     DISK_BEHIND = "disk-behind"
@@ -56,7 +56,7 @@ class Anomaly(StrEnum):
 
 
 class Stage(StrEnum):
-    """A step of a trial, in the order of happening; each has a deadline and a span on the timeline."""
+    """The steps of a trial, in order; each has a deadline and a span on the timeline."""
 
     PREPARE = "prepare"
     START = "start"
@@ -72,7 +72,7 @@ class Stage(StrEnum):
 
 
 class Verdict(Frozen):
-    """What was found, at which stage, and why in one sentence."""
+    """What a trial found, at which stage, and why, in one sentence."""
 
     outcome: Outcome
     stage: Stage | None = None
@@ -82,24 +82,26 @@ class Verdict(Frozen):
 
     @property
     def found(self) -> tuple[Outcome, ...]:
-        """Everything that was found, worst first."""
+        """All findings, worst first."""
         return (self.outcome, *self.also)
 
 
 class Refusal(Frozen):
-    """How well a restore was declined."""
+    """How clearly a runtime declined a restore."""
 
-    early: bool = Field(description="before anything was begun that loads memory: CRIU, or a sandbox")
-    named: tuple[str, ...] = Field(description="facts that differ, where both sides were named")
+    early: bool = Field(description="true if it declined before CRIU or a sandbox started to load memory")
+    named: tuple[str, ...] = Field(
+        description="differences between the two sides that its message names, each with both sides"
+    )
 
     @property
     def clear(self) -> bool:
-        """Whether it is one that a user can do something with."""
+        """Whether a user can act on the refusal."""
         return self.early and bool(self.named)
 
 
 class Answer(StrEnum):
-    """Of a prediction."""
+    """The answer of a prediction."""
 
     YES = "yes"
     NO = "no"
@@ -107,7 +109,7 @@ class Answer(StrEnum):
 
 
 class Prediction(Frozen):
-    """Whether a checkpoint will be restored somewhere, told from its files and from the versions there."""
+    """Whether a participant can restore a checkpoint, predicted from the checkpoint's files and its versions."""
 
     answer: Answer
     reasons: tuple[str, ...] = ()

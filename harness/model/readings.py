@@ -1,4 +1,4 @@
-"""What memory, surfaces and the source container showed."""
+"""Readings of memory and surfaces, and the health of the source container."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from harness.model.values import Frozen, Whole
 
 
 class SurfaceReading(Frozen):
-    """What one surface held, judged from its records: those of a ring, or the lines of a log."""
+    """What one surface held, judged from its records: the records of a ring, or the lines of a log."""
 
     surface: str
     newest: Whole | None = Field(description="newest tick it held; null when it held no record of this workload")
-    newest_wall_ns: Whole | None = Field(description="wall clock of that tick; null also where a log does not tell it")
+    newest_wall_ns: Whole | None = Field(description="wall clock of that tick; null also for a log without times")
     torn: Whole = Field(default=0, description="records whose checksum does not fit")
     foreign: Whole = Field(default=0, description="whole records of another nonce or in the wrong slot")
     holes: Whole = Field(default=0, description="records missing below the newest, within the ring")
     backwards: Whole = Field(default=0, description="neighbouring records whose wall clock runs backwards")
-    repeated: Whole = Field(default=0, description="lines of a log that it held before")
+    repeated: Whole = Field(default=0, description="lines of a log that appear again")
     lag: Whole = Field(
         default=1,
-        description="ticks by which it may be behind memory at one instant; more than 1: a log, 0: a deletion undone",
+        description=(
+            "ticks by which it may be behind memory at one instant; more than 1: a log, "
+            "0: a deletion that has not happened"
+        ),
     )
 
 
@@ -35,7 +38,7 @@ class Witness(StrEnum):
 
 
 class Reading(Frozen):
-    """What memory said and what each surface said, at one moment; surfaces in writing order."""
+    """What memory and each surface held at one moment; surfaces are in writing order."""
 
     witness: Witness
     nonce: str
@@ -54,14 +57,14 @@ class Skew(Frozen):
 
 
 class SourceHealth(Frozen):
-    """How the container went on after its live checkpoint; null where it was not observed."""
+    """How the source container went on after its live checkpoint; null means not observed."""
 
     ticking: bool | None = None
     frozen: bool | None = Field(default=None, description="read from the kernel's freezer, not from the runtime")
     same_nonce: bool | None = None
     lost_ticks: Whole | None = Field(
-        default=None, description="by which its own disk and memory differ, at least 1 if they do"
+        default=None, description="ticks by which its own disk and memory differ, at least 1 if they differ"
     )
     longest_gap_us: float | None = None
     kept_pause: bool | None = Field(default=None, description="it was still paused, as its user had left it")
-    stops: bool | None = Field(default=None, description="it answered when it was asked to end")
+    stops: bool | None = Field(default=None, description="it ended when it was asked to")

@@ -1,4 +1,4 @@
-"""One machine's share of a run: which cells and controls it executes, decided by their names alone."""
+"""One machine's share of a run: which cells and controls it executes. Their names alone decide."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ MOST_SHARDS = 10_000
 
 
 class Shard(Frozen):
-    """A share: which one, of how many."""
+    """A share of a run: its number, and the number of shares."""
 
-    number: int = Field(ge=1, description="from 1")
-    of: int = Field(ge=1)
+    number: int = Field(ge=1, description="number of the share, from 1")
+    of: int = Field(ge=1, description="number of shares")
 
     def __str__(self) -> str:
         return f"{self.number}/{self.of}"
 
     @classmethod
     def read(cls, text: str) -> Shard:
-        """Read `K/N`; `UsageError` for what is none."""
+        """Read `K/N`; raise `UsageError` for anything else."""
         said = re.fullmatch(r"([0-9]{1,5})/([0-9]{1,5})", text)
         number, of = map(int, said.groups()) if said else (0, 0)
         if not 1 <= number <= of <= MOST_SHARDS:
-            remedy = f"Say which one of how many, from 1 to at most {MOST_SHARDS}: 3/16."
-            raise UsageError(f"--shard {text!r} is no share of a run", remedy=remedy)
+            remedy = f"Write K/N for share K of N, at most {MOST_SHARDS}, for example 3/16."
+            raise UsageError(f"--shard {text!r} is not a share of a run", remedy=remedy)
         return cls(number=number, of=of)
 
     @property
     def suffix(self) -> str:
-        """What the id of its part of the run ends with."""
+        """End of the id of this share's part of the run."""
         return f"-{self.number}-of-{self.of}"
 
     def holds(self, name: str) -> bool:
-        """Whether what goes by `name` falls to it: the same on every machine, whatever else is planned."""
+        """Return whether `name` belongs to this share: every machine answers the same, whatever else is planned."""
         digest = hashlib.sha256(name.encode()).digest()
         return int.from_bytes(digest) % self.of == self.number - 1
 
@@ -50,10 +50,10 @@ class Shard(Frozen):
         return tuple(cell for cell in cells if self.holds(cell.question))
 
     def share(self, cells: Sequence[Cell], controls: Sequence[Control]) -> tuple[tuple[Cell, ...], tuple[Control, ...]]:
-        """What of a plan it executes.
+        """Return the cells and controls of a plan that this share executes.
 
-        The controls of one participant stay together, since the oracle is asked about all mutants at once. The canary
-        is played wherever there is anything to do: each machine has to prove that it is not blind.
+        The controls of one participant stay together, since the oracle judges all mutants at once. The canary runs in
+        each share that has anything to do: each machine has to prove that it is not blind.
         """
         own = self.cells(cells)
         played = {control for control in controls if _apart(control) and self.holds(str(control.cell.checkpoint))}
@@ -63,5 +63,5 @@ class Shard(Frozen):
 
 
 def _apart(control: Control) -> bool:
-    """Whether one machine plays it for all."""
+    """Return whether one share runs this control for all shares."""
     return control.kind is not ControlKind.CANARY

@@ -1,4 +1,4 @@
-"""What all values are made of."""
+"""The base of all values."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 Whole = Annotated[int, Field(ge=-(1 << 63), lt=1 << 64)]
-"""A number that any program can hold, and that has a float near it."""
+"""An integer of at most 64 bits, signed or unsigned, so that any program can read it and make a float of it."""
 
 
 class Frozen(BaseModel):
-    """A value: immutable, compared by content, strict about unknown fields and about numbers that are none."""
+    """An immutable value, compared by content; unknown fields, NaN and infinity are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 

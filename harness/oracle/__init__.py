@@ -1,5 +1,5 @@
 """From readings to an outcome.
 
-In come checkpoints and what workloads reported; out come readings, skews, anomalies and one verdict. Nothing here
+Checkpoints and the reports of workloads come in; readings, skews, anomalies and one verdict go out. Nothing here
 starts a process or writes a file.
 """

@@ -1,7 +1,7 @@
-"""Whether the log of a restored container goes on where the checkpoint's memory does, with no line lost or repeated.
+"""Checks that a restored container's log goes on where the checkpoint's memory does, with no line lost or repeated.
 
-Memory at the cut has a counter c, and line c was printed or it was not. So the next line is c or c + 1, whether it
-follows the lines that the checkpoint has brought along or begins a new log.
+Memory at the cut has a counter c, and the process has printed line c or not yet. So the next line is c or c + 1,
+whether it follows the lines from the checkpoint or begins a new log.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from harness.model.readings import Reading, Witness
 from harness.records.record import Continuation
 
 FINISHED_TICKS = 2
-"""Ticks by which the counter that a restored workload tells may be ahead of the cut: it finishes what it was at."""
+"""Ticks by which a restored workload's first counter may be ahead of the cut: the workload first finishes its tick."""
 
 
 def breaks(log: Continuation, cut: Reading) -> Iterator[tuple[Anomaly, str]]:
-    """What is wrong with the log, and in which way, where `cut` tells the counter of the checkpoint."""
+    """Yield each anomaly of the log with a description; `cut`: the reading with the checkpoint's counter."""
     if not log.kept:
         return
     newest = log.surface.newest or 0
@@ -28,17 +28,17 @@ def breaks(log: Continuation, cut: Reading) -> Iterator[tuple[Anomaly, str]]:
         yield Anomaly.RECORD_REPEATED, f"the first line is {log.first:,}"
     if log.due - max(newest, cut.counter) > log.surface.lag:
         ends = f"the last line is {newest:,}" if newest else "there is no line"
-        yield Anomaly.RECORD_LOST, f"{ends}, although the counter has come to {log.due:,}"
+        yield Anomaly.RECORD_LOST, f"{ends}, but the counter is at {log.due:,}"
     if log.lost:
-        yield Anomaly.RECORD_LOST, f"{_counted(log.surface.holes)} missing, {_span(log.lost)} first"
+        yield Anomaly.RECORD_LOST, f"{_counted(log.surface.holes)} missing, first at {_span(log.lost)}"
     if log.again:
-        yield Anomaly.RECORD_REPEATED, f"{_counted(log.surface.repeated)} there twice, {_span(log.again)} first"
+        yield Anomaly.RECORD_REPEATED, f"{_counted(log.surface.repeated)} repeated, first at {_span(log.again)}"
     if log.surface.torn:
         yield Anomaly.TORN, f"{_counted(log.surface.torn)} damaged"
 
 
 def _line(log: Continuation, tick: int) -> int:
-    """The first tick from `tick` on that has a line."""
+    """Return the first tick that has a line, at or after `tick`."""
     return -(-tick // log.every) * log.every
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of anybody's making, read without a restore: what is in them, and whether they are of one instant."""
+"""Inspection of any checkpoint without a restore: its content, and whether memory and disk are of one instant."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ONE_INSTANT = "memory and every surface are of one instant"
 
 
 def disks_of(words: Sequence[str]) -> dict[str, Path]:
-    """Read `DIR` and `MOUNTPOINT=DIR`; `UsageError` for what is no folder or is given twice."""
+    """Read `DIR` and `MOUNTPOINT=DIR`; raise `UsageError` for an unreadable folder or a repeated mount point."""
     found: dict[str, Path] = {}
     for word in words:
         mount, separator, folder = word.partition("=")
@@ -35,10 +35,10 @@ def disks_of(words: Sequence[str]) -> dict[str, Path]:
             mount, folder = "/", word
         mount = str(PurePosixPath(mount))
         if mount in found:
-            raise UsageError(f"--disk {word}: there are two disks for {mount}")
+            raise UsageError(f"--disk {word}: {mount} already has a disk")
         found[mount] = Path(folder)
         try:
-            os.listdir(folder)  # noqa: PTH208  # its errors are what counts
+            os.listdir(folder)  # noqa: PTH208  # only its errors matter
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"--disk {word}: {folder} cannot be read: {reason_of(error)}",
@@ -48,9 +48,9 @@ def disks_of(words: Sequence[str]) -> dict[str, Path]:
 
 
 def inspect(path: Path, disks: Mapping[str, Path], *, container: str = "", budget: Budget | None = None) -> Inspection:
-    """Read the checkpoints at `path`, with `disks` by mount point beside it; `Unreadable` if one cannot be believed.
+    """Read the checkpoints at `path`, with extra `disks` by mount point; raise `Unreadable` if one is not trustworthy.
 
-    `container` chooses one of several, by its name, its id or its folder.
+    `container` chooses one of several checkpoints by name, id or folder.
     """
     try:
         path.stat()
@@ -67,12 +67,12 @@ def inspect(path: Path, disks: Mapping[str, Path], *, container: str = "", budge
     except OSError as error:
         raise EnvironmentUnfit(
             f"{path} cannot be read here: {error.strerror or error}",
-            remedy="It takes rights to all of its files, and room in the folder that TMPDIR names.",
+            remedy="You need access to all its files, and free space in the folder that TMPDIR names.",
         ) from error
 
 
 def agrees(finding: Finding, evidence: Evidence) -> bool:
-    """Whether the oracle's reading without a restore, of the same checkpoint, comes to the same."""
+    """Return whether the oracle's offline reading of the same checkpoint has the same result."""
     if evidence.offline is None:
         return finding is Finding.NOTHING_TO_COMPARE
     clean = not any(anomalies(each, evidence.outside) for each in (evidence.offline, *evidence.others))
@@ -84,8 +84,8 @@ def _inspect(path: Path, disks: Mapping[str, Path], container: str, own: Path, b
     found = choose(find(path, own, budget), container)
     if disks and len(found) > 1:
         raise UsageError(
-            f"--disk: {path} holds {len(found)} checkpoints, and nothing tells of which it is",
-            remedy=f"Choose one by --container: {', '.join(each.where for each in found[:10])}.",
+            f"--disk: {path} holds {len(found)} checkpoints, but a disk belongs to one",
+            remedy=f"Choose with --container: {', '.join(each.where for each in found[:10])}.",
         )
     checkpoints = []
     for number, each in enumerate(found):
@@ -108,7 +108,7 @@ def _checkpoint(found: Found, disks: Mapping[str, Path], own: Path, budget: Budg
         layout=found.layout,
         description=opened.description,
         finding=Finding.NOTHING_TO_COMPARE,
-        reason="memory is in a form that only its maker reads",
+        reason="memory is in a form that only gVisor can read",
     )
     if opened.images is None:
         return told
@@ -122,7 +122,7 @@ def _checkpoint(found: Found, disks: Mapping[str, Path], own: Path, budget: Budg
     named = {task.pid: task for task in listed}
     for process in workloads:
         if process.pid not in named:
-            raise Unreadable(f"pagemap-{process.pid}.img is of no process of pstree.img")
+            raise Unreadable(f"pagemap-{process.pid}.img belongs to no process in pstree.img")
     judged = _judged(workloads, named, _Laid(opened, disks, own), budget)
     worst = max(judged, key=lambda each: list(Finding).index(each.finding))
     return told.model_copy(update={"workloads": judged, "finding": worst.finding, "reason": worst.reason})
@@ -130,20 +130,20 @@ def _checkpoint(found: Found, disks: Mapping[str, Path], own: Path, budget: Budg
 
 @dataclass(frozen=True)
 class _Laid:
-    """What a checkpoint has beside its memory, and what was named beside it."""
+    """The disks and the log of a checkpoint, and the disks that the user named."""
 
     opened: Opened
     disks: Mapping[str, Path]
     own: Path
-    """A folder to be made, for what is laid open."""
+    """Folder for unpacked files; it does not exist yet."""
 
     def place(self, surface: OwnSurface, where: Locations) -> Location:
-        """Where a surface is."""
+        """Return the location of a surface."""
         disks, has_log = {*self.opened.disks, *self.disks}, self.opened.log is not None
         return location_of(surface, where, disks, self.opened.absent, named=tuple(self.disks), log=has_log)
 
     def take(self, wanted: Mapping[str, set[str]]) -> dict[str, CapturedFiles]:
-        """Lay open what is wanted of each disk."""
+        """Unpack the `wanted` files of each disk."""
         named = {mount: CapturedFiles(disk, whole=mount != "/") for mount, disk in self.disks.items()}
         found = {
             mount: disk.take(wanted[mount], self.own / str(number))
@@ -178,9 +178,9 @@ def _process(process: Process, name: str, places: Mapping[str, Location], captur
     if found:
         finding, reason = Finding.INCONSISTENT, "memory and disk are not of one instant"
     elif not reading.surfaces:
-        finding, reason = Finding.NOTHING_TO_COMPARE, f"no surface can be held against memory: {lacking}"
+        finding, reason = Finding.NOTHING_TO_COMPARE, f"no surface can be compared with memory: {lacking}"
     elif absent:
-        finding, reason = Finding.INCOMPLETE, f"what is here is of one instant; {lacking}"
+        finding, reason = Finding.INCOMPLETE, f"memory and the other surfaces are of one instant; {lacking}"
     else:
         finding, reason = Finding.CONSISTENT, ONE_INSTANT
     return InspectedProcess(

@@ -1,6 +1,6 @@
-"""Evidence of a trial -> verdict. Pure: one finding is enough to convict, all are looked for, the worst one counts.
+"""From the evidence of a trial to its verdict. Pure: all checks run, one finding convicts, and the worst one counts.
 
-Every check has a name, so that it can be left out: what then escapes shows what the check is for.
+Every check has a name, so that a caller can leave it out: the mutants that then escape show what the check is for.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from harness.oracle.continuity import FINISHED_TICKS, breaks
 from harness.records.record import Continuation
 
 AGREEMENT_TICKS = FINISHED_TICKS
-"""How far two readings may lie apart."""
+"""Ticks by which two readings may differ."""
 OVERLAP_NS = 500_000_000
-"""How old the last tick may be when the freeze begins; a busy machine withholds the processor for a while."""
+"""Maximum age of the last tick when the freeze begins; on a busy machine the workload waits for the processor."""
 
 
 class Check(StrEnum):
-    """What the oracle looks at; a mutant escapes if the only check that it offends is left out."""
+    """The oracle's checks; a mutant escapes if the only check that detects it is left out."""
 
-    FAILURE = "a stage came to its end"
-    KEPT_PAUSE = "the source is as paused as its user left it"
+    FAILURE = "every stage succeeds"
+    KEPT_PAUSE = "the source is still paused if its user paused it"
     THAWED = "the source is not frozen"
-    SAME_SOURCE = "the source is the process that it was"
+    SAME_SOURCE = "the source is still the same process"
     SOURCE_WHOLE = "the source's own disk and memory agree"
     SOURCE_TICKS = "the source goes on ticking"
     SOURCE_STOPS = "the source ends when it is asked to"
     NOTHING_LEFT = "nothing is left behind"
     OVERLAP = "the workload was ticking right up to the checkpoint"
-    SAME_PROCESS = "what is restored does not start anew"
-    SAME_NONCE = "what is restored has the nonce of the source"
-    HEARD = "what is restored says what it found"
+    SAME_PROCESS = "the restored workload does not start again from the beginning"
+    SAME_NONCE = "the restored workload has the nonce of the source"
+    HEARD = "the restored workload reports what it found"
     MOVES = "the restored counter moves"
-    READABLE = "what restores well can be read without a restore"
-    WHOLE = "what is called a success is whole"
-    OFFLINE = "the reading without a restore is of one instant"
-    EVERY_WORKLOAD = "so is that of every other workload in the checkpoint"
+    READABLE = "a checkpoint that restores can also be read offline"
+    WHOLE = "a checkpoint that was reported as a success is complete"
+    OFFLINE = "the offline reading is of one instant"
+    EVERY_WORKLOAD = "the offline reading of every other workload in the checkpoint is of one instant"
     RESTORED = "the reading of the restored workload is of one instant"
-    OUTSIDE = "what is documented as outside is not called consistent"
+    OUTSIDE = "a surface that is documented as outside the checkpoint is not called consistent"
     ONE_WORKLOAD = "both readings have the same nonce"
     ONE_MEMORY = "both readings have the same counter"
     ONE_DISK = "both readings have the same surfaces"
@@ -50,11 +50,11 @@ class Check(StrEnum):
     TORN = "every record is whole"
     FOREIGN = "every record is of this workload and in its slot"
     BACKWARDS = "time does not run backwards from record to record"
-    AGREEMENT = "the surfaces hold the same tick, or neighbours"
-    ORDER = "no surface is newer than one that is written before it"
+    AGREEMENT = "the newest ticks of the surfaces differ by at most one"
+    ORDER = "no surface is newer than a surface that is written before it"
     COMPLETE = "no record below the newest is missing"
     REPEATED = "no line is in a log twice"
-    CONTINUES = "the log of what is restored goes on where memory does"
+    CONTINUES = "the restored container's log goes on where memory does"
 
 
 OF_LINES = {
@@ -62,39 +62,39 @@ OF_LINES = {
     Anomaly.RECORD_REPEATED: Check.REPEATED,
     Anomaly.TORN: Check.TORN,
 }
-"""What can be wrong with the lines of a log."""
+"""Checks of the lines of a log, by anomaly."""
 
 OF_LOGS = frozenset({Check.REPEATED, Check.CONTINUES})
-"""What is looked at in logs alone."""
+"""Checks that only logs need."""
 
 NONE_LEFT_OUT: frozenset[Check] = frozenset()
 
 
 @dataclass
 class Evidence:
-    """All that a trial learned, filled in as it goes; what stays None was not observed."""
+    """All observations of a trial, filled in step by step; None means not observed."""
 
     source_nonce: str | None = None
     freeze_begin_ns: int | None = None
     period_ns: int = 0
     outside: frozenset[str] = frozenset()
-    """Surfaces that are documented as outside of the checkpoint."""
+    """Surfaces that are documented as outside the checkpoint."""
     offline: Reading | None = None
     others: list[Reading] = field(default_factory=list)
     """Offline readings of further workloads in the same checkpoint."""
     unreadable: str = ""
-    """Why there is no offline reading although there should be."""
+    """Why the expected offline reading is missing."""
     broken: str = ""
-    """How the archive of a checkpoint that was called a success is cut off or incomplete."""
+    """How the archive is cut off or incomplete, although the engine reported success."""
     lacking: str = ""
-    """What its images lack; where they restore well all the same, it is the reading that is wrong."""
+    """What the images lack; if the checkpoint restores well all the same, our reading is wrong."""
     restored: Reading | None = None
     restored_moves: bool = False
     """The restored counter was seen to grow."""
     stood_at: int | None = None
-    """The restored counter where it stood still, although it had moved."""
+    """The restored counter at which it stood still, after it had moved."""
     log: Continuation | None = None
-    """How the log of what is restored goes on, of a workload that prints."""
+    """How the restored container's log goes on, for a workload that prints."""
     started_afresh: bool = False
     """The restored container announced a start of its own."""
     source: SourceHealth = field(default_factory=SourceHealth)
@@ -102,25 +102,25 @@ class Evidence:
     """How the restore was declined, if it was."""
     leaks: tuple[str, ...] = ()
     failures: list[Verdict] = field(default_factory=list)
-    """How the stages ended that did not come to their end."""
+    """How the failed stages ended."""
 
     @property
     def cut(self) -> Reading | None:
-        """The reading that tells the instant of the checkpoint."""
+        """The reading that gives the instant of the checkpoint."""
         return self.offline or self.restored
 
     @property
     def idle_ns(self) -> int | None:
-        """How long the workload had not ticked when the freeze began; negative when it went on ticking."""
+        """Time from the last tick to the begin of the freeze; negative if the workload ticked after that."""
         if self.cut is None or self.freeze_begin_ns is None:
             return None
         return self.freeze_begin_ns - self.cut.counter_wall_ns
 
 
 def judge(evidence: Evidence, without: frozenset[Check] = NONE_LEFT_OUT) -> Verdict:
-    """Give the worst finding, with the anomalies of all; `consistent` only if there is none.
+    """Return the worst finding, with the anomalies of all findings; `consistent` only without any finding.
 
-    The checks in `without` are left out.
+    `without`: checks to leave out.
     """
     findings = [finding for check, finding in _findings(evidence, without) if check not in without]
     if not findings:
@@ -137,13 +137,13 @@ def judge(evidence: Evidence, without: frozenset[Check] = NONE_LEFT_OUT) -> Verd
 
 
 def overlapped(evidence: Evidence) -> bool:
-    """Whether the workload was ticking right up to the checkpoint, so that the trial can prove something."""
+    """Return whether the workload was ticking right up to the checkpoint, so that the trial can prove something."""
     cut, idle = evidence.cut, evidence.idle_ns
     return cut is not None and idle is not None and cut.counter > 0 and idle <= OVERLAP_NS + 3 * evidence.period_ns
 
 
 def skews(reading: Reading) -> tuple[Skew, ...]:
-    """Distance of each surface from memory in `reading`."""
+    """Return the distance of each surface from memory in `reading`."""
     return tuple(
         Skew(
             witness=reading.witness,
@@ -160,7 +160,7 @@ def skews(reading: Reading) -> tuple[Skew, ...]:
 def anomalies(
     reading: Reading, outside: frozenset[str] = frozenset(), without: frozenset[Check] = NONE_LEFT_OUT
 ) -> tuple[Anomaly, ...]:
-    """Ways in which `reading` is not one instant, in the order of the vocabulary; empty when it is one."""
+    """Return the anomalies of `reading`, in the order of the vocabulary; empty if it is of one instant."""
     inside = [surface for surface in reading.surfaces if surface.surface not in outside]
     found = {anomaly for check, anomaly in _anomalies(inside, reading.counter) if check not in without}
     return tuple(anomaly for anomaly in Anomaly if anomaly in found)
@@ -177,18 +177,18 @@ def _anomalies(surfaces: Sequence[SurfaceReading], counter: int) -> Iterator[tup
 
 
 def _is_log(surface: SurfaceReading) -> bool:
-    """Whether lines on their way to it are neither in memory nor on disk, so that it may be behind by many."""
+    """Return whether the surface is a log: lines on their way to it are in neither, so it may be far behind memory."""
     return surface.lag > 1
 
 
 def _overtakes(surface: SurfaceReading, before: Sequence[SurfaceReading]) -> bool:
-    """Whether it is newer than the file that is written before it."""
+    """Return whether the surface is newer than the file that is written before it."""
     files = [each.newest for each in before if each.newest is not None and not _is_log(each)]
     return bool(files) and surface.newest is not None and surface.newest > files[-1]
 
 
 def _surface_anomalies(surface: SurfaceReading, counter: int) -> Iterator[tuple[Check, Anomaly]]:
-    """The tick is in memory first, then on each surface, which one instant lets be behind by its `lag`."""
+    """Yield the anomalies of one surface: memory gets a tick first, so a surface may be behind by its `lag`."""
     nothing_yet = surface.newest is None and surface.lag > 0 and counter <= surface.lag
     if not nothing_yet and (surface.newest is None or counter - surface.newest > surface.lag):
         yield Check.BEHIND, Anomaly.DISK_BEHIND
@@ -196,7 +196,7 @@ def _surface_anomalies(surface: SurfaceReading, counter: int) -> Iterator[tuple[
         yield Check.AHEAD, Anomaly.DISK_AHEAD
     if surface.torn:
         yield Check.TORN, Anomaly.TORN
-    if surface.foreign and not _is_log(surface):  # a log outlives the process that begins it
+    if surface.foreign and not _is_log(surface):  # a log may hold lines of an earlier process
         yield Check.FOREIGN, Anomaly.TORN
     if surface.repeated:
         yield Check.REPEATED, Anomaly.RECORD_REPEATED
@@ -223,7 +223,11 @@ def _findings(evidence: Evidence, without: frozenset[Check]) -> Iterator[tuple[C
         return
     cut, idle = evidence.cut, evidence.idle_ns
     if cut is not None and idle is not None and not overlapped(evidence):
-        told = f"the last tick was {idle / 1e6:.0f} ms before the freeze began" if cut.counter else "it never ticked"
+        told = (
+            f"the last tick was {idle / 1e6:.0f} ms before the freeze began"
+            if cut.counter
+            else "the workload never ticked"
+        )
         reason = f"no overlap: {told}"
         yield Check.OVERLAP, Verdict(outcome=Outcome.VACUOUS, stage=Stage.FREEZE, reason=reason)
         return
@@ -232,7 +236,7 @@ def _findings(evidence: Evidence, without: frozenset[Check]) -> Iterator[tuple[C
     if of_restored:
         yield from _of_lacking(evidence)
     elif evidence.unreadable or evidence.lacking:
-        reason = f"it restores well, and could not be read: {evidence.unreadable or evidence.lacking}"
+        reason = f"the checkpoint restores well, but could not be read: {evidence.unreadable or evidence.lacking}"
         yield Check.READABLE, Verdict(outcome=Outcome.HARNESS_ERROR, stage=Stage.READ, reason=reason)
 
 
@@ -251,7 +255,7 @@ def _of_lacking(evidence: Evidence) -> Iterator[tuple[Check, Verdict]]:
 
 
 def _as_refused(failure: Verdict, refusal: Refusal | None) -> Verdict:
-    """A restore that is declined early and for a reason is a result of its own; any harm stands beside it."""
+    """Turn an early restore failure with a clear reason into `refused`; any harm is a finding of its own."""
     well = failure.outcome is Outcome.RESTORE_FAILED and refusal is not None and refusal.clear
     return failure.model_copy(update={"outcome": Outcome.REFUSED}) if well else failure
 
@@ -285,7 +289,7 @@ def _of_restored(evidence: Evidence, without: frozenset[Check]) -> Iterator[tupl
 
 def _of_source(source: SourceHealth) -> Iterator[tuple[Check, Verdict]]:
     harms = (
-        (Check.KEPT_PAUSE, source.kept_pause is False, "its user had paused the source, and it is not paused any more"),
+        (Check.KEPT_PAUSE, source.kept_pause is False, "its user had paused the source, but it is not paused any more"),
         (Check.THAWED, source.frozen is True, "the kernel says that the source is still frozen"),
         (Check.SAME_SOURCE, source.same_nonce is False, "the source was replaced by another process"),
         (
@@ -330,10 +334,14 @@ def _of_outside(restored: Reading, evidence: Evidence) -> Iterator[tuple[Check, 
     outside, log = evidence.outside, evidence.log
     held = [f"{skew.surface} holds {_distance(skew)}" for skew in skews(restored) if skew.surface in outside]
     if log is not None and log.surface.surface in outside:
-        begins = f"the restored container's log begins with line {log.first:,}" if log.first else "its log is not kept"
+        begins = (
+            f"the restored container's log begins with line {log.first:,}"
+            if log.first
+            else "the engine keeps no log of it"
+        )
         held.append(f"{log.surface.surface} ({begins})")
     if held:
-        reason = f"documented as outside of the checkpoint: {', '.join(held)}"
+        reason = f"documented as outside the checkpoint: {', '.join(held)}"
         yield Check.OUTSIDE, Verdict(outcome=Outcome.NOT_CAPTURED, stage=Stage.READ, reason=reason)
 
 

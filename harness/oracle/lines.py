@@ -1,12 +1,12 @@
-r"""Standard output in the log that an engine keeps of it: which lines of a process are there, once and in their order.
+r"""The engine's log of standard output: checks that each line of a process is there, once and in order.
 
-The line is that of `workloads/ledger/surfaces.h`: `stillframe NONCE N CHECK`. Around it each engine writes its own:
+The format of a line is `stillframe NONCE N CHECK`, from `workloads/ledger/surfaces.h`. Each engine wraps it in its way:
 
-    TIME stdout F TEXT              Podman's k8s-file, CRI-O and containerd; of a TEXT that goes on the tag is P
-    {"log":"TEXT\n","stream":...}   Docker's json-file; a TEXT that goes on does not end with a line end
-    TEXT                            a file that gets the output as it is, as that of `ctr run --log-uri`
+    TIME stdout F TEXT              Podman's k8s-file, CRI-O and containerd; the tag is P if the line goes on
+    {"log":"TEXT\n","stream":...}   Docker's json-file; if the line goes on, TEXT has no newline at its end
+    TEXT                            a file with the plain output, for example of `ctr run --log-uri`
 
-Output of a terminal ends its lines with CR LF. Lines of others are passed over.
+Lines from a terminal end with CR LF. Lines of other programs are ignored.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from harness.model.readings import SurfaceReading
 from harness.oracle.ring import mix64
 
 PIPE = 64 << 10
-"""Bytes between a process and whoever reads its output: a pipe's capacity (pipe(7)); a terminal holds less."""
+"""Bytes between a process and the reader of its output: the capacity of a pipe (pipe(7)); a terminal holds less."""
 MONITOR = 64 << 10
-"""Bytes that the reader may hold before it writes them to the log; conmon takes 8 KiB at a time, containerd 32 KiB."""
+"""Bytes that the reader may hold before it writes the log; conmon reads 8 KiB at a time, containerd 32 KiB."""
 MOST_LINE = 256 << 10
-"""Bytes of a line of a log that are kept; Docker's longest entry is 16 KiB of text, each byte of it up to 6 letters."""
+"""Maximum length of a log line in bytes; Docker's longest entry has 16 KiB of text, up to 6 characters per byte."""
 
 _OURS = b"stillframe"
 _LINE = re.compile(rb"stillframe ([0-9a-f]{16}) ([0-9]{1,20}) ([0-9a-f]{16})\Z")
@@ -32,22 +32,22 @@ _SHORTEST = len("stillframe 0123456789abcdef 1 0123456789abcdef\n")
 
 
 def line_of(nonce: int, n: int) -> bytes:
-    """The line of tick `n`."""
+    """Return the line of tick `n`."""
     return f"stillframe {nonce:016x} {n} {mix64(mix64(n) ^ nonce):016x}\n".encode()
 
 
 def lag(every: int = 1) -> int:
-    """Ticks by which a log may be behind memory at one instant, where there is a line at every tick of so many.
+    """Return by how many ticks a log may be behind memory at one instant; `every`: ticks per line.
 
-    The lines on their way through pipe and monitor are in neither.
+    Lines on their way through the pipe and the monitor are neither in memory nor in the log.
     """
     return ((PIPE + MONITOR) // _SHORTEST + 1) * every
 
 
 def read_lines(log: Iterable[bytes], *, surface: str, nonce: int, every: int = 1) -> SurfaceReading:
-    """Judge the bytes of a log, taken at the moment at which memory was.
+    """Judge the bytes of a log that was captured at the same moment as memory.
 
-    It may begin anywhere, since engines rotate logs. A line that is cut off at its very end is not there yet.
+    The log may begin anywhere, since engines rotate logs. A last line that is cut off does not count.
     """
     reader = LineReader(nonce, every)
     for data in log:
@@ -56,34 +56,34 @@ def read_lines(log: Iterable[bytes], *, surface: str, nonce: int, every: int = 1
 
 
 class LineReader:
-    """Reads a log as it grows, in pieces of any size."""
+    """A reader of a growing log, in pieces of any size."""
 
     def __init__(self, nonce: int, every: int = 1) -> None:
-        """Look for the lines of a process that has this nonce and prints at every tick of so many."""
+        """Look for the lines of a process with this nonce; `every`: ticks per line."""
         self.first: int | None = None
-        """The tick of the first of its lines."""
+        """Tick of its first line."""
         self.newest: int | None = None
         self.lost: tuple[int, int] | None = None
-        """First and last of the first lines that are missing between two others."""
+        """First and last tick of the first gap between two lines."""
         self.again: tuple[int, int] | None = None
-        """First and last of the first lines that it held before."""
+        """First and last tick of the first repetition."""
         self._nonce = nonce
         self._every = every
         self._counts = dict.fromkeys(("torn", "foreign", "holes", "repeated"), 0)
         self._rest = b""
-        """A line of the log without its end."""
+        """Beginning of a line of the log that has no end yet."""
         self._text = b""
-        """A line of the process that goes on in the next line of the log."""
+        """Beginning of a line of the process that goes on in the next line of the log."""
         self._before = 0
 
     def reading(self, surface: str) -> SurfaceReading:
-        """What the log holds, as far as it was read. When a line was printed, it does not tell."""
+        """Return what the log holds so far; a log does not give the times of its lines."""
         return SurfaceReading(
             surface=surface, newest=self.newest, newest_wall_ns=None, lag=lag(self._every), **self._counts
         )
 
     def feed(self, data: bytes) -> None:
-        """Read what comes next."""
+        """Read the next piece."""
         *lines, rest = data.split(b"\n")
         if lines:
             lines[0] = self._rest + lines[0]
@@ -94,7 +94,7 @@ class LineReader:
                 self._take(text)
 
     def _texts(self, line: bytes) -> Iterator[bytes]:
-        """The line of the process that ends with a line of the log, if one does."""
+        """Yield the line of the process that ends with this line of the log, if any."""
         text, ends = _unwrapped(line)
         if text is None:
             return
@@ -135,7 +135,7 @@ class LineReader:
 
 
 def _unwrapped(line: bytes) -> tuple[bytes | None, bool]:
-    """What a line of a log has of standard output, and whether a line of the process ends with it."""
+    """Return the standard output in a line of a log, and whether a line of the process ends there."""
     if told := _KUBERNETES.match(line):
         return (line[told.end() :], told[2] == b"F") if told[1] == b"stdout" else (None, False)
     if line.startswith(b'{"'):

@@ -1,4 +1,4 @@
-"""Where in a checkpoint the surfaces of a process are: the checkpoint's own mounts tell it, and nothing else does."""
+"""Locations of a process's surfaces in a checkpoint; only the checkpoint's own mounts decide them."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from harness.oracle.ring import LARGEST_RING, RECORD
 LARGEST_SURFACE = LARGEST_RING * RECORD.itemsize
 """Bytes of the largest ring."""
 TMPFS = "tmpfs"
-"""As the kernel calls it."""
+"""The kernel's name of the file system."""
 
 
 @dataclass(frozen=True)
 class OnDisk:
-    """A file on a disk that was captured."""
+    """A file on a captured disk."""
 
     mount: str
     """Mount point of the disk."""
     name: str
-    """Relative to it."""
+    """Path relative to the mount point."""
 
 
 @dataclass(frozen=True)
 class InTmpfs:
-    """A file on a tmpfs of the container's own, which is in CRIU's images."""
+    """A file on a tmpfs of the container, which is in CRIU's images."""
 
     device: int
     name: str
@@ -45,7 +45,7 @@ class InTmpfs:
 
 @dataclass(frozen=True)
 class InLog:
-    """Standard output, in the log that the engine keeps."""
+    """Standard output, in the engine's log."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,16 @@ def location_of(
     named: Collection[str] = (),
     log: bool = False,
 ) -> Location:
-    """Say where a surface is, by what its process has open and mounted, and the mount points that were captured.
+    """Return the location of a surface, from the open files and mounts of its process and the captured disks.
 
-    `absent`: why the files of a mount point are not in the checkpoint; `log`: whether the engine's log is. Of the
-    `disks`, those that somebody has `named` count before what the mounts tell: also for a folder below a mount.
+    `disks`: their mount points. `absent`: why a mount point is not in the checkpoint. `log`: whether the engine's log
+    is. `named`: disks that the user named; they have priority over the mounts, also for a folder below a mount.
     """
     if surface.form is Form.STDOUT:
-        return InLog() if log else Outside("the engine's log is not in it")
+        return InLog() if log else Outside("the checkpoint does not contain the engine's log")
     opened = where.opened.get(surface.name)
     if opened and opened.nameless:
-        return Outside(f"{opened.path} was deleted while it is open, and its content is in CRIU's images alone")
+        return Outside(f"{opened.path} was deleted while open, so its content is only in CRIU's images")
     mounts = where.mounts
     path = PurePosixPath(opened.path if opened else where.absolute(surface.path))
     mount, name = mounts.resolve(str(path)) if mounts else (None, str(path)[1:])
@@ -89,7 +89,7 @@ def location_of(
     if mount and not mount.external:
         inside = mount.path_in_file_system(name) or ""
         shown = [base for base in where.bases if base.device == mount.device and _is_below(inside, base.root or "")]
-        if shown:  # as where it is mounted first
+        if shown:  # use its first mount
             base = max(shown, key=lambda each: len(each.root or ""))
             point, name = base.mountpoint, os.path.relpath(inside, base.root)
         elif mount.file_system == TMPFS and all(base.device != mount.device for base in where.bases):
@@ -103,32 +103,32 @@ def _is_below(path: str, folder: str) -> bool:
 
 @dataclass(frozen=True)
 class Locations:
-    """What the images tell about where the surfaces of a process are."""
+    """The mounts and open files of a process, which give the locations of its surfaces."""
 
     mounts: Mounts | None = None
-    """None: the process is in no mount namespace of its own."""
+    """None: the process has no mount namespace of its own."""
     bases: tuple[Mount, ...] = ()
-    """Mounts of which CRIU keeps no content: the container's root, and those that whoever restores brings along."""
+    """Mounts without content in CRIU's images: the container's root, and mounts that the restoring side provides."""
     files: ProcessFiles | None = None
     opened: Mapping[str, OpenFile] = field(default_factory=dict)
-    """What is known to be open as a surface, by its name."""
+    """Open files of surfaces, by the surface's name."""
 
     @classmethod
     def of(cls, images: Path, process: Process, task: Task, budget: Budget) -> Locations:
-        """Read them. Raises `Unreadable`."""
+        """Read them from the images; raise `Unreadable`."""
         files = files_of(images, process.pid, budget)
         opened = dict(_opened(process, files)) if files else {}
         mounts = mounts_of(images, task, budget)
         return cls(mounts, bases_of(images, budget) if mounts else (), files, opened)
 
     def absolute(self, path: str) -> str:
-        """A path of the process from the root of its mount namespace."""
+        """Return a path of the process as an absolute path from the root of its mount namespace."""
         plain = self.files.absolute(path) if self.files else os.path.normpath(f"/{path}")
         return "/" + plain.lstrip("/")
 
 
 def _opened(process: Process, files: ProcessFiles) -> Iterator[tuple[str, OpenFile]]:
-    """Files of the rings: by their descriptors, or by their paths, or as they were opened one after the other."""
+    """Yield the open file of each ring, found by its descriptor, its path, or the order of opening."""
     rings = [surface for surface in process.surfaces if surface.form is Form.RING]
     writable = [file for file in files.files if file.writable]
     for number, surface in enumerate(rings):
@@ -147,12 +147,12 @@ def _why(mount: str, absent: Mapping[str, str]) -> str:
     if mount in absent:
         return f"{absent[mount]}; {option}"
     if mount == "/":
-        return f"the root file system is not in it; {option}"
-    return f"what is mounted at {mount} is of the host or of another container, outside of the checkpoint; {option}"
+        return f"the checkpoint does not contain the root file system; {option}"
+    return f"the mount at {mount} comes from the host or another container and is outside the checkpoint; {option}"
 
 
 def disk_files(places: Iterable[Location]) -> dict[str, set[str]]:
-    """Names of the files that are asked for of each disk, by mount point."""
+    """Return the names of the wanted files on each disk, by mount point."""
     found: dict[str, set[str]] = {}
     for place in places:
         if isinstance(place, OnDisk):
@@ -161,7 +161,7 @@ def disk_files(places: Iterable[Location]) -> dict[str, set[str]]:
 
 
 def tmpfs_files(images: Path, places: Iterable[Location], budget: Budget) -> dict[InTmpfs, bytes | None]:
-    """Content of files in the archives that CRIU has tar(1) make of a tmpfs; None for one that is not there."""
+    """Return the content of files on a tmpfs, from the archives that CRIU has tar(1) make; None for a missing file."""
     wanted = {place for place in places if isinstance(place, InTmpfs)}
     found: dict[InTmpfs, bytes | None] = dict.fromkeys(wanted)
     for device in sorted({place.device for place in wanted}):

@@ -1,4 +1,4 @@
-"""The offline reading: counter out of CRIU's pages, surfaces out of the captured files, without a restore."""
+"""The offline reading: the counter from CRIU's pages and the surfaces from the captured files, without a restore."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def read(
     nonce: str = "",
     outside: Collection[str] = (),
 ) -> tuple[Reading, ...]:
-    """Read a checkpoint of which all that should be in it was captured: of each workload, that of `nonce` first.
+    """Read a complete checkpoint: return a reading of each workload, the one of `nonce` first.
 
-    `disks`: by mount point; `log`: the engine's log; `outside`: names of surfaces that are documented as outside of
-    the checkpoint. A surface of which neither is so holds nothing. Raises `Unreadable`.
+    `disks`: by mount point; `log`: the engine's log; `outside`: names of surfaces that are documented as outside the
+    checkpoint. A surface that is not captured, but not in `outside` either, holds nothing. Raise `Unreadable`.
     """
     budget = Budget()
     sizes = {path.name: path.lstat().st_size for path in images.iterdir()}
@@ -60,21 +60,20 @@ def read(
 
 @dataclass(frozen=True)
 class Captured:
-    """All that was captured beside the memory pages, laid open."""
+    """The unpacked parts of a checkpoint besides its memory pages."""
 
     images: Path
     disks: Mapping[str, CapturedFiles]
-    """By mount point."""
+    """Captured files by mount point."""
     budget: Budget
     log: Part | None = None
     """The engine's log of standard output."""
 
 
 def reading_of(process: Process, places: Mapping[str, Location], captured: Captured) -> Reading:
-    """Hold the surfaces of a process, in writing order, against its counter.
+    """Read the counter of a process and its surfaces, in writing order.
 
-    `places`: by names of surfaces, without those that are not to be compared. What is not at its place, or outside
-    though it is to be compared, holds nothing.
+    `places`: locations of the surfaces to read, by name. A surface that is not at its place, or outside, holds nothing.
     """
     held = tmpfs_files(captured.images, places.values(), captured.budget)
     counter = process.counter
@@ -117,7 +116,7 @@ def _is_gone(place: Location, captured: Captured, held: Mapping[InTmpfs, bytes |
 
 
 def _deletion(name: str, before: list[SurfaceReading], counter: MemoryCounter, *, done: bool) -> SurfaceReading:
-    """A deletion has no ticks of its own: done, it is as new as what was written before it, undone it is nothing."""
+    """Return the reading of a deletion: if done, it is as new as the surface written before it; else it has no tick."""
     if not done:
         return SurfaceReading(surface=name, newest=None, newest_wall_ns=None, lag=0)
     if before:
@@ -126,7 +125,7 @@ def _deletion(name: str, before: list[SurfaceReading], counter: MemoryCounter, *
 
 
 def _regular(path: Path) -> bytes:
-    """Content of a regular file, empty where there is none; the container may have put anything in its place."""
+    """Return the content of a regular file, empty if there is none; the container controls what is at the path."""
     try:
         with open_regular(path) as descriptor:
             return pread(descriptor, LARGEST_SURFACE, 0)

@@ -1,7 +1,7 @@
-"""Processes of workloads in a checkpoint's memory: the counter of each, and what each says about itself.
+"""Processes of workloads in a checkpoint's memory: the counter of each process, and its description of itself.
 
-The layout is that of `workloads/ledger/memory.h`. From version 2 on a process describes itself behind its counter.
-One of version 1 is known by its arguments, in which it has replaced each `=` by a 0 byte.
+`workloads/ledger/memory.h` defines the layout. Since version 2 the description follows the counter in memory. A
+process of version 1 has arguments instead, in which it replaced each `=` by a 0 byte.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from harness.checkpoints.untrusted import Broken, Budget, Unreadable
 from harness.oracle.ring import COUNTER_BYTES, MAGIC, MemoryCounter, mix64, parse_counter
 
 MOST_ARGUMENTS = 256 << 10
-"""Bytes of a command line."""
+"""Maximum length of a command line in bytes."""
 MOST_DESCRIPTION = 4 * PAGE
 TEXTS = 4
-"""By which a surface is described."""
+"""Number of texts that describe a surface."""
 MOST_SURFACES = 16
 """SURFACES_MAX of the ledger's surfaces.h."""
 RAREST = 1_000_000
@@ -42,34 +42,34 @@ class Form(StrEnum):
 
 
 OPTIONS = {b"--surface": Form.RING, b"--deleted": Form.DELETED}
-"""Options of version 1."""
+"""Options of ledger.c in version 1."""
 
 
 class Teller(StrEnum):
-    """What tells which surfaces a process has."""
+    """Source of the list of a process's surfaces."""
 
     ITSELF = "its own description"
     ARGUMENTS = "its arguments"
 
 
 class NoCounter(Unreadable):
-    """The images are whole, as far as they are needed, and no counter of a workload is in them."""
+    """The images are complete, as far as needed, but contain no workload's counter."""
 
 
 @dataclass(frozen=True)
 class OwnSurface:
-    """A surface, as its process describes it."""
+    """A surface, described by its process."""
 
     form: Form
     name: str
     path: str
-    """In the container; of standard output the N, at every Nth tick of which there is a line."""
+    """Path in the container; for standard output, the number of ticks per line."""
     descriptor: int | None = None
-    """The number by which the process has it open, where it says so."""
+    """Number of the open descriptor, if the process gives it."""
 
     @property
     def every(self) -> int:
-        """Of standard output: the N; 0 for what is none."""
+        """Ticks per line of standard output; 0 if `path` is not such a number."""
         return int(self.path) if re.fullmatch("[1-9][0-9]{0,6}", self.path) and int(self.path) <= RAREST else 0
 
 
@@ -85,9 +85,9 @@ class Process:
 
 
 def processes(images: Path, budget: Budget, *, within: Path | None = None) -> tuple[Process, ...]:
-    """Find the processes of workloads in CRIU's images, by their ids; `NoCounter` if there is none.
+    """Find the processes of workloads in CRIU's images, in the order of their ids; raise `NoCounter` if there is none.
 
-    `Unreadable` for a process that has a counter and cannot be read; `within`: folder that earlier levels may be in.
+    Raise `Unreadable` for a process with a counter that cannot be read. `within`: folder for earlier memory levels.
     """
     found: list[Process] = []
     missing: dict[str, int] = {}
@@ -99,7 +99,9 @@ def processes(images: Path, budget: Budget, *, within: Path | None = None) -> tu
         missing |= dict.fromkeys(() if own else memory.missing, memory.pid)
     if found and missing:
         raise Unreadable(
-            "; ".join(f"whether a workload runs in process {pid} cannot be told: {why}" for why, pid in missing.items())
+            "; ".join(
+                f"process {pid} may be a workload, but its memory is incomplete: {why}" for why, pid in missing.items()
+            )
         )
     if found:
         return tuple(found)
@@ -110,25 +112,23 @@ def processes(images: Path, budget: Budget, *, within: Path | None = None) -> tu
 def _of_memory(images: Path, memory: Memory, budget: Budget) -> Iterator[Process]:
     addresses = list(_signed_pages(memory))
     if len(addresses) > 1:
-        raise Unreadable(f"process {memory.pid} has {len(addresses)} counters of a workload, and one of them is wrong")
+        raise Unreadable(f"process {memory.pid} has {len(addresses)} counters of a workload, but must have one")
     for address in addresses:
         head = memory.read(address, COUNTER_BYTES)
         counter = parse_counter(head, 0)
         if counter is None:
-            raise Unreadable(
-                f"process {memory.pid} has a workload's counter that is damaged, or of a version that is not known here"
-            )
+            raise Unreadable(f"process {memory.pid} has a workload's counter that is damaged or has an unknown version")
         if counter.version == 1:
             teller, surfaces = Teller.ARGUMENTS, tuple(_by_arguments(images, memory, budget))
         else:
             teller, surfaces = Teller.ITSELF, tuple(_by_description(memory, address))
         if len({surface.name for surface in surfaces}) < len(surfaces):
-            raise Unreadable(f"process {memory.pid} has two surfaces of one name")
+            raise Unreadable(f"process {memory.pid} has two surfaces with the same name")
         yield Process(memory.pid, counter, surfaces, teller)
 
 
 def _signed_pages(memory: Memory) -> Iterator[int]:
-    """Addresses of pages that begin with the magic."""
+    """Yield the addresses of pages that begin with the magic."""
     for start, data, own in memory.chunks():
         at = data.find(MAGIC, 0, own)
         while at >= 0:
@@ -145,16 +145,16 @@ def _by_description(memory: Memory, address: int) -> Iterator[OwnSurface]:
     told = memory.read(at + _DESCRIPTION.size, size)
     words = told.split(b"\0")
     if _checked(told) != check or words.pop() != b"" or len(words) % TEXTS or len(words) > TEXTS * MOST_SURFACES:
-        raise Unreadable(f"process {memory.pid} has a description of its surfaces that is damaged")
+        raise Unreadable(f"process {memory.pid} has a damaged description of its surfaces")
     for form, name, path, descriptor in zip(*(words[each::TEXTS] for each in range(TEXTS)), strict=True):
         if form.decode(errors="replace") not in list(Form):
-            raise Unreadable(f"process {memory.pid} has a surface of a kind that is not known here: {form[:40]!r}")
+            raise Unreadable(f"process {memory.pid} has a surface of an unknown kind: {form[:40]!r}")
         if not re.fullmatch(rb"[0-9]{0,9}", descriptor):
-            raise Unreadable(f"process {memory.pid} has a surface with the descriptor {descriptor[:40]!r}")
+            raise Unreadable(f"process {memory.pid} has a surface with an invalid descriptor: {descriptor[:40]!r}")
         number = int(descriptor) if descriptor else None
         found = OwnSurface(Form(form.decode()), name.decode(errors="replace"), os.fsdecode(path), number)
         if found.form is Form.STDOUT and not found.every:
-            raise Unreadable(f"process {memory.pid} has a description of its surfaces that is damaged")
+            raise Unreadable(f"process {memory.pid} has a damaged description of its surfaces")
         yield found
 
 
@@ -166,16 +166,16 @@ def _checked(text: bytes) -> int:
 
 
 def _by_arguments(images: Path, memory: Memory, budget: Budget) -> Iterator[OwnSurface]:
-    """What a process of version 1 was started with; where they are says `mm-PID.img` (images/mm.proto)."""
+    """Read the surfaces from the arguments of a version 1 process; `mm-PID.img` has their address (images/mm.proto)."""
     name = f"mm-{memory.pid}.img"
     if not there(images, name):
-        raise Unreadable(f"{name} is not there, so nothing tells which surfaces process {memory.pid} has")
+        raise Unreadable(f"{name} is missing, so the surfaces of process {memory.pid} are unknown")
     said = next(image.read(images / name, image.MEMORY, budget), None)
     if said is None:
         raise Broken(f"{name} is empty")
     size = said.mm_arg_end - said.mm_arg_start
     if not 0 < size <= MOST_ARGUMENTS:
-        raise Unreadable(f"{name} tells of arguments of {size:,} bytes")
+        raise Unreadable(f"{name} says that the arguments have {size:,} bytes")
     words = iter(memory.read(said.mm_arg_start, size).split(b"\0"))
     count = 0
     for word in words:

@@ -1,4 +1,4 @@
-"""How well a restore is declined: before any harm can be done, and with a reason that names what differs."""
+"""How clearly a restore is declined: before any harm is possible, and with a reason that names what differs."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from harness.model.outcomes import Refusal
 
 
 def graded(said: str, checkpoint: Sequence[Component], restore: Sequence[Component], *, late: bool) -> Refusal:
-    """Quality what was `said` of a failed restore of what other components have checkpointed."""
+    """Grade the message of a failed restore, given the components of both sides; `late`: loading had started."""
     named = (f"{one} and {other}" for one, other in _differing(checkpoint, restore) if {one, other} <= _words(said))
     return Refusal(early=not late, named=tuple(dict.fromkeys(named)))
 
 
 def _differing(checkpoint: Sequence[Component], restore: Sequence[Component]) -> Iterator[tuple[str, str]]:
-    """Versions of what both have, and names of what only one has."""
+    """Yield pairs that differ: versions of components that both sides have, and names that only one side has."""
     one, other = ({each.name: _release(each.version) for each in side} for side in (checkpoint, restore))
     yield from ((one[name], other[name]) for name in one if name in other and one[name] != other[name])
     yield from ((name, another) for name in one if name not in other for another in other if another not in one)
 
 
 def _release(version: str) -> str:
-    """A version without what distributions add: `1.1.15+ds1`, `0.0~20240729.0`."""
+    """Return a version without a distribution's additions: `1.1.15+ds1`, `0.0~20240729.0`."""
     return version.rpartition("~")[2].partition("+")[0]
 
 

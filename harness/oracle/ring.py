@@ -1,6 +1,6 @@
-"""Rings of records and the counter in memory, as bytes: read them, and make them.
+"""Rings of records, and the counter in memory, as bytes: reads and makes them.
 
-The layout is that of `workloads/ledger/memory.h`.
+`workloads/ledger/memory.h` defines the layout.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ LARGEST_RING = 1 << 20
 _HEAD = struct.Struct("<16sIIQQ")
 _BITS = (1 << 64) - 1
 VERSIONS = (1, 2)
-"""Of the layout of memory; from 2 on a process describes itself behind its records."""
+"""Known versions of the memory layout; since version 2 a process's description of itself follows its records."""
 
 COUNTER_BYTES = _HEAD.size + 2 * RECORD.itemsize
-"""Bytes of the counter in memory, its two records included."""
+"""Bytes of the counter in memory, including its two records."""
 
 
 @dataclass(frozen=True)
 class MemoryCounter:
-    """The counter as it was found in memory, with the wall clock of its tick and what the workload is."""
+    """The counter in memory, with the wall clock of its tick, and the workload's nonce, ring size and version."""
 
     n: int
     wall_ns: int
@@ -40,7 +40,7 @@ class MemoryCounter:
 
 
 def records_of(nonce: int, newest: int, ring: int, wall_ns: int, *, step_ns: int = 1000) -> bytes:
-    """Make the ring that holds all ticks up to `newest`, which was at `wall_ns`; `step_ns` between ticks."""
+    """Make a ring that holds all ticks up to `newest`, which happened at `wall_ns`; `step_ns`: time between ticks."""
     ticks = np.arange(max(1, newest - ring + 1), newest + 1, dtype=np.uint64)
     slots = np.zeros(ring, RECORD)
     slots[ticks % np.uint64(ring)] = make_records(ticks, wall_ns - (newest - ticks.astype(np.int64)) * step_ns, nonce)
@@ -56,9 +56,9 @@ def make_records(n: ArrayLike, wall_ns: ArrayLike, nonce: int) -> Records:
 
 
 def read_ring(data: bytes, *, surface: str, nonce: int, ring: int) -> SurfaceReading:
-    """Judge the bytes of a surface, taken at the moment at which memory was; `ring` is the size that memory knows.
+    """Judge the bytes of a surface that was captured at the same moment as memory; `ring`: its size in records.
 
-    What a file that was cut off no longer holds counts as empty slots.
+    Missing bytes at the end of a file count as empty slots.
     """
     size = ring * RECORD.itemsize
     slots = np.frombuffer(data[:size].ljust(size, b"\0"), RECORD)
@@ -85,7 +85,7 @@ def read_ring(data: bytes, *, surface: str, nonce: int, ring: int) -> SurfaceRea
 
 
 def parse_counter(pages: bytes, at: int = 0) -> MemoryCounter | None:
-    """Read the counter whose magic is at `at`; None if it is not whole and valid, or of an unknown version."""
+    """Read the counter whose magic is at `at`; None if it is incomplete, invalid or of an unknown version."""
     if at + COUNTER_BYTES > len(pages):
         return None
     _, version, ring, nonce, n = _HEAD.unpack_from(pages, at)
@@ -103,14 +103,14 @@ def _check(records: Records) -> Ticks:
 
 
 def mix64(x: int) -> int:
-    """Splitmix64's finalizer of a single number."""
+    """Return splitmix64's finalizer of a number."""
     x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 & _BITS
     x = (x ^ (x >> 27)) * 0x94D049BB133111EB & _BITS
     return x ^ (x >> 31)
 
 
 def _mix64(x: Ticks) -> Ticks:
-    """Splitmix64's finalizer: bijective, so a change of one field always shows."""
+    """Return splitmix64's finalizer of many numbers; it is bijective, so a change of one field always shows."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))

@@ -1,4 +1,4 @@
-"""What a record never carries: secrets, memory, and the names of a machine and of those who use it.
+"""Redaction: removes secrets, memory, and the names of a machine and its users from texts and records.
 
-In come texts and records, out come the same without it.
+Texts and records come in, and go out redacted.
 """

@@ -1,9 +1,9 @@
-"""What never belongs into a record, told by its form: secrets, environments, memory.
+"""Patterns of content that must not get into a record: secrets, environments, memory.
 
-Nobody has to be asked whose it is, so these go over everything that is written and everything that is read. In its
-place stands a word that tells what it was, which the next time is left alone; line breaks stay where they are. Texts
-may be long and of anybody's making: what repeats in a pattern either has a bound, or is not given back, and where one
-match has ended the search goes on.
+The form of the content is enough to recognise it, so the patterns apply to everything that is written or read. A
+placeholder replaces the content and says what it was; a second pass does not change it, and line breaks stay. Texts
+may be long and hostile: each repetition in a pattern is bounded or possessive, and a search goes on at the end of the
+match before.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import NamedTuple
 
 SECRET, MEMORY, ADDRESS = "[secret]", "[memory]", "[address]"
 SAID = frozenset({"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm"})
-"""Of an environment all that is told: what every container is given, and the replay of a command has to give it."""
+"""Variables that stay in an environment: every container gets them, and the replay of a command needs them."""
 LONGEST_DIGEST = 128
-"""Digits of SHA-512; what has more is no name of anything."""
+"""Hexadecimal digits of SHA-512; a longer number identifies nothing."""
 
 SHORTEST_BLOB = 60
-"""Letters of a line of base64, as far as it is broken into lines."""
+"""Characters in the shortest usual line of base64."""
 PASSES = 4
-"""How often a text is gone over that still changes: what was taken out may have stood before something."""
+"""Passes over a text while it still changes: a removed secret may have hidden another one."""
 SHORT = 8 << 10
-"""Letters of a text that may well come again: a word, the specification of a container."""
+"""Characters of a text that is likely to come again: a word, or the specification of a container."""
 
 _CUT = re.compile(r"\[(?:secret|memory|value of [^\]\n]*)\]")
 _SILENT = frozenset({"", "null", "true", "false", "nil", "<nil>", "None"})
@@ -38,7 +38,7 @@ _SHELL_STRING = re.compile(r"[^']*+(?:'\"'\"'[^']*+)*+")
 
 
 def _end(text: str, start: int, quote: str) -> int:
-    """Where a string ends that begins at `start` behind `quote`, however often it was put into quotes again."""
+    """Return the end of the string that begins at `start` after `quote`, at any depth of nested quoting."""
     if quote.endswith("'"):
         found = _SHELL_STRING.match(text, start)
         return found.end() if found else start
@@ -50,7 +50,7 @@ def _end(text: str, start: int, quote: str) -> int:
 
 
 def _value(text: str, start: int, quote: str | None) -> tuple[int, int]:
-    """Where a value begins and ends: within quotes, if there are some or it is behind one, or as far as a word goes."""
+    """Return the start and end of a value: the text inside the quotes at or before `start`, else one word."""
     opening = None if quote else _OPENING.match(text, start)
     if opening:
         start, quote = opening.end(), opening[0]
@@ -61,11 +61,11 @@ def _value(text: str, start: int, quote: str | None) -> tuple[int, int]:
 
 
 Put = Callable[[re.Match[str], str], str]
-"""Gives what stands for a value, from what is before it."""
+"""Returns the placeholder for a value, given the match before it."""
 
 
 def _cut(head: re.Pattern[str], put: Put, then: re.Pattern[str] | None, text: str) -> str:
-    """Replace the value behind each `head`, and behind each `then` that follows at once."""
+    """Replace the value after each `head`, and after each `then` that follows directly."""
     done, at, found = [], 0, head.search(text)
     while found:
         start, end = _value(text, found.end(), found.groupdict().get("quote"))
@@ -76,13 +76,13 @@ def _cut(head: re.Pattern[str], put: Put, then: re.Pattern[str] | None, text: st
 
 
 def secret(value: str) -> str:
-    """What stands for a value that nobody should know; for one that says nothing, itself."""
+    """Return the placeholder for a secret value; return a value without information unchanged."""
     kept = value in _SILENT or _CUT.fullmatch(value)
     return value if kept else SECRET + "\n" * value.count("\n")
 
 
 def assigned(name: str, value: str) -> str:
-    """What stands for the value of a variable; CONFIG_ is of a kernel."""
+    """Return the placeholder for the value of a variable; kernel options (CONFIG_) stay."""
     kept = not value or f"{name}={value}" in SAID or name.startswith("CONFIG_") or _CUT.fullmatch(value)
     return value if kept else f"[value of {name}]" + "\n" * value.count("\n")
 
@@ -108,7 +108,7 @@ _BREAK = re.compile(r"([\n\0])")
 
 
 def _lists(head: re.Pattern[str], text: str) -> str:
-    """Environments as JSON has them or as Go prints them, and tables of variables, from the bracket behind `head`."""
+    """Replace the values in environments and tables of variables, in JSON or as Go prints them, after each `head`."""
     done, at, found = [], 0, head.search(text)
     while found:
         start = found.end()
@@ -120,7 +120,7 @@ def _lists(head: re.Pattern[str], text: str) -> str:
 
 
 def _extent(text: str, start: int) -> tuple[int, bool]:
-    """Where what is in brackets ends, and whether there are strings in it."""
+    """Return the end of the brackets that begin at `start`, and whether they contain strings."""
     depth, at, strings = 0, start, False
     while sign := _SIGN.search(text, at):
         at = sign.end()
@@ -158,7 +158,7 @@ def _lines(found: re.Match[str]) -> str:
 
 
 def _variable(text: str, key: str = "") -> str:
-    """An assignment, or a value under its key."""
+    """Redact an assignment, or the value of `key`."""
     given = _GIVEN.match(text)
     if given:
         return given[0] + assigned(given[1], text[given.end() :])
@@ -185,12 +185,12 @@ _MAC = re.compile(r"(?<![\w:.-])[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}(?![\w:])")
 
 
 def _rows(text: str) -> str:
-    """Bytes or words of memory in rows, with or without an address before them."""
+    """Redact rows of bytes or words of memory, with or without an address before them."""
     return _BYTES.sub(_row, _ROW.sub(_row, text)) if _SOME_HEX.search(text) else text
 
 
 def _row(found: re.Match[str]) -> str:
-    """Decimal numbers in a row may be a list of anything."""
+    """Redact a row, unless it has decimal numbers only, which may be any list."""
     return f"{found['address']}{MEMORY}" if _NO_COUNT.search(found[0]) else found[0]
 
 
@@ -203,7 +203,7 @@ def _blobs(text: str) -> str:
 
 
 def _letters(found: re.Match[str]) -> str:
-    """Base64 has capital letters, of which a path has few."""
+    """Redact base64, which has many capital letters, but no path, which has few."""
     text = found[0]
     coded = 4 * sum(map(str.isupper, text)) >= len(text) and any(map(str.islower, text)) and any(map(str.isdigit, text))
     return MEMORY if coded else text
@@ -213,7 +213,7 @@ def _letters(found: re.Match[str]) -> str:
 
 
 class Rule(NamedTuple):
-    """A change, tried only on texts that hold one of `needles`, in small letters."""
+    """A change that applies only to texts that contain one of `needles`, which are in lower case."""
 
     needles: tuple[str, ...]
     change: Callable[[str], str]
@@ -232,7 +232,7 @@ _NAME = r"(?P<name>[A-Za-z_][A-Za-z0-9_]{0,100})="
 _LOUD = r"(?P<name>[A-Z_][A-Z0-9_]{0,100})="
 _MORE = rf"\\{{0,8}}[\"']?[ \t]{{1,4}}{_QUOTE}?{_NAME}"
 _NEXT = r"\\{0,8}[\"']?(?:=|,?\s{1,4}(?!-))"
-"""Between an option and its value: on a command line, or in a list of words."""
+"""Separator between an option and its value, on a command line or in a list of words."""
 _VARIABLE = r"(?:-e|--env|--build-arg)"
 _OPTION = r"--?(?i:[a-z]{1,20}-){0,4}(?i:password|passphrase|pass|creds|credentials|token|secret)"
 _KEY = (
@@ -271,13 +271,13 @@ RULES = (
     Rule(("://",), _sub(r"://[^\s/?#\"'<>\\]+@(?!sha\d)", f"://{SECRET}@")),
     Rule(("env",), functools.partial(_lists, _NAMED)),
     Rule(("[",), functools.partial(_lists, _UNNAMED)),
-    # Variables line by line, or as in /proc/PID/environ; before a command; as its options.
+    # Variables: one per line, or as in /proc/PID/environ; before a command; as options of a command.
     Rule(("=",), _sub(r"(?<![^\n\0])(?:[A-Z_][A-Z0-9_]*+=[^\n\0]*+(?:[\n\0]|\Z)){3,}", _lines)),
     Rule(("=",), _behind(rf"(?m)(?:^[ \t]{{0,40}}|[;&|][ \t]{{0,3}}){_QUOTE}?{_LOUD}", _assigned, _MORE)),
     Rule(("env", "export", "sudo"), _behind(rf"\b(?:env|export|sudo)[ \t]{{1,4}}{_QUOTE}?{_NAME}", _assigned, _MORE)),
     Rule(("-e", "--build-arg"), _behind(rf"(?<![\w-]){_VARIABLE}{_NEXT}{_QUOTE}?{_NAME}", _assigned)),
     Rule(("-e", "--build-arg"), _behind(rf"{_QUOTE}{_VARIABLE}={_NAME}", _assigned)),
-    # Headers; what an option takes; what has a telling name, in any notation.
+    # Headers; values of options; values whose name gives them away, in any notation.
     Rule(("authorization", "cookie", "x-"), _sub(_HEADER, rf"\1{SECRET}")),
     Rule(_PASSWORDS, _behind(rf"{_QUOTE}{_OPTION}=")),
     Rule(_PASSWORDS, _behind(rf"(?<![\w-]){_OPTION}{_NEXT}")),
@@ -288,11 +288,11 @@ RULES = (
 _NEEDLES = frozenset(needle for rule in RULES for needle in rule.needles)
 _IS_SECRET, _IS_VARIABLE = re.compile(_OPTION), re.compile(_VARIABLE)
 _CREDENTIALS = {"curl": ("-u", "--user", "-U", "--proxy-user"), "login": ("-p",)}
-"""Options that take a password, by a word before them."""
+"""Options that take a password, by the command before them."""
 
 
 def without(text: str) -> str:
-    """The text without what never belongs into a record."""
+    """Return the text with all secrets, variables and memory replaced by placeholders."""
     return _remembered(text) if len(text) <= SHORT else _without(text)
 
 
@@ -315,7 +315,7 @@ def _without(text: str) -> str:
 
 
 def line(words: Sequence[str]) -> Iterator[str]:
-    """The words of a command without what never belongs into a record; what one is may be told by the one before."""
+    """Yield the words of a command, redacted; the word before may show that a word is secret."""
     credentials = {option for word in words[:3] for option in _CREDENTIALS.get(word.rpartition("/")[2], ())}
     env = bool(words) and words[0].rpartition("/")[2] == "env"
     for before, word in zip(("", *words), words, strict=False):

@@ -1,8 +1,8 @@
-"""What a record does not carry: what never belongs into one, and the names of a machine and of those who use it.
+"""Redaction of records: secrets and memory, and the names of a machine and its users.
 
-The first is told by its form (`patterns`), and taken out on the way to a record and on the way from there to a
-report. Names are known only where a record is made; they are taken out as whole words, and not out of what identifies
-a cell, a stack or a version.
+Secrets and memory are recognised by their form (`patterns`), and removed from each record that is written or read.
+Names are known only where a record is made. They are removed as whole words, but stay in the identity of a cell, a
+stack or a version.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from harness.privacy import patterns
 HOST, USER, MACHINE, HOME, CODE = "[host]", "[user]", "[machine]", "~", "[stillframe]"
 SUPERUSER_HOME = "/root"
 FEWEST_LETTERS = 3
-"""Of a name; one with fewer names nobody, and is part of much else."""
+"""Letters of the shortest name that is removed; a shorter one identifies nobody and is part of many words."""
 BELOW_HOME = "/home/"
 
 
@@ -40,9 +40,9 @@ IDENTITIES = _these(
     "components name version nonce witness surface surfaces stack producer route base where digest media_type "
     "artifact_type parts architecture cgroups"
 )
-"""Fields whose words are ours, or say what something is: names are left alone in there."""
+"""Fields that hold our own words, or identities: names stay in them."""
 SPELLED = _these("cwd write_path write_text")
-"""What of a command is pasted, besides its words."""
+"""Fields of a command that a reader pastes, besides its words."""
 
 ORDINARY = _these(
     "admin alpine arch centos checkpoints clone cloud code container containerd containers cri crio criu crun data "
@@ -56,25 +56,25 @@ ORDINARY = _these(
     for name in names
     for word in name.split("-")
 }
-"""Words of what is reported, and what many machines and accounts are called: as names they name nobody."""
+"""Words of reports, and usual names of machines and accounts: as names they identify nobody."""
 
 T = TypeVar("T", bound=Frozen)
 
 
 @dataclass(frozen=True)
 class Redaction:
-    """Takes out what a record does not carry: always what never belongs there, and the names that are known."""
+    """A redaction of values: it always removes secrets and memory, and also the names that it knows."""
 
     names: Mapping[str, str] = field(default_factory=dict)
-    """In small letters, with what stands for each."""
+    """Placeholders by name in lower case."""
     folders: Mapping[str, str] = field(default_factory=dict)
-    """With what stands for each; where there are some, `~` stands for any below /home, too."""
+    """Placeholders by path; if there are any, `~` also replaces every folder directly below /home."""
 
     @classmethod
     def knowing(
         cls, names: Mapping[str, Iterable[str]], folders: Mapping[str, str], *, spared: Collection[str] = ()
     ) -> Redaction:
-        """One that knows names, by what stands for them; `spared` are words of ours, whoever is called so."""
+        """Return a redaction that knows `names` by placeholder; names that are `spared` or ordinary words stay."""
         kept = {*ORDINARY, *(word.lower() for word in spared)}
         every = ((name.lower(), word) for word, several in names.items() for name in several)
         return cls(
@@ -87,15 +87,15 @@ class Redaction:
         )
 
     def of(self, value: T) -> T:
-        """The value without what it must not carry, however deep; itself where there is nothing of that."""
+        """Return the value redacted at any depth; return the value itself if there is nothing to redact."""
         return self.part(value)  # type: ignore[no-any-return]
 
     def field(self, name: str, content: Any) -> Any:
-        """The same of what one field of a value holds."""
+        """Redact the content of one field of a value."""
         return self._field(name, content, self) if content else content
 
     def part(self, value: Any) -> Any:
-        """The same of what is in a value."""
+        """Redact a part of a value: a tuple, a value, a dictionary or a text."""
         if isinstance(value, tuple):
             return self._several(value)
         if isinstance(value, Frozen):
@@ -106,12 +106,12 @@ class Redaction:
         return self.text(value) if type(value) is str else value
 
     def text(self, text: str) -> str:
-        """The same of a text."""
+        """Redact a text."""
         new = patterns.without(self._without_names(text) if self._signs else text)
         return text if new == text else new
 
     def line(self, words: tuple[str, ...]) -> tuple[str, ...]:
-        """The same of the words of a command."""
+        """Redact the words of a command."""
         new = tuple(patterns.line([self._without_names(word) for word in words]))
         return words if new == words else new
 
@@ -129,7 +129,7 @@ class Redaction:
 
     @cached_property
     def _in_node(self) -> Redaction:
-        """The same for what is pasted into a node, whose superuser has a home of the same name."""
+        """The redaction for text that a reader pastes into a node, whose superuser has a home of the same path."""
         return Redaction(self.names, {path: word for path, word in self.folders.items() if path != SUPERUSER_HOME})
 
     def _several(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -139,7 +139,7 @@ class Redaction:
         return values if all(map(operator.is_, new, values)) else new
 
     def _lines(self, texts: tuple[str, ...]) -> tuple[str, ...]:
-        """Texts as one, since what must go may begin in one of them and end in another."""
+        """Redact texts as one, since a secret may begin in one text and end in another."""
         joined = "\n".join(texts)
         lines = iter(self.text(joined).split("\n"))
         new = tuple("\n".join(islice(lines, each.count("\n") + 1)) for each in texts)
@@ -151,7 +151,7 @@ class Redaction:
 
     @cached_property
     def _signs(self) -> tuple[str, ...]:
-        """One of which is in any text with a name, in small letters."""
+        """Lower-case texts; any text with a name contains one of them."""
         return (*self.names, *map(str.lower, self.folders), *([BELOW_HOME] if self.folders else []))
 
     @cached_property
@@ -169,7 +169,7 @@ class Redaction:
         kind, text = found.lastgroup, found[0]
         if kind == "name":
             return self.names[text.lower()]
-        if kind == "home":  # of somebody, or the end of a longer path
+        if kind == "home":  # a home folder, or the end of a longer path
             return HOME if _BEGINS.match(found.string, found.start()) else f"{BELOW_HOME}{USER}"
         return self.folders[text] if kind == "folder" else HOST
 
@@ -178,13 +178,13 @@ _BEGINS = re.compile(r"(?<![\w.~\]-])")
 
 
 def _any(words: Iterable[str]) -> str:
-    """A pattern for any of the words, the longest first; for none where there are none."""
+    """Return a pattern that matches any of the words, the longest first; without words it matches nothing."""
     return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True)) or "(?!)"
 
 
 @functools.cache
 def _with_texts(kind: type[Frozen]) -> tuple[str, ...]:
-    """Fields that may hold texts: numbers and words of a fixed set are all that most of a record is."""
+    """Return the fields that may hold texts; most fields of a record hold numbers or words of a fixed set."""
     return tuple(name for name, field in kind.model_fields.items() if _may_hold_text(field.annotation))
 
 
@@ -198,4 +198,4 @@ def _may_hold_text(kind: Any) -> bool:
 
 
 FORMS = Redaction()
-"""Knows no names, and goes by forms alone."""
+"""The redaction that knows no names: it removes secrets and memory alone."""

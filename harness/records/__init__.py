@@ -1,4 +1,4 @@
-"""What is kept: versioned documents of what was found, and the folder of a run that holds them.
+"""The documents of a run: versioned records of its results, and the folder that holds them.
 
-In come values, out come files, and the other way round. A record of an earlier version stays readable.
+Values come in and files go out, and the other way round. Records of earlier versions stay readable.
 """

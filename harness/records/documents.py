@@ -1,4 +1,4 @@
-"""JSON that should be ours, and may hold anything: a value comes out, or a sentence about why not."""
+"""Reading of JSON documents that may hold anything: the result is a value, or an error that says what is wrong."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ T = TypeVar("T", bound=Frozen)
 
 
 def parse(kind: type[T], text: str, where: str, *, newest: int, read: Callable[[dict[str, Any]], T] | None = None) -> T:
-    """Read a JSON object of a schema up to the `newest`, by `read` if another than pydantic does it.
+    """Read a JSON object of a schema version up to `newest`, with `read` instead of pydantic if given.
 
-    `RecordError` says where it was found and what is wrong with it.
+    Raise `RecordError` with the place of the document and what is wrong with it.
     """
     name = kind.__name__.lower()
     try:
@@ -30,39 +30,39 @@ def parse(kind: type[T], text: str, where: str, *, newest: int, read: Callable[[
         version = raw.get("schema_version") if isinstance(raw, dict) else None
         if isinstance(version, int | float) and version > newest:
             raise RecordError(
-                f"{where} has schema version {version}, this program reads up to {newest}",
+                f"{where} has schema version {version}, but this program reads versions up to {newest}",
                 remedy="Use a newer stillframe.",
             )
         return read(raw) if read and isinstance(raw, dict) else kind.model_validate(raw)
     except ValidationError as error:
-        raise RecordError(f"{where} is no {name}: {_reason(brief(error))}") from error
+        raise RecordError(f"{where} is not a valid {name}: {_reason(brief(error))}") from error
     except ValueError as error:
-        raise RecordError(f"{where} is no {name}: {_reason(str(error))}") from error
+        raise RecordError(f"{where} is not a valid {name}: {_reason(str(error))}") from error
 
 
 def _reason(text: str) -> str:
-    """One line, of which names may be anybody's."""
+    """Return one short line without unprintable characters, since names may be hostile."""
     told = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
     return told if len(told) <= LONGEST_REASON else f"{told[:LONGEST_REASON]}…"
 
 
 def decoded(line: bytes) -> str:
-    """Text, whatever the bytes are."""
+    """Decode bytes that may be no text."""
     return line.decode(errors="replace")
 
 
 def content(path: Path) -> str:
-    """All of a file as text."""
+    """Return a whole file as text."""
     with readable(path):
         return decoded(path.read_bytes())
 
 
 @contextlib.contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Say of a file that cannot be read what to do about it."""
+    """Turn `OSError` into `RecordError`, which says what to do about an unreadable file."""
     try:
         yield
     except OSError as error:
-        remedy = "Records are private to who made the run: read them as that user."
+        remedy = "Only the user who made the run can read its records: become that user."
         denied = isinstance(error, PermissionError)
         raise RecordError(f"{path} cannot be read: {error.strerror}", remedy=remedy if denied else "") from error

@@ -1,4 +1,4 @@
-"""What becomes of a checkpoint image: who made it, what it went through, what of it survived, whether it restores."""
+"""The path of a checkpoint image: who made it, which route it took, what survived, and whether it restores."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from harness.model.readings import Reading
 from harness.model.values import Frozen, SchemaVersion
 
 SCHEMA_VERSION = 1
-EXPECTED = Expectation(outcome=Outcome.CONSISTENT, reason="what carries images does not change what they are")
+EXPECTED = Expectation(outcome=Outcome.CONSISTENT, reason="registries, stores and archives do not change an image")
 
 
 class Spot(StrEnum):
-    """Where in an image an annotation sits."""
+    """The place of an annotation in an image."""
 
     INDEX = "index"
     ENTRY = "index-entry"
@@ -28,18 +28,18 @@ class Spot(StrEnum):
 
 
 class ImageFacts(Frozen):
-    """What an image says of itself at one place."""
+    """What an image says about itself in one store or in the registry."""
 
-    where: str = Field(description="whose store, or the registry")
-    digest: str = Field(description="of the index or manifest that its name stands for")
+    where: str = Field(description="the store, or the registry")
+    digest: str = Field(description="digest of the index or manifest that the image's name refers to")
     media_type: str
     artifact_type: str = ""
-    parts: tuple[str, ...] = Field(description="media types of what it is made of: manifests, configuration, layers")
-    annotations: dict[Spot, dict[str, str]] = Field(description="labels, where it is the configuration's")
+    parts: tuple[str, ...] = Field(description="media types of the image's parts: manifests, configuration, layers")
+    annotations: dict[Spot, dict[str, str]] = Field(description="annotations by place; for the configuration, labels")
 
 
 class Base(StrEnum):
-    """What the machine that restores knows of the image from which the source container was made."""
+    """The state of the source container's base image on the machine that restores."""
 
     PRESENT = "present"
     PULLABLE = "pullable"
@@ -48,7 +48,7 @@ class Base(StrEnum):
 
 
 class Step(StrEnum):
-    """A step of a checkpoint image's way."""
+    """A step on the path of a checkpoint image."""
 
     MAKE = "make"
     SEND = "send"
@@ -58,36 +58,36 @@ class Step(StrEnum):
 
 
 class StepRefusal(Refusal):
-    """How well a step was declined, in which words, and with what harm."""
+    """How clearly a tool declined a step, in which words, and with what harm."""
 
     said: str
-    left: tuple[str, ...] = Field(default=(), description="what it left behind")
+    left: tuple[str, ...] = Field(default=(), description="what the step left behind")
 
 
 class Attempt(Frozen):
-    """How a step ended: the one at which a way ended, or a restore."""
+    """How a restore ended, or the step at which the path ended before one."""
 
-    step: Step = Field(description="`unpack`: restored past the engine's gate, as the archive that is in the image")
+    step: Step = Field(description="`unpack`: restored from the archive in the image, past the engine's own check")
     verdict: Verdict
     refusal: StepRefusal | None = None
     readings: tuple[Reading, ...] = ()
     on_changed_base: bool | None = Field(
-        default=None, description="the restored container has the content of an image that was not its source's"
+        default=None, description="the restored container has the content of another image than its source"
     )
 
 
 class ImagePath(Frozen):
-    """A checkpoint image, what it went through, and what became of it."""
+    """A checkpoint image, its path from a producer to a restore, and the result."""
 
     schema_version: SchemaVersion = SCHEMA_VERSION
     stack: str
     producer: str
     route: str
     base: Base = Base.PRESENT
-    looks: tuple[ImageFacts, ...] = Field(default=(), description="as it was made, on its way, as it arrived")
+    looks: tuple[ImageFacts, ...] = Field(default=(), description="the image as made, on its way, and on arrival")
     base_told: dict[str, tuple[str, ...]] = Field(
         default_factory=dict,
-        description="what it says, where it arrived, of the image that it is based on, and by which annotations",
+        description="facts about its base image that the image gives on arrival, with the annotations that hold them",
     )
     attempts: tuple[Attempt, ...] = Field(min_length=1)
     components: tuple[Component, ...] = ()
@@ -96,18 +96,18 @@ class ImagePath(Frozen):
 
     @property
     def outcome(self) -> Outcome:
-        """What became of it when it was used as what it is: the first attempt, since the next goes past a gate."""
+        """The outcome of the first attempt; a second attempt goes past the engine's own check."""
         return self.attempts[0].verdict.outcome
 
     @property
     def as_expected(self) -> bool:
-        """Whether it is what it should be."""
+        """Whether the outcome is the expected one."""
         found = self.attempts[0].verdict
         said = found.outcome is self.expectation.outcome and self.expectation.signed(found.reason)
         return said and not self.expectation.overdue
 
     @property
     def id(self) -> str:
-        """Stable: `podman.registry@debian-sid`, `podman.registry.missing@debian-sid`."""
+        """Stable id: `podman.registry@debian-sid`, `podman.registry.missing@debian-sid`."""
         base = f".{self.base}" if self.base is not Base.PRESENT else ""
         return f"{self.producer}.{self.route}{base}@{self.stack}"

@@ -1,4 +1,4 @@
-"""What was read out of a checkpoint without restoring it."""
+"""The result of reading a checkpoint without a restore."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from harness.model.readings import Reading, Skew
 from harness.model.values import Frozen, Whole
 
 INSPECTION_VERSION = 3
-"""From 3 on an inspection has several checkpoints, and each several processes."""
+"""Since version 3 an inspection has several checkpoints, and each checkpoint has several processes."""
 
 
 class Finding(StrEnum):
-    """What an inspection came to, best first."""
+    """The result of an inspection, best first."""
 
     CONSISTENT = "consistent"
     NOTHING_TO_COMPARE = "nothing-to-compare"
@@ -25,29 +25,29 @@ class Finding(StrEnum):
 
 
 class InspectedProcess(Frozen):
-    """A process of a workload in a checkpoint, and whether its memory and its surfaces are of one instant."""
+    """A workload's process in a checkpoint, and whether its memory and its surfaces are of one instant."""
 
-    pid: Whole = Field(description="as the process itself sees it")
-    name: str = Field(description="as the process calls itself; empty where the images do not tell it")
-    told_by: str = Field(description="what tells which surfaces it has: `its own description`, or `its arguments`")
+    pid: Whole = Field(description="pid that the process itself sees")
+    name: str = Field(description="name that the process gives itself; empty if the images do not contain it")
+    told_by: str = Field(description="source of the list of its surfaces: `its own description`, or `its arguments`")
     finding: Finding
     reason: str
     reading: Reading
     skews: tuple[Skew, ...] = ()
     anomalies: tuple[Anomaly, ...] = ()
     absent: dict[str, str] = Field(
-        default_factory=dict, description="surfaces that are not in the checkpoint, and so were not compared: why"
+        default_factory=dict, description="surfaces that were not compared because the checkpoint lacks them: why"
     )
 
 
 class InspectedCheckpoint(Frozen):
-    """A checkpoint: what it tells of itself, its processes, and what became of those of workloads."""
+    """A checkpoint: what it says about itself, its processes, and the findings about workloads."""
 
-    where: str = Field(default="", description="in what was inspected; empty where it is all that there is")
+    where: str = Field(default="", description="its place in the inspected file or folder; empty if it is all of it")
     layout: str = Field(
-        description="how it is laid out: `archive` of an engine, `image` of containerd, `criu`, or `sandbox` of gVisor"
+        description="form: `archive` of an engine, `image` of containerd, `criu`, or `sandbox` of gVisor"
     )
-    description: Description = Field(default=Description(), description="what the checkpoint tells of itself")
+    description: Description = Field(default=Description(), description="what the checkpoint says about itself")
     finding: Finding
     reason: str
     workloads: tuple[InspectedProcess, ...] = ()
@@ -55,9 +55,9 @@ class InspectedCheckpoint(Frozen):
 
 
 class Inspection(Frozen):
-    """Checkpoints of anybody's making, read without a restore."""
+    """Checkpoints from any source, read without a restore."""
 
     schema_version: int = INSPECTION_VERSION
-    path: str = Field(description="as it was given")
-    finding: Finding = Field(description="the worst of all checkpoints")
+    path: str = Field(description="path as given on the command line")
+    finding: Finding = Field(description="worst finding of all checkpoints")
     checkpoints: tuple[InspectedCheckpoint, ...]

@@ -1,4 +1,4 @@
-"""What a run promised, and its last words."""
+"""The plan of a run, and its closing document."""
 
 from __future__ import annotations
 
@@ -17,71 +17,74 @@ from harness.records.record import SCHEMA_VERSION, Record, by_cell
 
 
 class Plan(Frozen):
-    """What a run set out to do."""
+    """What a run is going to do; written before its first trial."""
 
     schema_version: int = SCHEMA_VERSION
     run: str
     stillframe: str = Field(description="version of this program")
     created_ns: Whole
     seed: int
-    rounds: Whole = Field(description="trials of a cell; at the most, where there is a rate")
+    rounds: Whole = Field(description="trials per cell; the maximum if there is a rate")
     rate: float | None = Field(
         default=None,
-        description="of violation, below which clean trials have to bound a cell; it ends at its first violation",
+        description=(
+            "violation rate that the clean trials of a cell must rule out; a cell ends at its first violation"
+        ),
     )
-    rule: str = Field(default="", description="when a cell has been tried often enough, in words")
+    rule: str = Field(default="", description="rule for the number of trials per cell, in words")
     settings: Settings = Settings()
     cells: tuple[Cell, ...]
     controls: tuple[Control, ...] = ()
     host: HostFacts
 
     expectations: dict[str, Expectation] = Field(
-        default_factory=dict, description="cells, by id, that should be other than consistent, or not any more"
+        default_factory=dict, description="expectations by cell id, for cells that are or were known to be wrong"
     )
     conditional: dict[str, Expectation] = Field(
         default_factory=dict,
-        description="cells, by id, and what they should be instead on a machine of which `when` is true",
+        description="expectations by cell id that apply instead on a machine where `when` is true",
     )
     words: dict[str, str] = Field(
-        default_factory=dict, description="what the names in ids mean: workloads, and ways as `RUNTIME+WAY`"
+        default_factory=dict, description="meaning of the names in ids: workloads, and ways as `RUNTIME+WAY`"
     )
     covered: dict[str, int] = Field(
-        default_factory=dict, description="cells that are there by default and of which something is declared, by place"
+        default_factory=dict,
+        description="number of default cells that each declaration matches, by the declaration's place",
     )
     unmatched: tuple[str, ...] = Field(
-        default=(), description="places and patterns of declarations that speak of no cell that there is"
+        default=(), description="places and patterns of declarations that match no existing cell"
     )
     fewer: dict[str, int] = Field(default_factory=dict, description="cells, by id, with fewer trials than `rounds`")
     shard: Shard | None = Field(
-        default=None, description="which share of all this was executed here; null where it was all of it"
+        default=None, description="share of the plan that was executed here; null for the whole plan"
     )
 
     def expected(self, cell: Cell, host: HostFacts | None = None) -> Expectation:
-        """What the cell should be on `host`, by default on the machine of the plan."""
+        """Return the expectation for a cell on `host`, by default on the machine of the plan."""
         there = self.conditional.get(cell.id)
         if there is not None and there.applies((host or self.host).conditions):
             return there
         return self.expectations.get(cell.id, STILL)
 
     def rounds_of(self, cell: Cell) -> int:
-        """Trials of a cell, at the most."""
+        """Return the maximum number of trials of a cell."""
         return self.fewer.get(cell.id, self.rounds)
 
     @property
     def share(self) -> Plan:
-        """What of it was to be executed here."""
+        """The part of the plan that is executed here."""
         if self.shard is None:
             return self
         cells, controls = self.shard.share(self.cells, self.controls)
         return self.model_copy(update={"cells": cells, "controls": controls})
 
     def ends(self, cell: Cell, outcome: Outcome) -> bool:
-        """Whether a trial with `outcome` is the last of its cell: one violation convicts, where a rate is asked for."""
+        """Return whether a trial with `outcome` is the last of its cell: with a rate, one violation convicts."""
         return self.rate is not None and cell.id not in self.fewer and bool(outcome.violates)
 
 
 class Closing(Frozen):
-    """The last word of a run that came to its end: what it left on the host."""
+    """The closing document of a completed run: what the run left behind on the host."""
 
     schema_version: int = SCHEMA_VERSION
     run: str
@@ -90,19 +93,19 @@ class Closing(Frozen):
 
 
 class Tombstone(Frozen):
-    """What was taken out of a run that is kept."""
+    """What was removed from a run in a history."""
 
     schema_version: int = SCHEMA_VERSION
     run: str
     pruned_ns: int
-    fields: tuple[str, ...] = Field(description="of its records")
-    bytes: int = Field(description="by which it has become smaller")
+    fields: tuple[str, ...] = Field(description="fields removed from its records")
+    bytes: int = Field(description="number of bytes removed")
 
 
 def missing_trials(plan: Plan, records: Sequence[Record]) -> dict[str, int]:
-    """Planned trials that have not come back, by cell id; cells with none are left out.
+    """Return the numbers of planned trials without a record, by cell id; without cells that miss none.
 
-    A cell that was convicted where the plan asks for a rate owes the trials before that and no others.
+    With a rate in the plan, a convicted cell owes only the trials up to its first violation.
     """
     received = by_cell(record for record in records if record.control is None)
     short: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""One trial, as it is written down and published."""
+"""The record of one trial, as written and published."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ SCHEMA_VERSION = 2
 
 
 class Continuation(Frozen):
-    """How the log of a restored container goes on, by the lines of its workload, which are named by their ticks."""
+    """How a restored container's log goes on: its workload's lines, each named by its tick."""
 
     surface: SurfaceReading = Field(description="what the log holds, some ticks after the restore")
-    every: Whole = Field(default=1, description="there is a line at every tick of so many")
+    every: Whole = Field(default=1, description="ticks per line of the log")
     kept: bool = Field(default=True, description="the engine keeps a log of the restored container")
-    travels: bool = Field(description="the log is in the checkpoint, so the restored one has the source's lines, too")
+    travels: bool = Field(description="the log is in the checkpoint, so the restored log also has the source's lines")
     first: Whole | None = None
     lost: tuple[Whole, Whole] | None = Field(
-        default=None, description="first and last of the first lines that are missing"
+        default=None, description="first and last line of the first gap in the log"
     )
     again: tuple[Whole, Whole] | None = Field(
-        default=None, description="first and last of the first lines that are there twice"
+        default=None, description="first and last line of the first repetition in the log"
     )
-    due: Whole = Field(description="the counter of the restored workload, before the log was read for the last time")
+    due: Whole = Field(description="counter of the restored workload just before the last reading of the log")
 
 
 class Inspected(Frozen):
-    """What `stillframe inspect` says of a trial's checkpoint, held against the oracle's own reading of it."""
+    """What `stillframe inspect` says about a trial's checkpoint, compared with the oracle's own reading."""
 
-    finding: Finding | None = Field(description="null where it cannot be read or believed")
+    finding: Finding | None = Field(description="null if the checkpoint cannot be read or trusted")
     reason: str
-    agrees: bool = Field(description="the oracle's reading without a restore comes to the same")
+    agrees: bool = Field(description="the oracle's offline reading has the same result")
 
 
 class Record(Frozen):
@@ -58,7 +58,7 @@ class Record(Frozen):
     readings: tuple[Reading, ...] = ()
     skews: tuple[Skew, ...] = ()
     continuation: Continuation | None = Field(
-        default=None, description="how the log of what was restored goes on, of a workload that prints"
+        default=None, description="how the restored container's log goes on, for a workload that prints"
     )
     source: SourceHealth = SourceHealth()
     timeline: tuple[Span, ...] = ()
@@ -67,37 +67,37 @@ class Record(Frozen):
     )
     host: HostFacts | None = None
     accommodations: tuple[Accommodation, ...] = Field(
-        default=(), description="workarounds under which the runtime was used, since the machine lacks something"
+        default=(), description="workarounds for the runtime, since the machine lacks something"
     )
     warnings: tuple[str, ...] = Field(
         default=(),
-        description="what the runtime said on stderr of a checkpoint that it called a success, and what it did unasked",
+        description="the runtime's stderr from a successful checkpoint, and what the runtime did without being asked",
     )
     commands: tuple[Command, ...] = ()
     changes: tuple[str, ...] = Field(
-        default=(), description="what was changed in a checkpoint, or where it is restored, so that it restores"
+        default=(), description="changes to the checkpoint, or to the restoring side, that make it restore"
     )
-    statistics: Statistics | None = Field(default=None, description="what CRIU counted while it dumped")
+    statistics: Statistics | None = Field(default=None, description="what CRIU counted during the dump")
     inspection: Inspected | None = Field(
         default=None,
-        description="of the files that are to be restored: by another participant, or in the last trial of a cell",
+        description="inspection of the checkpoint before the restore: in a cross-restore, or in a cell's last trial",
     )
     prediction: Prediction | None = Field(
-        default=None, description="what was predicted of the restore by another, before it was tried"
+        default=None, description="prediction of a cross-restore, made before the restore"
     )
     refusal: Refusal | None = Field(
-        default=None, description="how the restore was declined, where it was; `source` and `leaks` tell of the harm"
+        default=None, description="how clearly the restore was declined; `source` and `leaks` tell the harm"
     )
     leaks: tuple[str, ...] = ()
-    log: tuple[str, ...] = Field(default=(), description="the log lines that matter, most telling last")
+    log: tuple[str, ...] = Field(default=(), description="log lines that matter, the most telling line last")
 
 
 CLOSE = frozenset({"commands", "timeline", "readings"})
-"""Fields of a record that take a close look at its trial."""
+"""Fields of a record that only a close look at one trial needs."""
 
 
 def by_cell(records: Iterable[Record]) -> dict[Cell, list[Record]]:
-    """Group records by their cells, which are mostly one and the same value: that is quicker to see than equality."""
+    """Group records by cell; equal cells are mostly the same object, and identity is faster than equality."""
     found: dict[Cell, list[Record]] = {}
     own: dict[int, list[Record]] = {}
     for record in records:

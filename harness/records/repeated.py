@@ -1,4 +1,4 @@
-"""Parts that many values have in common, each kept once: a million records know few hosts, versions and verdicts."""
+"""Equal parts of many values, each kept in memory once: a million records have few hosts, versions and verdicts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _as_it_is(_: str, part: Any) -> Any:
 
 
 class Repeated(Generic[T]):
-    """What was read lately of one kind of value, by what it was read from; it is forgotten before it gets too much."""
+    """A reader of one kind of value that shares equal parts; it forgets them when there are too many."""
 
     def __init__(
         self,
@@ -28,13 +28,13 @@ class Repeated(Generic[T]):
         without: Collection[str] = (),
         fit: Callable[[str, Any], Any] = _as_it_is,
     ) -> None:
-        """`names`: fields that are often the same; `without`: that are not read; `fit` makes what a field holds so."""
+        """`names`: fields that are often equal; `without`: fields to leave out; `fit` changes a field's new values."""
         self.kind, self.names, self.without, self.fit = kind, names, without, fit
         self._kept: dict[tuple[str, bytes], object] = {}
         self._fields: dict[type[Frozen], set[str]] = {}
 
     def read(self, raw: dict[str, Any]) -> T:
-        """Read a JSON object as `model_validate` does, but for equal parts that are one and the same; takes `raw`."""
+        """Read a JSON object like `model_validate`, but share equal parts; changes `raw`."""
         for name in self.without:
             raw.pop(name, None)
         keys = [(name, marshal.dumps(raw[name], 2)) for name in self.names if name in raw]
@@ -42,7 +42,7 @@ class Repeated(Generic[T]):
         raw.update(known)
         value = self.kind.model_validate(raw)
         parts = vars(value)
-        parts.update(known)  # what is no model was made anew
+        parts.update(known)  # pydantic copies parts that are not models
         fresh = {name: self.fit(name, part) for name, part in parts.items() if name not in known}
         parts.update(fresh)
         self._slim(value, *fresh.values())
@@ -52,7 +52,7 @@ class Repeated(Generic[T]):
         return value
 
     def _slim(self, *parts: object) -> None:
-        """Forget which fields were set: a set each, larger than most values, that nobody asks for."""
+        """Share pydantic's sets of fields that were set: each is larger than most values, and nothing reads them."""
         for part in parts:
             if isinstance(part, Frozen):
                 kind = type(part)

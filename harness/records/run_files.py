@@ -1,9 +1,9 @@
-"""A run on disk: its plan, its records, and its last words.
+"""A run on disk: its plan, its records, and its closing document.
 
-A run is a folder: `plan.json`, written first; `records/CELL.jsonl`, one line per trial, appended and synced when the
-trial ends; and `closing.json`, written last. A shard of a run is such a folder, with the plan of all of it. A line that
-was cut off by a crash is skipped; what it would have said is `missing`. Whatever is read is without what never belongs
-into a record, whoever wrote it.
+A run is a folder. `plan.json` is written first. `records/CELL.jsonl` has one line per trial, appended and synced when
+the trial ends. `closing.json` is written last. A shard of a run is a folder of the same form, with the plan of the
+whole run. A line that a crash cut off is skipped, and its trial is `missing`. Everything that is read is redacted,
+whoever wrote it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ T = TypeVar("T", bound=Frozen)
 
 
 class Place(NamedTuple):
-    """Where a record is: file, bytes before it, and line from 1; with a digest, which is that of its copies, too."""
+    """The place of a record: file, offset in bytes, and line number from 1; and the digest of its line."""
 
     path: Path
     offset: int
@@ -41,7 +41,7 @@ class Place(NamedTuple):
 
     @property
     def folder(self) -> Path:
-        """Of the run, or of the shard."""
+        """Folder of the run or the shard."""
         return self.path.parent.parent
 
     def __str__(self) -> str:
@@ -49,7 +49,7 @@ class Place(NamedTuple):
 
 
 def read_plan(folder: Path) -> Plan:
-    """Read the plan of the run in `folder`; `RecordError` if there is none or it is of a newer schema."""
+    """Read the plan of the run in `folder`; raise `RecordError` if there is none or its schema is newer."""
     path = folder / "plan.json"
     if not path.exists():
         raise RecordError(f"{folder} holds no run: there is no plan.json", remedy="Name a run's folder.")
@@ -63,29 +63,29 @@ def write_plan(folder: Path, plan: Plan) -> None:
 
 
 def read_closing(folder: Path) -> Closing | None:
-    """Read the run's last word; None for a run that goes on or was killed."""
+    """Read the run's closing document; None for a run that still goes on or was killed."""
     path = folder / "closing.json"
     return _parse(Closing, content(path), str(path)) if path.exists() else None
 
 
 def write_closing(folder: Path, closing: Closing) -> None:
-    """Write the run's last word."""
+    """Write the run's closing document."""
     write_aside(folder / "closing.json", _text(closing))
 
 
 def read_tombstone(folder: Path) -> Tombstone | None:
-    """Read what was taken out of a run; None where nothing was."""
+    """Read what was removed from a run; None if nothing was."""
     path = folder / TOMBSTONE
     return _parse(Tombstone, content(path), str(path)) if path.exists() else None
 
 
 def write_tombstone(folder: Path, tombstone: Tombstone) -> None:
-    """Write what was taken out of a run."""
+    """Write what was removed from a run."""
     write_aside(folder / TOMBSTONE, _text(tombstone))
 
 
 def write_aside(path: Path, text: str, *, private: bool = False) -> Path:
-    """Write aside and rename, so that a reader never sees half a file; gives the path. `private`: to its owner."""
+    """Write to a file aside and rename it, so that no reader sees half a file. `private`: only its owner may read."""
     aside = path.with_name(f"{path.name}.new")
     if private:
         aside.unlink(missing_ok=True)
@@ -99,7 +99,7 @@ def _text(value: Frozen) -> str:
 
 
 def append(folder: Path, record: Record) -> Path:
-    """Append one trial to its cell's file, on disk when this returns; the file is private to its owner."""
+    """Append one trial to its cell's file and sync it; only its owner may read the file."""
     stem = record.cell.slug if record.control is None else f"control-{record.control}.{record.cell.slug}"
     path = folder / "records" / f"{stem}.jsonl"
     line = record.model_dump_json().encode() + b"\n"
@@ -116,16 +116,15 @@ def append(folder: Path, record: Record) -> Path:
 def read_records(folder: Path) -> Iterator[Record]:
     """Read all records of a run, cell by cell in name order, in the order of writing.
 
-    A last line without its newline was cut off and is skipped. Anything else that is no record raises `RecordError`.
+    A last line without a newline was cut off and is skipped. Any other line that is not a record raises `RecordError`.
     """
     return (_parse(Record, decoded(line), str(place)) for place, line in _lines(folder))
 
 
 def read_briefly(folder: Path, repeated: Repeated[Record] | None = None) -> Iterator[tuple[Place, Record]]:
-    """Read all records as `read_records` does, without what only a close look at one trial needs (`CLOSE`).
+    """Read all records like `read_records`, but without the fields in `CLOSE`, which are most of a record.
 
-    Most of a record is the output of commands; what is left out is not checked either, before `read_at` reads it.
-    What is `repeated` from record to record is one and the same value.
+    These fields are checked only when `read_at` reads them. Records share the parts that are `repeated`.
     """
     read = (repeated or often_repeated()).read
     lines = ((place, decoded(line)) for place, line in _lines(folder))
@@ -133,12 +132,12 @@ def read_briefly(folder: Path, repeated: Repeated[Record] | None = None) -> Iter
 
 
 def often_repeated() -> Repeated[Record]:
-    """What is often the same in records, for as many runs as are read together."""
+    """Return a reader that shares equal parts of records, for all runs that are read together."""
     return Repeated(Record, REPEATED, without=CLOSE, fit=FORMS.field)
 
 
 def read_at(place: Place) -> Record:
-    """Read one whole record again."""
+    """Read one record again, with all fields."""
     return _parse(Record, decoded(line_at(place)), str(place))
 
 
@@ -150,7 +149,7 @@ def line_at(place: Place) -> bytes:
 
 
 def record_files(folder: Path) -> list[Path]:
-    """Files with the records of a run, in name order."""
+    """Return the files with the records of a run, in name order."""
     return sorted((folder / "records").glob("*.jsonl"))
 
 
@@ -165,16 +164,16 @@ def _lines(folder: Path) -> Iterator[tuple[Place, bytes]]:
 
 
 def write_images(folder: Path, paths: Sequence[ImagePath]) -> Path:
-    """Write what became of checkpoint images into the folder of a run, for its owner's eyes as the records are."""
+    """Write the results for checkpoint images into the folder of a run; only its owner may read them."""
     return write_aside(folder / IMAGES, "".join(f"{each.model_dump_json()}\n" for each in paths), private=True)
 
 
 def read_images(folder: Path) -> tuple[ImagePath, ...]:
-    """Read what became of checkpoint images; nothing where a run has none. Raises `RecordError`."""
+    """Read the results for checkpoint images, empty if the run has none; raise `RecordError` for a wrong line."""
     path = folder / IMAGES
     if not path.exists():
         return ()
-    lines = content(path).removesuffix("\n").split("\n")  # whatever else ends a line may stand in one
+    lines = content(path).removesuffix("\n").split("\n")  # a line may contain other line separators
     return tuple(_parse(ImagePath, line, f"{path}:{number}") for number, line in enumerate(lines, 1))
 
 

@@ -1,4 +1,4 @@
-"""JSON Schemas of the documents that are published."""
+"""JSON Schemas of the published documents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.records.record import Record
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """JSON Schemas of what is published, by file stem."""
+    """Return the JSON Schemas of the published documents, by file stem."""
     return {
         "expectations": DeclarationFile.model_json_schema(),
         "closing": Closing.model_json_schema(mode="serialization"),

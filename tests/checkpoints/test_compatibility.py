@@ -1,4 +1,4 @@
-"""What a checkpoint takes by its files, and whether it is predicted to be restored."""
+"""The needs of a checkpoint, read from its files, and the prediction of its restore."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_criu_alone_knows_no_masks(tmp_path: Path) -> None:
     assert predict(found, side(criu="4.1.1")).answer is NO
     masked = predict(needs(images(tmp_path, RUNC)), side(criu="4.3"))
     assert masked.answer is NO
-    assert "runc's images" in masked.reasons[0]
+    assert "as runc does, and no runtime provides them" in masked.reasons[0]
 
 
 def test_what_no_runtime_has_made_no_runtime_restores(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_machine_has_to_have_the_registers_that_are_in_use(tmp_path: Path) -> 
         )
     )
     assert (known.answer, able.answer, lacking.answer, other.answer) == (YES, YES, NO, NO)
-    assert "registers of avx, avx512f, not all" in lacking.reasons[0]
+    assert "registers of avx, avx512f, and this machine lacks some" in lacking.reasons[0]
     assert "another architecture, x86_64" in other.reasons[0]
     thread(tmp_path, xstate=0b11)
     assert needs(tmp_path).cpu == ()
@@ -190,4 +190,4 @@ def test_features_of_criu_that_it_uses_have_to_be_there(tmp_path: Path) -> None:
     for lacks, answer in (((), YES), (("timens",), YES), (("tun",), NO), (("tun", "userns"), NO)):
         assert predict(found, RUNC_NEW, lacks=lacks).answer is answer
     (reason,) = predict(found, RUNC_NEW, lacks=("tun",)).reasons
-    assert reason.startswith("it uses cgroupns, external_net_ns, tun, userns, and `criu check --feature` there says")
+    assert reason.startswith("it uses cgroupns, external_net_ns, tun, userns, and `criu check --feature` says")

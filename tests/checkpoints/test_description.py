@@ -1,4 +1,4 @@
-"""What checkpoints tell of themselves, in each form, with documents as their makers write them."""
+"""What checkpoints say about themselves, in each form, with documents as engines write them."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_an_index_of_containerd_tells_by_annotations_and_by_a_message(tmp_path: 
 
 @pytest.mark.parametrize("damaged", [b"\xff", Packed(value=b"{").SerializeToString()])
 def test_a_damaged_message_is_declined(tmp_path: Path, damaged: bytes) -> None:
-    with pytest.raises(Unreadable, match="specification in it is damaged"):
+    with pytest.raises(Unreadable, match="specification of the container is damaged"):
         indexed(tmp_path, damaged)
 
 
@@ -151,7 +151,11 @@ def test_the_state_of_a_sandbox_tells_by_its_header(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("header", "size", "told"),
-    [(b"{", None, "damaged header"), (b"{}", 1 << 40, "bytes, where"), (b"[1]", None, "is no object")],
+    [
+        (b"{", None, "damaged header"),
+        (b"{}", 1 << 40, "bytes, more than the limit"),
+        (b"[1]", None, "is not an object"),
+    ],
 )
 def test_a_damaged_sandbox_is_declined(tmp_path: Path, header: bytes, size: int | None, told: str) -> None:
     with pytest.raises(Unreadable, match=told):

@@ -1,4 +1,4 @@
-"""Captured files, and what says of one that it was deleted."""
+"""Captured files, and the records of deleted files."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_overlayfs_says_so_by_a_device(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, device: tuple[int, int], gone: bool
 ) -> None:
     node = SimpleNamespace(st_mode=mode | 0o600, st_rdev=os.makedev(*device))
-    monkeypatch.setattr(disk, "_status", lambda path: node if path.name == "x" else None)  # to make one needs root
+    monkeypatch.setattr(disk, "_status", lambda path: node if path.name == "x" else None)  # making a device needs root
     assert CapturedFiles(tmp_path).lacks("x") is gone
 
 
@@ -78,7 +78,7 @@ def test_a_list_says_so_and_counts_more_than_what_is_there(tmp_path: Path) -> No
     assert not found.lacks("a/y")
     assert not found.file("a/x").exists()
     above = CapturedFiles(tmp_path, deleted=frozenset({"a"}))
-    assert above.lacks("a/x"), "what is listed was deleted last"
+    assert above.lacks("a/x"), "the list wins over captured files"
     assert not above.file("a/x").exists()
 
 
@@ -90,7 +90,7 @@ def test_of_a_mount_that_is_whole_what_is_not_there_was_deleted(tmp_path: Path) 
 
 def test_names_that_lead_out_of_the_mount_are_declined() -> None:
     assert listed_names(["/a/b", "c", "", "/"]) == {"a/b", "c"}
-    with pytest.raises(Unreadable, match="leads out of it"):
+    with pytest.raises(Unreadable, match="leads outside of it"):
         listed_names(["../../victim"])
 
 
@@ -121,7 +121,7 @@ def test_an_archive_that_is_cut_off_is_noticed_though_nothing_of_it_is_wanted(tm
     tar(tmp_path / "it/layer.tar", {"a": b"x" * 5000})
     data = (tmp_path / "it/layer.tar").read_bytes()
     (tmp_path / "it/layer.tar").write_bytes(data[:3000])
-    with pytest.raises(Broken, match=r"layer\.tar is no whole archive"):
+    with pytest.raises(Broken, match=r"layer\.tar is not a complete archive"):
         Disk(Folder(tmp_path / "it", Budget()), "layer.tar").take(set(), tmp_path / "to")
 
 
@@ -141,7 +141,7 @@ def linked(path: Path, name: str, target: str, kind: bytes = tarfile.LNKTYPE, *m
 def test_a_file_that_is_another_name_of_one_in_the_archive_has_its_content(tmp_path: Path) -> None:
     found = linked(tmp_path / "it/layer.tar", "b/y", "a/x").take({"b/y"}, tmp_path / "to")
     assert found.file("b/y").read_bytes() == b"it"
-    with pytest.raises(Unreadable, match="leads out of it"):
+    with pytest.raises(Unreadable, match="leads outside of it"):
         linked(tmp_path / "it/layer.tar", "b/y", "../../etc/passwd").take({"b/y"}, tmp_path / "again")
 
 

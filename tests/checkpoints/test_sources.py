@@ -1,4 +1,4 @@
-"""Files of a source that are too large to be laid open, read piece by piece."""
+"""Files of a source that are too large to unpack, read piece by piece."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_file_is_read_in_pieces_and_nothing_of_it_is_written(part: object, tmp
 @every_source
 def test_what_is_read_is_accounted_for(part: object, tmp_path: Path) -> None:
     found = part(tmp_path, Budget(read=60_000))  # type: ignore[operator]
-    with pytest.raises(Unreadable, match="8 times more than 7,500 bytes"):
+    with pytest.raises(Unreadable, match="more than 8 times 7,500 bytes"):
         list(itertools.chain.from_iterable(found.chunks() for _ in range(10)))
 
 
@@ -87,7 +87,7 @@ def test_an_archive_that_is_cut_off_says_where(tmp_path: Path) -> None:
     file = packed(tmp_path / "a.tar", ("config.dump", b"{}"), ("ctr.log", CONTENT), ("spec.dump", b"{}"))
     whole = file.read_bytes()
     file.write_bytes(whole[:6000])
-    told = r"a\.tar is no whole archive: [^,]+, in 'ctr.log' or behind it\. Copy it again, or make it anew\."
+    told = r"a\.tar is not a complete archive: [^,]+, in or after 'ctr.log'\. Copy it again, or make it again\."
     with pytest.raises(Broken, match=told):
         Archive(file, tmp_path / "to", Budget())
 
@@ -103,7 +103,7 @@ def test_names_are_kept_of_what_is_looked_at_and_not_without_end(
             info.type = tarfile.FIFOTYPE
             tar.addfile(info)
     assert Archive(path, tmp_path / "to", Budget()).files == {}
-    with pytest.raises(Unreadable, match=r"a\.tar holds names of more than 60 letters"):
+    with pytest.raises(Unreadable, match=r"a\.tar holds names with more than 60 characters in total"):
         Archive(packed(path, *((f"a/file-{number}", b"") for number in range(9))), tmp_path / "to", Budget())
 
 

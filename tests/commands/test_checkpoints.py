@@ -93,7 +93,7 @@ def test_only_files_and_folders_are_read(tmp_path: Path, capsys: pytest.CaptureF
     for name in ("pipe", "link"):
         for command in (["inspect"], ["compatible"], ["translate", "--criu", "4.1", "-o", str(tmp_path / "out")]):
             assert main([command[0], str(tmp_path / name), *command[1:]]) == 2
-            assert "it is a pipe, and only files and folders are read" in capsys.readouterr().err
+            assert "it is a pipe, not a file or folder" in capsys.readouterr().err
     with pytest.raises(SystemExit) as ended:
         main(["inspect", ""])
     assert ended.value.code == 2

@@ -48,7 +48,7 @@ def test_the_reason_names_the_field(programs: Path, tmp_path: Path, capsys: pyte
         (("{images}", "--with", "crun"), 3, "crun is not here: no crun on PATH"),
         (("{images}", "--with", "runk"), 2, "unknown runtime 'runk'"),
         (("{images}/nowhere",), 2, "cannot be read"),
-        (("{images}/inventory.img",), 2, "is no tar archive"),
+        (("{images}/inventory.img",), 2, "is not a tar archive"),
         (("/",), 2, "it holds no checkpoint of a known kind, but nothing"),
     ],
 )

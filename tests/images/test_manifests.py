@@ -89,7 +89,7 @@ def test_an_artifact_has_a_type_of_its_own_and_no_labels() -> None:
     ],
 )
 def test_what_is_no_manifest_is_declined(text: str) -> None:
-    with pytest.raises(Unreadable, match="what registry gives is no manifest"):
+    with pytest.raises(Unreadable, match="the answer of the registry is not a manifest"):
         look(text)
 
 

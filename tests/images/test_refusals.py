@@ -47,7 +47,7 @@ def test_a_warning_does_not_name_what_an_error_is_about() -> None:
     told = 'level=warning msg="unknown type: application/vnd.x"\nctr: 500 Internal Server Error'
     assert refusal(told, FORMAT).named == ()
     assert refusal("ctr: unexpected media type application/vnd.x", FORMAT).named == ("media type",)
-    assert refusal("Error: image is not a checkpoint: 0123", FORMAT).named == ("that it is no checkpoint",)
+    assert refusal("Error: image is not a checkpoint: 0123", FORMAT).named == ("that it is not a checkpoint",)
 
 
 def test_endless_words_are_cut() -> None:

@@ -1,4 +1,4 @@
-"""What is known to be wrong is declared in files, each strictly and for a time."""
+"""Known issues are declared in files, strictly and for a limited time."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ review-by = 2026-12-24
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of declarations of its own."""
+    """An empty folder of declarations for one test."""
     declared.cache_clear()
     monkeypatch.setattr(expectations, "folder", lambda: tmp_path)
     yield tmp_path
@@ -197,7 +197,7 @@ def test_an_unknown_condition_is_declined_with_its_place_and_those_that_are_know
     assert str(raised.value).startswith(f"{path}:23: {told}")
 
 
-# ---- where it stands
+# ---- its place
 
 
 def test_a_declaration_knows_its_lines(folder: Path) -> None:
@@ -307,15 +307,15 @@ def test_a_wrong_file_is_an_error_that_names_it(folder: Path, text: str) -> None
     [
         (
             SOUND + "rate = [0.0, 1.0]\n",
-            "12: expectation.rate: [0, 1] accepts always as well as never. Narrow it, or leave it out",
+            "12: expectation.rate: [0, 1] accepts every result. Narrow it, or leave it out",
         ),
         (
             SOUND.replace(r"holds [+-]\d+ ticks", ".*"),
-            "6: expectation.signature: '.*' fits any line. Quote what only this failure says.",
+            "6: expectation.signature: '.*' matches any line. Quote what only this failure says.",
         ),
         (
             SOUND + f"besides = {BESIDES}\n",
-            "12: expectation.besides: with outcome it names all that can go wrong. Name only what was seen.",
+            "12: expectation.besides: with outcome it names every possible failure. Name only what was seen.",
         ),
         (SOUND.replace('owner = "runc"\n', ""), "2: expectation.owner: is missing. Add it: who has to act: a project"),
         (
@@ -324,7 +324,7 @@ def test_a_wrong_file_is_an_error_that_names_it(folder: Path, text: str) -> None
         ),
         (
             SOUND + 'besides = ["inconsistent"]\n',
-            "12: expectation.besides: names inconsistent again, so any signature would do. Leave it out here.",
+            "12: expectation.besides: repeats the outcome inconsistent, which disables the signature. Remove it here.",
         ),
         (
             SOUND + 'rate = 0.5\nx = "y"\n',
@@ -357,7 +357,7 @@ def test_a_file_that_is_no_utf8_is_an_error_that_names_it(folder: Path) -> None:
         declared()
 
 
-# ---- what is declared in here
+# ---- the declarations of this project
 
 
 def test_what_is_declared_in_here_speaks_of_cells_that_there_are() -> None:

@@ -1,4 +1,4 @@
-"""Names and orders that everything else builds on."""
+"""Ids of cells and questions, and the meaning of outcomes."""
 
 from __future__ import annotations
 

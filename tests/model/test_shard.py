@@ -1,4 +1,4 @@
-"""Which machine executes what: all of it once, decided by names alone."""
+"""Shards execute each cell and control once; names alone decide which shard."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def test_a_shard_is_written_as_it_is_read(text: str) -> None:
     ],
 )
 def test_what_is_no_share_is_refused_in_one_sentence_that_says_what_is(text: str) -> None:
-    with pytest.raises(UsageError, match=r"^--shard '.*' is no share of a run\. Say which one of how many"):
+    with pytest.raises(UsageError, match=r"^--shard '.*' is not a share of a run\. Write K/N"):
         Shard.read(text)
 
 
 def test_who_has_what_is_the_same_for_ever() -> None:
-    """Or two versions of this program would leave something out: the last digit of `sha256sum`, from 1."""
+    """Else two versions could leave a cell out. The number is the last hex digit of `sha256sum`, plus 1."""
     names = ["ledger.runc@debian-sid", "ledger.crun@debian-sid", "shm.podman/runc@debian-sid", "é"]
     assert [next(shard.number for shard in SIXTEEN if shard.holds(name)) for name in names] == [11, 12, 3, 13]
 
@@ -77,7 +77,7 @@ def test_the_canary_is_played_wherever_there_is_anything_to_do() -> None:
     for own, played in shares(300):
         canaries = [each for each in played if each.kind is ControlKind.CANARY]
         assert bool(canaries) is bool(own or played)
-    assert ((), ()) in shares(300), "or nothing would be proved of those without"
+    assert ((), ()) in shares(300), "a share without anything to do needs no canary"
 
 
 def test_all_mutants_of_a_participant_and_what_stands_beside_them_are_on_one_machine() -> None:
@@ -122,7 +122,7 @@ def test_shards_have_all_the_items_of_a_run_and_the_question_about_all_mutants_o
     for part in asked:
         played = {item.value for item in _items(whole.model_copy(update={"shard": SIXTEEN[parts.index(part)]}))}
         for question in (value for value in played if isinstance(value, tuple)):
-            assert set(question) <= played, "or it could not be answered there"
+            assert set(question) <= played, "a share needs all mutants that its question is about"
 
 
 def test_policies_are_what_a_question_leaves_open() -> None:

@@ -26,7 +26,7 @@ def surface(skew: int | None, name: str, /, **defects: int) -> SurfaceReading:
 def reading(
     *skews: int | None, witness: Witness = Witness.OFFLINE, nonce: str = NONCE, defects: dict[str, int] | None = None
 ) -> Reading:
-    """A reading with that distance of each surface from memory; `defects` are the first surface's."""
+    """A reading whose surfaces have these distances from memory; `defects` belong to the first surface."""
     first, *others = zip(skews, NAMES, strict=False)
     surfaces = (surface(*first, **(defects or {})), *(surface(*other) for other in others))
     return Reading(witness=witness, nonce=nonce, counter=COUNTER, counter_wall_ns=NOW, surfaces=surfaces)
@@ -37,7 +37,7 @@ def restored(*skews: int | None, nonce: str = NONCE, defects: dict[str, int] | N
 
 
 def trial(**changes: Any) -> Evidence:
-    """What a sound trial learned, with `changes`."""
+    """The evidence of a sound trial, with `changes`."""
     sound = Evidence(
         source_nonce=NONCE,
         freeze_begin_ns=NOW - TICK_NS,
@@ -63,14 +63,14 @@ LAG = 50
 
 
 def printing(skew: int | None, *skews: int, **defects: int) -> Reading:
-    """An offline reading whose last surface is a log with that distance from memory."""
+    """An offline reading whose last surface is a log with this distance from memory."""
     held = reading(*(skews or (0, 0)))
     log = surface(skew, "stdout", lag=LAG, **defects)
     return held.model_copy(update={"surfaces": (*held.surfaces, log)})
 
 
 def of_printing(skew: int | None, *skews: int, **defects: int) -> Evidence:
-    """The restored workload cannot read its log."""
+    """A trial with a log; the restored workload cannot read it."""
     return trial(offline=printing(skew, *skews, **defects), restored=restored(*(skews or (0, 0))))
 
 

@@ -22,7 +22,7 @@ def cut(witness: Witness = Witness.OFFLINE, counter: int = CUT) -> Reading:
 
 
 def log(first: int | None, newest: int | None = DUE, /, **changes: Any) -> Continuation:
-    """A log of lines in a row, with `changes`."""
+    """A log without gaps or repetitions, with `changes`."""
     counts = {name: changes.pop(name) for name in ("holes", "repeated", "torn", "foreign") if name in changes}
     every = changes.get("every", 1)
     surface = SurfaceReading(surface="stdout", newest=newest, newest_wall_ns=None, lag=lag(every), **counts)
@@ -84,7 +84,7 @@ def test_a_log_that_stays_silent_although_the_counter_goes_on_has_lost_lines(tra
     first, newest = (1, CUT) if travels else (None, None)
     ((anomaly, told),) = breaks(log(first, newest, travels=travels), cut())
     assert anomaly is LOST
-    assert told.endswith(f"although the counter has come to {DUE:,}")
+    assert told.endswith(f"but the counter is at {DUE:,}")
     assert told.startswith(f"the last line is {CUT:,}" if travels else "there is no line")
 
 
@@ -95,18 +95,18 @@ def test_lines_on_their_way_are_not_lost() -> None:
 
 
 def test_a_counter_that_has_not_gone_far_enough_proves_nothing() -> None:
-    """A log of the source may be behind memory, and what is missing there shows as a gap."""
+    """The source's log may be behind memory; lines that are lost on the way show as a gap."""
     assert found(log(1, CUT - 7, travels=True, due=CUT + 3)) == []
 
 
 def test_lines_that_are_missing_repeated_or_damaged_are_counted_and_named() -> None:
     it = log(1, travels=True, holes=4, lost=(90_001, 90_003), repeated=99, again=(89_902, 90_000), torn=1)
     assert list(breaks(it, cut())) == [
-        (LOST, "4 lines are missing, 90,001 to 90,003 first"),
-        (REPEATED, "99 lines are there twice, 89,902 to 90,000 first"),
+        (LOST, "4 lines are missing, first at 90,001 to 90,003"),
+        (REPEATED, "99 lines are repeated, first at 89,902 to 90,000"),
         (TORN, "1 line is damaged"),
     ]
-    assert list(breaks(log(1, travels=True, holes=1, lost=(7, 7)), cut())) == [(LOST, "1 line is missing, 7 first")]
+    assert list(breaks(log(1, travels=True, holes=1, lost=(7, 7)), cut())) == [(LOST, "1 line is missing, first at 7")]
 
 
 def test_lines_of_others_are_nobody_s_fault() -> None:

@@ -54,7 +54,7 @@ def test_a_log_is_neither_ahead_nor_further_behind_and_has_each_line_once(
 ) -> None:
     verdict = judge(evidence)
     assert (verdict.outcome, verdict.anomalies) == (Outcome.INCONSISTENT, expected)
-    assert verdict.also == (), "that the restored workload finds nothing of it is no disagreement"
+    assert verdict.also == (), "the restored workload cannot see the log, so the readings do not disagree"
 
 
 def test_a_log_that_is_behind_neither_disagrees_with_a_file_nor_is_overtaken_by_one() -> None:
@@ -91,14 +91,18 @@ def test_the_log_of_what_was_restored_goes_on() -> None:
 @pytest.mark.parametrize(
     ("log", "anomaly", "words"),
     [
-        (log_of(1, COUNTER + 60, holes=7, lost=(COUNTER + 1, COUNTER + 7)), LOST, "7 lines are missing, 90,001 to"),
+        (
+            log_of(1, COUNTER + 60, holes=7, lost=(COUNTER + 1, COUNTER + 7)),
+            LOST,
+            "7 lines are missing, first at 90,001 to",
+        ),
         (
             log_of(1, COUNTER + 60, repeated=2, again=(COUNTER - 1, COUNTER)),
             AGAIN,
-            "2 lines are there twice, 89,999 to",
+            "2 lines are repeated, first at 89,999 to",
         ),
         (log_of(1, COUNTER + 60, torn=2), TORN, "2 lines are damaged"),
-        (log_of(1, COUNTER), LOST, "the last line is 90,000, although the counter has come to 90,060"),
+        (log_of(1, COUNTER), LOST, "the last line is 90,000, but the counter is at 90,060"),
         (log_of(COUNTER + 9, COUNTER + 60, travels=False), LOST, "the first line is 90,009"),
         (log_of(COUNTER - 9, COUNTER + 60, travels=False), AGAIN, "the first line is 89,991"),
     ],
@@ -113,13 +117,13 @@ def test_a_log_that_does_not_go_on_convicts_and_names_the_lines(
 
 @pytest.mark.parametrize(
     ("first", "told"),
-    [(COUNTER + 1, "the restored container's log begins with line 90,001"), (None, "its log is not kept")],
+    [(COUNTER + 1, "the restored container's log begins with line 90,001"), (None, "the engine keeps no log of it")],
 )
 def test_a_log_outside_of_the_checkpoint_is_told_and_not_called_consistent(first: int | None, told: str) -> None:
     log = log_of(first, first and COUNTER + 60, travels=False, kept=first is not None)
     verdict = judge(replace(both(0, 0), outside=frozenset({"stdout"}), log=log))
     assert (verdict.outcome, verdict.stage) == (Outcome.NOT_CAPTURED, Stage.READ)
-    assert verdict.reason == f"documented as outside of the checkpoint: stdout ({told})"
+    assert verdict.reason == f"documented as outside the checkpoint: stdout ({told})"
 
 
 def test_a_log_outside_of_the_checkpoint_that_does_not_begin_where_memory_was_convicts() -> None:

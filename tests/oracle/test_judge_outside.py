@@ -13,7 +13,7 @@ from tests.oracle.histories import AHEAD, BEHIND, DISAGREE, FAILURE, NAMES, both
 
 
 def outside(*skews: int | None, **changes: Any) -> Evidence:
-    """A trial whose last surface is outside."""
+    """A trial whose last surface is outside the checkpoint."""
     return replace(both(*skews), outside=frozenset({"tmpfs"}), **changes)
 
 
@@ -22,7 +22,7 @@ def test_what_a_surface_outside_holds_is_told_and_not_held_against_anybody(skew:
     verdict = judge(outside(0, -1, skew))
     assert (verdict.outcome, verdict.stage, verdict.anomalies) == (Outcome.NOT_CAPTURED, Stage.READ, ())
     distance = "nothing of this workload" if skew is None else f"{skew:+d} ticks from memory"
-    assert verdict.reason == f"documented as outside of the checkpoint: tmpfs holds {distance}"
+    assert verdict.reason == f"documented as outside the checkpoint: tmpfs holds {distance}"
 
 
 def test_defects_of_a_surface_outside_are_not_held_against_anybody_either() -> None:
@@ -34,7 +34,7 @@ def test_what_is_inside_is_judged_all_the_same() -> None:
     verdict = judge(outside(7, 7, 3000))
     assert verdict.found == (Outcome.INCONSISTENT, Outcome.NOT_CAPTURED)
     assert verdict.anomalies == (AHEAD,)
-    assert "added holds +7 ticks" in verdict.reason, "not the one that is furthest away"
+    assert "added holds +7 ticks" in verdict.reason, "the surface outside is not named, although it is further away"
 
 
 def test_without_a_restore_nobody_knows_what_a_surface_outside_holds() -> None:

@@ -1,4 +1,4 @@
-"""Logs as engines write them, and which lines of a process they hold."""
+"""Logs in the formats of engines, and the reading of a process's lines in them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def raw(text: bytes) -> bytes:
 
 
 def kubernetes(text: bytes, stream: bytes = b"stdout") -> bytes:
-    """Podman's k8s-file, CRI-O and containerd: an entry for each line, and one for what has no end yet."""
+    """Podman's k8s-file, CRI-O and containerd: an entry for each line, and one for a line without an end."""
     return b"".join(
         b" ".join((TIME, stream, b"F" if part.endswith(b"\n") else b"P", part.removesuffix(b"\n"))) + b"\n"
         for part in text.splitlines(keepends=True)
@@ -147,7 +147,7 @@ def test_what_others_print_before_a_line_does_no_harm(form: Form) -> None:
 @every_form
 @pytest.mark.parametrize("left", [0, 1, 10, 20, 40])
 def test_the_tail_of_a_line_at_the_beginning_is_nobody_s(form: Form, left: int) -> None:
-    """As where a terminal had taken a part of a line when the process was stopped."""
+    """A terminal may have taken a part of a line when the process was stopped."""
     assert read(form(line_of(NONCE, 8)[-left:] if left else b"") + form(printed((9, 10)))) == held(10)
 
 

@@ -1,4 +1,4 @@
-"""Where surfaces are, by the mounts of their process."""
+"""Locations of surfaces, from the mounts of their process."""
 
 from __future__ import annotations
 
@@ -71,22 +71,24 @@ def test_what_was_left_out_is_outside_and_the_reason_says_why(tmp_path: Path, di
 def test_a_folder_of_the_host_is_outside(tmp_path: Path) -> None:
     found = place(tmp_path, "/bind/x", mount(60, "/bind", fstype=17, ext_key="/bind"))
     assert isinstance(found, Outside)
-    assert "outside of the checkpoint; --disk /bind=DIR adds it" in found.why
+    assert "outside the checkpoint; --disk /bind=DIR adds it" in found.why
     found = place(tmp_path, "/x", disks=())
-    assert found == Outside("the root file system is not in it; --disk DIR adds it")
+    assert found == Outside("the checkpoint does not contain the root file system; --disk DIR adds it")
 
 
 def test_a_disk_that_is_named_for_a_folder_below_a_mount_counts_before_it(tmp_path: Path) -> None:
     both = ("/", "/scratch")
     assert place(tmp_path, "/data/in/x", disks=("/", "/data/in"), named=("/data/in",)) == OnDisk("/data/in", "x")
     assert place(tmp_path, "/scratch/x", mount(73, "/scratch"), disks=both, named=both[1:]) == OnDisk("/scratch", "x")
-    assert place(tmp_path, "/scratch/x", mount(73, "/scratch"), disks=both) == InTmpfs(73, "x"), "of the archive"
+    assert place(tmp_path, "/scratch/x", mount(73, "/scratch"), disks=both) == InTmpfs(73, "x"), (
+        "the file is in CRIU's archive of the tmpfs"
+    )
 
 
 def test_standard_output_is_in_the_log_if_that_is_there() -> None:
     surface = OwnSurface(Form.STDOUT, "it", "1")
     assert location_of(surface, Locations(), ("/",), {}, log=True) == InLog()
-    assert location_of(surface, Locations(), ("/",), {}) == Outside("the engine's log is not in it")
+    assert location_of(surface, Locations(), ("/",), {}) == Outside("the checkpoint does not contain the engine's log")
 
 
 def test_without_a_table_of_mounts_the_disks_tell_it() -> None:
@@ -108,7 +110,7 @@ def test_a_root_that_is_a_tmpfs_is_a_disk_and_not_in_the_images(tmp_path: Path) 
 
 
 def test_a_mount_of_a_process_s_own_namespace_shows_what_that_of_the_container_does(tmp_path: Path) -> None:
-    """CRIU gives the mounts of another namespace no keys; those of the same file systems are the same all the same."""
+    """CRIU gives no keys to mounts of another namespace, but mounts of the same file system are still recognised."""
     volume = mount(40, "/vol", root="/volumes/v/_data", ext_key="/vol")
     images = dump(tmp_path / "images", b"", mounts=(ROOT, volume))
     own = (
@@ -138,7 +140,7 @@ FOLDERS = {1: b"/", 2: b"/jail", 3: b"/data"}
 def whereabouts(
     tmp_path: Path, *surfaces: OwnSurface, files: dict[int, bytes], root: int = 1, cwd: int = 1, nameless: int = 0
 ) -> Locations:
-    """Of a process that has these files open for reading and writing, by descriptor."""
+    """Locations of a process that has these files open for reading and writing, by descriptor."""
     images = dump(tmp_path / "images", b"", mounts=(ROOT,))
     plain = {"flags": 0o100002, "mode": 0o100644}
     known = {
@@ -185,4 +187,4 @@ def test_a_file_without_a_name_is_not_what_has_its_name_now(tmp_path: Path) -> N
     found = whereabouts(tmp_path, own, files={3: b"/data/x"}, nameless=3)
     place = location_of(own, found, ("/",), {})
     assert isinstance(place, Outside)
-    assert "was deleted while it is open" in place.why
+    assert "was deleted while open" in place.why

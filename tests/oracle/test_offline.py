@@ -1,4 +1,4 @@
-"""The reading of a checkpoint that is laid open, on synthetic parts."""
+"""The offline reading of an unpacked checkpoint, with synthetic parts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def upper(tmp_path: Path) -> Path:
 
 
 def having(folder: Path, *surfaces: Surface) -> Path:
-    """Images of a process with these surfaces, and of its tmpfs."""
+    """Images of a process with these surfaces, and the archive of its tmpfs."""
     images = dump(folder / "images", bytes(3 * PAGE) + memory(surfaces=surfaces) + bytes(PAGE), mounts=MOUNTS)
     tmpfs(images, {"./": None, "./tmpfs.ring": ring(COUNTER - 1)})
     return images
@@ -100,7 +100,7 @@ def test_images_without_the_counter_cannot_be_read(images: Path, upper: Path, pa
 
 def test_images_that_lack_a_part_are_broken(images: Path, upper: Path) -> None:
     (images / "core-1.img").unlink()
-    with pytest.raises(Broken, match=r"core-1\.img is not there"):
+    with pytest.raises(Broken, match=r"core-1\.img is missing"):
         reading(images, upper)
 
 
@@ -120,7 +120,9 @@ def test_a_surface_of_a_disk_that_is_not_there_holds_nothing_unless_it_is_docume
     )
     assert held(reading(images, upper)) == {"added": COUNTER, "bind": None}
     assert held(reading(images, upper, "bind")) == {"added": COUNTER}
-    assert held(reading(images, upper, "bind", "added")) == {"added": COUNTER}, "what was captured is read all the same"
+    assert held(reading(images, upper, "bind", "added")) == {"added": COUNTER}, (
+        "a captured surface is read even if it is documented as outside"
+    )
 
 
 def test_a_surface_of_another_workload_holds_nothing_of_this_one(images: Path, upper: Path) -> None:

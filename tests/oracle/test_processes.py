@@ -1,4 +1,4 @@
-"""Processes of workloads, out of memory as CRIU describes it, level by level."""
+"""Processes of workloads in CRIU's images of memory, with one or more levels."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def counters(images: Path, within: Path | None = None) -> list[int]:
 
 
 def chain(folder: Path, *levels: tuple[bytes, list[Entry]]) -> Path:
-    """Levels of memory, oldest first, each a folder beside the one before; gives the newest."""
+    """Levels of memory in folders beside each other, oldest first; returns the newest."""
     for number, (pages, entries) in enumerate(levels):
         images = dump(folder / str(number), pages, entries)
         if number:
@@ -117,23 +117,23 @@ def test_an_older_counter_that_was_overwritten_is_not_memory_any_more(tmp_path: 
 
 def test_a_parent_outside_is_not_followed(tmp_path: Path) -> None:
     newest = chain(tmp_path, (memory(), [Entry(0, 1)]), (b"", [Entry(0, 1, IN_PARENT)]))
-    with pytest.raises(NoCounter, match="outside of the checkpoint, which is not followed"):
+    with pytest.raises(NoCounter, match="outside the checkpoint, which is not followed"):
         find(newest)
 
 
 def test_a_parent_that_is_missing_is_named(tmp_path: Path) -> None:
     images = dump(tmp_path / "images", b"", [Entry(0, 1, IN_PARENT)])
-    with pytest.raises(NoCounter, match="pages are in an earlier level of memory that is not there"):
+    with pytest.raises(NoCounter, match="pages are in an earlier level of memory that is missing"):
         find(images)
     dump(images, memory(), [Entry(0, 1), Entry(1, 1, IN_PARENT)])
-    assert counters(images) == [COUNTER], "which does not need that parent"
+    assert counters(images) == [COUNTER], "this level does not need the missing parent"
 
 
 @pytest.mark.parametrize("target", [".", "parent"], ids=["itself", "a link to itself"])
 def test_parents_that_go_round_in_a_circle_end(tmp_path: Path, target: str) -> None:
     images = dump(tmp_path / "images", b"", [Entry(0, 1, IN_PARENT)])
     (images / "parent").symlink_to(target)
-    with pytest.raises(Unreadable, match=f"more than {MOST_LEVELS} levels|is not there"):
+    with pytest.raises(Unreadable, match=f"more than {MOST_LEVELS} levels|is missing"):
         find(images)
 
 
@@ -183,11 +183,11 @@ def test_a_description_may_be_longer_than_a_page_and_in_several_levels(tmp_path:
         (memory(surfaces=()), "does not describe its surfaces"),
         (memory().replace(b"added", b"edded"), "damaged"),
         (memory(surfaces=(("ring", "a"),)), "damaged"),  # type: ignore[arg-type]
-        (memory(surfaces=(("pipe", "a", "/a"),)), "of a kind that is not known here: b'pipe'"),
+        (memory(surfaces=(("pipe", "a", "/a"),)), "has a surface of an unknown kind: b'pipe'"),
         (memory(surfaces=tuple(("ring", str(each), "/a") for each in range(17))), "damaged"),
         (memory(surfaces=(("ring", "a", "/" + "x" * MOST_DESCRIPTION),)), "does not describe"),
-        (memory().replace(MAGIC + b"\2", MAGIC + b"\3"), "damaged, or of a version that is not known here"),
-        (memory()[:80] + b"\xff" + memory()[81:], "damaged, or of a version"),
+        (memory().replace(MAGIC + b"\2", MAGIC + b"\3"), "damaged or has an unknown version"),
+        (memory()[:80] + b"\xff" + memory()[81:], "damaged or has an unknown version"),
         (memory() + memory(), "has 2 counters"),
     ],
     ids=[
@@ -228,13 +228,13 @@ def test_arguments_of_no_workload_are_called_so(tmp_path: Path, options: tuple[s
 def test_without_the_place_of_its_arguments_nothing_tells_what_it_has(tmp_path: Path) -> None:
     images = dump(tmp_path / "images", old_memory() + arguments(*OPTIONS))
     write(images, "mm-1.img", image.MEMORY, {"mm_arg_start": BASE, "mm_arg_end": BASE + (1 << 40)})
-    with pytest.raises(Unreadable, match="arguments of 1,099,511,627,776 bytes"):
+    with pytest.raises(Unreadable, match="arguments have 1,099,511,627,776 bytes"):
         find(images)
     write(images, "mm-1.img", image.MEMORY, {"mm_arg_start": BASE + 9 * PAGE, "mm_arg_end": BASE + 10 * PAGE})
-    with pytest.raises(Unreadable, match=r"4,096 bytes at 0x409000 of process 1 are not all in its images"):
+    with pytest.raises(Unreadable, match=r"the images lack some of the 4,096 bytes at 0x409000 of process 1"):
         find(images)
     (images / "mm-1.img").unlink()
-    with pytest.raises(Unreadable, match=r"mm-1\.img is not there"):
+    with pytest.raises(Unreadable, match=r"mm-1\.img is missing"):
         find(images)
 
 
@@ -250,18 +250,18 @@ def test_memory_is_read_across_files_and_levels(tmp_path: Path) -> None:
     (found,) = memories(newest, Budget(), within=tmp_path)
     assert found.read(BASE + PAGE - 1, PAGE + 2) == b"a" + b"b" * PAGE + b"c"
     for address, size in ((BASE - 1, 2), (BASE + 3 * PAGE - 1, 2), (BASE + 9 * PAGE, 1)):
-        with pytest.raises(Unreadable, match="are not all in its images"):
+        with pytest.raises(Unreadable, match="the images lack some of the"):
             found.read(address, size)
 
 
 def test_pages_under_an_unknown_flag_are_not_taken_for_absent_ones(tmp_path: Path) -> None:
     images = dump(tmp_path / "images", memory(), [Entry(0, 1), Entry(1, 1, PRESENT | 8)])
-    with pytest.raises(Unreadable, match="under a flag that is not known here"):
+    with pytest.raises(Unreadable, match="pages with an unknown flag"):
         find(images)
 
 
 def test_pages_that_are_lazy_are_said_to_be_elsewhere(tmp_path: Path) -> None:
-    with pytest.raises(NoCounter, match="pages are lazy, and have not left the source"):
+    with pytest.raises(NoCounter, match="pages are lazy, so they are still in the source"):
         find(dump(tmp_path / "images", b"", [Entry(0, 1, LAZY)]))
 
 
@@ -276,7 +276,7 @@ def test_holes_are_passed_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pagemap", "word"),
     [
-        (b"", "no pagemap of CRIU"),
+        (b"", "not a CRIU image of the kind 'pagemap'"),
         (b"\x1f\x8b\x08\0\0\0\0\0", "compressed"),
         (MAGICS, "no head"),
         (MAGICS + message({1: 1}) + b"\x05", "cut off"),
@@ -308,7 +308,9 @@ def test_what_is_no_regular_file_is_neither_followed_nor_waited_for(tmp_path: Pa
         path.symlink_to(tmp_path / "elsewhere")
     elif kind == "folder":
         path.mkdir()
-    with pytest.raises(Unreadable, match=rf"{name} (is no regular file|cannot be read)|has no pagemap"):
+    with pytest.raises(
+        Unreadable, match=rf"{name} (is a (pipe|folder), not a regular file|cannot be read)|has no pagemap"
+    ):
         find(images)
 
 
@@ -325,7 +327,7 @@ def test_pages_that_are_not_whole_are_broken(tmp_path: Path, kept: int | None) -
 
 def test_what_costs_too_much_is_given_up(tmp_path: Path) -> None:
     images = dump(tmp_path / "images", bytes(9 * PAGE) + memory())
-    with pytest.raises(Unreadable, match="8 times more than 512 bytes"):
+    with pytest.raises(Unreadable, match="more than 8 times 512 bytes"):
         processes(images, Budget(read=PAGE))
     with pytest.raises(Unreadable, match="more than 2 parts"):
         processes(images, Budget(parts=2))

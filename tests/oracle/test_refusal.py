@@ -1,4 +1,4 @@
-"""How well a restore is declined."""
+"""Grades of declined restores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rings and memory pages made by hand: what is done to them is what the reading says."""
+"""Rings and memory pages made by hand: the reading must report each change."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_record_has_the_size_that_the_harness_reserves() -> None:
 
 
 def test_the_check_is_the_one_of_the_layout() -> None:
-    """Computed with Python's integers, as the header of the C source says."""
+    """The checksum, computed with Python's integers after the header of the C source."""
 
     def mix64(x: int) -> int:
         x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % 2**64
@@ -145,7 +145,7 @@ def test_ticks_at_the_end_of_the_numbers_do_no_harm() -> None:
 
 
 def pages(n: int = NEWEST, ring: int = RING, version: int = VERSIONS[-1], nonce: int = NONCE) -> bytes:
-    """The workload's memory as it is at tick `n`: the other buffer holds the tick before."""
+    """The workload's memory at tick `n`; the other buffer holds the tick before."""
     pair = make_records([n, max(0, n - 1)], [NOON, NOON - STEP], NONCE)
     both = pair if n % 2 == 0 else pair[::-1]
     return struct.pack("<16sIIQQ", MAGIC, version, ring, nonce, n) + both.tobytes()

@@ -1,4 +1,4 @@
-"""What never belongs into a record, in lines as engines, runtimes and their helpers write them."""
+"""Secrets, environments and memory, in lines that engines, runtimes and their helpers write."""
 
 from __future__ import annotations
 

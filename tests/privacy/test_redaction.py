@@ -1,4 +1,4 @@
-"""What names a machine and those who use it, and where it may be found in a record."""
+"""Redaction of the names of a machine and its users, and the fields of a record that may hold them."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_what_has_nothing_to_take_out_is_the_same_value() -> None:
 
 
 def machined() -> Record:
-    """A record with all that a machine may have put into one."""
+    """A record with the machine's names in each field that may hold them."""
     told = "Buildbox7 ada /home/ada/.cache/x /root/.cache " + MACHINE_ID
     spoken = {"stdout": told, "stderr": told, "write_text": told, "write_path": "/home/ada/f", "cwd": "/home/ada"}
     return record(STILL).model_copy(
@@ -129,7 +129,7 @@ def machined() -> Record:
 def test_a_record_carries_no_name_of_the_machine_that_made_it() -> None:
     text = KNOWING.of(machined()).model_dump_json()
     assert [each for each in ("uildbox7", "ada", "/home", MACHINE_ID) if each in text] == []
-    assert "/root" in text, "of the node"
+    assert "/root" in text, "the node's own /root stays"
     assert "/root" not in KNOWING.of(machined().model_copy(update={"commands": ()})).model_dump_json()
     kept = FORMS.of(machined()).model_dump_json()
     assert [each for each in ("Buildbox7", "ada", "/home/ada", MACHINE_ID) if each not in kept] == []

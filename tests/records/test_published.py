@@ -1,4 +1,4 @@
-"""What was once published stays readable: one file of each kind, of each version of the schema."""
+"""Published documents stay readable: one file of each kind and of each schema version."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS: dict[str, type[Frozen]] = {"plan": Plan, "record": Record, "closing": Clo
 
 @pytest.fixture(params=VERSIONS)
 def published(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A run's folder, laid out of the files of one version."""
+    """A run's folder, made from the files of one schema version."""
     source = PUBLISHED / request.param
     (tmp_path / "records").mkdir()
     for name in ("plan.json", "closing.json"):

@@ -196,7 +196,7 @@ def test_a_damaged_line_is_an_error_that_names_file_and_line(run: Path, damage: 
     path.write_bytes(b"\n".join((first, damage, second, b"")))
     with pytest.raises(RecordError) as raised:
         list(read_records(run))
-    assert str(raised.value).startswith(f"{path}:2 is no record: ")
+    assert str(raised.value).startswith(f"{path}:2 is not a valid record: ")
     assert raised.value.exit_code == 2
 
 
@@ -206,7 +206,9 @@ def test_a_newer_schema_is_refused_in_one_sentence(run: Path) -> None:
     for file in (path, run / "plan.json"):
         raw = json.loads(file.read_text(encoding="utf-8")) | {"schema_version": newer, "unheard-of": True}
         file.write_text(json.dumps(raw) + "\n", encoding="utf-8")
-    told = f"has schema version {newer}, this program reads up to {SCHEMA_VERSION}. Use a newer stillframe."
+    told = (
+        f"has schema version {newer}, but this program reads versions up to {SCHEMA_VERSION}. Use a newer stillframe."
+    )
     with pytest.raises(RecordError) as of_record:
         list(read_records(run))
     with pytest.raises(RecordError) as of_plan:
@@ -218,7 +220,7 @@ def test_a_newer_schema_is_refused_in_one_sentence(run: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"{}"])
 def test_a_damaged_plan_is_an_error_that_names_it(run: Path, content: bytes) -> None:
     (run / "plan.json").write_bytes(content)
-    with pytest.raises(RecordError, match=r"plan\.json is no plan: "):
+    with pytest.raises(RecordError, match=r"plan\.json is not a valid plan: "):
         read_plan(run)
 
 
@@ -276,9 +278,13 @@ def test_a_cell_that_its_violation_has_ended_is_complete() -> None:
     asked = plan(rounds=5).model_copy(update={"rate": 0.5})
     moving = [record(MOVING, trial) for trial in range(5)]
     assert missing_trials(asked, [*moving, record(), convicting(trial=1)]) == {}
-    assert missing_trials(asked, [*moving, convicting(trial=2)]) == {STILL.id: 2}, "what came before is owed"
+    assert missing_trials(asked, [*moving, convicting(trial=2)]) == {STILL.id: 2}, (
+        "trials before the violation are missing"
+    )
     assert missing_trials(asked, [*moving, record()]) == {STILL.id: 4}
-    assert missing_trials(plan(rounds=5), [*moving, convicting()]) == {STILL.id: 4}, "all rounds are promised"
+    assert missing_trials(plan(rounds=5), [*moving, convicting()]) == {STILL.id: 4}, (
+        "without a rate all rounds are planned"
+    )
 
 
 def test_a_violation_ends_no_cell_with_fewer_trials_and_no_other_cell() -> None:

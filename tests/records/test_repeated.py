@@ -43,7 +43,7 @@ def test_equal_parts_are_one() -> None:
 
 
 def test_what_looks_alike_is_not_taken_for_the_same() -> None:
-    """A one that is a truth, and a text that is a number, are read each as what it is."""
+    """1, true, "1" and 1.0 are equal after reading, but each is read by itself."""
     lately = Repeated(Record, ("trial",))
     assert [lately.read(raw(record(STILL)) | {"trial": trial}).trial for trial in (1, True, "1", 1.0)] == [1] * 4
 
@@ -77,10 +77,10 @@ def test_a_part_can_be_copied_as_any_value() -> None:
 
 
 def test_many_records_take_little_memory(tmp_path: Path) -> None:
-    """So that a million fit into a machine; what is not repeated is its number, its schedule and its times."""
+    """A million records must fit into memory; only number, schedule and times differ in each."""
     rounds = 500
     folder = store(tmp_path / "run", plan((MOVING, STILL), rounds), expected_run((MOVING, STILL), rounds))
-    list(read_briefly(folder))  # what is made once
+    list(read_briefly(folder))  # fills the caches
     tracemalloc.start()
     try:
         kept = list(read_briefly(folder))

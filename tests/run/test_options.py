@@ -179,7 +179,7 @@ def test_a_share_needs_the_seed_of_the_others() -> None:
 
 
 def test_a_share_that_is_none_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"^--shard '4/3' is no share of a run"):
+    with pytest.raises(UsageError, match=r"^--shard '4/3' is not a share of a run"):
         parsed("--shard", "4/3", "--seed", "7")
 
 

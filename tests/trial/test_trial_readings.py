@@ -189,7 +189,7 @@ def test_images_that_lack_a_part_are_told_from_those_that_nobody_understands(ben
     lay_out(bench)
     (bench.node.path(CHECKPOINT.images) / "pages-1.img").unlink()
     evidence = read_offline(bench)
-    assert evidence.lacking.startswith("pages-1.img is not there")
+    assert evidence.lacking.startswith("pages-1.img is missing")
     assert (evidence.unreadable, evidence.broken) == ("", "")
 
 
@@ -197,14 +197,14 @@ def test_an_archive_that_is_called_a_success_and_is_cut_off_convicts(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def contents(_: object) -> Contents:
-        raise Broken("checkpoint.tar is no whole archive: unexpected end of data")
+        raise Broken("checkpoint.tar is not a complete archive: unexpected end of data")
 
     monkeypatch.setattr(bench.runtime, "contents", contents)
     evidence = read_offline(bench)
     evidence.freeze_begin_ns = NOW
     verdict = judge(evidence)
     assert verdict.outcome is Outcome.CHECKPOINT_BROKEN
-    assert "no whole archive" in verdict.reason
+    assert "not a complete archive" in verdict.reason
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""CRIU's images: its messages, the processes in them, their memory, files and mounts.
+"""CRIU's images: their messages, and the processes, memory, files and mounts in them.
 
-In come folders of images, out come values. What is read is treated as hostile.
+Folders of images come in, values go out. All input is treated as hostile.
 """

@@ -1,7 +1,7 @@
-"""CRIU's images: files of messages, each after its size, behind one or two magic words.
+"""CRIU's images: one or two magic words, then messages, each after its size.
 
-`criu_messages` describes the messages. Fields that it does not describe are kept as they are when an image is written
-again. https://github.com/checkpoint-restore/criu/blob/v4.2/criu/include/magic.h, criu/image-desc.c and criu/protobuf.c.
+`criu.messages` describes the messages. Other fields stay unchanged when an image is written again.
+https://github.com/checkpoint-restore/criu/blob/v4.2/criu/include/magic.h, criu/image-desc.c and criu/protobuf.c.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from harness.checkpoints.criu.messages import FIELDS, TEXT, TYPES, WHOLE, Many, 
 from harness.checkpoints.untrusted import Budget, Unreadable, read_regular
 
 _COMMON = 0x54564319
-"""First magic word of all images but the inventory and the statistics."""
+"""First magic word of all images except the inventory and the statistics."""
 _LENGTH = struct.Struct("<I")
 _LONGEST_MESSAGE = 64 << 10
-"""Bytes of a message with lists of messages or texts, which take many times their size in memory."""
+"""Maximum size in bytes of a message with lists of messages or texts, which need many times as much memory."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What an image begins with, and what its messages are."""
+    """A kind of image: its magic words, and the types of its messages."""
 
     what: str
     magic: bytes
     messages: tuple[type[Message], ...]
-    """Of the first message, the second and so on; the last is that of all that follow."""
+    """Types of the first message, the second and so on; the last type also applies to all later messages."""
 
 
 def _kind(what: str, magic: int, *messages: str) -> Kind:
@@ -45,7 +45,7 @@ CGROUPS = _kind("table of control groups", 0x59383330, "cgroup_entry")
 NETWORK = _kind("network namespace", 0x55933752, "netns_entry")
 CORE = _kind("thread's state", 0x55053847, "core_entry")
 PROCESSES = _kind("tree of processes", 0x50273030, "pstree_entry")
-IDS = _kind("table of what a process shares", 0x54432030, "task_kobj_ids_entry")
+IDS = _kind("table of kernel object ids", 0x54432030, "task_kobj_ids_entry")
 MEMORY = _kind("memory layout", 0x57492820, "mm_entry")
 DESCRIPTORS = _kind("table of descriptors", 0x56213732, "fdinfo_entry")
 FILES = _kind("table of open files", 0x56303138, "file_entry")
@@ -58,12 +58,13 @@ INVENTORY = Kind("inventory", struct.pack("<I", 0x58313116), (TYPES["inventory_e
 
 
 def read(path: Path, kind: Kind, budget: Budget) -> Iterator[Any]:
-    """Give the messages of an image; `Unreadable` if it is none of this kind, or damaged."""
+    """Yield the messages of an image; raise `Unreadable` if it is of another kind or damaged."""
     data = read_regular(path)
     budget.read(len(data))
     if not data.startswith(kind.magic):
         raise Unreadable(
-            f"{path.name} is no {kind.what} of CRIU's, or compressed: it begins with {data[:8].hex(' ')!r}"
+            f"{path.name} is not a CRIU image of the kind {kind.what!r}, or is compressed: "
+            f"it begins with {data[:8].hex(' ')!r}"
         )
     at = len(kind.magic)
     number = 0
@@ -87,16 +88,16 @@ def read(path: Path, kind: Kind, budget: Budget) -> Iterator[Any]:
 
 
 def encoded(kind: Kind, messages: Iterable[Message]) -> bytes:
-    """Content of an image; fields that are not described are in it as they were read."""
+    """Return the content of an image; unknown fields stay unchanged."""
     bodies = (message.SerializeToString() for message in messages)
     return kind.magic + b"".join(_LENGTH.pack(len(body)) + body for body in bodies)
 
 
 def unknown_fields(message: Message) -> tuple[str, ...]:
-    """Fields of a message, and of those in it, that CRIU 4.3 does not have, as `inventory_entry.17`.
+    """Return the fields of a message and its inner messages that CRIU 4.3 does not have, such as `inventory_entry.17`.
 
-    A known number in an unknown form counts as unknown, too. Raises `ValueError` for a message that is not in `WHOLE`:
-    of such a message nobody can tell.
+    A known number with another type counts as unknown. Raise `ValueError` for a message that is not in `WHOLE`, because
+    not all its fields are known.
     """
     name = message.DESCRIPTOR.name
     if name not in WHOLE:
@@ -114,7 +115,7 @@ def _messages_in(message: Message) -> Iterator[Message]:
 
 
 def _is_text(message: Message) -> bool:
-    """Whether all texts are such: those that are not in UTF-8 come as bytes, in spite of their type."""
+    """Return whether all texts are UTF-8; protobuf gives other texts as bytes."""
     for field, value in message.ListFields():
         values = value if _is_list(message, field.name) else (value,)
         if field.message_type and not all(map(_is_text, values)):
@@ -129,7 +130,7 @@ def _is_list(message: Message, field: str) -> bool:
 
 
 def _with(wanted: Callable[[Any], bool]) -> frozenset[str]:
-    """Messages with such a field, or with such a message in them."""
+    """Return the messages with a wanted field, also in an inner message."""
 
     def has(name: str) -> bool:
         inner = (kind_of(name, field) for field in FIELDS[name])

@@ -1,9 +1,9 @@
-"""Memory of processes out of CRIU's images: which pages each had, level by level, and what is in them.
+"""Memory of processes, from CRIU's images: their pages, level by level.
 
-`pagemap-PID.img` is two magic words, then messages that each follow their size: one head with the number of the
-`pages-N.img`, then an entry per stretch of pages. Pages that are present lie in that file one after the other, in the
-order of entries; the others are zero, lazy (they never left the source), or those of the images that the link `parent`
-leads to. https://github.com/checkpoint-restore/criu/blob/v4.2/images/pagemap.proto and criu/pagemap.c beside it.
+`pagemap-PID.img` has a head with the number of `pages-N.img`, then an entry for each range of pages. Present pages
+follow each other in that file, in the order of the entries. Other pages are zero, lazy (they never left the source), or
+in the images that the link `parent` leads to.
+https://github.com/checkpoint-restore/criu/blob/v4.2/images/pagemap.proto and criu/pagemap.c beside it.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ from harness.checkpoints.criu import image
 from harness.checkpoints.untrusted import Absent, Broken, Budget, Unreadable, open_regular, pread
 
 MOST_LEVELS = 64
-"""Levels of memory that are followed, the newest included."""
+"""Maximum number of levels of memory, including the newest."""
 PAGE = 4096
 PAGE_SIZES = (PAGE, 4 * PAGE, 16 * PAGE)
 IN_PARENT, LAZY, PRESENT = 1 << 0, 1 << 1, 1 << 2
-"""Flags of an entry (criu/include/pagemap.h); pages under any other flag cannot be read here."""
+"""Flags of an entry (criu/include/pagemap.h); pages with another flag cannot be read here."""
 
 
 @dataclass(frozen=True)
 class _Stretch:
-    """Pages of one entry: addresses, and where they are."""
+    """The pages of one entry: their addresses, and their position."""
 
     start: int
     end: int
     at: int | None
-    """Position in the file of pages, None where they are not in it."""
+    """Position in the file of pages; None if the pages are elsewhere."""
     flags: int
 
 
 @dataclass(frozen=True)
 class _Window:
-    """A stretch of a file of pages that is memory of the process."""
+    """A part of a file of pages, and its address in the process's memory."""
 
     path: Path
     at: int
     """Position in the file."""
     start: int
-    """Address."""
+    """Address in memory."""
     size: int
 
 
@@ -58,14 +58,14 @@ class Memory:
     def __init__(self, pid: int, windows: Sequence[_Window], missing: Sequence[str], budget: Budget) -> None:
         self.pid = pid
         self.missing = tuple(dict.fromkeys(missing))
-        """Why pages are not there, as sentences."""
+        """Why pages are missing, as sentences."""
         self._windows = sorted(windows, key=lambda window: window.start)
         self._budget = budget
 
     def chunks(self, beyond: int = 0) -> Iterator[tuple[int, bytes, int]]:
-        """Address, bytes from there on, and how many of them are not in the next chunk; holes are left out.
+        """Yield chunks without holes: address, bytes, and how many of the bytes are not part of the next chunk.
 
-        A chunk begins where a page does, and goes on for up to `beyond` bytes that are in the next one, too.
+        A chunk begins at a page boundary and overlaps the next chunk by up to `beyond` bytes.
         """
         for window in self._windows:
             with open_regular(window.path) as descriptor:
@@ -74,7 +74,7 @@ class Memory:
                     try:
                         data_at = os.lseek(descriptor, at, os.SEEK_DATA)
                     except OSError:
-                        break  # nothing but a hole up to the end
+                        break  # a hole up to the end
                     at = max(at, data_at - (data_at - window.at) % PAGE)
                     size = min(CHUNK, end - at)
                     if size <= 0:
@@ -84,7 +84,7 @@ class Memory:
                     at += size
 
     def read(self, address: int, size: int) -> bytes:
-        """Bytes at an address; `Unreadable` if one of them is not in the images."""
+        """Return the bytes at an address; raise `Unreadable` if the images lack one of them."""
         self._budget.read(size)
         found, at = [], address
         first = max(0, bisect_right(self._windows, address, key=lambda window: window.start) - 1)
@@ -97,15 +97,15 @@ class Memory:
             at += part
         data = b"".join(found)
         if len(data) < size:
-            raise Unreadable(f"{size:,} bytes at {address:#x} of process {self.pid} are not all in its images")
+            raise Unreadable(f"the images lack some of the {size:,} bytes at {address:#x} of process {self.pid}")
         return data
 
 
 def memories(images: Path, budget: Budget, *, within: Path | None = None) -> Iterator[Memory]:
-    """Memory of each process in CRIU's images, by process id.
+    """Yield the memory of each process in CRIU's images, in the order of process ids.
 
-    A page of a newer level wins over an older one. Parents are followed as long as they are inside of `within`, or
-    else inside of `images`.
+    A page of a newer level wins over an older one. Links to parents are followed inside `within`, by default inside
+    `images`.
     """
     for pid in _pids(images, budget):
         missing: list[str] = []
@@ -122,7 +122,7 @@ def _pids(images: Path, budget: Budget) -> list[int]:
                 if match := re.fullmatch(r"pagemap-([1-9][0-9]{0,9})\.img", entry.name):
                     found.append(int(match[1]))
     except OSError as error:
-        raise Unreadable(f"it is no folder with images: {error.strerror}") from error
+        raise Unreadable(f"it is not a folder with images: {error.strerror}") from error
     return sorted(found)
 
 
@@ -137,19 +137,17 @@ class _Levels:
         self.depth = depth
 
     def parent(self) -> _Levels | None:
-        """The level before, or None with a word in `missing`."""
+        """Return the earlier level; if it is not available, return None and add the reason to `missing`."""
         link = self.images / PARENT
         if self.depth == MOST_LEVELS:
-            raise Unreadable(f"its memory has more than {MOST_LEVELS} levels, or they go round in a circle")
+            raise Unreadable(f"its memory has more than {MOST_LEVELS} levels, or the levels form a circle")
         try:
             parent = link.resolve(strict=True)
         except (OSError, RuntimeError, ValueError):
-            self.missing.append("pages are in an earlier level of memory that is not there")
+            self.missing.append("pages are in an earlier level of memory that is missing")
             return None
         if not parent.is_relative_to(self.within.resolve()):
-            self.missing.append(
-                "pages are in an earlier level of memory outside of the checkpoint, which is not followed"
-            )
+            self.missing.append("pages are in an earlier level of memory outside the checkpoint, which is not followed")
             return None
         return _Levels(parent, self.within, self.budget, self.missing, self.depth + 1)
 
@@ -157,7 +155,7 @@ class _Levels:
 def _windows(levels: _Levels, pid: int, wanted: Sequence[tuple[int, int]] | None = None) -> Iterator[_Window]:
     path = levels.images / f"pagemap-{pid}.img"
     if wanted is not None and not os.path.lexists(path):
-        levels.missing.append(f"{path.name} is not in an earlier level of memory")
+        levels.missing.append(f"{path.name} is missing in an earlier level of memory")
         return
     pages, stretches = _stretches(path, levels.budget)
     elsewhere = []
@@ -168,7 +166,7 @@ def _windows(levels: _Levels, pid: int, wanted: Sequence[tuple[int, int]] | None
         elif stretch.flags & IN_PARENT:
             elsewhere.append((start, end))
         elif stretch.flags & LAZY:
-            levels.missing.append("pages are lazy, and have not left the source")
+            levels.missing.append("pages are lazy, so they are still in the source")
     if elsewhere and (parent := levels.parent()):
         yield from _windows(parent, pid, elsewhere)
 
@@ -191,7 +189,7 @@ def _common(
 
 
 def _stretches(path: Path, budget: Budget) -> tuple[Path, list[_Stretch]]:
-    """Read a pagemap: its file of pages, and what is where, by address."""
+    """Read a pagemap: return its file of pages, and the ranges of pages by address."""
     said = image.read(path, image.PAGEMAP, budget)
     head = next(said, None)
     if head is None:
@@ -199,12 +197,10 @@ def _stretches(path: Path, budget: Budget) -> tuple[Path, list[_Stretch]]:
     pages = path.with_name(f"pages-{head.pages_id}.img")
     told = list(said)
     if any(each.HasField("blocks") for each in told):  # CRIU's images/pagemap.proto from 4.3 on
-        raise Unreadable(
-            f"{path.name} has compressed pages, as CRIU 4.3 writes them if asked to; they are not read here"
-        )
+        raise Unreadable(f"{path.name} has compressed pages, an option since CRIU 4.3 that cannot be read here")
     entries = [entry_of(each) for each in told]
     if any(flags & ~(IN_PARENT | LAZY | PRESENT) for _, _, flags in entries):
-        raise Unreadable(f"{path.name} has pages under a flag that is not known here, as compressed ones")
+        raise Unreadable(f"{path.name} has pages with an unknown flag, for example for compression")
     page = _page_size(pages, sum(count for _, count, flags in entries if flags & PRESENT))
     found, at = [], 0
     for address, count, flags in entries:
@@ -218,27 +214,27 @@ def _stretches(path: Path, budget: Budget) -> tuple[Path, list[_Stretch]]:
 
 
 def entry_of(entry: Any) -> tuple[int, int, int]:
-    """Address, pages and flags, as CRIU completes those of older images, which have fewer fields."""
+    """Return address, number of pages and flags; older images have fewer fields, which CRIU completes like this."""
     flags = entry.flags | IN_PARENT if entry.in_parent else entry.flags if entry.HasField("flags") else PRESENT
     return entry.vaddr, entry.nr_pages if entry.HasField("nr_pages") else entry.compat_nr_pages, flags
 
 
 def _page_size(pages: Path, count: int) -> int:
-    """Images do not tell the size of a page: it is that by which the file is as long as its pages."""
+    """Return the page size that fits the length of the file of pages; images do not contain the size."""
     if count == 0:
         return PAGE
     try:
         with open_regular(pages) as descriptor:
             size = os.fstat(descriptor).st_size
     except Absent as error:
-        raise Broken(f"{error.what}, and {count:,} pages should be in it") from error
+        raise Broken(f"{error.what}, but should hold {count:,} page{'s' if count > 1 else ''}") from error
     if size < count * PAGE:
         raise Broken(f"{pages.name} is compressed or cut off: it has {size:,} bytes for {count:,} pages")
     return next((each for each in PAGE_SIZES if size == count * each), PAGE)
 
 
 def _merged(windows: Iterable[_Window]) -> Iterator[_Window]:
-    """Join windows that follow each other in a file, as their pages do in memory."""
+    """Join windows that follow each other both in the file and in memory."""
     last: _Window | None = None
     for window in windows:
         if last and (last.path, last.at + last.size, last.start + last.size) == (window.path, window.at, window.start):

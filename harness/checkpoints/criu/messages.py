@@ -179,17 +179,17 @@ FIELDS: dict[str, dict[str, tuple[int, Any]]] = {
         "pages_written": (7, UINT64),
     },
 }
-"""Numbers and kinds of fields; a kind that is a name is a message of that name."""
+"""Fields of messages by name: number and kind; a kind in quotes is the name of a message."""
 
 WHOLE = frozenset({
     "inventory_entry", "plugins_entry", "task_kobj_ids_entry", "pagemap_head", "pagemap_entry", "pagemap_blocks",
     "mnt_entry", "pstree_entry", "fdinfo_entry", "fs_entry", "file_lock_entry", "tty_pty_entry",
 })  # fmt: skip
-"""Messages with every field here; so have the messages in them."""
+"""Messages whose fields are all described here, including their inner messages."""
 
 
 def kind_of(message: str, field: str) -> Any:
-    """Kind of a field, or of the values in it if there are several."""
+    """Return the kind of a field, or the kind of its values if it is a list."""
     _, kind = FIELDS[message][field]
     return kind.of if isinstance(kind, Many) else kind
 
@@ -216,4 +216,4 @@ def _types() -> dict[str, type[Message]]:
 
 
 TYPES = _types()
-"""Classes of the messages, by their names."""
+"""Classes of the messages by name."""

@@ -1,9 +1,9 @@
-"""The mounts of a container, out of CRIU's images: on which one a path is, and what of that file system it is.
+"""The mounts of a container, from CRIU's images: find the mount of a path, and its path in the file system.
 
-`mountpoints-N.img` has the mounts of mount namespace N, a mount below another one by that one's number. A path is
-looked up as the kernel does it: from the root on, at each step onto the topmost mount that lies there. Symbolic links
-are not followed, because the images do not tell them. https://github.com/checkpoint-restore/criu/tree/v4.2:
-images/mnt.proto, criu/mount.c, criu/filesystems.c.
+`mountpoints-N.img` has the mounts of mount namespace N; each mount names its parent by number. A path is looked up as
+the kernel does it: from the root, at each step onto the topmost mount at that place. Symbolic links are not followed,
+because the images do not contain them. https://github.com/checkpoint-restore/criu/tree/v4.2: images/mnt.proto,
+criu/mount.c, criu/filesystems.c.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MOST_MOUNTS = 100_000
 """Linux's own limit for a namespace (fs.mount-max)."""
 
 NAMED = 16
-"""Number of the file systems that CRIU calls by a name of their own beside it ("auto")."""
+"""CRIU's number for file systems whose name is in a separate field ("auto")."""
 FILE_SYSTEMS = {
     1: "proc", 2: "sysfs", 3: "devtmpfs", 4: "binfmt_misc", 5: "tmpfs", 6: "devpts", 7: "simfs", 8: "pstore",
     9: "securityfs", 10: "fusectl", 11: "debugfs", 12: "cgroup", 13: "aufs", 14: "mqueue", 15: "fuse", 17: "overlay",
@@ -38,27 +38,27 @@ class Mount:
     """A mount of a container."""
 
     number: int
-    """Of the mount, in the images."""
+    """Number of the mount in the images."""
     parent: int
     mountpoint: str
     """Absolute path in the container."""
     file_system: str
-    """As the kernel calls it; empty where CRIU has no name for it, which it says of file systems on disks."""
+    """The kernel's name; empty if CRIU has no name for it, as for file systems on disks."""
     device: int
-    """Of the file system: the N of `tmpfs-dev-N.tar.gz.img`."""
+    """Number of the file system: the N of `tmpfs-dev-N.tar.gz.img`."""
     root: str | None
-    """Path in its file system that is mounted here; None where the images do not tell it."""
+    """Path in its file system that is mounted here; None if the images do not contain it."""
     source: str
     ext_key: str
-    """Under which CRIU asks whoever restores for it; empty for a mount that CRIU makes itself."""
+    """Key by which CRIU asks the restoring side for the mount; empty for a mount that CRIU makes itself."""
 
     @property
     def external(self) -> bool:
-        """Whether CRIU asks for its content. It does not ask for the root, and keeps no content of it either."""
+        """Whether the restoring side provides its content; false for the root, though CRIU keeps no content of it."""
         return bool(self.ext_key)
 
     def path_in_file_system(self, relative: str) -> str | None:
-        """Absolute path in the file system of a path below the mountpoint; None where the root is not known."""
+        """Return the absolute path in the file system of a path below the mountpoint; None if the root is unknown."""
         return None if self.root is None else "/" + "/".join(filter(None, (self.root.strip("/"), relative)))
 
 
@@ -70,7 +70,7 @@ class Mounts:
         numbers = {mount.number for mount in self.mounts}
         roots = [mount for mount in self.mounts if mount.parent not in numbers or mount.parent == mount.number]
         if len(numbers) < len(self.mounts) or len(roots) != 1 or roots[0].mountpoint != "/":
-            raise Unreadable("the table of mounts is damaged: its mounts are no tree below one root")
+            raise Unreadable("the table of mounts is damaged: its mounts do not form a tree with one root")
         (self.root,) = roots
         self._upon: dict[tuple[int, str], list[Mount]] = {}
         for mount in self.mounts:
@@ -79,7 +79,7 @@ class Mounts:
 
     @classmethod
     def of_namespace(cls, images: Path, number: int, budget: Budget) -> Mounts:
-        """Read the mounts of a namespace by its number in the images. Raises `Unreadable`, `Absent` among it."""
+        """Read the mounts of a namespace by its number in the images; raise `Unreadable`, `Absent` without an image."""
         found: list[Mount] = []
         for entry in image.read(images / f"mountpoints-{number}.img", image.MOUNTS, budget):
             if len(found) == MOST_MOUNTS:
@@ -89,16 +89,16 @@ class Mounts:
 
     @classmethod
     def of_task(cls, images: Path, task: Task, budget: Budget) -> Mounts:
-        """Read the mounts that a process sees; `Unreadable` where the images do not tell its namespace."""
+        """Read the mounts that a process sees; raise `Unreadable` if the images do not give its namespace."""
         if task.mount_namespace is None:
-            raise Unreadable(f"the images do not tell the mount namespace of process {task.pid}")
+            raise Unreadable(f"the images do not give the mount namespace of process {task.pid}")
         return cls.of_namespace(images, task.mount_namespace, budget)
 
     def resolve(self, path: str) -> tuple[Mount, str]:
-        """Find the mount that an absolute path is on, and the path relative to the mountpoint, "" for that itself.
+        """Return the mount of an absolute path, and the path relative to the mountpoint ("" for the mountpoint itself).
 
-        `Unreadable` for a path that is not absolute or has `..` in it, and where two mounts lie at one place of the
-        same mount, so that nothing tells which one is on top.
+        Raise `Unreadable` for a path that is not absolute or contains `..`, and for a path below two mounts at one
+        place of the same mount, because the order of these two is unknown.
         """
         names = [name for name in path.split("/") if name not in ("", ".")]
         if not path.startswith("/") or ".." in names or len(path) > LONGEST_NAME:
@@ -114,16 +114,16 @@ class Mounts:
         return mount, "/".join(rest)
 
     def _topmost(self, mount: Mount, at: str) -> Mount:
-        """The mount that is seen at a place of a mount, on which others may lie, one upon another."""
+        """Return the topmost mount at a place of a mount, where mounts may be stacked."""
         while upon := self._upon.get((mount.number, at)):
             if len(upon) > 1:
-                raise Unreadable(f"the table of mounts does not tell which of {len(upon)} mounts is on top at {at}")
+                raise Unreadable(f"the table of mounts does not say which of {len(upon)} mounts is on top at {at}")
             (mount,) = upon
         return mount
 
 
 def mounts_of(images: Path, task: Task, budget: Budget) -> Mounts | None:
-    """Read the mounts that a process sees; None for one in the mount namespace of the CRIU that has dumped it."""
+    """Read the mounts that a process sees; None for a process in the mount namespace of the dumping CRIU."""
     for entry in image.read(images / "inventory.img", image.INVENTORY, budget):
         if entry.root_ids.mnt_ns_id == task.mount_namespace:
             return None
@@ -131,7 +131,7 @@ def mounts_of(images: Path, task: Task, budget: Budget) -> Mounts | None:
 
 
 def bases_of(images: Path, budget: Budget) -> tuple[Mount, ...]:
-    """The root of the first process, and the external mounts of all; a mount of their file systems is a part of one."""
+    """Return the root of the first process and all external mounts; other mounts of their file systems are parts."""
     tables = sorted(path for path in images.glob("mountpoints-*.img") if IMAGES.fullmatch(path.name))
     every = [_mount(entry) for path in tables for entry in image.read(path, image.MOUNTS, budget)]
     first = next(image.read(images / "pstree.img", image.PROCESSES, budget))
@@ -141,7 +141,7 @@ def bases_of(images: Path, budget: Budget) -> tuple[Mount, ...]:
 
 
 def _mount(entry: Any) -> Mount:
-    old_form = entry.ext_mount  # which has the key in place of the root (get_mp_root, criu/mount.c)
+    old_form = entry.ext_mount  # the old form has the key in the field of the root (get_mp_root, criu/mount.c)
     return Mount(
         number=entry.mnt_id,
         parent=entry.parent_mnt_id,

@@ -1,8 +1,8 @@
-"""Files that a process has open, out of CRIU's images: where they are by the kernel's own word.
+"""Open files of a process, from CRIU's images, with the paths that the kernel gives.
 
-A path that a process was given may lead through symbolic links, be relative, or be meant from another root. CRIU writes
-down where each open file is: `fdinfo-N.img` has the descriptors, `files.img` the paths from the root of the mount
-namespace, `fs-PID.img` the root and the working directory, `remap-fpath.img` which files have lost their name.
+The path that a process uses may lead through symbolic links, be relative, or begin at another root. CRIU records the
+real path of each open file: `fdinfo-N.img` has the descriptors, `files.img` the paths from the root of the mount
+namespace, `fs-PID.img` the root and the working directory, `remap-fpath.img` the files without a name.
 https://github.com/checkpoint-restore/criu/tree/v4.2: images/regfile.proto, criu/files-reg.c.
 """
 
@@ -19,7 +19,7 @@ from harness.checkpoints.criu import image
 from harness.checkpoints.untrusted import Budget
 
 REGULAR = 1
-"""Kind of a descriptor (fd_types in images/fdinfo.proto)."""
+"""Number of the kind "regular file" (fd_types in images/fdinfo.proto)."""
 
 
 @dataclass(frozen=True)
@@ -28,29 +28,29 @@ class OpenFile:
 
     descriptor: int
     path: str
-    """From the root of the mount namespace."""
+    """Path from the root of the mount namespace."""
     writable: bool
     nameless: bool
-    """It was deleted, and its content is in CRIU's images."""
+    """True if the file was deleted, so that its content is in CRIU's images."""
 
 
 @dataclass(frozen=True)
 class ProcessFiles:
-    """Where a process stands, and what it has open."""
+    """Root, working directory and open files of a process."""
 
     root: str
-    """Its own root, from that of its mount namespace."""
+    """The root of the process, as a path from the root of its mount namespace."""
     cwd: str
     files: tuple[OpenFile, ...]
-    """By descriptor."""
+    """Open files in the order of their descriptors."""
 
     def absolute(self, path: str) -> str:
-        """A path of the process as it is seen from the root of the mount namespace."""
+        """Return a path of the process as a path from the root of the mount namespace."""
         return os.path.normpath(f"{self.root}/{path}" if path.startswith("/") else f"{self.cwd}/{path}")
 
 
 def files_of(images: Path, pid: int, budget: Budget) -> ProcessFiles | None:
-    """Read the open files of a process; None where the images do not tell them, as those of CRIU before 3.4."""
+    """Read the open files of a process; None if the images do not contain them, as before CRIU 3.4."""
     if not os.path.lexists(images / "files.img"):
         return None
     known = {
@@ -81,10 +81,10 @@ def files_of(images: Path, pid: int, budget: Budget) -> ProcessFiles | None:
 
 
 def _path(known: Mapping[int, Any], number: int) -> str:
-    """Path of a file; the root of the namespace where it is not described."""
+    """Return the path of a file; "/" if the file is not described."""
     return "/" + os.fsdecode(known[number].name).lstrip("/") if number in known else "/"
 
 
 def _read(path: Path, kind: image.Kind, budget: Budget) -> Iterator[Any]:
-    """Messages of an image that CRIU leaves out where it would be empty."""
+    """Yield the messages of an image; CRIU does not write an image that would be empty."""
     return image.read(path, kind, budget) if os.path.lexists(path) else iter(())

@@ -1,8 +1,8 @@
-"""The processes of a checkpoint, out of CRIU's images, whoever made them.
+"""The processes of a checkpoint, from CRIU's images of any origin.
 
-`pstree.img` has the tree, parents first. Of each process, `core-PID.img` has the state and the name, `ids-PID.img` the
-namespaces and the number of its table of descriptors, and `fdinfo-N.img` that table. CRIU before 0.4 numbered these
-tables by process; the inventory tells which. No command line, environment or name of a file is in the result.
+`pstree.img` has the tree, parents first. For each process, `core-PID.img` has the state and the name, `ids-PID.img` the
+namespaces and the number of its table of descriptors, and `fdinfo-N.img` has that table. CRIU before 0.4 numbered these
+tables by process; the inventory says which. The result has no command line, environment or file name.
 https://github.com/checkpoint-restore/criu/tree/v4.2: criu/pstree.c, criu/files.c, images/fdinfo.proto.
 """
 
@@ -24,10 +24,10 @@ IMAGES = re.compile(r"(?:inventory|pstree|files|filelocks)\.img|(?:core|ids|fdin
 """Names of the images that are read."""
 MOST_TASKS = 1 << 16
 LONGEST_NAME = 15
-"""Bytes of a process's name: Linux's TASK_COMM_LEN without the 0 at its end."""
+"""Maximum length of a process's name in bytes: Linux's TASK_COMM_LEN without the 0 at the end."""
 
 STATES = {1: TaskState.RUNNING, 2: TaskState.ZOMBIE, 3: TaskState.STOPPED, 6: TaskState.ZOMBIE}
-"""By CRIU's numbers (compel/include/uapi/task-state.h); it writes 2, "dead", for a zombie (dump_one_zombie)."""
+"""States by CRIU's numbers (compel/include/uapi/task-state.h); it writes 2, "dead", for a zombie (dump_one_zombie)."""
 
 REGULAR, TERMINAL, PIPES = 1, 11, (2, 3)
 UNIX, INET, NETLINK, PACKET = 5, 4, 13, 10
@@ -35,10 +35,10 @@ UNIX, INET, NETLINK, PACKET = 5, 4, 13, 10
 
 
 def tasks(images: Path, budget: Budget) -> tuple[Task, ...]:
-    """Read the processes of a checkpoint, parents first; `Unreadable` if an image is damaged or `pstree.img` absent.
+    """Read the processes of a checkpoint, parents first; raise `Unreadable` for damage or without `pstree.img`.
 
-    CRIU does not write an image that would be empty, so without `filelocks.img` there are no locks. What other absent
-    images would tell is unknown.
+    CRIU does not write an image that would be empty, so without `filelocks.img` there are no locks. Values of other
+    absent images are unknown.
     """
     locks = _locks(images / "filelocks.img", budget)
     tables = _Tables(images, budget)
@@ -46,7 +46,7 @@ def tasks(images: Path, budget: Budget) -> tuple[Task, ...]:
     for entry in image.read(images / "pstree.img", image.PROCESSES, budget):
         placed = entry.ppid in found if found else entry.ppid == 0
         if not placed or entry.pid in found or entry.pid == 0 or not entry.threads:
-            raise Unreadable(f"pstree.img is damaged: process {entry.pid} has no place in its tree")
+            raise Unreadable(f"pstree.img is damaged: process {entry.pid} does not fit into its tree")
         if len(found) == MOST_TASKS:
             raise Unreadable(f"pstree.img has more than {MOST_TASKS:,} processes")
         found[entry.pid] = _task(entry, locks[entry.pid], tables)
@@ -75,7 +75,7 @@ def _task(entry: Any, locks: int, tables: _Tables) -> Task:
 
 
 def _locks(path: Path, budget: Budget) -> Counter[int]:
-    """Number of locks by the processes that hold them."""
+    """Count the locks of each process."""
     if not os.path.lexists(path):
         return Counter()
     return Counter(lock.pid for lock in image.read(path, image.LOCKS, budget))
@@ -88,7 +88,7 @@ def _name(pid: int, name: bytes) -> str:
 
 
 class _Tables:
-    """Tables of descriptors; processes may share one."""
+    """Tables of descriptors; processes may share a table."""
 
     def __init__(self, images: Path, budget: Budget) -> None:
         self.images = images
@@ -99,7 +99,7 @@ class _Tables:
         self._modes = _modes(images / "files.img", budget)
 
     def of(self, pid: int, ids: Any | None) -> Descriptors | None:
-        """The descriptors of a process; None where the images do not tell which they are."""
+        """Return the descriptors of a process; None if the images do not say which table it uses."""
         if self._by_process is None:
             return None
         if self._by_process:
@@ -135,9 +135,9 @@ def _counted(path: Path, modes: Mapping[int, int] | None, budget: Budget) -> Des
 
 
 def _modes(path: Path, budget: Budget) -> dict[int, int] | None:
-    """Modes of what CRIU opens as files, by their numbers: folders and devices are among them.
+    """Return the modes of open files by number, including folders and devices, which CRIU treats as files.
 
-    None where the image is absent (CRIU before 3.4) or an entry is without a mode (before 2.3).
+    None if the image is absent (CRIU before 3.4) or an entry has no mode (before 2.3).
     """
     if not os.path.lexists(path):
         return None
@@ -151,7 +151,7 @@ def _modes(path: Path, budget: Budget) -> dict[int, int] | None:
 
 
 def _one(path: Path, kind: image.Kind, budget: Budget) -> Any | None:
-    """The first message of an image; None if there is nothing at its path."""
+    """Return the first message of an image; None if the image does not exist."""
     if not os.path.lexists(path):
         return None
     found = next(image.read(path, kind, budget), None)

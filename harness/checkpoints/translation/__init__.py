@@ -1,5 +1,5 @@
-"""What one engine, runtime or version of CRIU has checkpointed, rewritten so that another one restores it.
+"""Translation of checkpoints, so that another engine, runtime or version of CRIU restores them.
 
-In comes an archive or a folder of images, out comes another one and a list of what was changed, in sentences. Nothing
-is guessed: what cannot be said in the other's words is declined with the reason.
+An archive or a folder of images comes in; a new one and a list of changes, in sentences, go out. Nothing is guessed: a
+checkpoint that the target cannot express is declined with the reason.
 """

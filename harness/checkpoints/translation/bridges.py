@@ -1,7 +1,7 @@
-"""Bridges over what keeps CRIU's images from a restore by another runtime, or by an older CRIU.
+"""Bridges: changes to CRIU's images so that another runtime, or an older CRIU, restores them.
 
-Each works in place on a folder of images and gives what it has changed, as sentences; nothing is written before all of
-it is read and decided.
+Each bridge works in place on a folder of images and returns its changes, as sentences. It writes nothing before it has
+read and decided everything.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ from harness.checkpoints.criu import image
 from harness.checkpoints.untrusted import Budget, Unreadable
 
 NULL = "/dev/null"
-"""What covers a masked file; runc also knows the mount by this name."""
+"""Source of the mount over a masked file; runc also uses it as the mount's key."""
 EMPTY_DIRECTORY = ".empty-directory"
-"""Folder of crun's state that covers masked folders, in newer versions (get_shared_empty_directory_path, status.c)."""
+"""Folder of crun's state that newer versions mount over masked folders (get_shared_empty_directory_path, status.c)."""
 TMPFS = 5
-"""Of images/mnt.proto, enum fstype."""
+"""Number of tmpfs in images/mnt.proto, enum fstype."""
 READ_ONLY = 1
 """MS_RDONLY of mount(2)."""
 MOST_PAGES = (1 << 32) - 1
 NAMELESS_DEVICES = 1 << 20
-"""Devices below it have the major number 0, as those of file systems in memory: CRIU writes major << 20 | minor."""
+"""Lower device numbers have the major number 0, like file systems in memory: CRIU writes major << 20 | minor."""
 
 
 class Runtime(StrEnum):
-    """An OCI runtime whose images are known."""
+    """An OCI runtime whose images we know."""
 
     RUNC = "runc"
     CRUN = "crun"
 
 
 class OldCriu(StrEnum):
-    """A version of CRIU that images can be brought back to."""
+    """An older version of CRIU that images can be rewritten for."""
 
     V4_1 = "4.1"
 
 
 def to_criu(images: Path, version: OldCriu, budget: Budget | None = None) -> list[str]:
-    """Rewrite images so that an older CRIU restores them; earlier levels of memory are folders of their own.
+    """Rewrite images so that an older CRIU restores them; call it for the folder of each level of memory.
 
-    From 4.2 on the number of pages is in a field of its own and the old one is 0, so CRIU 4.1 restores no page. And a
-    setting that has the kernel's default is described without a value (ipv4_sysctls_op, criu/net.c): CRIU 4.1 fails.
+    Since 4.2 the number of pages is in a new field and the old field is 0, so CRIU 4.1 restores no page. A setting with
+    the kernel's default is written without a value (ipv4_sysctls_op, criu/net.c), and CRIU 4.1 fails on it.
     """
     budget = budget or Budget()
     done: list[str] = []
@@ -58,12 +58,14 @@ def to_criu(images: Path, version: OldCriu, budget: Budget | None = None) -> lis
         messages = list(image.read(images / name, image.PAGEMAP, budget))
         if moved := _count_as_before(name, messages, version):
             new[name] = image.encoded(image.PAGEMAP, messages)
-            done.append(f"{name}: number of pages in the old field again, in {moved} of its entries")
+            done.append(
+                f"{name}: the number of pages moved back to the old field in {moved} entr{'y' if moved == 1 else 'ies'}"
+            )
     for name in named(images, r"netns-[0-9]+\.img", budget):
         messages = list(image.read(images / name, image.NETWORK, budget))
         if sum(_drop_default(name, each, version) for each in messages):
             new[name] = image.encoded(image.NETWORK, messages)
-            done.append(f"{name}: net/ipv4/ping_group_range, which has its default, left out")
+            done.append(f"{name}: net/ipv4/ping_group_range removed, since it has the default value")
     _write(images, new)
     return done
 
@@ -71,19 +73,21 @@ def to_criu(images: Path, version: OldCriu, budget: Budget | None = None) -> lis
 def to_runtime(
     images: Path, runtime: Runtime, budget: Budget | None = None, *, binds: Collection[str] = ()
 ) -> list[str]:
-    """Rewrite images so that any version of the runtime restores them; `binds` are where mounts of the user's are.
+    """Rewrite images so that any version of the runtime restores them; `binds`: mount points of the user's bind mounts.
 
-    CRIU asks the runtime by a key for what covers a masked file: runc's is `/dev/null` for each of them, crun's the
-    masked path. Folders that crun covers with an empty one of its own get what runc and older versions of crun give
-    them, an empty tmpfs. Where groups are named but not described, as under `manage-cgroups=ignore`, which crun 1.21
-    does not know, the images say that whoever restores provides them.
+    CRIU asks the runtime for the mount over a masked file by a key: runc's key is always `/dev/null`, crun's key is the
+    masked path. crun mounts an empty folder of its own over masked folders; it becomes an empty tmpfs, as in runc
+    and older versions of crun. Images that name control groups without their content (`manage-cgroups=ignore`, unknown
+    to crun 1.21) then say that the restoring side provides the groups.
     """
     budget = budget or Budget()
     done: list[str] = []
     new: dict[str, bytes] = {}
     if inventory := groups_left_out(images, budget):
         new["inventory.img"] = inventory
-        done.append("inventory.img: control groups, which the images do not describe, left to whoever restores")
+        done.append(
+            "inventory.img: the restoring side provides the control groups, since the images do not describe them"
+        )
     for name in named(images, r"mountpoints-[0-9]+\.img", budget):
         mounts = list(image.read(images / name, image.MOUNTS, budget))
         said = [
@@ -102,7 +106,7 @@ def to_runtime(
 
 
 def made_by(images: Path, budget: Budget) -> Runtime | None:
-    """The runtime whose keys masked files have; None where no file is masked, and any runtime restores."""
+    """Return the runtime whose keys the masked files have; None without masked files: any runtime restores."""
     for name in named(images, r"mountpoints-[0-9]+\.img", budget):
         for mount in _masked_files(image.read(images / name, image.MOUNTS, budget), ()):
             return Runtime.RUNC if mount.ext_key == NULL else Runtime.CRUN
@@ -110,7 +114,7 @@ def made_by(images: Path, budget: Budget) -> Runtime | None:
 
 
 def covers(images: Path, budget: Budget) -> dict[str, str]:
-    """What covers masked paths, by the keys that CRIU asks for it by."""
+    """Return the sources of the mounts over masked paths, by CRIU's keys for them."""
     found: dict[str, str] = {}
     for name in named(images, r"mountpoints-[0-9]+\.img", budget):
         mounts = list(image.read(images / name, image.MOUNTS, budget))
@@ -120,7 +124,7 @@ def covers(images: Path, budget: Budget) -> dict[str, str]:
 
 
 def wanted_mounts(images: Path, budget: Budget) -> frozenset[str]:
-    """Where the mounts are that whoever restores has to bring along, without those over masked paths."""
+    """Return the mount points that the restoring side must provide, without masked paths."""
     found = set()
     for name in named(images, r"mountpoints-[0-9]+\.img", budget):
         mounts = list(image.read(images / name, image.MOUNTS, budget))
@@ -134,9 +138,9 @@ def wanted_mounts(images: Path, budget: Budget) -> frozenset[str]:
 
 
 def named(images: Path, pattern: str, budget: Budget) -> list[str]:
-    """Images whose whole name fits the pattern, in order."""
+    """Return the images whose whole name matches the pattern, in order."""
     try:
-        names = sorted(os.listdir(images))  # noqa: PTH208  # names are all that is wanted
+        names = sorted(os.listdir(images))  # noqa: PTH208  # only the names are needed
     except OSError as error:
         raise Unreadable(f"its images cannot be read: {error.strerror}") from error
     for _ in names:
@@ -148,7 +152,9 @@ def _count_as_before(name: str, messages: list[Any], version: OldCriu) -> int:
     newer = [entry for entry in messages[1:] if entry.HasField("nr_pages")]
     for entry in newer:
         if entry.nr_pages > MOST_PAGES:
-            raise Unreadable(f"{name} has {entry.nr_pages:,} pages in a row, more than CRIU {version} can write down")
+            raise Unreadable(
+                f"{name} has a range of {entry.nr_pages:,} pages, more than the images of CRIU {version} can hold"
+            )
         entry.compat_nr_pages = entry.nr_pages
         entry.ClearField("nr_pages")
     return len(newer)
@@ -164,9 +170,9 @@ def _drop_default(name: str, namespace: Any, version: OldCriu) -> bool:
 
 
 def groups_left_out(images: Path, budget: Budget) -> bytes | None:
-    """The inventory by which all tasks are born in the right group; None where that is so or groups are described.
+    """Return the inventory that starts all tasks in the right group; None if it does already, or groups are described.
 
-    CRIU compares a task's set of groups with that of the CRIU that has dumped it (prepare_cgroup_namespace, cgroup.c).
+    CRIU compares a task's set of groups with the set of the CRIU that dumped it (prepare_cgroup_namespace, cgroup.c).
     """
     if not {"cgroup.img", "inventory.img"}.issubset(named(images, r"(cgroup|inventory)\.img", budget)):
         return None
@@ -182,7 +188,7 @@ def groups_left_out(images: Path, budget: Budget) -> bytes | None:
 
 
 def _masked_files(mounts: Collection[Any] | Iterator[Any], binds: Collection[str]) -> Iterator[Any]:
-    """Mounts of the null device over a path that is known by itself or by the device."""
+    """Yield the mounts of the null device whose key is the masked path or the device."""
     for mount in mounts:
         null = mount.root.rpartition("/")[2] == "null" and mount.mountpoint not in binds
         if null and mount.ext_key in (NULL, mount.mountpoint):
@@ -199,7 +205,7 @@ def _key(mount: Any, runtime: Runtime) -> str:
 
 def _rename(mount: Any, runtime: Runtime) -> str:
     mount.ext_key = _key(mount, runtime)
-    return f"{mount.mountpoint}: what covers it is asked for as {mount.ext_key}, as {runtime} knows it"
+    return f"{mount.mountpoint}: the mount over it has {runtime}'s key {mount.ext_key}"
 
 
 def _uncover(mount: Any, device: int) -> str:
@@ -208,19 +214,19 @@ def _uncover(mount: Any, device: int) -> str:
     mount.fstype, mount.root_dev, mount.root, mount.source, mount.options = TMPFS, device, "/", "tmpfs", ""
     mount.flags |= READ_ONLY
     mount.sb_flags = READ_ONLY
-    return f"{mount.mountpoint}: covered with an empty tmpfs instead of a folder of crun's"
+    return f"{mount.mountpoint}: covered with an empty tmpfs instead of crun's folder"
 
 
 def _free_device(images: Path, mounts: list[Any]) -> int:
     used = {mount.root_dev for mount in mounts}
     free = next(number for number in range(NAMELESS_DEVICES - 1, 0, -1) if number not in used)
     if os.path.lexists(images / f"tmpfs-dev-{free}.tar.gz.img"):
-        raise Unreadable(f"it has an archive of a tmpfs {free} that no mount is of")
+        raise Unreadable(f"it has an archive of the tmpfs {free}, which no mount uses")
     return free
 
 
 def _empty_tmpfs() -> bytes:
-    """An archive as CRIU has it made of a tmpfs with nothing in it, always the same."""
+    """Return CRIU's archive of an empty tmpfs; the bytes are always the same."""
     packed = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=packed, mode="wb", filename="", mtime=0) as out,
@@ -233,7 +239,7 @@ def _empty_tmpfs() -> bytes:
 
 
 def _write(images: Path, new: Mapping[str, bytes]) -> None:
-    """Put files into the folder, for their owner's eyes only; what is there of the name is replaced."""
+    """Write files into the folder, readable by their owner alone; existing files are replaced."""
     for name, content in new.items():
         beside = images / f".{name}.new"
         beside.unlink(missing_ok=True)

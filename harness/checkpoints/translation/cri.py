@@ -1,7 +1,7 @@
 """The archives of CRI's CheckpointContainer: CRI-O's (internal/lib/checkpoint.go), and containerd's, which differs.
 
-Both describe a container by the same few words (checkpointctl, lib/metadata.go), and take all else from the request by
-which it is restored.
+Both describe a container with the same few fields (checkpointctl, lib/metadata.go), and take everything else from the
+request that restores it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CONTAINERD_RUNTIME = "io.containerd.runc.v2"
 CONTAINERD_LOG, CRIO_LOG = "container.log", "io.kubernetes.cri-o.LogPath"
 PULLABLE = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 RUNNING = 1
-"""ContainerState of CRI."""
+"""Number of the state in CRI's ContainerState."""
 CRIO = "io.kubernetes.cri-o."
 METADATA = f"{CRIO}Metadata"
 OF_THE_POD = frozenset(
@@ -32,36 +32,36 @@ OF_THE_POD = frozenset(
         *("/etc/hostname", "/etc/passwd", "/etc/group", "/run/secrets", "/run/.containerenv"),
     }
 )
-"""Mounts that CRI-O makes anew without being asked to (CRImportCheckpoint, ignoreMounts)."""
+"""Mounts that CRI-O always makes again by itself (CRImportCheckpoint, ignoreMounts)."""
 
 
 class CriO:
-    """CRI-O's form: a tar of what differs, and a list of what was deleted."""
+    """CRI-O's form: a tar of the changes, and a list of deleted files."""
 
     name: ClassVar[str] = "crio"
-    what: ClassVar[str] = "an archive that CRI-O has made"
+    what: ClassVar[str] = "an archive made by CRI-O"
     known: ClassVar[frozenset[str]] = frozenset(
         {IMAGES, CONFIG, SPEC, "bind.mounts", "rootfs-diff.tar", "deleted.files", CRIO_LOG, *KEPT}
     )
 
     def fits(self, folder: Path) -> bool:
-        """It signs the specification."""
+        """Return whether CRI-O signed the specification."""
         return engine_of(folder) == self.name
 
     def read(self, folder: Path, own: Path, budget: Budget) -> Content:
-        """Read it; what the user has annotated is in an annotation itself."""
+        """Read the archive; one annotation holds all annotations of the user."""
         spec = document(folder / SPEC)
         try:
             given = json.loads(texts(spec, "annotations")[GIVEN])
         except (ValueError, RecursionError) as error:
-            raise Unreadable(f"the annotation {GIVEN} is no JSON: {error}") from error
+            raise Unreadable(f"the annotation {GIVEN} is not JSON: {error}") from error
         changes = diff.from_list(there(folder, "rootfs-diff.tar"), there(folder, "deleted.files"), own, budget)
         return _content(folder, spec, changes, there(folder, CRIO_LOG), texts({"given": given}, "given"))
 
     def write(self, content: Content, into: Path, given: Help, budget: Budget) -> list[str]:  # noqa: ARG002
-        """Name the image without a digest, for which CRI-O wants the identity that it has in the store here."""
+        """Write the archive; name the image without a digest, where CRI-O expects the id of its own store."""
         if not content.image:
-            raise Untranslatable("it tells no image that CRI-O could make the container from")
+            raise Untranslatable("it names no image, which CRI-O needs to make the container")
         config = _described(content)
         put(into / CONFIG, {**config, "rootfsImage": content.image, "rootfsImageName": content.image.partition("@")[0]})
         own = {MANAGER: "cri-o", GIVEN: _packed(content.annotations), METADATA: _packed({"name": content.name})}
@@ -73,7 +73,7 @@ class CriO:
         return _asked(text(each, "destination") for each in kept if not _of_the_pod(each))
 
     def with_runtime(self, folder: Path, runtime: bridges.Runtime) -> list[str]:
-        """Name the runtime, if it is named by its own name; CRI-O asks its configuration and not the archive."""
+        """Change the runtime if the archive names the other one; CRI-O itself takes it from its configuration."""
         config = document(folder / CONFIG)
         if text(config, "runtime") not in set(bridges.Runtime) - {runtime}:
             return []
@@ -82,32 +82,32 @@ class CriO:
 
 
 class Containerd:
-    """containerd's form: the archive of CRI with an OCI layer, of which the name does not tell."""
+    """containerd's form: CRI's archive with an OCI layer, although the layer's file has the same name."""
 
     name: ClassVar[str] = "containerd"
-    what: ClassVar[str] = "an archive that containerd has made for CRI"
+    what: ClassVar[str] = "an archive made by containerd for CRI"
     known: ClassVar[frozenset[str]] = frozenset(
         {IMAGES, CONFIG, SPEC, STATUS, "status", "rootfs-diff.tar", CONTAINERD_LOG, *KEPT}
     )
 
     def fits(self, folder: Path) -> bool:
-        """Only it keeps what CRI says of the container."""
+        """Return whether the archive has CRI's status, which only containerd keeps."""
         return engine_of(folder) == self.name
 
     def read(self, folder: Path, own: Path, budget: Budget) -> Content:
-        """Read it; the layer may be compressed."""
+        """Read the archive; its layer may be compressed."""
         layer = there(folder, "rootfs-diff.tar")
         changes = diff.from_layer(layer, own, budget) if layer else diff.Diff(None)
         annotations = texts(document(folder / STATUS), "annotations")
         return _content(folder, document(folder / SPEC), changes, there(folder, CONTAINERD_LOG), annotations)
 
     def write(self, content: Content, into: Path, given: Help, budget: Budget) -> list[str]:
-        """Name the image by a digest, since containerd pulls it."""
+        """Write the archive; name the image by a digest, since containerd pulls it."""
         pullable = given.image or content.pullable or _of_template(given)
         if not PULLABLE.fullmatch(pullable):
             raise Untranslatable(
-                f"containerd pulls the image of what it restores, and needs its digest; known is {content.image!r}",
-                remedy="Give --image NAME@sha256:DIGEST, or --template ARCHIVE: one of the same image, by containerd.",
+                f"containerd pulls the container's image by digest, but the archive only names {content.image!r}",
+                remedy="Give --image NAME@sha256:DIGEST, or --template ARCHIVE, made by containerd of the same image.",
             )
         name = pullable.partition("@")[0] if given.image or not content.image else content.image
         config = _described(content) | {"runtime": CONTAINERD_RUNTIME}
@@ -125,7 +125,7 @@ class Containerd:
         return [MASK_CHECK, *_asked(bridges.wanted_mounts(content.folder / IMAGES, budget))]
 
     def with_runtime(self, folder: Path, runtime: bridges.Runtime) -> list[str]:  # noqa: ARG002
-        """The archive names the shim, which is the same for both."""
+        """Change nothing: the archive names the shim, which is the same for all runtimes."""
         return []
 
 
@@ -158,7 +158,7 @@ def _described(content: Content) -> dict[str, object]:
 
 
 def _foreign(content: Content) -> dict[str, str]:
-    """Annotations of the specification that are no engine's signature."""
+    """Return the annotations of the specification without the engine's own."""
     every = texts(content.spec, "annotations")
     return {key: value for key, value in every.items() if key != MANAGER and not key.startswith(CRIO)}
 
@@ -177,4 +177,4 @@ def _packed(content: object) -> str:
 
 def _asked(wanted: Iterable[str]) -> list[str]:
     places = ", ".join(sorted(wanted))
-    return [f"the request that restores it has to mount {places}"] if places else []
+    return [f"the request that restores it must mount {places}"] if places else []

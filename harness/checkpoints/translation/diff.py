@@ -1,8 +1,8 @@
-"""What differs from the image in a container's root file system, in the two forms that engines keep it in.
+"""The difference between a container's root file system and its image, in the two forms of engines.
 
-Podman and CRI-O have a tar and a list of what was deleted; containerd has an OCI layer, in which an empty file
-`.wh.NAME` stands for what was deleted. To mistake one for the other is silent: deleted files come back, and files
-`.wh.NAME` appear. Entries are never taken apart: their bytes are copied, with all attributes that there are.
+Podman and CRI-O have a tar and a list of deleted files. containerd has an OCI layer, in which an empty file `.wh.NAME`
+marks a deleted file. A mix-up of the two gives no error: deleted files come back, and files `.wh.NAME` appear. Entries
+are copied byte by byte, with all their attributes.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from harness.checkpoints.untrusted import Budget, Unreadable, inside
 from harness.model.errors import Untranslatable
 
 RESERVED = ".wh..wh."
-"""Prefix of marks that are about something else than one deleted file (OCI image specification, layer.md)."""
+"""Prefix of special whiteouts, which do not mark one deleted file (OCI image specification, layer.md)."""
 HOW_TO_HAVE_NONE = "Checkpoint a container in which no folder of the image was deleted and made again."
 
 
 @dataclass(frozen=True)
 class Diff:
-    """Entries that were added or changed, and names that were deleted; nothing is both."""
+    """Added or changed entries, and deleted names; no name is both."""
 
     entries: Path | None
-    """A plain tar without whiteouts; None: there are none."""
+    """A plain tar without whiteouts; None: no entries."""
     deleted: tuple[str, ...] = ()
-    """Relative to the root, in order, none below another one."""
+    """Sorted names relative to the root; no name is below another one."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,18 @@ class _Entry:
 
 
 def from_list(tar: Path | None, deleted: Path | None, own: Path, budget: Budget) -> Diff:
-    """Take the form of Podman and CRI-O, where what is in both was deleted last."""
+    """Read the form of Podman and CRI-O; raise `Unreadable` for a name that is both deleted and present."""
     plain = archive.plain(tar, own / "plain.tar", budget) if tar else None
     names = {each.name: each.folder for each in _entries(plain, budget)} if plain else {}
     gone = set(_listed(deleted)) if deleted else set()
     for name in gone:
         if name in names or any(each in gone for each in names for each in _above(each)):
-            raise Unreadable(f"it says of {name[:200]!r} that it was deleted, and what it holds")
+            raise Unreadable(f"it lists {name[:200]!r} as deleted, but also contains it")
     return Diff(plain if names else None, _settled(gone, names))
 
 
 def from_layer(layer: Path, own: Path, budget: Budget) -> Diff:
-    """Take a layer apart, where what is deleted is that of the image."""
+    """Read an OCI layer, whose whiteouts delete names of the image."""
     plain = archive.plain(layer, own / "plain.tar", budget)
     names: dict[str, bool] = {}
     gone: set[str] = set()
@@ -69,7 +69,7 @@ def from_layer(layer: Path, own: Path, budget: Budget) -> Diff:
     for name in gone & names.keys():
         if names[name]:
             raise _replaced(name)
-        gone.discard(name)  # what takes its place replaces it anyhow
+        gone.discard(name)  # the new entry replaces the deleted one
     for name in names:
         for above in _above(name):
             if above in gone:
@@ -82,7 +82,7 @@ def from_layer(layer: Path, own: Path, budget: Budget) -> Diff:
 
 
 def to_list(diff: Diff, into: Path, budget: Budget, *, without: Iterable[str] = ()) -> None:
-    """Write `rootfs-diff.tar` and `deleted.files`, as far as there is something for them, but not what is `without`."""
+    """Write `rootfs-diff.tar` and `deleted.files`, if not empty; `without`: names of entries to leave out."""
     if diff.entries:
         left = {name.lstrip("/") for name in without}
         kept = (each for each in _entries(diff.entries, budget) if each.name not in left)
@@ -95,7 +95,7 @@ def to_list(diff: Diff, into: Path, budget: Budget, *, without: Iterable[str] = 
 
 
 def to_layer(diff: Diff, layer: Path, budget: Budget) -> None:
-    """Write a layer, compressed as containerd does it; `Untranslatable` where an entry would become a whiteout."""
+    """Write a layer, compressed like containerd's; raise `Untranslatable` if an entry looks like a whiteout."""
     with layer.open("xb") as file, gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0) as out:
         for name in diff.deleted:
             _speakable(name)
@@ -113,18 +113,18 @@ def to_layer(diff: Diff, layer: Path, budget: Budget) -> None:
 def _speakable(name: str) -> None:
     if any(each.startswith(DELETED_BY) for each in name.split("/")):
         raise Untranslatable(
-            f"it is about a file {name[:200]!r}, which a layer cannot hold: there it would delete another one",
+            f"its file {name[:200]!r} cannot be in a layer, where the name would delete another file",
             remedy="Rename it in the container before the checkpoint.",
         )
 
 
 def _entries(plain: Path, budget: Budget) -> Iterator[_Entry]:
-    """Entries and where they are, headers included."""
+    """Yield the entries with their positions, including headers."""
     end = 0
     for member in archive.members(plain, budget):
         info = member.info
         if info.offset != end or info.issparse():
-            raise Unreadable("its file system has entries with holes, or headers that are of several entries")
+            raise Unreadable("its file system has sparse entries, or headers that belong to several entries")
         end = info.offset_data
         if info.isreg() or info.type not in tarfile.SUPPORTED_TYPES:
             end += -(-info.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
@@ -139,29 +139,29 @@ def _copy(plain: Path, out: BinaryIO | gzip.GzipFile, entries: Iterable[_Entry])
             while left:
                 chunk = source.read(min(CHUNK, left))
                 if not chunk:
-                    raise Unreadable("its file system ends before its last entry does")
+                    raise Unreadable("its file system ends before the end of its last entry")
                 out.write(chunk)
                 left -= len(chunk)
 
 
 def _whiteout(entry: _Entry) -> str | None:
-    """What the entry says that was deleted; None if it is no whiteout."""
+    """Return the name that the entry deletes; None if it is not a whiteout."""
     above, _, last = entry.name.rpartition("/")
     if any(each.startswith(DELETED_BY) for each in above.split("/")):
-        raise Unreadable(f"its layer has something in {above[:200]!r}, which is the mark of something deleted")
+        raise Unreadable(f"its layer has an entry below the whiteout {above[:200]!r}")
     if not last.startswith(DELETED_BY):
         return None
     if last == f"{RESERVED}.opq":
         raise _replaced(above)
     name = last.removeprefix(DELETED_BY)
     if last.startswith(RESERVED) or name in ("", ".", ".."):
-        raise Unreadable(f"its layer has a mark {last[:200]!r} that says nothing")
+        raise Unreadable(f"its layer has an invalid whiteout: {last[:200]!r}")
     return f"{above}/{name}".lstrip("/")
 
 
 def _replaced(name: str) -> Untranslatable:
     return Untranslatable(
-        f"the folder {'/' + name[:200]!r} of the image was deleted and made again; only the image tells what was in it",
+        f"the image's folder {'/' + name[:200]!r} was deleted and made again; only the image knows its old content",
         remedy=HOW_TO_HAVE_NONE,
     )
 
@@ -170,24 +170,22 @@ def _listed(deleted: Path) -> Iterator[str]:
     for name in listed(deleted):
         relative = inside(name.lstrip("/"))
         if not relative:
-            raise Unreadable(f"{deleted.name} says that everything was deleted")
+            raise Unreadable(f"{deleted.name} lists the root itself as deleted")
         yield relative
 
 
 def _settled(gone: Collection[str], names: dict[str, bool]) -> tuple[str, ...]:
-    """Deletions that have something to delete: none below another one, or below what is no folder any more."""
+    """Return the deletions that have an effect: not below another deletion, or below an entry that is not a folder."""
     for name in gone:
         try:
             name.encode()
         except UnicodeEncodeError as error:
-            raise Unreadable(
-                f"it deletes {name[:200]!r}, whose name is not in UTF-8, and which no list can hold"
-            ) from error
+            raise Unreadable(f"it deletes {name[:200]!r}, whose name is not UTF-8, so no list can hold it") from error
     moot = {name for name in gone if any(above in gone or names.get(above) is False for above in _above(name))}
     return tuple(sorted(set(gone) - moot))
 
 
 def _above(name: str) -> Iterator[str]:
-    """Names of the folders above it."""
+    """Yield the names of its parent folders."""
     while name := name.rpartition("/")[0]:
         yield name

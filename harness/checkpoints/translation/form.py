@@ -1,6 +1,6 @@
-"""The contract of forms: how an engine lays out a checkpoint archive, read into what all of them know, and written.
+"""The contract of forms: a form reads an engine's checkpoint archive into a common content, and writes it.
 
-To add one: a class that fulfils `Form`, and its place in `translate.FORMS`.
+To add a form: write a class that fulfils `Form`, and list it in `translate.FORMS`.
 """
 
 from __future__ import annotations
@@ -17,42 +17,42 @@ from harness.checkpoints.translation.diff import Diff
 from harness.checkpoints.untrusted import Budget
 
 MANAGER = "io.container.manager"
-"""Annotation by which Podman and CRI-O sign a specification, and tools tell whose archive it is."""
+"""Annotation with which Podman and CRI-O sign a specification; tools identify the engine by it."""
 NEVER = "0001-01-01T00:00:00Z"
-"""Go's time that is not set."""
+"""Go's value of a time that is not set."""
 KEPT = (STATISTICS, LOG)
 MASK_CHECK = (
-    "CRIU may compare the root folder's mode, which differs between containerd and the others: it needs the option "
+    "CRIU may compare the root folder's mode, which differs between containerd and other engines: set the option "
     "skip-file-rwx-check in /etc/criu/runc.conf or crun.conf"
 )
 
 
 @dataclass(frozen=True)
 class Content:
-    """A checkpoint, whoever has made it."""
+    """The content of a checkpoint, from any engine."""
 
     folder: Path
-    """Its archive, unpacked; the images are in `checkpoint`."""
+    """The unpacked archive; the images are in `checkpoint`."""
     id: str
     name: str
     image: str
-    """Name of the image that the container was made from."""
+    """Name of the container's image."""
     pullable: str
-    """The same as NAME@DIGEST, or empty."""
+    """The image as NAME@DIGEST, or empty."""
     created: str
     taken: str
-    """Both as RFC 3339 has it."""
+    """Both times are in the format of RFC 3339."""
     runtime: str
-    """The OCI runtime, or empty where only the engine's own name for it is known."""
+    """The OCI runtime, or empty if only the engine's own name for it is known."""
     spec: dict[str, Any]
     """The runtime specification of the container."""
     diff: Diff
     log: Path | None = None
-    """What the container has printed, in the form of CRI."""
+    """The container's output, in CRI's log format."""
     annotations: Mapping[str, str] = field(default_factory=dict)
-    """Those that a user gave, as far as they can be told from the engine's."""
+    """The user's annotations, as far as they can be distinguished from the engine's."""
     tied: tuple[str, ...] = ()
-    """What no other engine's archive has a place for, as the beginnings of sentences."""
+    """Content that no other engine's archive has a place for, as beginnings of sentences."""
 
 
 @dataclass(frozen=True)
@@ -60,40 +60,40 @@ class Help:
     """What the user adds to a checkpoint."""
 
     template: Path | None = None
-    """An archive of the wanted form, unpacked as far as `Form.takes` says."""
+    """An archive of the wanted form, unpacked without its bulk."""
     image: str = ""
     """The image as NAME@DIGEST."""
 
 
 class Form(Protocol):
-    """An engine's archive."""
+    """The form of an engine's archive."""
 
     name: ClassVar[str]
     what: ClassVar[str]
-    """In a few words."""
+    """A short description, for messages."""
     known: ClassVar[frozenset[str]]
-    """Files and folders of it that are read or have no say in a restore."""
+    """Files and folders of the archive that `read` uses, or that do not matter for a restore."""
 
     def fits(self, folder: Path) -> bool:
-        """Whether what is unpacked in the folder is such an archive."""
+        """Return whether the folder holds an unpacked archive of this form."""
 
     def read(self, folder: Path, own: Path, budget: Budget) -> Content:
-        """Read it, with room in the folder `own`. Raises `Unreadable` and `Untranslatable`."""
+        """Read the archive; `own`: a folder for temporary files. Raise `Unreadable` and `Untranslatable`."""
 
     def write(self, content: Content, into: Path, given: Help, budget: Budget) -> list[str]:
-        """Write what the archive is to hold but the images, and give what who restores has to know."""
+        """Write the archive's content except the images; return notes for the restore."""
 
     def with_runtime(self, folder: Path, runtime: Runtime) -> list[str]:
-        """Name the OCI runtime, in place, where the archive names it; gives what was changed."""
+        """Change the OCI runtime that the archive names, in place; return the changes."""
 
 
 def put(path: Path, content: object) -> None:
-    """Write a file with JSON, always the same for the same content."""
+    """Write a JSON file; the same content gives the same bytes."""
     path.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
 def binds(spec: Mapping[str, Any]) -> list[str]:
-    """Where a specification has bind mounts."""
+    """Return the mount points of a specification's bind mounts."""
     found = []
     for mount in parts(spec, "mounts"):
         options = mount.get("options") or []

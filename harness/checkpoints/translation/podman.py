@@ -1,6 +1,6 @@
 """Podman's archive, of `podman container checkpoint --export`; libpod/container_internal_common.go, exportCheckpoint.
 
-Its config.dump is all that Podman knows of a container, so it can be taken over but not made up.
+Its config.dump is all that Podman knows about a container, so a template must provide it: it cannot be invented.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from harness.model.errors import Untranslatable
 
 LOG, NETWORK, SHM = "ctr.log", "network.status", "devshm-checkpoint.tar"
 TEMPLATE = (
-    "Give --template ARCHIVE: a checkpoint that Podman has exported of a container of the same image and command, "
-    "with the same mounts."
+    "Give --template ARCHIVE: a checkpoint exported by Podman of a container with the same image, command and mounts."
 )
 
 
@@ -27,24 +26,24 @@ class Podman:
     """Podman's form."""
 
     name: ClassVar[str] = "podman"
-    what: ClassVar[str] = "an archive that Podman has exported"
+    what: ClassVar[str] = "an archive exported by Podman"
     known: ClassVar[frozenset[str]] = frozenset(
         {IMAGES, CONFIG, SPEC, NETWORK, SHM, LOG, "rootfs-diff.tar", "deleted.files", "volumes", *KEPT}
     )
 
     def fits(self, folder: Path) -> bool:
-        """Only Podman tells an image by its identity and its name."""
+        """Return whether the configuration has the image's id, which only Podman writes."""
         return engine_of(folder) == self.name
 
     def read(self, folder: Path, own: Path, budget: Budget) -> Content:
-        """Read it; volumes and what was in /dev/shm have no place elsewhere."""
+        """Read the archive; other engines have no place for volumes and the content of /dev/shm."""
         config, spec = document(folder / CONFIG), document(folder / SPEC)
         tied = []
         if config.get("namedVolumes"):
             tied.append("the content of its volumes")
         shm = there(folder, SHM)
         if shm and any(member.name for member in archive.members(shm, budget)):
-            tied.append("what is in its /dev/shm")
+            tied.append("the content of its /dev/shm")
         return Content(
             folder=folder,
             id=text(config, "id"),
@@ -61,16 +60,18 @@ class Podman:
         )
 
     def write(self, content: Content, into: Path, given: Help, budget: Budget) -> list[str]:
-        """Put the checkpoint into the place of the template's."""
+        """Write the archive: the template's documents with this checkpoint's content."""
         if given.template is None:
-            raise Untranslatable("Podman needs more than the archive tells of the container", remedy=TEMPLATE)
+            raise Untranslatable("Podman needs to know more about the container than the archive says", remedy=TEMPLATE)
         config, spec = document(given.template / CONFIG), document(given.template / SPEC)
         _agree(content, spec, budget)
         runtime = bridges.made_by(content.folder / IMAGES, budget)
         if runtime:
             config["runtime"] = runtime.value
         if config.get("namedVolumes"):
-            raise Untranslatable("the template has volumes, whose content is not in the checkpoint", remedy=TEMPLATE)
+            raise Untranslatable(
+                "the template has volumes, but the checkpoint does not contain their content", remedy=TEMPLATE
+            )
         put(into / CONFIG, config)
         put(into / SPEC, spec)
         network = there(given.template, NETWORK)
@@ -80,10 +81,12 @@ class Podman:
         if content.log and there(given.template, LOG):
             content.log.rename(into / LOG)
         image = f"{text(config, 'rootfsImageName')}, {text(config, 'rootfsImageID')[:12]}"
-        return [f"the image has to be there as {image}, and be the one of the checkpoint, {content.image}"]
+        return [
+            f"Podman's store must have the image as {image}, and it must be the checkpoint's image, {content.image}"
+        ]
 
     def with_runtime(self, folder: Path, runtime: bridges.Runtime) -> list[str]:
-        """Name the runtime, in place: Podman declines an archive of another one."""
+        """Change the runtime in place, since Podman declines an archive of another runtime."""
         config = document(folder / CONFIG)
         if config.get("runtime") == runtime:
             return []
@@ -93,10 +96,10 @@ class Podman:
 
 
 def _agree(content: Content, spec: dict[str, object], budget: Budget) -> None:
-    """Decline a template of another command, or without mounts that the images need."""
+    """Raise `Untranslatable` for a template with another command, or without mounts that the images need."""
     command, other = (part(each, "process").get("args") for each in (content.spec, spec))
     if command != other:
-        raise Untranslatable(f"the template runs {other}, and the checkpoint is of {command}", remedy=TEMPLATE)
+        raise Untranslatable(f"the template runs {other}, but the checkpoint runs {command}", remedy=TEMPLATE)
     missing = bridges.wanted_mounts(content.folder / IMAGES, budget) - set(binds(spec))
     if missing:
         raise Untranslatable(f"the template has no mount at {sorted(missing)}", remedy=TEMPLATE)

@@ -1,4 +1,4 @@
-"""An order from beginning to end: unpack, bridge the images, rewrite the form, pack; a result appears whole or not."""
+"""A translation from beginning to end: unpack, bridge the images, rewrite the form, pack. A result is never partial."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from harness.checkpoints.untrusted import Budget, Unreadable, beneath, everythin
 from harness.model.errors import EnvironmentUnfit, Untranslatable, UsageError
 
 FORMS: tuple[Form, ...] = (Containerd(), CriO(), Podman())
-"""In the order in which they are tried."""
+"""All forms, in the order of trying."""
 BIG = 256 << 20
-"""Bytes from which on it is told how far it has come."""
+"""Size in bytes from which on the progress is reported."""
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be different."""
+    """The changes that the user wants."""
 
     to: str = ""
-    """Name of a form."""
+    """Name of the wanted form."""
     runtime: Runtime | None = None
     criu: OldCriu | None = None
     template: Path | None = None
@@ -48,13 +48,13 @@ class Order:
 
 @dataclass(frozen=True)
 class Translation:
-    """What became of it, in sentences."""
+    """The result of a translation, in sentences."""
 
     was: str
-    """What was read."""
+    """Short description of the source."""
     changes: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    """What whoever restores has to know."""
+    """Notes for the restore."""
 
 
 def translate(
@@ -67,20 +67,19 @@ def translate(
     budget: Budget | None = None,
     progress: Progress = lambda _: None,
 ) -> Translation:
-    """Write what the checkpoint in `source` is by the order: an archive, or of a folder of images a folder, `out`.
+    """Translate the checkpoint in `source` by the order into `out`: an archive, or a folder for a folder of images.
 
-    `container` chooses one of several.
-    `Untranslatable` and `Unreadable` tell why it cannot be; then there is no `out`. One that is there is replaced by
-    `force`, unless it is a folder.
+    `container` chooses one of several checkpoints. `force` replaces an existing `out`, unless it is a folder.
+    Raise `Untranslatable` or `Unreadable` with the reason; then `out` is not written.
     """
     if not (order.to or order.runtime or order.criu):
-        raise UsageError("there is nothing to translate", remedy="Say --to, --runtime or --criu.")
+        raise UsageError("there is nothing to translate", remedy="Give --to, --runtime or --criu.")
     if os.path.lexists(out) and (not force or out.is_dir()):
         raise UsageError(
-            f"{out} is there already", remedy="Name another one." + ("" if out.is_dir() else " Or --force.")
+            f"{out} already exists", remedy="Choose another name" + ("." if out.is_dir() else ", or add --force.")
         )
     if not out.absolute().parent.is_dir():
-        raise UsageError(f"{out}: there is no folder {out.absolute().parent}", remedy="Make it, or name another one.")
+        raise UsageError(f"{out}: there is no folder {out.absolute().parent}", remedy="Create it, or choose another.")
     try:
         with tempfile.TemporaryDirectory(prefix="translated-") as own:
             budget = budget or Budget()
@@ -99,27 +98,29 @@ def translate(
     except OSError as error:
         raise EnvironmentUnfit(
             f"{source} cannot be translated here: {error.strerror or error}",
-            remedy="It takes room for it in the folder that TMPDIR names and beside the result, and rights to both.",
+            remedy="You need free space and write access in the folder that TMPDIR names, and in that of the result.",
         ) from error
 
 
 def _see_to(found: Found, opened: Opened, budget: Budget) -> None:
-    """Decline what is not whole, not known here, or not rewritten."""
+    """Raise an error for a checkpoint that is incomplete, unknown, or not translatable."""
     if opened.images is None or found.layout == ContainerdImage.name:
-        raise Untranslatable(f"{found.what} is not rewritten", remedy="Known are archives and images of CRIU.")
+        raise Untranslatable(
+            f"{found.what} cannot be translated", remedy="Only engines' archives and CRIU's images can."
+        )
     completeness.check(opened.images, opened.sizes, budget, followed=opened.within)
 
 
 def _say_nothing(_: str) -> None:
-    """It is done in no time."""
+    """Report no progress, since the source is small."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a translation works with."""
+    """The working folder, budget and progress of a translation."""
 
     own: Path
-    """An empty folder."""
+    """Folder for temporary files."""
     budget: Budget
     tell: Progress
 
@@ -144,7 +145,7 @@ def _archive(checkpoint: Found, out: BinaryIO, order: Order, work: Work) -> Tran
 
 
 def _gathered(checkpoint: Found, work: Work) -> Path:
-    """Files of a checkpoint in a folder of ours."""
+    """Copy or unpack the files of a checkpoint into the working folder; return the folder."""
     source, root = checkpoint.source, checkpoint.root
     if checkpoint.layout == Criu.name:
         images = {name for name in source.files if name.endswith(".img")}
@@ -152,7 +153,7 @@ def _gathered(checkpoint: Found, work: Work) -> Path:
         others = sorted(name for name in source.files if name.rpartition("/")[0] not in folders)
         if others:
             raise Untranslatable(
-                f"it holds more than CRIU's images, as {others[0][:200]}, and such files would lose their attributes",
+                f"it holds more than CRIU's images: {others[0][:200]}; such files would lose their attributes",
                 remedy="Translate the folder of images alone.",
             )
         root = ""
@@ -166,21 +167,21 @@ def _gathered(checkpoint: Found, work: Work) -> Path:
 
 
 def _folder(checkpoint: Found, out: Path, order: Order, work: Work) -> Translation:
-    """Translate a copy of a folder of images."""
+    """Translate a folder of images into a new folder."""
     source = checkpoint.source.path / checkpoint.root
     if order.to:
         raise UsageError(f"--to {order.to}: {source} is a folder of images", remedy="Name the archive of an engine.")
     if os.path.lexists(out):
-        raise UsageError(f"{out} is there already", remedy="Name another one, for the folder that is made.")
+        raise UsageError(f"{out} already exists", remedy="Choose another name for the new folder.")
     if (source / PARENT).is_symlink():
         raise Unreadable(
-            "its images lean on an earlier level of memory, which would not be in the result",
+            "its images need an earlier level of memory, which the result would not contain",
             remedy="Take a checkpoint without earlier rounds (pre-dumps).",
         )
     beside = Path(tempfile.mkdtemp(prefix=f".{out.name[:100]}-", dir=out.parent))
     try:
-        for name in sorted(os.listdir(source)):  # noqa: PTH208  # names are all that is wanted
-            if not os.path.isdir(source / name):  # noqa: PTH112  # no name is too long for it
+        for name in sorted(os.listdir(source)):  # noqa: PTH208  # only the names are needed
+            if not os.path.isdir(source / name):  # noqa: PTH112  # accepts a name that is too long
                 _copy(source / name, beside / name, work.budget)
         changes = _bridged(beside, None, order, work.budget)
         beside.rename(out)
@@ -200,17 +201,17 @@ def _copy(source: Path, to: Path, budget: Budget) -> None:
 
 
 def _bridged(images: Path, found: Path | None, order: Order, budget: Budget) -> list[str]:
-    """Bridge images of the unpacked archive of an engine, or None."""
+    """Bridge images in place and return the changes; `found`: the engine's unpacked archive around them, if any."""
     own = binds(document(found / SPEC)) if found else ()
     changes = bridges.to_runtime(images, order.runtime, budget, binds=own) if order.runtime else []
     return changes + (bridges.to_criu(images, order.criu, budget) if order.criu else [])
 
 
 def _rewritten(found: Path, form: Form | None, order: Order, work: Work) -> tuple[Path, list[str], list[str]]:
-    """Rewrite the form; gives the new folder, what was changed and what has to be known."""
+    """Rewrite the form; return the new folder, the changes, and the notes for the restore."""
     target = next(each for each in FORMS if each.name == order.to)
     if form is None:
-        raise Untranslatable(f"it is no archive of an engine's, so there is nothing that {target.name} could be told")
+        raise Untranslatable(f"it is not an engine's archive, so it lacks the description that {target.name} needs")
     room, into = work.own / "room", work.own / "rewritten"
     room.mkdir()
     into.mkdir()
@@ -218,12 +219,13 @@ def _rewritten(found: Path, form: Form | None, order: Order, work: Work) -> tupl
     if content.tied:
         raise Untranslatable(
             f"{' and '.join(content.tied)} would be lost: an archive of {target.name} has no place for it",
-            remedy="Keep such data in a folder of the host instead, which is bound into the container.",
+            remedy="Keep such data in a folder of the host, and mount it into the container.",
         )
     notes = target.write(content, into, Help(_template(order, target, work), order.image), work.budget)
-    changes = [f"{form.name} -> {target.name}: configuration, specification and what differs from the image"]
+    changes = [f"{form.name} -> {target.name}: configuration, specification and the changes to the image"]
     if content.diff.deleted:
-        changes.append(f"{len(content.diff.deleted)} deletions, as {target.name} writes them down")
+        number = len(content.diff.deleted)
+        changes.append(f"{number} deletion{'' if number == 1 else 's'} in the form of {target.name}")
     for name in (IMAGES, *KEPT):
         if there(found, name):
             (found / name).rename(into / name)
@@ -244,12 +246,12 @@ def _template(order: Order, target: Form, work: Work) -> Path | None:
 
 
 BULK = ("rootfs-diff.tar", "devshm-checkpoint.tar")
-"""Of a template nobody asks for it."""
+"""Files of a template that are not needed."""
 
 
 @contextlib.contextmanager
 def _appearing(out: Path, *, force: bool) -> Iterator[BinaryIO]:
-    """Write a file for its owner's eyes only, that is there under its name when it is whole."""
+    """Write a file that only its owner may read, and that gets its name when it is complete."""
     descriptor, beside = tempfile.mkstemp(prefix=f".{out.name[:100]}-", dir=out.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -257,13 +259,13 @@ def _appearing(out: Path, *, force: bool) -> Iterator[BinaryIO]:
         if force:
             Path(beside).replace(out)
         else:
-            os.link(beside, out)  # which declines what has come to be there meanwhile
+            os.link(beside, out)  # fails if the name has been taken meanwhile
     finally:
         Path(beside).unlink(missing_ok=True)
 
 
 def _pack(folder: Path, file: BinaryIO) -> None:
-    """Pack a folder of ours, always the same for the same content: owned by root, without times, in order."""
+    """Pack a folder, owned by root, without times, in order; the same content gives the same bytes."""
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as packed:
         for path in sorted(everything_below(folder)):
             info = tarfile.TarInfo(str(path.relative_to(folder)))

@@ -1,4 +1,4 @@
-"""Messages of CRIU's images, as CRIU itself wrote them."""
+"""Messages of CRIU's images, in images that CRIU itself wrote."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ KINDS = {
     r"mountpoints-\d+": MOUNTS,
     r"pagemap-\d+": PAGEMAP,
 }
-"""Images whose messages have all their fields described, by their names."""
+"""Images by name whose messages have all their fields described."""
 
 
 def field(number: int, value: int | bytes) -> bytes:
-    """A field of a message, as a number or as bytes."""
+    """Encode a field of a message, from a number or from bytes."""
     if isinstance(value, int):
         return varint(number << 3) + varint(value)
     return varint(number << 3 | 2) + varint(len(value)) + value
@@ -67,7 +67,7 @@ def test_what_criu_writes_has_no_field_that_is_not_known_and_stays_as_it_is(tmp_
                 found = messages(path, kind)
                 assert [unknown_fields(each) for each in found] == [()] * len(found), path
                 assert image.encoded(kind, found) == path.read_bytes(), path
-    assert len(read) >= len(KINDS) - 1, "one has no locks"
+    assert len(read) >= len(KINDS) - 1, "one of the checkpoints has no locks"
 
 
 def test_a_field_of_a_newer_criu_is_told_by_its_message_and_number(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_locks_and_terminals_are_read(tmp_path: Path) -> None:
     opened = [each.tty for each in messages(images / "files.img", FILES) if each.HasField("tty")]
     terminals = messages(images / "tty-info.img", TERMINALS)
     assert {each.tty_info_id for each in opened} == {each.id for each in terminals} == {0, 1}
-    assert {each.rdev for each in terminals} == {5 << 8 | 2, 136 << 8}, "the multiplexer and a terminal behind it"
+    assert {each.rdev for each in terminals} == {5 << 8 | 2, 136 << 8}, "the multiplexer and a terminal"
 
 
 def test_a_message_may_be_as_long_as_its_image_if_it_holds_no_lists(tmp_path: Path) -> None:

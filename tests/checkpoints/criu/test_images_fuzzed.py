@@ -1,4 +1,4 @@
-"""CRIU's images with bytes that nobody thought of: processes and mounts are read, or the images are declined."""
+"""CRIU's images with random bytes: processes and mounts are read, or the images are declined."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ READ = {
     STILL: ("pstree", "inventory", "core-1", "ids-1", "fdinfo-2", "files", "mountpoints-13"),
     ARCHIVES[0]: ("pstree", "inventory", "core-19", "ids-1", "fdinfo-5", "files", "filelocks", "mountpoints-10"),
 }
-"""Images that are read, by checkpoints."""
+"""Images that the code reads, by checkpoint."""
 KINDS: dict[str, ImageKind] = {
     "pstree": PROCESSES, "inventory": INVENTORY, "core": CORE, "ids": IDS, "fdinfo": DESCRIPTORS, "files": FILES,
     "filelocks": LOCKS, "mountpoints": MOUNTS,
@@ -39,7 +39,7 @@ def images(name: str) -> dict[str, bytes]:
 
 
 def examine(checkpoint: str, changed: dict[str, bytes]) -> None:
-    """Read everything of a checkpoint of which these images were changed."""
+    """Read everything from a checkpoint, with these images changed."""
     with tempfile.TemporaryDirectory() as folder:
         for name, data in (images(checkpoint) | changed).items():
             Path(folder, name).write_bytes(data)
@@ -62,7 +62,7 @@ def small() -> Budget:
 
 @st.composite
 def places(draw: st.DrawFn) -> tuple[str, str]:
-    """A checkpoint and one of the images that are read of it."""
+    """A checkpoint, and one of its images that the code reads."""
     checkpoint = draw(st.sampled_from(sorted(READ)))
     return checkpoint, draw(st.sampled_from(READ[checkpoint]))
 

@@ -1,4 +1,4 @@
-"""Mounts of containers, and which one a path is on."""
+"""Mounts of containers, and the mount of a path."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_mount_hides_one_below_it_and_what_lies_on_that(
     tmp_path: Path, name: str, path: str, source: str, relative: str
 ) -> None:
     mounts = of_first(unpacked(name, tmp_path))
-    assert {"first", "in"} <= {each.source for each in mounts.mounts}, "which are hidden"
+    assert {"first", "in"} <= {each.source for each in mounts.mounts}, "the table contains the hidden mounts"
     found, rest = mounts.resolve(path)
     assert (found.source, rest) == (source, relative)
 
@@ -132,7 +132,7 @@ def test_two_mounts_at_one_place_are_not_guessed_between() -> None:
     ids=["empty", "a circle", "a number twice", "two roots", "no root"],
 )
 def test_a_table_that_is_no_tree_is_declined(table: list[Mount]) -> None:
-    with pytest.raises(Unreadable, match="no tree below one root"):
+    with pytest.raises(Unreadable, match="do not form a tree with one root"):
         Mounts(table)
 
 
@@ -169,7 +169,7 @@ def test_the_namespace_is_that_of_the_process(tmp_path: Path) -> None:
     images = unpacked(real_images.PROCESSES[0], tmp_path)
     first, zombie, *_ = tasks(images, Budget())
     assert IMAGES.fullmatch(f"mountpoints-{first.mount_namespace}.img")
-    with pytest.raises(Unreadable, match="do not tell the mount namespace of process"):
+    with pytest.raises(Unreadable, match="do not give the mount namespace of process"):
         Mounts.of_task(images, zombie, Budget())
     with pytest.raises(Absent, match=r"mountpoints-99\.img cannot be read"):
         Mounts.of_namespace(images, 99, Budget())

@@ -1,4 +1,4 @@
-"""Synthetic images are like those that CRIU writes: of each kind, no field is there that a real one does not have."""
+"""Synthetic images are like CRIU's: no synthetic image has a field that a real image of its kind lacks."""
 
 from __future__ import annotations
 
@@ -29,12 +29,14 @@ def test_all_images_of_a_synthetic_process_are_in_a_real_checkpoint(tmp_path: Pa
 
 
 def test_the_synthetic_page_of_a_workload_is_that_of_a_real_one(tmp_path: Path) -> None:
-    """Byte by byte, with the values of the real one."""
+    """They are equal byte by byte, given the values of the real one."""
     folder = real_checkpoints.spread(real_checkpoints.files("ledger-2"), tmp_path)
     (process,) = processes(folder / "checkpoint", Budget())
     (memory,) = memories(folder / "checkpoint", Budget())
     surfaces = tuple((each.form.value, each.name, each.path) for each in process.surfaces)
-    assert [each.descriptor for each in process.surfaces] == [3, 4, 5, None], "as the synthetic one numbers them"
+    assert [each.descriptor for each in process.surfaces] == [3, 4, 5, None], (
+        "the synthetic images use the same numbers"
+    )
     start = next(start for start, data, _ in memory.chunks() if MAGIC in data)
     data = memory.read(start, PAGE)
     data = data[data.index(MAGIC) :]

@@ -1,4 +1,4 @@
-"""Processes of checkpoints that CRIU made, and of images that are not whole."""
+"""Processes in CRIU's checkpoints, and in incomplete images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEDGER = Descriptors(total=5, files=2, pipes=2, **NONE)
 
 
 def read(images: Path) -> dict[str, Task]:
-    """Processes by their names."""
+    """Processes by name."""
     return {task.name: task for task in tasks(images, Budget())}
 
 
@@ -166,12 +166,12 @@ def pid(number: int, parent: int) -> Any:
     ("name", "kind", "how", "word"),
     [
         ("pstree.img", PROCESSES, list.clear, "has no process"),
-        ("pstree.img", PROCESSES, lambda found: found.append(pid(1, 1)), "process 1 has no place"),
-        ("pstree.img", PROCESSES, lambda found: found.append(pid(2, 0)), "process 2 has no place"),
-        ("pstree.img", PROCESSES, lambda found: found.append(pid(2, 7)), "process 2 has no place"),
-        ("pstree.img", PROCESSES, lambda found: found.insert(0, pid(2, 1)), "process 2 has no place"),
-        ("pstree.img", PROCESSES, lambda found: found.append(pid(0, 1)), "process 0 has no place"),
-        ("pstree.img", PROCESSES, lambda found: found[0].ClearField("threads"), "process 1 has no place"),
+        ("pstree.img", PROCESSES, lambda found: found.append(pid(1, 1)), "process 1 does not fit into its tree"),
+        ("pstree.img", PROCESSES, lambda found: found.append(pid(2, 0)), "process 2 does not fit into its tree"),
+        ("pstree.img", PROCESSES, lambda found: found.append(pid(2, 7)), "process 2 does not fit into its tree"),
+        ("pstree.img", PROCESSES, lambda found: found.insert(0, pid(2, 1)), "process 2 does not fit into its tree"),
+        ("pstree.img", PROCESSES, lambda found: found.append(pid(0, 1)), "process 0 does not fit into its tree"),
+        ("pstree.img", PROCESSES, lambda found: found[0].ClearField("threads"), "process 1 does not fit into its tree"),
         ("core-1.img", CORE, list.clear, "core-1.img is damaged: it is empty"),
         ("core-1.img", CORE, lambda found: found[0].ClearField("tc"), "no state of a process"),
         ("core-1.img", CORE, lambda found: setattr(found[0].tc, "comm", b"x" * 16), "name has 16 bytes"),
@@ -196,7 +196,7 @@ def test_what_is_there_and_no_image_is_declined(still: Path, name: str) -> None:
         read(still)
     (still / name).unlink()
     (still / name).write_bytes(b"\x1f\x8b\x08")
-    with pytest.raises(Unreadable, match="or compressed"):
+    with pytest.raises(Unreadable, match="or is compressed"):
         read(still)
 
 

@@ -48,7 +48,7 @@ def packed(path: Path, parts: Mapping[str, bytes | None]) -> Path:
 
 
 def podman(folder: Path, more: Mapping[str, bytes | None] = {}, **config: object) -> Path:
-    """An archive of Podman's; None leaves a part out."""
+    """Write an archive like Podman's; None leaves a part out."""
     known = {"id": "c" * 64, "name": "live", "rootfsImageID": "d" * 64, "rootfsImageName": IMAGE, "runtime": "runc"}
     folder.mkdir(exist_ok=True)
     parts = {

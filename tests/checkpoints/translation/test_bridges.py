@@ -1,4 +1,4 @@
-"""Images that one runtime or CRIU has written, as another one reads them."""
+"""Images from one runtime or CRIU, rewritten for another one."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ def test_masked_files_are_asked_for_as_the_runtime_knows_them(
     assert [each.split(":")[0] for each in done] == ["/proc/keys", "/proc/timer_list"]
     mounts = read(table, MOUNTS)
     assert [each.ext_key for each in mounts[:2]] == keys
-    assert [each.ext_key for each in mounts[2:]] == ["/report", "", ""], "the user's own are left as they are"
+    assert [each.ext_key for each in mounts[2:]] == ["/report", "", ""], "the user's own mounts stay unchanged"
     assert made_by(tmp_path, Budget()) is target
-    assert to_runtime(tmp_path, target) == [], "it is as it has to be"
+    assert to_runtime(tmp_path, target) == [], "a second pass changes nothing"
 
 
 @pytest.mark.parametrize("target", Runtime)
@@ -98,7 +98,7 @@ def test_folders_under_one_of_cruns_get_a_tmpfs_with_nothing_in_it(tmp_path: Pat
     assert one.root_dev not in {each["root_dev"] for each in OTHERS}
     for each in (one, other):
         assert (each.fstype, each.root, each.source, each.options, each.ext_key) == (TMPFS, "/", "tmpfs", "", "")
-        assert (each.flags, each.sb_flags) == (1 << 21 | 7, 1), "read-only as it was"
+        assert (each.flags, each.sb_flags) == (1 << 21 | 7, 1), "the mount stays read-only"
         assert not each.HasField("ext_key")
     packed = tmp_path / f"tmpfs-dev-{one.root_dev}.tar.gz.img"
     with tarfile.open(packed, "r:gz") as archive:
@@ -164,7 +164,7 @@ def test_fields_that_nobody_knows_survive(tmp_path: Path) -> None:
 
 def test_a_number_that_the_old_field_does_not_hold_is_declined(tmp_path: Path) -> None:
     (tmp_path / "pagemap-1.img").write_bytes(PAGEMAP.magic + message({1: 1}) + message({1: 0, 2: 0, 5: MOST_PAGES + 1}))
-    with pytest.raises(Unreadable, match=r"4,294,967,296 pages in a row, more than CRIU 4\.1 can write down"):
+    with pytest.raises(Unreadable, match=r"a range of 4,294,967,296 pages, more than the images of CRIU 4\.1 can hold"):
         to_criu(tmp_path, OLD)
 
 

@@ -1,4 +1,4 @@
-"""What differs from the image, in one form and the other: applied to the same image, the same files."""
+"""Changes to an image in both forms: applied to the same image, they give the same files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.checkpoints.untrusted import Budget, Unreadable
 from harness.model.errors import Untranslatable
 
 Tree = dict[str, bytes | None]
-"""Files with their content and folders, by name; what is above of something is a folder in it."""
+"""Content of files by name, None for folders; each parent folder has an entry of its own."""
 
 
 def made(path: Path, entries: Mapping[str, bytes | None], *, whiteouts: Sequence[str] = (), mode: str = "w") -> Path:
@@ -55,7 +55,7 @@ def deletions(folder: Path) -> list[str]:
 
 
 def put(tree: Tree, name: str, content: bytes | None) -> None:
-    """What is there goes, unless both are folders (containers/storage, archive.Unpack; containerd, archive.Apply)."""
+    """Replace the old entry, unless both are folders (containers/storage archive.Unpack, containerd archive.Apply)."""
     if not (name in tree and tree[name] is None and content is None):
         remove(tree, name)
     tree[name] = content
@@ -80,7 +80,7 @@ def applied_layer(image: Tree, layer: Path) -> Tree:
     tree, written = dict(image), set()
     for name, content in listed(layer):
         where, _, last = name.rpartition("/")
-        assert not where or tree.get(where, b"") is None, "containerd would make the folder"
+        assert not where or tree.get(where, b"") is None, "containerd would create the missing folder"
         if last.startswith(".wh."):
             gone = f"{where}/{last[4:]}".lstrip("/")
             assert gone not in written
@@ -120,7 +120,7 @@ def changed(image: Tree, now: Tree) -> Tree:
 @settings(deadline=None)
 @given(trees(), trees())
 def test_a_list_becomes_a_layer_of_the_same_files(image: Tree, now: Tree) -> None:
-    """Podman lists what was in a folder that has become a file, too."""
+    """Podman also lists the old content of a folder that has become a file."""
     with tempfile.TemporaryDirectory() as folder:
         at = Path(folder)
         made(at / "rootfs-diff.tar", changed(image, now))
@@ -223,7 +223,7 @@ def test_what_is_left_out_is_that_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("entry", [".wh.x", "d/.wh.x", ".wh.d/x", "d/.wh..wh..opq"])
 def test_a_file_that_would_delete_another_one_is_declined(tmp_path: Path, entry: str) -> None:
     source = made(tmp_path / "source.tar", {entry: b"1"})
-    with pytest.raises(Untranslatable, match="there it would delete another one"):
+    with pytest.raises(Untranslatable, match="where the name would delete another file"):
         to_layer(from_list(source, None, tmp_path, Budget()), tmp_path / "layer", Budget())
 
 
@@ -231,14 +231,14 @@ def test_a_file_that_would_delete_another_one_is_declined(tmp_path: Path, entry:
 def test_a_deletion_that_would_be_another_mark_is_declined(tmp_path: Path, name: str) -> None:
     (tmp_path / "deleted.files").write_text(json.dumps([name]))
     diff = from_list(None, tmp_path / "deleted.files", tmp_path, Budget())
-    with pytest.raises(Untranslatable, match="there it would delete another one"):
+    with pytest.raises(Untranslatable, match="where the name would delete another file"):
         to_layer(diff, tmp_path / "layer", Budget())
 
 
 @pytest.mark.parametrize("marks", [["d/.wh..wh..opq"], [".wh.d", "d/", "d/x"], [".wh.d", "d/x"]])
 def test_a_folder_that_took_the_place_of_another_one_is_declined(tmp_path: Path, marks: list[str]) -> None:
     layer = made(tmp_path / "layer", {name.rstrip("/"): None if name.endswith("/") else b"" for name in marks})
-    with pytest.raises(Untranslatable, match="the folder '/d' of the image was deleted and made again"):
+    with pytest.raises(Untranslatable, match="the image's folder '/d' was deleted and made again"):
         from_layer(layer, tmp_path, Budget())
 
 
@@ -251,15 +251,15 @@ def test_a_mark_that_says_nothing_is_not_believed(tmp_path: Path, mark: str) -> 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('["/"]', "everything was deleted"),
-        ('["/../etc"]', "leads out of it"),
-        ('["/a\\u0000b"]', "leads out of it"),
-        ('["/a\\ud800b"]', "not in UTF-8"),
-        ('{"a": 1}', "no list of names"),
-        ("[1]", "no list of names"),
-        ("[" * 100_000, "no JSON"),
-        ('["/kept"]', "that it was deleted, and what it holds"),
-        ('["/d"]', "that it was deleted, and what it holds"),
+        ('["/"]', "lists the root itself as deleted"),
+        ('["/../etc"]', "leads outside of it"),
+        ('["/a\\u0000b"]', "leads outside of it"),
+        ('["/a\\ud800b"]', "not UTF-8"),
+        ('{"a": 1}', "not a list of names"),
+        ("[1]", "not a list of names"),
+        ("[" * 100_000, "not JSON"),
+        ('["/kept"]', "as deleted, but also contains it"),
+        ('["/d"]', "as deleted, but also contains it"),
     ],
 )
 def test_a_list_that_makes_no_sense_is_not_believed(tmp_path: Path, text: str, told: str) -> None:
@@ -270,7 +270,7 @@ def test_a_list_that_makes_no_sense_is_not_believed(tmp_path: Path, text: str, t
 
 
 def test_a_name_that_no_list_can_hold_is_declined(tmp_path: Path) -> None:
-    with pytest.raises(Unreadable, match="not in UTF-8"):
+    with pytest.raises(Unreadable, match="not UTF-8"):
         from_layer(made(tmp_path / "layer", {b".wh.\xff".decode(errors="surrogateescape"): b""}), tmp_path, Budget())
 
 
@@ -284,5 +284,5 @@ def test_a_layer_that_unpacks_to_more_than_there_is_room_for_is_given_up(tmp_pat
 def test_headers_that_are_of_several_entries_are_declined(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT, pax_headers={"comment": "x"}) as tar:
         tar.addfile(tarfile.TarInfo("x"))
-    with pytest.raises(Unreadable, match="headers that are of several entries"):
+    with pytest.raises(Unreadable, match="headers that belong to several entries"):
         from_list(tmp_path / "a.tar", None, tmp_path, Budget())

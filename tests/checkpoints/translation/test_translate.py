@@ -53,7 +53,7 @@ def test_crio_is_told_what_it_asks_for(tmp_path: Path) -> None:
     assert {name for name in parts if name.startswith("checkpoint/")} == images(tmp_path / "again").keys()
     assert parts["stats-dump"] == STATS
     assert "network.status" not in parts
-    assert done.notes == ["the request that restores it has to mount /etc/hosts, /report"]
+    assert done.notes == ["the request that restores it must mount /etc/hosts, /report"]
 
 
 def test_containerd_is_told_what_it_asks_for(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_containerd_is_told_what_it_asks_for(tmp_path: Path) -> None:
     assert (config["rootfsImageRef"], config["runtime"]) == (PULLABLE, "io.containerd.runc.v2")
     assert (status["id"], status["metadata"], status["state"]) == ("c" * 64, {"name": "live"}, 1)
     assert (status["image"], status["image_ref"]) == ({"image": PULLABLE.partition("@")[0]}, PULLABLE)
-    assert status["annotations"], "or containerd has no map to add to"
+    assert status["annotations"], "containerd adds to this map, which must not be empty"
     layer = gzip.decompress(parts["rootfs-diff.tar"])
     assert names(layer, tmp_path) == ["image/.wh.deleted", "data", "data/added", "etc", "etc/hosts"]
     assert "deleted.files" not in parts
@@ -141,12 +141,12 @@ def test_a_folder_of_images_becomes_another_one(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in (tmp_path / "images").iterdir()} == before
     assert {path.name for path in (tmp_path / "other").iterdir()} == before.keys()
     assert stat.S_IMODE((tmp_path / "other").stat().st_mode) == 0o700
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         translate(tmp_path / "images", tmp_path / "other", Order(runtime=Runtime.CRUN), force=True)
 
 
 def test_an_archive_of_images_alone_is_bridged_and_has_no_form(tmp_path: Path) -> None:
     source = packed(tmp_path / "images.tar", images(tmp_path))
     assert translated(source, tmp_path, Order(criu=OldCriu.V4_1))[2].changes
-    with pytest.raises(Untranslatable, match="no archive of an engine's"):
+    with pytest.raises(Untranslatable, match="not an engine's archive"):
         translate(source, tmp_path / "out.tar", Order("podman"))

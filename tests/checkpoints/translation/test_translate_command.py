@@ -15,10 +15,10 @@ def test_the_command_tells_what_it_changes(tmp_path: Path, capsys: pytest.Captur
     source, out = str(podman(tmp_path / "in", rootfsImageName="app\x1b[31m")), str(tmp_path / "out.tar")
     assert main(["translate", source, "--to", "crio", "--runtime", "crun", "-o", out]) == 0
     said = capsys.readouterr().out
-    assert said.startswith(f"{out}: of an archive that Podman has exported\n  /proc/keys: ")
+    assert said.startswith(f"{out}: of an archive exported by Podman\n  /proc/keys: ")
     assert "config.dump: the runtime is crun" in said
     assert "podman -> crio" in said
-    assert "note: the request that restores it has to mount" in said
+    assert "note: the request that restores it must mount" in said
     assert "\x1b" not in said
     assert main(["translate", out, "--runtime", "crun", "-o", f"{out}.2"]) == 0
     assert "nothing had to be changed" in capsys.readouterr().out
@@ -28,7 +28,7 @@ def test_the_command_tells_what_it_changes(tmp_path: Path, capsys: pytest.Captur
     ("options", "code", "told"),
     [
         ([], 2, "nothing to translate"),
-        (["--to", "containerd"], 1, "needs its digest"),
+        (["--to", "containerd"], 1, "pulls the container's image by digest"),
         (["--to", "podman", "--runtime", "crun"], 0, ""),
     ],
 )

@@ -39,11 +39,11 @@ def whiteout(folder: Path) -> Path:
     ("make", "order", "told"),
     [
         (volume, Order("crio"), "the content of its volumes would be lost"),
-        (shared_memory, Order("crio"), "what is in its /dev/shm would be lost"),
-        (whiteout, Order("containerd", image=PULLABLE), "there it would delete another one"),
-        (podman, Order("containerd"), "containerd pulls the image of what it restores, and needs its digest"),
-        (podman, Order("containerd", image="app:1"), "needs its digest"),
-        (lambda folder: podman(folder, rootfsImageName=""), Order("crio"), "tells no image"),
+        (shared_memory, Order("crio"), "the content of its /dev/shm would be lost"),
+        (whiteout, Order("containerd", image=PULLABLE), "where the name would delete another file"),
+        (podman, Order("containerd"), "containerd pulls the container's image by digest, but the archive only names"),
+        (podman, Order("containerd", image="app:1"), "pulls the container's image by digest"),
+        (lambda folder: podman(folder, rootfsImageName=""), Order("crio"), "names no image"),
     ],
 )
 def test_what_cannot_be_told_is_declined(tmp_path: Path, make: Any, order: Order, told: str) -> None:
@@ -65,14 +65,14 @@ def fewer_mounts(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "error", "told"),
     [
-        (None, Untranslatable, "Podman needs more than the archive tells"),
+        (None, Untranslatable, "Podman needs to know more about the container than the archive says"),
         (other_command, Untranslatable, "the template runs "),
         (fewer_mounts, Untranslatable, r"the template has no mount at \['/etc/hosts', '/report'\]"),
         (volume, Untranslatable, "the template has volumes"),
         (
             lambda folder: packed(folder.with_suffix(".tar"), {"x": b""}),
             Unreadable,
-            "is not an archive that Podman has",
+            "is not an archive exported by Podman",
         ),
     ],
 )
@@ -101,7 +101,7 @@ def test_what_is_there_is_replaced_by_force_alone_and_never_written_through(tmp_
     source = podman(tmp_path / "in")
     (tmp_path / "precious").write_bytes(b"precious")
     (tmp_path / "out").symlink_to(tmp_path / "precious")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         translate(source, tmp_path / "out", Order("crio"))
     translate(source, tmp_path / "out", Order("crio"), force=True)
     assert (tmp_path / "precious").read_bytes() == b"precious"
@@ -128,14 +128,14 @@ def cut_off(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (leaning, "leans on an earlier level of memory, ../pre-checkpoint, which is not in it"),
-        (cut_off, "is no whole archive"),
-        (lambda folder: podman(folder, {"config.dump": b"[]"}), r"config\.dump is no JSON object"),
-        (lambda folder: podman(folder, {"config.dump": b"{" * 99}), "config.dump is no JSON"),
-        (lambda folder: podman(folder, {"spec.dump": b'{"mounts": 1}'}), "'mounts' is no list of objects"),
-        (lambda folder: podman(folder, name=["x"]), "'name' is no text"),
-        (lambda folder: podman(folder, {"deleted.files": b'["/../../x"]'}), "leads out of it"),
-        (lambda folder: podman(folder, {"../x": b""}), "leads out of it"),
+        (leaning, "needs an earlier level of memory, ../pre-checkpoint, which it does not contain"),
+        (cut_off, "is not a complete archive"),
+        (lambda folder: podman(folder, {"config.dump": b"[]"}), r"config\.dump is not a JSON object"),
+        (lambda folder: podman(folder, {"config.dump": b"{" * 99}), "config.dump is not JSON"),
+        (lambda folder: podman(folder, {"spec.dump": b'{"mounts": 1}'}), "'mounts' is not a list of objects"),
+        (lambda folder: podman(folder, name=["x"]), "'name' is not a text"),
+        (lambda folder: podman(folder, {"deleted.files": b'["/../../x"]'}), "leads outside of it"),
+        (lambda folder: podman(folder, {"../x": b""}), "leads outside of it"),
         (
             lambda folder: packed(folder.with_suffix(".tar"), {"index.json": b"{}"}),
             "no checkpoint of a known kind, but index.json",
@@ -153,7 +153,7 @@ def test_what_is_broken_or_hostile_is_declined_and_leaves_nothing(tmp_path: Path
 def test_a_runtime_that_is_no_name_is_declined(tmp_path: Path) -> None:
     there, parts, _ = translated(podman(tmp_path / "in"), tmp_path, Order("crio"))
     source = packed(there, {**parts, "config.dump": b'{"runtime": ["runc"]}'})
-    with pytest.raises(Unreadable, match="'runtime' is no text"):
+    with pytest.raises(Unreadable, match="'runtime' is not a text"):
         translate(source, tmp_path / "out", Order(runtime=Runtime.CRUN))
 
 

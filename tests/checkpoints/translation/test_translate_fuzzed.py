@@ -1,4 +1,4 @@
-"""Archives that nobody thought of: whatever is in them, there is a result or a reason, and nothing else is written."""
+"""Archives with random changes: each gives a result or a reason, and nothing else is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints as engines lay them out, read by the command as anybody would."""
+"""Checkpoints in the layouts of engines, read with the command line."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def podman(
     more: Mapping[str, bytes] = {},
     surfaces: tuple[Surface, ...] = LEDGER,
 ) -> Path:
-    """An export: `layer` is what its archive of the root file system holds, None: there is none."""
+    """An export; `layer`: the content of its archive of the root file system, None: without such an archive."""
     parts: dict[str, bytes | None] = {"checkpoint/": None}
     made = images(folder / "checkpoint", surfaces)
     parts |= {f"checkpoint/{path.name}": path.read_bytes() for path in made.iterdir()}
@@ -78,7 +78,7 @@ def digested(blobs: Path, content: bytes, media: str) -> dict[str, object]:
 
 
 def containerd(folder: Path, layer: Mapping[str, bytes | None], surfaces: tuple[Surface, ...] = LEDGER) -> Path:
-    """A checkpoint image as `ctr images export` lays it out; gives the folder of the layout."""
+    """A checkpoint image in the layout of `ctr images export`; returns its folder."""
     made = images(folder / "images", surfaces)
     dumped = tar(folder / "memory.tar", {path.name: path.read_bytes() for path in made.iterdir()})
     packed = tar(folder / "layer.tar.gz", layer, "w:gz")
@@ -155,7 +155,7 @@ def test_a_deletion_is_a_whiteout_in_a_layer(tmp_path: Path, mark: str, finding:
 def test_an_image_that_lacks_a_part_is_called_so(tmp_path: Path) -> None:
     layout = containerd(tmp_path, {"data/added.ring": ring()})
     max((layout / "blobs/sha256").iterdir(), key=lambda path: path.stat().st_size).unlink()
-    with pytest.raises(Broken, match=r"its part blobs/sha256/[0-9a-f]{64} is not there"):
+    with pytest.raises(Broken, match=r"its part blobs/sha256/[0-9a-f]{64} is missing"):
         inspect(layout, {})
 
 
@@ -176,7 +176,7 @@ def test_a_disk_that_is_given_takes_the_place_of_the_checkpoint_s_own(tmp_path: 
 def test_memory_alone_is_no_still_frame(tmp_path: Path) -> None:
     found = inspect(images(tmp_path / "images", LEDGER[:1]), {})
     assert (found.finding, held(found)) == (Finding.NOTHING_TO_COMPARE, {})
-    assert absent(found) == {"added": "the root file system is not in it; --disk DIR adds it"}
+    assert absent(found) == {"added": "the checkpoint does not contain the root file system; --disk DIR adds it"}
     assert inspect(images(tmp_path / "images"), {}).finding is Finding.INCOMPLETE
 
 
@@ -188,7 +188,7 @@ def test_a_mount_is_held_against_the_disk_that_is_given_for_it(tmp_path: Path, u
     dump(made, memory(surfaces=surfaces), mounts=(*MOUNTS, mount(9, "/bind", fstype=17, ext_key="/bind")))
     found = inspect(made, {"/": upper})
     assert (found.finding, held(found)) == (Finding.INCOMPLETE, {"added": COUNTER})
-    assert "outside of the checkpoint" in absent(found)["bind"]
+    assert "outside the checkpoint" in absent(found)["bind"]
     found = inspect(made, {"/": upper, "/bind": tmp_path / "host"})
     assert (found.finding, held(found), absent(found)) == (
         Finding.CONSISTENT,
@@ -343,7 +343,7 @@ def test_a_machine_without_room_is_to_blame_for_itself(
     monkeypatch.setattr(inspection, "find", full)
     (tmp_path / "live.tar").touch()
     assert main(["inspect", str(tmp_path / "live.tar")]) == 3
-    assert "No space left on device. It takes" in capsys.readouterr().err
+    assert "No space left on device. You need" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["live.tar"]
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints that nobody thought of: whatever the bytes are, the reading ends, in one of the ways that are known."""
+"""Checkpoints with random changes: whatever the bytes are, the reading ends with a result or a known error."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.oracle.inspection.test_inspection import containerd, packed, podman
 from tests.real_checkpoints import plain
 
 MANY = int(os.environ.get("STILLFRAME_FUZZ", "0"))
-"""Examples of each test in a search for new ones, which differ from time to time; 0: a few, always the same."""
+"""Number of random examples per test, which differ in each run; 0: a few examples, always the same."""
 EXAMPLES = settings(
     max_examples=MANY or 150,
     deadline=None,
@@ -38,7 +38,7 @@ EXAMPLES = settings(
 
 @cache
 def valid() -> tuple[bytes, ...]:
-    """Checkpoints that can be read."""
+    """Valid checkpoints."""
     layer = {"data/added.ring": ring()}
     with tempfile.TemporaryDirectory() as folder:
         a, b = podman(Path(folder, "a"), layer), packed(containerd(Path(folder, "b"), layer))
@@ -47,7 +47,7 @@ def valid() -> tuple[bytes, ...]:
 
 @st.composite
 def spoiled(draw: st.DrawFn) -> bytes:
-    """A valid checkpoint with bytes changed, left out or put in, mostly where headers are."""
+    """A valid checkpoint with bytes changed, removed or added, mostly in headers."""
     data = bytearray(draw(st.sampled_from(valid())))
     for _ in range(draw(st.integers(1, 4))):
         block = draw(st.integers(0, len(data) // 512)) * 512
@@ -65,12 +65,12 @@ REAL = (
     "printed-ahead",
     "still-voldata",
 )
-"""Of each engine, and of each kind of thing in a checkpoint."""
+"""Archives that cover each engine, and each kind of content."""
 
 
 @cache
 def real(name: str) -> tuple[bytes, tuple[int, ...]]:
-    """The archive that an engine has made, and where its members begin."""
+    """An archive made by an engine, and the offsets of its members."""
     data = plain(name)
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         return data, tuple(start for member in archive for start in (member.offset, member.offset_data))
@@ -78,7 +78,7 @@ def real(name: str) -> tuple[bytes, tuple[int, ...]]:
 
 @st.composite
 def spoiled_real(draw: st.DrawFn) -> bytes:
-    """An engine's archive with bytes changed, left out or put in, where its members and their contents begin."""
+    """An engine's archive with bytes changed, removed or added, near the beginnings of members and their contents."""
     whole, starts = real(draw(st.sampled_from(REAL)))
     data = bytearray(whole)
     for _ in range(draw(st.integers(1, 4))):
@@ -106,7 +106,7 @@ def examine(folder: Path, data: bytes) -> None:
 
 
 def read(path: Path, folder: Path) -> None:
-    """Read it in all ways."""
+    """Read a checkpoint with every command that reads one."""
     with nothing_else_is_written(folder):
         with contextlib.suppress(Unreadable):
             assert inspect(path, {}, budget=small()).finding in Finding

@@ -1,4 +1,4 @@
-"""Archives that Podman has exported of a workload that prints, with their logs as they are and changed by hand."""
+"""Archives from Podman of a workload that prints, with their logs as exported and changed by hand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.records.inspection import Finding, InspectedProcess
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "checkpoints"
 STILL, AHEAD = "printed-still", "printed-ahead"
-"""Of Podman 6.1.1 with the container held still, and of Podman 5.4.2 while it ran on."""
+"""Archives of Podman 6.1.1, which held the container still, and of Podman 5.4.2, while the container ran on."""
 LOG = "ctr.log"
 
 Change = Callable[[list[bytes]], list[bytes]]
@@ -109,7 +109,7 @@ def test_what_is_wrong_with_a_log_is_found_by_its_name(
 def test_without_a_log_standard_output_is_not_in_the_checkpoint(tmp_path: Path) -> None:
     found = process(changed(tmp_path, STILL, None))
     assert found.finding is Finding.INCOMPLETE
-    assert found.absent == {"stdout": "the engine's log is not in it"}
+    assert found.absent == {"stdout": "the checkpoint does not contain the engine's log"}
     assert [each.surface for each in found.reading.surfaces] == ["added"]
 
 
@@ -119,12 +119,12 @@ def test_a_log_that_is_no_file_is_not_in_the_checkpoint_either(tmp_path: Path) -
         link = tarfile.TarInfo(LOG)
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(link)
-    assert process(path).absent == {"stdout": "the engine's log is not in it"}
+    assert process(path).absent == {"stdout": "the checkpoint does not contain the engine's log"}
 
 
 def test_an_archive_that_is_cut_off_in_its_log_is_not_read(tmp_path: Path) -> None:
     path = changed(tmp_path, STILL, lambda lines: lines * 1000)
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"stillframe ") + 100_000])
-    with pytest.raises(Unreadable, match=r"'ctr\.log' or behind it"):
+    with pytest.raises(Unreadable, match=r"in or after 'ctr\.log'"):
         inspect(path, {})

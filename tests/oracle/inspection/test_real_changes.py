@@ -112,31 +112,31 @@ def test_a_process_in_a_mount_namespace_of_which_there_is_no_table_cannot_be_und
 @pytest.mark.parametrize("damage", [lambda data: data[:-8], lambda data: data[:-8] + b"12345678"])
 def test_what_is_compressed_is_read_up_to_its_checksum(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     (tmp_path / "it.tar.gz").write_bytes(damage(gzip.compress(plain("still-ledger"))))
-    with pytest.raises(Broken, match=r"it\.tar\.gz cannot be read: it is no whole archive"):
+    with pytest.raises(Broken, match=r"it\.tar\.gz cannot be read: it is not a complete archive"):
         inspect(tmp_path / "it.tar.gz", {})
 
 
 DECLINED: dict[str, tuple[Callable[[Files], object], str, type[Unreadable]]] = {
-    "a newer version": (newer, "its images are of version 3, and known are 1, 2", Unreadable),
+    "a newer version": (newer, "its images have version 3, but only 1 and 2 are known", Unreadable),
     "an unknown field": (unknown_field, r"fields that CRIU 4\.3 does not have: inventory_entry\.100", Unreadable),
     "a deletion that leads out": (
-        lambda it: it.update({"deleted.files": b'["../../../../tmp/victim"]'}), "leads out of it", Unreadable,
+        lambda it: it.update({"deleted.files": b'["../../../../tmp/victim"]'}), "leads outside of it", Unreadable,
     ),
-    "a layer that is cut off": (cut, r"rootfs-diff\.tar is no whole archive", Broken),
+    "a layer that is cut off": (cut, r"rootfs-diff\.tar is not a complete archive", Broken),
     "no images": (
         lambda it: [it.pop(name) for name in list(it) if name.startswith("checkpoint/")],
-        r"it has config\.dump and no checkpoint/inventory\.img", Broken,
+        r"it has config\.dump but no checkpoint/inventory\.img", Broken,
     ),
-    "no pages": (lambda it: it.pop("checkpoint/pages-1.img"), r"pages-1\.img is not there", Broken),
+    "no pages": (lambda it: it.pop("checkpoint/pages-1.img"), r"pages-1\.img is missing", Broken),
     "half of the pages": (
         lambda it: it.update({"checkpoint/pages-1.img": it["checkpoint/pages-1.img"][:8192]}),
-        r"pages-1\.img has 8,192 bytes, and pagemap-1\.img counts", Broken,
+        r"pages-1\.img has 8,192 bytes, but pagemap-1\.img counts", Broken,
     ),
-    "no pagemap": (lambda it: it.pop("checkpoint/pagemap-1.img"), r"pagemap-1\.img is not there", Broken),
-    "no thread": (lambda it: it.pop("checkpoint/core-1.img"), r"core-1\.img is not there", Broken),
-    "no tree": (lambda it: it.pop("checkpoint/pstree.img"), r"pstree\.img is not there", Broken),
-    "no tmpfs": (lambda it: it.pop("checkpoint/tmpfs-dev-47.tar.gz.img"), "the files of /scratch should be", Broken),
-    "a damaged description": (lambda it: it.update({"config.dump": b"{"}), r"config\.dump is no JSON", Unreadable),
+    "no pagemap": (lambda it: it.pop("checkpoint/pagemap-1.img"), r"pagemap-1\.img is missing", Broken),
+    "no thread": (lambda it: it.pop("checkpoint/core-1.img"), r"core-1\.img is missing", Broken),
+    "no tree": (lambda it: it.pop("checkpoint/pstree.img"), r"pstree\.img is missing", Broken),
+    "no tmpfs": (lambda it: it.pop("checkpoint/tmpfs-dev-47.tar.gz.img"), "should hold the files of /scratch", Broken),
+    "a damaged description": (lambda it: it.update({"config.dump": b"{"}), r"config\.dump is not JSON", Unreadable),
 }  # fmt: skip
 
 
@@ -164,7 +164,7 @@ def test_an_earlier_level_that_is_not_there_is_missed(tmp_path: Path, link: str)
         lambda: needs(tmp_path / "it.tar"),
         lambda: translate(tmp_path / "it.tar", tmp_path / "out", Order(runtime=Runtime.RUNC)),
     ):
-        with pytest.raises(Broken, match="leans on an earlier level of memory"):
+        with pytest.raises(Broken, match="needs an earlier level of memory"):
             command()
 
 
@@ -173,7 +173,7 @@ def test_an_archive_that_is_cut_off_is_never_called_consistent(tmp_path: Path, k
     data = plain("still-ledger").rstrip(b"\0") + bytes(1024)
     (tmp_path / "it.tar").write_bytes(data[:kept])
     for command in (lambda: inspect(tmp_path / "it.tar", {}), lambda: needs(tmp_path / "it.tar")):
-        with pytest.raises(Broken, match=r"(it\.tar cannot be read: it is|^it\.tar is) no (whole|tar) archive"):
+        with pytest.raises(Broken, match=r"(it\.tar cannot be read: it is|^it\.tar is) not a (complete|tar) archive"):
             command()
 
 

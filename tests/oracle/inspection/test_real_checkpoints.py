@@ -30,7 +30,7 @@ ANSWERS: dict[str, tuple[str, list[dict[str, int | None]], set[str]]] = {
     "still-vol-ignored": ("incomplete", [{"added": -1}], {"named", "anonymous"}),
     "still-voldata": ("consistent", [{"added": 0, "tmpfs": 0}], set()),
 }
-"""Finding, distance of each surface from memory in ticks by workload, and surfaces that are not in it."""
+"""Finding, distance of each surface from memory in ticks by workload, and surfaces outside the checkpoint."""
 EXIT = {"consistent": 0, "inconsistent": 1, "incomplete": 3, "nothing-to-compare": 3}
 
 
@@ -56,7 +56,7 @@ def test_a_real_checkpoint_is_answered_right(name: str, capsys: pytest.CaptureFi
 def test_all_commands_find_the_same_checkpoint(name: str, tmp_path: Path) -> None:
     assert needs(compressed(name)).architecture == "x86_64"
     done = translate(compressed(name), tmp_path / "out.tar", Order(runtime=Runtime.RUNC))
-    assert done.was.startswith("an archive that ")
+    assert done.was.startswith("an archive ")
     assert distances(only(tmp_path / "out.tar")) == distances(only(compressed(name)))
 
 
@@ -64,7 +64,7 @@ def test_a_bound_that_is_too_low_says_how_to_raise_it(capsys: pytest.CaptureFixt
     path = str(compressed("still-ledger"))
     assert main(["inspect", path, "--max-bytes", "64K"]) == 2
     told = capsys.readouterr().err
-    assert "more than 65,536 bytes, and is not read any further. If it is yours and really so large, --max-" in told
+    assert "65,536 bytes, which is the limit. If you trust it and it really is that large, raise --max-" in told
     assert main(["inspect", path, "--max-bytes", "1M"]) == 0
     with pytest.raises(SystemExit, match="2"):
         main(["inspect", path, "--max-bytes", "many"])

@@ -22,7 +22,7 @@ Add = Callable[[tarfile.TarFile], None]
 
 
 def special(name: str, kind: bytes, target: str = "") -> Add:
-    """Add a member that is no regular file."""
+    """Add a member that is not a regular file."""
 
     def add(tar: tarfile.TarFile) -> None:
         info = tarfile.TarInfo(name)
@@ -57,19 +57,19 @@ def test_links_are_said_to_be_what_was_not_followed(tmp_path: Path) -> None:
     }
     (tmp_path / "links").mkdir()
     (tmp_path / "links/images").symlink_to("../laid/checkpoint")
-    with pytest.raises(Unreadable, match="but nothing; symbolic links are not followed, as images is one"):
+    with pytest.raises(Unreadable, match="but nothing; symbolic links are not followed, for example images"):
         inspect(tmp_path / "links", {})
     (tmp_path / "named.tar.zst").symlink_to(compressed("still-ledger"))
-    assert inspect(tmp_path / "named.tar.zst", {}).finding is Finding.CONSISTENT, "what somebody names is followed"
+    assert inspect(tmp_path / "named.tar.zst", {}).finding is Finding.CONSISTENT, "a link given by the user is followed"
 
 
 def test_an_archive_that_is_cut_off_is_blamed_and_not_the_one_in_it(tmp_path: Path) -> None:
     outer = gzip.compress(plain("still-ledger"))
     for path, data in ((tmp_path / "it.tar.gz", outer), (tmp_path / "it.tar", plain("still-ledger"))):
         path.write_bytes(data[: len(data) // 2])
-        with pytest.raises(Broken, match="cannot be read: it is no whole archive") as told:
+        with pytest.raises(Broken, match="cannot be read: it is not a complete archive") as told:
             inspect(path, {})
-        assert told.value.remedy == "Copy it again, or make it anew."
+        assert told.value.remedy == "Copy it again, or make it again."
 
 
 @pytest.mark.parametrize(
@@ -140,12 +140,12 @@ def test_a_part_that_is_a_link_is_never_overlooked(tmp_path: Path, name: str, ki
     if (name, kind) == (ROOTFS, tarfile.SYMTYPE):
         assert finding(tmp_path / "it.tar") is Finding.INCOMPLETE
         return
-    with pytest.raises(Unreadable, match=r"link|is not there|no checkpoint"):
+    with pytest.raises(Unreadable, match=r"link|is missing|no checkpoint"):
         finding(tmp_path / "it.tar")
 
 
 @pytest.mark.parametrize("part", ["mm", "core", "ids", "fs"])
-@pytest.mark.parametrize("how", ["not there", "empty"])
+@pytest.mark.parametrize("how", ["missing", "empty"])
 def test_a_process_that_runs_has_memory_and_more(tmp_path: Path, part: str, how: str) -> None:
     name = f"checkpoint/{part}-1.img"
 
@@ -163,7 +163,7 @@ def test_a_process_that_runs_has_memory_and_more(tmp_path: Path, part: str, how:
 @pytest.mark.parametrize("part", ["pagemap-1.img", "fdinfo-2.img", "files.img"])
 def test_a_process_that_runs_has_pages_and_descriptors(tmp_path: Path, part: str) -> None:
     path = changed("still-ledger", tmp_path / "it.tar", lambda it: it.pop(f"checkpoint/{part}"))
-    with pytest.raises(Broken, match=f"{part} is not there"):
+    with pytest.raises(Broken, match=f"{part} is missing"):
         inspect(path, {})
 
 
@@ -176,7 +176,7 @@ def test_a_second_number_of_a_process_is_none(tmp_path: Path) -> None:
 
 
 def test_a_name_as_of_a_whiteout_deletes_nothing_in_an_archive_of_podman(tmp_path: Path) -> None:
-    """As Podman extracts it; who lists what was deleted has no other way to say so."""
+    """Podman extracts it as a plain file: only the list of deleted files can say that a file is gone."""
 
     def change(it: dict[str, bytes]) -> None:
         del it["deleted.files"]
@@ -204,7 +204,7 @@ def test_a_layer_takes_from_those_below_what_it_says(
     manifest = json.dumps([{"RepoTags": ["it:1"], "Layers": list(layers)}]).encode()
     (tmp_path / "it.tar").write_bytes(packed({"manifest.json": manifest, **layers}))
     if expected is None:
-        with pytest.raises(Broken, match=r"config\.dump and no checkpoint/inventory\.img"):
+        with pytest.raises(Broken, match=r"config\.dump but no checkpoint/inventory\.img"):
             finding(tmp_path / "it.tar")
     else:
         assert finding(tmp_path / "it.tar") is expected
@@ -214,7 +214,7 @@ def test_names_that_are_too_long_for_a_file_are_told_as_those_of_the_archive(tmp
     long = "x" * 300
     for number, (add, told) in enumerate(
         [
-            (special("checkpoint/parent", tarfile.SYMTYPE, long), "it leans on an earlier level of memory, xxx"),
+            (special("checkpoint/parent", tarfile.SYMTYPE, long), "it needs an earlier level of memory, xxx"),
             (named(f"checkpoint/{long}.img"), "xxx' cannot be unpacked: File name too long"),
         ]
     ):

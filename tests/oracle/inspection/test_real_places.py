@@ -89,7 +89,7 @@ def test_of_several_containers_one_is_chosen_or_the_command_declines(tmp_path: P
         translate(path, tmp_path / "out", Order(runtime=Runtime.RUNC))
     assert needs(path, container=choice) == needs(compressed("still-ledger"))
     translate(path, tmp_path / "out", Order(runtime=Runtime.RUNC), container=choice)
-    with pytest.raises(UsageError, match="no checkpoint is of it"):
+    with pytest.raises(UsageError, match="no checkpoint matches"):
         inspect(path, {}, container="cache")
     with pytest.raises(UsageError, match=r"--disk: .* holds 3 checkpoints"):
         inspect(path, {"/": tmp_path})

@@ -172,7 +172,7 @@ def test_they_come_back_as_they_were_written(tmp_path: Path) -> None:
 def test_a_line_that_is_none_is_an_error_that_names_it(tmp_path: Path) -> None:
     with write_images(tmp_path, [GOOD]).open("a", encoding="utf-8") as file:
         file.write("{}\n")
-    with pytest.raises(RecordError, match=r"images\.jsonl:2 is no imagepath"):
+    with pytest.raises(RecordError, match=r"images\.jsonl:2 is not a valid imagepath"):
         read_images(tmp_path)
 
 

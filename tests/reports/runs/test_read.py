@@ -62,7 +62,7 @@ def test_what_is_left_out_is_not_checked_before_it_is_looked_at(run_folder: Path
     for number in (0, 1):
         lines[number] = lines[number].replace('"argv":', '"unheard-of":7,"argv":', 1)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    with pytest.raises(RecordError, match=rf"{path}:1 is no record"):
+    with pytest.raises(RecordError, match=rf"{path}:1 is not a valid record"):
         read_run(run_folder)
     found = read_run(run_folder, lambda cell: cell.trials[2:])
     assert len(found.by_id[STILL.id].trials) == 6
