@@ -1,4 +1,4 @@
-"""A run that is divided as its machines would have divided it."""
+"""Divides a run into shards, like the machines of a real run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.records.run_files import append, read_closing, read_plan, read_reco
 
 
 def divide(run: Path, into: Path, of: int) -> list[Path]:
-    """Give each shard its folder, with the plan of all and the records of its own; the canary is played in each."""
+    """Write each shard into its own folder, with the whole plan and its own records; every shard has the canary."""
     plan, records = read_plan(run), list(read_records(run))
     return [write_shard(run, into / f"shard-{number}", plan, records, number, of) for number in range(1, of + 1)]
 
@@ -38,7 +38,7 @@ def change_plan(folder: Path, **changes: Any) -> Path:
 
 
 def rename(folder: Path, run: str, **changes: Any) -> Path:
-    """As if the part had been made under another name, like the shards of a real run."""
+    """Give a part another run name, like the shards of a real run."""
     change_plan(folder, run=run, **changes)
     records = [each.model_copy(update={"run": run}) for each in read_records(folder)]
     shutil.rmtree(folder / "records")
@@ -49,7 +49,7 @@ def rename(folder: Path, run: str, **changes: Any) -> Path:
 
 
 def pages(folder: Path) -> dict[str, bytes]:
-    """All files of a report."""
+    """Return all files of a report."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 

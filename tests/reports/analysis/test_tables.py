@@ -38,7 +38,7 @@ def of_still(*outcomes: Outcome, planned: int | None = None, should: Expectation
 def test_all_as_expected() -> None:
     found = summary(plan(matrix()), expected_run(matrix()))
     assert found.conclusion.exit_code is Exit.EXPECTED
-    assert found.conclusion.sentence == "All 24 cells as expected, 120 trials."
+    assert found.conclusion.sentence == "All 24 cells are as expected, in 120 trials."
     assert all(each.as_expected for each in found.cells)
 
 
@@ -67,7 +67,7 @@ def test_exit_code(records: list[Record], code: int) -> None:
 def test_a_run_that_stopped_early_is_incomplete() -> None:
     found = run(moving(MOVING), record(STILL), rounds=2)
     assert found.conclusion.exit_code == 3
-    assert found.conclusion.sentence.startswith("2 of 2 cells without complete evidence: ")
+    assert found.conclusion.sentence.startswith("2 of 2 cells with incomplete evidence: ")
 
 
 def test_a_violation_that_was_outdone_by_worse_is_no_blindness() -> None:
@@ -188,10 +188,10 @@ def test_whatever_else_happens_is_judged_as_ever() -> None:
     assert flaky(1, 4, ERROR) is Exit.INCOMPLETE
     assert flaky(0, 0, ERROR) is Exit.INCOMPLETE
     assert flaky(1, 4, Outcome.NOT_CAPTURED) is Exit.UNEXPECTED
-    assert flaky(1, 4, Outcome.INCONSISTENT) is Exit.UNEXPECTED, "without its anomaly it is another issue"
+    assert flaky(1, 4, Outcome.INCONSISTENT) is Exit.UNEXPECTED, "another anomaly is another issue"
     besides = SOMETIMES.model_copy(update={"besides": (Outcome.LEAKED,)})
     assert flaky(1, 4, Outcome.LEAKED, should=besides) is Exit.EXPECTED
-    assert flaky(0, 0, *[Outcome.LEAKED] * 36, should=besides) is Exit.UNEXPECTED, "it counts as one that is clean"
+    assert flaky(0, 0, *[Outcome.LEAKED] * 36, should=besides) is Exit.UNEXPECTED, "it counts as a clean trial"
 
 
 def test_an_issue_that_shows_sometimes_says_so() -> None:
@@ -212,7 +212,7 @@ def test_what_prevails() -> None:
     assert [each.conclusion.exit_code for each in codes] == [4, 1, 3]
     sentence = codes[0].conclusion.sentence
     positions = [sentence.index(each.id) for each in (MOVING, STILL, third)]
-    assert positions == sorted(positions), "what prevails is said first"
+    assert positions == sorted(positions), "the finding that prevails comes first"
 
 
 def test_one_bad_trial_of_many_decides() -> None:
@@ -324,7 +324,7 @@ def test_no_cell_of_a_large_run_is_lost_or_shown_twice() -> None:
 def test_known_issues_are_a_result() -> None:
     found = engines.summary(all_well=True)
     assert found.conclusion.exit_code is Exit.EXPECTED
-    assert found.conclusion.sentence == "All 285 cells as expected, 62 of them known to be wrong, 621 trials."
+    assert found.conclusion.sentence == "All 285 cells are as expected, 62 with a known issue, in 621 trials."
     assert [each.expectation for each in found.known_issues] == [engines.AHEAD, engines.LOST, engines.NO_RESTORE]
     assert [(len(each.cells), each.as_expected) for each in found.known_issues] == [(12, 12), (12, 12), (38, 38)]
     wrong = engines.summary()
@@ -404,7 +404,7 @@ def test_the_trials_to_look_at() -> None:
 
 
 def proven(*, overlooked: str = "", alarm: str = "", canary: Outcome = Outcome.INCONSISTENT) -> RunSummary:
-    """A run of two mutants with their neighbours, and a canary."""
+    """Return a run of two mutants with their neighbours, and a canary."""
     proofs = [proof for proof in MUTANTS if proof.name in ("ring-torn", "leaves-mount")]
     controls = [CANARY.control(MOVING, ControlKind.CANARY)]
     played = [record(MOVING, outcome=canary, control="canary", anomalies=(Anomaly.DISK_AHEAD,))]
@@ -463,11 +463,11 @@ def test_what_did_not_take_place_is_no_false_alarm_and_told_in_one_line() -> Non
     found = summary(promised, [record(STILL), *played])
     assert found.conclusion.exit_code == 3
     assert score(found) == (
-        "controls: 1 of 1 detected (2 not played)",
-        "mutants: detected 1/1 (2 not played), false alarms 0/1 (2 not played)",
+        "controls: 1 of 1 detected (2 not run)",
+        "mutants: detected 1/1 (2 not run), false alarms 0/1 (2 not run)",
     )
     assert list(escaped(found)) == [
-        (f"control ring-byte1 on {STILL.id} and 5 more: NOT PLAYED: missing (planned and not received)", 3)
+        (f"control ring-byte1 on {STILL.id} and 5 more: NOT RUN: missing (planned and not received)", 3)
     ]
 
 
@@ -487,4 +487,4 @@ def test_what_is_tried_besides_has_a_table_of_its_own() -> None:
     cells = [one, other, crossing, translated]
     as_is, over = summary(plan(cells), expected_run(cells)).tables
     assert (len(as_is.columns), len(over.columns)) == (2, 1)
-    assert title(over) == "scenario translated: who restores what whom has checkpointed: workload ledger"
+    assert title(over) == "scenario translated: cross-restore, workload ledger"
