@@ -1,4 +1,4 @@
-"""A run in sixteen folders is the same run, and what one of them owes is red."""
+"""A run in sixteen folders is the same run, and a shard that owes results is red."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.reports.synthetic import HOST, MOVING, NOON, STILL, expected_run, mat
 CELLS = [*matrix(), *(each.model_copy(update={"workload": "shm"}) for each in matrix() if each.policy == "pause")]
 OF = 16
 BUSY = next(number for number in range(1, OF + 1) if len(Shard(number=number, of=OF).share(CELLS, ())[0]) > 1)
-"""A shard with something to do."""
+"""Number of a shard with several cells."""
 PLAYED = [
     record(each.cell, outcome=each.outcome, anomalies=(each.anomaly,) if each.anomaly else (), control=each.name)
     for each in (
@@ -52,14 +52,14 @@ LINK = "https://example.org/1"
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of one machine, on which all is well."""
+    """Return a run of one machine with only expected results."""
     promised = plan(CELLS, 2).model_copy(update={"controls": CONTROLS_PLANNED})
     return store(tmp_path_factory.mktemp("whole") / "run", promised, [*expected_run(CELLS, 2), *PLAYED])
 
 
 @pytest.fixture(scope="module")
 def told(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What is reported of it."""
+    """Return the report of the run."""
     return pages(write_report([whole], tmp_path_factory.mktemp("told")).parent)
 
 
@@ -77,7 +77,7 @@ def sentence(*folders: Path) -> tuple[int, str]:
     return run.conclusion.exit_code.value, run.conclusion.sentence
 
 
-# ---- the same, however it is divided
+# ---- the same result for any number of shards
 
 
 def test_the_run_is_one_in_which_all_is_well(whole: Path, told: dict[str, bytes]) -> None:
@@ -132,14 +132,14 @@ def test_it_is_read_so_by_every_command(
     assert compare_runs(whole, shards) == compare_runs(whole, whole)
     assert main(["show", CELLS[1].id, "--run", str(shards)]) == 0
     assert main(["report", str(shards), str(whole), "--out", str(tmp_path / "site")]) == 0
-    assert "verdict: All 30 cells as expected" in capsys.readouterr().err
+    assert "verdict: All 30 cells are as expected" in capsys.readouterr().err
 
 
-# ---- the same identity, whoever began first
+# ---- the same id, whichever machine began first
 
 
 def later(parts: list[Path]) -> None:
-    """As machines do it: each begins under a name of its own, at a time and on a host of its own."""
+    """Return shards as machines make them: each with its own name, time and host."""
     for number, part in enumerate(parts, 1):
         shard = Shard(number=number, of=len(parts))
         host = HOST.model_copy(update={"cpus": number})
@@ -160,11 +160,11 @@ def test_a_run_is_named_after_the_shard_that_began_first(whole: Path, tmp_path: 
 def test_shards_of_machines_are_one_run_in_any_order(parts: list[Path]) -> None:
     later(parts)
     code, verdict = sentence(parts[0].parent)
-    assert (code, verdict) == (0, f"All {len(CELLS)} cells as expected, {2 * len(CELLS)} trials.")
+    assert (code, verdict) == (0, f"All {len(CELLS)} cells are as expected, in {2 * len(CELLS)} trials.")
     assert report_of(*parts) == report_of(*parts[::-1]) == report_of(parts[0].parent)
 
 
-# ---- what did not come back
+# ---- shards that did not come back
 
 
 @pytest.mark.parametrize("number", range(1, OF + 1))
@@ -180,7 +180,7 @@ def test_a_shard_that_did_not_come_back_is_red_by_its_name_and_cells(
     count = sum(each.kind is not ControlKind.CANARY for each in controls)
     share = f"{len(cells)} of {len(CELLS)} cells, {count} of {len(CONTROLS_PLANNED)} controls"
     assert finding.what == f"Shard {number}/{OF} did not come back ({share})"
-    assert run.conclusion.findings == (finding,), "and all of that is told once"
+    assert run.conclusion.findings == (finding,), "and no other finding repeats it"
     assert set(finding.cells) == {cell.id for cell in cells}
     assert len(finding.controls) == count
     assert {each.cell.id for each in run.cells if each.outcome is Outcome.MISSING} == {cell.id for cell in cells}
@@ -204,7 +204,7 @@ def test_what_is_missing_for_another_reason_is_told_besides(parts: list[Path]) -
     (other / "records" / f"{cell.slug}.jsonl").unlink()
     lost, _ = Shard(number=BUSY, of=OF).share(CELLS, ())
     _, verdict = sentence(parts[0].parent)
-    assert f"{len(lost) + 1} of 30 cells without complete evidence: " in verdict
+    assert f"{len(lost) + 1} of 30 cells with incomplete evidence: " in verdict
     assert f"Shard {BUSY}/16 did not come back ({len(lost)} of 30 cells, " in verdict
 
 
@@ -219,7 +219,7 @@ def test_a_violation_of_a_lost_shard_s_cell_stays(parts: list[Path]) -> None:
 
 
 def test_of_one_shard_that_is_read_as_a_run_the_others_are_missing(parts: list[Path]) -> None:
-    """Or a run of which one machine came back would be green."""
+    """Otherwise a run with one of its machines would be green."""
     code, verdict = sentence(parts[2])
     assert code == 3
     assert "Shards 1, 2, 4, 5," in verdict
@@ -228,9 +228,9 @@ def test_of_one_shard_that_is_read_as_a_run_the_others_are_missing(parts: list[P
 def test_a_shard_that_did_not_end_is_red_by_its_name(parts: list[Path]) -> None:
     (parts[6] / "closing.json").unlink()
     code, verdict = sentence(parts[0].parent)
-    assert (code, verdict) == (3, "Shard 7/16 did not come to its end.")
+    assert (code, verdict) == (3, "Shard 7/16 did not finish.")
     (parts[7] / "closing.json").unlink()
-    assert sentence(parts[0].parent) == (3, "Shards 7, 8 of 16 did not come to their end.")
+    assert sentence(parts[0].parent) == (3, "Shards 7, 8 of 16 did not finish.")
 
 
 def test_what_any_machine_leaves_behind_is_left_behind(parts: list[Path]) -> None:
@@ -242,7 +242,7 @@ def test_what_any_machine_leaves_behind_is_left_behind(parts: list[Path]) -> Non
 def test_each_machine_has_to_prove_that_it_sees(whole: Path, tmp_path: Path) -> None:
     parts = divide(whole, tmp_path / "shards", 3)
     canary_of(parts[1]).unlink()
-    assert sentence(*parts) == (3, "Shard 2/3 played no canary, so nobody knows whether it would have seen anything.")
+    assert sentence(*parts) == (3, "Shard 2/3 ran no canary, so nothing proves that the instrument works there.")
 
 
 def test_one_blind_machine_makes_the_run_blind(whole: Path, tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_one_blind_machine_makes_the_run_blind(whole: Path, tmp_path: Path) -> N
 
 
 def again(part: Path, *, outcome: Outcome | None = None) -> Path:
-    """The same shard once more, on another day."""
+    """Run the same shard once more, on another day."""
     copy = Path(shutil.copytree(part, part.with_name(f"{part.name}-again")))
     records = [each for each in read_records(copy) if each.control is None]
     rename(copy, "again", created_ns=NOON + 99)
@@ -279,7 +279,7 @@ def test_a_rerun_adds_evidence(parts: list[Path]) -> None:
 
 
 def test_a_rerun_is_told_the_same_in_any_order(parts: list[Path]) -> None:
-    """Even of two of which nothing but the records tells which one was first."""
+    """Two reruns that differ only in their records have an order, too."""
     copy = Path(shutil.copytree(parts[BUSY - 1], parts[0].parent / "again"))
     versions = {
         "checkpoint": (Component(name="criu", version="5.0"),),
@@ -324,7 +324,8 @@ def test_a_shard_speaks_of_its_share(whole: Path, parts: list[Path]) -> None:
         run = read_share(part)
         shard = Shard(number=number, of=OF)
         assert tuple(each.cell for each in run.cells) == shard.share(CELLS, ())[0]
-        what = f"All {len(run.cells)} cell" if run.cells else "No cell of the run falls to it"
+        count = "The cell is" if len(run.cells) == 1 else f"All {len(run.cells)} cells are"
+        what = f"{count} as expected" if run.cells else "It has no cell of this run"
         assert run.conclusion.sentence.startswith(f"Shard {shard}: {what}")
         assert run.conclusion.exit_code == Exit.EXPECTED
     assert not all(read_share(part).cells for part in parts)
@@ -342,7 +343,7 @@ def test_what_a_shard_owes_is_missing_in_its_own_view_too(parts: list[Path]) -> 
     assert cell.id in (part / "report" / "report.md").read_text(encoding="utf-8")
 
 
-# ---- what does not belong together
+# ---- folders that do not belong together
 
 
 @pytest.mark.parametrize(
@@ -394,7 +395,7 @@ def test_shards_of_machines_that_differ_are_one_run_and_each_cell_is_held_agains
         lacking |= cells if lacks else set()
     run = read_run(parts[0].parent)
     assert lacking
-    assert lacking < conditional.keys(), "or the machines would not differ"
+    assert lacking < conditional.keys(), "the machines have to differ"
     assert run.conclusion.exit_code is Exit.EXPECTED
     assert {each.cell.id for each in run.cells if each.known} == lacking
 
@@ -402,7 +403,7 @@ def test_shards_of_machines_that_differ_are_one_run_and_each_cell_is_held_agains
 @pytest.mark.parametrize("named", [True, False])
 def test_an_undivided_run_among_shards_is_refused(whole: Path, parts: list[Path], named: bool) -> None:
     copy = Path(shutil.copytree(whole, parts[0].parent / "whole"))
-    with pytest.raises(RecordError, match=rf"{copy} is an undivided run, among shards like "):
+    with pytest.raises(RecordError, match=rf"{copy} is a whole run among shards like "):
         gather([*parts, copy] if named else [parts[0].parent])
 
 
@@ -416,7 +417,7 @@ def test_an_older_run_may_be_named_beside_shards(whole: Path, parts: list[Path],
 def test_several_runs_in_a_folder_are_refused(whole: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         shutil.copytree(whole, tmp_path / "out" / name)
-    with pytest.raises(RecordError, match=rf"{tmp_path / 'out'} holds 2 runs that are not shards of one"):
+    with pytest.raises(RecordError, match=rf"{tmp_path / 'out'} has 2 runs that are not shards of one run"):
         gather([tmp_path / "out"])
 
 
@@ -431,7 +432,7 @@ def test_a_run_is_found_some_folders_below(whole: Path, tmp_path: Path, depth: i
             find(tmp_path / "named")
 
 
-# ---- records that are not of the plan
+# ---- records outside the plan
 
 
 def strays(folder: Path, *records: Any) -> tuple[int, str]:
@@ -447,8 +448,8 @@ def test_a_record_of_another_run_stands_in_for_nothing(whole: Path, tmp_path: Pa
     path.write_text("".join(path.read_text(encoding="utf-8").splitlines(keepends=True)[:1]), encoding="utf-8")
     code, verdict = strays(folder, record(cell, 1).model_copy(update={"run": "another"}))
     assert code == 3
-    assert f"1 of 30 cells without complete evidence: {cell.id}." in verdict
-    assert f"1 record not of this plan, turning nothing green: {cell.id}." in verdict
+    assert f"1 of 30 cells with incomplete evidence: {cell.id}." in verdict
+    assert f"1 record from outside the plan, which cannot make a cell green: {cell.id}." in verdict
     summary = read_run(folder).by_id[cell.id]
     assert (summary.n, summary.missing, summary.strays) == (1, 1, 1)
     assert [each.n for each in pool([folder]) if each.cell == cell] == [1]
@@ -464,7 +465,8 @@ def test_a_violation_convicts_wherever_it_is_from(whole: Path, tmp_path: Path) -
 def test_a_trial_beyond_the_plan_is_evidence_but_leaves_nothing_green(whole: Path, tmp_path: Path, trial: int) -> None:
     folder = Path(shutil.copytree(whole, tmp_path / "run"))
     code, verdict = strays(folder, record(CELLS[1], trial))
-    assert (code, verdict) == (3, f"1 record not of this plan, turning nothing green: {CELLS[1].id}.")
+    told = f"1 record from outside the plan, which cannot make a cell green: {CELLS[1].id}."
+    assert (code, verdict) == (3, told)
     assert read_run(folder).by_id[CELLS[1].id].n == 3
 
 
@@ -474,7 +476,7 @@ def test_a_cell_that_was_not_planned_is_shown_and_not_green(whole: Path, tmp_pat
     unplanned = CELLS[1].model_copy(update={"workload": "volumes"})
     code, verdict = strays(folder, record(unplanned).model_copy(update={"run": run}))
     assert code == 3
-    assert f"turning nothing green: {unplanned.id}." in verdict
+    assert f"which cannot make a cell green: {unplanned.id}." in verdict
     assert not read_run(folder).by_id[unplanned.id].as_expected
     assert any(unplanned.id in name for name in pages(folder.parent / "site"))
 
