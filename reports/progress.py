@@ -1,4 +1,4 @@
-"""How far long work is, on a terminal: no word of what takes a moment, and none in a log."""
+"""Progress of long work, on a terminal only. Short work shows nothing."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 2.0
 EVERY = 100
-"""Values from one look at the clock to the next."""
+"""Values between two looks at the clock."""
 
 T = TypeVar("T")
 
 
 def shown(values: Iterable[T], what: str, total: int, done: Callable[[T], int]) -> Iterator[T]:
-    """Pass values on, and tell by them how much of the total is `done`, once it takes longer than one likes to wait."""
+    """Yield the values, and show how much of the total is `done` after `PATIENCE_SECONDS`."""
     if not sys.stderr.isatty():
         yield from values
         return

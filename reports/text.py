@@ -1,4 +1,4 @@
-"""Strings of records, made fit for a line: whatever they hold, it drives no terminal and breaks no table. Pure."""
+"""Strings of records, made safe to print: they cannot control a terminal or break a table. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _UNIT = re.compile(r"(?<=\d) (?=[%µmst])")
 
 
 def clean(text: str) -> str:
-    """Replace control characters, which could drive a terminal or reorder a line; tabs and line breaks stay."""
+    """Replace control characters, which could control a terminal or reorder a line; keep tabs and line breaks."""
     if text.isprintable():
         return text
     unprintable = {
@@ -25,7 +25,7 @@ def one_line(text: str) -> str:
 
 
 def sayable(value: Any) -> Any:
-    """Replace, in all texts of a JSON value, what no text in UTF-8 holds: bytes of names, and halves of letters."""
+    """Replace surrogates in all texts of a JSON value: UTF-8 cannot encode them."""
     if isinstance(value, str):
         return _HALF.sub("\N{REPLACEMENT CHARACTER}", value)
     if isinstance(value, dict):
@@ -39,6 +39,6 @@ def unbroken(text: str) -> str:
 
 
 def shorten(text: str, limit: int = 90) -> str:
-    """Cut to one line of at most `limit` characters; of a very long text only the beginning is looked at."""
+    """Cut to one line of at most `limit` characters; read only the beginning of a very long text."""
     line = one_line(text[: 20 * limit])
     return line if len(line) <= limit and len(text) <= 20 * limit else line[: limit - 1].rstrip() + "…"

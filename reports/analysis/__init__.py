@@ -1,4 +1,4 @@
-"""Records to cells, tables and comparisons.
+"""Cells, tables and comparisons, computed from records.
 
-In come records, out come values. Pure: nothing here reads a file or words a sentence.
+Input: records. Output: values. Pure: nothing here reads a file or words a sentence.
 """

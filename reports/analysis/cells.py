@@ -1,4 +1,4 @@
-"""Records to cells: what the trials of each cell came to, held against what was expected. Pure."""
+"""Cells from records: the outcome of each cell's trials, compared with its expectation. Pure."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from reports.analysis.statistics import largest, middle, rate_bound, rate_interv
 T = TypeVar("T")
 
 NO_EVIDENCE = frozenset({Outcome.HARNESS_ERROR, Outcome.MISSING, Outcome.UNSUPPORTED})
-"""Outcomes that speak about the environment, so where unexpected they leave a run incomplete."""
+"""Outcomes that only concern the environment. Where they are unexpected, the run is incomplete."""
 
 CLEAN = frozenset({Outcome.CONSISTENT, Outcome.NOT_CAPTURED})
-"""Outcomes under which nothing went wrong."""
+"""Outcomes without a failure."""
 
 MEASURED = frozenset({Outcome.INCONSISTENT, Outcome.NOT_CAPTURED})
-"""Outcomes that are about a skew."""
+"""Outcomes that describe a skew."""
 
 
 class Exit(IntEnum):
-    """Exit code of a run, the one that prevails first."""
+    """Exit code of a run. The first one that applies prevails."""
 
     BLIND = 4
     UNEXPECTED = 1
@@ -41,46 +41,46 @@ class Exit(IntEnum):
 
 
 class CellSummary(Frozen):
-    """A cell's trials, counted; `k` of `n` had another outcome than consistent."""
+    """A cell's trials, counted; `k` of `n` have another outcome than consistent."""
 
     cell: Cell
     expectation: Expectation
     planned: int
     missing: int
-    outcome: Outcome = Field(description="the worst of the trials; `missing` when any is")
+    outcome: Outcome = Field(description="the worst outcome of a trial; `missing` if a trial is missing")
     counts: dict[Outcome, int] = Field(description="trials by outcome, mildest first")
-    findings: dict[Outcome, int] = Field(description="trials by all that was found in them, mildest first")
+    findings: dict[Outcome, int] = Field(description="trials by each outcome found in them, mildest first")
     n: int = Field(description="trials received")
     k: int
-    stopped: bool = Field(description="ended before its planned trials, since its first violation convicts it")
+    stopped: bool = Field(description="ended before its planned trials, because one violation convicts it")
     rate_bound: float | None = Field(description="exact upper 95 % bound of the violation rate, when k is 0")
     rate_interval: tuple[float, float] | None = Field(
-        description="exact two-sided 95 % interval of the rate behind k, where the cell is wrong sometimes: 0 < k < n"
+        description="exact two-sided 95 % interval of the violation rate, when the cell fails sometimes: 0 < k < n"
     )
     anomalies: tuple[Anomaly, ...]
     skew_ticks: float | None = Field(
-        description="median of the trials' largest; where trials ended with an outcome about a skew, of those alone"
+        description="median of the trials' largest skews; if some outcomes describe a skew, of those trials only"
     )
     skew_us: float | None
-    strays: int = Field(description="records that this run's plan does not know")
-    warned: int = Field(description="trials whose checkpoint the runtime called a success, with words on stderr")
+    strays: int = Field(description="records outside this run's plan")
+    warned: int = Field(description="trials in which the runtime reported a successful checkpoint and wrote to stderr")
     components: dict[str, tuple[Component, ...]] = Field(description="every version seen, by side")
     exit_code: Exit
     trials: tuple[Record, ...] = Field(exclude=True, repr=False)
 
     @property
     def as_expected(self) -> bool:
-        """Whether every planned trial came back and was what it should be."""
+        """Whether every planned trial came back with the expected outcome."""
         return self.exit_code is Exit.EXPECTED
 
     @property
     def known(self) -> bool:
-        """Whether it is known upstream that this cell is not as it should be."""
+        """Whether this cell has a known issue: a linked expectation other than consistent."""
         return bool(self.expectation.link) and self.expectation.outcome is not Outcome.CONSISTENT
 
     @property
     def label(self) -> str:
-        """Name who takes part, and in which way."""
+        """Name the participants and the way."""
         return row_label(self.cell)
 
     @property
@@ -90,23 +90,23 @@ class CellSummary(Frozen):
 
     @property
     def accommodations(self) -> tuple[Accommodation, ...]:
-        """List the workarounds under which its trials ran."""
+        """List the workarounds of its trials."""
         every = each_once(trial.accommodations for trial in self.trials)
         return tuple(dict.fromkeys(each for those in every for each in those))
 
 
 class ControlSummary(Frozen):
-    """A trial of the instrument's own proof, and whether it came out as it must."""
+    """A trial of the instrument's own proof, and whether its finding is right."""
 
     control: Control
     trial: int
     verdict: Verdict
-    detected: bool = Field(description="what was broken was noticed; of a neutral neighbour: nothing was")
+    detected: bool = Field(description="the fault was noticed; for a neutral neighbour: no fault was reported")
     record: Record | None = Field(default=None, exclude=True, repr=False)
 
     @property
     def exit_code(self) -> Exit:
-        """What it means for the run: one that did not take place proves nothing either way."""
+        """Return its exit code for the run; a control that did not run proves nothing either way."""
         if self.detected:
             return Exit.EXPECTED
         ours = self.control.kind is ControlKind.CONTROL and self.verdict.outcome is Outcome.HARNESS_ERROR
@@ -115,14 +115,14 @@ class ControlSummary(Frozen):
 
 
 class MutantSummary(Frozen):
-    """A mutant and its neutral neighbour; null: not planned."""
+    """A mutant and its neutral neighbour; null if none is planned."""
 
     mutant: ControlSummary
     neutral: ControlSummary | None
 
 
 def summarise_control(control: Control, record: Record | None) -> ControlSummary:
-    """Hold a trial against what it must come to; a canary also has to be red as an ordinary cell would be."""
+    """Compare a trial with the finding that it must have; a canary must also be red by the rules for cells."""
     if record is None:
         verdict = Verdict(outcome=Outcome.MISSING, reason="planned and not received")
         return ControlSummary(control=control, trial=0, verdict=verdict, detected=control.seen_in(verdict))
@@ -134,9 +134,9 @@ def summarise_control(control: Control, record: Record | None) -> ControlSummary
 
 
 def summarise_controls(plan: Plan, records: Iterable[Record], runs: Collection[str]) -> Iterator[ControlSummary]:
-    """What was planned, in that order, as it came back; then what came back without a plan, which proves nothing.
+    """Yield the planned controls in their order; then the unplanned ones, which prove nothing.
 
-    Of a control that was played more than once the worst counts, and one of a run that is not of `runs` proves nothing.
+    If a control ran more than once, the worst result counts. A control of a run outside `runs` proves nothing.
     """
     received: dict[tuple[str, Cell], list[Record]] = {}
     for record in records:
@@ -164,9 +164,9 @@ def summarise_cell(
     missing: int,
     foreign: Sequence[Record] = (),
 ) -> CellSummary:
-    """Count a cell's trials; `missing` of them have not come back, and `foreign` are of another run.
+    """Count a cell's trials; `missing`: trials that did not come back; `foreign`: trials of another run.
 
-    Those count where they are against the cell, or where nothing was planned of it.
+    A foreign trial counts if it violates, or if the plan has no trial of this cell.
     """
     strays = len(foreign) + sum(trial.trial >= planned for trial in trials)
     codes = judge_all(trials, expectation) | {judge(each.verdict, each.log, expectation) for each in foreign}
@@ -204,7 +204,7 @@ def summarise_cell(
 
 
 def judge(verdict: Verdict, log: tuple[str, ...], expectation: Expectation) -> Exit:
-    """Say what one trial means for the run; what was seen and then outdone by worse is no blindness."""
+    """Return the exit code of one trial; the instrument is not blind if the trial found more, and worse, as well."""
     same_anomaly = expectation.anomaly is None or expectation.anomaly in verdict.anomalies
     signed = expectation.signed(verdict.reason, *log)
     seen = expectation.outcome in verdict.found and same_anomaly and signed
@@ -216,10 +216,10 @@ def judge(verdict: Verdict, log: tuple[str, ...], expectation: Expectation) -> E
 
 
 def judge_all(trials: Sequence[Record], expectation: Expectation) -> set[Exit]:
-    """Say what a cell's trials mean; a known issue has to show once, since clean trials only bound its rate.
+    """Return the exit codes of a cell's trials; a known issue has to show once: clean trials only bound its rate.
 
-    One with a rate may show in any number of trials, as long as the evidence does not contradict that rate. One that is
-    overdue is not as expected, whatever it shows.
+    A known issue with a rate may show in any number of trials that the rate allows. A known issue that is overdue is
+    not as expected, whatever the trials show.
     """
     if expectation.overdue:
         current = expectation.model_copy(update={"overdue": False})
@@ -235,7 +235,7 @@ def judge_all(trials: Sequence[Record], expectation: Expectation) -> set[Exit]:
 
 
 def _judge_rate(trials: Sequence[Record], expectation: Expectation, low: float, high: float) -> set[Exit]:
-    """Judge each trial that neither shows the issue nor may do so, and of the rest how many show it."""
+    """Judge each trial with a failure outside the issue by itself; judge the other trials by their rate."""
     judged = [(judge(trial.verdict, trial.log, expectation), trial.verdict.outcome) for trial in trials]
     beside = {Outcome.CONSISTENT, *expectation.besides}
     others = [code for code, outcome in judged if code is not Exit.EXPECTED and outcome not in beside]
@@ -248,17 +248,17 @@ def _judge_rate(trials: Sequence[Record], expectation: Expectation, low: float, 
 
 
 def largest_ticks(record: Record) -> float | None:
-    """Find the trial's largest skew in ticks, with its sign."""
+    """Return the trial's largest skew in ticks, with its sign."""
     return largest(skew.ticks for skew in record.skews)
 
 
 def largest_us(record: Record) -> float | None:
-    """Find the trial's largest skew in microseconds, with its sign."""
+    """Return the trial's largest skew in microseconds, with its sign."""
     return largest(skew.microseconds for skew in record.skews)
 
 
 def worst_trial(cell: CellSummary) -> Record | None:
-    """Choose the trial to look at first: of the worst outcome the one with the largest skew."""
+    """Choose the trial to look at first: the largest skew among the trials with the worst outcome."""
     return max(
         cell.trials,
         key=lambda trial: (trial.verdict.outcome.severity, abs(largest_ticks(trial) or 0)),
@@ -267,7 +267,7 @@ def worst_trial(cell: CellSummary) -> Record | None:
 
 
 def telling_trials(cell: CellSummary) -> tuple[Record, ...]:
-    """Choose the first trial of each outcome, and the one with the largest skew."""
+    """Choose the first trial of each outcome, and the trial with the largest skew."""
     first: dict[Outcome, Record] = {}
     for trial in cell.trials:
         first.setdefault(trial.verdict.outcome, trial)
@@ -277,23 +277,23 @@ def telling_trials(cell: CellSummary) -> tuple[Record, ...]:
 
 
 def row_label(cell: Cell) -> str:
-    """Name the participants of a cell, one when it restores itself, and the way: `docker/runc@debian-sid commit`."""
+    """Name the participants of a cell, or the only one, and the way: `docker/runc@debian-sid commit`."""
     both = str(cell.checkpoint) if cell.restore == cell.checkpoint else f"{cell.checkpoint} -> {cell.restore}"
     return f"{both} {cell.way}".rstrip()
 
 
 def prevailing(codes: Iterable[Exit]) -> Exit:
-    """Choose the code that counts where several were found."""
+    """Return the exit code that prevails."""
     return min(codes, key=list(Exit).index)
 
 
 def each_once(values: Iterable[T]) -> Iterable[T]:
-    """Leave out what is the very same value, as most of what records repeat is."""
+    """Leave out repetitions of one object: most values that records repeat are the same object."""
     return {id(value): value for value in values}.values()
 
 
 def merge(maps: Iterable[Mapping[str, Iterable[Component]]]) -> dict[str, tuple[Component, ...]]:
-    """Bring together what was seen under each key, each version once."""
+    """Merge the components under each key, each version once."""
     merged: dict[str, dict[Component, None]] = {}
     for each in maps:
         for key, components in each.items():

@@ -1,4 +1,4 @@
-"""What projects promise, held against what was measured. The promises are data: `claims.toml` beside this file."""
+"""Promises of projects, compared with the measurements. The promises are in `claims.toml` beside this file."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from reports.analysis.cells import CellSummary
 from reports.analysis.tables import RunSummary, counted
 
 SILENT = frozenset({Outcome.MISSING, Outcome.UNSUPPORTED, Outcome.HARNESS_ERROR, Outcome.VACUOUS})
-"""Outcomes that say nothing about a promise."""
+"""Outcomes that neither keep nor break a promise."""
 
 
 class Claim(Frozen):
     """A promise of a project."""
 
     project: str
-    promise: str = Field(description="in our words")
+    promise: str = Field(description="the promise in our words")
     source: str = Field(pattern=r"^https://")
     cells: tuple[str, ...] = Field(min_length=1, description="ids of cells, shell patterns allowed")
-    holds: tuple[Outcome, ...] = Field(min_length=1, description="outcomes of a cell in which it holds")
+    holds: tuple[Outcome, ...] = Field(min_length=1, description="outcomes of a cell that keep the promise")
 
     def concerns(self, each: CellSummary) -> bool:
-        """Whether it says something about a cell."""
+        """Whether the promise is about this cell."""
         return any(fnmatch.fnmatchcase(each.cell.id, pattern) for pattern in self.cells)
 
 
 class ClaimFile(Frozen):
-    """What the file holds."""
+    """The contents of the file."""
 
     claim: tuple[Claim, ...]
 
 
 class Held(Frozen):
-    """A promise beside what was measured."""
+    """A promise beside the measurements."""
 
     claim: Claim
     holding: tuple[str, ...] = Field(description="ids of cells")
@@ -49,7 +49,7 @@ class Held(Frozen):
 
     @property
     def sentence(self) -> str:
-        """What was measured."""
+        """The measurements in words."""
         tried = len(self.holding) + len(self.broken)
         if not tried:
             return "not tried in this run"
@@ -59,13 +59,13 @@ class Held(Frozen):
 
 @cache
 def declared() -> tuple[Claim, ...]:
-    """All promises that are known."""
+    """Return all promises."""
     text = Path(__file__).with_name("claims.toml").read_text(encoding="utf-8")
     return ClaimFile.model_validate(tomllib.loads(text)).claim
 
 
 def held(run: RunSummary) -> Iterator[Held]:
-    """Hold each promise against the cells of the run that it is about."""
+    """Compare each promise with its cells of the run."""
     for claim in declared():
         cells = [each for each in run.cells if claim.concerns(each)]
         told = [each for each in cells if each.outcome not in SILENT]

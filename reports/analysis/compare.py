@@ -1,7 +1,8 @@
-"""Two runs compared, cell by cell: what has become worse, better or different, and how sure that is.
+"""Two runs compared, cell by cell: which cells are worse, better or different, and how sure this is.
 
-One violation convicts, so a cell that violates for the first time is a regression whatever its p. The statistics speak
-about rates: Fisher's exact test for each cell, with Benjamini and Hochberg's control of false discoveries over all.
+One violation convicts, so a cell that violates for the first time is a regression, whatever its p value. The statistics
+compare rates: Fisher's exact test for each cell, with Benjamini and Hochberg's control of false discoveries over all
+cells.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ SILENT = NO_EVIDENCE | {Outcome.VACUOUS}
 
 
 class Kind(StrEnum):
-    """In which way a cell differs, the worst first."""
+    """How a cell differs, the worst first."""
 
     NEW = "new"
     WORSE = "worse"
@@ -40,32 +41,33 @@ class Kind(StrEnum):
 
 
 MEANINGS = {
-    Kind.NEW: "violates, and did not before",
+    Kind.NEW: "violates now, and did not before",
     Kind.WORSE: "has a worse outcome, or violates more often",
-    Kind.DISAPPEARED: "had a result, and has none any more",
-    Kind.CHANGED: "is wrong in another way, less so, or differs without a violation",
-    Kind.FIXED: "violated, and does not any more",
+    Kind.DISAPPEARED: "had a result before, and has none now",
+    Kind.CHANGED: "fails in another way, fails less, or differs without a violation",
+    Kind.FIXED: "violated before, and does not now",
 }
 FOR_THE_WORSE = frozenset({Kind.NEW, Kind.WORSE, Kind.DISAPPEARED})
+NOT_PART = "not part of this run"
 
 
 class Side(Frozen):
-    """A cell in one of the two runs; `k` of the `n` trials that prove something violated."""
+    """A cell in one of the two runs: `n` trials prove something, and `k` of them violate."""
 
-    outcome: Outcome | None = Field(description="the worst that a trial came to; null when none has a result")
-    signatures: tuple[str, ...] = Field(description="in which ways trials came to it, without numbers")
+    outcome: Outcome | None = Field(description="the worst outcome of a trial; null if no trial has a result")
+    signatures: tuple[str, ...] = Field(description="anomalies or reasons of the trials with this outcome, no numbers")
     n: int
     k: int
-    asked: bool = Field(default=True, description="whether the run has the cell at all")
+    asked: bool = Field(default=True, description="whether the run has this cell")
 
     @property
     def words(self) -> str:
-        """Outcome and signature, the same for cells that are wrong in the same way."""
+        """Outcome and signature, the same for cells that fail in the same way."""
         return " ".join(filter(None, (self.outcome or self._nothing, *map(shorten, self.signatures[:1]))))
 
     @property
     def _nothing(self) -> str:
-        return "no result" if self.asked else "not asked"
+        return "no result" if self.asked else NOT_PART
 
     @property
     def flaky(self) -> bool:
@@ -80,66 +82,70 @@ class Side(Frozen):
 
 
 class CellDifference(Frozen):
-    """A cell of both runs; without a kind where nothing is different."""
+    """A cell of both runs; without a kind if nothing is different."""
 
     cell: Cell
     kind: Kind | None
-    regression: bool = Field(description="for the worse, and not merely what an expected rate allows for")
+    regression: bool = Field(description="worse than before, and worse than an expected rate allows")
     before: Side
     after: Side
-    p: float | None = Field(description="Fisher's exact test, two-sided; null where a run has no trial to count")
-    adjusted_p: float | None = Field(description="with all other cells taken into account (Benjamini and Hochberg)")
-    conditions: tuple[Difference, ...] = Field(description="versions and facts of the machine that are not the same")
-    known: str = Field(default="", description="what is declared of it in the second run: link, and where")
+    p: float | None = Field(description="Fisher's exact test, two-sided; null if a run has no trial to count")
+    adjusted_p: float | None = Field(description="p adjusted for the number of cells (Benjamini and Hochberg)")
+    conditions: tuple[Difference, ...] = Field(description="versions and machine facts that differ")
+    known: str = Field(default="", description="its known issue in the second run: link and place in the file")
 
     @property
     def was(self) -> str:
-        """What it was, as far as that may have to do with the difference: nothing disappears for what it was."""
+        """The state before; for a cell that disappeared only `with a result`, whatever the result was."""
         return "with a result" if self.kind is Kind.DISAPPEARED else self.before.words
 
     @property
     def flaky(self) -> bool:
-        """Whether it violates sometimes in the second run, and did not in the first."""
+        """Whether it violates sometimes in the second run, but not in the first."""
         return self.after.flaky and not self.before.flaky
 
 
 class Change(Frozen):
-    """Cells that differ in the same way, under the same changes: most likely for one cause."""
+    """Cells that differ in the same way, under the same changes: they probably have one cause."""
 
     kind: Kind
-    conditions: tuple[Difference, ...] = Field(description="versions and facts of the machine that are not the same")
+    conditions: tuple[Difference, ...] = Field(description="versions and machine facts that differ")
     before: str = Field(description="outcome and signature")
     after: str = Field(description="outcome and signature")
-    flaky: bool = Field(description="trials of the second run violate sometimes")
+    flaky: bool = Field(description="some trials of the second run violate, and some do not")
     cells: tuple[str, ...] = Field(description="ids")
-    gone: tuple[str, ...] = Field(description="known issues that these cells do not show any more: links, and where")
+    gone: tuple[str, ...] = Field(description="known issues that these cells no longer show: links and places in files")
 
     @property
     def sentence(self) -> str:
-        """What has changed, what came of it, and what to do."""
-        what = ", ".join(map(str, self.conditions)) or "with nothing changed that is known"
-        cells = counted(len(self.cells), "cell")
-        told = f"{what}: {cells} {self.before} -> {self.after}{', sometimes' if self.flaky else ''}."
+        """The changes, their effect, and what to do."""
+        cells, one = counted(len(self.cells), "cell"), len(self.cells) == 1
+        if self.after == NOT_PART:
+            return f"{cells} {'was' if one else 'were'} {NOT_PART}."
+        if self.kind is Kind.DISAPPEARED:
+            return f"{cells} {'has' if one else 'have'} no result now."
+        what = ", ".join(map(str, self.conditions)) or "no known change in versions or machine"
+        told = f"{what}: {cells}: {self.before} -> {self.after}{', sometimes' if self.flaky else ''}."
         if self.gone:
-            told += f" What is declared of it can go, or has to leave them out: {', '.join(self.gone)}."
+            told += f" Narrow or delete the known issue: {', '.join(self.gone)}."
         return told
 
 
 class Comparison(Frozen):
     """All cells of both runs."""
 
-    before: str = Field(description="id of the run that came first")
-    after: str = Field(description="id of the run that is held against it")
-    level: float = Field(default=LEVEL, description="of the adjusted p, below which rates count as different")
+    before: str = Field(description="id of the first run")
+    after: str = Field(description="id of the second run, which is compared with the first")
+    level: float = Field(default=LEVEL, description="rates differ if the adjusted p is below this level")
     cells: tuple[CellDifference, ...]
     added: tuple[str, ...] = Field(description="ids of cells that only the second run has")
     versions: dict[str, tuple[Difference, ...]] = Field(
-        default_factory=dict, description="versions that are not the same, by participant, whatever came of it"
+        default_factory=dict, description="versions that differ, by participant, even if no outcome differs"
     )
 
     @property
     def findings(self) -> tuple[Change, ...]:
-        """What is different, by what may be the cause; the worst first, and of these what is about most cells."""
+        """The differences, grouped by their possible cause: the worst first, then the largest group."""
         groups: dict[object, list[CellDifference]] = {}
         for each in self.cells:
             if each.kind is not None:
@@ -162,7 +168,7 @@ class Comparison(Frozen):
 
     @property
     def upgrades(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """Versions that are not the same, in words, and whose they are."""
+        """Versions that differ, in words, with their participants."""
         found: dict[str, tuple[str, ...]] = {}
         for who, changed in self.versions.items():
             told = ", ".join(map(str, changed))
@@ -171,17 +177,17 @@ class Comparison(Frozen):
 
     @property
     def regressions(self) -> tuple[CellDifference, ...]:
-        """What is different for the worse."""
+        """The cells that became worse."""
         return tuple(each for each in self.cells if each.regression)
 
     @property
     def exit_code(self) -> Exit:
-        """Whether anything is different for the worse."""
+        """`UNEXPECTED` if a cell became worse."""
         return Exit.UNEXPECTED if self.regressions else Exit.EXPECTED
 
 
 def compare(before: RunSummary, after: RunSummary) -> Comparison:
-    """Hold the second run against the first."""
+    """Compare the second run with the first; `NotComparable` if this means nothing."""
     _check(before, after)
     there, now = before.by_id, after.by_id
     cells = [(each, now.get(each.cell.id)) for each in before.cells]
@@ -219,7 +225,7 @@ def _check(before: RunSummary, after: RunSummary) -> None:
     for name in Settings.model_fields:
         old, new = getattr(before.plan.settings, name), getattr(after.plan.settings, name)
         if old != new:
-            what = f"{before.plan.run} ran with {name} {old}, {after.plan.run} with {new}"
+            what = f"{before.plan.run} ran with {name} {old}, but {after.plan.run} ran with {name} {new}"
             raise NotComparable(what, remedy="Compare runs with the same settings.")
     for run in (before, after):
         if run.conclusion.exit_code is Exit.BLIND:
@@ -231,7 +237,7 @@ def _check(before: RunSummary, after: RunSummary) -> None:
 
 
 def _kind(before: Side, after: Side, *, sure: bool) -> Kind | None:
-    """Name the difference; `sure`: that the rates are not the same."""
+    """Name the difference; `sure`: the test proves that the rates differ."""
     if after.outcome is None:
         return Kind.DISAPPEARED if before.outcome is not None else None
     if after.k and not before.k:
@@ -261,7 +267,7 @@ def _side(cell: CellSummary | None) -> Side:
 
 
 def _signature(trial: Record) -> str:
-    """In which way a trial came to its outcome: its anomalies, or stage and reason without what changes each time."""
+    """Return why a trial has its outcome: its anomalies, or its stage and reason without numbers."""
     verdict = trial.verdict
     if verdict.outcome in MEASURED:
         return ", ".join(sorted(verdict.anomalies))
@@ -269,7 +275,7 @@ def _signature(trial: Record) -> str:
 
 
 def _changed(old: CellSummary, before: Plan, new: CellSummary, after: Plan) -> tuple[Difference, ...]:
-    """What is not the same for a cell, which only results on both sides can tell."""
+    """Return the conditions of a cell that differ; none if one of the runs has no result."""
     first, second = _conditions(old, before), _conditions(new, after)
     return differences(first, second) if first and second else ()
 

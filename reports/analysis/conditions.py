@@ -1,4 +1,4 @@
-"""Under which a trial ran: what has to be the same for trials to be added up, and what differs between two. Pure."""
+"""The conditions of a trial. Trials are added up only under equal conditions. Pure."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ K = TypeVar("K")
 
 
 class Difference(Frozen):
-    """A fact that is not the same before and after; several values are joined by commas, none is empty."""
+    """A fact that differs before and after; commas join several values, and an empty text means no value."""
 
     what: str = Field(description="name of a component, or of a fact of the machine")
-    side: str = Field(description="`checkpoint`, `restore`, `host`, or `both` where both sides differ alike")
+    side: str = Field(description="`checkpoint`, `restore`, `host`, or `both` if both sides differ in the same way")
     before: str
     after: str
 
@@ -30,18 +30,18 @@ class Difference(Frozen):
 
 
 class Conditions(Frozen):
-    """Every component's version on both sides, and what of the machine may matter to a freeze or a checkpoint."""
+    """All component versions of both sides, and the machine facts that may affect a freeze or a checkpoint."""
 
     checkpoint: tuple[Component, ...] = Field(description="by name and version")
     restore: tuple[Component, ...] = Field(description="by name and version")
     kernel: str
     architecture: str
     cgroups: str
-    accommodations: tuple[str, ...] = Field(description="names of the workarounds, which follow from the machine")
+    accommodations: tuple[str, ...] = Field(description="names of the workarounds, which depend on the machine")
 
     @classmethod
     def of(cls, trial: Record, plan: Plan) -> Conditions:
-        """Read them from a trial; of one that recorded no host, that of its plan counts."""
+        """Read the conditions from a trial; a trial without a host has the plan's host."""
         host = trial.host or plan.host
         return cls(
             checkpoint=_ordered(trial.components.get("checkpoint", ())),
@@ -54,12 +54,12 @@ class Conditions(Frozen):
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all of it, in hexadecimal."""
+        """SHA-256 of all conditions, in hexadecimal."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
 
 def differences(before: Iterable[Conditions], after: Iterable[Conditions]) -> tuple[Difference, ...]:
-    """List what is not the same, components first; both sides together where they differ alike."""
+    """List the differences, components first; one entry for both sides if they differ in the same way."""
     found: dict[tuple[str, str, str], str] = {}
     for (side, what), first, second in _unlike(_facts(before), _facts(after)):
         key = (what, first, second)
@@ -70,7 +70,7 @@ def differences(before: Iterable[Conditions], after: Iterable[Conditions]) -> tu
 
 
 def changes(before: Iterable[Component], after: Iterable[Component]) -> tuple[Difference, ...]:
-    """List components of a participant whose versions are not the same."""
+    """List a participant's components whose versions differ."""
     return tuple(
         Difference(what=what, side="both", before=first, after=second)
         for what, first, second in _unlike(_versions(before), _versions(after))
@@ -78,7 +78,7 @@ def changes(before: Iterable[Component], after: Iterable[Component]) -> tuple[Di
 
 
 def _unlike(old: Mapping[K, set[str]], new: Mapping[K, set[str]]) -> Iterator[tuple[K, str, str]]:
-    """What has other values, with those before and after, joined by commas."""
+    """Yield the keys whose values differ, with the values before and after, joined by commas."""
     for key in dict.fromkeys((*old, *new)):
         first, second = (", ".join(sorted(each.get(key, ()))) for each in (old, new))
         if first != second:

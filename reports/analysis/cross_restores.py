@@ -1,4 +1,7 @@
-"""Who restores another's checkpoints: how the others decline, and what a bridge opens. Pure."""
+"""Cross-restores: how participants decline each other's checkpoints, and which restores a bridge makes work. Pure.
+
+A bridge is a change to the checkpoint, or to the restoring side, that may make the restore work.
+"""
 
 from __future__ import annotations
 
@@ -17,30 +20,30 @@ Quality = tuple[bool, tuple[str, ...], bool, bool]
 
 
 class Declined(Frozen):
-    """Restores that did not come about, of one grade."""
+    """Declined restores of the same quality."""
 
-    early: bool = Field(description="before anything had begun that loads memory")
+    early: bool = Field(description="declined before anything began to load memory")
     named: tuple[str, ...] = Field(description="the differing facts that the reasons name")
-    unharmed: bool = Field(description="the source was as it had been")
-    clean: bool = Field(description="nothing was left behind")
+    unharmed: bool = Field(description="the source is unchanged")
+    clean: bool = Field(description="nothing is left behind")
     trials: int
     cells: tuple[str, ...] = Field(description="ids")
-    would: tuple[str, ...] = Field(description="ids of those of these cells that restore consistently over a bridge")
-    reason: str = Field(description="of the first trial")
+    would: tuple[str, ...] = Field(description="ids of the cells that restore consistently with a bridge")
+    reason: str = Field(description="reason of the first trial")
 
 
 class Bridge(Frozen):
-    """What one way of changing a checkpoint, or the place where it is restored, comes to."""
+    """The effect of one bridge."""
 
-    name: str = Field(description="`translated`, `mapped`, or how the source was used instead")
-    tried: int = Field(description="pairs")
-    closed: tuple[str, ...] = Field(description="ids of pairs that do not restore as they are, and not over it either")
-    opened: tuple[str, ...] = Field(description="ids of pairs that restore consistently over it alone")
-    broken: tuple[str, ...] = Field(description="ids of pairs that restore consistently as they are, and not over it")
+    name: str = Field(description="`translated`, `mapped`, or another way to use the source")
+    tried: int = Field(description="number of pairs")
+    closed: tuple[str, ...] = Field(description="ids of pairs that fail without and with the bridge")
+    opened: tuple[str, ...] = Field(description="ids of pairs that restore consistently only with the bridge")
+    broken: tuple[str, ...] = Field(description="ids of pairs that restore consistently only without the bridge")
 
 
 def declined(cells: Sequence[CellSummary]) -> tuple[Declined, ...]:
-    """Group the trials that were graded, the best grade first; what is declined over a bridge is no new refusal."""
+    """Group the graded trials, the best grade first; refusals with a bridge do not count."""
     plain, over = _parted(cells)
     opened = {_pair(each) for each in over if _fine(each)}
     groups: dict[Quality, list[tuple[CellSummary, Record]]] = {}
@@ -66,7 +69,7 @@ def declined(cells: Sequence[CellSummary]) -> tuple[Declined, ...]:
 
 
 def bridges(cells: Sequence[CellSummary]) -> tuple[Bridge, ...]:
-    """Hold the pairs over each bridge against the same pairs as they are."""
+    """Compare the pairs with each bridge and without it."""
     plain, over = _parted(cells)
     tried: dict[str, dict[str, tuple[CellSummary, CellSummary]]] = {}
     for each in over:
@@ -76,7 +79,7 @@ def bridges(cells: Sequence[CellSummary]) -> tuple[Bridge, ...]:
 
 
 def _parted(cells: Sequence[CellSummary]) -> tuple[dict[Pair, CellSummary], list[CellSummary]]:
-    """Pairs of two as they are, used in the plainest of the ways in which they were tried; and all other such cells."""
+    """Return the plain cross-restore of each pair, in the plainest way that was tried; and all other cross-restores."""
     crossing = [each for each in cells if each.cell.restore != each.cell.checkpoint]
     plain: dict[Pair, CellSummary] = {}
     for each in sorted(crossing, key=lambda each: len(each.cell.way)):
@@ -112,6 +115,6 @@ def _worst_last(group: tuple[Quality, object]) -> tuple[bool, ...]:
 
 
 def _reason(trial: Record) -> str:
-    """What was said of the restore; where something worse stands in the verdict, the log begins with it."""
+    """Return the reason for the declined restore; if the verdict is worse than that, the log begins with the reason."""
     own = trial.verdict.outcome in (Outcome.REFUSED, Outcome.RESTORE_FAILED) or not trial.log
     return trial.verdict.reason if own else trial.log[0]

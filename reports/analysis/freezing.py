@@ -1,7 +1,7 @@
-"""The paired experiment: does it matter who holds the container still? Pure.
+"""The paired experiment: does it matter who freezes the container? Pure.
 
-Trials of the same number have the same seed and planned moment under every policy, so they are pairs, and McNemar's
-exact test asks of those that differ whether they differ in one direction.
+Trials with the same number have the same seed and planned moment under every policy, so they form pairs. McNemar's
+exact test takes the pairs with two different results and asks whether they differ in one direction.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from reports.analysis.cells import CellSummary
 from reports.analysis.statistics import LEVEL, paired_p
 
 MOVES = (FreezePolicy.NONE, FreezePolicy.ENGINE)
-"""Policies under which nobody is known to hold still, the barest first."""
+"""Policies without a known freeze, the plainest first."""
 
 
 class FrozenPair(Frozen):
-    """One cell without a freeze and one with, trial by trial."""
+    """A cell without a freeze and a cell with one, compared trial by trial."""
 
-    label: str = Field(description="who takes part, and in which way")
-    question: str = Field(description="what both cells share: their ids without the policy")
+    label: str = Field(description="the participants and the way")
+    question: str = Field(description="the common part of both ids: all but the policy")
     without: FreezePolicy
     held_by: FreezePolicy
-    pairs: int = Field(description="trials of the same number and schedule that prove something in both cells")
-    only_without: int = Field(description="pairs of which only the trial without a freeze violates")
-    only_with: int = Field(description="pairs of which only the trial with a freeze violates")
-    p: float | None = Field(description="exact McNemar test, two-sided; null when no pair differs")
+    pairs: int = Field(description="trials with the same number and schedule that prove something in both cells")
+    only_without: int = Field(description="pairs in which only the trial without a freeze violates")
+    only_with: int = Field(description="pairs in which only the trial with a freeze violates")
+    p: float | None = Field(description="exact McNemar test, two-sided; null if no pair differs")
 
     @property
     def asked(self) -> str:
@@ -39,12 +39,12 @@ class FrozenPair(Frozen):
 
     @property
     def differs(self) -> bool:
-        """Whether a difference is proved, at the level of one test in twenty."""
+        """Whether the test proves a difference, at the level `LEVEL`."""
         return self.p is not None and self.p < LEVEL
 
 
 def freezing(cells: Sequence[CellSummary]) -> tuple[FrozenPair, ...]:
-    """Compare each cell that is held still with the barest one of its question; one without pairs is left out."""
+    """Compare each cell that has a freeze with the plainest cell of its question; leave out cells without pairs."""
     asked: dict[str, dict[FreezePolicy, CellSummary]] = {}
     for each in cells:
         asked.setdefault(each.cell.question, {})[each.cell.policy] = each
@@ -71,7 +71,7 @@ def _compared(by_policy: dict[FreezePolicy, CellSummary]) -> Iterator[FrozenPair
 
 
 def _pairs(bare: CellSummary, held: CellSummary) -> Iterator[tuple[bool, bool]]:
-    """Whether each pair violates without and with a freeze."""
+    """Yield for each pair whether it violates without a freeze, and whether it violates with one."""
     without = {_schedule(trial): trial.verdict.outcome.violates for trial in bare.trials}
     for trial in held.trials:
         first, second = without.get(_schedule(trial)), trial.verdict.outcome.violates

@@ -1,4 +1,4 @@
-"""Checkpoint images as tables: what survives each way, what restores, and what is said without the base image. Pure."""
+"""Tables of checkpoint images: what survives each way, what restores, and how refusals name the base image. Pure."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ ENDED = {Step.MAKE: "not made", Step.SEND: "not sent", Step.RECEIVE: "not receiv
 FORMS = {
     "application/vnd.oci.image.index.v1+json": "an index",
     "application/vnd.oci.image.manifest.v1+json": "a manifest",
-    "application/vnd.docker.distribution.manifest.list.v2+json": "a list of Docker's",
-    "application/vnd.docker.distribution.manifest.v2+json": "a manifest of Docker's",
+    "application/vnd.docker.distribution.manifest.list.v2+json": "a Docker manifest list",
+    "application/vnd.docker.distribution.manifest.v2+json": "a Docker manifest",
 }
 ABOUT = (
-    "Each image holds the same checkpoint, but for containerd's, which is of a container of its own. It is restored on "
-    "another machine, and judged by what the restored workload says. Counted are the annotations, by where they sit, "
-    "that are still there and the same where the image arrives, and before, if it was more on its last station in the "
-    "registry. Where an engine declines an image, the archive in it is restored instead, to see whether what was "
-    "refused would have worked."
+    "All images except containerd's hold the same checkpoint; containerd's holds a checkpoint of its own container. "
+    "Each image is restored on another machine, and the restored workload decides the outcome. An entry counts, for "
+    "each part of the image, the annotations that arrive unchanged. If more or fewer were unchanged in the registry, "
+    "it says so. If an engine declines an image, the archive in the image is restored instead: this shows whether the "
+    "restore would have worked."
 )
 ABOUT_BASE = (
-    "The same images, where the machine that restores does not have the image that the container was made from: it can "
-    "pull it, cannot find it, or has another one of the same name."
+    "The same images on a machine without the base image, from which the container was made: the machine can pull the "
+    "base image, cannot find it, or has another image with the same name."
 )
 
 
 class Entry(Frozen):
-    """What became of an image, in short lines."""
+    """The result of one image, in short lines."""
 
     outcome: Outcome
-    lines: tuple[str, ...] = Field(description="the telling ones first")
+    lines: tuple[str, ...] = Field(description="the most important lines first")
     as_expected: bool
 
 
 class ImageTable(Frozen):
-    """Images by what they went through; null where nothing was tried."""
+    """Images by their way; null where nothing was tried."""
 
     title: str
     about: str
@@ -50,7 +50,7 @@ class ImageTable(Frozen):
 
 
 def tables(paths: Sequence[ImagePath]) -> tuple[ImageTable, ...]:
-    """Lay out, stack by stack, a table of all ways, and one of the states of the base image."""
+    """Return, for each stack, a table of all ways and a table of the states of the base image."""
     found = []
     for stack in dict.fromkeys(path.stack for path in paths):
         own = [path for path in paths if path.stack == stack]
@@ -93,17 +93,17 @@ def _entry(path: ImagePath) -> Entry:
     if first.refusal and path.base is not Base.PRESENT:
         lines += clarity(first.refusal)
     if first.on_changed_base:
-        lines.append("on the other image, unnoticed")
+        lines.append("restored on the wrong base image, without a warning")
     if first.step is Step.UNPACK:
-        lines.append("as the archive in it")
+        lines.append("from the archive in the image")
     if len(path.attempts) > 1:
         second = path.attempts[1].verdict.outcome
-        lines.append(f"the archive in it: {second.value}")
+        lines.append(f"archive in the image: {second.value}")
     return Entry(outcome=path.outcome, lines=tuple(lines), as_expected=path.as_expected)
 
 
 def kept(path: ImagePath) -> Iterator[str]:
-    """How many annotations are the same where the image arrived, by where they were when it was made."""
+    """Count the annotations that arrived unchanged, for each part of the image."""
     if not path.looks:
         return
     made, sent, arrived = path.looks[0], path.looks[-2:][0], path.looks[-1]
@@ -113,7 +113,7 @@ def kept(path: ImagePath) -> Iterator[str]:
             sum(look.annotations.get(spot, {}).get(key) == value for key, value in told.items())
             for look in (arrived, sent)
         )
-        first = f", {before} before" if travelled and before != there else ""
+        first = f", {before} in the registry" if travelled and before != there else ""
         yield f"{spot.value} {there}/{len(told)}{first}"
     if arrived.media_type != made.media_type:
         yield f"now {FORMS.get(arrived.media_type, arrived.media_type)}"
@@ -127,19 +127,19 @@ def _digests(looks: Sequence[ImageFacts]) -> Iterator[str]:
 
 
 def clarity(refusal: StepRefusal) -> Iterator[str]:
-    """Whether a refusal came early, names the fact that differs, and left nothing."""
+    """Say whether a refusal is early, names the differing fact, and left something behind."""
     yield "early" if refusal.early else "late"
-    yield f"tells {', '.join(refusal.named)}" if refusal.named else "tells nothing of why"
+    yield f"mentions {', '.join(refusal.named)}" if refusal.named else "gives no cause"
     if refusal.left:
         yield f"left behind: {', '.join(refusal.left)}"
 
 
 def findings(paths: Sequence[ImagePath]) -> Iterator[str]:
-    """Tell of each producer what its image is, and what it says of its base image; then what was declined, and how."""
+    """Describe the image of each producer and its facts about the base image; then versions and failures."""
     for producer in dict.fromkeys(path.producer for path in paths):
         made = next((path for path in paths if path.producer == producer and path.looks), None)
         if made is not None:
-            yield f"{producer}: {_form(made.looks[0])}; of its base image it tells {_base(paths, producer)}"
+            yield f"{producer}: {_form(made.looks[0])}; facts about the base image: {_base(paths, producer)}"
     said: dict[str, list[str]] = {}
     for stack in dict.fromkeys(path.stack for path in paths):
         every = (each for path in paths if path.stack == stack for each in path.components)
@@ -164,16 +164,16 @@ def _form(look: ImageFacts) -> str:
 
 def _base(paths: Sequence[ImagePath], producer: str) -> str:
     told = {fact for path in paths if path.producer == producer for fact in path.base_told}
-    return ", ".join(sorted(fact.removesuffix(" of the base image") for fact in told)) or "nothing"
+    return ", ".join(sorted(fact.removesuffix(" of the base image") for fact in told)) or "none"
 
 
 def unexpected(paths: Sequence[ImagePath]) -> tuple[ImagePath, ...]:
-    """Those that are other than expected, better ones too."""
+    """Return the images that are better or worse than expected."""
     return tuple(path for path in paths if not path.as_expected)
 
 
 def exit_code(paths: Sequence[ImagePath]) -> Exit:
-    """What they come to for a program: what was not tried leaves it incomplete, any other surprise is unexpected."""
+    """Return the exit code: `INCOMPLETE` for images without evidence, `UNEXPECTED` for any other unexpected image."""
     found = {Exit.INCOMPLETE if path.outcome in NO_EVIDENCE else Exit.UNEXPECTED for path in unexpected(paths)}
     return prevailing(found | {Exit.EXPECTED}) if paths else Exit.INCOMPLETE
 
@@ -182,5 +182,5 @@ def verdict(paths: Sequence[ImagePath]) -> str:
     """The conclusion as a sentence."""
     names = [path.id for path in unexpected(paths)]
     if not names:
-        return f"all {len(paths)} ways of checkpoint images are as expected"
-    return f"checkpoint images that are not as expected: {', '.join(names)}"
+        return f"checkpoint images: {len(paths)} of {len(paths)} as expected"
+    return f"checkpoint images not as expected: {', '.join(names)}"

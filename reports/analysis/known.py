@@ -1,4 +1,4 @@
-"""What is declared of cells, held against what they came to: a declaration has a life, and its end is as loud. Pure."""
+"""Known issues, compared with the results of their cells. A known issue that passes or expires is red, too. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reports.analysis.cells import CLEAN, NO_EVIDENCE, CellSummary
 
 
 class State(StrEnum):
-    """Where a declaration stands in one cell."""
+    """State of a known issue in one cell."""
 
     MATCHED = "matched"
     PASSES_NOW = "passes now"
@@ -25,34 +25,34 @@ class State(StrEnum):
 
 
 class KnownIssue(Frozen):
-    """What is declared of cells with a link, and where it stands in each."""
+    """A known issue, with a link, and its state in each cell."""
 
     expectation: Expectation
-    states: dict[str, State] = Field(description="by the ids of its cells, and of ways of checkpoint images")
-    covers: int = Field(default=0, description="cells of which it speaks, as far as they are there by default")
+    states: dict[str, State] = Field(description="states by the ids of cells and of checkpoint images")
+    covers: int = Field(default=0, description="number of cells that it matches in the default matrix")
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """All of them, by id."""
+        """Ids of all its cells."""
         return tuple(self.states)
 
     @property
     def as_expected(self) -> int:
-        """In how many of them it is as declared."""
+        """Number of cells in which it shows as declared."""
         return len(self.of(State.MATCHED))
 
     @property
     def unlike(self) -> bool:
-        """Whether anything has to be done about it."""
+        """Whether somebody has to act on its entry."""
         return any(self.of(state) for state in DEMANDS)
 
     def of(self, state: State) -> tuple[str, ...]:
-        """Cells in which it stands so, by id."""
+        """Return the ids of the cells in this state."""
         return tuple(cell for cell, each in self.states.items() if each is state)
 
 
 def state(expectation: Expectation, outcome: Outcome, *, as_expected: bool) -> State:
-    """Tell where a declaration stands in a cell that came to `outcome`."""
+    """Return the state of a known issue in a cell with this outcome."""
     if expectation.overdue:
         return State.EXPIRED
     if as_expected:
@@ -65,7 +65,7 @@ def state(expectation: Expectation, outcome: Outcome, *, as_expected: bool) -> S
 def known_issues(
     cells: Iterable[CellSummary], images: Iterable[ImagePath] = (), *, covered: Mapping[str, int]
 ) -> tuple[KnownIssue, ...]:
-    """Bring together the cells of each declaration, in the order of the cells; `covered`: of how many it speaks."""
+    """Group cells by known issue, in the order of the cells; `covered`: number of cells by the place of an entry."""
     found: dict[Expectation, dict[str, State]] = {}
     told: list[tuple[str, CellSummary | ImagePath]] = [(each.cell.id, each) for each in cells]
     told += [(each.id, each) for each in images]
@@ -80,29 +80,29 @@ def known_issues(
 
 
 def place(expectation: Expectation) -> str:
-    """Say where it is declared: `lines 3 to 17 of scenarios/expectations/podman.toml`."""
+    """Return the place of its entry: `lines 3 to 17 of scenarios/expectations/podman.toml`."""
     file, _, lines = expectation.declared.rpartition(":")
     first, _, last = lines.partition("-")
-    return f"lines {first} to {last} of {file}" if file and last else "its declaration"
+    return f"lines {first} to {last} of {file}" if file and last else "its entry"
 
 
 def advice(issue: KnownIssue) -> tuple[str, ...]:
-    """Say what to do about a declaration that is not as it was, a sentence for each state; nothing where all is so."""
+    """Say what to do about a known issue, one sentence for each state; nothing if it shows as declared."""
     return tuple(_advised(issue, each) for each in DEMANDS if issue.of(each))
 
 
 DEMANDS: Mapping[State, str] = {
     State.PASSES_NOW: "delete {place}",
-    State.FAILS_DIFFERENTLY: "look again, and correct {place}",
-    State.EXPIRED: "it was to be reviewed by {review}: look again, and move `review-by` in {place} or delete them",
+    State.FAILS_DIFFERENTLY: "check the failure again, and correct {place}",
+    State.EXPIRED: "review was due by {review}: check it again, then move `review-by` in {place}, or delete the entry",
 }
-"""What each state asks for."""
+"""What to do in each state."""
 
 
 def demand(state: State, expectation: Expectation) -> str:
-    """Say what a state asks for, of one cell of which nothing is known but its own; empty where that is nothing."""
+    """Say what to do in a state, from one cell alone; empty if there is nothing to do."""
     told = _demanded(state, expectation)
-    return f"{told}, unless others of its cells still fail" if state is State.PASSES_NOW else told
+    return f"{told}, unless it still fails in other cells" if state is State.PASSES_NOW else told
 
 
 def _demanded(state: State, expectation: Expectation) -> str:
@@ -113,10 +113,11 @@ def _demanded(state: State, expectation: Expectation) -> str:
 def _advised(issue: KnownIssue, state: State) -> str:
     cells, expectation = issue.of(state), issue.expectation
     if state is State.PASSES_NOW and cells != issue.cells:
-        return f"{state} in {', '.join(cells)}: narrow `match` in {place(expectation)}, so that it leaves them out"
+        which = "this cell" if len(cells) == 1 else "these cells"
+        return f"{state} in {', '.join(cells)}: narrow `match` in {place(expectation)} so that it excludes {which}"
     if state is State.PASSES_NOW and len(cells) < issue.covers:
         lines = place(expectation)
-        told = f"{state} in all of its cells that are here, {len(cells)} of {issue.covers}"
-        return f"{told}: narrow `match` in {lines} to the others, or delete them once those pass, too"
+        told = f"{state} in all cells of this run ({len(cells)} of {issue.covers})"
+        return f"{told}: narrow `match` in {lines} to the other cells, or delete the entry once they pass, too"
     where = f" in {', '.join(cells)}" if cells != issue.cells else ""
     return _demanded(state, expectation).replace(state, f"{state}{where}", 1)

@@ -1,4 +1,4 @@
-"""What keeps its address though the newest run leaves it out: a cell, a participant. Pure."""
+"""The newest result of each cell and participant: a page stays, even if the newest run leaves its subject out. Pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ T = TypeVar("T")
 
 
 def cells(run: RunSummary, before: Sequence[RunSummary]) -> Iterator[tuple[RunSummary, tuple[CellSummary, ...]]]:
-    """Give each run with the cells that no newer one has, the newest run first; `before`: older ones, oldest first."""
+    """Yield each run with the cells that no newer run has, the newest run first; `before`: older runs, oldest first."""
     return _lasting((run, *reversed(before)), lambda each: each.cells, lambda cell: cell.cell.id)
 
 
 def who(run: RunSummary, before: Sequence[RunSummary]) -> Iterator[tuple[RunSummary, tuple[Participant, ...]]]:
-    """Give each run with the participants that no newer one has, as `cells` does."""
+    """Yield each run with the participants that no newer run has, as `cells` does."""
     return _lasting((run, *reversed(before)), participants, lambda participant: participant.name)
 
 

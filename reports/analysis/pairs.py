@@ -1,4 +1,4 @@
-"""Which cells belong into one table: those of who restores another's checkpoints, and what was asked of them. Pure."""
+"""The cells of each cross-restore table. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from reports.analysis.cells import CellSummary
 
 
 def paired_in(cells: Sequence[CellSummary]) -> list[CellSummary]:
-    """What one has checkpointed and another restores, and the same question restored by itself."""
+    """Return the cross-restores, and the cells in which one of their participants restores its own checkpoint."""
     questions = {
         (each.cell.workload, each.cell.scenario, each.cell.policy, each.cell.way, side)
         for each in cells
@@ -24,9 +24,9 @@ def paired_in(cells: Sequence[CellSummary]) -> list[CellSummary]:
 
 
 def connected(cells: Iterable[CellSummary]) -> list[list[CellSummary]]:
-    """Part the cells by scenario and by who takes part: who restores another's checkpoints is in a table with it.
+    """Group the cells by scenario and participants: participants that restore each other's checkpoints share a table.
 
-    What is restored as it is comes first.
+    Plain cross-restores come first.
     """
     parts: list[tuple[set[tuple[str, str, str]], list[CellSummary]]] = []
     for each in cells:

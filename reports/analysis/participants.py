@@ -1,4 +1,4 @@
-"""Who took part in a run, and in which cells. Pure."""
+"""Participants of a run and their cells. Pure."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from reports.paths import participant_page
 
 
 class Participant(NamedTuple):
-    """Who took part, and in what."""
+    """A participant and its cells."""
 
     name: str
     cells: tuple[CellSummary, ...]
 
     @property
     def path(self) -> str:
-        """Place of its page."""
+        """Path of its page."""
         return participant_page(self.name)
 
     @property
     def known(self) -> int:
-        """How many of its cells are wrong in a known way."""
+        """Number of cells that show their known issue."""
         return sum(each.known and each.as_expected for each in self.cells)
 
     @property
     def exit_code(self) -> Exit:
-        """What its cells come to, whatever the others do."""
+        """Exit code of its cells alone."""
         return prevailing({Exit.EXPECTED, *(each.exit_code for each in self.cells)})
 
     @property
     def sentence(self) -> str:
-        """How its cells came out, in words."""
+        """Results of its cells, in words."""
         unexpected = sum(not each.as_expected for each in self.cells)
         good = sum(each.outcome is Outcome.CONSISTENT for each in self.cells)
-        told = f"{good} of {counted(len(self.cells), 'cell')} consistent, {self.known} wrong in a known way"
+        told = f"{good} of {counted(len(self.cells), 'cell')} consistent, {counted(self.known, 'known issue')}"
         return f"{told}, {unexpected} not as expected"
 
 
 def participants(run: RunSummary) -> tuple[Participant, ...]:
-    """List who checkpoints or restores, in the order of the cells, with the cells that they have a part in."""
+    """List the participants in the order of the cells, each with the cells in which it checkpoints or restores."""
     found: dict[str, list[CellSummary]] = {}
     for each in run.cells:
         for side in dict.fromkeys((str(each.cell.checkpoint), str(each.cell.restore))):

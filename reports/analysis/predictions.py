@@ -1,4 +1,4 @@
-"""What the commands for checkpoints say of those of a run, held against what came about. Pure."""
+"""Answers of the commands for checkpoints, compared with the results of a run. Pure."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from reports.analysis.cells import CellSummary
 
 
 class Missed(Frozen):
-    """A cell of which something else was predicted than came about, or nothing."""
+    """A cell with a wrong prediction, or with none."""
 
     cell: str = Field(description="id")
     answer: Answer
     outcome: Outcome
-    reasons: tuple[str, ...] = Field(description="of the prediction")
-    reason: str = Field(description="of the outcome")
+    reasons: tuple[str, ...] = Field(description="reasons of the prediction")
+    reason: str = Field(description="reason of the outcome")
 
 
 class Predictions(Frozen):
-    """A score, by cells; trials that prove nothing about the restore are left out."""
+    """The score of all predictions, by cells, without trials that prove nothing about the restore."""
 
     cells: int
     right: int
     missed: tuple[Missed, ...]
 
     def of(self, answer: Answer) -> tuple[Missed, ...]:
-        """What was missed with one answer: a false yes, a false no, or unknown."""
+        """Return the cells with one wrong answer: a false yes, a false no, or unknown."""
         return tuple(each for each in self.missed if each.answer is answer)
 
 
 class Agreement(Frozen):
-    """How often `stillframe inspect` says of a checkpoint what the oracle has read of it."""
+    """How often `stillframe inspect` and the oracle agree on a checkpoint."""
 
     checkpoints: int
     agreed: int
-    missed: tuple[str, ...] = Field(description="cells, by id, with what was said")
+    missed: tuple[str, ...] = Field(description="ids of cells, with the answer of `stillframe inspect`")
 
 
 def agreement(cells: Sequence[CellSummary]) -> Agreement:
-    """Count the checkpoints that were inspected, by trials."""
+    """Count the inspected checkpoints, one for each trial."""
     said = [(each.cell.id, trial.inspection) for each in cells for trial in each.trials if trial.inspection]
     missed = tuple(f"{cell}: {it.finding or 'not read'}: {it.reason}" for cell, it in said if not it.agrees)
     return Agreement(checkpoints=len(said), agreed=len(said) - len(missed), missed=missed)
 
 
 def predictions(cells: Sequence[CellSummary]) -> Predictions:
-    """Score them; a cell is right if each of its trials is."""
+    """Score the predictions; a cell is right if all its trials are right."""
     judged = {each.cell.id: list(_judged(each)) for each in cells}
     missed = [next(miss for miss in found if miss) for found in judged.values() if any(found)]
     asked = sum(bool(found) for found in judged.values())
@@ -57,7 +57,7 @@ def predictions(cells: Sequence[CellSummary]) -> Predictions:
 
 
 def _judged(each: CellSummary) -> Iterator[Missed | None]:
-    """What each trial that says something about the restore has missed, if anything."""
+    """Yield, for each trial that proves something about the restore, its wrong prediction or None."""
     for trial in each.trials:
         outcome = trial.verdict.outcome
         if trial.prediction is None or not (outcome is Outcome.CONSISTENT or trial.refusal):

@@ -1,4 +1,4 @@
-"""How much a count of trials proves; exact tests and bounds, at 95 % confidence throughout."""
+"""Exact tests and bounds for counts of trials, always at 95 % confidence."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from functools import cache
 from statistics import median
 
 LEVEL = 0.05
-"""Of the tests: how often each may see a difference where there is none."""
+"""Level of a test: the probability that it sees a difference where there is none."""
 
 CONFIDENCE = 1 - LEVEL
 
-# scipy is imported where it is needed: it takes as long to load as the rest of a report to render.
+# Functions import scipy themselves: its import takes as long as the rest of a report.
 
 
 @cache
 def rate_bound(violations: int, trials: int) -> float:
-    """One-sided 95 % upper bound (Clopper-Pearson) of the violation rate behind `violations` of `trials`, in 0..1."""
+    """One-sided 95 % upper bound (Clopper-Pearson) of the violation rate for `violations` of `trials`, in 0..1."""
     if not violations:
-        return -math.expm1(math.log(LEVEL) / trials)  # what the exact bound comes to when nothing was seen
+        return -math.expm1(math.log(LEVEL) / trials)  # the exact bound for no violation
     from scipy.stats import binomtest  # noqa: PLC0415
 
     test = binomtest(violations, trials, alternative="less")
@@ -28,7 +28,7 @@ def rate_bound(violations: int, trials: int) -> float:
 
 @cache
 def rate_interval(violations: int, trials: int) -> tuple[float, float]:
-    """Two-sided 95 % interval (Clopper-Pearson) of the rate behind `violations` of `trials`, each end in 0..1."""
+    """Two-sided 95 % interval (Clopper-Pearson) of the violation rate for `violations` of `trials`, in 0..1."""
     from scipy.stats import binomtest  # noqa: PLC0415
 
     found = binomtest(violations, trials).proportion_ci(confidence_level=CONFIDENCE, method="exact")
@@ -36,7 +36,7 @@ def rate_interval(violations: int, trials: int) -> tuple[float, float]:
 
 
 def clean_trials(rate: float) -> int:
-    """Count the trials without a violation that it takes to bound the rate below `rate`, which is within 0..1."""
+    """Return the number of clean trials that bounds the violation rate below `rate`, which is in 0..1."""
     trials = max(1, math.floor(math.log(LEVEL) / math.log1p(-rate)))
     while rate_bound(0, trials) >= rate:
         trials += 1
@@ -44,12 +44,12 @@ def clean_trials(rate: float) -> int:
 
 
 def fewest_pairs() -> int:
-    """From how many pairs on `paired_p` can prove a difference: when all of them differ in one direction."""
+    """Return the smallest number of pairs with which `paired_p` can prove a difference: all differ in one direction."""
     return math.floor(1 - math.log2(LEVEL)) + 1
 
 
 def paired_p(only_one: int, only_other: int) -> float | None:
-    """Exact McNemar test: two-sided p of as unequal a split of the pairs that differ; null when none does."""
+    """Exact McNemar test: two-sided p of a split at least as unequal among the pairs that differ; None if none does."""
     if not only_one + only_other:
         return None
     from scipy.stats import binomtest  # noqa: PLC0415
@@ -59,7 +59,7 @@ def paired_p(only_one: int, only_other: int) -> float | None:
 
 @cache
 def different_p(violations: int, trials: int, other_violations: int, other_trials: int) -> float:
-    """Fisher's exact test, two-sided: p of counts as far apart as these when both have the same rate."""
+    """Fisher's exact test, two-sided: p of counts at least as far apart as these if both have the same rate."""
     from scipy.stats import fisher_exact  # noqa: PLC0415
 
     table = [[violations, trials - violations], [other_violations, other_trials - other_violations]]
@@ -67,7 +67,7 @@ def different_p(violations: int, trials: int, other_violations: int, other_trial
 
 
 def adjusted(p_values: Sequence[float]) -> tuple[float, ...]:
-    """Adjust p values of tests that were made together, so that a level bounds the rate of false discoveries.
+    """Adjust the p values of several tests, so that a level bounds the rate of false discoveries.
 
     Benjamini and Hochberg, 1995, https://doi.org/10.1111/j.2517-6161.1995.tb02031.x
     """
@@ -79,11 +79,11 @@ def adjusted(p_values: Sequence[float]) -> tuple[float, ...]:
 
 
 def middle(values: Iterable[float | None]) -> float | None:
-    """Take the median of the values that are there; null when there are none."""
+    """Return the median of the values that are not None; None if there are none."""
     present = [value for value in values if value is not None]
     return median(present) if present else None
 
 
 def largest(values: Iterable[float | None]) -> float | None:
-    """Choose the value farthest from zero, with its sign; null when there are none."""
+    """Return the value farthest from zero, with its sign; None if there are none."""
     return max((value for value in values if value is not None), key=abs, default=None)

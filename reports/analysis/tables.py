@@ -1,4 +1,4 @@
-"""Cells to tables, and the run as a whole: what stands where, what is known, what it comes to. Pure."""
+"""The run as a whole: its tables, its known issues, its conclusion. Pure."""
 
 from __future__ import annotations
 
@@ -34,34 +34,34 @@ from reports.analysis.predictions import Agreement, Predictions, agreement, pred
 SUMMARY_VERSION = 1
 
 MOST_NAMED = 6
-"""Cells and controls that a sentence names; the rest it counts."""
+"""Cells and controls that a sentence names. It counts the rest."""
 
 
 class Column(Frozen):
-    """What is asked in a column, and under which policy; of null, each row has the policy that holds it still."""
+    """The question of a column and its freeze policy; null: each row has its own policy."""
 
     scenario: Scenario
     workload: str
     policy: FreezePolicy | None = None
-    restore: str = Field(default="", description="who restores, where that is what the table is about")
-    surfaces: tuple[str, ...] = Field(default=(), description="names of the surfaces that were read, in writing order")
+    restore: str = Field(default="", description="who restores, in a cross-restore table")
+    surfaces: tuple[str, ...] = Field(default=(), description="names of the surfaces read, in the order of writing")
 
 
 class Row(Frozen):
-    """The entries of one participant, used in one way, one per column; null where no cell was planned."""
+    """One participant in one way, with an entry for each column; null where no cell is planned."""
 
     label: str
-    marks: tuple[int, ...] = Field(description="numbers of the accommodations that its trials ran under")
+    marks: tuple[int, ...] = Field(description="numbers of the workarounds of its trials")
     entries: tuple[CellSummary | None, ...]
 
     @property
     def policies(self) -> tuple[FreezePolicy, ...]:
-        """Who held still in this row."""
+        """The freeze policies of this row."""
         return tuple(dict.fromkeys(each.cell.policy for each in self.entries if each))
 
 
 class Table(Frozen):
-    """A matrix: one question by policies, or several questions side by side, each row under its own policy."""
+    """A matrix: one question under several policies, or several questions with one policy for each row."""
 
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
@@ -73,7 +73,7 @@ class Table(Frozen):
 
     @property
     def by_pair(self) -> bool:
-        """Whether the columns are those who restore what the rows have checkpointed."""
+        """Whether this is a cross-restore table: the rows checkpoint, and the columns restore."""
         return all(column.restore for column in self.columns)
 
     @property
@@ -83,14 +83,14 @@ class Table(Frozen):
 
 
 class Workaround(Frozen):
-    """An accommodation, and which rows ran under it."""
+    """A workaround and the rows that it affects."""
 
     accommodation: Accommodation
     rows: tuple[str, ...] = Field(description="labels")
 
 
 class Finding(Frozen):
-    """A part of the verdict, and all that it is about."""
+    """A part of the verdict, with its cells and controls."""
 
     what: str
     cells: tuple[str, ...] = Field(default=(), description="ids")
@@ -103,56 +103,54 @@ class Finding(Frozen):
 
 
 class Conclusion(Frozen):
-    """The run as a number for programs and as a sentence for people."""
+    """The verdict on a run: an exit code for programs and a sentence for people."""
 
     exit_code: Exit
     findings: tuple[Finding, ...]
 
     @property
     def sentence(self) -> str:
-        """The verdict first, then which cells."""
+        """The verdict, then its cells."""
         return " ".join(map(str, self.findings))
 
     def joined(self, code: Exit, *findings: Finding) -> Conclusion:
-        """The same with more that was found, of a code of its own."""
+        """Return the conclusion with more findings and their exit code."""
         before = () if self.exit_code is Exit.EXPECTED else self.findings
         return Conclusion(exit_code=prevailing((self.exit_code, code)), findings=(*before, *findings))
 
 
 class RunSummary(Frozen):
-    """All that a report tells."""
+    """All data of a report."""
 
     schema_version: SchemaVersion = SUMMARY_VERSION
     plan: Plan
-    closing: Closing | None = Field(description="null for a run that did not come to its end")
+    closing: Closing | None = Field(description="null for a run that did not finish")
     conclusion: Conclusion
     cells: tuple[CellSummary, ...]
     controls: tuple[ControlSummary, ...]
-    freezing: tuple[FrozenPair, ...] = Field(description="what holding still changes, trial by trial")
-    declined: tuple[Declined, ...] = Field(description="restores of another's checkpoints that did not come about")
-    bridges: tuple[Bridge, ...] = Field(description="what brings them about after all")
-    agreement: Agreement = Field(description="of what is said of checkpoints that are handed to another")
-    predictions: Predictions = Field(description="of restores of another's checkpoints, before they were tried")
+    freezing: tuple[FrozenPair, ...] = Field(description="effect of freezing, in pairs of trials")
+    declined: tuple[Declined, ...] = Field(description="declined cross-restores")
+    bridges: tuple[Bridge, ...] = Field(description="bridges that may make declined cross-restores work")
+    agreement: Agreement = Field(description="agreement of `stillframe inspect` and the oracle on checkpoints")
+    predictions: Predictions = Field(description="predictions of cross-restores, made before the restores")
     known_issues: tuple[KnownIssue, ...]
-    accommodations: tuple[Workaround, ...] = Field(description="the tables number them from 1")
+    accommodations: tuple[Workaround, ...] = Field(description="workarounds; the tables number them from 1")
     versions: dict[str, tuple[Component, ...]] = Field(description="every version seen, by participant")
     hosts: tuple[HostFacts, ...]
-    tombstone: Tombstone | None = Field(default=None, description="what was taken out of its records since")
-    images: tuple[ImagePath, ...] = Field(
-        default=(), description="what became of checkpoint images, where that was asked"
-    )
+    tombstone: Tombstone | None = Field(default=None, description="fields that were later removed from its records")
+    images: tuple[ImagePath, ...] = Field(default=(), description="results of checkpoint images, if the run has any")
 
     @property
     def by_id(self) -> dict[str, CellSummary]:
-        """The cells by their ids."""
+        """Cells by id."""
         return {each.cell.id: each for each in self.cells}
 
     def found(self, code: Exit, *findings: Finding) -> RunSummary:
-        """The same run with more in its conclusion."""
+        """Return the run with more findings in its conclusion."""
         return self.model_copy(update={"conclusion": self.conclusion.joined(code, *findings)})
 
     def of_kind(self, kind: ControlKind) -> tuple[ControlSummary, ...]:
-        """The trials of the instrument's own proof that play one part in it."""
+        """Return the controls of one kind."""
         return tuple(each for each in self.controls if each.control.kind is kind)
 
     @property
@@ -166,7 +164,7 @@ class RunSummary(Frozen):
 
     @property
     def tables(self) -> tuple[Table, ...]:
-        """What was asked under several policies, a table each; then all other questions in one table."""
+        """Cross-restore tables; a table for each question under several policies; one table for all other questions."""
         paired = paired_in(self.cells)
         pairs = tuple(self._pairs(cells) for cells in connected(paired))
         asked: dict[tuple[Scenario, str], list[CellSummary]] = {}
@@ -224,9 +222,9 @@ class RunSummary(Frozen):
 def summarise(
     plan: Plan, records: Sequence[Record], closing: Closing | None, *, runs: Collection[str] = ()
 ) -> RunSummary:
-    """Hold what came back against what was planned and expected; unplanned cells are shown, too.
+    """Compare the records with the plan and the expectations; show unplanned cells, too.
 
-    `runs`: names under which records of this run go besides that of its plan. Those of another turn nothing green.
+    `runs`: further names of this run in records. Records of another run cannot make a cell green.
     """
     names = {plan.run, *runs}
     own = [record for record in records if record.control is None and record.run in names]
@@ -271,14 +269,14 @@ def conclude(
     unmatched: Sequence[str] = (),
     shard: Shard | None = None,
 ) -> Conclusion:
-    """Sum the run up, or the one shard of it, what prevails first."""
+    """Sum up the run, or its one shard; the finding that prevails comes first."""
     findings = [*_against(cells, controls, closing, unmatched)]
     if not (cells or shard):
-        findings.append((Exit.INCOMPLETE, Finding(what="Nothing was planned, so nothing was found")))
+        findings.append((Exit.INCOMPLETE, Finding(what="Nothing was planned, so there is no result")))
     if closing is None:
-        findings.append((Exit.INCOMPLETE, Finding(what="The run did not come to its end")))
+        findings.append((Exit.INCOMPLETE, Finding(what="The run did not finish")))
     if not findings:
-        what = _all_well(cells) if cells else "No cell of the run falls to it"
+        what = _all_well(cells) if cells else "It has no cell of this run"
         findings.append((Exit.EXPECTED, Finding(what=what)))
     if shard:
         code, first = findings[0]
@@ -291,8 +289,9 @@ def conclude(
 def _all_well(cells: Sequence[CellSummary]) -> str:
     trials = counted(sum(each.n for each in cells), "trial")
     known = sum(each.known for each in cells)
-    told = f", {known} of them known to be wrong" if known else ""
-    return f"All {counted(len(cells), 'cell')} as expected{told}, {trials}"
+    which = "The cell is" if len(cells) == 1 else f"All {len(cells)} cells are"
+    with_issue = f", {'' if len(cells) == 1 else f'{known} '}with a known issue" if known else ""
+    return f"{which} as expected{with_issue}, in {trials}"
 
 
 def _against(
@@ -301,7 +300,7 @@ def _against(
     closing: Closing | None,
     unmatched: Sequence[str],
 ) -> Iterator[tuple[Exit, Finding]]:
-    """What is not as it should be, what prevails first."""
+    """Yield everything that is not as expected; the finding that prevails comes first."""
     by_code = {code: tuple(each.cell.id for each in cells if each.exit_code is code) for code in Exit}
     of_code = {code: tuple(named(each.control) for each in controls if each.exit_code is code) for code in Exit}
     of_all = f"of {counted(len(cells), 'cell')}"
@@ -311,22 +310,23 @@ def _against(
     if found := by_code[Exit.UNEXPECTED]:
         yield Exit.UNEXPECTED, Finding(what=f"{len(found)} {of_all} not as expected", cells=found)
     leaks = closing.leaks if closing else ()
-    for what, which in (("Left behind on the host", leaks), ("Declared of no cell that there is", unmatched)):
+    for what, which in (("Left behind on the host", leaks), ("Known issues that match no cell", unmatched)):
         if which:
             yield Exit.UNEXPECTED, Finding(what=f"{what}: {', '.join(which)}")
     if lacking := by_code[Exit.INCOMPLETE]:
-        yield Exit.INCOMPLETE, Finding(what=f"{len(lacking)} {of_all} without complete evidence", cells=lacking)
+        yield Exit.INCOMPLETE, Finding(what=f"{len(lacking)} {of_all} with incomplete evidence", cells=lacking)
     if lacking := of_code[Exit.INCOMPLETE]:
         what = f"{len(lacking)} of {counted(len(controls), 'control')} did not run"
         yield Exit.INCOMPLETE, Finding(what=what, controls=lacking)
     if strays := [each for each in cells if each.strays]:
-        what = f"{counted(sum(each.strays for each in strays), 'record')} not of this plan, turning nothing green"
+        count = counted(sum(each.strays for each in strays), "record")
+        what = f"{count} from outside the plan, which cannot make a cell green"
         yield Exit.INCOMPLETE, Finding(what=what, cells=tuple(each.cell.id for each in strays))
 
 
-def counted(number: int, noun: str) -> str:
-    """Write a number of things: `1 cell`, `3 cells`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def counted(number: int, noun: str, several: str = "") -> str:
+    """Write a number of things: `1 cell`, `3 cells`; `several`: the plural, if it is not `noun` with an s."""
+    return f"{number} {noun if number == 1 else several or f'{noun}s'}"
 
 
 def _checkpoints(each: CellSummary) -> str:
@@ -334,7 +334,7 @@ def _checkpoints(each: CellSummary) -> str:
 
 
 def _several_policies(cells: Iterable[CellSummary]) -> bool:
-    """Whether somebody was asked the same under more than one policy."""
+    """Whether a participant has cells under more than one policy."""
     labels = [each.label for each in cells]
     return len(labels) > len(set(labels))
 
@@ -349,7 +349,7 @@ def _surfaces(cells: Iterable[CellSummary]) -> tuple[str, ...]:
 
 
 def named(control: Control) -> str:
-    """Name a control and the cell that it is played on."""
+    """Name a control and its cell."""
     return f"{control.kind} {control.name} on {control.cell.id}"
 
 

@@ -1,9 +1,8 @@
-"""A run in the forms that other people's tools read.
+"""Files that other tools read.
 
-In comes the summary of a run, and those of the runs before it; out go texts by their places in the folder of the
-report: JUnit's XML, CTRF, results for Allure, badges, a JSON API and feeds. `results` makes one list of what was
-tried, all but feeds, badges and the API are worded from it alone, and `places` says where everything is. Nothing here
-judges anew, starts a process, or looks at a clock: what a format cannot say is left out, and each says what that is. A
-result is never better than in the records, so a tool that knows nothing of exit codes sees red where a run is not as
-expected.
+Input: the summary of a run, and the summaries of the runs before it. Output: texts by their paths in the report's
+folder: JUnit XML, CTRF, results for Allure, badges, a JSON API and feeds. `results` lists everything that the run
+tried. JUnit, CTRF and Allure use this list alone. `reports.paths` has the paths. Nothing here judges a trial again,
+starts a process, or reads the clock. Each format names the data that it leaves out. A result is never better than in
+the records: a tool that ignores exit codes still sees red when a run is not as expected.
 """

@@ -1,4 +1,4 @@
-"""Results as files for Allure, with a step for each trial and the evidence attached. Pure but for `sweep`."""
+"""Results as files for Allure, with a step for each trial and with the evidence attached. Pure, except `sweep`."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ from reports.words.cells import source_notes
 from reports.words.script import script
 
 LEFT_OUT = (
-    "readings, skews of each witness, schedules, what CRIU counted, and statistics over all cells: the site and "
-    "records/*.jsonl have all of it; timelines and commands are there of those trials that tell most"
+    "readings, skews of each witness, schedules, CRIU's statistics, and statistics over all cells: the site and "
+    "records/*.jsonl have all of these; only the most important trials have timelines and commands here"
 )
 OURS = uuid5(NAMESPACE_URL, "tag:stillframe,2026:allure")
-"""Files of other programs in the same folder have names of another version of UUID."""
+"""Namespace of our names. The files of other programs have names with another version of UUID."""
 
 MOST_SPANS = 100
 """Steps of one trial."""
 
 MOST_OF_A_FILE = 100_000
-"""Letters of an attachment."""
+"""Characters of an attachment."""
 
 WORDS = {
     Status.PASSED: Word.PASSED,
@@ -57,28 +57,28 @@ CATEGORIES = (
     ("known issue", Word.SKIPPED, ".*"),
     (BETTER, Word.FAILED, f".*; {BETTER}, should be .*"),
     ("known issue that is overdue", Word.FAILED, ".*; unexpected, should be .*: expired"),
-    ("memory and disk not of one instant", Word.FAILED, r"inconsistent\b.*"),
+    ("memory and disk from different instants", Word.FAILED, r"inconsistent\b.*"),
     ("restored as a new process", Word.FAILED, r"cold-start\b.*"),
     ("failed checkpoint or restore", Word.FAILED, r"(checkpoint-failed|restore-failed|refused)\b.*"),
     ("source harmed", Word.FAILED, r"source-harmed\b.*"),
     ("broken checkpoint", Word.FAILED, r"checkpoint-broken\b.*"),
     ("left behind", Word.FAILED, r"(leaked|left behind)\b.*"),
-    ("declared in vain", Word.FAILED, "(.*; )?declared of no cell that there is: .*"),
+    ("known issue that matches no cell", Word.FAILED, "(.*; )?known issues that match no cell: .*"),
     ("hung", Word.FAILED, r"hung\b.*"),
-    ("outside of the checkpoint", Word.FAILED, r"not-captured\b.*"),
+    ("outside the checkpoint", Word.FAILED, r"not-captured\b.*"),
     ("proves nothing", Word.FAILED, r"vacuous\b.*"),
     ("instrument blind", Word.FAILED, "(NOT DETECTED|FALSE ALARM).*"),
     ("does not count: instrument blind", Word.BROKEN, f".*; {UNCOUNTED}"),
-    ("incomplete, or our own fault", Word.BROKEN, f"(?!.*; {UNCOUNTED}$).*"),
+    ("incomplete, or a fault of stillframe or the host", Word.BROKEN, f"(?!.*; {UNCOUNTED}$).*"),
 )
-"""Name, status, and what the whole message has to match."""
+"""Name, status, and a regular expression for the whole message."""
 
 _KEY = re.compile(r"[^\w.@/+-]", re.ASCII)
 _NAME = re.compile(r"([0-9a-f-]{36})-(result|attachment)\.\w+")
 
 
 def render(run: RunSummary, results: Sequence[Result]) -> Iterator[tuple[str, str]]:
-    """Give the files, each with its name, which follows from the stable id and is the same from run to run."""
+    """Yield the files with their names; a name depends only on the stable id, so it is the same in every run."""
     close = {id(trial) for trials in detailed_trials(run).values() for trial in trials}
     for each in results:
         files: dict[str, str] = {}
@@ -90,7 +90,7 @@ def render(run: RunSummary, results: Sequence[Result]) -> Iterator[tuple[str, st
 
 
 def sweep(folder: Path, kept: Collection[str]) -> None:
-    """Remove what an earlier report wrote here and this one did not; files of others stay."""
+    """Remove the files of an earlier report that this report did not write; keep the files of other programs."""
     for path in folder.iterdir():
         found = _NAME.fullmatch(path.name)
         if found and path.name not in kept and _version(found[1]) == OURS.version:
@@ -131,7 +131,7 @@ def _test(each: Result, run: RunSummary, close: set[int], files: dict[str, str])
 
 
 def _parameters(each: Result, run: RunSummary) -> Iterator[Parameter]:
-    """What the result is about; versions and the run are told too, but a new one makes it no other test."""
+    """Yield the parameters; a new version or a new run is shown, too, but does not make it another test."""
     yield from (Parameter(name=name, value=value) for name, value in each.parameters.items())
     told = (*each.components.items(), ("run", cut(run.plan.run)))
     yield from (Parameter(name=name, value=value, excluded=True) for name, value in told)
@@ -164,7 +164,7 @@ def _step(part: Part, each: Result, close: set[int], files: dict[str, str]) -> T
 
 
 def _spans(trial: Record, ending: str) -> Iterator[TestStepResult]:
-    """Tell the trial's timeline; the stage at which it ended has its status."""
+    """Yield the trial's timeline as steps; the stage at which the trial ended has its status."""
     for span in sorted(trial.timeline, key=lambda span: span.start_ns)[:MOST_SPANS]:
         status = ending if span.name == trial.verdict.stage else Word.PASSED
         start, stop = _ms(span.start_ns), _ms(span.end_ns)
@@ -196,7 +196,7 @@ def _short(text: str, each: Result) -> str:
     if len(text) <= MOST_OF_A_FILE:
         return text
     kept = text[:MOST_OF_A_FILE].rpartition("\n")[0]
-    return f"{kept}\n# the rest is left out; all of it: stillframe show '{each.id}'\n"
+    return f"{kept}\n# the rest is left out; `stillframe show '{each.id}'` prints all of it\n"
 
 
 def _category(name: str, status: str, message: str) -> dict[str, Any]:
@@ -218,7 +218,7 @@ def _environment(run: RunSummary) -> Iterator[tuple[str, str]]:
 
 
 def _properties(facts: Iterable[tuple[str, str]]) -> str:
-    """Spell facts as java.util.Properties reads them, in ASCII: it escapes as JSON does."""
+    """Write facts for java.util.Properties, in ASCII; its escapes are the same as in JSON."""
     return "".join(f"{_KEY.sub('_', cut(name))}={json.dumps(cut(told))[1:-1]}\n" for name, told in facts)
 
 
@@ -227,7 +227,7 @@ def _ms(ns: int | None) -> int | None:
 
 
 def _told(_: Any, value: Any) -> bool:
-    """As Allure's own writers do, leave out what is not said."""
+    """Leave out empty values, as Allure's own writers do."""
     return bool(value) or value is False
 
 

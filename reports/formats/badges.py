@@ -1,4 +1,4 @@
-"""The verdict on a run, a participant or a cell in one line, as SVG that needs nothing else. Pure."""
+"""Badges: the verdict on a run, a participant or a cell in one line, as self-contained SVG. Pure."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from reports.text import shorten
 from reports.words.cells import mark
 from reports.words.outcomes import VERDICTS
 
-LEFT_OUT = "No more than the verdict: which cells it is about, and how sure it is, is in the report."
+LEFT_OUT = "Only the verdict. The report has the cells and the statistics."
 
 STALE_AFTER = timedelta(days=14)
-"""From which age on what a run has found is no news any more."""
+"""Age from which a badge says `stale`."""
 
 MOST_LETTERS = 64
-"""Of a name."""
+"""Characters of a name."""
 
 HEIGHT, PADDING, BASELINE, CORNER = 20, 6, 14, 3
 FONT = "Verdana, DejaVu Sans, sans-serif"
 SIZE = 11
 NARROW, WIDE = frozenset("fijlrtI .,:;!|'()[]/\\-"), frozenset("mwMW@%&#+<>=~^…\N{REPLACEMENT CHARACTER}")
 SLIM, PLAIN, TALL, BROAD = 5.0, 7.5, 9.0, 11.5
-"""Widths of letters of that size, in the widest of the fonts and a little more."""
+"""Widths of characters of this size in the widest of the fonts, and a little more."""
 
 GREEN, RED, AMBER, GREY, DARK = "#17692f", "#a9241b", "#7c5200", "#59636e", "#33383f"
 
@@ -38,10 +38,10 @@ GREEN, RED, AMBER, GREY, DARK = "#17692f", "#a9241b", "#7c5200", "#59636e", "#33
 def render(
     run: RunSummary, now: datetime, *, before: Sequence[RunSummary] = (), stale_after: timedelta = STALE_AFTER
 ) -> Iterator[tuple[str, str]]:
-    """Give the badges, each with its place: one for the run, one for each participant and one for each cell.
+    """Yield the badges with their paths: one for the run, one for each participant and one for each cell.
 
-    What was found of a participant or a cell counts for nothing where the instrument is blind. `before`: older runs,
-    oldest first, for what this one leaves out.
+    If the instrument is blind, all badges say so. `before`: older runs, oldest first, for cells and participants that
+    this run leaves out.
     """
 
     def badge(run: RunSummary, name: str, verdict: str, colour: str, n: str) -> str:
@@ -66,7 +66,7 @@ def render(
 
 
 def _verdict(code: Exit, known: int) -> tuple[str, str]:
-    """What is as expected is no praise where something is known to be wrong, so the badge tells that too."""
+    """Return text and colour of a verdict; a badge that is as expected still counts the known issues."""
     if code is not Exit.EXPECTED:
         return VERDICTS[code], GREY if code is Exit.INCOMPLETE else RED
     return (f"as expected ({known} known)", AMBER) if known else ("as expected", GREEN)
@@ -81,7 +81,7 @@ def _outcome(each: CellSummary) -> tuple[str, str]:
 
 
 def draw(left: str, right: str, colour: str) -> str:
-    """Draw a badge that says `left: right`; a long name is cut, and the title has more of it."""
+    """Draw a badge with the text `left: right`; a long name is cut, and the title has more of it."""
     shown = "".join(sign if sign.isascii() else "\N{REPLACEMENT CHARACTER}" for sign in shorten(left, 5_000))
     shown = shown if len(shown) <= MOST_LETTERS else f"{shown[: MOST_LETTERS - 1]}…"
     first, second = width(shown), width(right)
@@ -105,7 +105,7 @@ def draw(left: str, right: str, colour: str) -> str:
 
 
 def width(text: str) -> int:
-    """Reckon how much room a text takes, never too little."""
+    """Estimate the width of a text with its padding, never too small."""
     return round(sum(map(_width, text))) + 2 * PADDING
 
 

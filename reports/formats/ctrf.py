@@ -12,16 +12,17 @@ from reports.analysis.tables import RunSummary
 from reports.formats.results import Result, Status, cut, moment
 
 LEFT_OUT = (
-    "readings, skews, schedules, timelines, commands, logs and statistics are not in this file; what is known has been "
-    "skipped and what is broken has failed, so look at rawStatus: the site beside it and records/*.jsonl have all of it"
+    "readings, skews, schedules, timelines, commands, logs and statistics are not in this file: the site beside it and "
+    "records/*.jsonl have all of these; known issues have the status skipped, and broken results have the status "
+    "failed: rawStatus tells them apart"
 )
 OURS = uuid5(NAMESPACE_URL, "tag:stillframe,2026:ctrf")
 WORDS = {Status.PASSED: "passed", Status.KNOWN: "skipped", Status.FAILED: "failed", Status.BROKEN: "failed"}
-"""What is broken has failed, since `other` turns nothing red with those who read this."""
+"""A broken result is `failed`, because tools do not show `other` in red."""
 
 
 def render(run: RunSummary, results: Sequence[Result]) -> str:
-    """Lay the results out as a document; the time of its making is that of the run's end."""
+    """Write the results as a document; its timestamp is the end of the run."""
     plan, host = run.plan, run.plan.host
     document = {
         "reportFormat": "CTRF",

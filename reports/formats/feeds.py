@@ -1,7 +1,7 @@
-"""What has changed for a participant from run to run, as an Atom feed (RFC 4287). Pure.
+"""Changes of a participant from run to run, as an Atom feed (RFC 4287). Pure.
 
-An entry for each run in which something is different, and for each that is held against no other: the first, and those
-that cannot be compared. `feedgen` would bring lxml for a dozen elements, and has had no release since 2023.
+A feed has an entry for each run with a difference, for the first run, and for each run that cannot be compared.
+`feedgen` needs lxml for a dozen elements, and has had no release since 2023.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from reports.words.outcomes import VERDICTS
 
 ATOM = "http://www.w3.org/2005/Atom"
 MOST_RUNS = 30
-"""Runs that a feed looks back at."""
+"""Newest runs that a feed covers."""
 
 MOST_CELLS = 20
-"""Cells that an entry names of each thing that is different."""
+"""Cells that an entry names for each difference."""
 
-LEFT_OUT = "What is different from run to run, and nothing of what has stayed as it was: the site has all of it."
+LEFT_OUT = "Only the differences from run to run. The site has all results."
 
 
 class Entry(NamedTuple):
-    """What a run means for a participant."""
+    """The news of a run for a participant."""
 
     run: RunSummary
     title: str
@@ -44,9 +44,9 @@ class Entry(NamedTuple):
 
 
 def render(run: RunSummary, before: Sequence[RunSummary] = ()) -> Iterator[tuple[str, str]]:
-    """Give a feed for each participant, each with its place; `before`: older runs, oldest first.
+    """Yield the feed of each participant with its path; `before`: older runs, oldest first.
 
-    Whom the run leaves out keeps the feed, in which that is the news.
+    A participant that the run leaves out keeps its feed. Its absence is the newest entry.
     """
     entries: dict[str, list[Entry]] = {each.name: [] for _, those in newest.who(run, before) for each in those}
     runs = (*before, run)
@@ -59,13 +59,13 @@ def render(run: RunSummary, before: Sequence[RunSummary] = ()) -> Iterator[tuple
 
 
 def _entries(older: RunSummary | None, newer: RunSummary) -> Iterator[tuple[str, Entry]]:
-    """Tell whom a run means something, and what."""
+    """Yield the participants for which a run has news, and the news."""
     why, comparison = "the first run", None
     if older is not None:
         try:
             comparison = compare(older, newer)
         except NotComparable as error:
-            why = f"not held against {older.plan.run}: {error.what}"
+            why = f"not compared with {older.plan.run}: {error.what}"
     there = {each.name for each in participants(older)} if older is not None else set()
     for each in participants(newer):
         if comparison is None or each.name not in there:
@@ -83,7 +83,7 @@ def _verdict(run: RunSummary, each: Participant, why: str) -> Entry:
 
 
 def _difference(run: RunSummary, name: str, comparison: Comparison) -> Entry | None:
-    """Tell what is different in the cells of a participant, and in its versions; null where nothing is."""
+    """Describe the differences in a participant's cells and versions; None if there are none."""
     own = tuple(each for each in comparison.cells if name in (str(each.cell.checkpoint), str(each.cell.restore)))
     findings = comparison.model_copy(update={"cells": own}).findings
     sides = {each.cell.id: (str(each.cell.checkpoint), str(each.cell.restore)) for each in run.cells}

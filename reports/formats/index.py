@@ -1,7 +1,7 @@
-"""A run as small JSON documents at stable addresses: an index, one of each cell, one of each participant. Pure.
+"""A run as small JSON documents at stable addresses: an index, one for each cell, one for each participant. Pure.
 
-An address is relative to the document that names it, so that a copy of the site works wherever it is. Schemas are in
-`reports/schema`; what is added to documents later leaves `v1` as it is.
+An address is relative to its document, so a copy of the site works at any place. The schemas are in `reports/schema`.
+New fields in documents do not change `v1`.
 """
 
 from __future__ import annotations
@@ -29,23 +29,21 @@ from reports.words.outcomes import VERDICTS
 
 API_VERSION = 1
 LEFT_OUT = (
-    "trials one by one, readings, timelines, commands and logs, the instrument's own proof, and checkpoint images: "
-    "summary.json has the last two, and records/*.jsonl have all of it"
+    "single trials, readings, timelines, commands, logs, the instrument's own proof, and checkpoint images: "
+    "summary.json has the last two, and records/*.jsonl have all of these"
 )
 
 
 class Document(Frozen):
-    """What every document says of the run that it is about."""
+    """The facts about the run that every document has."""
 
     schema_version: SchemaVersion = API_VERSION
     run: str = Field(description="id of the run")
-    date: dt.date = Field(description="on which it began, in UTC")
-    valid: bool = Field(
-        description="false where the instrument's own proof failed, so that no result of the run counts"
-    )
+    date: dt.date = Field(description="first day of the run, in UTC")
+    valid: bool = Field(description="false if the instrument's own proof failed, so no result of the run counts")
     page: str = Field(description="address")
     badge: str = Field(description="address")
-    left_out: str = Field(default=LEFT_OUT, description="what no document has, and where it is")
+    left_out: str = Field(default=LEFT_OUT, description="data that no document has, and the files that have it")
 
 
 class CellEntry(Frozen):
@@ -58,7 +56,7 @@ class CellEntry(Frozen):
 
 
 class CellDocument(Document):
-    """A cell, and what became of it."""
+    """A cell and its result."""
 
     id: str
     workload: str
@@ -67,9 +65,9 @@ class CellDocument(Document):
     checkpoint: str = Field(description="participant")
     restore: str = Field(description="participant")
     way: str
-    outcome: Outcome = Field(description="the worst of its trials; `missing` when any is")
-    entry: str = Field(description="as tables say it")
-    mark: str = Field(description="how to take it: `known`, `expected`, `unexpected`, ...; empty for a clean cell")
+    outcome: Outcome = Field(description="the worst outcome of its trials; `missing` if a trial is missing")
+    entry: str = Field(description="the result as in tables")
+    mark: str = Field(description="`known`, `expected`, `unexpected`, ...; empty for a clean cell")
     as_expected: bool
     exit_code: Exit
     expectation: Expectation
@@ -79,9 +77,9 @@ class CellDocument(Document):
     k: int = Field(description="trials with another outcome than consistent")
     counts: dict[Outcome, int] = Field(description="trials by outcome")
     rate_bound: float | None = Field(description="exact upper 95 % bound of the violation rate, when k is 0")
-    rate_interval: tuple[float, float] | None = Field(description="exact two-sided 95 % interval, where 0 < k < n")
+    rate_interval: tuple[float, float] | None = Field(description="exact two-sided 95 % interval, when 0 < k < n")
     anomalies: tuple[Anomaly, ...]
-    skew_ticks: float | None = Field(description="median of the trials' largest, positive when the disk is ahead")
+    skew_ticks: float | None = Field(description="median of the trials' largest skews, positive if the disk is ahead")
     skew_us: float | None = Field(description="the same in microseconds")
     versions: dict[str, tuple[Component, ...]] = Field(description="every version seen, by side")
 
@@ -90,39 +88,39 @@ class ParticipantEntry(Frozen):
     """A participant in a list."""
 
     name: str
-    exit_code: Exit = Field(description="of its own cells")
+    exit_code: Exit = Field(description="exit code of its own cells")
     cells: int
     document: str = Field(description="address")
 
 
 class ParticipantDocument(Document):
-    """Who took part, and in what."""
+    """A participant and its cells."""
 
     name: str
     verdict: str
-    exit_code: Exit = Field(description="of its own cells")
-    summary: str = Field(description="how its cells came out, in words")
+    exit_code: Exit = Field(description="exit code of its own cells")
+    summary: str = Field(description="the results of its cells, in words")
     versions: tuple[Component, ...]
     cells: tuple[CellEntry, ...]
-    feed: str = Field(description="address of what has changed from run to run")
+    feed: str = Field(description="address of the feed of changes from run to run")
 
 
 class IndexDocument(Document):
-    """The run, and where everything else is."""
+    """The run, with the addresses of all other documents."""
 
     stillframe: str = Field(description="version of the program")
     created: dt.datetime
-    ended: dt.datetime | None = Field(description="null for a run that did not come to its end")
+    ended: dt.datetime | None = Field(description="null for a run that did not finish")
     verdict: str
     exit_code: Exit
-    sentence: str = Field(description="the verdict, and which cells it is about")
+    sentence: str = Field(description="the verdict and its cells")
     cells: tuple[CellEntry, ...]
     participants: tuple[ParticipantEntry, ...]
-    files: dict[str, str] = Field(description="addresses of the same in other forms")
+    files: dict[str, str] = Field(description="addresses of the same results in other formats")
 
 
 def render(run: RunSummary, before: Sequence[RunSummary] = ()) -> Iterator[tuple[str, str]]:
-    """Give the documents, each with its place; `before`: older runs, oldest first, for what this one leaves out."""
+    """Yield the documents with their paths; `before`: older runs, oldest first, for what this run leaves out."""
     yield INDEX, _json(_index(run, participants(run)))
     for tried, those in newest.who(run, before):
         for each in those:
@@ -135,7 +133,7 @@ def render(run: RunSummary, before: Sequence[RunSummary] = ()) -> Iterator[tuple
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """JSON Schemas of the documents, by file stem."""
+    """Return the JSON Schemas of the documents, by file stem."""
     kinds: dict[str, type[Document]] = {
         "api-index": IndexDocument,
         "api-cell": CellDocument,
@@ -214,7 +212,7 @@ def _about(run: RunSummary, place: str, page: str, badge: str) -> dict[str, Any]
 
 
 def _code(run: RunSummary, own: Exit) -> Exit:
-    """What a part of the run comes to: where the instrument is blind, no more than the run itself."""
+    """Return the exit code of a part of the run; if the instrument is blind, all parts have that code."""
     return prevailing({own, Exit.BLIND}) if run.conclusion.exit_code is Exit.BLIND else own
 
 
@@ -228,7 +226,7 @@ def _cell_entry(each: CellSummary, place: str) -> CellEntry:
 
 
 def _address(place: str, document: str) -> str:
-    """Tell where something is, as seen from a document."""
+    """Return a path relative to a document."""
     return posixpath.relpath(place, posixpath.dirname(document))
 
 
@@ -238,7 +236,7 @@ def _json(document: Document) -> str:
 
 
 def _bounded(value: Any) -> Any:
-    """Cut every string of a document, however deep."""
+    """Cut every string of a document, at any depth."""
     if type(value) is str:
         return cut(value)
     if isinstance(value, BaseModel):

@@ -1,4 +1,4 @@
-"""Results as JUnit's XML: a suite for each participant, one for the instrument's own proof. Pure."""
+"""Results as JUnit XML: a suite for each participant, and one for the instrument's own proof. Pure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from reports.analysis.tables import RunSummary
 from reports.formats.results import Kind, Result, Status, cut, moment
 
 LEFT_OUT = (
-    "readings, skews, schedules, timelines, commands, logs and statistics are not in this file, and an outcome is no "
-    "more than passed, skipped, failure or error: the site beside it and records/*.jsonl have all of it"
+    "readings, skews, schedules, timelines, commands, logs and statistics are not in this file, and an outcome is only "
+    "passed, skipped, failure or error: the site beside it and records/*.jsonl have everything"
 )
 
 
 def render(run: RunSummary, results: Sequence[Result]) -> str:
-    """Lay the results out; what is known upstream is skipped, with its link."""
+    """Write the results; a known issue is skipped, with its link."""
     suites: dict[str, list[Result]] = {}
     for each in results:
         suites.setdefault(each.who if each.kind is Kind.CELL else each.group, []).append(each)
@@ -52,7 +52,7 @@ def _suite(run: RunSummary, name: str, results: Sequence[Result]) -> TestSuite:
 
 
 def _case(each: Result, suite: str) -> TestCase:
-    seconds = 0.0 if each.kind is Kind.RUN else round(each.seconds, 3)  # or all time would count twice
+    seconds = 0.0 if each.kind is Kind.RUN else round(each.seconds, 3)  # or all time counts twice
     case = TestCase(each.name, classname=suite, time=seconds)
     properties = Properties()
     properties.extend([Property(name, told) for name, told in _facts(each)])
@@ -76,7 +76,7 @@ def _facts(each: Result) -> Iterator[tuple[str, str]]:
 
 
 def _ending(each: Result) -> FinalResult | None:
-    """Say why it has not passed; the type is the outcome, which the tool may group by."""
+    """Return why it did not pass; the type is the outcome, so that tools can group by it."""
     kind = each.outcome.value if each.outcome else each.kind.value
     if each.status is Status.PASSED:
         return None

@@ -17,32 +17,32 @@ from reports.text import shorten
 from reports.words import proof
 
 MOST_BYTES = 1024 * 1024
-"""What GitHub takes as the summary of a step; of more it shows nothing at all."""
+"""Limit of GitHub for the summary of a step. It shows nothing of a longer summary."""
 
 MOST_LETTERS = 1_000
-"""Of one value, so that no row is as long as a page."""
+"""Characters of one value, so that no row is as long as a page."""
 
 RULE = "| ---"
-"""What stands below the head of a table."""
+"""Start of the line below the head of a table."""
 
 _ACTIVE = re.compile(r"[\\`*\[\]~]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def render(run: RunSummary) -> str:
-    """Lay the run out; every value that the template prints is escaped, whether it asks for that or not."""
+    """Write the run as Markdown; the environment escapes every value that the template prints."""
     template = _environment().get_template("run.md.j2")
     text = template.render(run=run, by_id=run.by_id, images=images, known=known, words=WORDS, proof=proof)
     return fitting(text, MOST_BYTES)
 
 
 def render_images(paths: Sequence[ImagePath]) -> str:
-    """Lay out checkpoint images."""
+    """Write checkpoint images as Markdown."""
     template = _environment().get_template("images.md.j2")
     return fitting(template.render(images=images, paths=paths, words=WORDS), MOST_BYTES)
 
 
 def fitting(text: str, most_bytes: int) -> str:
-    """Cut at the end of a line what a page may not hold, and tell what that was; empty where not even that fits."""
+    """Cut a long text at the end of a line and name the rest; empty if not even that fits."""
     if len(text.encode()) <= most_bytes:
         return text
     lines = text.splitlines()
@@ -57,23 +57,23 @@ def fitting(text: str, most_bytes: int) -> str:
 
 
 def _whole(lines: Sequence[str], kept: int) -> int:
-    """Leave out, at the end of what is kept, what says nothing alone: a heading, or the head of a table."""
+    """Return the number of lines without a heading or the head of a table at the end."""
     while kept and (not lines[kept - 1] or lines[kept - 1].startswith(("#", RULE)) or lines[kept].startswith(RULE)):
         kept -= 1
     return kept
 
 
 def _left_out(kept: Sequence[str], rest: Sequence[str]) -> str:
-    """Name the sections that are not there, and count what is missing of the one that was begun."""
+    """Name the sections that are left out, and count the missing lines of the section that is cut."""
     begun = [line for line in itertools.takewhile(lambda line: not line.startswith("#"), rest) if line]
     own = next((line.lstrip("# ") for line in reversed(kept) if line.startswith("#")), "this page")
     what = [f"{counted(len(begun), 'line')} of “{own}”"] if begun else []
     told = ", ".join((*what, *(line.lstrip("# ") for line in rest if line.startswith("#"))))
-    return f"\nLeft out, since a page may only be so long: {told}. All of it is in the site and in summary.json.\n"
+    return f"\nThe page has a size limit. Left out: {told}. The site and summary.json have everything.\n"
 
 
 def _environment() -> Environment:
-    return Environment(  # noqa: S701 - HTML is escaped by `escape`, with what Markdown needs besides
+    return Environment(  # noqa: S701 - `escape` escapes HTML and Markdown
         loader=PackageLoader("reports.pages"),
         trim_blocks=True,
         lstrip_blocks=True,
@@ -84,6 +84,6 @@ def _environment() -> Environment:
 
 
 def escape(value: object) -> str:
-    """One line of text that Markdown shows as it is: no markup, no HTML, no end of a table cell."""
+    """Return one line of text that Markdown shows literally: no markup, no HTML, no end of a table cell."""
     text = shorten(str(value), MOST_LETTERS).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _ACTIVE.sub(r"\\\g<0>", text).replace("|", "&#124;")

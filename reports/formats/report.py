@@ -1,4 +1,4 @@
-"""A run's folder to its report: a site, `report.md`, `summary.json`, and the forms that other tools read."""
+"""The report of a run's folder: a site, `report.md`, `summary.json`, and files for other tools."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from reports.runs.shards import gather
 from reports.runs.summary import summary_json
 
 PAST = 30
-"""Newest runs of a history of which a site tells."""
+"""Newest runs of a history that a site covers."""
 
 SITE = "report"
-"""Folder of a run for its site."""
+"""Name of the site's folder in a run's folder."""
 
 MARKDOWN = "report.md"
-"""The page beside the site that shows well in a step's summary, and in issues."""
+"""The page beside the site for a step's summary and for issues."""
 
 
 def write_report(runs: Sequence[Path], out: Path | None = None) -> Path:
-    """Write the report of the newest of the runs, with the others as its past, by default into a folder in its own.
+    """Write the report of the newest run, with the other runs as its past; by default into the run's own folder.
 
-    Gives the path of the overview. `RecordError` where there is no run.
+    Returns the path of the overview. `RecordError` if there is no run.
     """
     return report(runs, out)[0]
 
 
 def report(runs: Sequence[Path], out: Path | None = None) -> tuple[Path, RunSummary]:
-    """Write the report as `write_report` does; gives the run, too."""
+    """Write the report as `write_report` does; return the run, too."""
     folders = [
         folder for each in runs for folder in (history.newest(each, PAST) if history.is_history(each) else [each])
     ]
@@ -52,16 +52,16 @@ def report(runs: Sequence[Path], out: Path | None = None) -> tuple[Path, RunSumm
 
 
 def write_share(run_folder: Path) -> Path:
-    """Write the report of what this machine has executed, into the folder of it."""
+    """Write the report of this machine's share of a run, into the folder of the share."""
     return write_summary(read_share(run_folder), run_folder / SITE)
 
 
 def write_summary(
     run: RunSummary, folder: Path, *, before: Sequence[RunSummary] = (), now: datetime | None = None
 ) -> Path:
-    """Write the report of a run that was read already; it is held against the newest before, where that says much.
+    """Write the report of a run, compared with the newest comparable run in `before`.
 
-    By `now`, at first the moment of writing, badges tell whether the run is stale.
+    `now`, by default the time of writing, decides whether badges say `stale`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_aside(folder / "summary.json", summary_json(run))
@@ -71,7 +71,7 @@ def write_summary(
 
 
 def _compared(before: Sequence[RunSummary], run: RunSummary) -> Comparison | None:
-    """Hold a run against the newest before that asked the same, or else the newest that can be compared at all."""
+    """Compare a run with the newest earlier run of the same cells, or else with the newest comparable one."""
     asked = run.by_id.keys()
     for each in sorted(before, key=lambda one: (one.by_id.keys() == asked, one.plan.created_ns), reverse=True):
         with contextlib.suppress(NotComparable):
@@ -86,9 +86,9 @@ def write_images(paths: Sequence[ImagePath], folder: Path) -> Path:
 
 
 def add_to_step_summary(text: str) -> None:
-    """Show Markdown where a hosted CI shows what a step came to, after what is there and as far as it may be long.
+    """Append Markdown to the step summary of a hosted CI, up to its size limit.
 
-    No run fails over a place that cannot be written.
+    A summary that cannot be written fails no run.
     """
     place = os.environ.get("GITHUB_STEP_SUMMARY")
     if place:

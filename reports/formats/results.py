@@ -1,4 +1,4 @@
-"""A run as one list of results for tools that know few words: cells, images, the proof, and the run itself. Pure."""
+"""A run as one list of results for tools with few statuses: cells, images, the proof, and the run itself. Pure."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ from reports.words.outcomes import FLAGS, expectation, found
 from reports.words.tables import title
 
 MOST_LETTERS = 500
-"""Of a string that a format shows; in a record it may be as long as it likes."""
+"""Characters of a string in a format; strings in records have no limit."""
 
 MOST_OF_A_LINK = 1_000
-"""A link that is cut leads nowhere, so a longer one is left out."""
+"""Characters of a link; a longer link is left out, because a cut link leads nowhere."""
 
 MOST_PARTS = 400
-"""Trials that are told of one cell."""
+"""Trials listed for one cell."""
 
 MOST_ODD = 50
-"""Trials that are told of a result that has not simply passed."""
+"""Listed trials that did not simply pass."""
 
 BETTER = "better than expected"
-UNCOUNTED = "does not count, since the instrument's own proof failed"
+UNCOUNTED = "does not count, because the instrument's own proof failed"
 PROOF = "proof of the instrument"
 
 
 class Status(StrEnum):
-    """What a result is in the few words of others, the best first."""
+    """Status of a result in other tools, the best first."""
 
     PASSED = "passed"
     KNOWN = "known"
@@ -62,7 +62,7 @@ STATUSES = {
 
 
 class Kind(StrEnum):
-    """What a result is about."""
+    """Subject of a result."""
 
     CELL = "cell"
     IMAGE = "image"
@@ -71,9 +71,9 @@ class Kind(StrEnum):
 
 
 class Part(Frozen):
-    """A trial, or a step of an image's way."""
+    """A trial, or a step of a checkpoint image."""
 
-    name: str = Field(description="which, and what it came to")
+    name: str = Field(description="the trial or step, with its outcome")
     status: Status
     outcome: Outcome
     reason: str
@@ -83,22 +83,22 @@ class Part(Frozen):
 
 
 class Result(Frozen):
-    """One thing that was tried, and what became of it; no string is long, and each is of one line."""
+    """One subject and its result; every string is short and on one line."""
 
-    id: str = Field(description="stable from run to run, whatever the versions; that of a cell is its own")
+    id: str = Field(description="the same in every run, for any versions; for a cell its own id")
     name: str
     kind: Kind
-    group: str = Field(description="what was asked: the title of its table")
-    who: str = Field(description="who was asked")
-    how: str = Field(default="", description="who held still, or who restored")
+    group: str = Field(description="the question: the title of its table")
+    who: str = Field(description="the participant that checkpoints")
+    how: str = Field(default="", description="the freeze policy, or the participant that restores")
     status: Status
     outcome: Outcome | None = Field(default=None, description="null for the run as a whole")
-    message: str = Field(description="the verdict in words; of a cell and an image it begins with the outcome")
+    message: str = Field(description="the verdict in words; for a cell or an image it begins with the outcome")
     expected: str = ""
-    reason: str = Field(default="", description="why that is expected")
-    link: str = Field(default="", description="where it is discussed upstream")
+    reason: str = Field(default="", description="why this is expected")
+    link: str = Field(default="", description="the upstream discussion")
     owner: str = Field(default="", description="who has to act")
-    start_ns: int | None = Field(default=None, description="null for what did not take place")
+    start_ns: int | None = Field(default=None, description="null for a result without a trial")
     end_ns: int | None = None
     counts: dict[Outcome, int] = Field(default_factory=dict, description="trials by outcome")
     versions: dict[str, tuple[Component, ...]] = Field(default_factory=dict, description="by side")
@@ -108,12 +108,12 @@ class Result(Frozen):
 
     @property
     def seconds(self) -> float:
-        """How long it took, from its beginning to its end."""
+        """Time from its start to its end, in seconds."""
         return 0.0 if self.start_ns is None or self.end_ns is None else (self.end_ns - self.start_ns) / 1e9
 
     @property
     def components(self) -> dict[str, str]:
-        """Versions by component, and by side where the two sides are not alike."""
+        """Versions by component, and by side if the two sides differ."""
         alike = len({frozenset(each) for each in self.versions.values()}) == 1
         listed: dict[str, dict[str, None]] = {}
         for side, components in self.versions.items():
@@ -123,15 +123,15 @@ class Result(Frozen):
 
     @property
     def unexpected(self) -> tuple[str, ...]:
-        """What became of each part that did not simply pass, and why."""
+        """Name and reason of each part that did not simply pass."""
         told = tuple(f"{each.name}: {each.reason}" for each in self.parts if each.status is not Status.PASSED)
         return told if len(told) <= MOST_ODD else (*told[:MOST_ODD], f"and {len(told) - MOST_ODD} more")
 
 
 def results(run: RunSummary) -> tuple[Result, ...]:
-    """List everything that was tried, and last the run itself: none is failed or broken where the exit code is 0.
+    """List all results, and last the run itself; with exit code 0, no result is failed or broken.
 
-    Where the instrument is blind no result of the run counts, so no cell and no image has passed.
+    If the instrument is blind, no result of the run counts. Then no cell and no image passes.
     """
     found = [*_cells(run), *map(_of_image, run.images)]
     if run.conclusion.exit_code is Exit.BLIND:
@@ -140,17 +140,17 @@ def results(run: RunSummary) -> tuple[Result, ...]:
 
 
 def cut(text: str, limit: int = MOST_LETTERS) -> str:
-    """Bring a string of a record to one line without control characters that is not long."""
+    """Cut a string of a record to one short line without control characters."""
     return shorten(text, limit)
 
 
 def moment(ns: int) -> str:
-    """Write an instant as RFC 3339 does, to the second: `2026-11-23T12:00:00Z`."""
+    """Write a time in the form of RFC 3339, to the second: `2026-11-23T12:00:00Z`."""
     return f"{datetime.fromtimestamp(ns // 1_000_000_000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def stable(name: str) -> str:
-    """Keep an id as it is, or what fits of it and a digest of all."""
+    """Return an id unchanged, or the part that fits and a digest of the whole id."""
     return (
         name
         if cut(name) == name
@@ -201,7 +201,7 @@ def _surprise(each: CellSummary) -> str:
 
 
 def _trials(each: CellSummary) -> Iterator[Part]:
-    """Tell of the trials; of very many those that did not simply pass, and the first."""
+    """Yield the trials; of very many trials only those that did not simply pass, and the first ones."""
     parts = [_trial(trial, _status(trial, each)) for trial in each.trials]
     first = sorted(range(len(parts)), key=lambda number: parts[number].status is Status.PASSED)
     yield from (parts[number] for number in sorted(first[:MOST_PARTS]))
@@ -233,7 +233,7 @@ def _trial(trial: Record, status: Status) -> Part:
 
 
 def _status(trial: Record, each: CellSummary) -> Status:
-    """Say what one trial is; in a cell that is as expected, one that by itself is not is allowed for."""
+    """Return the status of one trial; a cell that is as expected may have trials that are not."""
     code = judge(trial.verdict, trial.log, each.expectation)
     if code is Exit.EXPECTED:
         return Status.KNOWN if each.known else Status.PASSED
@@ -301,11 +301,11 @@ def _of_control(each: ControlSummary) -> Result:
 
 
 def _of_run(run: RunSummary) -> Result:
-    """What is true of no cell: whether the run came to its end and left nothing, and what is declared of none."""
+    """Return the result of the run itself: it finished, left nothing behind, and every known issue matches a cell."""
     leaks = run.closing.leaks if run.closing else ()
-    lists = {"left behind on the host": leaks, "declared of no cell that there is": run.plan.unmatched}
+    lists = {"left behind on the host": leaks, "known issues that match no cell": run.plan.unmatched}
     told = [f"{what}: {', '.join(which)}" for what, which in lists.items() if which]
-    ended = {"the run did not come to its end": run.closing, "nothing was planned, so nothing was found": run.cells}
+    ended = {"the run did not finish": run.closing, "nothing was planned, so there is no result": run.cells}
     lacking = [what for what, well in ended.items() if not well]
     status = Status.FAILED if told else Status.BROKEN if lacking else Status.PASSED
     return Result(
@@ -315,8 +315,8 @@ def _of_run(run: RunSummary) -> Result:
         group="run",
         who="stillframe",
         status=status,
-        message=cut("; ".join((*told, *lacking)) or "came to its end, and left nothing behind on the host"),
-        expected="comes to its end, and leaves nothing behind on the host",
+        message=cut("; ".join((*told, *lacking)) or "finished, and left nothing behind on the host"),
+        expected="finishes, and leaves nothing behind on the host",
         start_ns=run.plan.created_ns,
         end_ns=run.closing.end_ns if run.closing else None,
         page="index.html",

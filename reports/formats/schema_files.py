@@ -1,4 +1,4 @@
-"""The published JSON Schemas: `python -m reports.formats.schema_files` writes them anew from the models."""
+"""The published JSON Schemas. `python -m reports.formats.schema_files` generates them from the models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parents[1] / "schema"
 
 
 def texts() -> dict[Path, str]:
-    """Generate what each schema file has to hold."""
+    """Return the text of each schema file, by path."""
     return {
         FOLDER / f"{stem}.schema.json": json.dumps(schema, indent=1, sort_keys=True) + "\n"
         for stem, schema in (schemas() | index.schemas()).items()

@@ -1,4 +1,4 @@
-"""All forms of a run, into the folder of its report."""
+"""Writes all formats of a run into the folder of its report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reports.paths import ALLURE, CTRF, JUNIT
 
 
 def render(run: RunSummary, *, before: Sequence[RunSummary] = (), now: datetime) -> Iterator[tuple[str, str]]:
-    """Give every file, each with its place; `before`: older runs, oldest first."""
+    """Yield all files with their paths; `before`: older runs, oldest first."""
     found = results(run)
     yield JUNIT, junit.render(run, found)
     yield CTRF, ctrf.render(run, found)
@@ -25,7 +25,7 @@ def render(run: RunSummary, *, before: Sequence[RunSummary] = (), now: datetime)
 
 
 def write_formats(run: RunSummary, folder: Path, *, before: Sequence[RunSummary] = (), now: datetime) -> None:
-    """Write every file below `folder`; of an earlier report for Allure nothing stays, since Allure would add it up."""
+    """Write all files below `folder`; remove older files for Allure, because Allure would count them, too."""
     made: dict[Path, set[str]] = {}
     for place, text in render(run, before=before, now=now):
         path = folder / place

@@ -1,4 +1,4 @@
-"""Charts as inline SVG, styled by the page: what people would rather look at than read. Each says itself in words."""
+"""Charts as inline SVG, styled by the page. Each chart has a label with its data in words."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.filesize import decimal
 from harness.model.outcomes import Outcome
 from harness.records.record import Record
 from reports.analysis.cells import CellSummary
+from reports.analysis.tables import counted
 from reports.pages.timeline import AXIS, LABELS, PLOT, VALUES, WIDTH
 from reports.text import clean, shorten
 from reports.words.numbers import duration
@@ -21,14 +22,14 @@ from reports.words.outcomes import glyph, tone
 LANE = 22
 MARKS = 6
 BOX, STEP, LINE, LETTER = 24, 28, 15, 6.2
-"""Side of a box and from one to the next, height of a line, width of a letter that is on the safe side."""
+"""Side of a box, distance of two boxes, height of a line, largest width of a character."""
 MOST_DOTS = 400
 PAGE = 4096
-"""Bytes in which CRIU counts."""
+"""Bytes of a page in CRIU's statistics."""
 
 
 def distribution(cell: CellSummary) -> Markup | None:
-    """Draw how far each surface was from memory, a dot for each trial and witness; null where nothing was compared."""
+    """Draw how far each surface was from memory, a dot for each trial and witness; None if nothing was compared."""
     lanes: dict[str, list[tuple[float, Outcome]]] = {}
     for trial in cell.trials[:MOST_DOTS]:
         for skew in trial.skews:
@@ -51,7 +52,7 @@ def distribution(cell: CellSummary) -> Markup | None:
 
 
 def pauses(cells: Iterable[CellSummary]) -> Markup | None:
-    """Draw how long each trial stood still against how much memory was dumped; null where neither is known."""
+    """Draw how long each container was frozen and how much memory was dumped; None if no trial has both."""
     points = [
         (written, frozen, trial.verdict.outcome)
         for cell in cells
@@ -75,7 +76,7 @@ def pauses(cells: Iterable[CellSummary]) -> Markup | None:
         at = round((height - 28) - (height - 40) * frozen / y, 1)
         elements.append(_dot(x(written), at, outcome))
     told = (
-        f"Time held still against memory dumped, {len(points)} trials: "
+        f"Time frozen and memory dumped, {counted(len(points), 'trial')}: "
         f"{_spread([frozen for _, frozen, _ in points])}, {decimal(round(min(each[0] for each in points)))} to "
         f"{decimal(round(max(each[0] for each in points)))}"
     )
@@ -83,18 +84,18 @@ def pauses(cells: Iterable[CellSummary]) -> Markup | None:
 
 
 class Past(NamedTuple):
-    """A cell in one run; without an outcome where it was not tried."""
+    """A cell in one run; without an outcome if it was not tried."""
 
     run: str
     outcome: Outcome | None
     versions: Mapping[str, str] = {}
-    """By component, and by side where there are two."""
+    """Versions by component, and by side if there are two sides."""
 
 
 def strip(past: Sequence[Past]) -> Markup:
-    """Draw a cell's outcome in each run, oldest first: a box with a sign, empty where it was not tried.
+    """Draw a cell's outcome in each run, oldest first: a box with a sign, empty if the cell was not tried.
 
-    Below stands, where it happened, which versions have changed.
+    Changed versions are below the box of their run.
     """
     elements: list[svg.Element] = []
     changes = [(number, told) for number, told in enumerate(_changes(past)) if told]
@@ -117,7 +118,7 @@ def strip(past: Sequence[Past]) -> Markup:
 
 
 def _changes(past: Sequence[Past]) -> Iterator[str]:
-    """Tell for each run which versions are other than where the cell was tried before."""
+    """Yield for each run the versions that changed since the cell was last tried."""
     before: Mapping[str, str] = {}
     for each in past:
         changed = [name for name, version in each.versions.items() if before.get(name, version) != version]
@@ -126,13 +127,13 @@ def _changes(past: Sequence[Past]) -> Iterator[str]:
 
 
 def stood_still(trial: Record) -> float | None:
-    """Time for which the container was held still, in microseconds."""
+    """Return how long the container was frozen, in microseconds."""
     held = [span for span in trial.timeline if span.name == "frozen"]
     return sum(span.end_ns - span.start_ns for span in held) / 1e3 if held else None
 
 
 def dumped_bytes(trial: Record) -> float | None:
-    """Bytes of memory that CRIU has written."""
+    """Return the memory that CRIU has written, in bytes."""
     return None if trial.statistics is None else float(trial.statistics.pages_written * PAGE)
 
 
@@ -152,7 +153,7 @@ def _axis(scale: _Scale, height: float) -> Iterable[svg.Element]:
 
 
 def _marks(first: float, last: float) -> list[float]:
-    """Round numbers between two, about as many as `MARKS`."""
+    """Return about `MARKS` round numbers between two values."""
     least, size = (last - first) / MARKS, 1e-3
     while size * 10 < least:
         size *= 10
@@ -169,7 +170,7 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def _dot(x: float, y: float, outcome: Outcome) -> svg.Element:
-    """A trial: by its shape, too, one sees what it came to."""
+    """Draw a trial; its shape shows the outcome, too."""
     kind, size = tone(outcome), 4
     if kind == "bad":
         strokes = (

@@ -1,4 +1,4 @@
-"""Records as HTML that needs no network; its one script, a filter, is its own and nothing hangs on it."""
+"""Records as HTML without any network access. The only script is a filter, and the pages work without it."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ from reports.words.cells import mark
 from reports.words.numbers import duration
 
 MOST_STEPS = 120
-"""Commands shown of one trial; of a longer one only those of the runtime and those that failed."""
+"""Commands shown for one trial. A longer trial shows only the runtime's commands and the failed ones."""
 
 MOST_TRIALS = 20
 """Rows of a cell's table of trials."""
 
 MOST_CLOSE = 1_500
-"""Trials of the page that are shown with timeline and commands, cells that are not as expected first."""
+"""Trials of a site with timeline and commands; cells that are not as expected come first."""
 
 LONG_FILE = 12
-"""Lines of a written file from which on it is folded, and left out where all is well."""
+"""Lines of a written file. A longer file is folded, or left out if the cell is clean."""
 
 
 WORDS = SimpleNamespace(cells=cells, findings=findings, numbers=numbers, outcomes=outcomes, tables=tables)
-"""What templates word their sentences with."""
+"""Modules with the words of the templates."""
 
 SCRIPT = (Path(__file__).parent / "templates" / "filter.js").read_text(encoding="utf-8")
 
 
 @functools.cache
 def environment() -> Environment:
-    """Templates, with what all of them use."""
+    """Return the template environment, with the functions that templates use."""
     made = Environment(
         loader=PackageLoader("reports.pages"),
         autoescape=True,
@@ -82,12 +82,12 @@ def environment() -> Environment:
 
 
 def render_images(paths: Sequence[ImagePath]) -> str:
-    """Lay out checkpoint images as a page that stands alone."""
+    """Write checkpoint images as a single page."""
     return environment().get_template("images-page.html.j2").render(paths=paths)
 
 
 def pieces(label: str) -> list[list[str]]:
-    """Take a row's label apart where it may be folded: its words, and each of them before `@`."""
+    """Split a row's label where it may be folded: into words, and each word before `@`."""
     return [re.split(r"(?<=.)(?=@)", word) for word in label.split()]
 
 
@@ -101,12 +101,12 @@ def skew_columns(cell: CellSummary) -> dict[str, tuple[Witness, ...]]:
 
 
 def skew_at(trial: Record, surface: str, witness: Witness) -> Skew | None:
-    """Find what one witness said of one surface."""
+    """Return the skew of one surface by one witness."""
     return next((skew for skew in trial.skews if (skew.surface, skew.witness) == (surface, witness)), None)
 
 
 def listed_trials(cell: CellSummary) -> tuple[Record, ...]:
-    """Choose the trials that are listed: of very many those to look at, those that are not clean, and the first."""
+    """Choose the listed trials; of very many the most important ones, those that are not clean, and the first ones."""
     telling = {trial.trial for trial in telling_trials(cell)}
     clean = (Outcome.CONSISTENT, cell.expectation.outcome)
     first = sorted(cell.trials, key=lambda each: (each.trial not in telling, each.verdict.outcome in clean))
@@ -114,7 +114,7 @@ def listed_trials(cell: CellSummary) -> tuple[Record, ...]:
 
 
 def detailed_trials(run: RunSummary) -> dict[str, tuple[Record, ...]]:
-    """Choose the trials of each cell, by its id, that are shown closely, as far as the page holds them."""
+    """Choose, by cell id, the trials with timeline and commands, up to the limit of the site."""
     looks, left = {}, MOST_CLOSE
     for cell in sorted(run.cells, key=lambda each: each.as_expected):
         looks[cell.cell.id] = telling_trials(cell)[:left]
@@ -123,12 +123,12 @@ def detailed_trials(run: RunSummary) -> dict[str, tuple[Record, ...]]:
 
 
 def standing(cell: CellSummary) -> str:
-    """Choose how an entry stands out: `off` when it is not as expected, `known`, `meant` to be so, or plain."""
+    """Return the CSS class of an entry: `off` if not as expected, `known`, `meant` if expected, or none."""
     return {"": "", "known": " known", "expected": " meant"}.get(mark(cell), " off")
 
 
 def steps(trial: Record) -> tuple[commands.Step, ...]:
-    """Choose the trial's commands; of very many the ones that tell something."""
+    """Choose the trial's commands; of very many only the runtime's and the failed ones."""
     every = commands.steps(trial.commands)
     if len(every) <= MOST_STEPS:
         return every

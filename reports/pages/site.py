@@ -1,6 +1,6 @@
-"""A site out of a run's records, and of the runs before it: static, self-contained, without need of a script.
+"""The site of a run and of the runs before it: static, self-contained, and complete without scripts.
 
-In comes what was summed up, out come pages by their place. Every page says the same without colours and without charts.
+Input: summaries of runs. Output: pages with their paths. Every page says the same without colours and charts.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ COMPARE = Page("compare.html", "Compare", "compare.html.j2")
 def write_site(
     run: RunSummary, folder: Path, *, before: Sequence[RunSummary] = (), comparison: Comparison | None = None
 ) -> Path:
-    """Write the site of a run; `before`: older runs, oldest first. Gives the place of its overview."""
+    """Write the site of a run; `before`: older runs, oldest first. Return the path of its overview."""
     pages = enumerate(render(run, before=before, comparison=comparison))
     most = len(PAGES) + len(participants(run)) + len(run.cells)
     for _, (name, text) in shown(pages, "writing", most, lambda each: each[0]):
@@ -62,7 +62,7 @@ def write_site(
 def render(
     run: RunSummary, *, before: Sequence[RunSummary] = (), comparison: Comparison | None = None
 ) -> Iterator[tuple[str, str]]:
-    """Give the pages, each with its place."""
+    """Yield the pages with their paths."""
     pages = (*PAGES, *([HISTORY] if before else ()), *([COMPARE] if comparison else ()))
     who = participants(run)
     lasts = tuple(newest.cells(run, before))
@@ -121,7 +121,7 @@ def _cells(cells: Sequence[CellSummary], run: RunSummary, shared: dict[str, Any]
 
 
 def _past(runs: Sequence[RunSummary]) -> dict[str, Markup]:
-    """A strip of outcomes for each cell that any of the runs has tried, those that have changed first."""
+    """Return a strip of outcomes for each cell of any run; cells with different outcomes come first."""
     every = [(run.plan.run, run.by_id) for run in runs]
     outcomes: dict[str, set[Outcome]] = {}
     for _, cells in reversed(every):
@@ -141,7 +141,7 @@ def _at(run: str, cell: CellSummary | None) -> charts.Past:
 
 
 def _changes(runs: Sequence[RunSummary]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Participant, component and its version in each run, where these are not the same in all that have one."""
+    """Yield participant, component and its version in each run, if the versions differ."""
     seen: dict[tuple[str, str], list[str]] = {}
     for number, run in enumerate(runs):
         for who, components in run.versions.items():

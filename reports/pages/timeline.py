@@ -1,4 +1,4 @@
-"""A trial's timeline, drawn and in words: who was held still when, and of which instant memory and disk are."""
+"""A trial's timeline, as a drawing and in words: the time frozen, and the instants of memory and disk."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ PLOT = WIDTH - LABELS - VALUES
 MOST_MARKS = 8
 
 ASIDE = frozenset({Stage.PREPARE, Stage.START, Stage.READ, Stage.STOP, Stage.CLEAN_UP, Stage.AUDIT})
-"""Stages so long and so far from the cut that a drawing with them would show nothing else."""
+"""Stages too long and too far from the cut: a drawing with them shows nothing else."""
 
 
 COLOURS = (
     ".timeline { max-width: 100%; height: auto; background: #fff; --ink: #1d2228; --quiet: #59636e; --line: #d5dbe1; "
     "--memory: #7a3db8; --bar: #8a94a0; --held: #a9c4e0; --tone: #59636e; }\n.timeline.bad { --tone: #a9241b; }\n"
 )
-"""What a page sets for its drawings, and one that stands alone has to bring."""
+"""Colours that a page sets for its drawings. A drawing outside a page has to bring them."""
 
 
 class Lane(Frozen):
-    """One line of the timeline, in nanoseconds from the moment that memory was taken, or from the first span."""
+    """One line of the timeline, in nanoseconds since memory was taken, or since the first span."""
 
     kind: Literal["span", "instant", "memory", "surface"]
     name: str
@@ -45,14 +45,14 @@ class Lane(Frozen):
 
     @property
     def value(self) -> str:
-        """How long a span took, or how far an instant is from the origin."""
+        """Length of a span, or distance of an instant from the origin."""
         if self.kind == "span":
             return duration((self.end_ns - self.start_ns) / 1e3)
         return duration(self.start_ns / 1e3, signed=True)
 
 
 def lanes(record: Record) -> tuple[Lane, ...]:
-    """List all that is known, in the order of the record: spans first, then what the readings prove."""
+    """List all lines, in the order of the record: first the spans, then the instants from the readings."""
     reading = _reading(record.readings)
     found = [
         Lane(
@@ -77,8 +77,8 @@ def lanes(record: Record) -> tuple[Lane, ...]:
 
 
 def words(record: Record) -> tuple[str, ...]:
-    """Tell the timeline in sentences, in order of time."""
-    told = [f"0 is {'when memory was taken' if _reading(record.readings) else 'the start of the first span'}"]
+    """Write the timeline as sentences, in order of time."""
+    told = [f"0 is {'the moment memory was taken' if _reading(record.readings) else 'the start of the first span'}"]
     for lane in sorted(lanes(record), key=lambda lane: lane.start_ns):
         start = duration(lane.start_ns / 1e3, signed=True)
         to = f" to {duration(lane.end_ns / 1e3, signed=True)}, {lane.value} long" if lane.kind == "span" else ""
@@ -87,7 +87,7 @@ def words(record: Record) -> tuple[str, ...]:
 
 
 def draw(record: Record, *, alone: bool = False) -> Markup | None:
-    """Draw the part around the cut as SVG, styled by its page or `alone`; null when nothing is known of it."""
+    """Draw the part around the cut as SVG, styled by its page or by itself (`alone`); None if nothing is known."""
     shown = [lane for lane in lanes(record) if lane.name not in ASIDE and _within(lane, record)]
     if not shown:
         return None
@@ -136,7 +136,7 @@ def _axis(scale: _Scale, height: float) -> Iterable[svg.Element]:
 
 
 def _held(shown: Iterable[Lane], scale: _Scale, height: float) -> Iterable[svg.Element]:
-    """Shade the time held still: what was taken outside of it is no still frame."""
+    """Shade the time frozen: data taken outside of it is no still frame."""
     for lane in shown:
         if lane.name == "frozen":
             x, end = scale(lane.start_ns), scale(lane.end_ns)
@@ -170,18 +170,18 @@ def _instant(kind: Literal["memory", "surface"], name: str, at: int) -> Lane:
 
 
 def _reading(readings: tuple[Reading, ...]) -> Reading | None:
-    """Choose the checkpoint's own reading; both witnesses of it agree, or the trial is a harness-error."""
+    """Return the first reading of the checkpoint; its witnesses agree, or the trial is a harness-error."""
     return next((reading for reading in readings if reading.witness is not Witness.SOURCE), None)
 
 
 def _within(lane: Lane, record: Record) -> bool:
-    """Tell whether the lane fits into the trial: the clock of a torn or foreign record may say anything."""
+    """Whether the lane fits into the trial: a torn or foreign record may have any time."""
     length = record.end_ns - record.start_ns
     return abs(lane.start_ns) <= length and abs(lane.end_ns) <= length
 
 
 def _nice(least: float) -> int:
-    """Find the smallest of 1, 2, 5, 10, ... that is not below `least`."""
+    """Return the smallest of 1, 2, 5, 10, ... that is not below `least`."""
     size = 1
     while size * 10 < least:
         size *= 10

@@ -1,4 +1,4 @@
-"""Folders of runs: found, put together from shards, read, and kept as a history.
+"""Folders of runs: find them, merge their shards, read them, and keep them as a history.
 
-In come paths, out come summaries. What is damaged is told and never guessed.
+Input: paths. Output: summaries. The code reports damaged data and never guesses.
 """

@@ -1,4 +1,4 @@
-"""Versions that restore each other's checkpoints, by the evidence of interoperability runs; nothing else is asked."""
+"""Versions that restore each other's checkpoints, from the records of interoperability runs alone."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from reports.runs.shards import gather
 
 
 class Edge(Frozen):
-    """What came of it when one restored what the other had checkpointed."""
+    """The trials of one cross-restore."""
 
     checkpoint: str
     restore: str
-    consistent: int = Field(description="trials")
+    consistent: int = Field(description="number of trials")
     refused: int
-    other: int = Field(description="trials that ended otherwise")
+    other: int = Field(description="trials with another outcome")
 
     @property
     def holds(self) -> bool:
@@ -30,22 +30,22 @@ class Edge(Frozen):
 
 
 class Class(Frozen):
-    """Versions of which each restores what each has checkpointed."""
+    """Versions that all restore each other's checkpoints."""
 
     name: str
     members: tuple[str, ...]
-    restores: tuple[str, ...] = Field(description="names of other classes of which each member restores all")
+    restores: tuple[str, ...] = Field(description="other classes whose checkpoints every member restores, by name")
 
 
 class Fingerprint(Frozen):
-    """Who is compatible with whom."""
+    """Classes of compatible versions."""
 
     classes: tuple[Class, ...]
     edges: tuple[Edge, ...]
 
 
 def fingerprint(runs: Iterable[Path]) -> Fingerprint:
-    """Read runs, whose folders may be named in any order; `RecordError` for a folder that holds no run."""
+    """Read runs from folders in any order; `RecordError` for a folder without a run."""
     trials: dict[tuple[str, str], list[Outcome]] = {}
     for stored in gather(runs):
         for _, record in stored.records():
@@ -61,7 +61,7 @@ def fingerprint(runs: Iterable[Path]) -> Fingerprint:
 
 
 def grouped(edges: Iterable[Edge]) -> Fingerprint:
-    """Put those together that restore each other; whoever took part in no pair of two is left out."""
+    """Group the versions that restore each other's checkpoints; leave out versions without a cross-restore."""
     edges = tuple(edges)
     crossed = {name for each in edges if each.checkpoint != each.restore for name in (each.checkpoint, each.restore)}
     edges = tuple(each for each in edges if {each.checkpoint, each.restore} <= crossed)
@@ -85,12 +85,12 @@ def grouped(edges: Iterable[Edge]) -> Fingerprint:
 
 
 def as_json(found: Fingerprint) -> str:
-    """Write it for programs."""
+    """Write the fingerprint for programs."""
     return json.dumps(found.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
 
 
 def _named(runtime: str, way: str, components: Sequence[Component]) -> str:
-    """Name a participant by its versions, and not by the suite that has them."""
+    """Name a participant by its versions, not by its stack."""
     listed = ", ".join(f"{each.name} {each.version}" for each in components)
     return f"{runtime}{f' {way}' if way else ''}: {listed}"
 

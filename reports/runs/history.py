@@ -1,11 +1,11 @@
-"""Runs kept in a folder, without a server: what goes in is addressed by its content, and what is said of it stays said.
+"""Runs kept in a folder, without a server. The id of a run is a digest of its content.
 
-    HISTORY/runs/ID/       plan, records, last word, `summary.json`; ID is a digest of what the run found
-    HISTORY/latest.json    for each cell the run that tried it last, and what it came to
+    HISTORY/runs/ID/       plan, records, closing, `summary.json`
+    HISTORY/latest.json    for each cell, the newest run that tried it, and its outcome
 
-A run is the same however many shards it came in. Logs may be pruned, which leaves a tombstone; outcomes, skews,
-versions and summaries are kept for good, and so is all of a run that is evidence of what is declared. The folder may be
-a branch: nothing in it refers to where it lies.
+The number of shards does not change a run. Logs may be pruned, which leaves a tombstone. Outcomes, skews, versions and
+summaries stay for ever, and so does every part of a run that a known issue cites as evidence. The folder may be a
+branch: nothing in it refers to its own path.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from reports.runs.summary import summary_json
 
 RUNS, LATEST, SUMMARY = "runs", "latest.json", "summary.json"
 DIGITS = 16
-"""Of the digest that a run goes by."""
+"""Digits of the digest in a run's id."""
 
 
 class Kept(NamedTuple):
@@ -53,12 +53,12 @@ class Kept(NamedTuple):
 
     @property
     def names(self) -> frozenset[str]:
-        """By which it may be cited."""
+        """Names that may cite the run."""
         return frozenset((self.id, self.plan.run))
 
 
 class Latest(Frozen):
-    """Which run tried a cell last."""
+    """The newest run that tried a cell."""
 
     run: str = Field(description="id in the history")
     name: str = Field(description="id of the run, as in its plan")
@@ -69,14 +69,14 @@ class Latest(Frozen):
 
 
 def is_history(folder: Path) -> bool:
-    """Whether a folder is one."""
+    """Whether a folder is a history."""
     return (folder / RUNS).is_dir() and not (folder / "plan.json").exists()
 
 
 def kept(history: Path) -> tuple[Kept, ...]:
-    """All runs of a history, oldest first; `RecordError` where there is none."""
+    """Return all runs of a history, oldest first; `RecordError` if the folder is no history."""
     if not is_history(history):
-        raise RecordError(f"{history} is no history: it has no folder {RUNS}", remedy="Add a run to make one.")
+        raise RecordError(f"{history} is not a history: it has no folder {RUNS}", remedy="Add a run to create one.")
     found = [
         Kept(folder.name, folder, read_plan(folder), read_tombstone(folder))
         for folder in (history / RUNS).iterdir()
@@ -86,7 +86,7 @@ def kept(history: Path) -> tuple[Kept, ...]:
 
 
 def add(history: Path, run: Path) -> str:
-    """Add a run, or the shards of one; gives its id, the same for the same content. Raises `RecordError`."""
+    """Add a run, or the shards of one; return its id, the same for the same content. Raises `RecordError`."""
     stored = find(run)
     aside = history / RUNS / f".{stored.plan.run}.new"
     shutil.rmtree(aside, ignore_errors=True)
@@ -104,14 +104,16 @@ def add(history: Path, run: Path) -> str:
 
 
 def newest(history: Path, most: int) -> list[Path]:
-    """Folders of the newest runs, oldest first."""
+    """Return the folders of the newest runs, oldest first."""
     return [each.folder for each in kept(history)[-most:]]
 
 
 def prune(history: Path, keep: int, now_ns: int) -> tuple[Kept, ...]:
-    """Take the logs out of all but the newest `keep` runs and of what is cited; gives the runs that lost theirs."""
+    """Remove the logs of all runs but the newest `keep` and the cited runs; return the runs that lost their logs."""
     if keep < 0:
-        raise UsageError(f"--keep-logs {keep} is no number of runs", remedy="Say how many, 0 or more.")
+        raise UsageError(
+            f"--keep-logs {keep}: must be at least 0", remedy="Give the number of runs that keep their logs."
+        )
     runs = kept(history)
     cited = {name for each in declared() for name in each.declaration.evidence}
     old = [each for each in runs[: max(0, len(runs) - keep)] if not each.tombstone and not each.names & cited]
@@ -121,7 +123,7 @@ def prune(history: Path, keep: int, now_ns: int) -> tuple[Kept, ...]:
 
 
 def _write(stored: StoredRun, folder: Path) -> str:
-    """Write a run as one folder, in an order that does not come from where it lay; gives the digest of its content."""
+    """Write a run as one folder, in an order that does not depend on its paths; return the digest of its content."""
     write_plan(folder, stored.plan)
     if stored.closing:
         write_closing(folder, stored.closing)

@@ -1,6 +1,6 @@
-"""Several runs to one body of evidence: the trials of a cell are added up while nothing that may matter has changed.
+"""Trials of several runs, added up for each cell as long as its conditions and settings are equal.
 
-Runs may be named in any order and more than once. Trials that prove nothing either way are left out.
+Runs may be given in any order and more than once. Trials that prove nothing either way are left out.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from reports.runs.shards import gather
 
 
 class Pool(Frozen):
-    """The trials of one cell under the same conditions and settings; `k` of `n` violated."""
+    """The trials of one cell under the same conditions and settings; `k` of `n` violate."""
 
     cell: Cell
     conditions: Conditions
-    digest: str = Field(description="of the conditions, SHA-256")
+    digest: str = Field(description="SHA-256 of the conditions")
     settings: Settings
     runs: tuple[str, ...] = Field(description="ids, oldest first")
-    since_ns: int = Field(description="when the oldest of the runs was planned")
+    since_ns: int = Field(description="time of the oldest run's plan")
     sequential: bool = Field(
-        description="a run of it ends the cell at its first violation, so that the rate behind k errs upwards"
+        description="one of the runs ends the cell at its first violation, so the rate is probably too high"
     )
     outcomes: dict[Outcome, int] = Field(description="trials by outcome, mildest first")
     n: int
@@ -48,7 +48,7 @@ class _Evidence:
 
 
 def pool(run_folders: Iterable[Path]) -> tuple[Pool, ...]:
-    """Add up the trials of all runs, ordered by cell and age; `RecordError` for a folder that holds no run."""
+    """Add up the trials of all runs, ordered by cell and age; `RecordError` for a folder without a run."""
     found: dict[tuple[Cell, Settings, Conditions], _Evidence] = {}
     for stored in gather(run_folders):
         plan = stored.plan
@@ -61,7 +61,7 @@ def pool(run_folders: Iterable[Path]) -> tuple[Pool, ...]:
             own = found.setdefault(key, _Evidence())
             own.runs[run] = None
             own.sequential |= plan.ends(record.cell, Outcome.INCONSISTENT)
-            trial = (*run, record.trial, record.start_ns)  # a copy of a run brings it again
+            trial = (*run, record.trial, record.start_ns)  # a copy of a run has it again
             own.trials[trial] = max(outcome, own.trials.get(trial, outcome), key=lambda each: each.severity)
     pools = (_summed(*key, own) for key, own in found.items())
     return tuple(sorted(pools, key=_order))

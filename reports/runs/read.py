@@ -1,4 +1,4 @@
-"""A run's folder, or those of its shards, to its summary: the one way in for every report."""
+"""Reads a run's folder, or the folders of its shards, into a summary. Every report starts here."""
 
 from __future__ import annotations
 
@@ -29,17 +29,16 @@ Entry = tuple[Place, Record]
 
 
 def read_run(run_folder: Path, closely: Closely = telling_trials) -> RunSummary:
-    """Read plan, records and last word, and sum them up; `RecordError` where there is no run.
+    """Read plan, records and closing, and sum them up; `RecordError` if there is no run.
 
-    Of each cell the trials that `closely` chooses are whole; the others are without what only a close look needs, so
-    that memory and time go with the number of cells more than with that of trials. Of a run in shards, what none of
-    them has brought is missing.
+    `closely` chooses the trials that are read in full. The other trials lack the fields for a close look, so memory and
+    time depend more on the number of cells than on the number of trials. Trials that no shard brought are missing.
     """
     return read_stored(shards.find(run_folder), closely)
 
 
 def read_stored(stored: StoredRun, closely: Closely = telling_trials) -> RunSummary:
-    """Read a run that was found, as `read_run` does."""
+    """Read a stored run, as `read_run` does."""
     entries = _entries(stored)
     run = _summed(stored, stored.plan, entries, closely)
     lost = tuple(_lost(stored, run))
@@ -48,13 +47,13 @@ def read_stored(stored: StoredRun, closely: Closely = telling_trials) -> RunSumm
 
 
 def read_share(run_folder: Path) -> RunSummary:
-    """Read what this machine has executed, and speak of that alone: all of a run, or one shard."""
+    """Read and sum up only this machine's share: all of a run, or one shard."""
     stored = shards.find(run_folder)
     return _summed(stored, stored.parts[0].plan.share, _entries(stored), telling_trials)
 
 
 def _entries(stored: StoredRun) -> list[Entry]:
-    """All records, in an order that comes from what they say and not from where they lie."""
+    """Return all records, in an order that depends on their content and not on their paths."""
     with _no_collector():
         entries = list(_watched(stored))
     cells = {id(record.cell): record.cell for _, record in entries}
@@ -68,7 +67,7 @@ def _entries(stored: StoredRun) -> list[Entry]:
 
 
 def _watched(stored: StoredRun) -> Iterator[Entry]:
-    """All records; whoever waits for them at a terminal sees how many bytes have been read."""
+    """Yield all records, and show the number of bytes read on a terminal."""
     paths = [path for part in stored.parts for path in record_files(part.folder)]
     sizes = [path.stat().st_size if path.is_file() else 0 for path in paths]
     before = dict(zip(paths, accumulate(sizes, initial=0), strict=False))
@@ -90,7 +89,7 @@ def _summed(stored: StoredRun, plan: Plan, entries: Sequence[Entry], closely: Cl
 
 
 def _lost(stored: StoredRun, run: RunSummary) -> Iterator[Finding]:
-    """Which shards have not come back, and what of the run is missing since."""
+    """Yield the shards that did not come back, with their missing cells and controls."""
     lost = [shard for shard, parts in stored.shards.items() if not parts]
     theirs = {cell.id for shard in lost for cell in shard.share(stored.plan.cells, ())[0]}
     played = {control for shard in lost for control in shard.share((), stored.plan.controls)[1]}
@@ -103,7 +102,7 @@ def _lost(stored: StoredRun, run: RunSummary) -> Iterator[Finding]:
 
 
 def _without_what_is_told(run: RunSummary, lost: Sequence[Finding]) -> RunSummary:
-    """The run without what it lacks for no other reason than that shards are lost."""
+    """Return the run without the findings that the lost shards explain."""
     whole = {each.cell.id for each in run.cells if each.exit_code is not Exit.INCOMPLETE}
     told = {name for finding in lost for name in (*finding.cells, *finding.controls)} - whole
     findings = tuple(
@@ -115,15 +114,14 @@ def _without_what_is_told(run: RunSummary, lost: Sequence[Finding]) -> RunSummar
 
 
 def _lacking(stored: StoredRun, entries: Sequence[Entry]) -> Iterator[Finding]:
-    """What shards that came back have not done, by their numbers."""
+    """Yield the duties that shards which came back did not fulfil."""
     seen = {place.folder for place, record in entries if record.control == CANARY.name and record.run in stored.runs}
     here = {shard: parts for shard, parts in stored.shards.items() if parts}
     if killed := [shard for shard, parts in here.items() if not any(part.closing for part in parts)]:
-        its = "its" if len(killed) == 1 else "their"
-        yield Finding(what=f"{_numbered(killed)} did not come to {its} end")
+        yield Finding(what=f"{_numbered(killed)} did not finish")
     blind = [shard for shard, parts in here.items() if _owes(shard, stored.plan) and seen.isdisjoint(_folders(parts))]
     if blind:
-        yield Finding(what=f"{_numbered(blind)} played no canary, so nobody knows whether it would have seen anything")
+        yield Finding(what=f"{_numbered(blind)} ran no canary, so nothing proves that the instrument works there")
 
 
 def _owes(shard: Shard, plan: Plan) -> bool:
@@ -141,16 +139,17 @@ def _numbered(found: Sequence[Shard]) -> str:
 
 
 def with_images(run: RunSummary, paths: tuple[ImagePath, ...]) -> RunSummary:
-    """Add checkpoint images to a run; those that are other than expected count as its cells do."""
+    """Add checkpoint images to a run; unexpected images count like unexpected cells."""
     code = images.exit_code(paths) if paths else Exit.EXPECTED
     issues = known_issues(run.cells, paths, covered=run.plan.covered)
     run = run.model_copy(update={"images": paths, "known_issues": issues})
-    return run if code is Exit.EXPECTED else run.found(code, Finding(what=images.verdict(paths)))
+    told = images.verdict(paths)
+    return run if code is Exit.EXPECTED else run.found(code, Finding(what=told[:1].upper() + told[1:]))
 
 
 @contextlib.contextmanager
 def _no_collector() -> Iterator[None]:
-    """Let the collector of cycles rest: values have none, and it would look at all of them again and again."""
+    """Stop the garbage collector: the values have no cycles, and it scans all of them again and again."""
     running = gc.isenabled()
     gc.disable()
     try:
@@ -161,7 +160,7 @@ def _no_collector() -> Iterator[None]:
 
 
 def compare_runs(before: Path, after: Path) -> Comparison:
-    """Read two runs and compare them; `RecordError` where there is none, `NotComparable` where that says nothing."""
+    """Read two runs and compare them; `RecordError` if one is missing, `NotComparable` if the result means nothing."""
     return compare(read_run(before, _nothing), read_run(after, _nothing))
 
 

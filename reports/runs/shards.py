@@ -1,6 +1,6 @@
-"""A run that may lie in several folders: its shards, found, held together and read as one.
+"""A run in one or several folders: its shards are found, merged and read as one run.
 
-In whatever order folders are named or found, and in however many its records lie, what is read is the same.
+The order and the number of the folders do not change the result.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from harness.records.record import Record
 from harness.records.run_files import Place, often_repeated, read_briefly, read_closing, read_images, read_plan
 
 DEEPEST = 3
-"""Folders below the one that is named, in which runs are found."""
+"""Depth of the search for runs below a given folder."""
 
 ITS_OWN = frozenset({"run", "created_ns", "host", "shard"})
-"""Fields of a plan that are not the same on every machine."""
+"""Fields of a plan that differ from machine to machine."""
 
 FOLLOWS = frozenset({"rule", "words", "fewer"})
-"""Fields of a plan that are other where something else is."""
+"""Fields of a plan that follow from other fields."""
 
-REMEDY = "Put the shards of each run into a folder of its own, and name that."
+REMEDY = "Put the shards of each run into a separate folder, and give that folder."
 
 
 class Part(NamedTuple):
-    """What one machine did: all of a run, or a shard of it."""
+    """The work of one machine: all of a run, or one shard."""
 
     folder: Path
     plan: Plan
@@ -42,7 +42,7 @@ class Part(NamedTuple):
 
     @property
     def order(self) -> tuple[int, int, str, str]:
-        """By age, and then by whatever tells it from others."""
+        """Sort key: the age, then other facts that differ between parts."""
         number = self.plan.shard.number if self.plan.shard else 0
         return self.plan.created_ns, number, self.plan.run, self.plan.host.model_dump_json()
 
@@ -52,13 +52,13 @@ class StoredRun:
     """A run on disk, in one folder or in several."""
 
     folder: Path
-    """Where a report of it goes: its own folder, or the one that holds its shards."""
+    """Folder for the report: the run's own folder, or the folder with its shards."""
     parts: tuple[Part, ...]
     """Oldest first."""
 
     @cached_property
     def plan(self) -> Plan:
-        """What all parts together set out to do, under the name and on the machine of the oldest."""
+        """The plan of all parts together, with the name and the host of the oldest part."""
         first = self.parts[0].plan
         if first.shard is None:
             return first
@@ -67,11 +67,11 @@ class StoredRun:
 
     @cached_property
     def runs(self) -> frozenset[str]:
-        """The names under which its records go."""
+        """The run names in its records."""
         return frozenset(part.plan.run for part in self.parts)
 
     def records(self) -> Iterator[tuple[Place, Record]]:
-        """Read all records briefly, in any order; what was copied comes once, but each part may have its own canary."""
+        """Read all records briefly, in any order; a copied record comes once, but each part may have its own canary."""
         repeated, seen = often_repeated(), set[bytes]()
         for part in self.parts:
             for place, record in read_briefly(part.folder, repeated):
@@ -80,12 +80,12 @@ class StoredRun:
                     yield place, record
 
     def vouches_for(self, record: Record) -> bool:
-        """Whether a trial counts as evidence: it is of this run, or it is evidence against its cell, whoever has it."""
+        """Whether a trial counts as evidence: it belongs to this run, or it violates."""
         return record.run in self.runs or bool(record.verdict.outcome.violates)
 
     @cached_property
     def closing(self) -> Closing | None:
-        """The last words of all parts that came to their end, as one."""
+        """The closings of all finished parts, merged into one."""
         last = [part.closing for part in self.parts if part.closing]
         leaks = tuple(sorted({leak for each in last for leak in each.leaks}))
         if not last:
@@ -95,22 +95,22 @@ class StoredRun:
 
     @cached_property
     def images(self) -> tuple[ImagePath, ...]:
-        """What became of checkpoint images, each once."""
+        """The results of checkpoint images, each once."""
         found = (path for part in self.parts for path in read_images(part.folder))
         return tuple({path.model_dump_json(): path for path in found}.values())
 
     @property
     def shards(self) -> dict[Shard, list[Part]]:
-        """All shards of the run, each with its parts: none where it did not come back, several after a rerun."""
+        """All shards of the run, each with its parts: none if it did not come back, several after a rerun."""
         first = self.parts[0].plan.shard
         every = [Shard(number=number, of=first.of) for number in range(1, first.of + 1)] if first else []
         return {shard: [part for part in self.parts if part.plan.shard == shard] for shard in every}
 
 
 def gather(folders: Iterable[Path]) -> tuple[StoredRun, ...]:
-    """Find the runs in folders, each of which holds one; shards of one run may also be named one by one.
+    """Find the runs in folders, one run in each; shards of one run may also be given one by one.
 
-    Raises `RecordError` where there is no run, and where what lies together does not belong together.
+    `RecordError` if there is no run, and if the parts in a folder do not belong together.
     """
     runs: list[StoredRun] = []
     alone: list[Part] = []
@@ -134,7 +134,7 @@ def find(folder: Path) -> StoredRun:
 
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:
-    """Folders of runs: this one, or else those in it."""
+    """Yield the folders of runs: this folder, or else the folders in it."""
     if (folder / "plan.json").exists():
         yield folder
     elif depth and folder.is_dir():
@@ -145,16 +145,16 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def _together(folder: Path, parts: Iterable[Part]) -> StoredRun:
-    """Hold parts together; `RecordError` where they are not of one run."""
+    """Merge parts into one run; `RecordError` if they belong to different runs."""
     parts = tuple(sorted(parts, key=lambda part: part.order))
     first, *others = parts
     whole = [part for part in parts if part.plan.shard is None]
     if others and len(whole) == len(parts):
-        what = f"{folder} holds {len(parts)} runs that are not shards of one: {first.folder}, {others[0].folder}, ..."
-        raise RecordError(what, remedy="Name one of them.")
+        what = f"{folder} has {len(parts)} runs that are not shards of one run: {first.folder}, {others[0].folder}, ..."
+        raise RecordError(what, remedy="Give one of them.")
     if others and whole:
         shard = next(part for part in parts if part.plan.shard)
-        raise RecordError(f"{whole[0].folder} is an undivided run, among shards like {shard.folder}", remedy=REMEDY)
+        raise RecordError(f"{whole[0].folder} is a whole run among shards like {shard.folder}", remedy=REMEDY)
     for other in others:
         if unlike := (*_unlike(first.plan, other.plan), *_divided(first.plan, other.plan)):
             what = f"{first.folder} and {other.folder} are shards of different plans: {', '.join(unlike)}"
@@ -163,7 +163,7 @@ def _together(folder: Path, parts: Iterable[Part]) -> StoredRun:
 
 
 def _unlike(one: Plan, other: Plan) -> tuple[str, ...]:
-    """What is not the same in two plans, and is in those of one run; with its values where they are short."""
+    """Return the fields that must be equal in plans of one run and are not, with their values if these are short."""
     one, other = map(_undated, (one, other))
     pairs = {name: (getattr(one, name), getattr(other, name)) for name in Plan.model_fields if name not in ITS_OWN}
     unlike = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
@@ -175,7 +175,7 @@ def _unlike(one: Plan, other: Plan) -> tuple[str, ...]:
 
 
 def _undated(plan: Plan) -> Plan:
-    """The same without what has become overdue since: machines may begin on both sides of a midnight."""
+    """Return the plan without overdue marks: machines may start on both sides of a midnight."""
     undated = {
         field: {cell: each.model_copy(update={"overdue": False}) for cell, each in getattr(plan, field).items()}
         for field in ("expectations", "conditional")

@@ -1,4 +1,4 @@
-"""A run for programs: everything that its tables say, as JSON."""
+"""A run as JSON for programs: all data of its tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from reports.words.cells import entry
 
 
 def summary_json(run: RunSummary) -> str:
-    """Write the run for programs: all but the trials, each cell and control with its id and verdict."""
+    """Write the run for programs: everything but the trials, with id and verdict of each cell and control."""
     summary = run.model_dump(mode="json", exclude={"plan": {"cells"}, "images": {"__all__": {"commands"}}})
     summary["conclusion"]["sentence"] = run.conclusion.sentence
     for raw, cell in zip(summary["cells"], run.cells, strict=True):

@@ -1,4 +1,4 @@
-"""Texts for a terminal or the log of a build: tables, checkpoints, comparisons, one cell.
+"""Texts for a terminal or a build log: tables, checkpoints, comparisons, one cell.
 
-In come values of the analysis, out come lines. What is printed drives no terminal, whatever a record holds.
+Input: values of the analysis. Output: lines. No string of a record can control the terminal.
 """

@@ -11,7 +11,7 @@ from reports.words.numbers import p_value
 
 
 def lines(comparison: Comparison) -> Iterator[str]:
-    """Tell what is different, the worst first, and last the verdict."""
+    """Yield the differences, the worst first, and the verdict last."""
     yield f"before: {comparison.before}, after: {comparison.after}"
     differing = {each.cell.id: each for each in comparison.cells}
     for finding in comparison.findings:
@@ -20,15 +20,15 @@ def lines(comparison: Comparison) -> Iterator[str]:
     for changed, participants in comparison.upgrades:
         yield f"versions: {one_line(changed)}: {one_line(', '.join(participants))}"
     if comparison.added:
-        yield f"only after: {counted(len(comparison.added), 'cell')}"
+        yield f"only in the second run: {counted(len(comparison.added), 'cell')}"
     tested = sum(each.p is not None for each in comparison.cells)
     yield (
-        f"rates: Fisher's exact test of {counted(tested, 'cell')}, p adjusted for all of them (Benjamini and "
-        f"Hochberg), different below {comparison.level:g}"
+        f"rates: Fisher's exact test of {counted(tested, 'cell')}; a rate differs if p, adjusted for all cells "
+        f"(Benjamini and Hochberg), is below {comparison.level:g}"
     )
     alike = sum(each.kind is None for each in comparison.cells)
     worse = counted(len(comparison.regressions), "regression")
-    verdict = f"{worse}, {alike} of {counted(len(comparison.cells), 'cell')} without a difference"
+    verdict = f"{worse}, {alike} of {counted(len(comparison.cells), 'cell')} unchanged"
     yield f"verdict: {verdict} (exit code {comparison.exit_code.value})"
 
 

@@ -9,9 +9,9 @@ from reports.runs.fingerprint import Fingerprint
 
 
 def lines(found: Fingerprint) -> Iterator[str]:
-    """Tell it to people."""
+    """Yield the groups with their members, and the number of trials last."""
     for each in found.classes:
-        yield f"{each.name}:" + (f" restores {', '.join(each.restores)}, too" if each.restores else "")
+        yield f"{each.name}:" + (f" also restores {', '.join(each.restores)}" if each.restores else "")
         yield from (f"  {member}" for member in each.members)
     trials = sum(each.consistent + each.refused + each.other for each in found.edges)
-    yield f"by {counted(trials, 'trial')} of {counted(len(found.edges), 'ordered pair')}; --json has each of them"
+    yield f"from {counted(trials, 'trial')} of {counted(len(found.edges), 'ordered pair')}; --json lists all pairs"

@@ -1,4 +1,4 @@
-"""Checkpoints that were inspected, on a terminal: processes, memory, each surface, and the verdict last."""
+"""Inspected checkpoints on a terminal: processes, memory, each surface, and the verdict last."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ LAYOUTS = {
     "sandbox": "a checkpoint of gVisor",
 }
 ENGINES = {"podman": "Podman", "crio": "CRI-O", "containerd": "containerd", "gvisor": "gVisor"}
-FORMS = {DiskForm.LIST: "a tar and a list of what was deleted", DiskForm.LAYER: "an OCI layer"}
+FORMS = {DiskForm.LIST: "a tar and a list of deleted files", DiskForm.LAYER: "an OCI layer"}
 LONGEST = 60
-"""Letters of a foreign value that are shown."""
+"""Characters shown of a foreign value."""
 MOST_TASKS = 40
-"""Processes that are listed."""
+"""Processes listed."""
 INDENT = "  "
 ID = 12
-"""Digits of an identity that are shown, as engines do."""
+"""Digits shown of an id, as engines do."""
 
 STYLES = {
     Finding.CONSISTENT: "green",
@@ -48,12 +48,12 @@ DEFECTS = {
     "foreign": "records of another process",
     "holes": "missing records",
     "backwards": "records whose time runs backwards",
-    "repeated": "lines that were there before",
+    "repeated": "repeated lines",
 }
 
 
 def show_inspection(found: Inspection, console: Console | None = None) -> None:
-    """Print what each checkpoint holds, and what that means; the verdict of all last."""
+    """Print the contents and the verdict of each checkpoint, and the verdict on all of them last."""
     out = console or console_for(sys.stdout)
     for number, each in enumerate(found.checkpoints):
         if number:
@@ -83,7 +83,7 @@ def _show(path: str, each: InspectedCheckpoint, out: Console) -> None:
 
 
 def _show_workload(workload: InspectedProcess, out: Console) -> None:
-    _tell(out, f"workload: process {_named(workload)}; its surfaces are told by {workload.told_by}")
+    _tell(out, f"workload: process {_named(workload)}; list of its surfaces: from {workload.told_by}")
     out.print(_grid(workload))
     for surface in workload.reading.surfaces:
         for line in _defects(surface):
@@ -110,7 +110,7 @@ def _named(workload: InspectedProcess) -> str:
 
 
 def _task(task: Task) -> str:
-    """A process in a line: who it is, and what it has open, by count."""
+    """Describe a process in one line: its name, and counts of what it has open."""
     what = [f"{task.pid} {task.name or '(without a name)'}"]
     if task.parent is not None:
         what.append(f"child of {task.parent}")
@@ -135,7 +135,7 @@ def _task(task: Task) -> str:
 
 
 def _told(it: Description) -> Iterator[tuple[str, str]]:
-    """What the checkpoint tells of itself, as names and values; of a value that is empty there is nothing."""
+    """Yield the names and values of the checkpoint's description; an empty value is unknown."""
     yield "made by", _joined(ENGINES.get(it.engine, it.engine), it.runtime, it.criu and f"CRIU {it.criu}", it.kernel)
     yield "container", _identified(it.container_name, it.container_id)
     yield "image", _identified(it.image, it.image_id)
@@ -197,7 +197,7 @@ def _defects(surface: SurfaceReading) -> list[str]:
 
 
 def _tell(out: Console, text: str, style: str = "", indent: str = "") -> None:
-    """Print a fact: folded to a terminal, what goes on being indented; elsewhere in one line."""
+    """Print a fact: folded and indented on a terminal, in one line elsewhere."""
     line = indent + one_line(text)
     if out.is_terminal:
         line = fill(line, out.width, subsequent_indent=indent + INDENT, break_on_hyphens=False)

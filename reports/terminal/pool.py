@@ -16,22 +16,22 @@ from reports.text import one_line
 from reports.words.numbers import interval, percent
 
 SHORT = 12
-"""Digits of a digest that are shown; `--json` has all."""
+"""Digits shown of a digest; `--json` has all."""
 
 
 def rate(each: Pool) -> str:
-    """Tell how many of how many violated, and what that says of the rate: `0/60 (<4.9 %)`."""
+    """Write the number of violations and the bound or interval of their rate: `0/60 (<4.9 %)`."""
     told = f"<{percent(each.rate_bound)}" if each.rate_bound is not None else interval(*(each.rate_interval or (0, 1)))
     return f"{each.k}/{each.n} ({told})"
 
 
 def table(pools: Sequence[Pool]) -> Table:
-    """A row per pool, with what is different from the cell's pool before where there is one."""
+    """Return a row for each pool, with the changes since the cell's earlier pool."""
     pairs = list(zip((None, *pools), pools, strict=False))
     changes = [", ".join(_changes(old, new)) if old and old.cell == new.cell else "" for old, new in pairs]
     grid = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1))
     headings = ["cell", "digest", "runs", "violations (95 %)", "worst"]
-    for heading in (*headings, "changed since the pool before") if any(changes) else headings:
+    for heading in (*headings, "changes since the earlier pool") if any(changes) else headings:
         grid.add_column(heading, overflow="fold", justify="right" if heading == "runs" else "left")
     for each, changed in zip(pools, changes, strict=True):
         row = (each.cell.id, each.digest[:SHORT], str(len(each.runs)), rate(each), _worst(each))
@@ -40,11 +40,11 @@ def table(pools: Sequence[Pool]) -> Table:
 
 
 def footnotes(pools: Sequence[Pool]) -> Iterator[str]:
-    """Explain what the table does not."""
+    """Yield the notes below the table."""
     cells = counted(len({each.cell for each in pools}), "cell")
     yield f"{counted(len(pools), 'pool')} of {cells}; trials that prove nothing are left out."
     if any(each.sequential and each.k for each in pools):
-        yield "* a run of it ends at the first violation, so that the rate behind it errs upwards"
+        yield "* a run of this pool ends at the first violation, so the rate is probably too high"
 
 
 def _changes(before: Pool, after: Pool) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Detection rates as a table: what each method found behind each window."""
+"""Detection rates as a table, for each method and window."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from reports.words.numbers import duration
 
 
 class Figure(Frozen):
-    """What one method found behind one window."""
+    """The detections of one method for one window."""
 
-    method: str = Field(description="`rings` is this instrument, `single file` the upstream test")
+    method: str = Field(description="`rings`: this instrument; `single file`: the upstream test")
     window: str
     trials: int
     detected: int
-    realised_us: float | None = Field(default=None, description="median, up to when the kernel says frozen")
-    realised_ticks: float | None = Field(default=None, description="median, of a container that ticks all the time")
-    seconds: float = Field(description="median of a verdict, from start or checkpoint to answer")
+    realised_us: float | None = Field(default=None, description="median, until the kernel reports the freeze")
+    realised_ticks: float | None = Field(default=None, description="median, for a container that ticks all the time")
+    seconds: float = Field(description="median time of a verdict, from the start or the checkpoint to the answer")
 
 
 class Figures(Frozen):
-    """All that was measured."""
+    """All measurements."""
 
     stack: str
     seed: int
@@ -31,10 +31,10 @@ class Figures(Frozen):
 
 
 def table(figures: Figures) -> Table:
-    """A row for each window and method; intervals are exact, 95 %."""
-    title = f"how often a disk from the future is noticed, {figures.stack}"
+    """Return a row for each window and method; intervals are exact, 95 %."""
+    title = f"how often a disk that is ahead of memory is noticed, {figures.stack}"
     grid = Table(title=title, title_justify="left")
-    for heading in ("window", "method", "realised", "ticks", "detected", "rate, 95 %", "a verdict"):
+    for heading in ("window", "method", "realised", "ticks", "detected", "rate, 95 %", "time of a verdict"):
         grid.add_column(heading)
     for each in figures.figures:
         low, high = rate_interval(each.detected, each.trials)

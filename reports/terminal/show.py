@@ -17,7 +17,7 @@ from reports.words.script import script
 
 
 def show_cell(run_folder: Path, cell_id: str, trial: int | None = None) -> str:
-    """Describe a cell and one of its trials, by default the worst; all but the commands are shell comments."""
+    """Describe a cell and one of its trials, by default the worst; everything but the commands is a shell comment."""
 
     def choose(cell: CellSummary) -> Record | None:
         return worst_trial(cell) if trial is None else _numbered(cell, trial)

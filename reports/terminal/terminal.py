@@ -1,4 +1,4 @@
-"""The matrix on a terminal or in a build log."""
+"""A run's tables on a terminal or in a build log."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from reports.words.tables import heading, marks, scenarios, title
 
 LOG_WIDTH = 120
 LABEL, NARROW, ROOMY, WIDE = 16, 12, 18, 30
-"""Columns of text: of the narrowest label; and of an entry at the least (`inconsistent`), at ease, and at most."""
+"""Widths in characters: of the narrowest label; and of an entry at least (`inconsistent`), at ease, and at most."""
 
 STYLES = {Exit.EXPECTED: "green", Exit.UNEXPECTED: "bold red", Exit.INCOMPLETE: "yellow", Exit.BLIND: "bold magenta"}
 KNOWN = "cyan"
@@ -36,14 +36,14 @@ KNOWN = "cyan"
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Leave it to who prints: by itself this would end the program with 1, which is an answer."""
+        """Raise the error: rich would end the program with exit code 1, which has a meaning of its own."""
         raise BrokenPipeError
 
 
 def console_for(stream: TextIO) -> Console:
-    """Make a console that folds to the terminal, and writes plain wide lines where there is none."""
+    """Return a console that folds lines to the terminal, or writes plain wide lines elsewhere."""
     if isinstance(stream, TextIOWrapper):
-        stream.reconfigure(errors="replace")  # a letter that the locale lacks must not cost the table
+        stream.reconfigure(errors="replace")  # the table must appear even if the locale lacks a character
     if stream.isatty():
         return _Console(file=stream, highlight=False)
     width = max(LOG_WIDTH, Console(file=stream).width)
@@ -51,7 +51,7 @@ def console_for(stream: TextIO) -> Console:
 
 
 def show_run(run: RunSummary, console: Console | None = None) -> None:
-    """Print the tables with their footnotes, known issues, versions, controls, and last what is read first."""
+    """Print the tables with their footnotes, known issues, versions and controls, and the verdict last."""
     out = console or console_for(sys.stdout)
     for table in run.tables:
         for grid in _grids(table, out.width):
@@ -98,7 +98,7 @@ def _rounds(run: RunSummary) -> Iterator[Text]:
 
 
 def show_images(paths: Sequence[ImagePath], console: Console | None = None) -> None:
-    """Print what became of checkpoint images, if any, and last the verdict."""
+    """Print the results of checkpoint images, if any, and the verdict last."""
     out = console or console_for(sys.stdout)
     if not paths:
         return
@@ -128,7 +128,7 @@ def _image_entry(entry: images.Entry, width: int) -> Text:
 
 
 def _grids(table: Table, width: int) -> Iterator[Grid]:
-    """Lay the table out in as many parts as it takes for no word to be lost."""
+    """Split the table into as many parts as its words need."""
     fitting = max(1, (width - LABEL) // (NARROW + 1))
     parts = -(-len(table.columns) // fitting)
     size = -(-len(table.columns) // parts)
@@ -145,7 +145,7 @@ def _grid(
     label = min(longest, max(LABEL, width - len(columns) * (ROOMY + 1)))
     entry = min(WIDE, max(1, (width - label) // len(columns) - 1))
     label = min(longest, width - len(columns) * (entry + 1))
-    headline = _plain(title(table) + ("" if table.by_policy else " (in brackets: who holds still)"))
+    headline = _plain(title(table) + ("" if table.by_policy else " (in brackets: freeze policy)"))
     grid = Grid(
         title=headline, title_justify="left", box=box.HORIZONTALS, show_lines=True, show_edge=False, padding=(0, 0)
     )
@@ -189,7 +189,8 @@ def _known_issues(run: RunSummary) -> Iterator[Text]:
         yield _plain(f"known issue: {told}: {count}", style)
         yield from (_plain(f"  {line}", style) for line in advice(issue))
     if entries := suggested(run):
-        yield _plain("new failures, ready for scenarios/expectations but for link and owner:", STYLES[Exit.UNEXPECTED])
+        told = "new failures; to declare them, fill in link and owner and add them to scenarios/expectations:"
+        yield _plain(told, STYLES[Exit.UNEXPECTED])
         yield Text(clean(entries))
 
 
@@ -207,7 +208,7 @@ def _plain(text: str, style: str = "") -> Text:
 
 
 def _folded(text: str, width: int, style: str = "") -> Text:
-    """Fold at blanks, a word that is too long also before `@` and behind hyphens; a number keeps its unit."""
+    """Fold at blanks, and long words also before `@` and after hyphens; keep a number and its unit together."""
     lines = [""]
     for word in unbroken(text).split(" "):
         gap = " " if lines[-1] else ""

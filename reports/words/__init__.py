@@ -1,4 +1,4 @@
-"""Sentences, signs and numbers: every layout takes its words from here.
+"""Sentences, signs and numbers for every layout.
 
-In come values of the analysis, out come texts. Nothing here reads a file or knows a layout.
+Input: values of the analysis. Output: texts. Nothing here reads a file or knows a layout.
 """

@@ -7,18 +7,19 @@ from harness.records.record import Record
 from reports.analysis.cells import MEASURED, CellSummary
 from reports.analysis.known import KnownIssue, state
 from reports.analysis.statistics import rate_interval
+from reports.analysis.tables import counted
 from reports.text import shorten
 from reports.words.numbers import interval, percent, skew
 from reports.words.outcomes import FLAGS, expectation
 
 
 def entry(cell: CellSummary) -> str:
-    """Put a cell in one line: `inconsistent 5/5 disk-ahead, order-broken +45.2 ms`."""
+    """Describe a cell in one line: `inconsistent 5/5 disk-ahead, order-broken +45.2 ms`."""
     return f"{cell.outcome} {detail(cell)}"
 
 
 def detail(cell: CellSummary) -> str:
-    """Tell what follows the outcome: how many of how many, in which way, by how much, or why."""
+    """Return the text after the outcome: counts, anomalies and skew, or the reason."""
     told = _measured(cell, ", ".join(cell.anomalies))
     if cell.outcome in MEASURED or cell.outcome in (Outcome.CONSISTENT, Outcome.MISSING):
         return told
@@ -26,7 +27,7 @@ def detail(cell: CellSummary) -> str:
 
 
 def brief(cell: CellSummary, *, bound: bool = True) -> str:
-    """Tell of the same what fits into a table: no reason, the first of the anomalies, the bound if wanted."""
+    """Return the short form for a table: no reason, the first anomaly, the bound if wanted."""
     if cell.outcome is Outcome.CONSISTENT and not bound:
         return f"0/{cell.n}"
     return _measured(cell, *cell.anomalies[:1], bound=bound)
@@ -48,13 +49,13 @@ def _measured(cell: CellSummary, *anomalies: str, bound: bool = True) -> str:
 
 
 def first_reason(cell: CellSummary) -> str:
-    """Tell why the first trial of the cell's outcome ended as it did."""
+    """Return the reason of the first trial that has the cell's outcome."""
     reasons = (trial.verdict.reason for trial in cell.trials if trial.verdict.outcome is cell.outcome)
-    return next(reasons, "did not come back")
+    return next(reasons, "no result came back")
 
 
 def mark(cell: CellSummary) -> str:
-    """Tell how an entry is to be taken: `unexpected`, `known`, `expected`; empty for one that is simply clean."""
+    """Return how to take a cell: `unexpected`, `known`, `expected`; empty for a clean cell."""
     if not cell.as_expected:
         return FLAGS[cell.exit_code]
     if cell.known:
@@ -63,7 +64,7 @@ def mark(cell: CellSummary) -> str:
 
 
 def flag(cell: CellSummary) -> str:
-    """Tell in which way a cell is not as expected: `unexpected, should be consistent`."""
+    """Say how a cell differs from its expectation: `unexpected, should be consistent`."""
     told = f"{FLAGS[cell.exit_code]}, should be {expectation(cell.expectation)}"
     if not cell.expectation.link:
         return told
@@ -71,23 +72,23 @@ def flag(cell: CellSummary) -> str:
 
 
 def deadline(issue: KnownIssue) -> str:
-    """Tell who has to act, and until when a known issue counts as known."""
+    """Name the owner of a known issue and the date of its review."""
     told = issue.expectation
-    day = f"review was due by {told.review}" if told.overdue else f"to be reviewed by {told.review}"
-    return "; ".join(filter(None, (f"to be acted on by {told.owner}" if told.owner else "", day)))
+    day = f"review was due by {told.review}" if told.overdue else f"review by {told.review}"
+    return "; ".join(filter(None, (f"owner: {told.owner}" if told.owner else "", day)))
 
 
 def source_notes(trial: Record) -> tuple[str, ...]:
-    """Tell what the source showed after its live checkpoint; of what went without saying, only what went wrong."""
+    """List how the source behaved after its live checkpoint; leave out facts that are always so in a good trial."""
     source = trial.source
     notes = {
         "stopped ticking": source.ticking is False,
         "left frozen": bool(source.frozen),
         "other nonce": source.same_nonce is False,
-        f"lost {source.lost_ticks} ticks": bool(source.lost_ticks),
-        "pause undone": source.kept_pause is False,
+        f"lost {counted(source.lost_ticks or 0, 'tick')}": bool(source.lost_ticks),
+        "no longer paused": source.kept_pause is False,
         "stayed paused": source.kept_pause is True,
-        "does not end when asked": source.stops is False,
-        "ended when asked": source.stops is True,
+        "does not stop when asked": source.stops is False,
+        "stopped when asked": source.stops is True,
     }
     return tuple(note for note, true in notes.items() if true)

@@ -1,6 +1,6 @@
-"""A trial's commands as shell: what can be pasted, and how each ended.
+"""A trial's commands as shell text to paste, and how each command ended.
 
-An engine gives its containers other ids each time: where one was used later, it is kept in a variable instead.
+An engine gives a container a new id each time. Where a later command uses the id, a variable holds it.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from reports.words.numbers import duration
 
 TAIL_LINES = 5
 OWN = frozenset({"start_ns", "seconds", "stdout", "stderr", "exit_code"})
-"""What each repetition of a command has for itself."""
+"""Fields that differ between repetitions of a command."""
 
 IDENTITY = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 VARIABLE = re.compile(rf"{IDENTITY.pattern}|(?<![^=:,])~(?=/|\Z)")
-"""What may stand for something else: an id, and the home of whoever ran it."""
+"""Texts that a variable replaces: an id, and the home directory."""
 
 
 class Step(Frozen):
-    """One command, or the same one repeated without a pause in between, as polling does."""
+    """One command, or immediate repetitions of one command, as in polling."""
 
-    command: Command = Field(description="the last of them")
+    command: Command = Field(description="the last repetition")
     times: int
-    failures: int = Field(default=0, description="of these, how often it failed before it succeeded")
+    failures: int = Field(default=0, description="failures before the success")
     seconds: float
-    names: dict[str, str] = Field(default_factory=dict, description="variables by the ids that they stand for")
+    names: dict[str, str] = Field(default_factory=dict, description="variables by the ids that they hold")
     given: tuple[str, int] | None = Field(
-        default=None, description="variable for an id that it gives, and which of the ids on standard output that is"
+        default=None, description="variable for an id that the command prints, and the id's position on standard output"
     )
 
 
 def steps(commands: tuple[Command, ...]) -> tuple[Step, ...]:
-    """Fold repetitions that ended alike, and those that failed until they succeeded."""
+    """Fold repetitions with the same ending, and repetitions that failed until one succeeded."""
     runs: list[list[Command]] = []
     for _, group in groupby(commands, key=lambda command: (_same(command), command.exit_code)):
         run = list(group)
@@ -76,12 +76,12 @@ def _named(runs: list[list[Command]]) -> Iterator[Step]:
 
 
 def heading(command: Command) -> str:
-    """Tell where in the trial and where on the machine: `checkpoint, in debian-sid`."""
+    """Name the stage of the trial and the place: `checkpoint, in debian-sid`."""
     return one_line(f"{command.stage}, {'on the host' if command.where == 'host' else f'in {command.where}'}")
 
 
 def shell(step: Step) -> str:
-    """Spell a step so that it can be pasted: a poll that failed at first is a loop."""
+    """Write a step as shell text to paste; a poll that failed at first becomes a loop."""
     spelled = _spelled(step.command, step.names)
     if step.given:
         name, position = step.given
@@ -90,25 +90,25 @@ def shell(step: Step) -> str:
 
 
 def ending(step: Step) -> str:
-    """Tell how it ended and how long it took, empty for a file and for a daemon: `exit 0, 43 ms`."""
+    """Describe the exit code and the duration: `exit 0, 43 ms`; empty for a file and for a daemon."""
     command, code = step.command, step.command.exit_code
     if command.background or (command.write_path is not None and not code):
         return ""
     how = "not finished" if code is None else f"exit {code}" if code >= 0 else f"ended by {_signal_name(-code)}"
     times = f", {step.times} times" if step.times > 1 else ""
-    failures = f", of which {step.failures} failed" if step.failures else ""
+    failures = f", {step.failures} failed" if step.failures else ""
     return f"{how}, {duration(step.seconds * 1e6)}{times}{failures}"
 
 
 def failed(command: Command) -> bool:
-    """Tell whether a command ended badly or not at all; a poll may do so and be right."""
+    """Whether a command failed or did not end; for a poll this may be normal."""
     if command.background or command.write_path is not None:
         return bool(command.exit_code)
     return command.exit_code != 0
 
 
 def last_words(command: Command) -> tuple[str, ...]:
-    """Take the last lines of a failed command's output."""
+    """Return the last lines of a failed command's output."""
     if not failed(command):
         return ()
     return tuple(
@@ -119,12 +119,12 @@ def last_words(command: Command) -> tuple[str, ...]:
 
 
 def _same(command: Command) -> tuple[object, ...]:
-    """What repetitions have in common: all but when it ran and what came of it."""
+    """Return the fields that repetitions share: all but times, output and exit code."""
     return tuple(value for name, value in vars(command).items() if name not in OWN)
 
 
 def _succeeded_at_last(before: Command, after: Command) -> bool:
-    """Whether a command that failed is the same as the next one, which did not; a file is written once."""
+    """Whether a failed command is the same as the next one, which succeeded; never for a file."""
     return after.write_path is None and failed(before) and not failed(after) and _same(before) == _same(after)
 
 
@@ -134,12 +134,12 @@ def _spelled(command: Command, names: Mapping[str, str]) -> str:
     line = " ".join(_expanded(word, names) for word in command.argv)
     if command.background:
         name = PurePosixPath(*command.argv[:1]).name
-        log = _quoted(f"/var/log/{name}.log")  # where the node's `launch` lets it write
+        log = _quoted(f"/var/log/{name}.log")  # the same log as in the node's `launch`
         line += f" </dev/null >{log} 2>&1 &"
     elif command.detached:
         line += " </dev/null >/dev/null 2>&1"
     elif command.runtime:
-        line += " </dev/null"  # or it might read what was pasted after it
+        line += " </dev/null"  # or it might read the pasted lines that follow
     return line if command.cwd == "/" else f"(cd {_expanded(command.cwd, names)} && {line})"
 
 
@@ -156,7 +156,7 @@ def _writing(path: str, text: str, mode: int | None) -> str:
 
 
 def _expanded(word: str, names: Mapping[str, str]) -> str:
-    """Quote a word but for the variables in it."""
+    """Quote a word, but not the variables in it."""
     spelled, at = "", 0
     for found in VARIABLE.finditer(word):
         name = "HOME" if found[0] == HOME else names.get(found[0])
@@ -170,7 +170,7 @@ def _expanded(word: str, names: Mapping[str, str]) -> str:
 def _quoted(word: str) -> str:
     if clean(word) == word:
         return shlex.quote(word)
-    # Control characters that are pasted into a terminal act on it; bash's $'' spells them out.
+    # Pasted control characters act on the terminal; bash's $'' spells them out.
     spelled = "".join(
         sign if clean(sign) == sign else sign.encode("unicode_escape").decode()
         for sign in word.replace("\\", "\\\\").replace("'", "\\'")

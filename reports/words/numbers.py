@@ -7,16 +7,16 @@ import math
 MOST_SHOWN = 999.5
 """Larger numbers would round to four digits, so they take the next unit."""
 MOST_EXACT = 0.0001
-"""Smaller p values are only told to be so."""
+"""Smaller p values are written as `<0.0001`."""
 
 
 def p_value(p: float | None) -> str:
-    """Write a p value with two digits; a dash where there was nothing to test."""
+    """Write a p value with two digits; a dash if there was nothing to test."""
     return "-" if p is None else "<0.0001" if p < MOST_EXACT else f"{p:.2g}"
 
 
 def skew(ticks: float | None, microseconds: float | None) -> str:
-    """Tell a distance from memory as time, in ticks where there is no clock, empty where nothing is known."""
+    """Write a distance from memory as time, or in ticks if the time is unknown; empty if neither is known."""
     if microseconds is not None:
         return duration(microseconds, signed=True)
     return f"{ticks_text(ticks)} ticks" if ticks is not None else ""
@@ -38,7 +38,7 @@ def duration(microseconds: float, *, signed: bool = False) -> str:
 
 
 def percent(rate: float) -> str:
-    """Write a bound in per cent, rounded up, since a bound rounded down would be none."""
+    """Write a bound in per cent, rounded up: a bound that is rounded down no longer holds."""
     return f"{math.ceil(rate * 1000 - 1e-9) / 10:.1f} %"
 
 

@@ -1,4 +1,4 @@
-"""The instrument's own proof in words: whether what was broken on purpose was noticed. Pure."""
+"""The instrument's own proof in words: did it notice each fault that was made on purpose? Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reports.words.outcomes import found
 
 
 def escaped(run: RunSummary) -> Iterator[tuple[str, Exit]]:
-    """Tell which parts of the proof failed, with what that means for the run; of those not played a line in all."""
+    """List the failed parts of the proof, each with its exit code; sum up the parts that did not run."""
     absent: dict[Verdict, list[ControlSummary]] = {}
     for each in run.controls:
         if each.exit_code is Exit.INCOMPLETE:
@@ -26,7 +26,7 @@ def escaped(run: RunSummary) -> Iterator[tuple[str, Exit]]:
 
 
 def came(each: ControlSummary) -> str:
-    """Tell how a control came out: what had to be found, or what was found instead."""
+    """Return the result of a control: the right finding, or the wrong one beside the right one."""
     if not (failed := failure(each)):
         return must_be(each.control)
     told = f"{failed}: {found(each.verdict)} ({shorten(each.verdict.reason)})"
@@ -34,21 +34,21 @@ def came(each: ControlSummary) -> str:
 
 
 def failure(each: ControlSummary) -> str:
-    """Tell in which way a control failed; empty where it did not."""
+    """Say how a control failed; empty if it did not."""
     if each.detected:
         return ""
     if each.exit_code is Exit.INCOMPLETE:
-        return "NOT PLAYED"
+        return "NOT RUN"
     return "FALSE ALARM" if each.control.kind is ControlKind.NEUTRAL else "NOT DETECTED"
 
 
 def must_be(control: Control) -> str:
-    """Tell what must be found: `inconsistent disk-ahead`."""
+    """Return the finding that a control must have: `inconsistent disk-ahead`."""
     return " ".join(filter(None, (control.outcome, control.anomaly)))
 
 
 def score(run: RunSummary) -> tuple[str, ...]:
-    """Tell how the instrument's own proof came out, a line for each kind."""
+    """Sum up the instrument's own proof, a line for each kind."""
     canaries = run.of_kind(ControlKind.CANARY)
     told = [
         f"canary: {'red, as it must be' if each.detected else 'NOT RED'}: {found(each.verdict)}" for each in canaries
@@ -67,14 +67,14 @@ def score(run: RunSummary) -> tuple[str, ...]:
 
 
 def _played(run: RunSummary, kind: ControlKind) -> tuple[list[ControlSummary], int]:
-    """Give those of a kind that took place, and how many did not: they prove nothing either way."""
+    """Return the controls of a kind that ran, and the number that did not run and so prove nothing."""
     every = run.of_kind(kind)
     played = [each for each in every if each.exit_code is not Exit.INCOMPLETE]
     return played, len(every) - len(played)
 
 
 def _missing(absent: int) -> str:
-    return f" ({absent} not played)" if absent else ""
+    return f" ({absent} not run)" if absent else ""
 
 
 def _detected(controls: Iterable[ControlSummary]) -> int:

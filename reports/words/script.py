@@ -1,4 +1,4 @@
-"""One cell as text: how its trials ended, and one trial's commands as a script for a node's shell."""
+"""One trial's commands as a script for a node's shell."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from reports.words.numbers import duration
 
 
 def script(record: Record) -> Iterator[str]:
-    """Spell a trial's commands line by line, for a node's shell; all else that is told of it is comments."""
+    """Write a trial's commands line by line, for a node's shell; everything else is a comment."""
     yield ""
     yield f"# commands of trial {record.trial}, {duration((record.end_ns - record.start_ns) / 1e3)}"
     for workaround in record.accommodations:
-        yield f"# accommodation {one_line(f'{workaround.name}: lacking {workaround.lacking}; {workaround.change}')}"
+        yield f"# workaround {one_line(f'{workaround.name}: lacking {workaround.lacking}; {workaround.change}')}"
     for title, group in groupby(steps(record.commands), key=lambda step: heading(step.command)):
         yield f"\n# {title}"
         for step in group:
             yield shell(step)
             yield from (f"# {told}" for told in (ending(step), *last_words(step.command)) if told)
     told = {
-        "warning, although it called the checkpoint a success": record.warnings,
+        "warning, although the runtime reported success": record.warnings,
         "source": source_notes(record),
         "log": record.log,
         "left behind": record.leaks,

@@ -1,6 +1,6 @@
-"""A new failure as an entry for `scenarios/expectations`: narrow, and complete but for what only a person knows. Pure.
+"""A new failure as an entry for `scenarios/expectations`: narrow, and without facts that only a person knows. Pure.
 
-Link and owner are empty, and a file with such an entry is declined: nothing becomes known by being pasted.
+Link and owner are empty, and a file with such an entry is refused. So pasting alone makes no known issue.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from reports.text import one_line, shorten
 from reports.words.cells import first_reason
 
 REVIEW_DAYS = 182
-"""Half a year until somebody looks again."""
+"""Half a year until the review."""
 
 LONGEST_SIGNATURE = 120
 NUMBER = "[0-9a-fx]+"
 
 
 class Shape(Frozen):
-    """What cells have to share to stand in one entry."""
+    """The facts that cells of one entry share."""
 
     outcome: Outcome
     anomaly: str
@@ -40,7 +40,7 @@ class Shape(Frozen):
 
 
 def suggested(run: RunSummary) -> str:
-    """Write the entries for all cells that fail and of which nothing is declared; empty where there are none."""
+    """Write the entries for all failing cells without a known issue; empty if there are none."""
     groups: dict[Shape, list[CellSummary]] = {}
     for each in run.cells:
         if is_new(each):
@@ -58,13 +58,13 @@ def suggested(run: RunSummary) -> str:
 
 
 def is_new(cell: CellSummary) -> bool:
-    """Whether a cell fails in a way of which nothing is declared."""
+    """Whether a cell fails and has no known issue."""
     failed = cell.outcome not in CLEAN | NO_EVIDENCE
     return cell.exit_code is Exit.UNEXPECTED and failed and not cell.expectation.link
 
 
 def signature(trials: Iterable[Record]) -> str:
-    """An expression for what all of these trials said, without what changes each time."""
+    """Return a regular expression for the reasons of all these trials, with any number in place of each number."""
     said = dict.fromkeys(_pattern(one_line(trial.verdict.reason)) for trial in trials)
     return "|".join(said) if all(said) else ""
 
@@ -81,7 +81,7 @@ def _shape(cell: CellSummary) -> Shape:
 
 
 def _sharing(shape: Shape, cells: Sequence[CellSummary]) -> Iterator[Sequence[CellSummary]]:
-    """Cells that share an entry: all, unless the rate that fits all of them would fit any cell."""
+    """Return the cells of each entry: all in one, unless their common rate would fit any cell."""
     apart = shape.sometimes and _rate(shape, cells) == (0, 1)
     yield from [[each] for each in cells] if apart else [cells]
 
@@ -102,7 +102,7 @@ def _entry(shape: Shape, cells: Sequence[CellSummary], today: dt.date) -> Table:
     if shape.sometimes:
         entry["rate"] = list(_rate(shape, cells))
     entry["reason"] = shorten(first_reason(cells[0]))
-    for name, wanted in (("link", "where it is discussed upstream"), ("owner", "who has to act")):
+    for name, wanted in (("link", "the upstream discussion"), ("owner", "who has to act")):
         entry[name] = tomlkit.string("")
         entry[name].comment(wanted)
     entry["added"] = today
@@ -111,7 +111,7 @@ def _entry(shape: Shape, cells: Sequence[CellSummary], today: dt.date) -> Table:
 
 
 def _rate(shape: Shape, cells: Iterable[CellSummary]) -> tuple[float, float]:
-    """Wide enough for what was seen in each of the cells."""
+    """Return a rate interval that covers the trials of every cell."""
     intervals = [rate_interval(each.counts[shape.outcome], each.n) for each in cells]
     low, high = min(each[0] for each in intervals), max(each[1] for each in intervals)
     return int(low * 100) / 100, min(1.0, int(high * 100 + 1) / 100)

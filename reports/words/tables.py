@@ -12,18 +12,18 @@ from reports.words.outcomes import HOLDERS, SCENARIOS
 
 
 def title(table: Table) -> str:
-    """Name a table: `workload ledger`, or `surfaces and scenarios` for several questions side by side."""
+    """Name a table: `workload ledger`, or `surfaces and scenarios` for a table of several questions."""
     if not (table.by_policy or table.by_pair):
         return "surfaces" if all(each.scenario is Scenario.LIVE for each in table.columns) else "surfaces and scenarios"
     first = table.columns[0]
     asked = "" if first.scenario is Scenario.LIVE else f"scenario {first.scenario}: "
     if table.by_pair:
-        return f"{asked}who restores what whom has checkpointed: workload {first.workload}"
+        return f"{asked}cross-restore, workload {first.workload}"
     return f"{asked}workload {first.workload}"
 
 
 def glossary(words: dict[str, str]) -> dict[str, tuple[str, ...]]:
-    """List the names in ids by what they mean, ways as rows spell them: `docker/runc commit`."""
+    """List the names in ids by their meaning; ways as rows write them: `docker/runc commit`."""
     found: dict[str, tuple[str, ...]] = {}
     for name, meaning in words.items():
         found[meaning] = (*found.get(meaning, ()), name.replace("+", " "))
@@ -38,35 +38,35 @@ def heading(column: Column) -> str:
 
 
 def meaning(column: Column) -> str:
-    """Tell what a column is about: who holds still, or which surfaces are read."""
+    """Explain a column: who freezes the container, or which surfaces are read."""
     if column.restore:
         return "restores"
     return HOLDERS[column.policy] if column.policy else ", ".join(column.surfaces)
 
 
 def scenarios(table: Table) -> dict[Scenario, str]:
-    """Explain what a table asks besides the plain question."""
+    """Explain the scenarios of a table, all but the plain one."""
     asked = {column.scenario for column in table.columns} - {Scenario.LIVE}
     return {scenario: told for scenario, told in SCENARIOS.items() if scenario in asked}
 
 
 def row_summary(row: Row) -> str:
-    """Sum a row up in words: `3 of 4 consistent, 1 other as expected`, the rest by how it is to be taken."""
+    """Sum up a row: `2 of 4 consistent, 1 other expected outcome, 1 known issue`."""
     cells = [each for each in row.entries if each]
     good = sum(mark(each) == "" for each in cells)
     others = Counter(mark(each) for each in cells if mark(each))
-    how = {"expected": "other as expected", "known": "known to be wrong"}
-    told = (f"{count} {how.get(each, each)}" for each, count in others.items())
+    how = {"expected": "other expected outcome", "known": "known issue"}
+    told = (counted(count, how[each]) if each in how else f"{count} {each}" for each, count in others.items())
     return ", ".join((f"{good} of {len(cells)} consistent", *told))
 
 
 def marks(numbers: tuple[int, ...]) -> str:
-    """Point to footnotes: ` [1,3]`, empty where there is none."""
+    """Write the numbers of footnotes: ` [1,3]`; empty if there are none."""
     return f" [{','.join(map(str, numbers))}]" if numbers else ""
 
 
 def extent(plan: Plan) -> str:
-    """Tell how much was planned: `24 cells, 5 trials each`, `24 cells, up to 59 trials each`."""
+    """Write the size of a plan: `24 cells, 5 trials each`, `24 cells, up to 59 trials each`."""
     rounds = sorted({plan.rounds_of(cell) for cell in plan.cells}) or [plan.rounds]
     each = f"{rounds[0]} to {rounds[-1]}" if len(rounds) > 1 else str(rounds[0])
     most = "up to " if plan.rate is not None and len(rounds) == 1 else ""

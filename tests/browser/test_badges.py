@@ -1,4 +1,4 @@
-"""Badges in a real browser: their texts fit into them, whatever letters a name has."""
+"""Badges in a real browser: every text fits into its badge, with any characters in a name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The site in a real browser: nothing hostile runs, nothing breaks, and everybody can read it."""
+"""The site in a real browser: nothing hostile runs, nothing breaks, and it is accessible."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A site with everything that a run can show, and with a past."""
+    """Write a site with everything that a run can show, and with older runs."""
     folder = tmp_path_factory.mktemp("site")
     older, run = engines.summary(all_well=True), newer(engines.summary(), 9)
     write_site(run, folder, before=[older], comparison=compare(older, run))
@@ -102,7 +102,7 @@ def test_nothing_of_a_hostile_record_runs(browser: Browser, tmp_path: Path) -> N
         page.on("request", partial(_asked, asked))
         page.goto(path.as_uri())
         assert page.evaluate("document.documentElement.dataset.owned") is None, path
-        assert asked == [path.as_uri()], "nothing is fetched, nothing speaks"
+        assert asked == [path.as_uri()], "no request, no dialog"
         assert "<script>alert(1)</script>" in (page.locator("body").text_content() or "")
         assert page.locator("script").count() == 1
         assert page.locator("footer").is_visible()
@@ -119,7 +119,7 @@ def test_nothing_of_a_hostile_record_runs_where_markdown_is_shown(browser: Brows
         page.on("dialog", partial(_told, asked))
         page.on("request", partial(_asked, asked))
         page.goto(path.as_uri())
-        assert asked == [path.as_uri()], "nothing is fetched, nothing speaks"
+        assert asked == [path.as_uri()], "no request, no dialog"
         return page, [row.locator("th, td").all_text_contents() for row in page.locator("tr").all()]
 
     page, rows = shown(hostile(), "hostile")
@@ -129,7 +129,7 @@ def test_nothing_of_a_hostile_record_runs_where_markdown_is_shown(browser: Brows
     assert "<script>alert(1)</script>" in (page.locator("main").text_content() or "")
     for row, same in zip(rows, plain, strict=True):
         for text, told in zip(row, same, strict=True):
-            assert text == told or "alert(1)" in text, "every cell is where it would be"
+            assert text == told or "alert(1)" in text, "every table cell stays in its place"
     assert rows
 
 

@@ -1,4 +1,4 @@
-"""A large run that never ran: many engines and ways, other workloads and scenarios, known issues, workarounds."""
+"""A large synthetic run: many engines and ways, other workloads and scenarios, known issues, workarounds."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _asked(who: Participant, way: str, policies: tuple[FreezePolicy, ...]) -> It
 
 
 def expectation(cell: Cell) -> Expectation | None:
-    """What is not simply consistent."""
+    """Return the expectation of a cell that is not simply consistent."""
     engine = cell.checkpoint.runtime.partition("/")[0]
     if engine == "docker" and cell.checkpoint.stack != "debian-trixie" and not cell.way:
         return NO_RESTORE
@@ -140,7 +140,7 @@ def summary(*, all_well: bool = False) -> RunSummary:
 
 @cache
 def records(*, all_well: bool = False) -> list[Record]:
-    """As expected, or with a fair choice of what can go wrong."""
+    """Return a run with only expected results, or with many kinds of failures."""
     promised = plan()
     found = [
         _as_expected(cell, trial, expectation(cell))

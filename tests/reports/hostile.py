@@ -1,4 +1,4 @@
-"""A run whose every string is hostile: markup, breaks, control characters, and very long."""
+"""A run in which every string is hostile: markup, line breaks, control characters, extreme length."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LINES = {"log": ("a line",), "leaks": ("a mount",), "warnings": ("a warning",), 
 
 @cache
 def run(poison: str = POISON) -> RunSummary:
-    """A known issue, a leak, a control that was not detected, images, and something that was left behind."""
+    """Return a run with a known issue, a leak, an undetected control, images, and leftovers on the host."""
     found = [moving(MOVING), record(STILL, outcome=Outcome.LEAKED), record(STILL, control="ring-byte")]
     first, second, third = (poisoned(each.model_copy(update=LINES), poison) for each in found)
     control = Control(name="ring-byte", cell=STILL, outcome=Outcome.INCONSISTENT, anomaly=Anomaly.TORN, what="a byte")

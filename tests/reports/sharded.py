@@ -1,4 +1,4 @@
-"""A run that is divided as its machines would have divided it."""
+"""Divides a run into shards, like the machines of a real run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.reports.synthetic import MOVING, matrix, record
 CELLS = [*matrix(), *(each.model_copy(update={"workload": "shm"}) for each in matrix() if each.policy == "pause")]
 OF = 16
 BUSY = next(number for number in range(1, OF + 1) if len(Shard(number=number, of=OF).share(CELLS, ())[0]) > 1)
-"""A shard with something to do."""
+"""Number of a shard with several cells."""
 PLAYED = [
     record(each.cell, outcome=each.outcome, anomalies=(each.anomaly,) if each.anomaly else (), control=each.name)
     for each in (
@@ -33,7 +33,7 @@ CONTROLS_PLANNED = (
 
 
 def divide(run: Path, into: Path, of: int) -> list[Path]:
-    """Give each shard its folder, with the plan of all and the records of its own; the canary is played in each."""
+    """Write each shard into its own folder, with the whole plan and its own records; every shard has the canary."""
     plan, records = read_plan(run), list(read_records(run))
     return [write_shard(run, into / f"shard-{number}", plan, records, number, of) for number in range(1, of + 1)]
 
@@ -56,7 +56,7 @@ def change_plan(folder: Path, **changes: Any) -> Path:
 
 
 def rename(folder: Path, run: str, **changes: Any) -> Path:
-    """As if the part had been made under another name, like the shards of a real run."""
+    """Give a part another run name, like the shards of a real run."""
     change_plan(folder, run=run, **changes)
     records = [each.model_copy(update={"run": run}) for each in read_records(folder)]
     shutil.rmtree(folder / "records")
@@ -67,7 +67,7 @@ def rename(folder: Path, run: str, **changes: Any) -> Path:
 
 
 def pages(folder: Path) -> dict[str, bytes]:
-    """All files of a report."""
+    """Return all files of a report."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 

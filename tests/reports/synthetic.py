@@ -1,4 +1,4 @@
-"""Runs that never ran: plans and records made by hand."""
+"""Synthetic runs: plans and records made by hand."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HOST = HostFacts(
 )
 SURFACES = ("rootfs", "volume")
 RAW = (FreezePolicy.NONE, FreezePolicy.PAUSE, FreezePolicy.CGROUP, FreezePolicy.HOOK)
-"""Policies of the runtimes alone."""
+"""Policies for runtimes without an engine."""
 
 
 def cell(policy: FreezePolicy = FreezePolicy.PAUSE, runtime: str = "runc", stack: str = "debian-sid") -> Cell:
@@ -119,7 +119,7 @@ def closing(*leaks: str) -> Closing:
 
 
 def summary(plan: Plan, records: Iterable[Record]) -> RunSummary:
-    """The summary of a run that came to its end and left nothing behind."""
+    """Return the summary of a run that finished and left nothing behind."""
     records = of_run(plan, records)
     return summarise(promising(plan, records), records, closing())
 
@@ -142,12 +142,12 @@ def of_still(*outcomes: Outcome, planned: int | None = None, should: Expectation
 
 
 def of_run(plan: Plan, records: Iterable[Record]) -> list[Record]:
-    """The records as if they had been made in the run of this plan."""
+    """Return the records with the run id of this plan."""
     return [each.model_copy(update={"run": plan.run}) for each in records]
 
 
 def promising(plan: Plan, records: Iterable[Record]) -> Plan:
-    """The plan, with the controls of those that were played unless it has some."""
+    """Return the plan with the controls that ran, unless it has its own controls."""
     played = tuple(
         CONTROLS[each.control].control(each.cell, ControlKind.CONTROL) for each in records if each.control in CONTROLS
     )
@@ -176,7 +176,7 @@ def versioned(trial: Record, version: str) -> Record:
 
 
 def poisoned(value: Any, poison: str) -> Any:
-    """The value with `poison` before each of its free strings, however deep; enum members stay."""
+    """Return the value with `poison` before each free string, at any depth; enum members stay."""
     if type(value) is str:
         return poison + value
     if isinstance(value, BaseModel):

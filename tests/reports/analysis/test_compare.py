@@ -88,9 +88,11 @@ def test_what_disappears_does_so_for_one_cause_whatever_it_was() -> None:
     cells = (STILL, OTHER, THIRD)
     before = run(*trials(1), *trials(0, 1, cell=OTHER), *trials(1, cell=THIRD), cells=cells)
     (gone,) = compare(before, run(*trials(1), cells=(STILL,))).findings
-    assert gone.sentence == "with nothing changed that is known: 2 cells with a result -> not asked."
+    assert gone.sentence == "2 cells were not part of this run."
     (owed,) = compare(before, run(*trials(1), cells=cells)).findings
-    assert owed.sentence == "with nothing changed that is known: 2 cells with a result -> no result."
+    assert owed.sentence == "2 cells have no result now."
+    (one,) = compare(run(*trials(1), *trials(1, cell=OTHER), cells=cells), run(*trials(1), cells=(STILL,))).findings
+    assert one.sentence == "1 cell was not part of this run."
 
 
 def test_one_violation_convicts_whatever_its_p_and_rates_need_many() -> None:
@@ -115,7 +117,7 @@ def test_p_is_adjusted_over_all_cells() -> None:
 def test_another_anomaly_or_another_reason_is_a_change_but_another_number_is_not() -> None:
     behind = record(STILL, outcome=Outcome.INCONSISTENT, anomalies=(Anomaly.DISK_BEHIND,))
     assert one([moving(STILL)], [behind]).kind is Kind.CHANGED
-    assert one([moving(STILL)], [behind, moving(STILL, 1)]).kind is None, "it still shows in the old way too"
+    assert one([moving(STILL)], [behind, moving(STILL, 1)]).kind is None, "the old anomaly still shows, too"
     assert one(reasoned("pid 7 of 5f3a9c01bb7e at 0xbeef"), reasoned("pid 8 of 00dcd3ab77ff at 0xfeed")).kind is None
     assert one(reasoned("no file"), reasoned("no network")).kind is Kind.CHANGED
     assert one(reasoned("no file"), reasoned("no file", Stage.START)).kind is Kind.CHANGED
@@ -160,7 +162,7 @@ def test_runs_without_a_common_cell_are_not_compared() -> None:
         compare(run(*trials(1)), run(*trials(1, cell=OTHER), cells=(OTHER,)))
 
 
-# ---- told
+# ---- in words
 
 
 def test_what_is_different_is_told_the_worst_first_and_the_verdict_last() -> None:
@@ -170,12 +172,12 @@ def test_what_is_different_is_told_the_worst_first_and_the_verdict_last() -> Non
     )
     told = list(lines(found))
     assert told[0] == "before: 2026-11-23-1, after: 2026-11-23-1"
-    alone = "with nothing changed that is known: 1 cell consistent -> inconsistent, sometimes."
+    alone = "no known change in versions or machine: 1 cell: consistent -> inconsistent, sometimes."
     assert told[1] == f"new ({MEANINGS[Kind.NEW]}): {alone}"
     assert told[2] == f"  {OTHER.id}: consistent 0/5 -> inconsistent 1/5; p 1, adjusted 1"
-    assert told[3].startswith("fixed (violated, and does not any more): ")
-    assert "different below 0.05" in told[-2]
-    assert told[-1] == "verdict: 1 regression, 0 of 2 cells without a difference (exit code 1)"
+    assert told[3].startswith("fixed (violated before, and does not now): ")
+    assert "is below 0.05" in told[-2]
+    assert told[-1] == "verdict: 1 regression, 0 of 2 cells unchanged (exit code 1)"
 
 
 def test_cells_that_differ_alike_after_the_same_change_are_one_finding() -> None:
@@ -191,8 +193,8 @@ def test_cells_that_differ_alike_after_the_same_change_are_one_finding() -> None
     (fixed,) = compare(made("5.8", 5), made("6.1", 0)).findings
     assert (fixed.kind, fixed.cells) == (Kind.FIXED, tuple(sorted((STILL.id, OTHER.id))))
     assert fixed.sentence == (
-        "podman 5.8 -> 6.1 (checkpoint): 2 cells inconsistent -> consistent. "
-        f"What is declared of it can go, or has to leave them out: {engines.AHEAD.link} "
+        "podman 5.8 -> 6.1 (checkpoint): 2 cells: inconsistent -> consistent. "
+        f"Narrow or delete the known issue: {engines.AHEAD.link} "
         "(lines 3 to 17 of scenarios/expectations/podman.toml)."
     )
     (broken,) = compare(made("6.1", 0), made("5.8", 5)).findings

@@ -36,7 +36,7 @@ CONSISTENT, ERROR = Outcome.CONSISTENT, Outcome.HARNESS_ERROR
 def test_all_as_expected() -> None:
     found = summary(plan(matrix()), expected_run(matrix()))
     assert found.conclusion.exit_code is Exit.EXPECTED
-    assert found.conclusion.sentence == "All 24 cells as expected, 120 trials."
+    assert found.conclusion.sentence == "All 24 cells are as expected, in 120 trials."
     assert all(each.as_expected for each in found.cells)
 
 
@@ -65,7 +65,7 @@ def test_exit_code(records: list[Record], code: int) -> None:
 def test_a_run_that_stopped_early_is_incomplete() -> None:
     found = run(moving(MOVING), record(STILL), rounds=2)
     assert found.conclusion.exit_code == 3
-    assert found.conclusion.sentence.startswith("2 of 2 cells without complete evidence: ")
+    assert found.conclusion.sentence.startswith("2 of 2 cells with incomplete evidence: ")
 
 
 def test_a_violation_that_was_outdone_by_worse_is_no_blindness() -> None:
@@ -186,10 +186,10 @@ def test_whatever_else_happens_is_judged_as_ever() -> None:
     assert flaky(1, 4, ERROR) is Exit.INCOMPLETE
     assert flaky(0, 0, ERROR) is Exit.INCOMPLETE
     assert flaky(1, 4, Outcome.NOT_CAPTURED) is Exit.UNEXPECTED
-    assert flaky(1, 4, Outcome.INCONSISTENT) is Exit.UNEXPECTED, "without its anomaly it is another issue"
+    assert flaky(1, 4, Outcome.INCONSISTENT) is Exit.UNEXPECTED, "another anomaly is another issue"
     besides = SOMETIMES.model_copy(update={"besides": (Outcome.LEAKED,)})
     assert flaky(1, 4, Outcome.LEAKED, should=besides) is Exit.EXPECTED
-    assert flaky(0, 0, *[Outcome.LEAKED] * 36, should=besides) is Exit.UNEXPECTED, "it counts as one that is clean"
+    assert flaky(0, 0, *[Outcome.LEAKED] * 36, should=besides) is Exit.UNEXPECTED, "it counts as a clean trial"
 
 
 def test_an_issue_that_shows_sometimes_says_so() -> None:
@@ -210,7 +210,7 @@ def test_what_prevails() -> None:
     assert [each.conclusion.exit_code for each in codes] == [4, 1, 3]
     sentence = codes[0].conclusion.sentence
     positions = [sentence.index(each.id) for each in (MOVING, STILL, third)]
-    assert positions == sorted(positions), "what prevails is said first"
+    assert positions == sorted(positions), "the finding that prevails comes first"
 
 
 def test_one_bad_trial_of_many_decides() -> None:

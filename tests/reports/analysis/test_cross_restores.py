@@ -1,4 +1,4 @@
-"""Who declines another's checkpoints and how, and what a bridge opens."""
+"""Declined cross-restores, and the effect of bridges."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def test_refusals_are_grouped_by_grade_and_the_best_comes_first() -> None:
         (True, ("runc and crun",), True, True, (THERE.id,)),
         (False, (), True, False, (BACK.id,)),
     ]
-    assert [each.reason for each in found] == ["it says no", "CRIU says no"], "leftovers are no reason to decline"
+    assert [each.reason for each in found] == ["it says no", "CRIU says no"], "the reason is not the leftovers"
 
 
 def test_it_is_told_whether_a_bridge_would_do() -> None:
     crossed = run(declines(THERE, WELL, Outcome.REFUSED), declines(BACK, WELL, Outcome.REFUSED), record(over(THERE)))
     (group,) = crossed.declined
     assert (group.cells, group.would) == ((THERE.id, BACK.id), (THERE.id,))
-    assert would_restore(group) == "over a bridge 1 of 2 restore consistently"
-    assert how_declined(group) == "early, naming runc and crun, source unharmed, nothing left behind"
+    assert would_restore(group) == "with a bridge, consistent in 1 of 2 cells"
+    assert how_declined(group) == "early, names runc and crun, source unharmed, nothing left behind"
 
 
 def test_a_bridge_is_held_against_the_same_pair_as_it_is() -> None:
@@ -62,9 +62,9 @@ def test_a_bridge_is_held_against_the_same_pair_as_it_is() -> None:
     translated, unmasked = crossed.bridges
     assert (translated.name, translated.tried) == (Scenario.TRANSLATED, 2)
     assert (translated.opened, translated.closed, translated.broken) == ((over(THERE).id,), (), (over(BACK).id,))
-    assert (unmasked.name, unmasked.tried, len(unmasked.closed)) == ("unmasked", 1, 1), "by themselves they are no pair"
-    assert bridge(translated) == ("translated: opens 1 of 1 pairs that do not restore as they are, and breaks 1")
-    assert len(crossed.declined) == 1, "what is declined over a bridge is no refusal of its own"
+    assert (unmasked.name, unmasked.tried, len(unmasked.closed)) == ("unmasked", 1, 1), "a participant alone is no pair"
+    assert bridge(translated) == "translated: fixes 1 of 1 pair failing without it, and breaks 1 pair"
+    assert len(crossed.declined) == 1, "a refusal with a bridge does not count"
 
 
 def test_the_only_way_in_which_a_pair_is_tried_is_the_plain_one() -> None:

@@ -53,10 +53,10 @@ def test_pairs_of_which_one_violates_are_counted_by_side() -> None:
 def test_six_pairs_that_differ_in_one_direction_prove_it(pairs: int, proved: bool) -> None:
     bare, held = wrong(MOVING, *range(pairs)), clean(STILL, *range(pairs))
     assert pair(*bare, *held).differs is proved
-    assert freeze_effect(pair(*bare, *held)).startswith("held still, fewer") is proved
+    assert freeze_effect(pair(*bare, *held)).startswith("fewer trials violate") is proved
     worse = pair(*clean(MOVING, *range(pairs)), *wrong(STILL, *range(pairs)))
-    assert freeze_effect(worse).startswith("held still, more") is proved
-    few = f"none has the {pairs + 1} pairs that it takes to prove a difference"
+    assert freeze_effect(worse).startswith("more trials violate") is proved
+    few = f"none has the {pairs + 1} pairs that a proof needs"
     assert (freezing_proved((pair(*bare, *held),)) == few) is not proved
     assert (freeze_effect(worse) == "too few pairs to prove a difference") is not proved
 
@@ -86,25 +86,28 @@ def test_everybody_is_compared_with_the_barest_policy_of_the_same_question() -> 
     records = [record(each) for each in (MOVING, ENGINE, STILL, HOOK, crun)]
     assert [(each.without, each.held_by) for each in run(*records).freezing] == [("none", "pause"), ("none", "hook")]
     assert [each.without for each in run(record(ENGINE), record(STILL)).freezing] == ["engine"]
-    assert run(record(MOVING), record(ENGINE)).freezing == (), "nobody is known to hold still"
+    assert run(record(MOVING), record(ENGINE)).freezing == (), "neither policy has a known freeze"
 
 
 def test_every_report_tells_it() -> None:
     found = run(*wrong(MOVING, *range(6)), *clean(STILL, *range(6)))
     (raw,) = json.loads(summary_json(found))["freezing"]
     assert (raw["pairs"], raw["only_without"], raw["only_with"], raw["p"]) == (6, 6, 0, 0.03125)
-    row = "| runc@debian-sid | ledger | none | pause | 6 | 6 | 0 | 0.031 | held still, fewer trials violate |"
+    row = "| runc@debian-sid | ledger | none | pause | 6 | 6 | 0 | 0.031 | fewer trials violate with a freeze |"
     assert row in markdown.render(found)
-    assert "held still, fewer trials violate" in dict(site.render(found))["consistency.html"]
+    assert "fewer trials violate with a freeze" in dict(site.render(found))["consistency.html"]
     stream = StringIO()
     show_run(found, Console(file=stream, width=400))
-    line = "freezing, paired: 1 comparison, 6 pairs: 6 violate only without a freeze, 0 only with one; "
-    assert f"{line}with p < 0.05, fewer violate held still in 1, more in 0" in stream.getvalue()
+    line = (
+        "effect of freezing: 1 comparison, 6 pairs of trials; violations only without a freeze: 6, only with one: 0; "
+        "with p < 0.05, a freeze lowers the failure rate in 1 and raises it in 0"
+    )
+    assert line in stream.getvalue()
 
 
 def test_a_report_without_pairs_does_not_speak_of_them() -> None:
     found = run(*clean(STILL, 0))
-    assert "paired" not in markdown.render(found) + dict(site.render(found))["consistency.html"]
+    assert "Effect of freezing" not in markdown.render(found) + dict(site.render(found))["consistency.html"]
     assert freezing_line(found.freezing) == ""
 
 

@@ -68,9 +68,9 @@ def test_what_survives_is_counted_by_where_it_sat() -> None:
     assert entry(GOOD).lines == ("manifest 2/2", "digest as sent")
     assert entry(LOST).lines == (
         "manifest 0/2",
-        "now a manifest of Docker's",
+        "now a Docker manifest",
         "other digest",
-        "the archive in it: consistent",
+        "archive in the image: consistent",
     )
 
 
@@ -82,7 +82,7 @@ def test_a_changed_value_has_not_survived() -> None:
 def test_what_the_registry_still_had_is_told() -> None:
     listed = MADE.model_copy(update={"media_type": INDEX, "annotations": {Spot.INDEX: {"name": "source"}}})
     found = path("registry-index", RESTORED, looks=(listed, listed, MADE))
-    assert list(kept(found)) == ["index 0/1, 1 before", "now a manifest"]
+    assert list(kept(found)) == ["index 0/1, 1 in the registry", "now a manifest"]
 
 
 def test_what_did_not_get_through_is_told_without_a_count() -> None:
@@ -91,15 +91,16 @@ def test_what_did_not_get_through_is_told_without_a_count() -> None:
 
 
 def test_a_refusal_for_the_base_image_is_graded() -> None:
-    assert entry(MISSING).lines == ("early", "tells that it is no checkpoint")
+    assert entry(MISSING).lines == ("early", "mentions that it is no checkpoint")
     worse = StepRefusal(said="boom", early=False, named=(), left=("cgroup /x",))
     found = path("registry", DECLINED.model_copy(update={"refusal": worse}), base=Base.CHANGED)
-    assert entry(found).lines == ("late", "tells nothing of why", "left behind: cgroup /x")
+    assert entry(found).lines == ("late", "gives no cause", "left behind: cgroup /x")
 
 
 def test_a_restore_on_another_image_is_told() -> None:
     fooled = RESTORED.model_copy(update={"on_changed_base": True})
-    assert entry(path("registry", fooled, base=Base.CHANGED)).lines == ("on the other image, unnoticed",)
+    told = ("restored on the wrong base image, without a warning",)
+    assert entry(path("registry", fooled, base=Base.CHANGED)).lines == told
 
 
 def test_states_of_the_base_image_have_a_table_of_their_own() -> None:
@@ -135,7 +136,7 @@ def test_the_exit_code_is_strict(paths: list[ImagePath], code: Exit) -> None:
 
 def test_findings_tell_forms_versions_and_reasons_once() -> None:
     lines = list(images.findings([GOOD, KNOWN, MISSING]))
-    assert lines[0] == f"podman: {OCI} of application/x.layer; of its base image it tells nothing"
+    assert lines[0] == f"podman: {OCI} of application/x.layer; facts about the base image: none"
     assert lines[1] == "s: skopeo 1.22"
     assert lines[2].startswith("podman.docker-schema@s and 1 more: refused: <b>no checkpoint</b>")
 
@@ -165,7 +166,7 @@ def test_they_come_back_as_they_were_written(tmp_path: Path) -> None:
     command = Command(argv=("podman", "push"), where="s", stage=Stage.PREPARE, start_ns=1, seconds=0.5)
     paths = (GOOD.model_copy(update={"commands": (command,)}), KNOWN)
     written = write_images(tmp_path, paths)
-    assert written.stat().st_mode & 0o777 == 0o600, "commands may tell what was in a container"
+    assert written.stat().st_mode & 0o777 == 0o600, "commands may reveal the contents of a container"
     assert read_images(tmp_path) == paths
 
 

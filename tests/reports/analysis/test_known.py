@@ -1,4 +1,4 @@
-"""A declaration has a life: it matches, it passes, it fails in another way, it expires."""
+"""States of a known issue: it matches, it passes, it fails in another way, it expires."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ def test_what_is_overdue_is_red_whatever_it_shows(trial: Record) -> None:
     run = summary(plan([STILL], 1).model_copy(update={"expectations": {STILL.id: overdue}}), [trial])
     assert run.known_issues[0].states == {STILL.id: State.EXPIRED}
     assert run.conclusion.exit_code is Exit.UNEXPECTED
-    assert run.cells[0].outcome is trial.verdict.outcome, "the outcome stays what it was"
+    assert run.cells[0].outcome is trial.verdict.outcome, "the outcome does not change"
     (told,) = advice(run.known_issues[0])
-    assert told.startswith("expired: it was to be reviewed by 2027-03-01: look again, and move")
+    assert told.startswith("expired: review was due by 2027-03-01: check it again, then move")
 
 
 def test_what_speaks_of_no_cell_is_red() -> None:
     run = summary(plan([STILL], 1).model_copy(update={"unmatched": ("a.toml:3-9: gone@*",)}), [PASSES])
     assert run.conclusion.exit_code is Exit.UNEXPECTED
-    assert "Declared of no cell that there is: a.toml:3-9: gone@*" in run.conclusion.sentence
+    assert "Known issues that match no cell: a.toml:3-9: gone@*" in run.conclusion.sentence
 
 
 def test_the_lines_to_delete_are_named() -> None:
@@ -78,13 +78,14 @@ def test_where_only_some_of_its_cells_pass_the_declaration_is_narrowed() -> None
     assert issue.as_expected == 1
     (told,) = advice(issue)
     assert told.startswith(f"passes now in {STILL.id}: narrow `match` in lines 3 to 17 of")
+    assert told.endswith("so that it excludes this cell")
 
 
 def test_where_not_all_of_its_cells_were_tried_nobody_is_told_to_delete_it() -> None:
     some = {"expectations": {STILL.id: KNOWN}, "covered": {WHERE: 8}}
     run = summary(plan([STILL], 1).model_copy(update=some), [PASSES])
     (told,) = advice(run.known_issues[0])
-    assert told.startswith("passes now in all of its cells that are here, 1 of 8: narrow `match` in lines 3 to 17 of")
+    assert told.startswith("passes now in all cells of this run (1 of 8): narrow `match` in lines 3 to 17 of")
 
 
 def test_nothing_is_asked_for_where_all_is_as_declared() -> None:
@@ -107,7 +108,7 @@ UNSUPPORTED = record(STILL, outcome=Outcome.UNSUPPORTED, reason="criu check --fe
 
 
 def on(*conditions: Condition, trial: Record) -> RunSummary:
-    """A run on a machine of which `conditions` are true."""
+    """Return a run on a machine with these conditions."""
     host = HOST.model_copy(update={"conditions": conditions})
     some = plan([STILL], 1).model_copy(update={"conditional": {STILL.id: LACKING}, "host": host})
     return summary(some, [trial.model_copy(update={"host": host})])

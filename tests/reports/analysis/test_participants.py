@@ -16,7 +16,7 @@ def test_a_cell_counts_for_both_of_its_sides() -> None:
     first, second = participants(run)
     assert (first.name, [each.cell for each in first.cells]) == ("runc@debian-sid", [STILL, CROSSED])
     assert (second.name, [each.cell for each in second.cells]) == ("crun@debian-sid", [CROSSED])
-    assert second.sentence == "0 of 1 cell consistent, 0 wrong in a known way, 1 not as expected"
+    assert second.sentence == "0 of 1 cell consistent, 0 known issues, 1 not as expected"
 
 
 def test_a_participant_answers_for_its_own_cells_alone() -> None:

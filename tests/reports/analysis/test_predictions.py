@@ -1,4 +1,4 @@
-"""Predictions against what came about."""
+"""Predictions, compared with results."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def test_predictions_are_scored_by_cells() -> None:
 
 def test_a_miss_tells_what_was_said_and_why() -> None:
     (miss,) = run(trial(0, Answer.NO, Outcome.CONSISTENT)).predictions.missed
-    assert missed(miss) == ("said no, since the fields differ; it was consistent: a trial that was consistent")
+    told = "predicted no, because the fields differ; the result is consistent: a trial that was consistent"
+    assert missed(miss) == told
 
 
 def test_what_says_nothing_about_the_restore_is_left_out() -> None:
@@ -59,8 +60,8 @@ def test_versions_that_restore_each_other_are_a_class() -> None:
     )
     assert [(each.members, each.restores) for each in found.classes] == [(("a",), ()), (("b", "c"), ("class 1",))]
     assert list(lines(found)) == [
-        "class 1:", "  a", "class 2: restores class 1, too", "  b", "  c",
-        "by 10 trials of 9 ordered pairs; --json has each of them",
+        "class 1:", "  a", "class 2: also restores class 1", "  b", "  c",
+        "from 10 trials of 9 ordered pairs; --json lists all pairs",
     ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ CONSISTENT, ERROR = Outcome.CONSISTENT, Outcome.HARNESS_ERROR
 
 
 def proven(*, overlooked: str = "", alarm: str = "", canary: Outcome = Outcome.INCONSISTENT) -> RunSummary:
-    """A run of two mutants with their neighbours, and a canary."""
+    """Return a run of two mutants with their neighbours, and a canary."""
     proofs = [proof for proof in MUTANTS if proof.name in ("ring-torn", "leaves-mount")]
     controls = [CANARY.control(MOVING, ControlKind.CANARY)]
     played = [record(MOVING, outcome=canary, control="canary", anomalies=(Anomaly.DISK_AHEAD,))]
@@ -74,11 +74,11 @@ def test_what_did_not_take_place_is_no_false_alarm_and_told_in_one_line() -> Non
     found = summary(promised, [record(STILL), *played])
     assert found.conclusion.exit_code == 3
     assert score(found) == (
-        "controls: 1 of 1 detected (2 not played)",
-        "mutants: detected 1/1 (2 not played), false alarms 0/1 (2 not played)",
+        "controls: 1 of 1 detected (2 not run)",
+        "mutants: detected 1/1 (2 not run), false alarms 0/1 (2 not run)",
     )
     assert list(escaped(found)) == [
-        (f"control ring-byte1 on {STILL.id} and 5 more: NOT PLAYED: missing (planned and not received)", 3)
+        (f"control ring-byte1 on {STILL.id} and 5 more: NOT RUN: missing (planned and not received)", 3)
     ]
 
 

@@ -47,7 +47,7 @@ def test_no_fewer_clean_trials_would_bound_the_rate(rate: float) -> None:
 
 
 def test_trials_that_a_bound_takes() -> None:
-    assert (clean_trials(0.05), clean_trials(0.01), clean_trials(0.95)) == (59, 299, 2), "as tables of it say"
+    assert (clean_trials(0.05), clean_trials(0.01), clean_trials(0.95)) == (59, 299, 2), "as in published tables"
 
 
 def test_pairs_that_agree_decide_nothing() -> None:
@@ -59,7 +59,7 @@ def test_pairs_that_agree_decide_nothing() -> None:
 
 
 def test_counts_are_compared_exactly() -> None:
-    assert different_p(3, 4, 1, 4) == pytest.approx(0.48571, abs=5e-6), "Fisher's tea"
+    assert different_p(3, 4, 1, 4) == pytest.approx(0.48571, abs=5e-6), "Fisher's tea-tasting experiment"
     assert different_p(0, 60, 0, 5) == 1.0
     assert different_p(0, 20, 20, 20) < 1e-9
 

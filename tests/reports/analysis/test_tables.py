@@ -128,7 +128,7 @@ def test_no_cell_of_a_large_run_is_lost_or_shown_twice() -> None:
 def test_known_issues_are_a_result() -> None:
     found = engines.summary(all_well=True)
     assert found.conclusion.exit_code is Exit.EXPECTED
-    assert found.conclusion.sentence == "All 285 cells as expected, 62 of them known to be wrong, 621 trials."
+    assert found.conclusion.sentence == "All 285 cells are as expected, 62 with a known issue, in 621 trials."
     assert [each.expectation for each in found.known_issues] == [engines.AHEAD, engines.LOST, engines.NO_RESTORE]
     assert [(len(each.cells), each.as_expected) for each in found.known_issues] == [(12, 12), (12, 12), (38, 38)]
     wrong = engines.summary()
@@ -204,4 +204,4 @@ def test_what_is_tried_besides_has_a_table_of_its_own() -> None:
     cells = [one, other, crossing, translated]
     as_is, over = summary(plan(cells), expected_run(cells)).tables
     assert (len(as_is.columns), len(over.columns)) == (2, 1)
-    assert title(over) == "scenario translated: who restores what whom has checkpointed: workload ledger"
+    assert title(over) == "scenario translated: cross-restore, workload ledger"

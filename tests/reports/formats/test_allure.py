@@ -42,7 +42,7 @@ def labels(case: Any) -> dict[str, str]:
 
 
 def inner(value: Any, name: str) -> Iterator[Any]:
-    """Everything of that name, however deep in the steps."""
+    """Yield everything with this name, at any depth of the steps."""
     yield from value.get(name, ())
     for step in value.get("steps", ()):
         yield from inner(step, name)
@@ -131,7 +131,7 @@ def test_a_new_version_makes_it_no_other_test() -> None:
 
 
 def matching(case: Any) -> list[str]:
-    """The categories of a result, as both versions of Allure find them: the whole message has to match."""
+    """Return the categories of a result, as both versions of Allure find them: the whole message has to match."""
     message = case["statusDetails"]["message"]
     return [
         name
@@ -146,7 +146,7 @@ def test_each_result_that_has_not_passed_has_its_category() -> None:
     assert {len(each) for each in found.values()} == {1}
     assert {each[0] for each in found.values()} == {
         *("known issue", "better than expected", "source harmed"),
-        *("failed checkpoint or restore", "incomplete, or our own fault"),
+        *("failed checkpoint or restore", "incomplete, or a fault of stillframe or the host"),
     }
     assert not [name for name, case in some.items() if case["status"] == Word.PASSED and matching(case)]
 
@@ -169,7 +169,7 @@ def test_a_blind_instrument_has_categories() -> None:
 
 
 def properties(text: str) -> dict[str, str]:
-    """Read as java.util.Properties does, as far as it is used here."""
+    """Read properties like java.util.Properties, as far as this is needed here."""
     pairs = (line.split("=", 1) for line in text.splitlines())
     return {name: json.loads(f'"{value}"') for name, value in pairs}
 
@@ -180,7 +180,7 @@ def test_the_environment_is_that_of_the_run_and_tells_what_is_not_here() -> None
     assert (found["kernel"], found["cgroups"], found["memory_gib"]) == ("6.18.2", "hybrid", "15.6")
     assert found["podman/runc@debian-sid"] == "podman/runc 1.3.6, criu 4.2.1"
     assert "records/*.jsonl" in found["not.in.these.results"]
-    assert "executor.json" not in files(engines.summary()), "who executed it is for the CI to say"
+    assert "executor.json" not in files(engines.summary()), "the CI knows the executor"
 
 
 def test_a_hostile_run_stays_readable_and_small() -> None:

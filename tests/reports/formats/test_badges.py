@@ -36,7 +36,7 @@ def badges(run: RunSummary, now: datetime = DAY) -> dict[str, ET.Element]:
 
 
 def told(badge: ET.Element) -> tuple[str, str]:
-    """What it says, and in which colour."""
+    """Return the text and the colour of a badge."""
     return badge.findtext(f"{SVG}title", ""), badge.findall(f"{SVG}rect")[0].get("fill", "")
 
 

@@ -18,7 +18,7 @@ KNOWN = plan([STILL], 1).model_copy(update={"expectations": {STILL.id: engines.A
 WORDS = {"passed", "failed", "skipped", "pending", "other"}
 TEXTS = {"id", "testId", "name", "status", "rawStatus", "message", "trace", "type"}
 TEST = {*TEXTS, "duration", "start", "stop", "suite", "tags", "labels", "parameters", "steps", "extra"}
-"""Of the fields that the specification knows, those that are used; it allows no others."""
+"""The fields of the specification that we use. It allows no other fields."""
 
 
 def ctrf(run: RunSummary) -> Any:
@@ -74,7 +74,7 @@ def test_what_is_broken_is_no_less_red_than_what_failed(outcome: Outcome, raw: s
 
 def test_a_run_that_was_killed_has_failed() -> None:
     found = ctrf(summarise(plan([STILL], 1), [record(STILL)], None))
-    assert one(found, "run")["message"] == "the run did not come to its end"
+    assert one(found, "run")["message"] == "the run did not finish"
     assert found["results"]["summary"]["failed"] == 1
     assert found["results"]["summary"]["extra"]["stillframe.run"]["exitCode"] == 3
 

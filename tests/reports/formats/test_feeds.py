@@ -60,7 +60,7 @@ def test_a_first_run_has_an_entry_with_its_verdict() -> None:
     (entry,) = entries(found[RUNC])
     assert text(entry, "title") == "runc@debian-sid: as expected"
     assert text(entry, "content") == (
-        "<p>3 of 4 cells consistent, 0 wrong in a known way, 0 not as expected; the first run.</p>"
+        "<p>3 of 4 cells consistent, 0 known issues, 0 not as expected; the first run.</p>"
     )
     assert text(entry, "updated") == text(found[RUNC], "updated") == "2026-11-23T12:00:00Z"
 
@@ -73,7 +73,7 @@ def test_only_what_has_changed_has_an_entry_the_newest_first() -> None:
         "runc@debian-sid: as expected",
     ]
     assert text(entries(found)[1], "content").startswith(
-        "<p>new: with nothing changed that is known: 1 cell consistent -&gt; inconsistent disk-ahead.</p><ul>"
+        "<p>new: no known change in versions or machine: 1 cell: consistent -&gt; inconsistent disk-ahead.</p><ul>"
     )
     assert f"<li>{STILL.id}</li>" in text(entries(found)[1], "content")
     assert [text(each, "updated")[:10] for each in entries(found)] == ["2026-11-28", "2026-11-26", "2026-11-24"]
@@ -105,7 +105,7 @@ def test_runs_that_cannot_be_compared_say_why() -> None:
     settings = other.plan.settings.model_copy(update={"cgroups": CgroupVersion.V1})
     other = other.model_copy(update={"plan": other.plan.model_copy(update={"settings": settings})})
     (entry, _) = entries(feeds(run(1, record(STILL)), other)[RUNC])
-    assert "not held against 2026-11-21-1: 2026-11-21-1 ran with cgroups v2" in text(entry, "content")
+    assert "not compared with 2026-11-21-1: 2026-11-21-1 ran with cgroups v2" in text(entry, "content")
 
 
 def test_a_blind_instrument_has_found_nothing() -> None:

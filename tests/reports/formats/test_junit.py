@@ -52,7 +52,7 @@ def test_the_counts_are_those_of_the_run() -> None:
     assert [whole.failures, whole.errors, whole.skipped] == by_status
     assert min(by_status) > 0
     assert whole.time == pytest.approx(sum(each.seconds for each in found[:-1])), (
-        "the run itself is the time of the rest"
+        "the result of the run itself has no time of its own"
     )
     assert whole.tests == len(found) == sum(suite.tests for suite in whole)
 

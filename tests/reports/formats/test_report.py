@@ -27,7 +27,7 @@ def test_a_site_and_two_files_and_nothing_left_aside(run_folder: Path) -> None:
     assert {path.name for path in run_folder.iterdir()} == {"plan.json", "closing.json", "records", "report"}
     assert {"index.html", "report.md", "summary.json", "cells"} <= {path.name for path in page.parent.iterdir()}
     assert not list(page.parent.rglob("*.new"))
-    assert "All 2 cells as expected, 2 trials." in (run_folder / "report/report.md").read_text(encoding="utf-8")
+    assert "All 2 cells are as expected, in 2 trials." in (run_folder / "report/report.md").read_text(encoding="utf-8")
 
 
 def test_another_folder_may_take_the_report(run_folder: Path, tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_the_summary_is_for_programs(run_folder: Path) -> None:
     summary = json.loads((run_folder / "report/summary.json").read_text(encoding="utf-8"))
     assert summary["schema_version"] == 1
     assert summary["conclusion"]["exit_code"] == 0
-    assert summary["conclusion"]["sentence"] == "All 2 cells as expected, 2 trials."
+    assert summary["conclusion"]["sentence"] == "All 2 cells are as expected, in 2 trials."
     first, second = summary["cells"]
     assert (first["id"], first["as_expected"], first["skew_ticks"]) == (MOVING.id, True, 3_000)
     assert second["entry"] == "consistent 0/1 (<95.0 %)"

@@ -172,7 +172,9 @@ def runs() -> dict[str, RunSummary]:
         "image": with_images(summary(plan([STILL], 1), [record(STILL)]), (LOST,)),
         "left behind": summarise(plan([STILL], 1), [record(STILL)], closing("a mount")),
         "overdue": summary(known(told=KNOWN_AHEAD.model_copy(update={"overdue": True})), [moving(STILL)]),
-        "declared in vain": summary(plan([STILL], 1).model_copy(update={"unmatched": ("a:1-2: b",)}), [record(STILL)]),
+        "known issue without a cell": summary(
+            plan([STILL], 1).model_copy(update={"unmatched": ("a:1-2: b",)}), [record(STILL)]
+        ),
         "killed": summarise(plan([STILL], 1), [record(STILL)], None),
         "empty": summary(plan([], 1), []),
     }

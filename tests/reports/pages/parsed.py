@@ -21,7 +21,7 @@ VOID = {"meta", "br", "hr", "img", "input", "link"}
 
 
 class Page(HTMLParser):
-    """Tags, ids, links and text of a page whose tags must close in order."""
+    """Tags, ids, links and text of a page. The tags must close in order."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ def site(*records: Record, cells: Iterable[Cell] = (MOVING, STILL), rounds: int 
 
 
 def arrive(found: Site) -> None:
-    """Every link has to lead to a page of the site, to a place on it, to a file for other tools, or outside."""
+    """Check that every link leads to a page of the site, to a place on it, to a file for other tools, or outside."""
     others = {place for place, _ in formats.render(found.run, before=found.before, now=datetime.now(UTC))}
     for path, page in found.pages.items():
         assert len(page.ids) == len(set(page.ids)), path

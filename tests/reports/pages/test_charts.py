@@ -1,4 +1,4 @@
-"""Charts say themselves in words, and not by colour alone."""
+"""Charts have their data in words, and do not depend on colour."""
 
 from __future__ import annotations
 

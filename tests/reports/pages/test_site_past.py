@@ -18,9 +18,10 @@ def test_a_cell_that_the_newest_run_has_not_tried_keeps_its_page() -> None:
     new = newer(summary(plan([STILL], 1), [moving(STILL)]), 9)
     found = Site(new, before=[old])
     arrive(found)
-    assert "Not tried in the newest run. This is what run 2026-11-23-1 found" in " ".join(found.of(MOVING).text.split())
-    assert "Not tried" not in found.of(STILL).text
-    assert found.of(STILL).text.count("inconsistent"), "what the newest run found prevails"
+    age = "Not part of the newest run. This result is from run 2026-11-23-1"
+    assert age in " ".join(found.of(MOVING).text.split())
+    assert "Not part" not in found.of(STILL).text
+    assert found.of(STILL).text.count("inconsistent"), "the newest run prevails"
     assert MOVING.id in found["history.html"].text
 
 
@@ -31,8 +32,9 @@ def test_a_participant_that_the_newest_run_leaves_out_keeps_its_page_document_an
     found = Site(new, before=[old], comparison=compare(old, new))
     arrive(found)
     page = participant_page("crun@debian-sid")
-    assert "Not tried in the newest run. This is what run 2026-11-23-1 found" in " ".join(found[page].text.split())
-    assert "Not tried" not in found[participant_page("runc@debian-sid")].text
+    age = "Not part of the newest run. This result is from run 2026-11-23-1"
+    assert age in " ".join(found[page].text.split())
+    assert "Not part" not in found[participant_page("runc@debian-sid")].text
     forms = dict(formats.render(new, before=[old], now=datetime.now(UTC)))
     assert (
         json.loads(forms[document_of(page)])["run"]
@@ -50,13 +52,13 @@ def test_older_runs_are_the_past_of_the_newest() -> None:
     found = Site(new, before=[old], comparison=compare(old, new))
     arrive(found)
     assert "Outcome by run. 2026-11-23-1: inconsistent; 2026-11-29-1: consistent" in found.raw[page_of(STILL)]
-    assert re.findall(r"5\.8|6\.1", found["history.html"].text.partition("Components whose")[2])[:2] == ["5.8", "6.1"]
+    assert re.findall(r"5\.8|6\.1", found["history.html"].text.partition("These components")[2])[:2] == ["5.8", "6.1"]
     for page in (found["index.html"], found["compare.html"]):
         assert "fixed: 1 cell" in page.text
-        assert "podman 5.8 -> 6.1 (checkpoint): 1 cell inconsistent" in " ".join(page.text.split())
+        assert "podman 5.8 -> 6.1 (checkpoint): 1 cell: inconsistent" in " ".join(page.text.split())
 
 
 def test_without_a_past_nothing_is_said_of_one() -> None:
     found = site(record(STILL), cells=[STILL])
     assert not {"history.html", "compare.html"} & set(found.pages)
-    assert "Since run" not in found.text
+    assert "Changes since run" not in found.text

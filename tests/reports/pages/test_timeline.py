@@ -49,7 +49,7 @@ def test_a_surface_ahead_is_drawn_right_of_memory() -> None:
 
 def test_the_words_say_all_of_it() -> None:
     told = words(moving(MOVING, ticks=2_000))
-    assert told[0] == "0 is when memory was taken"
+    assert told[0] == "0 is the moment memory was taken"
     assert "prepare: -460 ms to -160 ms, 300 ms long" in told
     assert "memory taken: 0 µs" in told
     assert "volume taken: +30 ms" in told

@@ -13,14 +13,14 @@ from tests.reports.synthetic import expected_run, plan, store
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of one machine, on which all is well."""
+    """Return a run of one machine with only expected results."""
     promised = plan(CELLS, 2).model_copy(update={"controls": CONTROLS_PLANNED})
     return store(tmp_path_factory.mktemp("whole") / "run", promised, [*expected_run(CELLS, 2), *PLAYED])
 
 
 @pytest.fixture(scope="module")
 def told(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What is reported of it."""
+    """Return the report of the run."""
     return pages(write_report([whole], tmp_path_factory.mktemp("told")).parent)
 
 

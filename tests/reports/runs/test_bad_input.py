@@ -1,4 +1,4 @@
-"""Runs that no run of ours would leave: a clear sentence or a correct page, never a broken one."""
+"""Damaged runs: a clear message or a correct page, never a broken page."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def change(path: Path, line: int, *where: str | int, to: Any) -> None:
 
 
 def verdict(folder: Path) -> tuple[int, str]:
-    """The verdict, of a report whose JSON is JSON as everybody understands it."""
+    """Return exit code and sentence of a report with strictly valid JSON."""
 
     def refuse(constant: str) -> None:
         pytest.fail(f"{constant} is no JSON")
@@ -57,7 +57,7 @@ def verdict(folder: Path) -> tuple[int, str]:
 
 
 def test_the_run_is_one_in_which_all_is_well(folder: Path) -> None:
-    assert verdict(folder) == (0, "All 2 cells as expected, 4 trials.")
+    assert verdict(folder) == (0, "All 2 cells are as expected, in 4 trials.")
 
 
 NEWER = (
@@ -107,7 +107,7 @@ def test_what_is_no_record_is_told_by_file_line_and_reason(
     said = str(raised.value)
     assert re.search(f"^{re.escape(str(records(folder)))}{told}", said)
     assert "\n" not in said
-    assert not (folder.parent / "site").exists(), "no half of a report"
+    assert not (folder.parent / "site").exists(), "no partial report"
 
 
 @pytest.mark.parametrize("name", ["plan", "closing"])
@@ -131,7 +131,7 @@ def test_so_are_a_plan_and_a_last_word(folder: Path, name: str, content: bytes, 
 def test_of_a_truncated_run_what_is_lost_is_missing(folder: Path) -> None:
     path = records(folder)
     path.write_bytes(path.read_bytes()[:-7])
-    assert verdict(folder) == (3, f"1 of 2 cells without complete evidence: {STILL.id}.")
+    assert verdict(folder) == (3, f"1 of 2 cells with incomplete evidence: {STILL.id}.")
 
 
 def test_a_run_without_any_records_is_all_missing(folder: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_run_without_any_records_is_all_missing(folder: Path) -> None:
     (folder / "records").rmdir()
     code, sentence = verdict(folder)
     assert code == 3
-    assert "2 of 2 cells without complete evidence" in sentence
+    assert "2 of 2 cells with incomplete evidence" in sentence
 
 
 def test_what_may_not_be_read_is_told_with_what_to_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Runs that are kept: by their content, with a last word on each cell, and with logs as long as they are needed."""
+"""Kept runs: an id from the content, the newest result of each cell, and logs as long as needed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DAY = 86_400_000_000_000
 
 
 def run(folder: Path, day: int, *trials: Record, **changes: Any) -> Path:
-    """A run of that day; its name tells the day."""
+    """Store a run of this day, with the day in its name."""
     cells = tuple(dict.fromkeys(each.cell for each in trials))
     name = f"run-{day}"
     told: Plan = plan(cells, 1, run=name).model_copy(update={"created_ns": NOON + day * DAY, **changes})
@@ -44,7 +44,7 @@ def test_a_run_goes_by_its_content(tmp_path: Path) -> None:
     other = history.add(kept, run(tmp_path / "c", 1, moving(STILL, ticks=7)))
     assert other != one
     assert {each.id for each in history.kept(kept)} == {one, other}
-    assert {path.name for path in (kept / "runs").iterdir()} == {one, other}, "nothing is left aside"
+    assert {path.name for path in (kept / "runs").iterdir()} == {one, other}, "no temporary folder stays"
 
 
 def test_what_is_kept_says_what_the_run_said(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_pruning_takes_logs_and_nothing_else(tmp_path: Path) -> None:
     after = json.loads(summary_json(read_run(kept / "runs" / old)))
     assert after.pop("tombstone") is not None
     assert after == {name: value for name, value in json.loads(before).items() if name != "tombstone"}
-    assert history.prune(kept, 1, NOON + 1) == (), "once is enough"
+    assert history.prune(kept, 1, NOON + 1) == (), "a second time has no effect"
 
 
 def test_what_a_declaration_cites_keeps_its_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +121,7 @@ def test_a_page_tells_what_was_taken_out(tmp_path: Path) -> None:
     assert main(["history", "prune", str(kept), "--keep-logs", "0"]) == 0
     assert main(["report", str(kept), "--out", str(tmp_path / "site")]) == 0
     (page,) = (tmp_path / "site/cells").iterdir()
-    assert "Taken out of this run's records on " in page.read_text(encoding="utf-8")
+    assert "Removed from this run's records on " in page.read_text(encoding="utf-8")
 
 
 def test_a_history_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,10 +135,10 @@ def test_a_history_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_wrong_words_are_answered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(RecordError, match="is no history: it has no folder runs"):
+    with pytest.raises(RecordError, match="is not a history: it has no folder runs"):
         history.kept(tmp_path)
     assert main(["history", "add", str(tmp_path / "kept"), str(tmp_path)]) == 2
-    assert not list((tmp_path / "kept").glob("runs/*")), "nothing half is left"
+    assert not list((tmp_path / "kept").glob("runs/*")), "no partial run stays"
     history.add(tmp_path / "kept", run(tmp_path, 1, record(STILL)))
     assert main(["history", "prune", str(tmp_path / "kept"), "--keep-logs", "-1"]) == 2
-    assert "--keep-logs -1 is no number of runs" in capsys.readouterr().err
+    assert "--keep-logs -1: must be at least 0" in capsys.readouterr().err

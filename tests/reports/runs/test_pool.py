@@ -23,7 +23,7 @@ NEWER = {side: (Component(name="criu", version="4.3"),) for side in ("checkpoint
 
 
 def run(folder: Path, number: int, records: Iterable[Record], **changes: Any) -> Path:
-    """A run of a later second each."""
+    """Store a run; a larger number is a later run."""
     told = {"run": f"run-{number}", "created_ns": NOON + number, **changes}
     return store(folder / f"run-{number}", plan((MOVING, STILL), 5).model_copy(update=told), records)
 
@@ -93,7 +93,7 @@ def test_evidence_that_ends_at_a_violation_is_marked(tmp_path: Path, capsys: pyt
     assert [each.sequential for each in pool([fixed, ended])] == [True]
     assert main(["pool", str(fixed), str(ended)]) == 0
     assert "inconsistent*" in (shown := capsys.readouterr().out)
-    assert "* a run of it ends at the first violation" in shown
+    assert "* a run of this pool ends at the first violation" in shown
     assert main(["pool", str(fixed)]) == 0
     assert "*" not in capsys.readouterr().out
 

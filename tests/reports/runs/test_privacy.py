@@ -1,4 +1,4 @@
-"""What is published of a run, whoever wrote it: no secret, no environment, no memory, and no name unless asked."""
+"""Published texts of a run, by any author: no secret, no environment, no memory, and no name unless asked."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ IMAGE = ImagePath(
 
 
 def told(line: str) -> dict[str, Any]:
-    """Where a record says something that somebody else has said."""
+    """Return the fields of a record that hold foreign text."""
     return {**dict.fromkeys(("log", "leaks", "warnings", "changes"), (line,)), "accommodations": engines.WORKAROUNDS}
 
 
 def written(folder: Path, plan: Plan, found: list[Record], image: ImagePath) -> Path:
-    """A run as somebody has written it who takes out nothing."""
+    """Write a run without any redaction."""
     run_files.write_plan(folder, plan)
-    lines = "".join(f"{each.model_dump_json()}\n" for each in found)  # under a name that is no id
+    lines = "".join(f"{each.model_dump_json()}\n" for each in found)  # the file name is no cell id
     (folder / "records" / "trials.jsonl").write_text(lines, encoding="utf-8")
     run_files.write_closing(folder, closing("file /tmp/x"))
     run_files.write_images(folder, [image])
@@ -67,7 +67,7 @@ def written(folder: Path, plan: Plan, found: list[Record], image: ImagePath) -> 
 
 
 def published(folder: Path, out: Path) -> dict[str, str]:
-    """All that can be had of a run."""
+    """Return all texts that reports make from a run."""
     write_report([folder], out)
     shown, run = io.StringIO(), read_run(folder)
     terminal.show_run(run, Console(file=shown, width=200))
@@ -90,7 +90,7 @@ def test_a_secret_in_any_text_of_a_run_is_in_nothing_that_is_published(tmp_path:
     some = some.model_copy(update={"expectations": {each.cell.id: known for each in found[:2]}})
     folder = written(tmp_path / "run", some, found, poisoned(IMAGE, poison))
     every = [folder / "plan.json", folder / run_files.IMAGES, *(folder / "records").iterdir()]
-    assert all("hunter2" in path.read_text(encoding="utf-8") for path in every), "or nothing was planted"
+    assert all("hunter2" in path.read_text(encoding="utf-8") for path in every), "the secret has to be in the input"
     texts = published(folder, tmp_path / "site")
     assert {"index.html", "report.md", "summary.json", "terminal"} <= set(texts)
     assert sum(name.startswith("cells/") for name in texts) == 2

@@ -30,7 +30,7 @@ def test_what_is_looked_at_is_whole_and_the_rest_is_brief(run_folder: Path) -> N
     assert [bool(each.commands) for each in cell.trials] == [True, False, False, False, True, False]
     assert (cell.trials[0], cell.trials[4]) == (TRIALS[0], TRIALS[4])
     left_out = dict.fromkeys(CLOSE, ())
-    assert cell.trials[1] == TRIALS[1].model_copy(update=left_out), "all else is there"
+    assert cell.trials[1] == TRIALS[1].model_copy(update=left_out), "all other fields are there"
 
 
 def test_everything_can_be_looked_at(run_folder: Path) -> None:

@@ -22,7 +22,7 @@ from reports.terminal.show import show_cell
 from tests.reports.sharded import BUSY, CELLS, OF, divide, rename, report_of, sentence
 from tests.reports.synthetic import HOST, NOON
 
-# ---- the same, however it is divided
+# ---- the same result for any number of shards
 
 
 def test_the_run_is_one_in_which_all_is_well(whole: Path, told: dict[str, bytes]) -> None:
@@ -77,14 +77,14 @@ def test_it_is_read_so_by_every_command(
     assert compare_runs(whole, shards) == compare_runs(whole, whole)
     assert main(["show", CELLS[1].id, "--run", str(shards)]) == 0
     assert main(["report", str(shards), str(whole), "--out", str(tmp_path / "site")]) == 0
-    assert "verdict: All 30 cells as expected" in capsys.readouterr().err
+    assert "verdict: All 30 cells are as expected" in capsys.readouterr().err
 
 
-# ---- the same identity, whoever began first
+# ---- the same id, whichever machine began first
 
 
 def later(parts: list[Path]) -> None:
-    """As machines do it: each begins under a name of its own, at a time and on a host of its own."""
+    """Return shards as machines make them: each with its own name, time and host."""
     for number, part in enumerate(parts, 1):
         shard = Shard(number=number, of=len(parts))
         host = HOST.model_copy(update={"cpus": number})
@@ -105,7 +105,7 @@ def test_a_run_is_named_after_the_shard_that_began_first(whole: Path, tmp_path: 
 def test_shards_of_machines_are_one_run_in_any_order(parts: list[Path]) -> None:
     later(parts)
     code, verdict = sentence(parts[0].parent)
-    assert (code, verdict) == (0, f"All {len(CELLS)} cells as expected, {2 * len(CELLS)} trials.")
+    assert (code, verdict) == (0, f"All {len(CELLS)} cells are as expected, in {2 * len(CELLS)} trials.")
     assert report_of(*parts) == report_of(*parts[::-1]) == report_of(parts[0].parent)
 
 
@@ -117,7 +117,8 @@ def test_a_shard_speaks_of_its_share(whole: Path, parts: list[Path]) -> None:
         run = read_share(part)
         shard = Shard(number=number, of=OF)
         assert tuple(each.cell for each in run.cells) == shard.share(CELLS, ())[0]
-        what = f"All {len(run.cells)} cell" if run.cells else "No cell of the run falls to it"
+        count = "The cell is" if len(run.cells) == 1 else f"All {len(run.cells)} cells are"
+        what = f"{count} as expected" if run.cells else "It has no cell of this run"
         assert run.conclusion.sentence.startswith(f"Shard {shard}: {what}")
         assert run.conclusion.exit_code == Exit.EXPECTED
     assert not all(read_share(part).cells for part in parts)

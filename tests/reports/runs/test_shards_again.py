@@ -19,7 +19,7 @@ from tests.reports.synthetic import HOST, NOON, record
 
 
 def again(part: Path, *, outcome: Outcome | None = None) -> Path:
-    """The same shard once more, on another day."""
+    """Run the same shard once more, on another day."""
     copy = Path(shutil.copytree(part, part.with_name(f"{part.name}-again")))
     records = [each for each in read_records(copy) if each.control is None]
     rename(copy, "again", created_ns=NOON + 99)
@@ -41,7 +41,7 @@ def test_a_rerun_adds_evidence(parts: list[Path]) -> None:
 
 
 def test_a_rerun_is_told_the_same_in_any_order(parts: list[Path]) -> None:
-    """Even of two of which nothing but the records tells which one was first."""
+    """Two reruns that differ only in their records have an order, too."""
     copy = Path(shutil.copytree(parts[BUSY - 1], parts[0].parent / "again"))
     versions = {
         "checkpoint": (Component(name="criu", version="5.0"),),

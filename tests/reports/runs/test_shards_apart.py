@@ -73,7 +73,7 @@ def test_shards_of_machines_that_differ_are_one_run_and_each_cell_is_held_agains
         lacking |= cells if lacks else set()
     run = read_run(parts[0].parent)
     assert lacking
-    assert lacking < conditional.keys(), "or the machines would not differ"
+    assert lacking < conditional.keys(), "the machines have to differ"
     assert run.conclusion.exit_code is Exit.EXPECTED
     assert {each.cell.id for each in run.cells if each.known} == lacking
 
@@ -81,7 +81,7 @@ def test_shards_of_machines_that_differ_are_one_run_and_each_cell_is_held_agains
 @pytest.mark.parametrize("named", [True, False])
 def test_an_undivided_run_among_shards_is_refused(whole: Path, parts: list[Path], named: bool) -> None:
     copy = Path(shutil.copytree(whole, parts[0].parent / "whole"))
-    with pytest.raises(RecordError, match=rf"{copy} is an undivided run, among shards like "):
+    with pytest.raises(RecordError, match=rf"{copy} is a whole run among shards like "):
         gather([*parts, copy] if named else [parts[0].parent])
 
 
@@ -95,7 +95,7 @@ def test_an_older_run_may_be_named_beside_shards(whole: Path, parts: list[Path],
 def test_several_runs_in_a_folder_are_refused(whole: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         shutil.copytree(whole, tmp_path / "out" / name)
-    with pytest.raises(RecordError, match=rf"{tmp_path / 'out'} holds 2 runs that are not shards of one"):
+    with pytest.raises(RecordError, match=rf"{tmp_path / 'out'} has 2 runs that are not shards of one run"):
         gather([tmp_path / "out"])
 
 

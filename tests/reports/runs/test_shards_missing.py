@@ -31,7 +31,7 @@ def test_a_shard_that_did_not_come_back_is_red_by_its_name_and_cells(
     count = sum(each.kind is not ControlKind.CANARY for each in controls)
     share = f"{len(cells)} of {len(CELLS)} cells, {count} of {len(CONTROLS_PLANNED)} controls"
     assert finding.what == f"Shard {number}/{OF} did not come back ({share})"
-    assert run.conclusion.findings == (finding,), "and all of that is told once"
+    assert run.conclusion.findings == (finding,), "and no other finding repeats it"
     assert set(finding.cells) == {cell.id for cell in cells}
     assert len(finding.controls) == count
     assert {each.cell.id for each in run.cells if each.outcome is Outcome.MISSING} == {cell.id for cell in cells}
@@ -55,7 +55,7 @@ def test_what_is_missing_for_another_reason_is_told_besides(parts: list[Path]) -
     (other / "records" / f"{cell.slug}.jsonl").unlink()
     lost, _ = Shard(number=BUSY, of=OF).share(CELLS, ())
     _, verdict = sentence(parts[0].parent)
-    assert f"{len(lost) + 1} of 30 cells without complete evidence: " in verdict
+    assert f"{len(lost) + 1} of 30 cells with incomplete evidence: " in verdict
     assert f"Shard {BUSY}/16 did not come back ({len(lost)} of 30 cells, " in verdict
 
 
@@ -70,7 +70,7 @@ def test_a_violation_of_a_lost_shard_s_cell_stays(parts: list[Path]) -> None:
 
 
 def test_of_one_shard_that_is_read_as_a_run_the_others_are_missing(parts: list[Path]) -> None:
-    """Or a run of which one machine came back would be green."""
+    """Otherwise a run with one of its machines would be green."""
     code, verdict = sentence(parts[2])
     assert code == 3
     assert "Shards 1, 2, 4, 5," in verdict
@@ -79,9 +79,9 @@ def test_of_one_shard_that_is_read_as_a_run_the_others_are_missing(parts: list[P
 def test_a_shard_that_did_not_end_is_red_by_its_name(parts: list[Path]) -> None:
     (parts[6] / "closing.json").unlink()
     code, verdict = sentence(parts[0].parent)
-    assert (code, verdict) == (3, "Shard 7/16 did not come to its end.")
+    assert (code, verdict) == (3, "Shard 7/16 did not finish.")
     (parts[7] / "closing.json").unlink()
-    assert sentence(parts[0].parent) == (3, "Shards 7, 8 of 16 did not come to their end.")
+    assert sentence(parts[0].parent) == (3, "Shards 7, 8 of 16 did not finish.")
 
 
 def test_what_any_machine_leaves_behind_is_left_behind(parts: list[Path]) -> None:
@@ -93,7 +93,7 @@ def test_what_any_machine_leaves_behind_is_left_behind(parts: list[Path]) -> Non
 def test_each_machine_has_to_prove_that_it_sees(whole: Path, tmp_path: Path) -> None:
     parts = divide(whole, tmp_path / "shards", 3)
     canary_of(parts[1]).unlink()
-    assert sentence(*parts) == (3, "Shard 2/3 played no canary, so nobody knows whether it would have seen anything.")
+    assert sentence(*parts) == (3, "Shard 2/3 ran no canary, so nothing proves that the instrument works there.")
 
 
 def test_one_blind_machine_makes_the_run_blind(whole: Path, tmp_path: Path) -> None:

@@ -28,8 +28,8 @@ def test_a_record_of_another_run_stands_in_for_nothing(whole: Path, tmp_path: Pa
     path.write_text("".join(path.read_text(encoding="utf-8").splitlines(keepends=True)[:1]), encoding="utf-8")
     code, verdict = strays(folder, record(cell, 1).model_copy(update={"run": "another"}))
     assert code == 3
-    assert f"1 of 30 cells without complete evidence: {cell.id}." in verdict
-    assert f"1 record not of this plan, turning nothing green: {cell.id}." in verdict
+    assert f"1 of 30 cells with incomplete evidence: {cell.id}." in verdict
+    assert f"1 record from outside the plan, which cannot make a cell green: {cell.id}." in verdict
     summary = read_run(folder).by_id[cell.id]
     assert (summary.n, summary.missing, summary.strays) == (1, 1, 1)
     assert [each.n for each in pool([folder]) if each.cell == cell] == [1]
@@ -45,7 +45,8 @@ def test_a_violation_convicts_wherever_it_is_from(whole: Path, tmp_path: Path) -
 def test_a_trial_beyond_the_plan_is_evidence_but_leaves_nothing_green(whole: Path, tmp_path: Path, trial: int) -> None:
     folder = Path(shutil.copytree(whole, tmp_path / "run"))
     code, verdict = strays(folder, record(CELLS[1], trial))
-    assert (code, verdict) == (3, f"1 record not of this plan, turning nothing green: {CELLS[1].id}.")
+    told = f"1 record from outside the plan, which cannot make a cell green: {CELLS[1].id}."
+    assert (code, verdict) == (3, told)
     assert read_run(folder).by_id[CELLS[1].id].n == 3
 
 
@@ -55,7 +56,7 @@ def test_a_cell_that_was_not_planned_is_shown_and_not_green(whole: Path, tmp_pat
     unplanned = CELLS[1].model_copy(update={"workload": "volumes"})
     code, verdict = strays(folder, record(unplanned).model_copy(update={"run": run}))
     assert code == 3
-    assert f"turning nothing green: {unplanned.id}." in verdict
+    assert f"which cannot make a cell green: {unplanned.id}." in verdict
     assert not read_run(folder).by_id[unplanned.id].as_expected
     assert any(unplanned.id in name for name in pages(folder.parent / "site"))
 

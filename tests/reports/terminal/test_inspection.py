@@ -60,7 +60,7 @@ def printed(found: Inspection) -> list[str]:
 def test_every_counter_is_printed_with_its_distance_and_the_verdict_last() -> None:
     lines = printed(AHEAD)
     assert lines[0] == "/x/live.tar: an archive that an engine exports"
-    assert "workload: process 7 (ledger); its surfaces are told by its own description" in lines
+    assert "workload: process 7 (ledger); list of its surfaces: from its own description" in lines
     assert {"memory 1,001", "added 3,001 +2,000 +45 ms", "tmpfs nothing - -"} <= set(lines)
     assert "added: 2 torn records" in lines
     assert "bind is not in this checkpoint: it is elsewhere" in lines

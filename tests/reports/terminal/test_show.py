@@ -61,10 +61,10 @@ def test_what_the_node_and_the_runtime_said_are_comments(tmp_path: Path) -> None
     text = show_cell(store(tmp_path, known, [trial.model_copy(update={"source": health})]), STILL.id)
     assert f"# {STILL.id}: consistent 0/1 (<95.0 %) (unexpected)\n" in text
     assert f"# known issue: {engines.AHEAD.link}\n" in text
-    assert "# accommodation no-resources: lacking controllers in the node's cgroup hierarchy" in text
+    assert "# workaround no-resources: lacking controllers in the node's cgroup hierarchy" in text
     assert "a trial that was consistent (warnings: 1)\n" in text
-    assert "# warning, although it called the checkpoint a success: x reboot\n" in text
-    assert "# source: does not end when asked\n" in text
+    assert "# warning, although the runtime reported success: x reboot\n" in text
+    assert "# source: does not stop when asked\n" in text
     assert "reboot" not in shlex.split(text, comments=True)
 
 

@@ -31,7 +31,7 @@ def test_a_log_gets_wide_plain_lines() -> None:
     assert "disk-ahead +45.4 ms" in text
     assert "runc@debian-sid: runc 1.3.6, criu 4.2.1" in text
     assert "controls: none ran" in text
-    assert text.splitlines()[-1].startswith("verdict: All 24 cells as expected, 120 trials. (exit code 0)")
+    assert text.splitlines()[-1].startswith("verdict: All 24 cells are as expected, in 120 trials. (exit code 0)")
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -48,7 +48,7 @@ def test_what_is_wrong_is_said_in_words() -> None:
     text = " ".join(printed(summary(plan((MOVING, STILL), 1), trials)).split())
     assert "[unexpected]" in text
     told = f"{STILL.id}: inconsistent 1/1 disk-ahead +45 ms [unexpected, should be consistent]"
-    assert told in text, "below the table"
+    assert told in text, "the line below the table"
     assert "control ring-byte on ledger.pause.runc@debian-sid: NOT DETECTED: consistent" in text
     assert "must be inconsistent torn" in text
     assert "controls: 0 of 1 detected" in text
@@ -82,16 +82,16 @@ def test_a_table_is_not_blown_up_by_reasons_which_are_told_below() -> None:
     assert lost in told
     assert "more [unexpected, should be consistent]" in told
     below = text.index("deleted-file.cgroup.runsc@debian-trixie: checkpoint-failed 1/1: runsc checkpoint")
-    assert text.index("surfaces and scenarios") < below < text.index("paused: its user") + 2000
+    assert text.index("surfaces and scenarios") < below < text.index("paused: the user") + 2000
 
 
 def test_footnotes_and_known_issues_are_told() -> None:
     told = " ".join(printed(engines.summary()).split())
     assert "[1] no-resources: lacking controllers in the node's" in told
-    act = "to be acted on by podman; to be reviewed by 2027-03-01"
+    act = "owner: podman; review by 2027-03-01"
     assert f"known issue: {engines.AHEAD.reason} {engines.AHEAD.link} ({act}): 10 of 12" in told
     assert "runsc@debian-trixie [1] -" in told
-    assert "paused: its user has paused the container" in told
+    assert "paused: the user pauses the container" in told
 
 
 def test_a_record_cannot_drive_the_terminal() -> None:

@@ -91,8 +91,8 @@ def test_the_source_tells_what_went_wrong_and_what_was_tried() -> None:
         return source_notes(trial.model_copy(update={"source": trial.source.model_copy(update=values)}))
 
     assert noted() == ()
-    assert noted(kept_pause=True, stops=True) == ("stayed paused", "ended when asked")
-    assert noted(kept_pause=False, stops=False) == ("pause undone", "does not end when asked")
+    assert noted(kept_pause=True, stops=True) == ("stayed paused", "stopped when asked")
+    assert noted(kept_pause=False, stops=False) == ("no longer paused", "does not stop when asked")
     assert noted(ticking=False, frozen=True, same_nonce=False, lost_ticks=3) == (
         *("stopped ticking", "left frozen", "other nonce", "lost 3 ticks"),
     )
@@ -161,6 +161,6 @@ def test_names_that_mean_the_same_are_explained_once() -> None:
 def test_a_row_is_summed_up_in_words() -> None:
     run = summary(plan([MOVING, STILL], 1), [moving(MOVING), record(STILL)])
     (table,) = run.tables
-    assert [row_summary(row) for row in table.rows] == ["1 of 2 consistent, 1 other as expected"]
+    assert [row_summary(row) for row in table.rows] == ["1 of 2 consistent, 1 other expected outcome"]
     unexpected = summary(plan([MOVING, STILL], 1), [moving(MOVING), moving(STILL)])
-    assert row_summary(unexpected.tables[0].rows[0]) == "0 of 2 consistent, 1 other as expected, 1 unexpected"
+    assert row_summary(unexpected.tables[0].rows[0]) == "0 of 2 consistent, 1 other expected outcome, 1 unexpected"

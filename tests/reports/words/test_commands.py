@@ -124,7 +124,7 @@ def test_a_poll_that_failed_until_it_succeeded_is_a_loop() -> None:
     poll = [command(argv=("ping", "a b"), stage=Stage.PREPARE, exit_code=code) for code in codes]
     (step,) = steps(tuple(poll))
     assert shell(step) == "until ping 'a b'; do sleep 0.1; done"
-    assert ending(step) == "exit 0, 120 ms, 6 times, of which 4 failed"
+    assert ending(step) == "exit 0, 120 ms, 6 times, 4 failed"
     assert last_words(step.command) == ()
 
 

@@ -1,4 +1,4 @@
-"""A new failure becomes an entry that fits it and nothing else, and that a person has to complete."""
+"""A new failure becomes an entry that fits only this failure, and that a person has to complete."""
 
 from __future__ import annotations
 
