@@ -11,6 +11,7 @@ from harness.commands.declarations.runs import IMAGES_STACK
 from harness.commands.images import make_images
 from harness.model.cells import Settings
 from harness.model.errors import UsageError
+from harness.model.expectations import declared
 from harness.run.flags import SCENARIOS
 from harness.run.matrix import DEFAULT_STACKS
 from harness.run.options import Options
@@ -46,6 +47,7 @@ def run_cells(options: Options, workers: int, more: Sequence[str] = ()) -> int:
     """Run the cells of `options` by pytest; gives the exit code of the run."""
     if not options.cells:
         raise UsageError("the choices leave no cell", remedy="`stillframe plan` lists them.")
+    declared()  # a wrong known issue is told before anything starts
     several = ["-n", str(workers)] if workers > 1 else []
-    ours = ["-c", str(SCENARIOS.parent / "pyproject.toml"), "-W", "default", "--verbose", "--no-header"]
+    ours = ["-c", str(SCENARIOS / "run.ini"), "--rootdir", str(SCENARIOS.parent), "--verbose", "--no-header"]
     return int(pytest.main([str(SCENARIOS), *ours, *several, *options.arguments(), *more]))

@@ -42,8 +42,8 @@ class StackDefinition(Frozen):
 
 
 def folder() -> Path:
-    """Return the folder of the definitions."""
-    return Path(__file__).resolve().parents[2] / "ci" / "stacks"
+    """Where the definitions are: a link to `ci/stacks`, whose files are in the package that is built."""
+    return Path(__file__).resolve().with_name("definitions").resolve()
 
 
 def path_of(name: str) -> Path:

@@ -9,6 +9,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from harness.model.controls import CANARY, ControlKind
+from harness.model.errors import unknown
 from harness.model.outcomes import Outcome
 from harness.model.shard import Shard
 from harness.records.image_path import ImagePath
@@ -50,6 +51,20 @@ def read_share(run_folder: Path) -> RunSummary:
     """Read and sum up only this machine's share: all of a run, or one shard."""
     stored = shards.find(run_folder)
     return _summed(stored, stored.parts[0].plan.share, _entries(stored), telling_trials)
+
+
+def read_cell(run_folder: Path, cell_id: str, closely: Closely) -> CellSummary:
+    """Read one cell of a run, and sum up nothing else; `UsageError` if the run has no such cell."""
+    stored = shards.find(run_folder)
+    entries = [entry for entry in _entries(stored) if entry[1].control is None]
+    cells = {id(cell): cell for cell in (*stored.plan.cells, *(record.cell for _, record in entries))}
+    ids = {key: cell.id for key, cell in cells.items()}
+    if cell_id not in ids.values():
+        raise unknown("cell", cell_id, set(ids.values()))
+    planned = tuple(cell for cell in stored.plan.cells if ids[id(cell)] == cell_id)
+    plan = stored.plan.model_copy(update={"cells": planned, "controls": ()})
+    own = [(place, record) for place, record in entries if ids[id(record.cell)] == cell_id]
+    return _summed(stored, plan, own, closely).cells[0]
 
 
 def _entries(stored: StoredRun) -> list[Entry]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.model.errors import unknown
 from harness.records.record import Record
 from reports.analysis.cells import CellSummary, largest_ticks, largest_us, worst_trial
-from reports.runs.read import read_run
+from reports.runs.read import read_cell
 from reports.text import one_line
 from reports.words.cells import entry, mark
 from reports.words.numbers import skew
@@ -22,14 +22,7 @@ def show_cell(run_folder: Path, cell_id: str, trial: int | None = None) -> str:
     def choose(cell: CellSummary) -> Record | None:
         return worst_trial(cell) if trial is None else _numbered(cell, trial)
 
-    def closely(cell: CellSummary) -> Iterator[Record]:
-        if cell.cell.id == cell_id and (chosen := choose(cell)):
-            yield chosen
-
-    cells = read_run(run_folder, closely).by_id
-    if cell_id not in cells:
-        raise unknown("cell", cell_id, cells)
-    cell = cells[cell_id]
+    cell = read_cell(run_folder, cell_id, lambda cell: filter(None, (choose(cell),)))
     chosen = choose(cell)
     lines = [*_overview(cell), *(script(chosen) if chosen else ())]
     return "\n".join(lines) + "\n"

@@ -54,7 +54,7 @@ CHOICE: tuple[Flag, ...] = (
     ),
 )
 BAD = (
-    "wrong usage, no such file, or not a checkpoint that can be read: of an\nunknown kind, cut off, damaged, or harmful"
+    "wrong usage, no such file, or not a checkpoint that can be read: of an unknown kind, cut off, damaged, or harmful"
 )
 
 INSPECT = Command(
@@ -63,20 +63,21 @@ INSPECT = Command(
     unpacks=True,
     act="harness.commands.checkpoints:inspect",
     description="""\
-Reads a checkpoint without restoring it. Of any checkpoint it tells who made it,
-its processes, mounts, annotations, sizes and CRIU's own times. If a workload of
-stillframe runs in it, it compares the counter in memory with the counter in each
-surface. Needs no root if the files are readable.
+Reads a checkpoint without restoring it. Of any checkpoint it tells who made
+it, its processes, mounts, annotations, sizes and CRIU's own times. If a
+workload of stillframe runs in it, it compares the counter in memory with the
+counter in each surface. Needs no root if the files are readable.
 
-PATH is an archive (plain, or compressed by gzip, zstd, xz or bzip2) or a folder,
-which may lie in other folders, of
+PATH is an archive (plain, or compressed by gzip, zstd, xz or bzip2) or a
+folder, which may lie in other folders, of
   - what Podman, CRI-O or containerd exports
   - CRIU's images, as runc, crun, criu and Docker write them; the writable layer
     is found beside them if it is called rootfs-diff.tar, upper, diff or disk;
     --disk names any other
-  - a checkpoint image: an OCI layout, `docker save`, `skopeo copy ... dir:`, the
-    storage of a registry, or `ctr images export --local --skip-manifest-json
-    --all-platforms` of what `ctr containers checkpoint` made
+  - a checkpoint image: an OCI layout, `docker save`, `skopeo copy ... dir:`,
+    the storage of a registry, or `ctr images export --local
+    --skip-manifest-json --all-platforms` of what `ctr containers checkpoint`
+    made
   - a checkpoint of gVisor, of which only the header can be read
 Of several checkpoints, such as those of a pod, it reads all.
 
@@ -98,11 +99,11 @@ TMPDIR, and declines what would take too much memory, disk or time.
         ("--json", {"action": "store_true", "help": "print JSON; schema: reports/schema"}),
     ),
     exit_codes={
-        0: "consistent: memory and every surface of every workload are of one\ninstant",
-        1: "inconsistent, or a surface is missing from a disk that is in the\ncheckpoint",
+        0: "consistent: memory and every surface of every workload are of one instant",
+        1: "inconsistent, or a surface is missing from a disk that is in the checkpoint",
         2: BAD,
-        3: "incomplete: a surface is not in the checkpoint; or nothing to compare:\nno workload, or none of its "
-        "surfaces; or no room or rights to read it,\nor to print this",
+        3: "incomplete: a surface is not in the checkpoint; or nothing to compare: no workload, or none of its "
+        "surfaces; or no room or rights to read it, or to print this",
     },
     examples=(
         "stillframe inspect /tmp/live.tar",
@@ -115,9 +116,10 @@ COMPATIBLE = Command(
     unpacks=True,
     act="harness.commands.compatible:act",
     description="""\
-Predicts whether a checkpoint can be restored here or by a stack, and why not. It
-compares the names and fields that the checkpoint uses with the versions of the
-programs. Restores nothing. CHECKPOINT is whatever `stillframe inspect` reads.
+Predicts whether a checkpoint can be restored here or by a stack, and why not.
+It compares the names and fields that the checkpoint uses with the versions of
+the programs. Restores nothing. CHECKPOINT is whatever `stillframe inspect`
+reads.
 """,
     arguments=(
         CHECKPOINT,
@@ -158,9 +160,10 @@ TRANSLATE = Command(
     unpacks=True,
     act="harness.commands.checkpoints:rewrite",
     description="""\
-Rewrites a checkpoint so that another engine, OCI runtime or version of CRIU can
-restore it. The original stays as it is. Tells each change. Needs neither root
-nor an engine. Declines, with the reason, what the other side cannot express.
+Rewrites a checkpoint so that another engine, OCI runtime or version of CRIU
+can restore it. The original stays as it is. Tells each change. Needs neither
+root nor an engine. Declines, with the reason, what the other side cannot
+express.
 
 CHECKPOINT is whatever `stillframe inspect` reads, if it is from
   podman      `podman container checkpoint --export`
@@ -169,8 +172,8 @@ CHECKPOINT is whatever `stillframe inspect` reads, if it is from
   containerd  the same with containerd
 or, for --runtime and --criu alone, CRIU's images.
 
---runtime: CRIU asks the runtime for what covers masked paths such as /proc/keys,
-  and runc and crun name these differently.
+--runtime: CRIU asks the runtime for what covers masked paths such as
+  /proc/keys, and runc and crun name these differently.
 --criu 4.1: since 4.2 images count pages in another field, which older versions
   do not know.
 

@@ -6,6 +6,7 @@ import argparse
 import difflib
 import importlib
 import shutil
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -112,5 +113,8 @@ def _exit_codes(codes: Mapping[int, str]) -> str:
 
 
 def code_lines(codes: Mapping[int, str]) -> str:
-    """List exit codes with what each means; further lines are indented."""
-    return "\n".join(f"{code:3}  {told}".replace("\n", "\n     ") for code, told in codes.items())
+    """List exit codes with what each means."""
+    return "\n".join(
+        textwrap.fill(told, WIDTH - 1, initial_indent=f"{code:3}  ", subsequent_indent=" " * 5)
+        for code, told in codes.items()
+    )

@@ -78,8 +78,8 @@ COMPARE = Command(
     what="tell what became worse, better or different between two runs",
     act="harness.commands.runs:compare",
     description="""\
-Compares two runs cell by cell: new, worse, disappeared, changed and fixed cells,
-each with the versions that changed between the runs.
+Compares two runs cell by cell: new, worse, disappeared, changed and fixed
+cells, each with the versions that changed between the runs.
 """,
     arguments=(
         ("before", {"type": Path, "metavar": "A", "help": "folder of the earlier run, or of its shards"}),
@@ -90,7 +90,7 @@ each with the versions that changed between the runs.
         0: "nothing became worse",
         1: "a regression: a cell newly violates, is worse, or has disappeared",
         2: NO_RUN,
-        3: "not comparable: other settings, no common cell, or a run whose own\nproof failed",
+        3: "not comparable: other settings, no common cell, or a run whose own proof failed",
     },
     examples=("stillframe compare out/A out/B", "stillframe compare out/A out/B --json"),
 )
@@ -99,8 +99,8 @@ POOL = Command(
     what="add up trials over runs, as long as no version has changed",
     act="harness.commands.runs:pool",
     description="""\
-Adds up the trials of each cell over several runs, as long as no component and no
-setting has changed, and tells the bounds that follow.
+Adds up the trials of each cell over several runs, as long as no component and
+no setting has changed, and tells the bounds that follow.
 """,
     arguments=(RUNS, JSON),
     exit_codes={0: "the sums are printed", 2: NO_RUN, 3: UNREADABLE},
@@ -122,9 +122,10 @@ HISTORY = Command(
     name="history",
     what="keep runs in a folder, and prune old ones",
     description="""\
-Keeps runs in a folder, which may be a branch: no server is needed. Each run goes
-by a digest of its content, so the same run comes in once. `stillframe report
-DIR` makes a site of the folder: the newest run, with the others as its past.
+Keeps runs in a folder, which may be a branch: no server is needed. Each run
+goes by a digest of its content, so the same run comes in once. `stillframe
+report DIR` makes a site of the folder: the newest run, with the others as its
+past.
 
 tasks:
   history add DIR RUN...   add runs; the shards of a run are one run
@@ -159,8 +160,8 @@ tasks:
             act="harness.commands.runs:prune",
             description="""\
 Removes commands, timelines and readings from old runs. Outcomes, summaries and
-the runs that known issues name as `evidence` stay, and a tombstone says what is
-gone.
+the runs that known issues name as `evidence` stay, and a tombstone says what
+is gone.
 """,
             arguments=(
                 HISTORY_FOLDER,

@@ -30,7 +30,7 @@ WORKERS: Flag = (
 )
 OF_RUN = {
     0: "every cell is as expected",
-    1: "an unexpected outcome, worse or better than expected, or something was\nleft behind on the host",
+    1: "an unexpected outcome, worse or better than expected, or something was left behind on the host",
     2: f"{USAGE}, or a wrong definition file",
     3: "incomplete: trials are missing, or this machine lacks something",
     4: "the proof of the instrument failed: no result of the run counts",
@@ -42,9 +42,9 @@ DOCTOR = Command(
     act="harness.commands.doctor:doctor",
     description="""\
 Checks everything that a run needs: rights, kernel, control groups, compiler,
-tools, disk space, and the files that define stacks, workloads and known issues.
-Each answer comes with its evidence and, if it is no, with a remedy. Without
-root it checks what can be checked without.
+tools, disk space, and the files that define stacks, workloads and known
+issues. Each answer comes with its evidence and, if it is no, with a remedy.
+Without root it checks what can be checked without.
 """,
     arguments=(CACHE,),
     exit_codes={0: "this machine can run the matrix", 2: USAGE, 3: "something stands in the way"},
@@ -65,7 +65,7 @@ are not part of the list. Starts nothing, and needs no root.
 )
 RUN = Command(
     name="run",
-    what="run cells on real runtimes, print the table, write the report (root)",
+    what="run cells on real runtimes, and report what they find (root)",
     act="harness.commands.run:run",
     description="""\
 Runs cells on real runtimes: builds the stacks that are not in the cache,
@@ -90,9 +90,10 @@ IMAGES = Command(
     what="make checkpoint images, carry them, restore them (root)",
     act="harness.commands.images:images",
     description="""\
-Makes images of a checkpoint with the engines and tools of a stack, carries each
-to a second node by every route (registries, archives, folders), and restores it
-there or takes it apart. Prints a table, and writes it into a report.
+Makes images of a checkpoint with the engines and tools of a stack, carries
+each to a second node by every route (registries, archives, folders), and
+restores it there or takes it apart. Prints a table, and writes it into a
+report.
 """,
     arguments=(
         (
@@ -128,8 +129,8 @@ CORPUS = Command(
     what="keep checkpoints for later versions, or try kept ones (root)",
     act="harness.commands.run:corpus",
     description="""\
-`keep` makes one small checkpoint of each participant, restores it, and keeps it
-in DIR with its record and all that a restore needs but the runtime. `try`
+`keep` makes one small checkpoint of each participant, restores it, and keeps
+it in DIR with its record and all that a restore needs but the runtime. `try`
 restores every kept checkpoint with its runtime in every stack, and compares
 memory with disk. So next month's versions are tried against this month's
 checkpoints. Both write a run with a report. DIR holds the memory of processes
@@ -156,9 +157,9 @@ SHELL = Command(
     what="open a shell in a fresh node of a stack (root)",
     act="harness.commands.shell:shell",
     description="""\
-Opens a shell in a fresh node of a stack, with the workload's image in it. A node
-is a disposable machine in namespaces: everything in it ends with the shell.
-Paste the commands that `stillframe show CELL` prints, or pipe them in.
+Opens a shell in a fresh node of a stack, with the workload's image in it. A
+node is a disposable machine in namespaces: everything in it ends with the
+shell. Paste the commands that `stillframe show CELL` prints, or pipe them in.
 """,
     arguments=(
         ("stack_name", {"metavar": "STACK", "help": "name of the stack, as in ids of cells"}),
@@ -167,10 +168,14 @@ Paste the commands that `stillframe show CELL` prints, or pipe them in.
         CACHE,
         MIRROR,
     ),
-    exit_codes={0: "as the shell ends; so are all other codes", 2: USAGE, 3: "no root, or no such stack can be built"},
+    exit_codes={
+        0: "the shell ended with 0; otherwise its own code",
+        2: USAGE,
+        3: "no root, or the stack cannot be built",
+    },
     examples=(
         "sudo stillframe shell debian-sid",
-        "stillframe show 'ledger.none.runc@debian-sid' | sudo stillframe shell debian-sid",
+        "stillframe show 'ledger.none.crun@host' | sudo stillframe shell host",
     ),
 )
 COMMANDS = (DOCTOR, PLAN, RUN, IMAGES, CORPUS, SHELL)
