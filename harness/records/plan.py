@@ -11,9 +11,9 @@ from harness.model.controls import Control
 from harness.model.expectations import STILL, Expectation
 from harness.model.machine import HostFacts
 from harness.model.outcomes import Outcome
-from harness.model.shard import Shard
 from harness.model.values import Frozen, Whole
 from harness.records.record import SCHEMA_VERSION, Record, by_cell
+from harness.records.shard import Shard
 
 
 class Plan(Frozen):

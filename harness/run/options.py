@@ -15,7 +15,7 @@ from harness.model.cells import Cell, Settings
 from harness.model.controls import Control
 from harness.model.errors import UsageError
 from harness.model.invalid import requirement
-from harness.model.shard import Shard
+from harness.records.shard import Shard
 from harness.run import matrix
 from harness.run.flags import DEFAULT_ROUNDS, EVERY, name_of
 from reports.analysis.statistics import clean_trials, rate_bound

@@ -9,11 +9,11 @@ from pydantic import Field
 from harness.model.cells import Cell, FreezePolicy, Scenario
 from harness.model.controls import Control, ControlKind
 from harness.model.machine import Accommodation, Component, HostFacts
-from harness.model.shard import Shard
 from harness.model.values import Frozen, SchemaVersion
 from harness.records.image_path import ImagePath
 from harness.records.plan import Closing, Plan, Tombstone, missing_trials
 from harness.records.record import Record, by_cell
+from harness.records.shard import Shard
 from reports.analysis.cells import (
     CellSummary,
     ControlSummary,

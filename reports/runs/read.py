@@ -11,11 +11,11 @@ from pathlib import Path
 from harness.model.controls import CANARY, ControlKind
 from harness.model.errors import unknown
 from harness.model.outcomes import Outcome
-from harness.model.shard import Shard
 from harness.records.image_path import ImagePath
 from harness.records.plan import Plan
 from harness.records.record import Record
 from harness.records.run_files import Place, read_at, read_tombstone, record_files
+from harness.records.shard import Shard
 from reports.analysis import images
 from reports.analysis.cells import CellSummary, Exit, telling_trials
 from reports.analysis.compare import Comparison, compare

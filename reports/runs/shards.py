@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 from harness.model.controls import CANARY
 from harness.model.errors import RecordError
-from harness.model.shard import Shard
 from harness.records.documents import readable
 from harness.records.image_path import ImagePath
 from harness.records.plan import Closing, Plan
 from harness.records.record import Record
 from harness.records.run_files import Place, often_repeated, read_briefly, read_closing, read_images, read_plan
+from harness.records.shard import Shard
 
 DEEPEST = 3
 """Depth of the search for runs below a given folder."""

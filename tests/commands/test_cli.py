@@ -236,6 +236,6 @@ def test_a_wrong_known_issue_is_told_with_its_line_and_each_on_a_line_of_its_own
     found = capsys.readouterr()
     text = found.out if command == "doctor" else found.err
     assert "a.toml:3: expectation.outcmoe: is not a field here. Did you mean 'outcome'?" in text
-    assert "a.toml:1: expectation.link: is missing. Add it: where it is discussed" in text
+    assert "a.toml:1: expectation.link: is missing. Add it: upstream discussion or documentation" in text
     assert "pydantic" not in text
     assert all(line.count("a.toml:") <= 1 for line in text.splitlines())

@@ -14,7 +14,7 @@ from harness.model.cells import Scenario
 from harness.model.expectations import Expectation
 from harness.model.machine import Condition
 from harness.model.outcomes import Outcome
-from harness.model.shard import Shard
+from harness.records.shard import Shard
 from harness.run.options import Options
 from harness.run.prepare import Run
 from harness.trial.bench import Bench

@@ -1,13 +1,13 @@
-"""The README's plain commands make checkpoints that are inspected outside, and restored to the same counters."""
+"""The plain commands on a page make checkpoints that are inspected outside, and restored to the same counters."""
 
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
-from harness.host.process import HOST
 from harness.host.wait import until
 from harness.model.readings import Reading, Witness
 from harness.oracle.inspection import inspect
@@ -18,8 +18,9 @@ from harness.runtimes.podman import PodmanRunc
 from harness.runtimes.runc import Runc
 from harness.stacks.node import Node
 from harness.workload.messages import Beat, ReadingMessage, read_messages
+from tests.docs.desk import Desk
+from tests.docs.pages import run_as
 
-ROOT = Path(__file__).resolve().parents[2]
 WHERE = f"{Node.storage}/by-hand"
 
 
@@ -30,26 +31,18 @@ def folder(node: Node, tmp_path: Path) -> Path:
     return node.path(WHERE)
 
 
-def commands(program: str) -> tuple[str, str]:
-    """The README's block about a program: how it is compiled, and what is typed in the node."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (block,) = (
-        found
-        for found in re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-        if f"\n{program} " in found
-    )
-    lines = block.splitlines()
-    assert lines[0].startswith("cc ")
-    assert lines[-1].startswith("stillframe inspect ")
-    return lines[0], "\n".join(lines[1:-1])
+def commands(program: str) -> str:
+    """What is typed in the node, by the page's block about a program."""
+    (block,) = (block for block in run_as("node") if f"\n{program} " in block.text)
+    return block.text
 
 
-def compile_here(line: str, folder: Path, tmp_path: Path) -> None:
-    """A node has no compiler."""
-    expanded = [each for word in line.split() for each in (map(str, ROOT.glob(word)) if "*" in word else [word])]
-    HOST.run([word if word != "ledger" else str(tmp_path / word) for word in expanded], cwd=str(ROOT), deadline=60)
-    (folder / "ledger").write_bytes((tmp_path / "ledger").read_bytes())
-    (folder / "ledger").chmod(0o755)
+def compile_here(folder: Path, tmp_path: Path) -> None:
+    """Follow the page's block that makes the program: a node has no compiler."""
+    (block,) = (block for block in run_as("user") if "\ncc " in block.text)
+    desk = Desk(tmp_path)
+    desk.follow(block)
+    shutil.copy(desk.folder / "share/ledger", folder)
 
 
 def typed(node: Node, lines: str) -> None:
@@ -93,9 +86,9 @@ def assert_same_as_restored(found: Reading, node: Node, folder: Path, lines: str
 
 
 def test_what_podman_exports_is_inspected_as_it_is_restored(node: Node, folder: Path, tmp_path: Path) -> None:
-    compile_line, lines = commands("podman")
+    lines = commands("podman")
     PodmanRunc(node, PodmanRunc.ways[0]).prepare()
-    compile_here(compile_line, folder, tmp_path)
+    compile_here(folder, tmp_path)
     ticking_first(lines, node, folder)
     archive = tmp_path / "live.tar"
     archive.write_bytes((folder / "live.tar").read_bytes())
@@ -108,9 +101,9 @@ def test_what_podman_exports_is_inspected_as_it_is_restored(node: Node, folder: 
 
 
 def test_what_an_oci_runtime_writes_is_inspected_as_it_is_restored(node: Node, folder: Path, tmp_path: Path) -> None:
-    compile_line, lines = commands("runc")
+    lines = commands("runc")
     Runc(node, Runc.ways[0]).prepare()
-    compile_here(compile_line, folder, tmp_path)
+    compile_here(folder, tmp_path)
     ticking_first(lines, node, folder)
     found = inspect(folder / "images", {"/": folder / "disk"})
     assert found.finding is Finding.CONSISTENT

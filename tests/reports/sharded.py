@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.model.controls import CANARY, CONTROLS, ControlKind
-from harness.model.shard import Shard
 from harness.records.plan import Plan
 from harness.records.record import Record
 from harness.records.run_files import append, read_closing, read_plan, read_records, write_closing, write_plan
+from harness.records.shard import Shard
 from reports.formats.report import report, write_report
 from tests.reports.synthetic import MOVING, matrix, record
 

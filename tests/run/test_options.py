@@ -8,7 +8,7 @@ import pytest
 
 from harness.model.cells import CgroupVersion, Settings
 from harness.model.errors import UsageError
-from harness.model.shard import Shard
+from harness.records.shard import Shard
 from harness.run import matrix
 from harness.run.flags import CHOICES, SETTINGS, add_to, default_cache
 from harness.run.options import Options

@@ -17,9 +17,9 @@ from harness.model.errors import EnvironmentUnfit, StackUnavailable
 from harness.model.expectations import About, Declaration, Declared, declared
 from harness.model.machine import Condition
 from harness.model.outcomes import Outcome
-from harness.model.shard import Shard
 from harness.privacy.redaction import HOME, USER, Redaction
 from harness.records import run_files
+from harness.records.shard import Shard
 from harness.run import prepare
 from harness.run.options import Options
 from harness.run.prepare import Run

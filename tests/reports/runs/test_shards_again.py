@@ -9,8 +9,8 @@ import pytest
 
 from harness.model.machine import Component
 from harness.model.outcomes import Outcome
-from harness.model.shard import Shard
 from harness.records.run_files import append, read_records
+from harness.records.shard import Shard
 from reports.analysis.cells import Exit
 from reports.runs.pool import pool
 from reports.runs.read import read_run

@@ -12,8 +12,8 @@ from harness.model.errors import RecordError
 from harness.model.expectations import Expectation
 from harness.model.machine import Condition
 from harness.model.outcomes import Outcome, Verdict
-from harness.model.shard import Shard
 from harness.records.run_files import append, read_plan, read_records
+from harness.records.shard import Shard
 from reports.analysis.cells import Exit
 from reports.runs.read import read_run
 from reports.runs.shards import find, gather

@@ -13,7 +13,7 @@ from harness.commands.plugin import _items
 from harness.model.cells import Cell, FreezePolicy
 from harness.model.controls import Control, ControlKind
 from harness.model.errors import UsageError
-from harness.model.shard import MOST_SHARDS, Shard
+from harness.records.shard import MOST_SHARDS, Shard
 from harness.run import matrix
 from harness.run.options import Options
 

@@ -1,0 +1,40 @@
+"""What a reader has before the commands of a page: runs, shards and checkpoints, made without root."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.docs.desk import Desk
+from tests.real_checkpoints import plain
+from tests.reports import sharded
+from tests.reports.synthetic import MOVING, NOON, STILL, expected_run, moving, plan, store
+
+DAY_NS = 24 * 3600 * 1_000_000_000
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """A desk with two runs of which the second is worse, the shards of a run, and checkpoints in their usual forms."""
+    desk = Desk(tmp_path)
+    cells, folder = [MOVING, STILL], desk.folder
+    before = store(folder / "out/before", plan(cells), expected_run(cells))
+    worse = [*expected_run([MOVING]), *(moving(STILL, trial) for trial in range(5))]
+    store(folder / "out/after", plan(cells, run="2026-11-24-1").model_copy(update={"created_ns": NOON + DAY_NS}), worse)
+    (folder / "out/latest").symlink_to("after")
+    sharded.divide(before, folder / "shards", 2)
+    archive = plain("still-ledger")
+    (folder / "live.tar").write_bytes(archive)
+    (folder / "share").mkdir()
+    shutil.copy(folder / "live.tar", folder / "share/live.tar")
+    with tarfile.open(fileobj=io.BytesIO(archive)) as members:
+        members.extractall(tmp_path / "unpacked", filter="data")
+    for name in ("images", "share/images"):
+        shutil.copytree(tmp_path / "unpacked/checkpoint", folder / name)
+    with tarfile.open(tmp_path / "unpacked/rootfs-diff.tar") as layer:
+        layer.extractall(folder / "share/disk", filter="data")
+    return desk
