@@ -15,6 +15,8 @@ from harness.run.flags import default_cache
 from tests.docs.pages import ROOT, Block
 
 SECONDS = 240.0
+Done = dict[tuple[str, ...], tuple[Path, Command]]
+"""Lines that were typed, after those that made runs, with the folder and how each ended."""
 APART = {".git", "ci", "out"}
 """What is not the same as in the checkout: the tests have their own runs, and their own set-up."""
 
@@ -55,24 +57,25 @@ class Desk:
         argv = ["bash", "-e", "-o", "pipefail", "-c", line]
         return HOST.run(argv, cwd=str(self.folder), env=env, deadline=SECONDS, accept=range(256))
 
-    def follow(self, block: Block, done: dict[tuple[str, ...], Path] | None = None) -> None:
+    def follow(self, block: Block, done: Done) -> None:
         """Type the lines of a block. What is `done` already, after the same runs, is not done again but copied."""
         assert block.mark is not None
         for line in block.commands:
+            makes_a_run, last = line.startswith("sudo ci/matrix "), line == block.commands[-1]
             if line in self.runs:
                 continue
-            before = done.get((*self.runs, line)) if done is not None else None
-            makes_a_run = line.startswith("sudo ci/matrix ")
-            if before is None:
-                codes = block.mark.codes if line == block.commands[-1] else (0,)
+            if before := done.get((*self.runs, line)):
+                folder, ended = before
+                if makes_a_run:
+                    shutil.copytree(folder / "out", self.folder / "out", symlinks=True)
+            else:
                 ended = self.typed(line)
-                told = f"{block.name}: {line}\nexit code {ended.exit_code}\n{ended.stdout}{ended.stderr}"
-                if ended.exit_code not in codes:
-                    pytest.fail(told, pytrace=False)
-            elif makes_a_run:
-                shutil.copytree(before / "out", self.folder / "out", symlinks=True)
-            if done is not None:
-                done[(*self.runs, line)] = self.folder
+            told = f"{block.name}: {line}\nexit code {ended.exit_code}\n{ended.stdout}{ended.stderr}"
+            if ended.exit_code not in (block.mark.codes if last else (0,)):
+                pytest.fail(told, pytrace=False)
+            if last and (missing := set(block.prints).difference(ended.stdout.splitlines())):
+                pytest.fail(f"{told}\ndoes not print {missing}", pytrace=False)
+            done[(*self.runs, line)] = (self.folder, ended)
             if makes_a_run:
                 self.runs = (*self.runs, line)
 

@@ -8,6 +8,8 @@ A comment before a block of commands says how it is run. It is invisible on the 
     <!-- run: user, exit 0 1 -->          the last command may end with one of these exit codes
     <!-- run: root, as COMMAND -->        in this smaller form, which takes seconds instead of minutes
     <!-- not run: REASON -->              never; the page says the reason in the same words
+
+A comment `<!-- prints -->` before a block of text says that the commands before it print each of its lines.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 PAGES = (README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")))
 MARK = re.compile(r"<!-- (?:run: (user|root|node)(?:, exit ([\d ]+))?(?:, as (.+))?|not run: (.+)) -->")
-NOT_RUN = "not run"
+NOT_RUN, PRINTS = "not run", "<!-- prints -->"
 
 
 class Mark(NamedTuple):
@@ -50,6 +52,8 @@ class Block(NamedTuple):
     language: str
     text: str
     mark: Mark | None
+    prints: tuple[str, ...] = ()
+    """Lines that its commands print."""
 
     @property
     def name(self) -> str:
@@ -74,11 +78,15 @@ def tokens(page: Path) -> list[Token]:
 
 def blocks(page: Path) -> Iterator[Block]:
     """All fenced blocks of a page, each with the mark before it."""
-    mark = None
+    found: list[Block] = []
+    comment = ""
     for token in tokens(page):
         if token.type == "fence":
-            yield Block(page, (token.map or [0])[0] + 1, token.info, token.content, mark)
-        mark = marked(token.content.strip()) if token.type == "html_block" else None
+            if comment == PRINTS:
+                found[-1] = found[-1]._replace(prints=tuple(token.content.splitlines()))
+            found.append(Block(page, (token.map or [0])[0] + 1, token.info, token.content, marked(comment)))
+        comment = token.content.strip() if token.type == "html_block" else ""
+    yield from found
 
 
 def marked(comment: str) -> Mark | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.desk import Desk
+from tests.docs.desk import Desk, Done
 from tests.docs.pages import ROOT, run_as
 from tests.real_checkpoints import plain
 
@@ -14,13 +14,13 @@ BY_PAGE = {page: [block for block in run_as("root") if block.page == page] for p
 
 
 @pytest.fixture(scope="session")
-def done() -> dict[tuple[str, ...], Path]:
+def done() -> Done:
     """Lines that were typed on earlier pages; many pages begin with the same ones, which are executed once."""
     return {}
 
 
 @pytest.mark.parametrize("page", sorted(BY_PAGE), ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_commands_of_a_page_do_what_it_says(page: Path, tmp_path: Path, done: dict[tuple[str, ...], Path]) -> None:
+def test_the_commands_of_a_page_do_what_it_says(page: Path, tmp_path: Path, done: Done) -> None:
     desk = Desk(tmp_path)
     (tmp_path / "live.tar").write_bytes(plain("still-ledger"))
     for block in BY_PAGE[page]:

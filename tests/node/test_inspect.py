@@ -41,7 +41,7 @@ def compile_here(folder: Path, tmp_path: Path) -> None:
     """Follow the page's block that makes the program: a node has no compiler."""
     (block,) = (block for block in run_as("user") if "\ncc " in block.text)
     desk = Desk(tmp_path)
-    desk.follow(block)
+    desk.follow(block, {})
     shutil.copy(desk.folder / "share/ledger", folder)
 
 
