@@ -164,7 +164,7 @@ class DeclarationFile(Frozen):
         strangers = _strange_images if self.about is About.IMAGES else _strange_cells
         for number, each in enumerate(self.expectation):
             for pattern in each.match:
-                if fnmatch.filter(strangers(pattern), pattern):
+                if any(fnmatch.fnmatchcase(stranger, pattern) for stranger in strangers(pattern)):
                     what = f"{pattern!r} covers participants that do not exist yet. Name the participants"
                     raise fault(what, "expectation", number, "match")
         return self
