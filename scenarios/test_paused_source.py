@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from collections.abc import Callable
 
@@ -12,11 +11,10 @@ import pytest
 from harness.model.cells import Cell, Scenario
 from harness.model.errors import StageFailed
 from harness.model.outcomes import Outcome, Stage
+from harness.oracle.refusal import NAMES_THE_PAUSE
 from harness.runtimes.contract import Checkpoint
 from harness.trial.source import Source
 from harness.trial.trial import Trial
-
-NAMES_THE_PAUSE = re.compile(r"paus|frozen|not running", re.IGNORECASE)
 
 pytestmark = pytest.mark.scenario(Scenario.PAUSED)
 

@@ -1,4 +1,4 @@
-"""Commands for runs that are over and kept: compare, pool, fingerprint, and the tasks of `stillframe history`."""
+"""Commands for runs that are over: report, compare, pool, fingerprint, and the tasks of `stillframe history`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
+from harness.model.errors import UsageError
 from reports.analysis import compare as comparison
 from reports.analysis.tables import counted
+from reports.formats import report as write
 from reports.runs import fingerprint as groups
 from reports.runs import history
 from reports.runs import pool as pools
@@ -24,6 +26,18 @@ from reports.terminal.fingerprint import lines as fingerprint_lines
 from reports.terminal.tell import tell
 from reports.terminal.terminal import console_for
 from reports.text import one_line
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """Write it, print its address, and tell the verdict."""
+    if arguments.out and arguments.out.is_file():
+        raise UsageError(f"--out {arguments.out} is a file", remedy="Name a folder.")
+    page, run = write.report(arguments.runs, arguments.out)
+    write.add_to_step_summary(page.with_name(write.MARKDOWN).read_text(encoding="utf-8"))
+    print(page)  # noqa: T201
+    code = run.conclusion.exit_code.value
+    tell(one_line(f"verdict: {run.conclusion.sentence} (exit code {code})"))
+    return code if arguments.exit_code else 0
 
 
 def compare(arguments: argparse.Namespace) -> int:

@@ -1,24 +1,135 @@
-"""`stillframe shell`: a shell in a fresh node of a stack."""
+"""`stillframe shell`: a shell in a fresh node of a stack. A trial that is repeated in it is judged."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+from harness.commands.replay import Trials
+from harness.model.errors import CommandFailed, UsageError
 from harness.run.options import Options
+from harness.runtimes import adapter, criu_configuration, versions
 from harness.stacks import build, definition
 from harness.stacks.node import Node
 from harness.trial import bench
 from harness.workload.programs import compile_all
 from reports.terminal.tell import tell
+from reports.text import one_line
+from reports.words.replay import PROGRAM
+
+PROGRAMS = {"runc": "--version", "crun": "--version", "criu": "--version", "podman": "--version"} | {
+    "dockerd": "-v",
+    "containerd": "-v",
+    "runsc": "--version",
+}
+"""Programs whose versions the greeting tells, and the option that each has for that."""
+BIN = ("usr/bin", "usr/sbin", "usr/local/bin")
+OF_THE_SYSTEM = ("boot", "bin", "dev", "etc", "lib", "lib32", "lib64", "proc", "run", "sbin", "sys", "usr", "var/run")
+"""Folders that are not shared, nor anything in them."""
+OF_EVERYBODY = ("", "home", "media", "mnt", "opt", "root", "srv", "tmp", "var", "var/lib", "var/log", "var/tmp")
+"""Folders that hold more than one thing, so that none of them is shared as a whole."""
+HOW_TO_SHARE = "To get checkpoints out, open the shell with --share DIR. The folder is then /srv/share here."
+NOT_SHARED = "nothing; --share DIR shares a folder of the host"
+HINT = """#!/bin/sh
+printf '%s\\n' 'stillframe runs on the host, and not in this node.' {hint} >&2
+exit 3
+"""
 
 
 def shell(arguments: argparse.Namespace) -> int:
-    """Open it; gives the exit code of the shell."""
+    """Open a shell in a fresh node of a stack, and return its exit code."""
     options = Options.of(arguments)
     stack = definition.load(arguments.stack_name)
+    shared = shareable(arguments.share, options.cache) if arguments.share else None
     root = build.prepare(stack, options.cache, mirror=options.mirror, progress=tell)
     binaries = compile_all(options.cache)
-    with Node(stack.name, root, name="shell", version=options.cgroups) as node:
-        bench.lay_out_image(node, f"{node.storage}/image", binaries, options.settings)
-        tell("A node's shell. Paste what `stillframe show CELL` prints; everything in here ends with it.")
-        return node.interact(["bash", "--norc"])
+    with Node(stack.name, root, name="shell", version=options.cgroups, share=shared) as node:
+        image = f"{node.storage}/image"
+        bench.lay_out_image(node, image, binaries, options.settings)
+        _configure(node)
+        hint = f"Put checkpoints into {node.shared}. On the host they are in {shared}." if shared else HOW_TO_SHARE
+        node.write("/usr/local/bin/stillframe", HINT.format(hint=shlex.quote(hint)), mode=0o755)
+        if sys.stdin.isatty():
+            tell("\n".join(greeting(stack.name, image, shared, _versions(node))))
+        else:
+            tell(f"Running standard input in a node of {stack.name}.")
+        return node.interact(["bash", "--norc"], PROGRAM, Trials(node).answer)
+
+
+def shareable(folder: Path, cache: Path) -> Path:
+    """Give the folder that can be shared, without symbolic links; `UsageError` for one that cannot or must not be."""
+    try:
+        found = folder.resolve(strict=True)
+    except OSError as error:
+        raise UsageError(f"--share {folder}: {error.strerror}", remedy="Make the folder first.") from error
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(f"--share {folder}: {error}") from error
+    if not found.is_dir():
+        raise UsageError(f"--share {folder} is not a folder", remedy="Name a folder of your own.")
+    forbidden = [Path("/", name) for name in OF_THE_SYSTEM]
+    whole = [Path("/", name) for name in OF_EVERYBODY]
+    if found in whole or any(found == each or each in found.parents for each in forbidden):
+        raise UsageError(
+            f"--share {folder}: root in the node could change the host's own files in {found}",
+            remedy="Make a folder for this alone, and share that.",
+        )
+    if (kept := cache.resolve()) == found or kept in found.parents or found in kept.parents:
+        raise UsageError(f"--share {folder}: the stacks are in {kept}, which a node must not change")
+    return found
+
+
+def greeting(stack: str, image: str, shared: Path | None, found: dict[str, str]) -> Iterator[str]:
+    """Tell what is where, in lines for a terminal of 80 columns."""
+    yield f"This is a node of {stack}: a disposable machine in namespaces,"
+    yield "with no network to the outside. Everything in it ends with this shell."
+    yield from _folded(f"{program} {version}" for program, version in found.items())
+    yield f"  {image}         the workload's image, as a folder"
+    yield f"  {image}/ledger  the workload; its --help explains it, and how"
+    yield "                                to read what it says"
+    yield f"  {Node.shared}                    " + (f"on the host: {one_line(str(shared))}" if shared else NOT_SHARED)
+    if "podman" in found:
+        yield "Podman works without options. Start other engines before you use them."
+    yield "To repeat a trial, paste what `stillframe show CELL` prints. It ends with a"
+    yield "verdict. A shell judges one trial."
+    if shared:
+        yield f"`stillframe inspect` runs on the host: put checkpoints into {Node.shared}."
+
+
+def _folded(words: Iterator[str], width: int = 80) -> Iterator[str]:
+    line = ""
+    for word in words:
+        if line and len(line) + len(word) > width - 4:
+            yield f"  {line},"
+            line = ""
+        line = f"{line}, {word}" if line else word
+    yield from [f"  {line}"] if line else []
+
+
+def _has(node: Node, program: str) -> bool:
+    return any((node.path("/") / folder / program).is_file() for folder in BIN)
+
+
+def _configure(node: Node) -> None:
+    """Have Podman and CRIU work in this node without options."""
+    if _has(node, "podman"):
+        adapter("podman/runc")(node).prepare()
+    if _has(node, "criu"):
+        criu_configuration.configure(node, "runc", "crun")
+
+
+def _versions(node: Node) -> dict[str, str]:
+    """Versions of the programs that are there, read from the binaries."""
+
+    def ask(program: str) -> str:
+        try:
+            return versions.of_program(node, program, flag=PROGRAMS[program])
+        except CommandFailed:
+            return "(does not run here)"
+
+    there = [program for program in PROGRAMS if _has(node, program)]
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(there, pool.map(ask, there), strict=True))

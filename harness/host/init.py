@@ -25,6 +25,7 @@ from harness.host import cgroups, syscalls
 
 ADDRESS = "/run/stillframe/init"
 STORAGE = "/srv/stillframe"
+SHARED = "/srv/share"
 LEAF = "init"
 DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 PACKET = 1 << 20
@@ -67,15 +68,16 @@ def _enter(spec: dict[str, Any], groups: list[str], unified: str) -> None:
     )
     os.write(leaf, b"0")  # not earlier: the process's group becomes the namespace's root
     os.close(leaf)
-    _build_root(spec["lower"], spec["v1"])
+    _build_root(spec["lower"], spec["v1"], spec["share"])
     socket.sethostname(spec["name"][:64])
     syscalls.loopback_up()
 
 
-def _build_root(stack: str, v1: dict[str, str]) -> None:
-    """Mount the node's root: the stack as the lower layer, and one tmpfs for everything that is written."""
+def _build_root(stack: str, v1: dict[str, str], share: str) -> None:
+    """Mount the node's root: the stack as the lower layer, one tmpfs for all that is written, and the shared folder."""
     syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
     lower = os.open(stack, os.O_PATH | os.O_DIRECTORY)  # before the tmpfs covers /tmp: the stack may be there
+    shared = os.open(share, os.O_PATH | os.O_DIRECTORY) if share else -1
     syscalls.mount("stillframe", "/tmp", "tmpfs", options="mode=0700")  # noqa: S108
     os.chdir("/tmp")  # noqa: S108
     for folder in ("lower", "upper", "work", "root", "storage"):
@@ -97,7 +99,19 @@ def _build_root(stack: str, v1: dict[str, str]) -> None:
         os.makedirs(target, exist_ok=True)
         syscalls.mount(source, target, kind, flags, options)
     _populate_dev("root/dev")
+    if share:
+        _share(shared, f"root{SHARED}")
     syscalls.pivot_root("root")
+
+
+def _share(folder: int, target: str) -> None:
+    """Mount a folder of the host, without what is mounted below it; no device and no set-user-ID program works."""
+    os.makedirs(target, exist_ok=True)
+    syscalls.mount(f"/proc/self/fd/{folder}", target, flags=syscalls.MS_BIND)
+    kept = os.statvfs(target).f_flag & (syscalls.MS_RDONLY | syscalls.MS_NOEXEC)  # or the host's own would be lifted
+    limits = kept | syscalls.MS_NOSUID | syscalls.MS_NODEV
+    syscalls.mount("none", target, flags=syscalls.MS_REMOUNT | syscalls.MS_BIND | limits)
+    os.close(folder)
 
 
 def _cgroup_mounts(v1: dict[str, str], flags: int) -> list[tuple[str, str, str, int, str]]:

@@ -200,6 +200,10 @@ class NodeProcess:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
 
+    def fileno(self) -> int:
+        """Descriptor that can be read when it has ended."""
+        return self._connection.fileno()
+
     def wait(self, seconds: float) -> int | None:
         """Return the exit code, negative for a signal, or None if the program still runs after `seconds`."""
         if not _readable(self._connection.fileno(), seconds):
@@ -230,7 +234,7 @@ class NodeExecutor(Executor):
 
     def begin(
         self, argv: Sequence[str], env: Mapping[str, str], stdio: tuple[int, int, int], *, terminal: bool = False
-    ) -> Process:
+    ) -> NodeProcess:
         """Start `argv` on the given streams without a deadline; `terminal` makes them the controlling terminal."""
         return self._request({"argv": list(argv), "env": dict(env), "cwd": "/", "terminal": terminal}, stdio)
 

@@ -8,6 +8,9 @@ from collections.abc import Iterator, Sequence
 from harness.model.machine import Component
 from harness.model.outcomes import Refusal
 
+NAMES_THE_PAUSE = re.compile(r"paus|frozen|not running", re.IGNORECASE)
+"""How a runtime says that it declines a live checkpoint because its user has paused the container."""
+
 
 def graded(said: str, checkpoint: Sequence[Component], restore: Sequence[Component], *, late: bool) -> Refusal:
     """Grade the message of a failed restore, given the components of both sides; `late`: loading had started."""

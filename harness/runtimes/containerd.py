@@ -189,6 +189,10 @@ class Containerd:
     def _container(self, spec: ContainerSpec) -> Container:
         return Container(spec, self.node.freezer(spec.name))
 
+    def known(self, spec: ContainerSpec) -> Container:
+        """All of it follows from the name."""
+        return self._container(spec)
+
     def state(self, container: Container) -> State:
         """Return the state of the container's task; a container without a task has stopped."""
         tasks = dict(line.split()[::2] for line in self._ctr("tasks", "list").stdout.splitlines())

@@ -202,6 +202,9 @@ class Runtime(Protocol):
     def start(self, spec: ContainerSpec) -> Container:
         """Start a container with an empty writable layer; a failed start leaves nothing behind."""
 
+    def known(self, spec: ContainerSpec) -> Container:
+        """The container of that name, which somebody else has started by the same commands."""
+
     def state(self, container: Container) -> State:
         """Ask the runtime for the container's state."""
 

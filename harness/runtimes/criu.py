@@ -98,6 +98,10 @@ class Criu(LayersOfOurs):
                 raise CommandFailed(f"{script} failed: {said.strip()}", stderr=said)
         return self._container(spec)
 
+    def known(self, spec: ContainerSpec) -> Container:
+        """All of it follows from the name."""
+        return self._container(spec)
+
     def state(self, container: Container) -> State:
         """Ask the kernel for the state, because there is no runtime."""
         group = str(self.node.path(container.cgroup))

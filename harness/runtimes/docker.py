@@ -166,6 +166,12 @@ class Docker:
             self._client.start(container.name)
         return container
 
+    def known(self, spec: ContainerSpec) -> Container:
+        """Ask the engine, also one that somebody else has started, for the identity behind the name."""
+        if "_client" not in vars(self):
+            self._client = JournalledClient(self.node, None, SOCKET, timeout=START_SECONDS)
+        return self._container(spec, self._client.inspect_container(spec.name)["Id"])
+
     def state(self, container: Container) -> State:
         """Ask the engine for the container's state."""
         try:
@@ -279,7 +285,10 @@ class Docker:
         said = self._client.create_container(
             image, list(spec.argv), name=spec.name, host_config=host, detach=True, tty=spec.tty
         )
-        return Container(spec, self.node.freezer(f"docker/{said['Id']}"), id=said["Id"])
+        return self._container(spec, said["Id"])
+
+    def _container(self, spec: ContainerSpec, identity: str) -> Container:
+        return Container(spec, self.node.freezer(f"docker/{identity}"), id=identity)
 
     @contextlib.contextmanager
     def _undone_on_failure(self, container: Container) -> Iterator[None]:

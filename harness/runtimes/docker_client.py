@@ -34,9 +34,9 @@ END_SECONDS = 2.0
 
 
 class JournalledClient(docker.APIClient):  # type: ignore[misc]  # it has no types
-    """A client of the engine `daemon`; `socket` is a path in the node."""
+    """A client of the engine that `daemon` is, if it is one of ours; `socket` is a path in the node."""
 
-    def __init__(self, node: Node, daemon: Daemon, socket: str, *, timeout: float) -> None:
+    def __init__(self, node: Node, daemon: Daemon | None, socket: str, *, timeout: float) -> None:
         super().__init__(base_url=f"unix://{node.path(socket)}", version=VERSION, timeout=timeout)
         self.trust_env = False  # ignore the user's proxies and passwords
         self._node = node
@@ -114,6 +114,8 @@ class JournalledClient(docker.APIClient):  # type: ignore[misc]  # it has no typ
                 raise requests.ConnectionError(str(error)) from error
 
     def _see_whether_it_ended(self, why: Exception) -> None:
+        if self._daemon is None:
+            return
         try:
             until(self._daemon.check, seconds=END_SECONDS, what="the end of the engine")
         except DeadlineExceeded:

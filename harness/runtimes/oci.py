@@ -105,6 +105,10 @@ class OciRuntime(LayersOfOurs):
             self._begin(container, "--log", self._log(container), "run", *self._bundled(spec), spec.name)
         return container
 
+    def known(self, spec: ContainerSpec) -> Container:
+        """All of it follows from the name."""
+        return self._container(spec)
+
     def state(self, container: Container) -> State:
         """Ask the runtime for the container's state."""
         try:

@@ -129,7 +129,11 @@ class Podman:
                 *(("--tty",) if spec.tty else ()),
                 *(*options, spec.image, *spec.argv),
             )
-        return self._container(spec, said)
+        return self._container(spec, said.stdout.split()[-1])
+
+    def known(self, spec: ContainerSpec) -> Container:
+        """Ask podman for the identity behind the name."""
+        return self._container(spec, self._inspect(spec.name, "{{.Id}}"))
 
     def state(self, container: Container) -> State:
         """Ask podman for the container's state."""
@@ -187,7 +191,7 @@ class Podman:
         out_of = (_image(checkpoint),) if self._by_image else ("--import", checkpoint.archive)
         with self._undone_on_failure(spec), self._explained("restore.log"):
             said = self._podman("container", "restore", "--name", spec.name, *out_of, deadline=RESTORE_SECONDS)
-        return self._container(spec, said)
+        return self._container(spec, said.stdout.split()[-1])
 
     def log(self, container: Container) -> str:
         """Return the file of the log driver k8s-file, which is part of the checkpoint."""
@@ -226,8 +230,7 @@ class Podman:
     def _inspect(self, name: str, what: str) -> str:
         return self._podman("container", "inspect", "--format", what, name).stdout.strip()
 
-    def _container(self, spec: ContainerSpec, said: Command) -> Container:
-        identity = said.stdout.split()[-1]
+    def _container(self, spec: ContainerSpec, identity: str) -> Container:
         return Container(spec, self.node.freezer(f"{CGROUPS}/libpod-{identity}"), id=identity)
 
     @contextlib.contextmanager

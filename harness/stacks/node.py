@@ -27,6 +27,7 @@ from harness.model.cells import CgroupVersion
 from harness.model.commands import Command
 from harness.model.errors import CommandFailed, EnvironmentUnfit, StillframeError
 from harness.model.machine import Accommodation
+from harness.stacks.calls import PROGRAM, Answer, Calls
 
 START_SECONDS = 20.0
 END_SECONDS = 30.0
@@ -81,11 +82,22 @@ class Node(contextlib.AbstractContextManager["Node"]):
 
     storage = init.STORAGE
     """Folder inside the node, on a real file system, for images and containers."""
+    shared = init.SHARED
+    """Where in the node a folder of the host is, if it shares one."""
 
     def __init__(
-        self, stack: str, lower: Path, *, name: str = "node", version: CgroupVersion = CgroupVersion.V2
+        self,
+        stack: str,
+        lower: Path,
+        *,
+        name: str = "node",
+        version: CgroupVersion = CgroupVersion.V2,
+        share: Path | None = None,
     ) -> None:
-        """Start a node called `name` over the root file system `lower`; `EnvironmentUnfit` if that fails."""
+        """Start a node called `name` over the root file system `lower`; `EnvironmentUnfit` if that fails.
+
+        `share` is a folder of the host that the node may read and write.
+        """
         if os.geteuid() != 0:
             raise EnvironmentUnfit("a node needs root", remedy="Run it with sudo.")
         self.stack = stack
@@ -101,6 +113,7 @@ class Node(contextlib.AbstractContextManager["Node"]):
         reader, ready = os.pipe()
         lifeline, self._lifeline = os.pipe()
         spec = {"lower": str(lower), "name": name, "lifeline": lifeline, "ready": ready, "v1": v1}
+        spec["share"] = str(share or "")
         try:
             self._supervisor = HOST.launch(
                 [sys.executable, "-I", "-S", str(supervisor.__file__), json.dumps(spec)], pass_fds=(lifeline, ready)
@@ -258,9 +271,14 @@ class Node(contextlib.AbstractContextManager["Node"]):
         """Add a warning about the runtime to the trial's record."""
         self.remarks.append(text)
 
-    def interact(self, argv: list[str]) -> int:
-        """Run `argv` on the user's terminal and return its exit code."""
-        return terminal.interact(self._executor, argv)
+    def interact(self, argv: list[str], program: str, answer: Callable[[list[str], str], Answer]) -> int:
+        """Run `argv` on the user's terminal; gives its exit code.
+
+        Meanwhile `program` can be called in the node: `answer` gets its words and what the terminal said before.
+        """
+        self.write(f"/usr/local/bin/{program}", PROGRAM, mode=0o755)
+        with contextlib.closing(Calls(self.path("/"), answer)) as calls:
+            return terminal.interact(self._executor, argv, calls)
 
     def end(self) -> None:
         """End everything in the node and wait until its groups are gone."""

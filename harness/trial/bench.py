@@ -27,14 +27,13 @@ from harness.runtimes import adapter
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, Runtime
 from harness.stacks.node import Node
 from harness.trial.corpus import IMAGE, lay_out
-from harness.trial.source import Channel, Source
+from harness.trial.source import Channel, Source, first_tick
 from harness.trial.stages import Stages
 from harness.workload.definitions import RECORD_BYTES, Workload, available, find
-from harness.workload.messages import Beat, Start, Stop
+from harness.workload.messages import Stop
 
 REPORT = "/report"
 IMAGE_FOLDERS = ("proc", "sys", "dev", "etc", "run", "tmp", REPORT)
-READY_SECONDS = 30.0
 STOP_SECONDS = 5.0
 BRING_SECONDS = 60.0
 LONGEST_LOG = 16 << 20
@@ -244,20 +243,9 @@ class Bench:
             with stages.at(Stage.START):
                 container = self.start("source")
                 with self._or_removed(container):
-                    self.source = self.adopt(container, self._first_tick(container))
+                    self.source = self.adopt(container, first_tick(self.channel(container)).nonce)
             self.source.commands = tuple(stages.journal.commands[before:])
         return self.source
-
-    def _first_tick(self, container: Container) -> str:
-        """Wait until the workload ticks, and return its nonce."""
-        channel = self.channel(container)
-        start = channel.wait_for(
-            lambda said: isinstance(said, Start), seconds=READY_SECONDS, what="the workload's first message"
-        )
-        channel.wait_for(
-            lambda said: isinstance(said, Beat) and said.n > 0, seconds=READY_SECONDS, what="the first tick"
-        )
-        return start.nonce
 
     @contextlib.contextmanager
     def _or_removed(self, container: Container) -> Iterator[None]:

@@ -6,14 +6,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from harness.host.wait import until
 from harness.model.commands import Command
 from harness.model.readings import SourceHealth, Witness
 from harness.oracle.judge import anomalies, skews
 from harness.runtimes.contract import Container
-from harness.workload.messages import Beat, Message, ReadingMessage, read_messages
+from harness.workload.messages import Beat, Message, ReadingMessage, Start, read_messages
 
+READY_SECONDS = 30.0
 TICK_SECONDS = 10.0
 SILENCE_SECONDS = 0.4
 WATCHED_SECONDS = 30.0
@@ -41,6 +43,17 @@ class Channel:
     def wait_for(self, wanted: Callable[[Message], bool], *, seconds: float, what: str) -> Message:
         """Wait until `first` finds a message."""
         return until(lambda: self.first(wanted), seconds=seconds, what=what)
+
+
+def first_tick(channel: Channel) -> Start:
+    """Wait until a new workload ticks; gives its first message."""
+
+    def is_start(said: Message) -> bool:
+        return isinstance(said, Start)
+
+    start = channel.wait_for(is_start, seconds=READY_SECONDS, what="the workload's first message")
+    channel.wait_for(lambda said: isinstance(said, Beat) and said.n > 0, seconds=READY_SECONDS, what="the first tick")
+    return cast(Start, start)
 
 
 @dataclass

@@ -5,6 +5,7 @@ An engine gives a container a new id each time. Where a later command uses the i
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import signal
@@ -132,6 +133,8 @@ def _spelled(command: Command, names: Mapping[str, str]) -> str:
     if command.write_path is not None:
         return _writing(_expanded(command.write_path, names), command.write_text or "", command.write_mode)
     line = " ".join(_expanded(word, names) for word in command.argv)
+    if command.exit_code is None and not command.background:
+        line = f"timeout {math.ceil(command.seconds)} {line}"  # it did not end by itself
     if command.background:
         name = PurePosixPath(*command.argv[:1]).name
         log = _quoted(f"/var/log/{name}.log")  # the same log as in the node's `launch`

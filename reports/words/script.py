@@ -10,19 +10,25 @@ from reports.text import one_line
 from reports.words.cells import source_notes
 from reports.words.commands import ending, heading, last_words, shell, steps
 from reports.words.numbers import duration
+from reports.words.replay import Cues
 
 
 def script(record: Record) -> Iterator[str]:
-    """Write a trial's commands line by line, for a node's shell; everything else is a comment."""
+    """Yield a trial's commands line by line, for a node's shell; everything else is shell comments."""
     yield ""
     yield f"# commands of trial {record.trial}, {duration((record.end_ns - record.start_ns) / 1e3)}"
-    for workaround in record.accommodations:
-        yield f"# workaround {one_line(f'{workaround.name}: lacking {workaround.lacking}; {workaround.change}')}"
+    for each in record.accommodations:
+        yield f"# workaround {one_line(f'{each.name}: lacking {each.lacking}; {each.change}')}"
+    cues = Cues(record)
+    yield from ("", *cues.begin())
     for title, group in groupby(steps(record.commands), key=lambda step: heading(step.command)):
+        first, *others = group
+        yield from cues.entering(first.command.stage)
         yield f"\n# {title}"
-        for step in group:
+        for step in (first, *others):
             yield shell(step)
             yield from (f"# {told}" for told in (ending(step), *last_words(step.command)) if told)
+            yield from cues.after(step)
     told = {
         "warning, although the runtime reported success": record.warnings,
         "source": source_notes(record),
@@ -30,3 +36,4 @@ def script(record: Record) -> Iterator[str]:
         "left behind": record.leaks,
     }
     yield from (f"# {name}: {one_line(line)}" for name, lines in told.items() for line in lines)
+    yield from ("", *cues.end())

@@ -21,9 +21,8 @@ from harness.model.mutants import ARCHIVED, TAMPERED
 from harness.model.outcomes import Outcome, Stage, Verdict
 from harness.records.record import Record
 from harness.runtimes.contract import Checkpoint, Container
-from harness.trial.bench import READY_SECONDS
 from harness.trial.checkpoint import take
-from harness.trial.source import Source
+from harness.trial.source import READY_SECONDS, Source
 from harness.trial.trial import Trial
 from harness.workload.messages import Beat
 from scenarios.controls import archives, changes

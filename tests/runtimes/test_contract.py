@@ -198,6 +198,17 @@ def test_a_container_that_has_ended_already_can_be_killed(
 
 
 @every_bare_way
+@pytest.mark.parametrize("version", list(CgroupVersion))
+def test_a_container_that_somebody_else_has_started_is_known_by_its_name(
+    name: str, way: Way, tmp_path: Path, version: CgroupVersion
+) -> None:
+    node = FolderNode(tmp_path, version)
+    found = bound(name, way, node).known(SPEC)
+    assert found == Container(SPEC, cgroup=node.freezer(SPEC.name), upper=f"{FOLDER}/upper")
+    assert node.journal.commands == []
+
+
+@every_bare_way
 def test_nobody_keeps_what_a_container_prints_that_has_no_engine(name: str, way: Way, node: FolderNode) -> None:
     assert bound(name, way, node).log(Container(SPEC, cgroup=node.freezer(SPEC.name))) == ""
 

@@ -81,7 +81,7 @@ def test_a_source_that_the_kernel_holds_is_frozen(bench: Bench) -> None:
 
 
 def test_a_source_that_is_silent_does_not_tick(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.trial.bench.READY_SECONDS", 0.0)
+    monkeypatch.setattr("harness.trial.source.READY_SECONDS", 0.0)
     tell(bench, "beat", n_wall_ns=1)
     assert examined(bench).ticking is False
 

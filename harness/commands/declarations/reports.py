@@ -42,7 +42,7 @@ paste into `stillframe shell`. All other lines are shell comments.
 REPORT = Command(
     name="report",
     what="write the report of a run, with older runs as its past",
-    act="harness.commands.report:report",
+    act="harness.commands.runs:report",
     description="""\
 Writes the report of a run from its records: a static site, and files for other
 tools. It merges the shards of a run, in any order. Of several runs it reports

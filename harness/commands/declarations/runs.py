@@ -159,22 +159,25 @@ SHELL = Command(
     description="""\
 Opens a shell in a fresh node of a stack, with the workload's image in it. A
 node is a disposable machine in namespaces: everything in it ends with the
-shell. Paste the commands that `stillframe show CELL` prints, or pipe them in.
+shell. Paste the commands that `stillframe show CELL` prints, or pipe them in:
+the trial runs again, is judged as in a run, and ends with a verdict.
 """,
     arguments=(
         ("stack_name", {"metavar": "STACK", "help": "name of the stack, as in ids of cells"}),
+        ("--share", {"type": Path, "metavar": "DIR", "help": "share this folder; in the node it is /srv/share"}),
         RING,
         CGROUPS,
         CACHE,
         MIRROR,
     ),
     exit_codes={
-        0: "the shell ended with 0; otherwise its own code",
+        0: "the repeated trial found nothing wrong; otherwise the shell's own code",
+        1: "the repeated trial found something wrong",
         2: USAGE,
-        3: "no root, or the stack cannot be built",
+        3: "the repeated trial proves nothing, or there is no root or no stack",
     },
     examples=(
-        "sudo stillframe shell debian-sid",
+        "sudo stillframe shell debian-sid --share share",
         "stillframe show 'ledger.none.crun@host' | sudo stillframe shell host",
     ),
 )
