@@ -46,6 +46,7 @@ def runs(checkout: Checkout) -> dict[str, str]:
         ("0", ["-kring"], ["tests", "tests/node"]),
         ("0", ["-m", "node"], ["tests", "tests/node"]),
         ("0", ["-k", "scenarios"], ["tests", "tests/node"]),
+        ("0", ["-k", "ring", "--deselect", "tests/oracle"], ["tests", "tests/node"]),
         ("0", ["tests"], ["tests", "tests/node"]),
         ("0", ["tests/oracle"], ["tests/oracle"]),
         ("1000", ["tests/oracle"], ["tests/oracle"]),
