@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from harness.commands.cli import read as read_words
 from harness.host.process import HOST
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 GITHUB = ROOT / "ci/workflows/github.yml"
 TMT = ROOT / "ci/tmt/nightly.fmf"
 VALUES = {
