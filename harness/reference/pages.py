@@ -7,10 +7,12 @@ page is written by hand.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from harness.commands import cli
+from harness.commands.declarations import checkpoints, reports, runs
+from harness.commands.declarations.command import Command
 from harness.images.engines import ENGINES
 from harness.images.routes import ROUTES
 from harness.model.cells import FreezePolicy, Scenario, SurfaceKind
@@ -24,7 +26,7 @@ from harness.model.readings import Witness
 from harness.oracle.judge import Check
 from harness.records.inspection import Finding
 from harness.records.schemas import schemas
-from harness.reference.shapes import bullets, code, command_sections, listed, schema_fields, table
+from harness.reference.shapes import bullets, code, command_sections, listed, parts_of, schema_fields, table
 from harness.run.flags import default_cache
 from harness.runtimes import RUNTIMES
 from harness.stacks import definition
@@ -38,6 +40,13 @@ from reports.formats import allure, badges, ctrf, feeds, index, junit
 from reports.paths import ALLURE, BADGE, CTRF, INDEX, JUNIT
 from reports.words.outcomes import MEANINGS, SCENARIOS, VERDICTS
 
+RUN_FILES = {
+    "plan": "`plan.json`",
+    "record": "`records/*.jsonl`, one line each",
+    "closing": "`closing.json`",
+    "image-path": "`images.jsonl`, one line each",
+}
+INSPECTIONS = {"inspection": "`stillframe inspect --json`"}
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
 MARKED = re.compile(r"(?s)(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end: \2 -->\n)")
 
@@ -101,7 +110,9 @@ OTHER_CODES = {
 def generated() -> dict[str, Callable[[], str]]:
     """All generated parts, by name."""
     return {
-        "commands": lambda: command_sections(cli.COMMANDS.values(), {str(default_cache()): "~/.cache/stillframe"}),
+        "cell-commands": lambda: _commands(runs.COMMANDS),
+        "run-commands": lambda: _commands(reports.COMMANDS),
+        "checkpoint-commands": lambda: _commands(checkpoints.COMMANDS),
         "scenarios": lambda: _meanings("scenario", Scenario, SCENARIOS),
         "policies": lambda: _meanings("policy", FreezePolicy, POLICIES),
         "surfaces": lambda: table(("kind", "example", "tried by workload"), _surfaces()),
@@ -124,7 +135,11 @@ def generated() -> dict[str, Callable[[], str]]:
         "formats": lambda: bullets(_formats()),
         "producers": lambda: bullets((code(each.name), each.what) for engine in ENGINES for each in engine.producers),
         "routes": lambda: bullets((code(each.name), each.what) for each in ROUTES),
-        "records": _records,
+        "records": lambda: schema_fields(_documents(RUN_FILES)),
+        "inspections": lambda: schema_fields(
+            _documents(INSPECTIONS) | {"`kept.json` of a corpus": Kept.model_json_schema()},
+            elsewhere=dict.fromkeys(parts_of(_documents(RUN_FILES)), "records.md"),
+        ),
         "definitions": lambda: schema_fields(
             {
                 "A stack: `ci/stacks/NAME.toml`": StackDefinition.model_json_schema(),
@@ -201,17 +216,13 @@ def _formats() -> Iterator[tuple[str, str]]:
     yield from ((code(place), told) for place, told in left_out.items())
 
 
-def _records() -> str:
+def _commands(commands: Iterable[Command]) -> str:
+    return command_sections(commands, {str(default_cache()): "~/.cache/stillframe"})
+
+
+def _documents(titles: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     found = schemas()
-    files = {
-        "plan": "`plan.json`",
-        "record": "`records/*.jsonl`, one line each",
-        "closing": "`closing.json`",
-        "image-path": "`images.jsonl`, one line each",
-        "inspection": "`stillframe inspect --json`",
-    }
-    documents = {title: found[name] for name, title in files.items()}
-    return schema_fields(documents | {"`kept.json` of a corpus": Kept.model_json_schema()})
+    return {title: found[name] for name, title in titles.items()}
 
 
 def _without(schema: dict[str, object], name: str) -> dict[str, object]:

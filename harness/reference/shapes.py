@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from harness.commands.declarations.command import Command
@@ -53,50 +54,58 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(map(code, names))
 
 
-def schema_fields(documents: Mapping[str, Mapping[str, Any]]) -> str:
-    """List the fields of JSON Schemas by title, and then once each part that several of them share."""
-    parts: dict[str, Mapping[str, Any]] = {}
-    sections = []
-    for title, schema in documents.items():
-        parts |= {name: each for name, each in schema.get("$defs", {}).items() if "properties" in each}
-        sections.append(_section(f"## {title}", schema, schema.get("$defs", {})))
-    sections += [
-        _section(f"### {name}", part, {name: each for schema in documents.values() for name, each in _defs(schema)})
-        for name, part in sorted(parts.items())
-    ]
+Documents = Mapping[str, Mapping[str, Any]]
+
+
+def schema_fields(documents: Documents, elsewhere: Mapping[str, str] = MappingProxyType({})) -> str:
+    """List the fields of JSON Schemas by title, and then once each part that several of them share.
+
+    `elsewhere`: pages that list a part already, by the part's name.
+    """
+    defs = _definitions(documents)
+    sections = [_section(f"## {title}", schema, defs, elsewhere) for title, schema in documents.items()]
+    parts = sorted(parts_of(documents).items())
+    sections += [_section(f"### {name}", part, defs, elsewhere) for name, part in parts if name not in elsewhere]
     return "\n\n".join(sections)
 
 
-def _defs(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    yield from schema.get("$defs", {}).items()
+def parts_of(documents: Documents) -> dict[str, Mapping[str, Any]]:
+    """Return the parts of JSON Schemas that have fields, by name."""
+    return {name: each for name, each in _definitions(documents).items() if "properties" in each}
 
 
-def _section(heading: str, schema: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
+def _definitions(documents: Documents) -> dict[str, Mapping[str, Any]]:
+    return {name: each for schema in documents.values() for name, each in schema.get("$defs", {}).items()}
+
+
+def _section(heading: str, schema: Mapping[str, Any], defs: Mapping[str, Any], elsewhere: Mapping[str, str]) -> str:
     told = " ".join(schema.get("description", "").split())
-    return "\n\n".join(filter(None, (heading, textwrap.fill(told, WIDTH), bullets(_fields(schema, defs)))))
+    return "\n\n".join(filter(None, (heading, textwrap.fill(told, WIDTH), bullets(_fields(schema, defs, elsewhere)))))
 
 
-def _fields(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _fields(
+    schema: Mapping[str, Any], defs: Mapping[str, Any], elsewhere: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
     required = schema.get("required", ())
     for name, field in schema["properties"].items():
         needed = "" if name in required else ", optional"
-        yield f"{code(name)} ({_kind(field, defs)}{needed})", field.get("description", "")
+        yield f"{code(name)} ({_kind(field, defs, elsewhere)}{needed})", field.get("description", "")
 
 
-def _kind(field: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
+def _kind(field: Mapping[str, Any], defs: Mapping[str, Any], elsewhere: Mapping[str, str]) -> str:
     """Tell the type of a field in words."""
     if "$ref" in field:
         name = field["$ref"].rpartition("/")[2]
         if "properties" in defs[name]:
-            return f"[{name}](#{name.lower()})"
+            return f"[{name}]({elsewhere.get(name, '')}#{name.lower()})"
         return TOLD.get(name) or listed(map(str, defs[name]["enum"]))
     if "anyOf" in field:
-        return " or ".join(_kind(each, defs) for each in field["anyOf"])
+        return " or ".join(_kind(each, defs, elsewhere) for each in field["anyOf"])
     if field.get("type") == "array":
         items = field.get("items")
-        return f"list of {_kind(items, defs)}" if items else "pair of numbers"
+        return f"list of {_kind(items, defs, elsewhere)}" if items else "pair of numbers"
     if field.get("type") == "object":
-        return f"{_kind(field['additionalProperties'], defs)} by name"
+        return f"{_kind(field['additionalProperties'], defs, elsewhere)} by name"
     return str(field.get("format") or TYPES[field["type"]])
 
 

@@ -105,7 +105,7 @@ def test_a_command_has_the_options_that_mean_something_to_it() -> None:
     }
     assert options_of("run") >= {flag for flag, _ in SETTINGS}
     assert options_of("show") == {"--trial", "--run", "--out"}
-    assert options_of("shell") == {"--ring", "--cgroups", "--cache", "--mirror"}
+    assert options_of("shell") == {"--share", "--ring", "--cgroups", "--cache", "--mirror"}
     assert not {"--rounds", "--rate", "--seed", "--proof"} & (options_of("images") | options_of("compatible"))
     assert not {"--rounds", "--rate", "--ring", "--proof", "--cell"} & options_of("corpus")
 

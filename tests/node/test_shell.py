@@ -68,7 +68,7 @@ def test_the_commands_of_a_trial_end_with_its_verdict(of_runc: Record) -> None:
     assert code == 1, said
     assert said.startswith(f"Running standard input in a node of {STACK}.\n")
     assert said.endswith("recorded: the same\n"), said
-    assert "\nverdict: inconsistent: memory and disk are not of one instant\nwhy: disk-ahead" in said
+    assert "\nverdict: inconsistent: memory and disk are from different instants\nwhy: disk-ahead" in said
     offline, restored = distance(said, "added")
     assert offline > 1
     assert abs(offline - restored) <= 2

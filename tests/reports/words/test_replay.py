@@ -193,7 +193,7 @@ def test_memory_and_each_surface_are_told_with_their_distance() -> None:
         "  memory    6,140",
         "  added   nothing",
         "  stdout    6,141  +1 tick",
-        "verdict: inconsistent: memory and disk are not of one instant",
+        "verdict: inconsistent: memory and disk are from different instants",
         "why: disk-ahead: added",
         "recorded: the same",
     ]
@@ -219,7 +219,7 @@ def test_a_failure_is_told_with_its_log_and_nothing_twice() -> None:
 def test_without_a_verdict_it_says_what_was_recorded() -> None:
     assert told(None, Outcome.UNSUPPORTED) == [
         "verdict: none. The commands of the recorded trial end before there is something to judge.",
-        "recorded: unsupported: proved by a probe to be impossible here",
+        "recorded: unsupported: a probe proved that this cannot work here",
     ]
 
 
