@@ -26,7 +26,7 @@ EXIT_CODES = {
     3: "incomplete, or this machine lacks something",
     4: "the proof of the instrument failed: no result of the run counts",
     FAULT: "a fault in stillframe itself: please report it",
-    INTERRUPTED: "interrupted by Ctrl-C",
+    INTERRUPTED: "interrupted by Ctrl-C; a run ends with 3",
     UNHEARD: "nobody reads the output any more",
 }
 HELP = """\
@@ -77,9 +77,16 @@ def read(words: Sequence[str]) -> tuple[Command, argparse.Namespace]:
 
 
 def _obey(words: Sequence[str]) -> int:
-    if not words or words[0] in ("-h", "--help"):
+    if words[:1] == ["help"] and len(words) > 1:
+        words = [*words[1:], "--help"]
+    if not words or words[0] in ("-h", "--help", "help"):
         grouped = (f"{title}:\n{listed(group)}" for title, group in GROUPS.items())
         sys.stdout.write(HELP.format(commands="\n\n".join(grouped), codes=code_lines(EXIT_CODES)))
+        return 0
+    if words[0] == "--version":
+        from importlib import metadata  # noqa: PLC0415  # for this alone
+
+        sys.stdout.write(f"stillframe {metadata.version('stillframe')}\n")
         return 0
     try:
         command, arguments = read(words)

@@ -13,7 +13,7 @@ from harness.images.study import every_image, study
 from harness.model.expectations import About, unmatched
 from harness.records import run_files
 from harness.run.options import Options
-from harness.run.prepare import redaction_for
+from harness.run.prepare import need_root, redaction_for
 from reports.analysis.images import exit_code
 from reports.formats import markdown
 from reports.formats import report as write
@@ -24,6 +24,7 @@ from reports.terminal.tell import tell
 def images(arguments: argparse.Namespace) -> int:
     """Make images in the chosen stacks."""
     options = Options.of(arguments)
+    need_root()
     return make_images(options, options.stack or (IMAGES_STACK,), arguments.run)
 
 

@@ -15,6 +15,7 @@ from harness.model.expectations import declared
 from harness.run.flags import SCENARIOS
 from harness.run.matrix import DEFAULT_STACKS
 from harness.run.options import Options
+from harness.run.prepare import need_root
 from harness.trial import corpus as kept
 from reports.analysis.cells import Exit, prevailing
 
@@ -47,6 +48,7 @@ def run_cells(options: Options, workers: int, more: Sequence[str] = ()) -> int:
     """Run the cells of `options` by pytest; gives the exit code of the run."""
     if not options.cells:
         raise UsageError("the choices leave no cell", remedy="`stillframe plan` lists them.")
+    need_root()
     declared()  # a wrong known issue is told before anything starts
     several = ["-n", str(workers)] if workers > 1 else []
     ours = ["-c", str(SCENARIOS / "run.ini"), "--rootdir", str(SCENARIOS.parent), "--verbose", "--no-header"]

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
+import os
+import select
 import shlex
+import stat
 import sys
+import termios
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -43,6 +48,9 @@ exit 3
 def shell(arguments: argparse.Namespace) -> int:
     """Open a shell in a fresh node of a stack, and return its exit code."""
     options = Options.of(arguments)
+    if is_empty(sys.stdin.fileno()):
+        remedy = "Pipe in what `stillframe show CELL` prints, or use a terminal."
+        raise UsageError("standard input is empty, so the shell has nothing to do", remedy=remedy)
     stack = definition.load(arguments.stack_name)
     shared = shareable(arguments.share, options.cache) if arguments.share else None
     root = build.prepare(stack, options.cache, mirror=options.mirror, progress=tell)
@@ -58,6 +66,19 @@ def shell(arguments: argparse.Namespace) -> int:
         else:
             tell(f"Running standard input in a node of {stack.name}.")
         return node.interact(["bash", "--norc"], PROGRAM, Trials(node).answer)
+
+
+def is_empty(descriptor: int) -> bool:
+    """Wait until a pipe or a file has something to read, and return whether it ends without; nothing is consumed."""
+    kind = os.fstat(descriptor)
+    if stat.S_ISREG(kind.st_mode):
+        return os.lseek(descriptor, 0, os.SEEK_CUR) >= kind.st_size
+    if not stat.S_ISFIFO(kind.st_mode):
+        return os.path.samestat(kind, Path(os.devnull).stat())
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLIN)
+    waiting.poll()
+    return not int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def shareable(folder: Path, cache: Path) -> Path:

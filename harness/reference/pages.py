@@ -100,9 +100,9 @@ STATES = {
 }
 PROVES = {True: "yes", False: "no", None: "proves nothing"}
 OTHER_CODES = {
-    2: "usage: an option, name or path is wrong; the message says what to do",
+    2: "usage: an option, name or path is wrong, or a file cannot be read; the message says what to do",
     FAULT: "a fault of stillframe itself; the message asks for a report",
-    INTERRUPTED: "interrupted by Ctrl-C",
+    INTERRUPTED: "interrupted by Ctrl-C; a run ends with 3, because its results are incomplete",
     UNHEARD: "the reader of the output closed it before there was an answer",
 }
 

@@ -108,11 +108,12 @@ class Options(Settings):
         elif most == 1:
             rule = f"1 trial per cell. If it is clean, {clean}"
         else:
-            rule = f"{most} trials per cell. If all are clean, {clean}"
+            rule = f"{most} trials per cell. If all {most} are clean, {clean}"
         fewer = {} if self.chosen else matrix.fewer(cells, most)
         if fewer and max(fewer.values()) < most:
             each = " to ".join(dict.fromkeys(str(of(fewer.values())) for of in (min, max)))
-            rule += f" Cells whose result does not depend on timing ({len(fewer)} of {len(cells)}) get {each} trials."
+            rule += f" Cells whose result does not depend on timing ({len(fewer)} of {len(cells)}) get {each} trials,"
+            rule += " which prove less."
         return rule
 
     @property

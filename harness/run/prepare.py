@@ -30,6 +30,13 @@ from harness.trial.bench import Bench
 from harness.workload.programs import compile_all
 
 
+def need_root() -> None:
+    """Raise `EnvironmentUnfit` unless this process is root's."""
+    if os.geteuid() != 0:
+        remedy = "Use sudo; `stillframe plan` works without root."
+        raise EnvironmentUnfit("checkpointing containers needs root", remedy=remedy)
+
+
 @dataclass(frozen=True)
 class Run:
     """A run on disk. `stacks` has each stack's root, or the reason why there is none."""
@@ -47,10 +54,7 @@ class Run:
     @classmethod
     def begin(cls, options: Options, *, progress: build.Progress) -> Run:
         """Write the plan, then prepare stacks and programs; a failed stack fails its own cells only."""
-        if os.geteuid() != 0:
-            raise EnvironmentUnfit(
-                "checkpointing containers needs root", remedy="Use sudo; `stillframe plan` works without root."
-            )
+        need_root()
         swept = cgroups.sweep()
         if swept:
             progress(f"host: removed {len(swept)} control group{'s' * (len(swept) > 1)} of a killed run")

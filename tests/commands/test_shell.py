@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from harness.commands.declarations.runs import SHELL
-from harness.commands.shell import PROGRAMS, _configure, _versions, greeting, shareable
+from harness.commands.shell import PROGRAMS, _configure, _versions, greeting, is_empty, shareable
 from harness.model.errors import UsageError
 from harness.runtimes.criu_configuration import DEFAULT
 from tests.folder_node import FolderNode
@@ -108,3 +109,17 @@ def test_podman_and_criu_are_configured_where_they_are(node: FolderNode) -> None
 def test_its_options_are_read() -> None:
     found = SHELL.read(["debian-sid", "--share", "x"])
     assert (found.stack_name, found.share) == ("debian-sid", Path("x"))
+
+
+def test_input_that_ends_at_once_is_noticed_and_other_input_is_not_consumed(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    for content, empty in (("", True), ("true\n", False)):
+        script.write_text(content, encoding="utf-8")
+        ours, theirs = os.pipe()
+        os.write(theirs, content.encode())
+        os.close(theirs)
+        with script.open("rb") as file, open(ours, "rb") as pipe:
+            assert (is_empty(file.fileno()), is_empty(pipe.fileno())) == (empty, empty)
+            assert file.read() == pipe.read() == content.encode()
+    with Path(os.devnull).open("rb") as nothing:
+        assert is_empty(nothing.fileno())

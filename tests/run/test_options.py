@@ -186,7 +186,7 @@ def test_a_share_that_is_none_is_refused() -> None:
 def test_the_rule_is_told_in_words_and_numbers() -> None:
     choice = ["--stack", "host", "--runtime", "runc"]
     fixed, sequential = parsed(*choice, "--rounds", "60").rule, parsed(*choice, "--rate", "0.05").rule
-    assert "60 trials per cell. If all are clean, the true failure rate is below 4.9 % (95 % confidence)." in fixed
+    assert "60 trials per cell. If all 60 are clean, the true failure rate is below 4.9 % (95 % confidence)." in fixed
     assert "Up to 59 trials per cell; the first violation ends them." in sequential
     assert "below 5 % (95 % confidence)" in sequential
     assert "(type I error 0)" in sequential

@@ -103,7 +103,7 @@ TMPDIR, and declines what would take too much memory, disk or time.
         1: "inconsistent, or a surface is missing from a disk that is in the checkpoint",
         2: BAD,
         3: "incomplete: a surface is not in the checkpoint; or nothing to compare: no workload, or none of its "
-        "surfaces; or no room or rights to read it, or to print this",
+        "surfaces; or no room to read it, or to print this",
     },
     examples=(
         "stillframe inspect /tmp/live.tar",
@@ -210,7 +210,7 @@ processes, and only its owner can read it.
         0: "OUT is written",
         1: "declined: the other side cannot express it",
         2: BAD,
-        3: "no room or rights to read or write",
+        3: "no room to read, or no room or right to write",
     },
     examples=(
         "stillframe translate live.tar --runtime crun -o live-crun.tar",

@@ -71,6 +71,10 @@ class _Help(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=26, width=min(WIDTH, shutil.get_terminal_size().columns) - 2)
 
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        """Wrap between words only: a name with hyphens stays whole."""
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
 
 def unknown(kind: str, word: str, valid: Iterable[str]) -> str:
     """Say that a word does not exist, with the nearest one that does."""

@@ -137,7 +137,10 @@ checkpoints. Both write a run with a report. DIR holds the memory of processes
 and is readable by its owner alone.
 """,
     arguments=(
-        ("what", {"choices": ("keep", "try"), "help": "keep new checkpoints, or try those that are kept"}),
+        (
+            "what",
+            {"choices": ("keep", "try"), "metavar": "keep|try", "help": "keep new checkpoints, or try kept ones"},
+        ),
         ("folder", {"type": Path, "metavar": "DIR", "help": "folder of the kept checkpoints"}),
         *CHOICES[:2],
         SEED,
