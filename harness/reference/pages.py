@@ -178,7 +178,7 @@ def _stack(stack: StackDefinition) -> str:
 def _ways() -> Iterator[tuple[str, str]]:
     """Ways of runtimes; those that differ in nothing but the runtime's name are told once."""
     found: dict[tuple[str, str], list[str]] = {}
-    for name, adapter in RUNTIMES.items():
+    for name, adapter in sorted(RUNTIMES.items()):
         for way in adapter.ways:
             outside = listed(sorted(way.outside))
             told = f"{way.what}. Policies: {listed(way.policies)}. Outside of the checkpoint: {outside}"
