@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess  # noqa: TID251  # plays the user at the command line
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,20 +114,27 @@ podman container checkpoint --leave-running --export /srv/share/live.tar --compr
 """What a user is told to type."""
 
 
-def test_podman_works_as_it_is_and_its_checkpoint_gets_out(tmp_path: Path) -> None:
-    (tmp_path / "in").write_text("brought in")
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder outside of the cache, in which the tests of a checkout have their folders and which is not shared."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder).resolve()
+
+
+def test_podman_works_as_it_is_and_its_checkpoint_gets_out(shared: Path) -> None:
+    (shared / "in").write_text("brought in")
     code, said = typed(
         f"set -e\n{EXAMPLE}cat /srv/share/in\nfindmnt --noheadings --output OPTIONS /srv/share\nstillframe inspect x",
-        *("--share", str(tmp_path)),
+        *("--share", str(shared)),
     )
     assert code == 3
-    assert f"On the host they are in {tmp_path}.\n" in said
+    assert f"On the host they are in {shared}.\n" in said
     assert "\nbrought in" in said
     assert re.search(r"rw,nosuid,nodev", said), said
-    (found,) = inspect(tmp_path / "live.tar", {}).checkpoints
+    (found,) = inspect(shared / "live.tar", {}).checkpoints
     assert found.finding in (Finding.CONSISTENT, Finding.INCONSISTENT)
     assert [surface.surface for surface in found.workloads[0].reading.surfaces] == ["added", "tmpfs"]
-    assert not mounted(tmp_path)
+    assert not mounted(shared)
 
 
 def mounted(folder: Path) -> list[str]:
@@ -134,24 +142,24 @@ def mounted(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def shell(shared: Path) -> Iterator[subprocess.Popen[str]]:
     """A shell that waits for its next line."""
-    command = [sys.executable, "-m", "harness.commands.cli", "shell", STACK, "--share", str(tmp_path)]
+    command = [sys.executable, "-m", "harness.commands.cli", "shell", STACK, "--share", str(shared)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdin is not None
         process.stdin.write("mkdir /srv/share/begun\n")
         process.stdin.flush()
-        until((tmp_path / "begun").exists, seconds=LATE, what="a line that the shell has run")
+        until((shared / "begun").exists, seconds=LATE, what="a line that the shell has run")
         yield process
         process.kill()
 
 
-def test_a_shell_that_is_killed_leaves_no_mount(shell: subprocess.Popen[str], tmp_path: Path) -> None:
-    assert not mounted(tmp_path), "the host itself never has it"
+def test_a_shell_that_is_killed_leaves_no_mount(shell: subprocess.Popen[str], shared: Path) -> None:
+    assert not mounted(shared), "the host itself never has it"
     shell.kill()
     shell.wait()
-    until(lambda: not _sees(tmp_path), seconds=20, what="the end of the node")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["begun"]
+    until(lambda: not _sees(shared), seconds=20, what="the end of the node")
+    assert sorted(path.name for path in shared.iterdir()) == ["begun"]
 
 
 def _sees(folder: Path) -> list[Path]:
