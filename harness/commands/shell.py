@@ -48,7 +48,7 @@ exit 3
 def shell(arguments: argparse.Namespace) -> int:
     """Open a shell in a fresh node of a stack, and return its exit code."""
     options = Options.of(arguments)
-    if is_empty(sys.stdin.fileno()):
+    if sys.stdin is None or is_empty(sys.stdin.fileno()):
         remedy = "Pipe in what `stillframe show CELL` prints, or use a terminal."
         raise UsageError("standard input is empty, so the shell has nothing to do", remedy=remedy)
     stack = definition.load(arguments.stack_name)
@@ -89,6 +89,8 @@ def shareable(folder: Path, cache: Path) -> Path:
         raise UsageError(f"--share {folder}: {error.strerror}", remedy="Make the folder first.") from error
     except (RuntimeError, ValueError) as error:
         raise UsageError(f"--share {folder}: {error}") from error
+    if not _is_text(str(found)):
+        raise UsageError(f"--share {str(folder)!r}: the name is not UTF-8", remedy="Choose another folder.")
     if not found.is_dir():
         raise UsageError(f"--share {folder} is not a folder", remedy="Name a folder of your own.")
     forbidden = [Path("/", name) for name in OF_THE_SYSTEM]
@@ -101,6 +103,13 @@ def shareable(folder: Path, cache: Path) -> Path:
     if (kept := cache.resolve()) == found or kept in found.parents or found in kept.parents:
         raise UsageError(f"--share {folder}: the stacks are in {kept}, which a node must not change")
     return found
+
+
+def _is_text(name: str) -> bool:
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def greeting(stack: str, image: str, shared: Path | None, found: dict[str, str]) -> Iterator[str]:

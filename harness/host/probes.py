@@ -93,6 +93,10 @@ def missing_tools() -> list[str]:
 
 def _room(cache: Path) -> Finding:
     there = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    if not there.is_dir():
+        return Finding(
+            "disk space", fit=False, evidence=f"{there} is not a folder", remedy="Choose another folder with --cache."
+        )
     free = shutil.disk_usage(there).free / (1 << 30)
     return Finding(
         "disk space",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from pathlib import Path, PurePosixPath
 from typing import Self
 
@@ -120,7 +121,7 @@ def available() -> dict[str, Path]:
 
 @functools.cache
 def _folders(root: Path) -> dict[str, Path]:
-    return {path.parent.name: path.parent for path in sorted(root.glob("*/workload.toml"))}
+    return {folder.name: folder for folder in sorted(root.iterdir()) if os.path.lexists(folder / "workload.toml")}
 
 
 def find(name: str) -> Workload:

@@ -239,3 +239,11 @@ def test_a_wrong_known_issue_is_told_with_its_line_and_each_on_a_line_of_its_own
     assert "a.toml:1: expectation.link: is missing. Add it: upstream discussion or documentation" in text
     assert "pydantic" not in text
     assert all(line.count("a.toml:") <= 1 for line in text.splitlines())
+
+
+@pytest.mark.parametrize("number", ["0", "-5", "x", "1e9"])
+def test_a_run_needs_a_worker(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "--workers", number])
+    assert ended.value.code == 2
+    assert f"'{number}' is not a number of at least 1" in capsys.readouterr().err

@@ -123,3 +123,12 @@ def test_input_that_ends_at_once_is_noticed_and_other_input_is_not_consumed(tmp_
             assert file.read() == pipe.read() == content.encode()
     with Path(os.devnull).open("rb") as nothing:
         assert is_empty(nothing.fileno())
+
+
+def test_a_folder_without_a_name_or_with_one_that_is_no_text_is_not_shared(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        SHELL.read(["debian-sid", "--share", ""])
+    odd = tmp_path / os.fsdecode(b"bad\xff")
+    odd.mkdir()
+    with pytest.raises(UsageError, match="the name is not UTF-8"):
+        shareable(odd, tmp_path / "cache")

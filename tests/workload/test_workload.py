@@ -12,6 +12,7 @@ import pytest
 from harness.host.compiler import INSTALL
 from harness.model.cells import SurfaceKind
 from harness.model.errors import EnvironmentUnfit, RecordError, UsageError
+from harness.workload import definitions
 from harness.workload.definitions import Workload, available, find, load
 from harness.workload.messages import Beat, read_messages
 from harness.workload.programs import compile_workload
@@ -247,3 +248,11 @@ def test_a_compiler_that_cannot_do_it_is_told_with_its_words(tmp_path: Path) -> 
     with pytest.raises(EnvironmentUnfit, match="workload ledger cannot be compiled"):
         compile_workload(trivial(tmp_path, "#error no libc\n"), tmp_path / "cache")
     assert not list(tmp_path.glob("cache/workloads/*/*"))
+
+
+def test_a_definition_that_cannot_be_read_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lost").mkdir()
+    (tmp_path / "lost/workload.toml").symlink_to("nowhere")
+    monkeypatch.setattr(definitions, "_ROOT", tmp_path)
+    with pytest.raises(UsageError, match=r"lost/workload\.toml cannot be read"):
+        find("lost")

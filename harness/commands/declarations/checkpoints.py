@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.commands.declarations.command import Command
+from harness.commands.declarations.command import Command, path
 from harness.run.flags import STACKS, Flag
 
 PROGRAMS = {
@@ -19,13 +19,6 @@ PROGRAMS = {
 """What restores, by the names of runtimes, and the programs that this takes; the first are asked for their versions."""
 MOST_GIB = 32
 """Unpacked at most, unless told otherwise."""
-
-
-def path(text: str) -> Path:
-    """Read the name of a file or folder."""
-    if not text:
-        raise argparse.ArgumentTypeError("the name is empty")
-    return Path(text)
 
 
 def size(text: str) -> int:

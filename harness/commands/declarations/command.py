@@ -9,6 +9,7 @@ import shutil
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NoReturn
 
 from harness.run.flags import Flag, add_to
@@ -18,6 +19,20 @@ FAULT_TOLD = "a fault in stillframe itself: please report it"
 USAGE = "wrong usage"
 
 Act = Callable[[argparse.Namespace], int]
+
+
+def path(text: str) -> Path:
+    """Read the name of a file or folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return Path(text)
+
+
+def at_least_one(text: str) -> int:
+    """Read a number that must be positive."""
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
+    return int(text)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.commands.declarations.command import USAGE, Command
+from harness.commands.declarations.command import USAGE, Command, at_least_one, path
 from harness.run.flags import (
     CACHE,
     CGROUPS,
@@ -26,7 +26,7 @@ IMAGES_STACK = "debian-sid"
 
 WORKERS: Flag = (
     "-n --workers",
-    {"type": int, "default": 1, "metavar": "N", "help": "cells to run at a time (default 1)"},
+    {"type": at_least_one, "default": 1, "metavar": "N", "help": "cells to run at a time (default 1)"},
 )
 OF_RUN = {
     0: "every cell is as expected",
@@ -167,7 +167,7 @@ the trial runs again, is judged as in a run, and ends with a verdict.
 """,
     arguments=(
         ("stack_name", {"metavar": "STACK", "help": "name of the stack, as in ids of cells"}),
-        ("--share", {"type": Path, "metavar": "DIR", "help": "share this folder; in the node it is /srv/share"}),
+        ("--share", {"type": path, "metavar": "DIR", "help": "share this folder; in the node it is /srv/share"}),
         RING,
         CGROUPS,
         CACHE,
