@@ -106,8 +106,8 @@ class Options(Settings):
         if self.rate is not None:
             rule = (
                 f"Up to {most} trials per cell; the first violation ends them. If all are clean, {clean} A cell that "
-                "never fails is never convicted (type I error 0); one that fails at that rate or above passes with at "
-                "most 5 % (type II error)."
+                "never fails is never convicted. A cell that fails at that rate or above passes in at most 5 % of the "
+                "runs."
             )
         elif most == 1:
             rule = f"1 trial per cell. If it is clean, {clean}"
