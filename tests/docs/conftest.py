@@ -26,12 +26,10 @@ def desk(tmp_path: Path) -> Desk:
     store(folder / "out/after", plan(cells, run="2026-11-24-1").model_copy(update={"created_ns": NOON + DAY_NS}), worse)
     (folder / "out/latest").symlink_to("after")
     sharded.divide(before, folder / "shards", 2)
-    (folder / "live.tar").write_bytes(plain("still-ledger"))
     (folder / "share").mkdir()
-    shutil.copy(folder / "live.tar", folder / "share/live.tar")
-    unpack(folder / "live.tar", tmp_path / "unpacked")
-    for name in ("images", "share/images"):
-        shutil.copytree(tmp_path / "unpacked/checkpoint", folder / name)
+    (folder / "share/live.tar").write_bytes(plain("still-ledger"))
+    unpack(folder / "share/live.tar", tmp_path / "unpacked")
+    shutil.copytree(tmp_path / "unpacked/checkpoint", folder / "share/images")
     unpack(tmp_path / "unpacked/rootfs-diff.tar", folder / "share/disk")
     return desk
 

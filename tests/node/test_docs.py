@@ -22,6 +22,7 @@ def done() -> Done:
 @pytest.mark.parametrize("page", sorted(BY_PAGE), ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_commands_of_a_page_do_what_it_says(page: Path, tmp_path: Path, done: Done) -> None:
     desk = Desk(tmp_path)
-    (tmp_path / "live.tar").write_bytes(plain("still-ledger"))
+    (tmp_path / "share").mkdir()
+    (tmp_path / "share/live.tar").write_bytes(plain("still-ledger"))
     for block in BY_PAGE[page]:
         desk.follow(block, done)
