@@ -12,7 +12,7 @@ from types import FrameType
 
 from harness.commands.declarations import checkpoints, reports, runs
 from harness.commands.declarations.command import Act, Command, choose, code_lines, listed
-from harness.model.errors import FAULT, INTERRUPTED, UNHEARD, StillframeError, WrongFile
+from harness.model.errors import FAULT, INTERRUPTED, UNHEARD, StillframeError, UsageError, WrongFile
 from reports.terminal.tell import tell
 from reports.text import clean, one_line
 
@@ -22,12 +22,12 @@ COMMANDS = {command.name: command for group in GROUPS.values() for command in gr
 EXIT_CODES = {
     0: "as expected",
     1: "not as expected, worse or better",
-    2: "wrong usage",
+    2: "wrong usage: an option, name or path is wrong, or a file cannot be read",
     3: "incomplete, or this machine lacks something",
     4: "the proof of the instrument failed: no result of the run counts",
     FAULT: "a fault in stillframe itself: please report it",
-    INTERRUPTED: "interrupted by Ctrl-C; a run ends with 3",
-    UNHEARD: "nobody reads the output any more",
+    INTERRUPTED: "interrupted by Ctrl-C; a run ends with 3, because it is incomplete",
+    UNHEARD: "the reader of the output closed it before there was an answer",
 }
 HELP = """\
 usage: stillframe COMMAND [OPTION ...]
@@ -118,6 +118,15 @@ def _tidily(act: Act, arguments: argparse.Namespace) -> int:
             signal.signal(each, signal.SIG_DFL)
 
 
+def _has_a_folder() -> bool:
+    """Whether the current folder still exists, without which no relative path has a meaning."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def _open_what_is_closed() -> None:
     """Let output that somebody has closed go nowhere; else the next file that is opened would take its place."""
     for name in ("stdout", "stderr"):
@@ -130,9 +139,12 @@ def _print_no_more() -> None:
 
 
 def _failed(error: Exception) -> int:
-    """Tell of output that goes nowhere, or of what nobody has thought of; gives the exit code."""
+    """Tell of a folder that is gone, of output that goes nowhere, or of a fault; gives the exit code."""
     import traceback  # noqa: PLC0415  # for this alone
 
+    if isinstance(error, FileNotFoundError) and not _has_a_folder():
+        tell("stillframe: the current folder no longer exists. Go to another folder.")
+        return UsageError.exit_code
     try:
         if isinstance(error, OSError) and error.filename is None:
             print(flush=True)  # noqa: T201  # what could not be written may have been thrown away

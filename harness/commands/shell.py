@@ -85,12 +85,13 @@ def shareable(folder: Path, cache: Path) -> Path:
     """Give the folder that can be shared, without symbolic links; `UsageError` for one that cannot or must not be."""
     try:
         found = folder.resolve(strict=True)
+        str(found).encode()
     except OSError as error:
         raise UsageError(f"--share {folder}: {error.strerror}", remedy="Make the folder first.") from error
+    except UnicodeEncodeError as error:
+        raise UsageError(f"--share {str(folder)!r}: the name is not UTF-8", remedy="Choose another folder.") from error
     except (RuntimeError, ValueError) as error:
         raise UsageError(f"--share {folder}: {error}") from error
-    if not _is_text(str(found)):
-        raise UsageError(f"--share {str(folder)!r}: the name is not UTF-8", remedy="Choose another folder.")
     if not found.is_dir():
         raise UsageError(f"--share {folder} is not a folder", remedy="Name a folder of your own.")
     forbidden = [Path("/", name) for name in OF_THE_SYSTEM]
@@ -103,13 +104,6 @@ def shareable(folder: Path, cache: Path) -> Path:
     if (kept := cache.resolve()) == found or kept in found.parents or found in kept.parents:
         raise UsageError(f"--share {folder}: the stacks are in {kept}, which a node must not change")
     return found
-
-
-def _is_text(name: str) -> bool:
-    try:
-        return bool(name.encode())
-    except UnicodeEncodeError:
-        return False
 
 
 def greeting(stack: str, image: str, shared: Path | None, found: dict[str, str]) -> Iterator[str]:

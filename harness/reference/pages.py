@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.commands.cli import EXIT_CODES
 from harness.commands.declarations import checkpoints, reports, runs
 from harness.commands.declarations.command import Command
 from harness.images.engines import ENGINES
 from harness.images.routes import ROUTES
 from harness.model.cells import FreezePolicy, Scenario, SurfaceKind
 from harness.model.controls import CANARY, CONTROLS, Proof
-from harness.model.errors import FAULT, INTERRUPTED, UNHEARD
 from harness.model.expectations import DeclarationFile
 from harness.model.machine import Condition
 from harness.model.mutants import MUTANTS
@@ -99,12 +99,7 @@ STATES = {
     State.NOT_SEEN: "the run has no result for the cell",
 }
 PROVES = {True: "yes", False: "no", None: "proves nothing"}
-OTHER_CODES = {
-    2: "usage: an option, name or path is wrong, or a file cannot be read; the message says what to do",
-    FAULT: "a fault of stillframe itself; the message asks for a report",
-    INTERRUPTED: "interrupted by Ctrl-C; a run ends with 3, because its results are incomplete",
-    UNHEARD: "the reader of the output closed it before there was an answer",
-}
+OTHER_CODES = {code: told for code, told in EXIT_CODES.items() if code not in list(Exit)}
 
 
 def generated() -> dict[str, Callable[[], str]]:

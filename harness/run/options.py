@@ -50,10 +50,6 @@ class Options(Settings):
 
         It gives `()` for one that its command does not offer.
         """
-        try:
-            Path.cwd()
-        except FileNotFoundError as error:
-            raise UsageError("the current folder no longer exists", remedy="Go to another folder.") from error
         given = {}
         for flag, declaration in EVERY:
             name = name_of(flag)

@@ -120,6 +120,10 @@ class Container:
         return self.spec.name
 
 
+WORK = "work"
+"""Name of `Checkpoint.work` in the folder of the checkpoint."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A checkpoint of `container`. As much of its content as the runtime permits is below `folder`."""
@@ -133,6 +137,11 @@ class Checkpoint:
     def name(self) -> str:
         """Name that is unique in the node, for engines that need one."""
         return PurePosixPath(self.folder).name
+
+    @property
+    def work(self) -> str:
+        """Folder in which CRIU works and logs, for runtimes that take one."""
+        return f"{self.folder}/{WORK}"
 
     @property
     def images(self) -> str:

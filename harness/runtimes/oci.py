@@ -149,7 +149,7 @@ class OciRuntime(LayersOfOurs):
         self._dump(checkpoint, "--pre-dump", f"{checkpoint.folder}/{level}", upon=tuple(before[-1:]))
 
     def _dump(self, checkpoint: Checkpoint, kind: str, images: str, *, upon: tuple[str, ...]) -> None:
-        work = f"{checkpoint.folder}/work"
+        work = checkpoint.work
         self.node.make(images, work)  # crun does not make them
         own = f"{checkpoint.folder}/{self.name}.log"
         parent = [word for level in upon for word in ("--parent-path", f"../{level}")]

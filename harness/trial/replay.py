@@ -15,7 +15,7 @@ from harness.oracle.judge import judge, overlapped
 from harness.oracle.refusal import NAMES_THE_PAUSE
 from harness.records.plan import Plan
 from harness.runtimes import adapter
-from harness.runtimes.contract import Checkpoint, ContainerSpec
+from harness.runtimes.contract import WORK, Checkpoint, ContainerSpec
 from harness.runtimes.criu_log import CLOCK_STEP_SECONDS, KEPT, telling_lines
 from harness.stacks.node import Node
 from harness.trial.bench import REPORT, Bench
@@ -34,7 +34,7 @@ SAID = 3
 OF_CRIU = ("dump.log", "restore.log", "criu-dump.log")
 LOGS = (
     f"{Node.storage}/checkpoints/*/*.log",
-    f"{Node.storage}/checkpoints/*/work/*.log",
+    f"{Node.storage}/checkpoints/*/{WORK}/*.log",
     f"{Node.storage}/containers/*/*.log",
     f"{Node.storage}/containers/*/criu/*.log",
     f"{Node.storage}/podman/root/overlay-containers/*/userdata/*.log",

@@ -247,3 +247,14 @@ def test_a_run_needs_a_worker(number: str, capsys: pytest.CaptureFixture[str]) -
         main(["run", "--workers", number])
     assert ended.value.code == 2
     assert f"'{number}' is not a number of at least 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["plan", "--count"], ["show", "ledger.none.runc@debian-sid"]])
+def test_a_folder_that_is_gone_is_told(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main(words) == 2
+    assert capsys.readouterr().err == "stillframe: the current folder no longer exists. Go to another folder.\n"

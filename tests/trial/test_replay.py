@@ -171,8 +171,8 @@ def test_a_command_that_failed_is_blamed_as_in_a_trial(
 
 
 def test_a_failure_is_explained_by_the_log_that_was_written_meanwhile(node: FolderNode) -> None:
-    node.put(f"{CHECKPOINT.folder}/work/dump.log", "Error (criu/x.c:1): of an earlier command\n")
-    os.utime(node.path(f"{CHECKPOINT.folder}/work/dump.log"), (1, 1))
+    node.put(f"{CHECKPOINT.work}/dump.log", "Error (criu/x.c:1): of an earlier command\n")
+    os.utime(node.path(f"{CHECKPOINT.work}/dump.log"), (1, 1))
     replay = running(node)
     node.put(f"{SPEC.folder}/criu/restore.log", "(0.1) Warn\n(0.2) Error (criu/mount.c:3141): No mapping\n")
     replay.ended(Stage.RESTORE, 1, "restoring\n")
