@@ -67,7 +67,7 @@ class FolderNode(Node):
         self.accommodations = {}
         self.remarks = []
         self.daemons = []
-        self.crash_logs = []
+        self.crash_logs = {}
 
     def path(self, inside: str) -> Path:
         return self.root / inside.lstrip("/")

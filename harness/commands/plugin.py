@@ -28,6 +28,7 @@ from harness.run.worker import Worker
 from harness.trial.bench import Bench
 from harness.trial.trial import Trial
 from reports.analysis.cells import Exit, judge_all
+from reports.analysis.crashes import Struck, unstruck
 from reports.analysis.known import demand, state
 from reports.analysis.tables import RunSummary
 from reports.formats import report as write
@@ -185,15 +186,15 @@ def check(execute: Callable[..., list[Record]], worker: Worker) -> Callable[...,
     """Execute a cell as `execute` does, and hold its trials against what is expected of it."""
 
     def check(cell: Cell, kind: type[Trial] = Trial) -> None:
-        hold(execute(cell, kind), worker.run.plan.expected(cell))
+        hold(execute(cell, kind), worker.run.plan.expected(cell), worker.run.plan.crash_of)
 
     return check
 
 
-def hold(trials: Sequence[Record], expectation: Expectation) -> None:
+def hold(trials: Sequence[Record], expectation: Expectation, struck: Struck = unstruck) -> None:
     """Fail unless the trials are as expected; where something is declared, fail as its strict xfail waits for."""
     worst = max((trial.verdict for trial in trials), key=lambda found: found.outcome.severity)
-    if judge_all(trials, expectation) != {Exit.EXPECTED}:
+    if judge_all(trials, expectation, struck) != {Exit.EXPECTED}:
         asked = demand(state(expectation, worst.outcome, as_expected=False), expectation) if expectation.link else ""
         more = f"; {asked}" if asked else ""
         pytest.fail(f"{worst.outcome}, should be {told(expectation)}: {worst.reason}{more}", pytrace=False)

@@ -4,7 +4,8 @@
 declared in `scenarios/expectations/*.toml`, each with a link, a reason and a date for the next review.
 A declaration is strict. A cell that is better than declared is as unexpected as a cell that is worse. An overdue
 declaration is red until it is reviewed, and a declaration that matches no cell is red. A declaration that accepts
-every result is an error. A declaration that depends on the machine says so with `when`.
+every result is an error. A declaration that depends on the machine says so with `when`. A crash that strikes any cell
+of a component's version now and then is declared once, as a `Crash`.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from harness.model.cells import FreezePolicy, Scenario
 from harness.model.invalid import fault, read_toml
-from harness.model.machine import Condition
+from harness.model.machine import Component, Condition
 from harness.model.outcomes import Anomaly, Outcome
 from harness.model.values import Frozen
 
-ENTRY = "[[expectation]]"
-"""First line of a declaration."""
+ENTRY, CRASH = "[[expectation]]", "[[crash]]"
+"""First lines of declarations."""
 CONVICTING = frozenset(outcome for outcome in Outcome if outcome.violates)
 """Outcomes that convict a cell."""
 SILENT = frozenset({Outcome.HARNESS_ERROR, Outcome.MISSING})
@@ -36,6 +37,7 @@ SILENT = frozenset({Outcome.HARNESS_ERROR, Outcome.MISSING})
 MEANINGLESS = ("", "zq")
 """Lines without meaning: a signature that matches one of them matches almost any line."""
 
+LINK = r"^https://[^/\s]+/\S+$"
 NAMING = re.compile(r"^[^\[]*(?:[^\[*?r]@|@[^\[*?s])[^\[]*$")
 """A pattern with a letter beside its @ that no `stranger@stranger` has: hundreds of ids need not be tried."""
 
@@ -46,6 +48,29 @@ class Named(Protocol):
     @property
     def id(self) -> str:
         """The name that the patterns of a declaration match."""
+
+
+def pattern(text: str) -> str:
+    """Return a regular expression if it is one."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise fault(f"{text!r} is not a regular expression: {error}. Correct it") from error
+    return text
+
+
+def selective(signature: str) -> str:
+    """Return a signature if it does not match lines without meaning."""
+    if signature and any(re.search(signature, line) for line in MEANINGLESS):
+        raise fault(f"{signature!r} matches any line. Quote what only this failure says")
+    return signature
+
+
+def interval(rate: tuple[float, float] | None) -> tuple[float, float] | None:
+    """Return a rate if its ends are in order."""
+    if rate is not None and not 0 <= rate[0] < rate[1] <= 1:
+        raise fault(f"[{rate[0]:g}, {rate[1]:g}] is not an interval. Write [low, high] with 0 <= low < high <= 1")
+    return rate
 
 
 class Shown(Frozen):
@@ -64,21 +89,8 @@ class Shown(Frozen):
     )
     reason: str = Field(description="why the cell has this outcome, as a sentence")
 
-    @field_validator("signature")
-    @classmethod
-    def _pattern(cls, text: str) -> str:
-        try:
-            re.compile(text)
-        except re.error as error:
-            raise fault(f"{text!r} is not a regular expression: {error}. Correct it") from error
-        return text
-
-    @field_validator("rate")
-    @classmethod
-    def _interval(cls, rate: tuple[float, float] | None) -> tuple[float, float] | None:
-        if rate is not None and not 0 <= rate[0] < rate[1] <= 1:
-            raise fault(f"[{rate[0]:g}, {rate[1]:g}] is not an interval. Write [low, high] with 0 <= low < high <= 1")
-        return rate
+    _pattern = field_validator("signature")(pattern)
+    _interval = field_validator("rate")(interval)
 
     def applies(self, conditions: Collection[Condition]) -> bool:
         """Return whether a machine with these `conditions` shows it."""
@@ -118,11 +130,13 @@ class Declaration(Shown):
     match: tuple[str, ...] = Field(
         min_length=1, description="ids or shell patterns of ids; each pattern names a participant"
     )
-    link: str = Field(pattern=r"^https://[^/\s]+/\S+$", description="upstream discussion or documentation")
+    link: str = Field(pattern=LINK, description="upstream discussion or documentation")
     owner: str = Field(min_length=1, description="who has to act: a project, or the maintainer of this entry")
     added: dt.date
     review_by: dt.date = Field(description="day of the next review")
     evidence: tuple[str, ...] = Field(default=(), description="ids of runs in a history whose logs must be kept")
+
+    _signature = field_validator("signature")(selective)
 
     @model_validator(mode="after")
     def _selective(self) -> Declaration:
@@ -138,8 +152,6 @@ class Declaration(Shown):
             raise fault(f"{' and '.join(sorted(silent))} says nothing about a cell. Name what was seen", where)
         if self.outcome in self.besides:
             raise fault(f"repeats the outcome {self.outcome}, which disables the signature. Remove it here", "besides")
-        if self.signature and any(re.search(self.signature, line) for line in MEANINGLESS):
-            raise fault(f"{self.signature!r} matches any line. Quote what only this failure says", "signature")
         return self
 
     def covers(self, named: Named) -> bool:
@@ -152,11 +164,51 @@ class Declaration(Shown):
         return Expectation.model_validate({**said, "review": self.review_by, "declared": declared, "overdue": overdue})
 
 
+class Crash(Frozen):
+    """A known crash of one component, which may strike any trial that the component has a part in."""
+
+    model_config = Declaration.model_config
+
+    component: str = Field(min_length=1, description="name of a component, as in the records: `runsc`")
+    versions: tuple[str, ...] = Field(min_length=1, description="versions that crash, as in the records")
+    signature: str = Field(min_length=1, description="regular expression that the reason or the log must match")
+    rate: tuple[float, float] = Field(
+        description="low and high, 0 <= low < high < 1: share of the component's trials that it strikes"
+    )
+    reason: str = Field(description="why it crashes, as a sentence")
+    link: str = Field(pattern=LINK, description="upstream discussion or documentation")
+    owner: str = Field(min_length=1, description="who has to act: a project, or the maintainer of this entry")
+    added: dt.date
+    review_by: dt.date = Field(description="day of the next review; later the declaration is overdue")
+    overdue: bool = Field(default=False, description="the day of review is past")
+    declared: str = Field(default="", description="file and lines of the declaration")
+
+    _pattern = field_validator("signature")(pattern)
+    _selective = field_validator("signature")(selective)
+
+    @field_validator("rate")
+    @classmethod
+    def _seldom(cls, rate: tuple[float, float]) -> tuple[float, float]:
+        interval(rate)
+        if rate[1] == 1:
+            raise fault("a crash that may strike every trial hides all others. Write the highest rate that was seen")
+        return rate
+
+    def concerns(self, components: Iterable[Component]) -> bool:
+        """Return whether one of `components` is of a version that crashes."""
+        return any(each.name == self.component and each.version in self.versions for each in components)
+
+    def signed(self, *lines: str) -> bool:
+        """Return whether the signature matches one of `lines`."""
+        return any(re.search(self.signature, line) for line in lines)
+
+
 class DeclarationFile(Frozen):
     """The content of a file of declarations."""
 
     about: About = About.CELLS
     expectation: tuple[Declaration, ...] = ()
+    crash: tuple[Crash, ...] = ()
 
     @model_validator(mode="after")
     def _narrow(self) -> DeclarationFile:
@@ -201,16 +253,27 @@ def folder() -> Path:
 @functools.cache
 def declared() -> tuple[Declared, ...]:
     """Read all declarations; `WrongFile` for one that is wrong."""
-    found: list[Declared] = []
-    for path in sorted(folder().glob("*.toml")):
-        file = read_toml(DeclarationFile, path)
-        places = _places(path.read_text(encoding="utf-8").splitlines())
-        name = "/".join(path.parts[-3:])
-        found += [
-            Declared(about=file.about, declaration=each, where=f"{name}:{first}-{last}")
-            for each, (first, last) in zip(file.expectation, places, strict=True)
-        ]
-    return tuple(found)
+    return tuple(
+        Declared(about=file.about, declaration=each, where=where)
+        for path, file in _files()
+        for each, where in zip(file.expectation, _places(path, ENTRY), strict=True)
+    )
+
+
+def crashes(today: dt.date) -> tuple[Crash, ...]:
+    """Read the known crashes, which are overdue after their day of review; `WrongFile` for a declaration that is wrong.
+
+    An overdue one still explains what it signs, and is red.
+    """
+    return tuple(
+        each.model_copy(update={"declared": where, "overdue": each.review_by < today})
+        for path, file in _files()
+        for each, where in zip(file.crash, _places(path, CRASH), strict=True)
+    )
+
+
+def _files() -> tuple[tuple[Path, DeclarationFile], ...]:
+    return tuple((path, read_toml(DeclarationFile, path)) for path in sorted(folder().glob("*.toml")))
 
 
 def known(
@@ -252,14 +315,23 @@ def unmatched(every: Iterable[Named], about: About = About.CELLS) -> tuple[str, 
     )
 
 
-def _places(lines: list[str]) -> Iterator[tuple[int, int]]:
-    """Yield the first and last line of each declaration, counted from 1."""
-    begins = [number for number, line in enumerate(lines) if line.strip() == ENTRY]
+def place(declared: str) -> str:
+    """Return the place of a declaration in words: `lines 3 to 17 of scenarios/expectations/podman.toml`."""
+    file, _, lines = declared.rpartition(":")
+    first, _, last = lines.partition("-")
+    return f"lines {first} to {last} of {file}" if file and last else "its entry"
+
+
+def _places(path: Path, entry: str) -> Iterator[str]:
+    """Yield the place of each declaration that begins with `entry`: `FILE:3-17`, with lines counted from 1."""
+    lines, name = path.read_text(encoding="utf-8").splitlines(), "/".join(path.parts[-3:])
+    begins = [number for number, line in enumerate(lines) if line.strip() in (ENTRY, CRASH)]
     for begin, end in zip(begins, [*begins[1:], len(lines)], strict=False):
         last = max(
             number for number in range(begin, end) if lines[number].strip(" #") and not lines[number].startswith("#")
         )
-        yield begin + 1, last + 1
+        if lines[begin].strip() == entry:
+            yield f"{name}:{begin + 1}-{last + 1}"
 
 
 def _strange_cells(pattern: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from harness.model.cells import Cell, Settings
 from harness.model.controls import Control
-from harness.model.expectations import STILL, Expectation
+from harness.model.expectations import STILL, Crash, Expectation
 from harness.model.machine import HostFacts
 from harness.model.outcomes import Outcome
 from harness.model.values import Frozen, Whole
@@ -54,6 +54,7 @@ class Plan(Frozen):
     unmatched: tuple[str, ...] = Field(
         default=(), description="places and patterns of declarations that match no existing cell"
     )
+    crashes: tuple[Crash, ...] = Field(default=(), description="known crashes, which may strike any cell")
     fewer: dict[str, int] = Field(default_factory=dict, description="cells, by id, with fewer trials than `rounds`")
     shard: Shard | None = Field(
         default=None, description="share of the plan that was executed here; null for the whole plan"
@@ -65,6 +66,19 @@ class Plan(Frozen):
         if there is not None and there.applies((host or self.host).conditions):
             return there
         return self.expectations.get(cell.id, STILL)
+
+    def crash_of(self, record: Record) -> Crash | None:
+        """Return the known crash that struck a trial; None if none did."""
+        if not record.verdict.outcome.violates:
+            return None
+        return next(
+            (
+                each
+                for each in self.crashes
+                if each.concerns(record.every_component) and each.signed(record.verdict.reason, *record.log)
+            ),
+            None,
+        )
 
     def rounds_of(self, cell: Cell) -> int:
         """Return the maximum number of trials of a cell."""

@@ -90,6 +90,14 @@ class Record(Frozen):
     )
     leaks: tuple[str, ...] = ()
     log: tuple[str, ...] = Field(default=(), description="log lines that matter, the most telling line last")
+    played: bool = Field(
+        default=True, description="false for a control whose fault was not made, because the trial ended before"
+    )
+
+    @property
+    def every_component(self) -> tuple[Component, ...]:
+        """Components of both sides."""
+        return tuple(each for side in self.components.values() for each in side)
 
 
 CLOSE = frozenset({"commands", "timeline", "readings"})

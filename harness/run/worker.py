@@ -18,6 +18,9 @@ from harness.trial.bench import Bench
 from harness.trial.trial import SPOILED, Trial
 from harness.workload.definitions import find
 
+MOST_TRIES = 3
+"""Trials of a control that a known crash ends again and again."""
+
 
 class Worker(contextlib.AbstractContextManager["Worker"]):
     """A worker that executes cells one after the other and reuses a bench while the participants stay the same."""
@@ -32,16 +35,21 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
         self._close()
 
     def execute(self, cell: Cell, kind: type[Trial] = Trial) -> Iterator[Record]:
-        """Execute a cell's trials by the plan's rule, or a control's single trial; write each record at once."""
-        rounds = self.run.plan.rounds_of(cell) if kind.control is None else 1
+        """Execute a cell's trials by the plan's rule, and write each record at once.
+
+        A control has one trial; another one follows if a known crash of the runtime ended it.
+        """
+        plan, played = self.run.plan, kind.control is not None
+        rounds = MOST_TRIES if played else plan.rounds_of(cell)
         for number in range(rounds):
-            record = self.run.redaction.of(self._one(cell, kind, number, last=number == rounds - 1))
+            last = played or number == rounds - 1
+            record = self.run.redaction.of(self._one(cell, kind, number, last=last))
             run_files.append(self.run.folder, record)
-            convicted = self.run.plan.ends(cell, record.verdict.outcome)
-            if record.verdict.outcome in SPOILED or (convicted and number < rounds - 1):
+            ends = not plan.crash_of(record) if played else plan.ends(cell, record.verdict.outcome)
+            if record.verdict.outcome in SPOILED or (ends and not last):
                 self._close()  # and the source, which no trial needs any more
             yield record
-            if convicted:
+            if ends:
                 return
 
     def _one(self, cell: Cell, kind: type[Trial], number: int, *, last: bool) -> Record:
@@ -58,7 +66,7 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
             return self._without_trial(cell, kind, number, verdict, start)
         trial = kind(bench, cell, self.run.plan, number=number, last=last, far=far)
         record = trial.run()
-        if kind.control is not None:
+        if kind.control is not None and record.played:
             self.evidence[kind.control, cell] = trial.evidence
         return record
 
@@ -93,4 +101,5 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
             end_ns=time.time_ns(),
             schedule=Schedule(seed=self.run.plan.seed, planned_delay_us=0),
             host=self.run.plan.host,
+            played=False,
         )

@@ -18,6 +18,7 @@ from harness.model.errors import CommandFailed, StillframeError
 from harness.model.machine import Component
 from harness.runtimes import criu_configuration, criu_log, image_archive, shim, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
+from harness.runtimes.gvisor import panic_log
 from harness.stacks.node import Node
 
 if TYPE_CHECKING:
@@ -347,7 +348,6 @@ class DockerCrun(Docker):
 
 
 RUNSC = "/usr/local/bin/runsc-in-a-group"
-PANICS = "/var/log/runsc.panic"
 IN_A_GROUP = """#!/bin/sh
 for last; do
     case $last in create | restore) begins=yes ;; esac
@@ -370,8 +370,7 @@ class DockerRunsc(Docker):
 
     def _runtime(self, path: str) -> dict[str, Any]:
         # No network: if every network namespace has net.core.rmem_default, runsc takes any of them for the root one.
-        options = ["--platform=systrap", "--network=none", f"--panic-log={PANICS}"]
-        self.node.crash_logs.append(PANICS)
+        options = ["--platform=systrap", "--network=none", panic_log(self.node)]
         if self.node.has_controllers():
             return {"path": path, "runtimeArgs": options}
         script = IN_A_GROUP.format(group=self.node.freezer("docker"), runsc=" ".join((path, *options)))

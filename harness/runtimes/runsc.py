@@ -17,6 +17,7 @@ from harness.model.cells import FreezePolicy, Scenario, SurfaceKind
 from harness.model.errors import CommandFailed
 from harness.model.machine import Component
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, State, Way
+from harness.runtimes.gvisor import panic_log
 from harness.runtimes.oci import CHECKPOINT_SECONDS, START_SECONDS, OciRuntime
 
 RETURNS_SINCE = 20240101
@@ -103,8 +104,8 @@ class Runsc(OciRuntime):
         return (Capability("checkpoint", available=True, evidence=shlex.join(probe.argv)),)
 
     def prepare(self) -> None:
-        """Keep runsc away from the node's network and cgroups; there is no daemon."""
-        self._flags = ("--network=none", "--ignore-cgroups", *self._flags)
+        """Keep runsc away from the node's network and cgroups, and have panics logged; there is no daemon."""
+        self._flags = ("--network=none", "--ignore-cgroups", panic_log(self.node), *self._flags)
 
     def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
         """Restore in a new sandbox."""

@@ -42,6 +42,7 @@ class Daemon:
         self.name = name
         self._process = process
         self._log = log
+        self._told = 0
         self._code: int | None = None
 
     @property
@@ -72,9 +73,13 @@ class Daemon:
             self._process.hang_up()
 
     def tail(self, lines: int) -> tuple[str, ...]:
-        """Return the last lines of the daemon's log."""
-        text = self._log.read_text(encoding="utf-8", errors="replace")
+        """Return the last lines of the daemon's log since `mark`."""
+        text = self._log.read_bytes()[self._told :].decode(errors="replace")
         return tuple(line for line in text.splitlines() if line.strip())[-lines:]
+
+    def mark(self) -> None:
+        """Leave out of `tail` what the log has now."""
+        self._told = self._log.stat().st_size
 
 
 class Node(contextlib.AbstractContextManager["Node"]):
@@ -105,8 +110,8 @@ class Node(contextlib.AbstractContextManager["Node"]):
         self.version = version
         self.accommodations: dict[str, Accommodation] = {}
         self.daemons: list[Daemon] = []
-        self.crash_logs: list[str] = []
-        """Files in the node with the crash messages of Go programs that have no other log."""
+        self.crash_logs: dict[str, int] = {}
+        """Files in the node with the crash messages of Go programs that have no other log; and how many are told."""
         self.remarks: list[str] = []
         """Warnings of adapters; each trial clears them when it starts."""
         v1 = self._v1_mounts()
@@ -242,13 +247,21 @@ class Node(contextlib.AbstractContextManager["Node"]):
         return self.daemons[-1]
 
     def daemon_logs(self, lines: int) -> tuple[str, ...]:
-        """Return the last lines of each daemon's log, and the first lines of crashes."""
-        logged = [f"{daemon.name}: {line}" for daemon in self.daemons for line in daemon.tail(lines)]
-        return (*logged, *self.crashes()[-lines:])
+        """Return the last lines of each daemon's log since `mark`."""
+        return tuple(f"{daemon.name}: {line}" for daemon in self.daemons for line in daemon.tail(lines))
 
     def crashes(self) -> tuple[str, ...]:
-        """Return the first line of each crash in `crash_logs`."""
-        return tuple(line for log in self.crash_logs for line in self.read(log).splitlines() if CRASH.match(line))
+        """Return the first line of each crash since `mark`."""
+        return tuple(line for log, told in self.crash_logs.items() for line in self._crashes_in(log)[told:])
+
+    def mark(self) -> None:
+        """Leave out of `daemon_logs` and `crashes` what they give now: it belongs to a trial that is over."""
+        for daemon in self.daemons:
+            daemon.mark()
+        self.crash_logs = {log: len(self._crashes_in(log)) for log in self.crash_logs}
+
+    def _crashes_in(self, log: str) -> list[str]:
+        return [line for line in self.read(log).splitlines() if CRASH.match(line)]
 
     def has_controllers(self) -> bool:
         """Return whether the node's cgroup2 hierarchy has controllers, which every resource limit needs."""

@@ -103,7 +103,6 @@ class Bench:
             for name in ("checkpoints", "containers"):
                 node.path(f"{node.storage}/{name}").mkdir()
             bench.setup = tuple(node.journal.commands)
-            bench._warm_up()
         except BaseException:
             node.end()
             raise
@@ -131,9 +130,19 @@ class Bench:
         way = self.runtime.way
         return way.in_place or any(surface.kind in SHARED for surface in self.workload.surfaces)
 
-    def _warm_up(self) -> None:
-        """Run one container, so that the runtime makes its lasting files (a state folder); then take the snapshot."""
-        self.remove(self.start("first"))
+    @property
+    def warm(self) -> bool:
+        """Whether `idle` was taken."""
+        return self.idle is not audit.NOTHING
+
+    def warm_up(self, stages: Stages) -> None:
+        """Once: run a container, so that the runtime makes its lasting files (a state folder), and take `idle`."""
+        if self.warm:
+            return
+        before = len(stages.journal.commands)
+        with stages.at(Stage.START):
+            self.remove(self.start("first"))
+        del stages.journal.commands[before:]  # the trial does not need them
         self.idle = audit.of_node(self.node.pid)
 
     def close(self) -> None:
@@ -249,15 +258,14 @@ class Bench:
 
     @contextlib.contextmanager
     def _or_removed(self, container: Container) -> Iterator[None]:
-        """Remove a container that never ticks; a crash of its runtime is the runtime's failure."""
-        crashes = self.node.crashes()
+        """Remove a container that never ticks; if its runtime has crashed, that is the reason."""
         try:
             yield
         except StillframeError as error:
             with contextlib.suppress(StillframeError):
                 self.remove(container)
-            if new := self.node.crashes()[len(crashes) :]:
-                raise StageFailed(Stage.START, Outcome.CHECKPOINT_FAILED, new[0], log=new) from error
+            if crashes := self.node.crashes():
+                raise StageFailed(Stage.START, Outcome.CHECKPOINT_FAILED, crashes[0]) from error
             raise
 
     @property

@@ -12,6 +12,7 @@ from harness.model.errors import CommandFailed, DeadlineExceeded, StageFailed
 from harness.model.outcomes import Outcome, Stage
 
 BLAME = {
+    Stage.START: Outcome.CHECKPOINT_FAILED,
     Stage.FREEZE: Outcome.CHECKPOINT_FAILED,
     Stage.CHECKPOINT: Outcome.CHECKPOINT_FAILED,
     Stage.THAW: Outcome.SOURCE_HARMED,

@@ -49,6 +49,8 @@ class Trial:
     """One execution of a cell. A scenario overrides steps; a control overrides steps to break something."""
 
     control: str | None = None
+    played = True
+    """A control came to make its fault; without that it proves nothing."""
 
     def __init__(
         self, bench: Bench, cell: Cell, plan: Plan, *, number: int, last: bool, far: Bench | None = None
@@ -103,6 +105,9 @@ class Trial:
             bench.node.remarks.clear()
         before = self.bench.idle
         with self._failures():
+            for bench in self._benches:
+                bench.warm_up(self.stages)
+            before = self.bench.idle
             source = self.begin()
             if not self.last:
                 before = self.bench.snapshot()
@@ -114,9 +119,9 @@ class Trial:
             with self._failures(), self.stages.at(Stage.CLEAN_UP):
                 self.bench.drop_source()
         with self._failures(), self.stages.at(Stage.AUDIT):
-            self.evidence.leaks = self.bench.quiet_leaks(before, seconds=SETTLE_SECONDS)
-            if self.far is not self.bench:
-                self.evidence.leaks += self.far.quiet_leaks(self.far.idle, seconds=SETTLE_SECONDS)
+            for bench, known in ((self.bench, before), (self.far, self.far.idle))[: len(self._benches)]:
+                if bench.warm:
+                    self.evidence.leaks += bench.quiet_leaks(known, seconds=SETTLE_SECONDS)
         return self._record(judge(self.evidence), start)
 
     def begin(self) -> Source:
@@ -308,6 +313,10 @@ class Trial:
         if verdict.outcome in SPOILED:
             with contextlib.suppress(OSError):
                 self.log += tuple(line for bench in self._benches for line in audit.processes_of(bench.node.pid))
+        if verdict.outcome.violates is not False:
+            self.log += tuple(line for bench in self._benches for line in bench.node.crashes()[-DAEMON_LINES:])
+        for bench in self._benches:
+            bench.node.mark()
         readings = [reading for reading in (self.evidence.offline, self.evidence.restored) if reading is not None]
         return Record(
             run=self.plan.run,
@@ -342,6 +351,7 @@ class Trial:
             refusal=self.evidence.refusal,
             leaks=self.evidence.leaks,
             log=self.log,
+            played=self.played,
         )
 
 

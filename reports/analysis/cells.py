@@ -17,6 +17,7 @@ from harness.model.outcomes import Anomaly, Outcome, Verdict
 from harness.model.values import Frozen
 from harness.records.plan import Plan
 from harness.records.record import Record
+from reports.analysis.crashes import Struck, too_often, unstruck
 from reports.analysis.statistics import largest, middle, rate_bound, rate_interval
 
 T = TypeVar("T")
@@ -52,6 +53,7 @@ class CellSummary(Frozen):
     findings: dict[Outcome, int] = Field(description="trials by each outcome found in them, mildest first")
     n: int = Field(description="trials received")
     k: int
+    crashed: int = Field(default=0, description="trials that a known crash struck, which say nothing about the cell")
     stopped: bool = Field(description="ended before its planned trials, because one violation convicts it")
     rate_bound: float | None = Field(description="exact upper 95 % bound of the violation rate, when k is 0")
     rate_interval: tuple[float, float] | None = Field(
@@ -102,6 +104,8 @@ class ControlSummary(Frozen):
     trial: int
     verdict: Verdict
     detected: bool = Field(description="the fault was noticed; for a neutral neighbour: no fault was reported")
+    played: bool = Field(default=True, description="the fault was made, so that it could be noticed")
+    crash: bool = Field(default=False, description="a known crash of the runtime ended the trial")
     record: Record | None = Field(default=None, exclude=True, repr=False)
 
     @property
@@ -109,9 +113,10 @@ class ControlSummary(Frozen):
         """Return its exit code for the run; a control that did not run proves nothing either way."""
         if self.detected:
             return Exit.EXPECTED
-        ours = self.control.kind is ControlKind.CONTROL and self.verdict.outcome is Outcome.HARNESS_ERROR
-        absent = self.verdict.outcome in (Outcome.MISSING, Outcome.UNSUPPORTED)
-        return Exit.INCOMPLETE if ours or absent else Exit.BLIND
+        if not self.played:
+            failed = self.verdict.outcome.violates and not self.crash
+            return Exit.UNEXPECTED if failed else Exit.INCOMPLETE
+        return Exit.BLIND
 
 
 class MutantSummary(Frozen):
@@ -121,22 +126,32 @@ class MutantSummary(Frozen):
     neutral: ControlSummary | None
 
 
-def summarise_control(control: Control, record: Record | None) -> ControlSummary:
+def summarise_control(control: Control, record: Record | None, struck: Struck = unstruck) -> ControlSummary:
     """Compare a trial with the finding that it must have; a canary must also be red by the rules for cells."""
     if record is None:
         verdict = Verdict(outcome=Outcome.MISSING, reason="planned and not received")
-        return ControlSummary(control=control, trial=0, verdict=verdict, detected=control.seen_in(verdict))
-    verdict = record.verdict
+        return ControlSummary(control=control, trial=0, verdict=verdict, detected=False, played=False)
+    verdict, crash = record.verdict, struck(record) is not None
+    absent = NO_EVIDENCE if control.kind is ControlKind.CONTROL else {Outcome.UNSUPPORTED}
     seen = control.seen_in(verdict)
     if control.kind is ControlKind.CANARY:
         seen &= judge(verdict, record.log, STILL) is Exit.UNEXPECTED
-    return ControlSummary(control=control, trial=record.trial, verdict=verdict, detected=seen, record=record)
+    return ControlSummary(
+        control=control,
+        trial=record.trial,
+        verdict=verdict,
+        detected=seen and record.played,
+        played=record.played and not crash and verdict.outcome not in absent,
+        crash=crash,
+        record=record,
+    )
 
 
 def summarise_controls(plan: Plan, records: Iterable[Record], runs: Collection[str]) -> Iterator[ControlSummary]:
     """Yield the planned controls in their order; then the unplanned ones, which prove nothing.
 
-    If a control ran more than once, the worst result counts. A control of a run outside `runs` proves nothing.
+    If a control ran more than once, the worst result counts, but not one that a known crash ended. A control of a run
+    outside `runs` proves nothing.
     """
     received: dict[tuple[str, Cell], list[Record]] = {}
     for record in records:
@@ -144,12 +159,13 @@ def summarise_controls(plan: Plan, records: Iterable[Record], runs: Collection[s
             received.setdefault((record.control, record.cell), []).append(record)
     for control in plan.controls:
         played = [
-            (summarise_control(control, record), record.run in runs)
+            (summarise_control(control, record, plan.crash_of), record.run in runs)
             for record in received.pop((control.id, control.cell), ())
         ]
         telling = [each for each, ours in played if ours or not each.detected]
-        nothing = summarise_control(control, None)
-        yield min(telling, key=lambda each: list(Exit).index(each.exit_code), default=nothing)
+        telling = [each for each in telling if not each.crash] or telling
+        absent = summarise_control(control, None)
+        yield min(telling, key=lambda each: list(Exit).index(each.exit_code), default=absent)
     for (name, cell), (record, *_) in received.items():
         control = Control(name=name, cell=cell, what="was not planned", outcome=Outcome.MISSING)
         yield summarise_control(control, record)
@@ -163,13 +179,14 @@ def summarise_cell(
     planned: int,
     missing: int,
     foreign: Sequence[Record] = (),
+    struck: Struck = unstruck,
 ) -> CellSummary:
     """Count a cell's trials; `missing`: trials that did not come back; `foreign`: trials of another run.
 
     A foreign trial counts if it violates, or if the plan has no trial of this cell.
     """
     strays = len(foreign) + sum(trial.trial >= planned for trial in trials)
-    codes = judge_all(trials, expectation) | {judge(each.verdict, each.log, expectation) for each in foreign}
+    codes = judge_all(trials, expectation, struck) | {judge(each.verdict, each.log, expectation) for each in foreign}
     if not trials or missing or not planned:
         codes.add(Exit.INCOMPLETE)
     trials = [*trials, *(each for each in foreign if each.verdict.outcome.violates or not planned)]
@@ -189,6 +206,7 @@ def summarise_cell(
         findings={outcome: findings[outcome] for outcome in Outcome if findings[outcome]},
         n=len(trials),
         k=violations,
+        crashed=sum(struck(trial) is not None for trial in trials),
         stopped=not missing and 0 < len(trials) < planned,
         rate_bound=rate_bound(0, len(trials)) if trials and not violations else None,
         rate_interval=rate_interval(violations, len(trials)) if 0 < violations < len(trials) else None,
@@ -215,12 +233,18 @@ def judge(verdict: Verdict, log: tuple[str, ...], expectation: Expectation) -> E
     return Exit.BLIND if expectation.control and not seen else Exit.UNEXPECTED
 
 
-def judge_all(trials: Sequence[Record], expectation: Expectation) -> set[Exit]:
+def judge_all(trials: Sequence[Record], expectation: Expectation, struck: Struck = unstruck) -> set[Exit]:
     """Return the exit codes of a cell's trials; a known issue has to show once: clean trials only bound its rate.
 
     A known issue with a rate may show in any number of trials that the rate allows. A known issue that is overdue is
-    not as expected, whatever the trials show.
+    not as expected, whatever the trials show. Trials that a known crash struck say nothing about the cell.
     """
+    crashes = Counter(crash for trial in trials if (crash := struck(trial)))
+    if crashes:
+        others = [trial for trial in trials if not struck(trial)]
+        codes = judge_all(others, expectation) if others else {Exit.INCOMPLETE}
+        often = any(too_often(shown, len(trials), crash) for crash, shown in crashes.items())
+        return codes | {Exit.UNEXPECTED} if often else codes
     if expectation.overdue:
         current = expectation.model_copy(update={"overdue": False})
         return judge_all(trials, current) - {Exit.EXPECTED} | {Exit.UNEXPECTED}

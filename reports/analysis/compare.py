@@ -15,13 +15,13 @@ from pydantic import Field
 
 from harness.model.cells import Cell, Settings
 from harness.model.errors import NotComparable
+from harness.model.expectations import place
 from harness.model.outcomes import Outcome
 from harness.model.values import Frozen
 from harness.records.plan import Plan
 from harness.records.record import Record
 from reports.analysis.cells import MEASURED, NO_EVIDENCE, CellSummary, Exit
 from reports.analysis.conditions import Conditions, Difference, changes, differences
-from reports.analysis.known import place
 from reports.analysis.statistics import LEVEL, adjusted, different_p
 from reports.analysis.tables import RunSummary, counted
 from reports.text import shorten
@@ -209,7 +209,7 @@ def compare(before: RunSummary, after: RunSummary) -> Comparison:
                 p=p,
                 adjusted_p=adjusted_p,
                 conditions=_changed(old, before.plan, new, after.plan) if new else (),
-                known=f"{new.expectation.link} ({place(new.expectation)})" if new and new.known else "",
+                known=f"{new.expectation.link} ({place(new.expectation.declared)})" if new and new.known else "",
             )
         )
     added = tuple(each for each in now if each not in there)

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from harness.model.expectations import Expectation
+from harness.model.expectations import Expectation, place
 from harness.model.outcomes import Outcome
 from harness.model.values import Frozen
 from harness.records.image_path import ImagePath
@@ -79,13 +79,6 @@ def known_issues(
     )
 
 
-def place(expectation: Expectation) -> str:
-    """Return the place of its entry: `lines 3 to 17 of scenarios/expectations/podman.toml`."""
-    file, _, lines = expectation.declared.rpartition(":")
-    first, _, last = lines.partition("-")
-    return f"lines {first} to {last} of {file}" if file and last else "its entry"
-
-
 def advice(issue: KnownIssue) -> tuple[str, ...]:
     """Say what to do about a known issue, one sentence for each state; nothing if it shows as declared."""
     return tuple(_advised(issue, each) for each in DEMANDS if issue.of(each))
@@ -106,17 +99,18 @@ def demand(state: State, expectation: Expectation) -> str:
 
 
 def _demanded(state: State, expectation: Expectation) -> str:
-    told = DEMANDS.get(state, "").format(place=place(expectation), review=expectation.review)
+    where = place(expectation.declared)
+    told = DEMANDS.get(state, "").format(place=where, review=expectation.review)
     return f"{state}: {told}" if told else ""
 
 
 def _advised(issue: KnownIssue, state: State) -> str:
     cells, expectation = issue.of(state), issue.expectation
+    lines = place(expectation.declared)
     if state is State.PASSES_NOW and cells != issue.cells:
         which = "this cell" if len(cells) == 1 else "these cells"
-        return f"{state} in {', '.join(cells)}: narrow `match` in {place(expectation)} so that it excludes {which}"
+        return f"{state} in {', '.join(cells)}: narrow `match` in {lines} so that it excludes {which}"
     if state is State.PASSES_NOW and len(cells) < issue.covers:
-        lines = place(expectation)
         told = f"{state} in all cells of this run ({len(cells)} of {issue.covers})"
         return f"{told}: narrow `match` in {lines} to the other cells, or delete the entry once they pass, too"
     where = f" in {', '.join(cells)}" if cells != issue.cells else ""

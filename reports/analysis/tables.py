@@ -25,6 +25,7 @@ from reports.analysis.cells import (
     summarise_cell,
     summarise_controls,
 )
+from reports.analysis.crashes import KnownCrash, demanded, known_crashes
 from reports.analysis.cross_restores import Bridge, Declined, bridges, declined
 from reports.analysis.freezing import FrozenPair, freezing
 from reports.analysis.known import KnownIssue, known_issues
@@ -134,6 +135,7 @@ class RunSummary(Frozen):
     agreement: Agreement = Field(description="agreement of `stillframe inspect` and the oracle on checkpoints")
     predictions: Predictions = Field(description="predictions of cross-restores, made before the restores")
     known_issues: tuple[KnownIssue, ...]
+    crashes: tuple[KnownCrash, ...] = Field(default=(), description="known crashes of components that took part")
     accommodations: tuple[Workaround, ...] = Field(description="workarounds; the tables number them from 1")
     versions: dict[str, tuple[Component, ...]] = Field(description="every version seen, by participant")
     hosts: tuple[HostFacts, ...]
@@ -240,14 +242,16 @@ def summarise(
             planned=planned.get(cell, 0),
             missing=missing.get(cell.id, 0),
             foreign=foreign.get(cell, ()),
+            struck=plan.crash_of,
         )
         for cell in dict.fromkeys((*plan.cells, *trials, *foreign))
     )
     controls = tuple(summarise_controls(plan, records, names))
+    crashes = tuple(known_crashes(plan, [record for record in records if record.run in names]))
     return RunSummary(
         plan=plan,
         closing=closing,
-        conclusion=conclude(cells, controls, closing, plan.unmatched, plan.shard),
+        conclusion=conclude(cells, controls, closing, plan.unmatched, plan.shard, crashes=crashes),
         cells=cells,
         controls=controls,
         freezing=freezing(cells),
@@ -256,6 +260,7 @@ def summarise(
         agreement=agreement(cells),
         predictions=predictions(cells),
         known_issues=known_issues(cells, covered=plan.covered),
+        crashes=crashes,
         accommodations=_accommodations(cells),
         versions=_versions(cells),
         hosts=tuple(dict.fromkeys((plan.host, *each_once(record.host for record in records if record.host)))),
@@ -268,9 +273,11 @@ def conclude(
     closing: Closing | None,
     unmatched: Sequence[str] = (),
     shard: Shard | None = None,
+    *,
+    crashes: Sequence[KnownCrash] = (),
 ) -> Conclusion:
     """Sum up the run, or its one shard; the finding that prevails comes first."""
-    findings = [*_against(cells, controls, closing, unmatched)]
+    findings = [*_against(cells, controls, closing, unmatched, crashes)]
     if not (cells or shard):
         findings.append((Exit.INCOMPLETE, Finding(what="Nothing was planned, so there is no result")))
     if closing is None:
@@ -291,7 +298,9 @@ def _all_well(cells: Sequence[CellSummary]) -> str:
     known = sum(each.known for each in cells)
     which = "The cell is" if len(cells) == 1 else f"All {len(cells)} cells are"
     with_issue = f", {'' if len(cells) == 1 else f'{known} '}with a known issue" if known else ""
-    return f"{which} as expected{with_issue}, in {trials}"
+    crashed = sum(each.crashed for each in cells)
+    told = f"; a known crash struck {counted(crashed, 'trial')}" if crashed else ""
+    return f"{which} as expected{with_issue}, in {trials}{told}"
 
 
 def _against(
@@ -299,6 +308,7 @@ def _against(
     controls: Sequence[ControlSummary],
     closing: Closing | None,
     unmatched: Sequence[str],
+    crashes: Sequence[KnownCrash],
 ) -> Iterator[tuple[Exit, Finding]]:
     """Yield everything that is not as expected; the finding that prevails comes first."""
     by_code = {code: tuple(each.cell.id for each in cells if each.exit_code is code) for code in Exit}
@@ -309,6 +319,14 @@ def _against(
         yield Exit.BLIND, Finding(what=what, cells=by_code[Exit.BLIND], controls=of_code[Exit.BLIND])
     if found := by_code[Exit.UNEXPECTED]:
         yield Exit.UNEXPECTED, Finding(what=f"{len(found)} {of_all} not as expected", cells=found)
+    if found := of_code[Exit.UNEXPECTED]:
+        what = f"{len(found)} of {counted(len(controls), 'control')} ended by a failure of the runtime"
+        yield Exit.UNEXPECTED, Finding(what=what, controls=found)
+    for each in (each for each in crashes if each.unlike):
+        what = (
+            f"Known crash of {each.crash.component}, {each.shown} of {counted(each.trials, 'trial')}: {demanded(each)}"
+        )
+        yield Exit.UNEXPECTED, Finding(what=what)
     leaks = closing.leaks if closing else ()
     for what, which in (("Left behind on the host", leaks), ("Known issues that match no cell", unmatched)):
         if which:

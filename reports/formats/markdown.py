@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.records.image_path import ImagePath
-from reports.analysis import images, known
+from reports.analysis import crashes, images, known
 from reports.analysis.tables import RunSummary, counted
 from reports.pages.html import WORDS
 from reports.text import shorten
@@ -31,7 +31,9 @@ _ACTIVE = re.compile(r"[\\`*\[\]~]|(?<![^\W_])_|_(?![^\W_])")
 def render(run: RunSummary) -> str:
     """Write the run as Markdown; the environment escapes every value that the template prints."""
     template = _environment().get_template("run.md.j2")
-    text = template.render(run=run, by_id=run.by_id, images=images, known=known, words=WORDS, proof=proof)
+    text = template.render(
+        run=run, by_id=run.by_id, images=images, known=known, crashes=crashes, words=WORDS, proof=proof
+    )
     return fitting(text, MOST_BYTES)
 
 

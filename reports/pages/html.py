@@ -18,7 +18,7 @@ from harness.model.outcomes import Outcome
 from harness.model.readings import Skew, Witness
 from harness.records.image_path import ImagePath
 from harness.records.record import Record
-from reports.analysis import images, known
+from reports.analysis import crashes, images, known
 from reports.analysis.cells import CellSummary, telling_trials
 from reports.analysis.tables import RunSummary, counted
 from reports.pages import timeline
@@ -67,6 +67,7 @@ def environment() -> Environment:
         filter_script=Markup(SCRIPT),  # noqa: S704 - our own file
         images=images,
         known=known,
+        crashes=crashes,
         long_file=LONG_FILE,
         words=WORDS,
         proof=proof,

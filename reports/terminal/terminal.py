@@ -17,12 +17,22 @@ from harness.model.outcomes import Outcome
 from harness.records.image_path import ImagePath
 from reports.analysis import images
 from reports.analysis.cells import CellSummary, Exit, prevailing
+from reports.analysis.crashes import demanded
 from reports.analysis.known import advice
 from reports.analysis.tables import Column, Row, RunSummary, Table, counted
 from reports.text import clean, one_line, shorten, unbroken
 from reports.words import proof
 from reports.words.cells import brief, deadline, entry, flag, mark
-from reports.words.findings import agreement_of, bridge, freezing_line, how_declined, missed, score_of, would_restore
+from reports.words.findings import (
+    agreement_of,
+    bridge,
+    crash_of,
+    freezing_line,
+    how_declined,
+    missed,
+    score_of,
+    would_restore,
+)
 from reports.words.suggestion import suggested
 from reports.words.tables import heading, marks, scenarios, title
 
@@ -188,6 +198,10 @@ def _known_issues(run: RunSummary) -> Iterator[Text]:
         style = KNOWN if issue.as_expected == len(issue.cells) else STYLES[Exit.UNEXPECTED]
         yield _plain(f"known issue: {told}: {count}", style)
         yield from (_plain(f"  {line}", style) for line in advice(issue))
+    for crash in run.crashes:
+        style = STYLES[Exit.UNEXPECTED] if crash.unlike else KNOWN
+        told = f"{crash_of(crash)}: {shorten(crash.crash.reason)} {crash.crash.link}"
+        yield _plain("; ".join(filter(None, (told, demanded(crash)))), style)
     if entries := suggested(run):
         told = "new failures; to declare them, fill in link and owner and add them to scenarios/expectations:"
         yield _plain(told, STYLES[Exit.UNEXPECTED])

@@ -79,7 +79,7 @@ class Lying(Mutant):
             node.run(["rm", "-f", MARK])
 
     @property
-    def applied(self) -> bool:  # type: ignore[override]
+    def played(self) -> bool:  # type: ignore[override]
         """Whether the script has marked its change."""
         return self.bench.node.path(MARK).exists()
 

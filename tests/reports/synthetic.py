@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from harness.model.commands import Command, Schedule, Span
 from harness.model.controls import CONTROLS, ControlKind
 from harness.model.expectations import MOVING as SHOULD_MOVE
 from harness.model.expectations import STILL as SHOULD_BE_STILL
-from harness.model.expectations import Expectation
+from harness.model.expectations import Crash, Expectation
 from harness.model.machine import Component, HostFacts
 from harness.model.outcomes import Anomaly, Outcome, Stage, Verdict
 from harness.model.readings import Reading, Skew, SourceHealth, SurfaceReading, Witness
@@ -173,6 +174,27 @@ def versioned(trial: Record, version: str) -> Record:
     """The trial, with this version of Podman on the checkpoint's side."""
     found = {"components": {"checkpoint": (Component(name="podman", version=version),)}}
     return trial.model_copy(update=found)
+
+
+CRASH = Crash(
+    component="podman",
+    versions=("6.0",),
+    signature="panic: in line [0-9]+",
+    rate=(0.0, 0.1),
+    reason="it looks in the wrong place",
+    link="https://example.org/issues/3",
+    owner="podman",
+    added=dt.date(2026, 11, 1),
+    review_by=dt.date(2027, 5, 1),
+    declared="scenarios/expectations/podman.toml:3-12",
+)
+
+
+def crashed(trial: Record, outcome: Outcome = Outcome.SOURCE_HARMED) -> Record:
+    """The trial, ended by the crash that is declared."""
+    verdict = Verdict(outcome=outcome, reason="the source no longer ticks")
+    log = ("podman: 1", "panic: in line 44")
+    return versioned(trial, "6.0").model_copy(update={"verdict": verdict, "log": log, "played": not trial.control})
 
 
 def poisoned(value: Any, poison: str) -> Any:

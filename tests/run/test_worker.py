@@ -12,6 +12,7 @@ import pytest
 from harness.model.cells import Cell, FreezePolicy, Participant, Settings
 from harness.model.commands import Schedule
 from harness.model.errors import EnvironmentUnfit
+from harness.model.machine import Component
 from harness.model.outcomes import Outcome, Stage, Verdict
 from harness.oracle.judge import Evidence
 from harness.privacy.redaction import HOME, USER, Redaction
@@ -25,6 +26,7 @@ from harness.trial import bench as benches
 from harness.trial.bench import Bench
 from harness.trial.trial import Trial
 from tests.folder_bench import HOST
+from tests.reports.synthetic import CRASH
 
 RUNC, CRUN = (Participant(runtime=runtime, stack="host") for runtime in ("runc", "crun"))
 CELL = Cell(workload="ledger", policy=FreezePolicy.PAUSE, checkpoint=RUNC, restore=RUNC)
@@ -67,6 +69,7 @@ class Room:
     lacking: tuple[Capability, ...] = ()
     outcome: Outcome = Outcome.CONSISTENT
     error: Exception | None = None
+    components: tuple[Component, ...] = ()
 
     def open(self, key: tuple[Participant, str], _: Path, __: object, settings: Settings, ___: object) -> Seat:
         if self.error is not None:
@@ -88,7 +91,8 @@ def room(monkeypatch: pytest.MonkeyPatch) -> Room:
         def run(self) -> Record:
             seat: Any = self.bench
             room.trials.append((seat, self.cell.id, self.number, self.last, seat.workload.name))
-            return record(self.cell, self.number, room.outcome, self.control)
+            told = record(self.cell, self.number, room.outcome, self.control)
+            return told.model_copy(update={"components": {"checkpoint": room.components}})
 
     class Control(Told):
         control = "ring-byte"
@@ -163,6 +167,17 @@ def test_a_control_is_played_once(run: Run, room: Room) -> None:
     (written,) = execute(run, room, CELL, control=True)
     assert written.control == "ring-byte"
     assert [(told[2], told[3]) for told in room.trials] == [(0, True)]
+
+
+def test_a_control_that_a_known_crash_ends_is_played_again(run: Run, room: Room) -> None:
+    crash = CRASH.model_copy(update={"component": "runsc", "versions": ("1",), "signature": "so it was told"})
+    crashing = Run(run.folder, PLAN.model_copy(update={"crashes": (crash,)}), run.stacks, run.binaries)
+    assert len(execute(crashing, room, CELL, control=True)) == 1
+    room.outcome = Outcome.RESTORE_FAILED
+    assert len(execute(crashing, room, CELL, control=True)) == 1, "without that component it is another failure"
+    room.components = (Component(name="runsc", version="1"),)
+    assert [each.trial for each in execute(crashing, room, CELL, control=True)] == [0, 1, 2]
+    assert len(execute(crashing, room, VOLUMES)) == PLAN.fewer[VOLUMES.id], "and a cell has its planned trials"
 
 
 def test_cells_share_a_bench_that_serves_them_each_with_its_workload(run: Run, room: Room) -> None:

@@ -83,7 +83,21 @@ def test_the_logs_of_a_node_say_whose_they_are(log: Path, tmp_path: Path) -> Non
 
 def test_of_what_crashed_the_first_words_are_told(tmp_path: Path) -> None:
     node = FolderNode(tmp_path)
-    node.crash_logs += ["/var/log/runsc.panic", "/nowhere"]
-    node.put("/var/log/runsc.panic", "chatter\npanic: one\n\ngoroutine 44:\nrun.go:1\nfatal error: two\n")
-    assert node.daemon_logs(9) == ("panic: one", "fatal error: two")
-    assert node.daemon_logs(1) == ("fatal error: two",)
+    node.crash_logs = {"/var/log/runsc.panic": 0, "/nowhere": 0}
+    crashed = "chatter\npanic: one\n\ngoroutine 44:\nrun.go:1\nfatal error: two\n"
+    node.put("/var/log/runsc.panic", crashed)
+    assert node.crashes() == ("panic: one", "fatal error: two")
+    node.mark()
+    assert node.crashes() == ()
+    node.put("/var/log/runsc.panic", crashed + "panic: three\n")
+    assert node.crashes() == ("panic: three",)
+
+
+def test_what_a_log_said_before_a_mark_is_not_told_again(log: Path, tmp_path: Path) -> None:
+    node = FolderNode(tmp_path)
+    node.daemons.append(Daemon("dockerd", Running(), log))
+    node.mark()
+    assert node.daemon_logs(9) == ()
+    with log.open("a", encoding="utf-8") as more:
+        more.write("and this\n")
+    assert node.daemon_logs(9) == ("dockerd: and this",)

@@ -229,8 +229,9 @@ def test_what_never_comes_to_tick_is_removed_and_a_crash_is_no_fault_of_ours(
 ) -> None:
     bench.source, stages = None, Stages()
     bench.node.journal = stages.journal
-    bench.node.crash_logs = ["/var/log/panics"]
+    bench.node.crash_logs = {"/var/log/panics": 0}
     node_of(bench).put("/var/log/panics", "panic: of an earlier container\n")
+    bench.node.mark()
 
     def silence(*_: object, **__: object) -> None:
         node_of(bench).put("/var/log/panics", "panic: of an earlier container\n" + "panic: of this one\n" * crashes)
@@ -240,8 +241,8 @@ def test_what_never_comes_to_tick_is_removed_and_a_crash_is_no_fault_of_ours(
     with pytest.raises(StageFailed) as raised:
         bench.running_source(stages)
     assert raised.value.stage is Stage.START
-    assert raised.value.outcome is (Outcome.CHECKPOINT_FAILED if crashes else Outcome.HARNESS_ERROR)
-    assert raised.value.log == (("panic: of this one",) if crashes else ())
+    assert raised.value.outcome is (Outcome.CHECKPOINT_FAILED if crashes else Outcome.HUNG)
+    assert bench.node.crashes() == (("panic: of this one",) if crashes else ())
     assert bench.source is None
     assert "runc --root /run/runc delete --force source-1" in node_of(bench).said()
 

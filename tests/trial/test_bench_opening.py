@@ -12,12 +12,15 @@ from harness.host import audit
 from harness.host.audit import Snapshot
 from harness.model.cells import CgroupVersion, Participant, Settings, SurfaceKind
 from harness.model.errors import CommandFailed
+from harness.model.outcomes import Outcome, Stage
 from harness.runtimes import RUNTIMES, contract
 from harness.runtimes.runc import Runc
 from harness.trial import bench as benches
 from harness.trial.bench import Bench, lay_out_image
+from harness.trial.stages import Stages
+from harness.trial.trial import Trial
 from harness.workload.definitions import RECORD_BYTES, available, find
-from tests.folder_bench import CELL, furnish, node_of
+from tests.folder_bench import CELL, PLAN, furnish, node_of
 from tests.folder_node import Answer, FolderNode
 
 
@@ -78,10 +81,31 @@ def test_a_bench_is_ready_for_any_container_of_its_participant(tmp_path: Path) -
     assert (bench.lacking, [one.available for one in bench.capabilities]) == ((), [True])
     assert [component.name for component in bench.components] == ["runc", "criu"]
     assert bench.image == f"{bench.node.storage}/image"
-    assert not [command for command in bench.setup if "run" in command.argv], "a replay does not need the warm-up"
-    assert list(bench.node.path(f"{bench.node.storage}/containers").iterdir()) == []
-    assert bench.idle != audit.NOTHING
     assert Opened.ended == 0
+    stages = Stages()
+    bench.node.journal = stages.journal
+    for _ in range(2):
+        bench.warm_up(stages)
+    assert bench.warm
+    assert stages.journal.commands == [], "a replay does not need the warm-up"
+    assert list(bench.node.path(f"{bench.node.storage}/containers").iterdir()) == []
+
+
+@pytest.mark.usefixtures("_folders_for_nodes")
+def test_a_runtime_that_fails_in_the_warm_up_is_blamed_and_nothing_is_called_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object) -> None:
+        raise CommandFailed("runc ended with code 2: panic: no", runtime=True)
+
+    bench = Bench.open(KEY, tmp_path, {}, Settings())
+    monkeypatch.setattr(Runc, "start", crash)
+    record = Trial(bench, CELL, PLAN, number=0, last=True).run()
+    assert (record.verdict.outcome, record.verdict.stage) == (Outcome.CHECKPOINT_FAILED, Stage.START)
+    assert record.verdict.reason == "runc ended with code 2: panic: no"
+    assert record.verdict.also == ()
+    assert [each.name for each in record.components["checkpoint"]] == ["runc", "criu"], "for the known crashes"
+    assert not bench.warm
 
 
 @pytest.mark.usefixtures("_folders_for_nodes")

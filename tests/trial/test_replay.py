@@ -138,13 +138,13 @@ def test_commands_that_end_early_are_not_judged(node: FolderNode, goes_as_far_as
     assert len(found.readings) == (goes_as_far_as == "a checkpoint")
 
 
-def test_a_workload_that_never_ticks_is_our_error_and_waited_for_once(node: FolderNode) -> None:
+def test_a_workload_that_never_ticks_hangs_and_is_waited_for_once(node: FolderNode) -> None:
     replay = Replay(node, CELL)
     node.path(f"{SPEC.folder}/heard").mkdir(parents=True)
     replay.started(SPEC.name, SPEC.report)
     replay.read(CHECKPOINT.folder)
     replay.restored(CLONE)
-    assert outcome(replay.conclude()) is Outcome.HARNESS_ERROR
+    assert outcome(replay.conclude()) is Outcome.HUNG
     assert len(replay.evidence.failures) == 1
 
 
@@ -154,7 +154,7 @@ def test_a_workload_that_never_ticks_is_our_error_and_waited_for_once(node: Fold
 @pytest.mark.parametrize(
     ("stage", "code", "blamed"),
     [
-        (Stage.START, 1, Outcome.HARNESS_ERROR),
+        (Stage.START, 1, Outcome.CHECKPOINT_FAILED),
         (Stage.FREEZE, 1, Outcome.CHECKPOINT_FAILED),
         (Stage.CHECKPOINT, 255, Outcome.CHECKPOINT_FAILED),
         (Stage.RESTORE, 22, Outcome.RESTORE_FAILED),
@@ -273,8 +273,8 @@ def test_the_lines_of_a_script_lead_to_a_verdict(node: FolderNode) -> None:
     assert answer(f"begin {CELL.id} inconsistent") == (0, "")
     assert answer("ended start 1") == (0, "")
     code, text = answer("verdict")
-    assert code == 3
-    assert "verdict: harness-error: " in text
+    assert code == 1
+    assert "verdict: checkpoint-failed: " in text
     assert "why: what was said\n" in text
     assert "recorded: inconsistent: " in text
 

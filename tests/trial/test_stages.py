@@ -9,6 +9,7 @@ from harness.model.outcomes import Outcome, Stage
 from harness.trial.stages import Stages
 
 BLAMED = {
+    Stage.START: Outcome.CHECKPOINT_FAILED,
     Stage.FREEZE: Outcome.CHECKPOINT_FAILED,
     Stage.CHECKPOINT: Outcome.CHECKPOINT_FAILED,
     Stage.THAW: Outcome.SOURCE_HARMED,

@@ -8,7 +8,7 @@ from io import StringIO
 import pytest
 
 from harness.commands.plugin import KnownIssueShown, hold
-from harness.model.expectations import Expectation
+from harness.model.expectations import Crash, Expectation
 from harness.model.machine import Condition
 from harness.model.outcomes import Anomaly, Outcome
 from harness.records.record import Record
@@ -18,7 +18,8 @@ from reports.analysis.tables import RunSummary
 from reports.formats.markdown import render
 from reports.terminal.terminal import console_for, show_run
 from reports.words.cells import flag
-from tests.reports.synthetic import HOST, STILL, cell, moving, plan, record, summary
+from reports.words.findings import crash_of
+from tests.reports.synthetic import CRASH, HOST, STILL, cell, crashed, moving, plan, record, summary, versioned
 
 WHERE = "scenarios/expectations/podman.toml:3-17"
 KNOWN = Expectation(
@@ -169,3 +170,71 @@ def test_a_cell_of_which_nothing_is_declared_passes_or_fails() -> None:
     hold([PASSES], still)
     with pytest.raises(pytest.fail.Exception, match=r"^hung, should be consistent: a trial that was hung$"):
         hold([HANGS], still)
+
+
+def struck(*trials: Record, crash: Crash = CRASH, expectation: Expectation | None = None) -> RunSummary:
+    """Return a run of one cell in which the crash is declared; the trials have the component that crashes."""
+    own = [versioned(trial, "6.0").model_copy(update={"trial": number}) for number, trial in enumerate(trials)]
+    given = {"crashes": (crash,), "expectations": {STILL.id: expectation} if expectation else {}}
+    return summary(plan([STILL], len(own)).model_copy(update=given), own)
+
+
+def test_a_known_crash_says_nothing_about_the_cell_that_it_strikes() -> None:
+    run = struck(PASSES, PASSES, crashed(PASSES), PASSES, PASSES)
+    (cell,) = run.cells
+    assert (cell.exit_code, cell.outcome, cell.crashed) == (Exit.EXPECTED, Outcome.SOURCE_HARMED, 1)
+    assert run.conclusion.sentence == "The cell is as expected, in 5 trials; a known crash struck 1 trial."
+    (crash,) = run.crashes
+    assert (crash.shown, crash.trials, crash.cells, crash.unlike) == (1, 5, (STILL.id,), False)
+    assert crash_of(crash) == "known crash of podman 6.0, 1 of 5 trials (declared: 0.0-10.0 %)"
+
+
+@pytest.mark.parametrize("outcome", [each for each in Outcome if each.violates])
+def test_a_crash_is_known_whatever_it_breaks(outcome: Outcome) -> None:
+    run = struck(PASSES, crashed(PASSES, outcome), PASSES, PASSES)
+    assert run.conclusion.exit_code is Exit.EXPECTED
+
+
+def test_a_crash_with_other_words_or_of_another_version_is_new() -> None:
+    other = crashed(PASSES).model_copy(update={"log": ("panic: elsewhere",)})
+    assert struck(PASSES, PASSES, other).conclusion.exit_code is Exit.UNEXPECTED
+    assert struck(PASSES, crashed(PASSES), crash=CRASH.model_copy(update={"versions": ("6.1",)})).crashes == ()
+
+
+def test_the_other_trials_are_still_held_against_what_is_declared_of_the_cell() -> None:
+    assert struck(crashed(FAILS), FAILS, FAILS, FAILS, expectation=KNOWN).conclusion.exit_code is Exit.EXPECTED
+    assert struck(crashed(FAILS), PASSES, PASSES, PASSES, expectation=KNOWN).conclusion.exit_code is Exit.UNEXPECTED
+    assert struck(crashed(FAILS), HANGS, PASSES, PASSES).conclusion.exit_code is Exit.UNEXPECTED
+
+
+def test_where_a_crash_strikes_every_trial_nothing_is_proved() -> None:
+    assert struck(crashed(PASSES)).cells[0].exit_code is Exit.INCOMPLETE
+
+
+def test_a_crash_that_strikes_more_often_than_declared_is_new() -> None:
+    run = struck(crashed(PASSES), crashed(PASSES), crashed(PASSES), PASSES)
+    assert run.cells[0].exit_code is Exit.UNEXPECTED
+    assert "look for another cause, or correct lines 3 to 12 of scenarios/expectations/podman.toml" in str(
+        run.conclusion.sentence
+    )
+
+
+def test_a_crash_that_strikes_less_often_than_declared_is_told() -> None:
+    often = CRASH.model_copy(update={"rate": (0.8, 0.9)})
+    run = struck(*[PASSES] * 6, crash=often)
+    assert (run.cells[0].exit_code, run.conclusion.exit_code) == (Exit.EXPECTED, Exit.UNEXPECTED)
+    assert run.crashes[0].too_seldom
+
+
+def test_a_crash_that_is_overdue_is_told_whatever_it_shows() -> None:
+    run = struck(PASSES, PASSES, crash=CRASH.model_copy(update={"overdue": True}))
+    assert run.conclusion.exit_code is Exit.UNEXPECTED
+    assert "Known crash of podman, 0 of 2 trials: review was due by 2027-05-01" in run.conclusion.sentence
+
+
+def test_a_crash_is_told_on_a_terminal_and_in_markdown() -> None:
+    run, out = struck(PASSES, crashed(PASSES), PASSES, PASSES), StringIO()
+    show_run(run, console_for(out))
+    for told in (out.getvalue(), render(run)):
+        assert "known crash of podman 6.0, 1 of 4 trials" in told
+        assert "https://example.org/issues/3" in told

@@ -9,7 +9,7 @@ from harness.model.mutants import MUTANTS
 from harness.model.outcomes import Anomaly, Outcome
 from reports.analysis.tables import RunSummary
 from reports.words.proof import escaped, score
-from tests.reports.synthetic import MOVING, STILL, moving, plan, record, summary
+from tests.reports.synthetic import CRASH, MOVING, STILL, crashed, moving, plan, record, summary
 
 CONSISTENT, ERROR = Outcome.CONSISTENT, Outcome.HARNESS_ERROR
 
@@ -89,3 +89,31 @@ def test_a_canary_that_is_not_red_spoils_the_run(outcome: Outcome, code: int) ->
     found = proven(canary=outcome)
     assert found.conclusion.exit_code == code
     assert score(found)[0].startswith("canary: NOT RED")
+
+
+UNPLAYED = Control(name="ring-torn", cell=STILL, kind=ControlKind.MUTANT, outcome=Outcome.INCONSISTENT)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"), [(Outcome.CHECKPOINT_FAILED, 1), (Outcome.HUNG, 1), (ERROR, 3), (CONSISTENT, 3)]
+)
+@pytest.mark.parametrize("kind", [ControlKind.MUTANT, ControlKind.NEUTRAL, ControlKind.CONTROL, ControlKind.CANARY])
+def test_a_control_that_a_failure_of_the_runtime_ended_before_its_fault_is_the_runtimes(
+    kind: ControlKind, outcome: Outcome, code: int
+) -> None:
+    control = UNPLAYED.model_copy(update={"kind": kind, "outcome": Outcome.INCONSISTENT})
+    ended = record(STILL, control=control.id, outcome=outcome).model_copy(update={"played": False})
+    found = summary(plan((STILL,), 1).model_copy(update={"controls": (control,)}), [record(STILL), ended])
+    assert found.conclusion.exit_code == code
+    assert control.cell.id in found.conclusion.sentence
+
+
+def test_a_control_that_a_known_crash_ended_is_proved_by_its_next_trial() -> None:
+    promised = plan((STILL,), 1).model_copy(update={"controls": (UNPLAYED,), "crashes": (CRASH,)})
+    ended = crashed(record(STILL, control="ring-torn"))
+    played = record(STILL, 1, Outcome.INCONSISTENT, control="ring-torn")
+    cells = [record(STILL)]
+    assert summary(promised, [*cells, ended, played]).conclusion.exit_code == 0
+    assert summary(promised, [*cells, ended]).conclusion.exit_code == 3
+    escaped_then = played.model_copy(update={"verdict": record(STILL).verdict})
+    assert summary(promised, [*cells, ended, escaped_then]).conclusion.exit_code == 4
