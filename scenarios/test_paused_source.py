@@ -51,6 +51,7 @@ class PausedSource(Trial):
             paused, self._paused = self._paused, None
             with self.stages.at(Stage.THAW):
                 self.bench.runtime.resume(paused.container)
+            self.free_ns = time.time_ns()
 
 
 def test_paused_source(cell: Cell, check: Callable[..., None]) -> None:

@@ -63,7 +63,7 @@ class FolderNode(Node):
         self.root = root
         self.programs: dict[str, Program] = dict.fromkeys(self.TOOLS, self._work_on_files)
         self._executor = Script(self.programs)  # type: ignore[assignment]
-        self.run = self._executor.run
+        self.run, self.note = self._executor.run, self._executor.note
         self.accommodations = {}
         self.remarks = []
         self.daemons = []

@@ -20,6 +20,7 @@ from harness.model.cells import Cell, Scenario
 from harness.model.controls import Control, ControlKind
 from harness.model.errors import StillframeError
 from harness.model.expectations import Expectation
+from harness.records.plan import Effort
 from harness.records.record import Record
 from harness.run.flags import EVERY, SCENARIOS
 from harness.run.options import Options
@@ -38,6 +39,7 @@ from reports.words.outcomes import expectation as told
 
 OPTIONS: pytest.StashKey[Options] = pytest.StashKey()
 RUN: pytest.StashKey[Run] = pytest.StashKey()
+EFFORT: pytest.StashKey[Effort] = pytest.StashKey()
 SUMMARY: pytest.StashKey[RunSummary] = pytest.StashKey()
 NOTHING_PLANNED = "NOTSET"
 """What pytest says in brackets where there are no parameters."""
@@ -76,6 +78,14 @@ def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker which run it works for."""
     if RUN in node.config.stash:
         node.workerinput["stillframe_run"] = str(node.config.stash[RUN].folder)
+
+
+def pytest_testnodedown(node: Any) -> None:
+    """Add up the time of an xdist worker that has ended."""
+    told = getattr(node, "workeroutput", {}).get("stillframe_effort")
+    if told is not None:
+        stash = node.config.stash
+        stash[EFFORT] = Effort.model_validate(told) + stash.get(EFFORT, Effort(worker_seconds=0, runtime_seconds=0))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
@@ -169,6 +179,9 @@ def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
     """This process's part of the run; it owns at most one bench at a time."""
     with Worker(request.config.stash[RUN]) as worker:
         yield worker
+    request.config.stash[EFFORT] = worker.effort
+    if _is_worker(request.config):
+        request.config.workeroutput["stillframe_effort"] = worker.effort.model_dump()  # type: ignore[attr-defined]
 
 
 @pytest.fixture
@@ -213,7 +226,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and OPTIONS in config.stash and config.stash[OPTIONS].shard:
         own = 0  # nothing falls to this shard
     if RUN in config.stash:
-        config.stash[RUN].close()
+        config.stash[RUN].close(config.stash.get(EFFORT, None))
         summary = config.stash[SUMMARY] = read_share(config.stash[RUN].folder)
         session.exitstatus = (
             own or summary.conclusion.exit_code.value or int(exitstatus == pytest.ExitCode.TESTS_FAILED)

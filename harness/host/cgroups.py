@@ -222,6 +222,15 @@ def is_ending(pid: int) -> bool:
     return bool(flags & PF_EXITING) or any(each & 1 << signal.SIGKILL - 1 for each in pending)
 
 
+def is_stopped(pid: int) -> bool:
+    """Return whether a signal has stopped a process, or it has ended (state T, Z or X of proc_pid_stat(5))."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+            return stat.read().rpartition(")")[2].split()[0] in "TZX"
+    except OSError:
+        return True
+
+
 def start_time(pid: int) -> str:
     """Return a process's start time in clock ticks since boot (field 22 of proc_pid_stat(5)); unique with the pid."""
     with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:

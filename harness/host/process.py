@@ -68,6 +68,13 @@ class Executor:
 
     def __init__(self) -> None:
         self.journal = Journal()
+        self.runtime_seconds = 0.0
+        """Seconds in commands of runtimes, over all journals."""
+
+    def note(self, command: Command) -> None:
+        """Add a command that has ended to the journal."""
+        self.journal.commands.append(command)
+        self.runtime_seconds += command.seconds if command.runtime else 0.0
 
     def _start(
         self, argv: Sequence[str], env: Mapping[str, str], cwd: str, stdio: tuple[int | None, int | None, int | None]
@@ -119,7 +126,7 @@ class Executor:
                     stdout=_tail(streams[0]),
                     stderr=_tail(streams[1]),
                 )
-                self.journal.commands.append(command)
+                self.note(command)
         if code is None:
             late = f"{replay(command)} did not end within {deadline:g} s on {self.where}"
             raise DeadlineExceeded(late, ours=not runtime)
@@ -246,7 +253,7 @@ class NodeExecutor(Executor):
         command = Command(
             argv=tuple(argv), where=self.where, stage=self.journal.stage, background=True, start_ns=start, seconds=0
         )
-        self.journal.commands.append(command)
+        self.note(command)
         return process
 
     def _start(

@@ -97,6 +97,27 @@ class Plan(Frozen):
         return self.rate is not None and cell.id not in self.fewer and bool(outcome.violates)
 
 
+class Effort(Frozen):
+    """The time of a run's workers, and how much of it the runtimes themselves took."""
+
+    worker_seconds: float = Field(ge=0, description="seconds of all workers together, without waits for other workers")
+    runtime_seconds: float = Field(
+        ge=0, description="seconds inside the runtimes' own commands, and until their daemons answer"
+    )
+
+    def __add__(self, other: Effort) -> Effort:
+        """Add the times of other workers."""
+        return Effort(
+            worker_seconds=self.worker_seconds + other.worker_seconds,
+            runtime_seconds=self.runtime_seconds + other.runtime_seconds,
+        )
+
+    @property
+    def ratio(self) -> float | None:
+        """Worker time for each second of the runtimes; None if there was none."""
+        return self.worker_seconds / self.runtime_seconds if self.runtime_seconds else None
+
+
 class Closing(Frozen):
     """The closing document of a completed run: what the run left behind on the host."""
 
@@ -104,6 +125,7 @@ class Closing(Frozen):
     run: str
     end_ns: Whole
     leaks: tuple[str, ...]
+    effort: Effort | None = None
 
 
 class Tombstone(Frozen):

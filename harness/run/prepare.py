@@ -22,7 +22,7 @@ from harness.model.machine import Condition
 from harness.privacy.redaction import FORMS, Redaction
 from harness.records import run_files
 from harness.records.image_path import ImagePath
-from harness.records.plan import Closing, Plan
+from harness.records.plan import Closing, Effort, Plan
 from harness.run import matrix
 from harness.run.options import Options
 from harness.stacks import build, definition
@@ -117,10 +117,10 @@ class Run:
         redaction = redaction_for(plan.cells, keep_names=state["keep_names"])
         return cls(folder, plan, stacks, binaries, corpus, redaction)
 
-    def close(self) -> None:
+    def close(self, effort: Effort | None = None) -> None:
         """Audit the host for leaks and write the run's closing document."""
         leaks = audit.of_host().leaks(self.before) if self.before else ()
-        closing = Closing(run=self.plan.run, end_ns=time.time_ns(), leaks=leaks)
+        closing = Closing(run=self.plan.run, end_ns=time.time_ns(), leaks=leaks, effort=effort)
         run_files.write_closing(self.folder, self.redaction.of(closing))
 
 

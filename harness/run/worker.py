@@ -12,6 +12,7 @@ from harness.model.errors import EnvironmentUnfit, StillframeError
 from harness.model.outcomes import Outcome, Stage, Verdict
 from harness.oracle.judge import Evidence
 from harness.records import run_files
+from harness.records.plan import Effort
 from harness.records.record import Record
 from harness.run.prepare import Run
 from harness.trial.bench import Bench
@@ -30,9 +31,13 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
         self.evidence: dict[tuple[str, Cell], Evidence] = {}
         """Evidence of the trials of the instrument's own proof."""
         self._benches: dict[object, Bench] = {}
+        self.effort = Effort(worker_seconds=0, runtime_seconds=0)
+        """Time of this worker so far."""
 
     def __exit__(self, *_: object) -> None:
+        begun = time.monotonic()
         self._close()
+        self.effort += Effort(worker_seconds=time.monotonic() - begun, runtime_seconds=0)
 
     def execute(self, cell: Cell, kind: type[Trial] = Trial) -> Iterator[Record]:
         """Execute a cell's trials by the plan's rule, and write each record at once.
@@ -42,12 +47,14 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
         plan, played = self.run.plan, kind.control is not None
         rounds = MOST_TRIES if played else plan.rounds_of(cell)
         for number in range(rounds):
+            begun = time.monotonic()
             last = played or number == rounds - 1
             record = self.run.redaction.of(self._one(cell, kind, number, last=last))
             run_files.append(self.run.folder, record)
             ends = not plan.crash_of(record) if played else plan.ends(cell, record.verdict.outcome)
             if record.verdict.outcome in SPOILED or (ends and not last):
                 self._close()  # and the source, which no trial needs any more
+            self.effort += Effort(worker_seconds=time.monotonic() - begun, runtime_seconds=0)
             yield record
             if ends:
                 return
@@ -74,7 +81,7 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
         """Return the benches for a cell, opening them if needed; close all other benches first."""
         keys = (Bench.key_of(cell), Bench.far_key_of(cell))
         for key in [key for key in self._benches if key not in keys]:
-            self._benches.pop(key).close()
+            self._end(self._benches.pop(key))
         for key in keys:
             if key not in self._benches:
                 root = self.run.stacks[key[0].stack]
@@ -87,8 +94,12 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
     def _close(self) -> None:
         with contextlib.ExitStack() as closing:
             for bench in self._benches.values():
-                closing.callback(bench.close)
+                closing.callback(self._end, bench)
             self._benches = {}
+
+    def _end(self, bench: Bench) -> None:
+        self.effort += Effort(worker_seconds=0, runtime_seconds=bench.node.runtime_seconds)
+        bench.close()
 
     def _without_trial(self, cell: Cell, kind: type[Trial], number: int, verdict: Verdict, start: int) -> Record:
         return Record(

@@ -87,7 +87,7 @@ class JournalledClient(docker.APIClient):  # type: ignore[misc]  # it has no typ
             raise CommandFailed(f"{line} was not answered, although the engine runs", runtime=True) from error
         finally:
             if waits or request.method not in READ_ONLY:
-                self._node.journal.commands.append(
+                self._node.note(
                     Command(
                         argv=argv,
                         where=self._node.stack,

@@ -43,6 +43,8 @@ class Daemon:
         self._process = process
         self._log = log
         self._told = 0
+        self.start_seconds = 0.0
+        """Seconds until its first answer."""
         self._code: int | None = None
 
     @property
@@ -59,7 +61,9 @@ class Daemon:
             self.check()
             return answers()
 
+        begun = time.monotonic()
         until(probe, seconds=seconds, what=f"an answer of {self.name}")
+        self.start_seconds = time.monotonic() - begun
 
     def check(self) -> None:
         """Raise `EnvironmentUnfit`, with the last lines of the log, if the daemon has ended."""
@@ -134,7 +138,7 @@ class Node(contextlib.AbstractContextManager["Node"]):
         finally:
             os.close(reader)
         self._executor = NodeExecutor(stack, self.path(init.ADDRESS))
-        self.run = self._executor.run
+        self.run, self.note = self._executor.run, self._executor.note
 
     def _v1_mounts(self) -> dict[str, str]:
         """Return mount options by folder name for a node with cgroups version 1; empty for version 2."""
@@ -166,6 +170,11 @@ class Node(contextlib.AbstractContextManager["Node"]):
                 remedy="`stillframe doctor` shows what this machine lacks.",
             )
         return int(said["pid"])
+
+    @property
+    def runtime_seconds(self) -> float:
+        """Seconds in commands of the runtime so far, and in the starts of its daemons."""
+        return self._executor.runtime_seconds + sum(daemon.start_seconds for daemon in self.daemons)
 
     @property
     def journal(self) -> Journal:
@@ -236,8 +245,7 @@ class Node(contextlib.AbstractContextManager["Node"]):
 
     def _log(self, *, start: int, begun: float, **what: Any) -> None:
         seconds = time.monotonic() - begun
-        command = Command(where=self.stack, stage=self.journal.stage, start_ns=start, seconds=seconds, **what)
-        self.journal.commands.append(command)
+        self.note(Command(where=self.stack, stage=self.journal.stage, start_ns=start, seconds=seconds, **what))
 
     def launch(self, argv: list[str]) -> Daemon:
         """Start a daemon with the log `/var/log/NAME.log` in the node; the caller waits until it answers."""

@@ -27,7 +27,7 @@ from harness.runtimes import adapter
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, Runtime
 from harness.stacks.node import Node
 from harness.trial.corpus import IMAGE, lay_out
-from harness.trial.source import Channel, Source, first_tick
+from harness.trial.source import Channel, Lost, Source, first_tick
 from harness.trial.stages import Stages
 from harness.workload.definitions import RECORD_BYTES, Workload, available, find
 from harness.workload.messages import Stop
@@ -63,6 +63,8 @@ class Bench:
     corpus: Path | None = None
     """Folder of the corpus."""
     _names: int = 0
+    _quiet: audit.Snapshot | None = None
+    """Snapshot after a trial that has left nothing, beside a source that still runs."""
 
     @staticmethod
     def key_of(cell: Cell) -> tuple[Participant, str]:
@@ -229,7 +231,7 @@ class Bench:
         own = f"{container.spec.folder}/heard"
         self.node.run(["mv", container.spec.report, own])
         self.node.run(["ln", "-s", own, container.spec.report])  # for a runtime that restarts the source
-        return Source(container, Channel(self.node.path(own)), nonce)
+        return Source(container, Channel(self.node.path(own)), nonce, str(self.node.path(container.cgroup)))
 
     def channel(self, container: Container) -> Channel:
         """Return the report channel of a container that is not a source."""
@@ -248,11 +250,13 @@ class Bench:
     def running_source(self, stages: Stages) -> Source:
         """Return the source container, starting it and waiting for its first tick if needed."""
         if self.source is None:
+            self._quiet = None
             before = len(stages.journal.commands)
             with stages.at(Stage.START):
                 container = self.start("source")
                 with self._or_removed(container):
-                    self.source = self.adopt(container, first_tick(self.channel(container)).nonce)
+                    group = str(self.node.path(container.cgroup))
+                    self.source = self.adopt(container, first_tick(self.channel(container), group).nonce)
             self.source.commands = tuple(stages.journal.commands[before:])
         return self.source
 
@@ -266,6 +270,8 @@ class Bench:
                 self.remove(container)
             if crashes := self.node.crashes():
                 raise StageFailed(Stage.START, Outcome.CHECKPOINT_FAILED, crashes[0]) from error
+            if isinstance(error, Lost):
+                raise StageFailed(Stage.START, Outcome.CHECKPOINT_FAILED, str(error)) from error
             raise
 
     @property
@@ -307,6 +313,10 @@ class Bench:
             self.runtime.delete(source.container)
             source.deleted = True
 
+    def baseline(self) -> audit.Snapshot:
+        """Return everything in the node before a trial: the last trial has looked, if it left nothing."""
+        return self._quiet or self.snapshot()
+
     def snapshot(self) -> audit.Snapshot:
         """Return everything in the node, without the processes of the source."""
         group = self.source.container.cgroup.removeprefix(self.node.freezer("")) if self.source else ""
@@ -326,7 +336,9 @@ class Bench:
         return found
 
     def _leaks(self, before: audit.Snapshot) -> tuple[str, ...]:
-        found = self.snapshot().leaks(before)
+        now = self.snapshot()
+        found = now.leaks(before)
+        self._quiet = None if found or self.source is None else now
         if self.source is None:
             return found
         alive = self.source.container  # the runtime's files about it are not leaks

@@ -128,6 +128,7 @@ class Replay(Trial):
         if self._source is None:
             return
         with self._failures():
+            self.free_ns = time.time_ns()
             if not self.evidence.failures:
                 self.read_offline(Checkpoint(self._source.container, folder))
             self.examine(self._source)

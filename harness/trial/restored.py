@@ -14,35 +14,30 @@ from harness.host.wait import until
 from harness.model.errors import DeadlineExceeded, StageFailed
 from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Reading
-from harness.oracle.lines import LineReader
+from harness.oracle.lines import LineReader, lag
 from harness.records.record import Continuation
-from harness.trial.source import Channel
+from harness.trial.source import LATE_SECONDS, Channel, Lost
 from harness.workload.definitions import Surface
 from harness.workload.messages import Beat, Message, ReadingMessage, Start
 
 WORD_SECONDS = 20.0
-LATE_SECONDS = 2.0
-"""Seconds that a runtime may take to put processes into their group."""
 STILL_SECONDS = 3.0
 """Seconds without a tick after which a counter stands still, even on a machine that pauses processes for a while."""
-LOG_SECONDS = 10.0
+LOG_SECONDS, OVERDUE_SECONDS = 10.0, 1.0
 PIECE = 1 << 20
 """Bytes of a log per read."""
 ENDED = "the restored container has ended by itself"
 
 
 def hear(channel: Channel, group: str, wanted: Callable[[Message], bool]) -> Message:
-    """Wait for a message, but not long if the container has no processes."""
-    patience = time.monotonic() + LATE_SECONDS
-
-    def probe() -> Message | None:
-        alive = time.monotonic() < patience or bool(cgroups.processes(group))
-        said = channel.first(wanted)
-        if said is None and not alive:
-            raise StageFailed(Stage.READ, Outcome.RESTORE_FAILED, ENDED)
-        return said
-
-    return until(probe, seconds=WORD_SECONDS, what="a message of the restored workload")
+    """Wait for a message, but not long if no process of the container can run."""
+    what = "a message of the restored workload"
+    try:
+        return channel.wait_for(wanted, seconds=WORD_SECONDS, what=what, group=group)
+    except Lost:
+        if any(map(cgroups.processes, cgroups.subgroups(group))):
+            raise
+        raise StageFailed(Stage.READ, Outcome.RESTORE_FAILED, ENDED) from None
 
 
 def begun(said: Message) -> int:
@@ -70,7 +65,7 @@ def go_on(channel: Channel, since: int, ticks: int, *, period_ns: int) -> tuple[
 
     def probe() -> bool:
         nonlocal at, seen
-        newest = max((said.n for said in channel.listen() if isinstance(said, Beat)), default=since)
+        newest = newest_tick(channel, since)
         if newest > at:
             at, seen = newest, time.monotonic()
         return at >= since + ticks or stands()
@@ -83,37 +78,53 @@ def go_on(channel: Channel, since: int, ticks: int, *, period_ns: int) -> tuple[
     return at, at < since + ticks and stands()
 
 
+def newest_tick(channel: Channel, otherwise: int) -> int:
+    """Return the newest tick that was heard of."""
+    return next((said.n for said in reversed(channel.listen()) if isinstance(said, Beat)), otherwise)
+
+
 class Log:
     """The engine's growing log file of a container's output."""
 
     def __init__(self, path: Path, nonce: int, every: int) -> None:
         self._path = path
-        self._offset = 0
+        self.size = 0
+        """Bytes that were read."""
         self.lines = LineReader(nonce, every)
 
     def read(self) -> LineReader:
         """Read the new lines, and return the reader with everything found so far."""
         with contextlib.suppress(Absent), open_regular(self._path) as descriptor:
             size = os.fstat(descriptor).st_size  # the end is fixed: a fast writer could go on forever
-            while self._offset < size and (data := pread(descriptor, min(PIECE, size - self._offset), self._offset)):
-                self._offset += len(data)
+            while self.size < size and (data := pread(descriptor, min(PIECE, size - self.size), self.size)):
+                self.size += len(data)
                 self.lines.feed(data)
         return self.lines
 
 
-def follow(log: Path | None, printed: Surface, restored: Reading, *, due: int, travels: bool) -> Continuation:
+def follow(
+    log: Path | None, printed: Surface, restored: Reading, *, due: int, travels: bool, channel: Channel
+) -> Continuation:
     """Read the log of a restored container until it has the line of tick `due`, or until that line is long overdue.
 
+    It is overdue once the log has not grown while the workload on `channel` has printed twice what can be on its way.
     `log` is None if the engine keeps none. `travels`: the checkpoint includes the source's log.
     """
     kept = Log(log or Path(os.devnull), int(restored.nonce, 16), printed.every)
     last_line = due - due % printed.every
-    with contextlib.suppress(DeadlineExceeded):
-        until(
-            lambda: not log or (kept.read().newest or 0) >= last_line,
-            seconds=LOG_SECONDS,
-            what=f"line {last_line:,} in {log}",
-        )
+    size, grown_at, grown = -1, due, time.monotonic()
+
+    def there_or_overdue() -> bool:
+        nonlocal size, grown_at, grown
+        there, counter = (kept.read().newest or 0) >= last_line, newest_tick(channel, due)
+        if kept.size > size:
+            size, grown_at, grown = kept.size, counter, time.monotonic()
+        overdue = time.monotonic() - grown > OVERDUE_SECONDS and counter > grown_at + 2 * lag(printed.every)
+        return there or overdue
+
+    if log:
+        with contextlib.suppress(DeadlineExceeded):
+            until(there_or_overdue, seconds=LOG_SECONDS, what=f"line {last_line:,} in {log}")
     found = kept.lines
     return Continuation(
         surface=found.reading(printed.name),

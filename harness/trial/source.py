@@ -1,4 +1,4 @@
-"""The source container, and the report channel of a container."""
+"""The source container, the report channel of a container, and what the kernel says about a silent one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from harness.host import cgroups
 from harness.host.wait import until
 from harness.model.commands import Command
+from harness.model.errors import DeadlineExceeded
 from harness.model.readings import SourceHealth, Witness
 from harness.oracle.judge import anomalies, skews
 from harness.runtimes.contract import Container
@@ -18,7 +20,32 @@ from harness.workload.messages import Beat, Message, ReadingMessage, Start, read
 READY_SECONDS = 30.0
 TICK_SECONDS = 10.0
 SILENCE_SECONDS = 0.4
+LATE_SECONDS = 2.0
+"""Seconds that a runtime may take to put running processes into their group."""
+STOPPED, ENDED = "all its processes are stopped", "it has no process"
 WATCHED_SECONDS = 30.0
+
+
+class Silence:
+    """Asks the kernel whether a container can still say something: a process of its group has to be able to run."""
+
+    def __init__(self, group: str) -> None:
+        """Watch the group at the path `group`; without one, nobody is ever called lost."""
+        self._group = group
+        self._since: float | None = None
+
+    def lost(self) -> str:
+        """Say why nothing can come any more, if that has been so for `LATE_SECONDS`; empty if something can."""
+        if not self._group:
+            return ""
+        members = [pid for group in cgroups.subgroups(self._group) for pid in cgroups.processes(group)]
+        if not all(map(cgroups.is_stopped, members)):
+            self._since = None
+            return ""
+        self._since = self._since or time.monotonic()
+        if time.monotonic() - self._since < LATE_SECONDS:
+            return ""
+        return STOPPED if members else ENDED
 
 
 class Channel:
@@ -27,32 +54,53 @@ class Channel:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._last = -1
+        self._changed = -1
         self.heard: list[Message] = []
 
     def listen(self) -> list[Message]:
         """Read new messages, and return all messages so far."""
-        for number, message in read_messages(self._folder, self._last):
-            self._last = number
-            self.heard.append(message)
+        changed = self._folder.stat().st_mtime_ns
+        if changed != self._changed or (self._folder / f"{self._last + 1:012}").is_symlink():
+            self._changed = changed
+            for number, message in read_messages(self._folder, self._last):
+                self._last = number
+                self.heard.append(message)
         return self.heard
 
     def first(self, wanted: Callable[[Message], bool]) -> Message | None:
         """Return the first of all messages for which `wanted` is true."""
         return next((said for said in self.listen() if wanted(said)), None)
 
-    def wait_for(self, wanted: Callable[[Message], bool], *, seconds: float, what: str) -> Message:
-        """Wait until `first` finds a message."""
-        return until(lambda: self.first(wanted), seconds=seconds, what=what)
+    def wait_for(self, wanted: Callable[[Message], bool], *, seconds: float, what: str, group: str = "") -> Message:
+        """Wait until `first` finds a message; `group`: the container's, so that a lost one is not waited for."""
+        silence = Silence(group)
+
+        def probe() -> Message | None:
+            lost = silence.lost()  # first: its last message may come meanwhile
+            said = self.first(wanted)
+            if said is None and lost:
+                raise Lost(f"{what} cannot come: {lost}")
+            return said
+
+        return until(probe, seconds=seconds, what=what)
 
 
-def first_tick(channel: Channel) -> Start:
-    """Wait until a new workload ticks; gives its first message."""
+class Lost(DeadlineExceeded):
+    """A container has no process any more that could say something."""
+
+
+def first_tick(channel: Channel, group: str = "") -> Start:
+    """Wait until a new workload ticks; gives its first message. `Lost` if it ends before."""
 
     def is_start(said: Message) -> bool:
         return isinstance(said, Start)
 
-    start = channel.wait_for(is_start, seconds=READY_SECONDS, what="the workload's first message")
-    channel.wait_for(lambda said: isinstance(said, Beat) and said.n > 0, seconds=READY_SECONDS, what="the first tick")
+    def is_tick(said: Message) -> bool:
+        return isinstance(said, Beat) and said.n > 0
+
+    what = "the workload's first message"
+    start = channel.wait_for(is_start, seconds=READY_SECONDS, what=what, group=group)
+    channel.wait_for(is_tick, seconds=READY_SECONDS, what="the first tick", group=group)
     return cast(Start, start)
 
 
@@ -63,6 +111,8 @@ class Source:
     container: Container
     channel: Channel
     nonce: str
+    group: str = ""
+    """Path of its control group on the host."""
     commands: tuple[Command, ...] = ()
     """The commands that made the container, for the replay of every trial that uses it."""
     ended: bool = False
@@ -75,6 +125,7 @@ class Source:
             lambda said: isinstance(said, Beat) and said.n_wall_ns > wall_ns,
             seconds=TICK_SECONDS,
             what="a tick of the source",
+            group=self.group,
         )
 
     def stands_still(self) -> bool:

@@ -74,6 +74,8 @@ class Trial:
         self.statistics: Statistics | None = None
         self.mapped: Collection[str] = ()
         """Keys of external mounts that CRIU's configuration maps at the restore."""
+        self.free_ns = 0
+        """When the source was let go on after its checkpoint."""
         self._heard = 0
         self.inherited: tuple[Command, ...] = bench.setup + (bench.source.commands if bench.source else ())
         if self.far is not bench:
@@ -110,7 +112,7 @@ class Trial:
             before = self.bench.idle
             source = self.begin()
             if not self.last:
-                before = self.bench.snapshot()
+                before = self.bench.baseline()
             with contextlib.ExitStack() as acquired:
                 self.experiment(source, acquired)
         if self.last or self.bench.outgrown or (self.bench.source is not None and self.bench.source.ended):
@@ -167,8 +169,10 @@ class Trial:
                 runs_again=lambda: source.tick_after(time.time_ns()),
             )
         except StageFailed:
+            self.free_ns = time.time_ns()
             self.examine(source)
             raise
+        self.free_ns = time.time_ns()
         return checkpoint
 
     def begin_checkpoint(self, source: Source, checkpoint: Checkpoint) -> Checkpoint:  # noqa: ARG002
@@ -197,12 +201,11 @@ class Trial:
                 self.log += (f"the checkpoint could not be read: {error}",)
 
     def examine(self, source: Source) -> None:
-        """Check that the source goes on: thawed, same process, ticking, nothing lost."""
+        """Check that the source goes on: thawed, same process, ticking since it was let go, nothing lost."""
         with self.stages.at(Stage.READ):
-            now = time.time_ns()
             frozen = self.bench.frozen(source.container)
             try:
-                source.tick_after(now)
+                source.tick_after(self.free_ns)
                 ticking = True
             except DeadlineExceeded:
                 ticking = False
@@ -276,7 +279,9 @@ class Trial:
             self.evidence.restored_moves, self.evidence.stood_at = False, due
         log = self.far.runtime.log(clone)
         path = self.far.node.path(log) if log else None
-        self.evidence.log = follow(path, printed, restored, due=due, travels=printed.name not in self.far.outside)
+        self.evidence.log = follow(
+            path, printed, restored, due=due, travels=printed.name not in self.far.outside, channel=channel
+        )
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import add
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,7 +92,9 @@ class StoredRun:
         if not last:
             return None
         end = max(each.end_ns for each in last)
-        return last[0].model_copy(update={"run": self.plan.run, "end_ns": end, "leaks": leaks})
+        efforts = [each.effort for each in last if each.effort]
+        effort = reduce(add, efforts) if efforts else None
+        return last[0].model_copy(update={"run": self.plan.run, "end_ns": end, "leaks": leaks, "effort": effort})
 
     @cached_property
     def images(self) -> tuple[ImagePath, ...]:

@@ -27,6 +27,7 @@ from reports.words.findings import (
     agreement_of,
     bridge,
     crash_of,
+    effort_of,
     freezing_line,
     how_declined,
     missed,
@@ -105,6 +106,8 @@ def _rounds(run: RunSummary) -> Iterator[Text]:
         yield _plain(told)
     if run.plan.rule:
         yield _plain(f"rounds: {run.plan.rule}")
+    if run.closing and run.closing.effort:
+        yield _plain(effort_of(run.closing.effort))
 
 
 def show_images(paths: Sequence[ImagePath], console: Console | None = None) -> None:

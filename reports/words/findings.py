@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.model.outcomes import Answer
+from harness.records.plan import Effort
 from reports.analysis.crashes import KnownCrash
 from reports.analysis.cross_restores import Bridge, Declined
 from reports.analysis.freezing import FrozenPair
@@ -89,6 +90,13 @@ def agreement_of(found: Agreement) -> str:
     """Say how often two readings of a checkpoint agree."""
     told = f"`stillframe inspect` and the oracle agree on {found.agreed} of {counted(found.checkpoints, 'checkpoint')}"
     return told if found.agreed == found.checkpoints else f"{told}; they differ on"
+
+
+def effort_of(effort: Effort) -> str:
+    """Compare the workers' time with the runtimes': `workers: 1,234 s, 1.21 times the 1,020 s of the runtimes`."""
+    told = f"workers: {effort.worker_seconds:,.0f} s"
+    times = f", {effort.ratio:.2f} times the {effort.runtime_seconds:,.0f} s of the runtimes" if effort.ratio else ""
+    return f"{told}{times}"
 
 
 def crash_of(each: KnownCrash) -> str:

@@ -99,6 +99,11 @@ class StoppedWorkload(Broken):
         self.played = True
         return super().checkpoint(source, acquired)
 
+    def examine(self, source: Source) -> None:
+        """Let the source go on first."""
+        self.bench.runtime.signal(source.container, "CONT")
+        super().examine(source)
+
     def restore(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> Container:
         """Restore, and let the restored workload go on."""
         clone = super().restore(checkpoint, acquired)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -55,6 +56,7 @@ class Seat:
     lacking: tuple[Capability, ...] = ()
     workload: Any = None
     closed: int = 0
+    node: Any = field(default_factory=lambda: SimpleNamespace(runtime_seconds=2.0))
 
     def close(self) -> None:
         self.closed += 1
@@ -185,6 +187,17 @@ def test_cells_share_a_bench_that_serves_them_each_with_its_workload(run: Run, r
     (seat,) = room.opened
     assert [told[4] for told in room.trials] == ["ledger", "ledger", "ledger", "volumes"]
     assert (seat.settings, seat.closed) == (PLAN.settings, 1)
+
+
+def test_a_worker_adds_up_its_time_and_that_of_the_runtimes(run: Run, room: Any) -> None:
+    with Worker(run) as worker:
+        for each in worker.execute(CELL, room.trial):
+            before = worker.effort
+            assert before.runtime_seconds == 0, f"the bench of trial {each.trial} is still open"
+        for _ in worker.execute(COMMIT, room.trial):
+            pass
+    assert worker.effort.runtime_seconds == 4.0
+    assert worker.effort.worker_seconds > before.worker_seconds > 0
 
 
 @pytest.mark.parametrize("other", [COMMIT, OTHER])

@@ -297,6 +297,16 @@ def test_what_a_runtime_notes_about_the_living_source_is_no_leak(bench: Bench, h
     assert noted in bench.quiet_leaks(before, seconds=0)
 
 
+def test_what_the_last_trial_saw_is_the_baseline_of_the_next_beside_the_same_source(
+    bench: Bench, held: set[str]
+) -> None:
+    before = bench.snapshot()
+    assert bench.quiet_leaks(before, seconds=0) == ()
+    held.add("file /run/late")
+    assert bench.quiet_leaks(bench.baseline(), seconds=0) == ("file /run/late",), "it came after the last look"
+    assert bench.quiet_leaks(bench.baseline(), seconds=0) == (), "and is told once"
+
+
 @pytest.mark.parametrize("version", list(CgroupVersion))
 def test_processes_of_the_living_source_may_come_and_go(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, version: CgroupVersion

@@ -33,7 +33,8 @@ START: dict[str, Any] = {"pid": 1, "ring": 65536, "period_us": 100, "surfaces": 
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderNode:
     monkeypatch.setattr(audit, "groups_of", lambda _: [])
-    monkeypatch.setattr(restored, "LATE_SECONDS", 0.05)
+    for module in (restored, source):
+        monkeypatch.setattr(module, "LATE_SECONDS", 0.05)
     for name in ("READY_SECONDS", "TICK_SECONDS"):
         monkeypatch.setattr(source, name, 0.05)
     node = FolderNode(tmp_path)

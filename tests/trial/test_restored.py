@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess  # noqa: TID251  # plays a container's process
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +16,11 @@ from harness.model.cells import SurfaceKind
 from harness.model.readings import Reading, Witness
 from harness.oracle.lines import lag, line_of
 from harness.trial import restored
+from harness.trial import source as sources
 from harness.trial.restored import Log, follow, go_on
-from harness.trial.source import Channel
+from harness.trial.source import Channel, Lost, Silence
 from harness.workload.definitions import Surface
+from harness.workload.messages import Message, read_messages
 
 NONCE, CUT = 0xC0FFEE, 1000
 READING = Reading(witness=Witness.RESTORED, nonce=f"{NONCE:016x}", counter=CUT, counter_wall_ns=1, surfaces=())
@@ -95,7 +101,7 @@ def test_lines_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         return read(self)
 
     monkeypatch.setattr(Log, "read", grow)
-    found = follow(path, PRINTED, READING, due=1020, travels=False)
+    found = follow(path, PRINTED, READING, due=1020, travels=False, channel=Channel(tmp_path))
     assert (found.first, found.surface.newest, found.due, found.kept) == (1000, 1020, 1020, True)
 
 
@@ -103,7 +109,9 @@ def test_of_lines_every_few_ticks_the_last_that_is_due_is_waited_for(tmp_path: P
     path = tmp_path / "log"
     path.write_bytes(b"".join(line_of(NONCE, n) for n in range(1000, 1021, 10)))
     begun = time.monotonic()
-    found = follow(path, PRINTED.model_copy(update={"every": 10}), READING, due=1029, travels=True)
+    found = follow(
+        path, PRINTED.model_copy(update={"every": 10}), READING, due=1029, travels=True, channel=Channel(tmp_path)
+    )
     assert time.monotonic() - begun < 0.1
     assert (found.first, found.surface.newest, found.every, found.travels) == (1000, 1020, 10, True)
     assert found.surface.lag == lag(10)
@@ -112,15 +120,90 @@ def test_of_lines_every_few_ticks_the_last_that_is_due_is_waited_for(tmp_path: P
 def test_what_does_not_come_is_told_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"".join(line_of(NONCE, n) for n in (1, 2, 5, 2, 3)))
-    found = follow(path, PRINTED, READING, due=1020, travels=True)
+    found = follow(path, PRINTED, READING, due=1020, travels=True, channel=Channel(tmp_path))
     assert (found.surface.newest, found.lost, found.again) == (5, (3, 4), (2, 3))
     assert (found.surface.holes, found.surface.repeated) == (2, 2)
-    silent = follow(tmp_path / "absent", PRINTED, READING, due=1020, travels=True)
+    silent = follow(tmp_path / "absent", PRINTED, READING, due=1020, travels=True, channel=Channel(tmp_path))
     assert (silent.first, silent.surface.newest, silent.kept) == (None, None, True)
 
 
 def test_a_log_that_nobody_keeps_is_not_waited_for(tmp_path: Path) -> None:
     begun = time.monotonic()
-    found = follow(None, PRINTED, READING, due=1020, travels=False)
+    found = follow(None, PRINTED, READING, due=1020, travels=False, channel=Channel(tmp_path))
     assert time.monotonic() - begun < 0.1
     assert (found.kept, found.first, found.surface.newest) == (False, None, None)
+
+
+def test_a_line_is_overdue_when_more_was_printed_than_can_be_on_its_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restored, "LOG_SECONDS", 1e9)
+    monkeypatch.setattr(restored, "OVERDUE_SECONDS", 0.0)
+    (tmp_path / "log").write_bytes(line_of(NONCE, 900))
+    told = tmp_path / "report"
+    told.mkdir()
+    patient = Speaker(told, 1000, 1000 + lag(), 1000 + 2 * lag(), 1021 + 2 * lag())
+    found = follow(tmp_path / "log", PRINTED, READING, due=1020, travels=True, channel=patient)
+    assert (found.surface.newest, patient.ticks) == (900, [])
+
+
+# ---- the silence
+
+
+@pytest.fixture
+def sleeper(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in the group at `tmp_path`."""
+    with subprocess.Popen(["sleep", "600"]) as process:
+        (tmp_path / "cgroup.procs").write_text(f"{process.pid}\n", encoding="ascii")
+        yield process
+        process.kill()
+
+
+def test_whoever_can_run_may_still_say_something(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
+    silence = Silence(str(tmp_path))
+    assert [silence.lost(), silence.lost()] == ["", ""]
+    sleeper.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, sleeper.pid, os.WSTOPPED | os.WNOWAIT)
+    assert silence.lost() == "", "not at once"
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+def test_whoever_is_stopped_or_gone_is_not_waited_for(
+    tmp_path: Path, sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setattr(sources, "LATE_SECONDS", 0.0)
+    channel = Channel(tmp_path)
+    sleeper.send_signal(number)
+    os.waitid(os.P_PID, sleeper.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+    with pytest.raises(Lost, match="all its processes are stopped"):
+        channel.wait_for(lambda _: True, seconds=1e9, what="a word", group=str(tmp_path))
+    (tmp_path / "cgroup.procs").write_text("", encoding="ascii")
+    with pytest.raises(Lost, match="a word cannot come: it has no process"):
+        channel.wait_for(lambda _: True, seconds=1e9, what="a word", group=str(tmp_path))
+
+
+def test_a_message_that_came_before_the_end_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "LATE_SECONDS", 0.0)
+    (tmp_path / "cgroup.procs").write_text("", encoding="ascii")
+    tell(tmp_path, 7, 1001)
+    assert Channel(tmp_path).wait_for(lambda _: True, seconds=1e9, what="a word", group=str(tmp_path)).n == 1001
+
+
+def test_a_folder_without_change_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def read(folder: Path, after: int) -> list[tuple[int, Message]]:
+        asked.append(after)
+        return read_messages(folder, after)
+
+    monkeypatch.setattr(sources, "read_messages", read)
+    channel = Channel(tmp_path)
+    for number in (3, 4, 9):
+        tell(tmp_path, number, 1000 + number)
+        assert [said.n for said in channel.listen()][-1] == 1000 + number
+        channel.listen()
+    assert asked == [-1, 3, 4]
+    before = tmp_path.stat().st_mtime_ns
+    tell(tmp_path, 10, 1010)
+    os.utime(tmp_path, ns=(before, before))
+    assert channel.listen()[-1].n == 1010, "its clock may be too coarse to show a change"

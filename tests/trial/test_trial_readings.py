@@ -50,6 +50,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 def examined(bench: Bench) -> SourceHealth:
     assert bench.source is not None
     played = Played(bench, nothing)
+    played.free_ns = NOW
     played.examine(bench.source)
     return played.evidence.source
 
