@@ -9,6 +9,7 @@ StillframeError          base; `remedy` says what to do
   RecordError            a record or plan cannot be read             exit 2
   CommandFailed          a command ended with an unexpected exit code
   DeadlineExceeded       a command or a wait took too long
+    Lost                 nobody is left who could make it happen
   StageFailed            a stage of a trial failed, with an outcome
 
 Any other exception is a fault of Stillframe                         exit 70
@@ -109,6 +110,10 @@ class DeadlineExceeded(StillframeError):
         """`ours`: the command is one of the harness, not of the runtime under test."""
         super().__init__(what)
         self.ours = ours
+
+
+class Lost(DeadlineExceeded):
+    """What was waited for cannot come any more: nobody is left who could make it happen."""
 
 
 class StageFailed(StillframeError):

@@ -13,7 +13,7 @@ from typing import Any
 Flag = tuple[str, dict[str, Any]]
 """Name of an option or argument, or several with spaces between, and what `add_argument` takes."""
 
-DEFAULT_ROUNDS = 5
+DEFAULT_ROUNDS = 6
 CACHE_VARIABLE = "STILLFRAME_CACHE"
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 

@@ -27,7 +27,7 @@ from harness.runtimes import adapter
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, Runtime
 from harness.stacks.node import Node
 from harness.trial.corpus import IMAGE, lay_out
-from harness.trial.source import Channel, Lost, Source, first_tick
+from harness.trial.source import Channel, Source, first_tick
 from harness.trial.stages import Stages
 from harness.workload.definitions import RECORD_BYTES, Workload, available, find
 from harness.workload.messages import Stop
@@ -270,8 +270,6 @@ class Bench:
                 self.remove(container)
             if crashes := self.node.crashes():
                 raise StageFailed(Stage.START, Outcome.CHECKPOINT_FAILED, crashes[0]) from error
-            if isinstance(error, Lost):
-                raise StageFailed(Stage.START, Outcome.CHECKPOINT_FAILED, str(error)) from error
             raise
 
     @property

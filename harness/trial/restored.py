@@ -11,12 +11,12 @@ from pathlib import Path
 from harness.checkpoints.untrusted import Absent, open_regular, pread
 from harness.host import cgroups
 from harness.host.wait import until
-from harness.model.errors import DeadlineExceeded, StageFailed
+from harness.model.errors import DeadlineExceeded, Lost, StageFailed
 from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Reading
 from harness.oracle.lines import LineReader, lag
 from harness.records.record import Continuation
-from harness.trial.source import LATE_SECONDS, Channel, Lost
+from harness.trial.source import LATE_SECONDS, Channel
 from harness.workload.definitions import Surface
 from harness.workload.messages import Beat, Message, ReadingMessage, Start
 
@@ -34,10 +34,10 @@ def hear(channel: Channel, group: str, wanted: Callable[[Message], bool]) -> Mes
     what = "a message of the restored workload"
     try:
         return channel.wait_for(wanted, seconds=WORD_SECONDS, what=what, group=group)
-    except Lost:
+    except Lost as error:
         if any(map(cgroups.processes, cgroups.subgroups(group))):
             raise
-        raise StageFailed(Stage.READ, Outcome.RESTORE_FAILED, ENDED) from None
+        raise StageFailed(Stage.READ, Outcome.RESTORE_FAILED, ENDED) from error
 
 
 def begun(said: Message) -> int:

@@ -11,7 +11,7 @@ from typing import cast
 from harness.host import cgroups
 from harness.host.wait import until
 from harness.model.commands import Command
-from harness.model.errors import DeadlineExceeded
+from harness.model.errors import Lost
 from harness.model.readings import SourceHealth, Witness
 from harness.oracle.judge import anomalies, skews
 from harness.runtimes.contract import Container
@@ -83,10 +83,6 @@ class Channel:
             return said
 
         return until(probe, seconds=seconds, what=what)
-
-
-class Lost(DeadlineExceeded):
-    """A container has no process any more that could say something."""
 
 
 def first_tick(channel: Channel, group: str = "") -> Start:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from harness.host.process import Journal
 from harness.model.commands import Span
-from harness.model.errors import CommandFailed, DeadlineExceeded, StageFailed
+from harness.model.errors import CommandFailed, DeadlineExceeded, Lost, StageFailed
 from harness.model.outcomes import Outcome, Stage
 
 BLAME = {
@@ -45,7 +45,8 @@ class Stages:
             outcome = BLAME.get(stage, Outcome.HARNESS_ERROR) if error.runtime else Outcome.HARNESS_ERROR
             raise StageFailed(stage, outcome, reason, log=log) from error
         except DeadlineExceeded as error:
-            outcome = Outcome.HUNG if stage in BLAME and not error.ours else Outcome.HARNESS_ERROR
+            late = BLAME.get(stage) and (BLAME[stage] if isinstance(error, Lost) else Outcome.HUNG)
+            outcome = late if late and not error.ours else Outcome.HARNESS_ERROR
             raise StageFailed(stage, outcome, str(error)) from error
         except Exception:
             self.failed_at = self.failed_at or stage

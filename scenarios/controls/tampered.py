@@ -188,6 +188,6 @@ def kinds() -> Iterator[tuple[str, type[Trial]]]:
                 "moment": made.moment,
                 "reads": made.reads,
                 "wants": made.wants,
-                "applied": change is changes.as_it_is,
+                "played": change is changes.as_it_is,
             }
             yield name, type(Tampered.__name__, (Tampered,), body)

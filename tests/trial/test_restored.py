@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from harness.model.cells import SurfaceKind
+from harness.model.errors import Lost
 from harness.model.readings import Reading, Witness
 from harness.oracle.lines import lag, line_of
 from harness.trial import restored
 from harness.trial import source as sources
 from harness.trial.restored import Log, follow, go_on
-from harness.trial.source import Channel, Lost, Silence
+from harness.trial.source import Channel, Silence
 from harness.workload.definitions import Surface
 from harness.workload.messages import Message, read_messages
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit, StageFailed
+from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit, Lost, StageFailed
 from harness.model.outcomes import Outcome, Stage
 from harness.trial.stages import Stages
 
@@ -44,6 +44,12 @@ def test_lateness_is_a_hang_only_where_somebody_is_under_test(stage: Stage) -> N
     failure = failure_at(stage, DeadlineExceeded("runc did not end within 60 s"))
     assert (failure.stage, failure.outcome) == (stage, Outcome.HUNG if stage in BLAMED else Outcome.HARNESS_ERROR)
     assert failure.reason == "runc did not end within 60 s"
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_whoever_is_gone_has_failed_and_does_not_hang(stage: Stage) -> None:
+    failure = failure_at(stage, Lost("a tick cannot come: it has no process"))
+    assert failure.outcome is BLAMED.get(stage, Outcome.HARNESS_ERROR)
 
 
 def test_the_reason_is_the_first_telling_line_of_the_log_behind_the_command() -> None:

@@ -264,6 +264,8 @@ def test_a_restored_container_without_processes_has_ended(clone: Bench) -> None:
     with pytest.raises(StageFailed, match="has ended by itself") as raised:
         learned(clone)
     assert (raised.value.stage, raised.value.outcome) == (Stage.READ, Outcome.RESTORE_FAILED)
+    verdict = Played(clone, lambda played, _: played.read_restored(CONTAINER, NOW)).run().verdict
+    assert Outcome.HARNESS_ERROR not in verdict.found
 
 
 # ---- the log of a workload that prints
