@@ -1,3 +1,3 @@
-"""Loads the plugin; everything else is in `harness.commands.plugin`."""
+"""Loads the plugin where the options of pyproject.toml, which load it earlier, do not count."""
 
 pytest_plugins = ["harness.commands.plugin"]

@@ -8,6 +8,7 @@ import json
 from harness.checkpoints.translation.bridges import OldCriu, Runtime
 from harness.checkpoints.translation.translate import Order, translate
 from harness.checkpoints.untrusted import Budget
+from harness.model.errors import Exit
 from harness.oracle import inspection
 from harness.records.inspection import Finding
 from reports.terminal.inspection import show_inspection
@@ -15,10 +16,10 @@ from reports.terminal.tell import tell
 from reports.text import clean, one_line, sayable
 
 INSPECTED = {
-    Finding.CONSISTENT: 0,
-    Finding.INCONSISTENT: 1,
-    Finding.INCOMPLETE: 3,
-    Finding.NOTHING_TO_COMPARE: 3,
+    Finding.CONSISTENT: Exit.EXPECTED,
+    Finding.INCONSISTENT: Exit.UNEXPECTED,
+    Finding.INCOMPLETE: Exit.INCOMPLETE,
+    Finding.NOTHING_TO_COMPARE: Exit.INCOMPLETE,
 }
 
 

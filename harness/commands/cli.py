@@ -12,23 +12,13 @@ from types import FrameType
 
 from harness.commands.declarations import checkpoints, reports, runs
 from harness.commands.declarations.command import Act, Command, choose, code_lines, listed
-from harness.model.errors import FAULT, INTERRUPTED, UNHEARD, StillframeError, UsageError, WrongFile
+from harness.model.errors import EXIT_CODES, FAULT, INTERRUPTED, UNHEARD, StillframeError, UsageError, WrongFile
 from reports.terminal.tell import tell
 from reports.text import clean, one_line
 
 GROUPS = {"cells": runs.COMMANDS, "runs that are over": reports.COMMANDS, "any checkpoint": checkpoints.COMMANDS}
 """Commands by what they are about, in the order of the help."""
 COMMANDS = {command.name: command for group in GROUPS.values() for command in group}
-EXIT_CODES = {
-    0: "as expected",
-    1: "not as expected, worse or better",
-    2: "wrong usage: an option, name or path is wrong, or a file cannot be read",
-    3: "incomplete, or this machine lacks something",
-    4: "the proof of the instrument failed: no result of the run counts",
-    FAULT: "a fault in stillframe itself: please report it",
-    INTERRUPTED: "interrupted by Ctrl-C; a run ends with 3, because it is incomplete",
-    UNHEARD: "the reader of the output closed it before there was an answer",
-}
 HELP = """\
 usage: stillframe COMMAND [OPTION ...]
 

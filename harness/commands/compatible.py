@@ -19,7 +19,7 @@ from harness.commands.declarations.checkpoints import PROGRAMS
 from harness.host import facts
 from harness.host.process import HOST
 from harness.model.commands import Command
-from harness.model.errors import EnvironmentUnfit, StillframeError, UsageError, unknown
+from harness.model.errors import EnvironmentUnfit, Exit, StillframeError, UsageError, unknown
 from harness.model.machine import Component
 from harness.model.outcomes import Answer, Prediction
 from harness.model.values import Frozen
@@ -29,7 +29,7 @@ from harness.stacks import build, definition
 from harness.stacks.node import Node
 from reports.text import clean, sayable
 
-ANSWERED = {Answer.YES: 0, Answer.UNKNOWN: 3, Answer.NO: 1}
+ANSWERED = {Answer.YES: Exit.EXPECTED, Answer.UNKNOWN: Exit.INCOMPLETE, Answer.NO: Exit.UNEXPECTED}
 """Exit codes, in the order in which they count."""
 ASK_SECONDS = 20.0
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.host.probes import Finding, examine
 from harness.model import expectations
-from harness.model.errors import UsageError
+from harness.model.errors import Exit, UsageError
 from harness.run import matrix
 from harness.workload.definitions import available, find
 
@@ -23,7 +23,7 @@ def doctor(arguments: argparse.Namespace) -> int:
             print(f"      {finding.remedy}")  # noqa: T201
     stand = "1 of these stands" if unfit == 1 else f"{unfit} of these stand"
     print(f"{stand} in the way." if unfit else "This machine can run the matrix.")  # noqa: T201
-    return 3 if unfit else 0
+    return Exit.INCOMPLETE if unfit else Exit.EXPECTED
 
 
 def _definitions() -> Iterator[Finding]:

@@ -10,8 +10,10 @@ from pathlib import Path
 from harness.commands.declarations.runs import IMAGES_STACK
 from harness.host import audit
 from harness.images.study import every_image, study
+from harness.model.errors import Exit
 from harness.model.expectations import About, unmatched
 from harness.records import run_files
+from harness.records.documents import check_writable
 from harness.run.options import Options
 from harness.run.prepare import need_root, redaction_for
 from reports.analysis.images import exit_code
@@ -30,6 +32,7 @@ def images(arguments: argparse.Namespace) -> int:
 
 def make_images(options: Options, stacks: Iterable[str], run: Path | None) -> int:
     """Make images, and report them with `run` or alone; gives the exit code."""
+    check_writable(run or options.out)
     before = audit.of_host()
     folder = run or options.out / f"images-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     if run:
@@ -37,7 +40,7 @@ def make_images(options: Options, stacks: Iterable[str], run: Path | None) -> in
     found = [path for stack in stacks for path in study(options, stack, tell)]
     redaction = redaction_for(found, keep_names=options.keep_names)
     paths = [redaction.of(path) for path in found]
-    folder.mkdir(parents=True, exist_ok=True)
+    run_files.make_folder(folder)
     run_files.write_images(folder, paths)
     page = write.write_share(folder) if run else write.write_images(paths, folder)
     write.add_to_step_summary(markdown.render_images(paths))
@@ -48,4 +51,4 @@ def make_images(options: Options, stacks: Iterable[str], run: Path | None) -> in
         tell(f"left behind on the host: {', '.join(leaks)}")
     if astray := unmatched(every_image(), About.IMAGES):
         tell(f"declared of no image that there is: {', '.join(astray)}")
-    return 1 if leaks or astray else exit_code(paths).value
+    return Exit.UNEXPECTED if leaks or astray else exit_code(paths)

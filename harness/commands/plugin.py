@@ -6,10 +6,12 @@ participant and way; at the end the controller reads the records back, prints th
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import pytest
 from xdist.remote import Producer
@@ -18,7 +20,7 @@ from xdist.scheduler import LoadScopeScheduling
 from harness.host.syscalls import die_with_parent
 from harness.model.cells import Cell, Scenario
 from harness.model.controls import Control, ControlKind
-from harness.model.errors import StillframeError
+from harness.model.errors import FAULT, USAGE, Exit, StillframeError, Unwritable
 from harness.model.expectations import Expectation
 from harness.records.plan import Effort
 from harness.records.record import Record
@@ -28,33 +30,61 @@ from harness.run.prepare import Run
 from harness.run.worker import Worker
 from harness.trial.bench import Bench
 from harness.trial.trial import Trial
-from reports.analysis.cells import Exit, judge_all
+from reports.analysis.cells import judge_all
 from reports.analysis.crashes import Struck, unstruck
 from reports.analysis.known import demand, state
 from reports.analysis.tables import RunSummary
 from reports.formats import report as write
 from reports.runs.read import read_share
 from reports.terminal import terminal
+from reports.terminal.tell import tell
 from reports.words.outcomes import expectation as told
 
 OPTIONS: pytest.StashKey[Options] = pytest.StashKey()
 RUN: pytest.StashKey[Run] = pytest.StashKey()
 EFFORT: pytest.StashKey[Effort] = pytest.StashKey()
 SUMMARY: pytest.StashKey[RunSummary] = pytest.StashKey()
+PAGE: pytest.StashKey[Path] = pytest.StashKey()
+WRONG: pytest.StashKey[bool] = pytest.StashKey()
+"""There if the choice of tests cannot be read."""
 NOTHING_PLANNED = "NOTSET"
 """What pytest says in brackets where there are no parameters."""
 EXIT_OF_PYTEST = {
-    pytest.ExitCode.USAGE_ERROR: 2,
-    pytest.ExitCode.INTERNAL_ERROR: 3,
-    pytest.ExitCode.NO_TESTS_COLLECTED: 2,
+    pytest.ExitCode.USAGE_ERROR: USAGE,
+    pytest.ExitCode.INTERNAL_ERROR: FAULT,
+    pytest.ExitCode.NO_TESTS_COLLECTED: USAGE,
 }
+"""Our exit codes for those of pytest that are not about cells."""
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the options for pytest."""
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> Generator[None]:
+    """Declare the options, and refuse wrong words before anything starts.
+
+    A hook before this one would end with pytest's own exit code for a wrong word, which means a failed proof here.
+    """
+    yield
     group = parser.getgroup("stillframe", "live checkpoints, judged")
     for flag, declaration in EVERY:
         group.addoption(flag, **declaration)
+    if not {"-h", "--help"}.isdisjoint(args):
+        return
+    try:
+        given = parser.parse(args)
+    except pytest.UsageError as error:
+        if any(map(_in_scenarios, args)):
+            _refuse(str(error).strip())
+        raise
+    words = given.file_or_dir
+    if any(map(_in_scenarios, words)):
+        for word in words:
+            if not Path(word.partition("::")[0]).exists():
+                _refuse(f"unknown argument {word!r}: it is neither an option nor a file")
+
+
+def _refuse(what: str) -> NoReturn:
+    tell(f"stillframe: {what}")
+    sys.exit(USAGE)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -102,6 +132,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
             return str(benches.get(_said(nodeid), nodeid))
 
     return ByBench(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """End with our exit code if the choice of tests cannot be read."""
+    try:
+        return (yield)
+    except pytest.UsageError as error:
+        if OPTIONS not in session.config.stash:
+            raise
+        session.config.stash[WRONG] = True
+        pytest.exit(str(error), returncode=USAGE)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -185,11 +227,18 @@ def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
 
 
 @pytest.fixture
-def execute(worker: Worker) -> Callable[..., list[Record]]:
-    """Execute all trials of a cell and give their records; `kind` is a control's class, executed once."""
+def execute(worker: Worker, request: pytest.FixtureRequest) -> Callable[..., list[Record]]:
+    """Execute all trials of a cell and give their records; `kind` is a control's class, executed once.
+
+    If a record cannot be written, the run stops.
+    """
 
     def execute(cell: Cell, kind: type[Trial] = Trial) -> list[Record]:
-        return list(worker.execute(cell, kind))
+        try:
+            return list(worker.execute(cell, kind))
+        except Unwritable as error:
+            request.session.shouldstop = str(error)
+            pytest.fail(str(error), pytrace=False)
 
     return execute
 
@@ -223,34 +272,54 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     if _is_worker(config) or not _runs_scenarios(config):
         return
     own = EXIT_OF_PYTEST.get(pytest.ExitCode(exitstatus)) if exitstatus in EXIT_OF_PYTEST else None
+    own = USAGE if WRONG in config.stash else own
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and OPTIONS in config.stash and config.stash[OPTIONS].shard:
         own = 0  # nothing falls to this shard
     if RUN in config.stash:
-        config.stash[RUN].close(config.stash.get(EFFORT, None))
+        with _written(session):
+            config.stash[RUN].close(config.stash.get(EFFORT, None))
         summary = config.stash[SUMMARY] = read_share(config.stash[RUN].folder)
         session.exitstatus = (
             own or summary.conclusion.exit_code.value or int(exitstatus == pytest.ExitCode.TESTS_FAILED)
         )
+        with _written(session):
+            page = write.write_summary(summary, config.stash[RUN].folder / write.SITE)
+            config.stash[PAGE] = page
+            write.add_to_step_summary(page.with_name(write.MARKDOWN).read_text(encoding="utf-8"))
     elif own is not None:
         session.exitstatus = own
 
 
+@contextlib.contextmanager
+def _written(session: pytest.Session) -> Iterator[None]:
+    """Tell what cannot be written; then the run is incomplete, unless its exit code already says worse."""
+    try:
+        yield
+    except Unwritable as error:
+        tell(f"stillframe: {error}")
+        if session.exitstatus in (Exit.EXPECTED, pytest.ExitCode.INTERRUPTED):
+            session.exitstatus = Exit.INCOMPLETE
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the table and write the report."""
+    """Print the table and the address of the report."""
     if SUMMARY not in config.stash:
         return
     terminalreporter.section("stillframe")
     terminal.show_run(config.stash[SUMMARY])
-    page = write.write_summary(config.stash[SUMMARY], config.stash[RUN].folder / write.SITE)
-    write.add_to_step_summary(page.with_name(write.MARKDOWN).read_text(encoding="utf-8"))
-    terminalreporter.write_line(f"report: {page}")
+    if PAGE in config.stash:
+        terminalreporter.write_line(f"report: {config.stash[PAGE]}")
 
 
 def _runs_scenarios(config: pytest.Config) -> bool:
     if _is_worker(config):
         return "stillframe_run" in config.workerinput  # type: ignore[attr-defined]
-    named = [Path(str(argument).split("::")[0]).resolve() for argument in config.args]
-    return any(path == SCENARIOS or SCENARIOS in path.parents for path in named)
+    return any(map(_in_scenarios, config.args))
+
+
+def _in_scenarios(word: str) -> bool:
+    path = Path(word.partition("::")[0]).resolve()
+    return path == SCENARIOS or SCENARIOS in path.parents
 
 
 def _is_worker(config: pytest.Config) -> bool:

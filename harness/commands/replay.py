@@ -6,7 +6,7 @@ import re
 import traceback
 
 from harness.model.cells import Cell, FreezePolicy, Participant, Scenario
-from harness.model.errors import FAULT, StillframeError, UsageError, unknown
+from harness.model.errors import FAULT, Exit, StillframeError, UsageError, unknown
 from harness.model.outcomes import Outcome, Stage
 from harness.oracle.judge import skews
 from harness.runtimes import way_of
@@ -20,7 +20,7 @@ from reports.words.replay import PROGRAM, conclusion
 WORD = re.compile(r"(?!.*\.\.)[\w./:@~+-]+", re.ASCII)
 WHO = r"([a-z0-9/-]+)@([a-z0-9.-]+)"
 CELL = re.compile(rf"(?:([a-z]+):)?([a-z0-9-]+)\.([a-z]+)\.{WHO}(?:~{WHO})?(?:\+([a-z0-9-]+))?")
-CODES = {False: 0, True: 1, None: 3}
+CODES = {False: Exit.EXPECTED, True: Exit.UNEXPECTED, None: Exit.INCOMPLETE}
 """Exit codes of a verdict, by whether it convicts; null: it proves nothing."""
 
 
@@ -90,7 +90,7 @@ class Trials:
 
     def _verdict(self) -> Answer:
         if self._replay is None:
-            return 3, f"verdict: none. {one_line(self._hindrance)}\n"
+            return Exit.INCOMPLETE, f"verdict: none. {one_line(self._hindrance)}\n"
         found = self._replay.conclude()
         readings = [(reading, skews(reading)) for reading in found.readings]
         lines = conclusion(found.verdict, readings, found.log, self._recorded)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 
 import pytest
@@ -10,14 +11,17 @@ import pytest
 from harness.commands.declarations.runs import IMAGES_STACK
 from harness.commands.images import make_images
 from harness.model.cells import Settings
-from harness.model.errors import UsageError
+from harness.model.errors import USAGE, Exit, UsageError
 from harness.model.expectations import declared
+from harness.records.documents import check_writable
 from harness.run.flags import SCENARIOS
 from harness.run.matrix import DEFAULT_STACKS
 from harness.run.options import Options
 from harness.run.prepare import need_root
 from harness.trial import corpus as kept
-from reports.analysis.cells import Exit, prevailing
+from reports.analysis.cells import prevailing
+from reports.analysis.tables import counted
+from reports.terminal.tell import tell
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -44,12 +48,30 @@ def corpus(arguments: argparse.Namespace) -> int:
     return run_cells(options, arguments.workers)
 
 
+class _Started:
+    """Keeps the session. After a wrong word, `pytest.main` returns 4, which means a failed proof here."""
+
+    session: pytest.Session | None = None
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Keep it."""
+        self.session = session
+
+
 def run_cells(options: Options, workers: int, more: Sequence[str] = ()) -> int:
     """Run the cells of `options` by pytest; gives the exit code of the run."""
     if not options.cells:
         raise UsageError("the choices leave no cell", remedy="`stillframe plan` lists them.")
     need_root()
     declared()  # a wrong known issue is told before anything starts
+    for folder in (options.out, options.cache, *([options.keep] if options.keep else [])):
+        check_writable(folder)
+    if workers > (there := len(os.sched_getaffinity(0))):
+        tell(f"-n {workers}: this machine has {counted(there, 'processor')}. More workers disturb each other.")
     several = ["-n", str(workers)] if workers > 1 else []
     ours = ["-c", str(SCENARIOS / "run.ini"), "--rootdir", str(SCENARIOS.parent), "--verbose", "--no-header"]
-    return int(pytest.main([str(SCENARIOS), *ours, *several, *options.arguments(), *more]))
+    started = _Started()
+    code = pytest.main([str(SCENARIOS), *ours, *several, *options.arguments(), *more], plugins=[started])
+    if started.session:
+        return int(started.session.exitstatus)
+    return USAGE if code is pytest.ExitCode.USAGE_ERROR else int(code)

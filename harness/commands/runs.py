@@ -12,7 +12,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from harness.model.errors import UsageError
+from harness.records.documents import check_writable
 from reports.analysis import compare as comparison
 from reports.analysis.tables import counted
 from reports.formats import report as write
@@ -30,8 +30,8 @@ from reports.text import one_line
 
 def report(arguments: argparse.Namespace) -> int:
     """Write it, print its address, and tell the verdict."""
-    if arguments.out and arguments.out.is_file():
-        raise UsageError(f"--out {arguments.out} is a file", remedy="Name a folder.")
+    if arguments.out:
+        check_writable(arguments.out)
     page, run = write.report(arguments.runs, arguments.out)
     write.add_to_step_summary(page.with_name(write.MARKDOWN).read_text(encoding="utf-8"))
     print(page)  # noqa: T201

@@ -1,12 +1,14 @@
-"""The exceptions: each says what happened, with which values, and what to do next.
+"""The exit codes, and the exceptions: each says what happened, with which values, and what to do next.
 
-StillframeError          base; `remedy` says what to do
+StillframeError          base; `remedy` says what to do              exit 3
   UsageError             the command line has a wrong value          exit 2
     WrongFile            a wrong line in a file that a user wrote
-  EnvironmentUnfit       the machine lacks something                 exit 3
-    StackUnavailable     a stack cannot be built
-  NotComparable          two runs cannot be compared                 exit 3
   RecordError            a record or plan cannot be read             exit 2
+  EnvironmentUnfit       the machine lacks something
+    StackUnavailable     a stack cannot be built
+    Unwritable           a file or folder cannot be written
+  NotComparable          two runs cannot be compared
+  Untranslatable         the target form has no place for a part     exit 1
   CommandFailed          a command ended with an unexpected exit code
   DeadlineExceeded       a command or a wait took too long
     Lost                 nobody is left who could make it happen
@@ -18,25 +20,50 @@ Any other exception is a fault of Stillframe                         exit 70
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
+from enum import IntEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from harness.model.outcomes import Outcome, Stage
 
 
+class Exit(IntEnum):
+    """Exit code of a run. The first one that applies prevails."""
+
+    BLIND = 4
+    UNEXPECTED = 1
+    INCOMPLETE = 3
+    EXPECTED = 0
+
+
+USAGE = 2
+"""Exit code after a wrong command line, as argparse has it."""
 FAULT = 70
 """Exit code after an unexpected exception: EX_SOFTWARE of sysexits.h."""
-UNHEARD = 141
-"""Exit code if the reader closes the pipe before there is an answer, as in a shell after SIGPIPE."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as in a shell."""
+UNHEARD = 141
+"""Exit code if the reader closes the pipe before there is an answer, as in a shell after SIGPIPE."""
+EXIT_CODES: dict[int, str] = {
+    Exit.EXPECTED: "as expected, or done",
+    Exit.UNEXPECTED: "not as expected: an outcome is worse or better than expected, or something was left behind",
+    USAGE: "wrong usage: an option, a name or a path is wrong, or a file cannot be read; nothing was started",
+    Exit.INCOMPLETE: "incomplete: trials are missing, this machine lacks something, or a file cannot be written",
+    Exit.BLIND: "the proof of the instrument failed: no result of the run counts",
+    FAULT: "a fault in stillframe itself: please report it",
+    INTERRUPTED: "interrupted by Ctrl-C; a run ends with 3, because it is incomplete",
+    UNHEARD: "the reader of the output closed it before there was an answer",
+}
+"""All exit codes of all commands, with what each means everywhere."""
 
 
 class StillframeError(Exception):
     """Base of all errors: `str()` gives the sentence, `remedy` the next step."""
 
-    exit_code = 3
+    exit_code: int = Exit.INCOMPLETE
 
     def __init__(self, what: str, *, remedy: str = "") -> None:
         super().__init__(what)
@@ -50,7 +77,7 @@ class StillframeError(Exception):
 class UsageError(StillframeError):
     """The user gave a value that is not valid."""
 
-    exit_code = 2
+    exit_code = USAGE
 
 
 class WrongFile(UsageError):
@@ -69,6 +96,27 @@ class StackUnavailable(EnvironmentUnfit):
     """A stack cannot be built or used."""
 
 
+class Unwritable(EnvironmentUnfit):
+    """A file or folder cannot be written; the sentence names it and the cause."""
+
+    def __init__(self, path: Path | str, error: OSError) -> None:
+        super().__init__(f"{path} cannot be written: {error.strerror}", remedy=REMEDIES.get(error.errno or 0, ""))
+
+
+REMEDIES = {
+    errno.ENOSPC: "Free some space, or choose another folder.",
+    errno.EDQUOT: "Free some space, or choose another folder.",
+    errno.EROFS: "Choose another folder.",
+    errno.EACCES: "Choose a folder of your own.",
+    errno.EPERM: "Choose a folder of your own.",
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+    errno.ENOTDIR: "A file has the place of a folder: choose another folder.",
+    errno.EEXIST: "A file has the place of a folder: choose another folder.",
+    errno.EISDIR: "A folder has the place of a file: choose another folder.",
+}
+"""What to do about a failure to write."""
+
+
 class NotComparable(StillframeError):
     """Two runs cannot be compared: a difference between them would say nothing about the runtimes."""
 
@@ -76,13 +124,13 @@ class NotComparable(StillframeError):
 class Untranslatable(StillframeError):
     """The target form has no place for a part of the checkpoint; the sentence names the part."""
 
-    exit_code = 1
+    exit_code = Exit.UNEXPECTED
 
 
 class RecordError(StillframeError):
     """A plan or record cannot be read."""
 
-    exit_code = 2
+    exit_code = USAGE
 
 
 class CommandFailed(StillframeError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from harness.model.errors import RecordError
+from harness.model.errors import RecordError, Unwritable
 from harness.model.invalid import brief
 from harness.model.values import Frozen
 
@@ -66,3 +68,29 @@ def readable(path: Path) -> Iterator[None]:
         remedy = "Only the user who made the run can read its records: become that user."
         denied = isinstance(error, PermissionError)
         raise RecordError(f"{path} cannot be read: {error.strerror}", remedy=remedy if denied else "") from error
+
+
+@contextlib.contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Turn `OSError` into `Unwritable`, which names the path and the cause."""
+    try:
+        yield
+    except OSError as error:
+        raise Unwritable(path, error) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Raise `Unwritable` for a folder that cannot be made or written, before there is anything to write."""
+    with writable(folder), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        folder.lstat()
+    there = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
+    with writable(there):
+        number = 0
+        if not there.is_dir():
+            number = errno.ENOTDIR
+        elif not os.statvfs(there).f_bavail:
+            number = errno.ENOSPC
+        elif not os.access(there, os.W_OK | os.X_OK):
+            number = errno.EROFS if os.statvfs(there).f_flag & os.ST_RDONLY else errno.EACCES
+        if number:
+            raise OSError(number, os.strerror(number))

@@ -8,6 +8,7 @@ whoever wrote it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from typing import NamedTuple, TypeVar
 from harness.model.errors import RecordError
 from harness.model.values import Frozen
 from harness.privacy.redaction import FORMS
-from harness.records.documents import content, decoded, parse, readable
+from harness.records.documents import content, decoded, parse, readable, writable
 from harness.records.image_path import ImagePath
 from harness.records.plan import Closing, Plan, Tombstone
 from harness.records.record import CLOSE, SCHEMA_VERSION, Record
@@ -58,7 +59,7 @@ def read_plan(folder: Path) -> Plan:
 
 def write_plan(folder: Path, plan: Plan) -> None:
     """Create the run's folder and write its plan."""
-    (folder / "records").mkdir(parents=True, exist_ok=True)
+    make_folder(folder / "records")
     write_aside(folder / "plan.json", _text(plan))
 
 
@@ -85,13 +86,28 @@ def write_tombstone(folder: Path, tombstone: Tombstone) -> None:
 
 
 def write_aside(path: Path, text: str, *, private: bool = False) -> Path:
-    """Write to a file aside and rename it, so that no reader sees half a file. `private`: only its owner may read."""
+    """Write to a file aside and rename it, so that no reader sees half a file; `Unwritable` if that fails.
+
+    `private`: only its owner may read.
+    """
     aside = path.with_name(f"{path.name}.new")
-    if private:
-        aside.unlink(missing_ok=True)
-        aside.touch(mode=0o600)
-    aside.write_text(text, encoding="utf-8")
-    return aside.rename(path)
+    with writable(path):
+        try:
+            if private:
+                aside.unlink(missing_ok=True)
+                aside.touch(mode=0o600)
+            aside.write_text(text, encoding="utf-8")
+            return aside.rename(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                aside.unlink()
+            raise
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and those above it; `Unwritable` if that fails."""
+    with writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def _text(value: Frozen) -> str:
@@ -99,17 +115,25 @@ def _text(value: Frozen) -> str:
 
 
 def append(folder: Path, record: Record) -> Path:
-    """Append one trial to its cell's file and sync it; only its owner may read the file."""
+    """Append one trial to its cell's file and sync it; only its owner may read the file.
+
+    A record that cannot be written whole is not written at all, so the records before it stay readable.
+    """
     stem = record.cell.slug if record.control is None else f"control-{record.control}.{record.cell.slug}"
     path = folder / "records" / f"{stem}.jsonl"
     line = record.model_dump_json().encode() + b"\n"
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        while line:
-            line = line[os.write(descriptor, line) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with writable(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        before = os.fstat(descriptor).st_size
+        try:
+            while line:
+                line = line[os.write(descriptor, line) :]
+            os.fsync(descriptor)
+        except OSError:
+            os.ftruncate(descriptor, before)
+            raise
+        finally:
+            os.close(descriptor)
     return path
 
 

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.commands.cli import EXIT_CODES
 from harness.commands.declarations import checkpoints, reports, runs
 from harness.commands.declarations.command import Command
 from harness.images.engines import ENGINES
 from harness.images.routes import ROUTES
 from harness.model.cells import FreezePolicy, Scenario, SurfaceKind
 from harness.model.controls import CANARY, CONTROLS, Proof
+from harness.model.errors import EXIT_CODES
 from harness.model.expectations import DeclarationFile
 from harness.model.machine import Condition
 from harness.model.mutants import MUTANTS
@@ -34,11 +34,10 @@ from harness.stacks.definition import StackDefinition
 from harness.trial.corpus import Kept
 from harness.workload.definitions import Workload, available, find
 from reports.analysis import compare
-from reports.analysis.cells import Exit
 from reports.analysis.known import DEMANDS, State
 from reports.formats import allure, badges, ctrf, feeds, index, junit
 from reports.paths import ALLURE, BADGE, CTRF, INDEX, JUNIT
-from reports.words.outcomes import MEANINGS, SCENARIOS, VERDICTS
+from reports.words.outcomes import MEANINGS, SCENARIOS
 
 RUN_FILES = {
     "plan": "`plan.json`",
@@ -99,7 +98,6 @@ STATES = {
     State.NOT_SEEN: "the run has no result for the cell",
 }
 PROVES = {True: "yes", False: "no", None: "proves nothing"}
-OTHER_CODES = {code: told for code, told in EXIT_CODES.items() if code not in list(Exit)}
 
 
 def generated() -> dict[str, Callable[[], str]]:
@@ -122,8 +120,7 @@ def generated() -> dict[str, Callable[[], str]]:
         "states": lambda: table(("state", "meaning", "what to do"), _states()),
         "differences": lambda: _meanings("kind", compare.Kind, compare.MEANINGS),
         "conditions": lambda: listed(each.value for each in Condition),
-        "run-codes": lambda: table(("code", "verdict"), ((str(each.value), VERDICTS[each]) for each in sorted(Exit))),
-        "other-codes": lambda: table(("code", "meaning"), ((str(code), told) for code, told in OTHER_CODES.items())),
+        "exit-codes": lambda: table(("code", "meaning"), ((f"{code:d}", told) for code, told in EXIT_CODES.items())),
         "controls": lambda: bullets(map(_proof, (CANARY, *CONTROLS.values()))),
         "mutants": lambda: bullets(map(_proof, MUTANTS)),
         "checks": lambda: bullets((each.value, "") for each in Check),

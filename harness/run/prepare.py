@@ -21,6 +21,7 @@ from harness.model.expectations import STILL, covered, crashes, unmatched
 from harness.model.machine import Condition
 from harness.privacy.redaction import FORMS, Redaction
 from harness.records import run_files
+from harness.records.documents import writable
 from harness.records.image_path import ImagePath
 from harness.records.plan import Closing, Effort, Plan
 from harness.run import matrix
@@ -143,5 +144,6 @@ def _prepare(names: Sequence[str], options: Options, progress: build.Progress) -
 
 def _point(link: Path, target: str) -> None:
     aside = link.with_name(f".{link.name}-{os.getpid()}")
-    aside.symlink_to(target)
-    aside.rename(link)
+    with writable(link):
+        aside.symlink_to(target)
+        aside.rename(link)

@@ -13,6 +13,8 @@ from pathlib import Path
 from harness.host import probes
 from harness.host.process import HOST
 from harness.model.errors import CommandFailed, DeadlineExceeded, StackUnavailable
+from harness.records.documents import writable
+from harness.records.run_files import make_folder
 from harness.stacks.definition import KEY_DIGITS, StackDefinition
 
 BUILD_SECONDS = 900.0
@@ -40,9 +42,9 @@ def prepare(definition: StackDefinition, cache: Path, *, mirror: str | None, pro
     if definition.root is not None:
         return definition.root
     stacks = cache / "stacks"
-    stacks.mkdir(parents=True, exist_ok=True)
+    make_folder(stacks)
     ready = stacks / f"{definition.name}-{definition.key}"
-    with _locked(stacks / f"{definition.name}.lock"):
+    with writable(stacks), _locked(stacks / f"{definition.name}.lock"):
         for left_over in stacks.glob(f".building-{definition.name}-{'[0-9a-f]' * KEY_DIGITS}"):
             shutil.rmtree(left_over)
         if ready.exists() and not _intact(ready):

@@ -24,6 +24,7 @@ from harness.model.cells import Cell, Participant, Scenario, Settings
 from harness.model.errors import EnvironmentUnfit, RecordError, UsageError
 from harness.model.invalid import brief
 from harness.model.values import Frozen
+from harness.records.documents import writable
 from harness.records.record import SCHEMA_VERSION, Record
 from harness.records.run_files import write_aside
 from harness.runtimes.contract import Container
@@ -112,16 +113,21 @@ def pack(folder: Path, archive: Path) -> str:
     Equal contents have equal digests. `EnvironmentUnfit` if the folder holds anything but files and folders.
     """
     if not archive.exists():
-        archive.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        aside = archive.with_name(f".{archive.name}-{os.getpid()}")
-        aside.touch(mode=0o600)
-        try:
-            with aside.open("wb") as raw, zstandard.open(raw, "wb") as out:
-                _write_tar(folder, out)
-            aside.rename(archive)
-        finally:
-            aside.unlink(missing_ok=True)
+        with writable(archive):
+            _pack(folder, archive)
     return digest(archive)
+
+
+def _pack(folder: Path, archive: Path) -> None:
+    archive.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    aside = archive.with_name(f".{archive.name}-{os.getpid()}")
+    aside.touch(mode=0o600)
+    try:
+        with aside.open("wb") as raw, zstandard.open(raw, "wb") as out:
+            _write_tar(folder, out)
+        aside.rename(archive)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _write_tar(folder: Path, out: IO[bytes]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.host import compiler
 from harness.host.process import HOST
 from harness.model.errors import CommandFailed, EnvironmentUnfit
+from harness.records.documents import writable
 from harness.workload import definitions
 from harness.workload.definitions import Workload
 
@@ -27,7 +28,8 @@ def compile_workload(workload: Workload, cache: Path) -> Path:
         key = hashlib.sha256(identity.encode()).hexdigest()[:16]
         binary = cache.resolve() / "workloads" / f"{name}-{key}" / name
         if not _intact(binary):
-            _build([*command, *FLAGS, *(str(path) for path in files if path.suffix == ".c")], binary)
+            with writable(binary.parent):
+                _build([*command, *FLAGS, *(str(path) for path in files if path.suffix == ".c")], binary)
     except CommandFailed as error:
         raise EnvironmentUnfit(
             f"workload {workload.name} cannot be compiled: {error}", remedy=compiler.INSTALL

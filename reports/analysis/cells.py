@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from enum import IntEnum
 from typing import TypeVar
 
 from pydantic import Field
 
 from harness.model.cells import Cell
 from harness.model.controls import Control, ControlKind
+from harness.model.errors import Exit
 from harness.model.expectations import STILL, Expectation
 from harness.model.machine import Accommodation, Component
-from harness.model.outcomes import Anomaly, Outcome, Verdict
+from harness.model.outcomes import Anomaly, Outcome, Stage, Verdict
 from harness.model.values import Frozen
 from harness.records.plan import Plan
 from harness.records.record import Record
@@ -25,20 +25,14 @@ T = TypeVar("T")
 NO_EVIDENCE = frozenset({Outcome.HARNESS_ERROR, Outcome.MISSING, Outcome.UNSUPPORTED})
 """Outcomes that only concern the environment. Where they are unexpected, the run is incomplete."""
 
+BEFORE = frozenset({Stage.PREPARE, Stage.START})
+"""Stages before the fault of a mutant or a canary. Where one of them fails, it is not played."""
+
 CLEAN = frozenset({Outcome.CONSISTENT, Outcome.NOT_CAPTURED})
 """Outcomes without a failure."""
 
 MEASURED = frozenset({Outcome.INCONSISTENT, Outcome.NOT_CAPTURED})
 """Outcomes that describe a skew."""
-
-
-class Exit(IntEnum):
-    """Exit code of a run. The first one that applies prevails."""
-
-    BLIND = 4
-    UNEXPECTED = 1
-    INCOMPLETE = 3
-    EXPECTED = 0
 
 
 class CellSummary(Frozen):
@@ -110,7 +104,7 @@ class ControlSummary(Frozen):
 
     @property
     def exit_code(self) -> Exit:
-        """Return its exit code for the run; a control that did not run proves nothing either way."""
+        """Return its exit code for the run; a control that could not be played proves nothing either way."""
         if self.detected:
             return Exit.EXPECTED
         if not self.played:
@@ -132,7 +126,8 @@ def summarise_control(control: Control, record: Record | None, struck: Struck = 
         verdict = Verdict(outcome=Outcome.MISSING, reason="planned and not received")
         return ControlSummary(control=control, trial=0, verdict=verdict, detected=False, played=False)
     verdict, crash = record.verdict, struck(record) is not None
-    absent = NO_EVIDENCE if control.kind is ControlKind.CONTROL else {Outcome.UNSUPPORTED}
+    early = control.kind is ControlKind.CONTROL or verdict.stage in BEFORE
+    absent = NO_EVIDENCE if early else {Outcome.UNSUPPORTED}
     seen = control.seen_in(verdict)
     if control.kind is ControlKind.CANARY:
         seen &= judge(verdict, record.log, STILL) is Exit.UNEXPECTED

@@ -14,13 +14,13 @@ from enum import StrEnum
 from pydantic import Field
 
 from harness.model.cells import Cell, Settings
-from harness.model.errors import NotComparable
+from harness.model.errors import Exit, NotComparable
 from harness.model.expectations import place
 from harness.model.outcomes import Outcome
 from harness.model.values import Frozen
 from harness.records.plan import Plan
 from harness.records.record import Record
-from reports.analysis.cells import MEASURED, NO_EVIDENCE, CellSummary, Exit
+from reports.analysis.cells import MEASURED, NO_EVIDENCE, CellSummary
 from reports.analysis.conditions import Conditions, Difference, changes, differences
 from reports.analysis.statistics import LEVEL, adjusted, different_p
 from reports.analysis.tables import RunSummary, counted

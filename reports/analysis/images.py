@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import Field
 
+from harness.model.errors import Exit
 from harness.model.outcomes import Outcome
 from harness.model.values import Frozen
 from harness.records.image_path import Attempt, Base, ImageFacts, ImagePath, Step, StepRefusal
-from reports.analysis.cells import NO_EVIDENCE, Exit, prevailing
+from reports.analysis.cells import NO_EVIDENCE, prevailing
 
 ENDED = {Step.MAKE: "not made", Step.SEND: "not sent", Step.RECEIVE: "not received"}
 FORMS = {

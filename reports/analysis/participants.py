@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from harness.model.errors import Exit
 from harness.model.outcomes import Outcome
-from reports.analysis.cells import CellSummary, Exit, prevailing
+from reports.analysis.cells import CellSummary, prevailing
 from reports.analysis.tables import RunSummary, counted
 from reports.paths import participant_page
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from harness.model.cells import Cell, FreezePolicy, Scenario
 from harness.model.controls import Control, ControlKind
+from harness.model.errors import Exit
 from harness.model.machine import Accommodation, Component, HostFacts
 from harness.model.values import Frozen, SchemaVersion
 from harness.records.image_path import ImagePath
@@ -17,7 +18,6 @@ from harness.records.shard import Shard
 from reports.analysis.cells import (
     CellSummary,
     ControlSummary,
-    Exit,
     MutantSummary,
     each_once,
     merge,

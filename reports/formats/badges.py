@@ -8,9 +8,10 @@ from html import escape
 
 import svg
 
+from harness.model.errors import Exit
 from harness.model.outcomes import Outcome
 from reports.analysis import newest
-from reports.analysis.cells import CellSummary, Exit
+from reports.analysis.cells import CellSummary
 from reports.analysis.tables import RunSummary, counted
 from reports.paths import BADGE, badge_of, page_of
 from reports.text import shorten

@@ -15,9 +15,8 @@ from xml.etree import ElementTree as ET
 
 from markupsafe import Markup
 
-from harness.model.errors import NotComparable
+from harness.model.errors import Exit, NotComparable
 from reports.analysis import newest
-from reports.analysis.cells import Exit
 from reports.analysis.compare import Comparison, Kind, compare
 from reports.analysis.participants import Participant, participants
 from reports.analysis.tables import RunSummary, counted

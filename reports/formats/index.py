@@ -14,12 +14,13 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from harness.model.cells import FreezePolicy, Scenario
+from harness.model.errors import Exit
 from harness.model.expectations import Expectation
 from harness.model.machine import Component
 from harness.model.outcomes import Anomaly, Outcome
 from harness.model.values import Frozen, SchemaVersion
 from reports.analysis import newest
-from reports.analysis.cells import CellSummary, Exit, prevailing
+from reports.analysis.cells import CellSummary, prevailing
 from reports.analysis.participants import Participant, participants
 from reports.analysis.tables import RunSummary
 from reports.formats.results import cut, moment, stable

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.model.errors import NotComparable
 from harness.records.image_path import ImagePath
-from harness.records.run_files import write_aside
+from harness.records.run_files import make_folder, write_aside
 from reports.analysis.compare import Comparison, compare
 from reports.analysis.tables import RunSummary
 from reports.formats import markdown
@@ -63,7 +63,7 @@ def write_summary(
 
     `now`, by default the time of writing, decides whether badges say `stale`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_aside(folder / "summary.json", summary_json(run))
     write_aside(folder / MARKDOWN, markdown.render(run))
     write_formats(run, folder, before=before, now=now or datetime.now(UTC))

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from harness.model.cells import Cell
+from harness.model.errors import Exit
 from harness.model.expectations import Expectation
 from harness.model.machine import Component
 from harness.model.outcomes import Outcome
@@ -17,7 +18,7 @@ from harness.model.values import Frozen
 from harness.records.image_path import Attempt, ImagePath
 from harness.records.record import Record
 from reports.analysis import images
-from reports.analysis.cells import CLEAN, CellSummary, ControlSummary, Exit, judge, largest_ticks, largest_us
+from reports.analysis.cells import CLEAN, CellSummary, ControlSummary, judge, largest_ticks, largest_us
 from reports.analysis.tables import RunSummary, counted
 from reports.paths import page_of
 from reports.text import one_line, shorten

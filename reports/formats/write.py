@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from harness.records.run_files import write_aside
+from harness.records.documents import writable
+from harness.records.run_files import make_folder, write_aside
 from reports.analysis.tables import RunSummary
 from reports.formats import allure, badges, ctrf, feeds, index, junit
 from reports.formats.results import results
@@ -30,7 +31,8 @@ def write_formats(run: RunSummary, folder: Path, *, before: Sequence[RunSummary]
     for place, text in render(run, before=before, now=now):
         path = folder / place
         if path.parent not in made:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
         made.setdefault(path.parent, set()).add(path.name)
         write_aside(path, text)
-    allure.sweep(folder / ALLURE, made[folder / ALLURE])
+    with writable(folder / ALLURE):
+        allure.sweep(folder / ALLURE, made[folder / ALLURE])

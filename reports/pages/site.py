@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from harness.model.outcomes import Outcome
-from harness.records.run_files import write_aside
+from harness.records.run_files import make_folder, write_aside
 from reports.analysis import claims, newest
 from reports.analysis.cells import CellSummary
 from reports.analysis.compare import Comparison
@@ -54,7 +54,7 @@ def write_site(
     most = len(PAGES) + len(participants(run)) + len(run.cells)
     for _, (name, text) in shown(pages, "writing", most, lambda each: each[0]):
         path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_aside(path, text)
     return folder / OVERVIEW.path
 

@@ -22,6 +22,7 @@ from harness.model.errors import RecordError, UsageError
 from harness.model.expectations import declared
 from harness.model.outcomes import Outcome
 from harness.model.values import Frozen
+from harness.records.documents import check_writable, writable
 from harness.records.plan import Plan, Tombstone
 from harness.records.record import CLOSE
 from harness.records.run_files import (
@@ -90,13 +91,16 @@ def add(history: Path, run: Path) -> str:
     stored = find(run)
     aside = history / RUNS / f".{stored.plan.run}.new"
     shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True, mode=0o700)
+    check_writable(aside)
     try:
+        with writable(aside):
+            aside.mkdir(parents=True, mode=0o700)
         digest = _write(stored, aside)
         place = history / RUNS / digest[:DIGITS]
         if not place.exists():
             write_aside(aside / SUMMARY, summary_json(read_run(aside)))
-            aside.rename(place)
+            with writable(place):
+                aside.rename(place)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     _write_latest(history)

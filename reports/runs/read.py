@@ -9,7 +9,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from harness.model.controls import CANARY, ControlKind
-from harness.model.errors import unknown
+from harness.model.errors import Exit, unknown
 from harness.model.outcomes import Outcome
 from harness.records.image_path import ImagePath
 from harness.records.plan import Plan
@@ -17,7 +17,7 @@ from harness.records.record import Record
 from harness.records.run_files import Place, read_at, read_tombstone, record_files
 from harness.records.shard import Shard
 from reports.analysis import images
-from reports.analysis.cells import CellSummary, Exit, telling_trials
+from reports.analysis.cells import CellSummary, telling_trials
 from reports.analysis.compare import Comparison, compare
 from reports.analysis.known import known_issues
 from reports.analysis.tables import Finding, RunSummary, counted, named, summarise

@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from harness.model.errors import Exit
 from harness.model.outcomes import Outcome
 from harness.records.image_path import ImagePath
 from reports.analysis import images
-from reports.analysis.cells import CellSummary, Exit, prevailing
+from reports.analysis.cells import CellSummary, prevailing
 from reports.analysis.crashes import demanded
 from reports.analysis.known import advice
 from reports.analysis.tables import Column, Row, RunSummary, Table, counted

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from harness.model.cells import FreezePolicy, Scenario
+from harness.model.errors import Exit
 from harness.model.expectations import Expectation
 from harness.model.outcomes import Outcome, Verdict
-from reports.analysis.cells import Exit
 from reports.words.numbers import interval
 
 MEANINGS = {

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from harness.model.controls import Control, ControlKind
+from harness.model.errors import Exit
 from harness.model.outcomes import Verdict
-from reports.analysis.cells import ControlSummary, Exit
+from reports.analysis.cells import ControlSummary
 from reports.analysis.tables import RunSummary, named
 from reports.text import shorten
 from reports.words.outcomes import found

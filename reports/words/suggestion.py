@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 import tomlkit
 from tomlkit.items import Table
 
+from harness.model.errors import Exit
 from harness.model.outcomes import Outcome
 from harness.model.values import Frozen
 from harness.records.record import Record
-from reports.analysis.cells import CLEAN, MEASURED, NO_EVIDENCE, CellSummary, Exit
+from reports.analysis.cells import CLEAN, MEASURED, NO_EVIDENCE, CellSummary
 from reports.analysis.compare import NUMBERS
 from reports.analysis.statistics import rate_interval
 from reports.analysis.tables import RunSummary

@@ -30,12 +30,12 @@ def test_every_generated_part_is_on_one_page() -> None:
 
 def test_main_writes_the_parts_anew_and_leaves_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = tmp_path / "page.md"
-    page.write_text("# By hand\n\n<!-- generated: run-codes -->\nold\n<!-- end: run-codes -->\n\nby hand\n")
+    page.write_text("# By hand\n\n<!-- generated: exit-codes -->\nold\n<!-- end: exit-codes -->\n\nby hand\n")
     monkeypatch.setattr(reference, "FOLDER", tmp_path)
     main()
     text = page.read_text()
-    assert text.startswith("# By hand\n\n<!-- generated: run-codes -->\n\n| code | verdict |\n")
-    assert text.endswith("|\n\n<!-- end: run-codes -->\n\nby hand\n")
+    assert text.startswith("# By hand\n\n<!-- generated: exit-codes -->\n\n| code | meaning |\n")
+    assert text.endswith("|\n\n<!-- end: exit-codes -->\n\nby hand\n")
     assert "old" not in text
 
 

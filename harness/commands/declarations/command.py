@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
+from harness.model.errors import EXIT_CODES, FAULT
 from harness.run.flags import Flag, add_to
 
 WIDTH = 80
-FAULT_TOLD = "a fault in stillframe itself: please report it"
 USAGE = "wrong usage"
 
 Act = Callable[[argparse.Namespace], int]
@@ -51,6 +51,8 @@ class Command:
     description: str = ""
     """More than one line, at most 80 columns wide."""
     tasks: tuple[Command, ...] = ()
+    hands_on: str = ""
+    """Name of the argument that gets the words after `--`, for another program."""
     unpacks: bool = False
     """It unpacks memory of processes, of which nothing may stay behind when it is told to end."""
 
@@ -74,7 +76,11 @@ class Command:
     def read(self, words: Sequence[str]) -> argparse.Namespace:
         """Read its words; ends the program with exit code 2 for one that is wrong."""
         parser = self.parser()
-        found, more = parser.parse_known_args(words)
+        end = [*words, "--"].index("--") if self.hands_on else len(words)
+        found, more = parser.parse_known_args(words[:end])
+        if self.hands_on:
+            more += getattr(found, self.hands_on)
+            setattr(found, self.hands_on, words[end + 1 :])
         if more:
             options = [name for flag, _ in self.arguments for name in flag.split() if name.startswith("-")]
             kind = "option" if more[0].startswith("-") else "argument"
@@ -128,7 +134,7 @@ def _examples(lines: Iterable[str]) -> str:
 
 
 def _exit_codes(codes: Mapping[int, str]) -> str:
-    return f"exit codes:\n{code_lines({**codes, 70: FAULT_TOLD})}" if codes else ""
+    return f"exit codes:\n{code_lines({**codes, FAULT: EXIT_CODES[FAULT]})}" if codes else ""
 
 
 def code_lines(codes: Mapping[int, str]) -> str:

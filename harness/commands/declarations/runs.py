@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.commands.declarations.command import USAGE, Command, at_least_one, path
+from harness.model.errors import EXIT_CODES
 from harness.run.flags import (
     CACHE,
     CGROUPS,
@@ -28,13 +29,7 @@ WORKERS: Flag = (
     "-n --workers",
     {"type": at_least_one, "default": 1, "metavar": "N", "help": "cells to run at a time (default 1)"},
 )
-OF_RUN = {
-    0: "every cell is as expected",
-    1: "an unexpected outcome, worse or better than expected, or something was left behind on the host",
-    2: f"{USAGE}, or a wrong definition file",
-    3: "incomplete: trials are missing, or this machine lacks something",
-    4: "the proof of the instrument failed: no result of the run counts",
-}
+OF_RUN = {code: EXIT_CODES[code] for code in (0, 1, 2, 3, 4)}
 
 DOCTOR = Command(
     name="doctor",
@@ -77,8 +72,17 @@ whole matrix; the first options choose a part of it.
         *CHOICES,
         *SETTINGS,
         WORKERS,
-        ("pytest", {"nargs": "*", "metavar": "-- PYTEST-OPTION", "help": "options for pytest, which runs the cells"}),
+        (
+            "pytest",
+            {
+                "nargs": "*",
+                "default": [],
+                "metavar": "-- PYTEST-OPTION",
+                "help": "options for pytest, which runs the cells",
+            },
+        ),
     ),
+    hands_on="pytest",
     exit_codes=OF_RUN,
     examples=(
         "sudo stillframe run --stack debian-sid --rounds 3",
@@ -121,7 +125,7 @@ report.
         *STACKS,
         KEEP_NAMES,
     ),
-    exit_codes={code: OF_RUN[code] for code in (0, 1, 2, 3)} | {0: "every image is as expected"},
+    exit_codes={code: OF_RUN[code] for code in (0, 1, 2, 3)},
     examples=("sudo stillframe images", "sudo stillframe images --stack debian-trixie --run out/latest"),
 )
 CORPUS = Command(

@@ -6,11 +6,12 @@ import pytest
 
 from harness.model.cells import FreezePolicy
 from harness.model.controls import CONTROLS, ControlKind
+from harness.model.errors import Exit
 from harness.model.expectations import STILL as SHOULD_BE_STILL
 from harness.model.expectations import Expectation
 from harness.model.outcomes import Anomaly, Outcome
 from harness.records.record import Record
-from reports.analysis.cells import Exit, judge
+from reports.analysis.cells import judge
 from reports.analysis.tables import summarise
 from reports.words.cells import mark
 from reports.words.outcomes import expectation

@@ -7,14 +7,13 @@ import pytest
 from rich.console import Console
 
 from harness.model.commands import Command
-from harness.model.errors import RecordError
+from harness.model.errors import Exit, RecordError
 from harness.model.expectations import Expectation
 from harness.model.machine import Component
 from harness.model.outcomes import Outcome, Stage, Verdict
 from harness.records.image_path import Attempt, Base, ImageFacts, ImagePath, Spot, Step, StepRefusal
 from harness.records.run_files import read_images, write_images
 from reports.analysis import images
-from reports.analysis.cells import Exit
 from reports.analysis.images import kept, tables
 from reports.formats import markdown
 from reports.formats import report as write

@@ -8,11 +8,11 @@ from io import StringIO
 import pytest
 
 from harness.commands.plugin import KnownIssueShown, hold
+from harness.model.errors import Exit
 from harness.model.expectations import Crash, Expectation
 from harness.model.machine import Condition
 from harness.model.outcomes import Anomaly, Outcome
 from harness.records.record import Record
-from reports.analysis.cells import Exit
 from reports.analysis.known import State, advice, known_issues
 from reports.analysis.tables import RunSummary
 from reports.formats.markdown import render

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from harness.model.cells import Cell, FreezePolicy, Participant
+from harness.model.errors import Exit
 from harness.model.outcomes import Outcome
-from reports.analysis.cells import Exit
 from reports.analysis.participants import participants
 from tests.reports import engines
 from tests.reports.synthetic import STILL, plan, record, summary

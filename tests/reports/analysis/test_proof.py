@@ -6,7 +6,7 @@ import pytest
 
 from harness.model.controls import CANARY, Control, ControlKind
 from harness.model.mutants import MUTANTS
-from harness.model.outcomes import Anomaly, Outcome
+from harness.model.outcomes import Anomaly, Outcome, Stage, Verdict
 from reports.analysis.tables import RunSummary
 from reports.words.proof import escaped, score
 from tests.reports.synthetic import CRASH, MOVING, STILL, crashed, moving, plan, record, summary
@@ -117,3 +117,22 @@ def test_a_control_that_a_known_crash_ended_is_proved_by_its_next_trial() -> Non
     assert summary(promised, [*cells, ended]).conclusion.exit_code == 3
     escaped_then = played.model_copy(update={"verdict": record(STILL).verdict})
     assert summary(promised, [*cells, ended, escaped_then]).conclusion.exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "stage", "code"),
+    [
+        (ControlKind.CANARY, Stage.PREPARE, 3),
+        (ControlKind.MUTANT, Stage.PREPARE, 3),
+        (ControlKind.MUTANT, Stage.START, 3),
+        (ControlKind.MUTANT, Stage.RESTORE, 4),
+        (ControlKind.NEUTRAL, Stage.PREPARE, 3),
+        (ControlKind.CONTROL, Stage.RESTORE, 3),
+    ],
+)
+def test_what_could_not_be_played_says_nothing_about_the_instrument(kind: ControlKind, stage: Stage, code: int) -> None:
+    control = Control(name="ring-torn", cell=STILL, kind=kind, outcome=Outcome.INCONSISTENT)
+    verdict = Verdict(outcome=ERROR, stage=stage, reason="the stack debian-sid cannot be built")
+    played = record(STILL, control=control.id).model_copy(update={"verdict": verdict})
+    promised = plan((STILL,), 1).model_copy(update={"controls": (control,)})
+    assert summary(promised, [record(STILL), played]).conclusion.exit_code == code

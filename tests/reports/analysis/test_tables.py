@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from harness.model.cells import FreezePolicy, Participant, Scenario
+from harness.model.errors import Exit
 from harness.model.expectations import STILL as SHOULD_BE_STILL
 from harness.model.outcomes import Outcome
-from reports.analysis.cells import Exit, telling_trials, worst_trial
+from reports.analysis.cells import telling_trials, worst_trial
 from reports.words.tables import title
 from tests.reports import engines
 from tests.reports.synthetic import (

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from harness.model.controls import Control, ControlKind
+from harness.model.errors import Exit
 from harness.model.expectations import Expectation
 from harness.model.machine import Component
 from harness.model.outcomes import Anomaly, Outcome, Verdict
 from harness.records.image_path import Attempt, Step
 from harness.records.plan import Plan
 from harness.records.record import Record
-from reports.analysis.cells import Exit
 from reports.analysis.tables import RunSummary, summarise
 from reports.formats.results import (
     BETTER,

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness.commands.cli import main
+from harness.model.errors import Exit
 from harness.records.run_files import read_plan, read_records
 from harness.records.shard import Shard
-from reports.analysis.cells import Exit
 from reports.formats.report import write_share
 from reports.runs.fingerprint import fingerprint
 from reports.runs.pool import as_json, pool

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.model.errors import Exit
 from harness.model.machine import Component
 from harness.model.outcomes import Outcome
 from harness.records.run_files import append, read_records
 from harness.records.shard import Shard
-from reports.analysis.cells import Exit
 from reports.runs.pool import pool
 from reports.runs.read import read_run
 from tests.reports.sharded import BUSY, CELLS, OF, PLAYED, rename, report_of, sentence

@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from harness.model.errors import RecordError
+from harness.model.errors import Exit, RecordError
 from harness.model.expectations import Expectation
 from harness.model.machine import Condition
 from harness.model.outcomes import Outcome, Verdict
 from harness.records.run_files import append, read_plan, read_records
 from harness.records.shard import Shard
-from reports.analysis.cells import Exit
 from reports.runs.read import read_run
 from reports.runs.shards import find, gather
 from tests.reports import engines

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from harness.model.controls import CANARY, ControlKind
+from harness.model.errors import Exit
 from harness.model.outcomes import Outcome
 from harness.records.plan import Closing
 from harness.records.run_files import append, read_plan, write_closing
 from harness.records.shard import Shard
-from reports.analysis.cells import Exit
 from reports.runs.read import read_run
 from tests.reports.sharded import BUSY, CELLS, CONTROLS_PLANNED, OF, canary_of, divide, report_of, sentence
 from tests.reports.synthetic import MOVING, NOON, record

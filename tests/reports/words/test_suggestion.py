@@ -7,10 +7,10 @@ import tomllib
 import pytest
 from pydantic import ValidationError
 
+from harness.model.errors import Exit
 from harness.model.expectations import DeclarationFile
 from harness.model.outcomes import Outcome
 from harness.records.record import Record
-from reports.analysis.cells import Exit
 from reports.words.suggestion import suggested
 from tests.reports.synthetic import STILL, cell, moving, plan, record, summary
 
