@@ -150,13 +150,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give tests that ask for a `cell` or a `control` one item for each that is planned."""
     if OPTIONS not in metafunc.config.stash:
         return
+    run = metafunc.config.stash.get(RUN, None)
     marker = metafunc.definition.get_closest_marker("scenario")
     scenario = marker.args[0] if marker else Scenario.LIVE
     for name in {"cell", "control", "mutants"}.intersection(metafunc.fixturenames):
         items = [
-            pytest.param(item.value, id=item.said, marks=_marks(item, metafunc.config.stash.get(RUN, None)))
+            pytest.param(item.value, id=item.said, marks=_marks(item, run))
             for item in _items(metafunc.config.stash[OPTIONS])
             if item.fixture == name and (name != "cell" or item.cell.scenario is scenario)
+            if run is None or not run.loses(item.cell)
         ]
         metafunc.parametrize(name, items)
 

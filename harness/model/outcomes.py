@@ -85,6 +85,11 @@ class Verdict(Frozen):
         """All findings, worst first."""
         return (self.outcome, *self.also)
 
+    @property
+    def not_tried(self) -> bool:
+        """Whether the trial could not begin, because what it needs could not be made ready."""
+        return self.outcome is Outcome.HARNESS_ERROR and self.stage is Stage.PREPARE
+
 
 class Refusal(Frozen):
     """How clearly a runtime declined a restore."""

@@ -6,9 +6,9 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
@@ -24,10 +24,11 @@ from harness.records import run_files
 from harness.records.documents import writable
 from harness.records.image_path import ImagePath
 from harness.records.plan import Closing, Effort, Plan
+from harness.records.record import Record
 from harness.run import matrix
+from harness.run.hindrances import hindered, hit, keys_of, records, sentences
 from harness.run.options import Options
 from harness.stacks import build, definition
-from harness.trial.bench import Bench
 from harness.workload.programs import compile_all
 
 
@@ -40,7 +41,10 @@ def need_root() -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """A run on disk. `stacks` has each stack's root, or the reason why there is none."""
+    """A run on disk. `stacks` has each stack's root, or the reason why there is none.
+
+    `lost` has each participant that cannot take part, and the reason; the records of its trials are already written.
+    """
 
     folder: Path
     plan: Plan
@@ -51,10 +55,14 @@ class Run:
     """Redaction of everything that is written."""
     before: audit.Snapshot | None = None
     """Snapshot of the host before the run; only in the process that began it."""
+    lost: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, options: Options, *, progress: build.Progress) -> Run:
-        """Write the plan, then prepare stacks and programs; a failed stack fails its own cells only."""
+        """Write the plan, then prepare stacks and programs; what is lacking costs its own cells only.
+
+        Raise `EnvironmentUnfit` if no cell is left.
+        """
         need_root()
         swept = cgroups.sweep()
         if swept:
@@ -94,14 +102,18 @@ class Run:
         run_files.write_plan(folder, plan)
         _point(options.out / "latest", name)
         executed = (*plan.share.cells, *(control.cell for control in plan.share.controls))
-        names = sorted({key[0].stack for cell in executed for key in (Bench.key_of(cell), Bench.far_key_of(cell))})
+        keys = {key for cell in executed for key in keys_of(cell)}
         binaries = compile_all(options.cache)
-        run = cls(folder, plan, _prepare(names, options, progress), binaries, options.corpus, redaction, before)
+        stacks = _prepare(sorted({who.stack for who, _ in keys}), options, progress)
+        lost = hindered(keys, stacks, options.cgroups)
+        run = cls(folder, plan, stacks, binaries, options.corpus, redaction, before, lost)
+        run._write_off([*map(redaction.of, records(plan, lost))], [*sentences(plan, lost)], progress)
         state = {
             "stacks": {
                 stack: {"root" if isinstance(at, Path) else "error": str(at)} for stack, at in run.stacks.items()
             },
             "binaries": {which: str(path) for which, path in binaries.items()},
+            "lost": run.lost,
             "corpus": options.corpus and str(options.corpus),
             "keep_names": options.keep_names,
         }
@@ -116,7 +128,20 @@ class Run:
         binaries = {name: Path(path) for name, path in state["binaries"].items()}
         corpus, plan = Path(state["corpus"]) if state["corpus"] else None, run_files.read_plan(folder)
         redaction = redaction_for(plan.cells, keep_names=state["keep_names"])
-        return cls(folder, plan, stacks, binaries, corpus, redaction)
+        return cls(folder, plan, stacks, binaries, corpus, redaction, lost=state["lost"])
+
+    def loses(self, cell: Cell) -> bool:
+        """Whether a participant of the cell cannot take part."""
+        return hit(cell, self.lost)
+
+    def _write_off(self, trials: Sequence[Record], told: Sequence[str], progress: build.Progress) -> None:
+        for record in trials:
+            run_files.append(self.folder, record)
+        if trials and all(map(self.loses, (*self.plan.share.cells, *(each.cell for each in self.plan.share.controls)))):
+            self.close()
+            raise EnvironmentUnfit(" ".join(told))
+        for sentence in told:
+            progress(sentence)
 
     def close(self, effort: Effort | None = None) -> None:
         """Audit the host for leaks and write the run's closing document."""
@@ -135,7 +160,6 @@ def _prepare(names: Sequence[str], options: Options, progress: build.Progress) -
         try:
             return build.prepare(definition.load(name), options.cache, mirror=options.mirror, progress=progress)
         except StillframeError as error:
-            progress(f"{name}: {error}")
             return str(error)
 
     with ThreadPoolExecutor(max_workers=max(1, len(names))) as pool:

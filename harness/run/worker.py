@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterator
 
 from harness.model.cells import Cell
-from harness.model.commands import Schedule
 from harness.model.errors import EnvironmentUnfit, StillframeError
 from harness.model.outcomes import Outcome, Stage, Verdict
 from harness.oracle.judge import Evidence
 from harness.records import run_files
 from harness.records.plan import Effort
 from harness.records.record import Record
+from harness.run.hindrances import not_tried
 from harness.run.prepare import Run
 from harness.trial.bench import Bench
 from harness.trial.trial import SPOILED, Trial
@@ -65,12 +65,12 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
             bench, far = self._benches_for(cell)
         except StillframeError as error:
             verdict = Verdict(outcome=Outcome.HARNESS_ERROR, stage=Stage.PREPARE, reason=str(error))
-            return self._without_trial(cell, kind, number, verdict, start)
+            return not_tried(self.run.plan, cell, number, verdict, control=kind.control, start=start)
         lacking = dict.fromkeys((*bench.lacking, *far.lacking))
         if lacking:
             reason = "; ".join(f"{one.name}: {one.evidence}" for one in lacking)
             verdict = Verdict(outcome=Outcome.UNSUPPORTED, stage=Stage.PREPARE, reason=reason)
-            return self._without_trial(cell, kind, number, verdict, start)
+            return not_tried(self.run.plan, cell, number, verdict, control=kind.control, start=start)
         trial = kind(bench, cell, self.run.plan, number=number, last=last, far=far)
         record = trial.run()
         if kind.control is not None and record.played:
@@ -100,17 +100,3 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
     def _end(self, bench: Bench) -> None:
         self.effort += Effort(worker_seconds=0, runtime_seconds=bench.node.runtime_seconds)
         bench.close()
-
-    def _without_trial(self, cell: Cell, kind: type[Trial], number: int, verdict: Verdict, start: int) -> Record:
-        return Record(
-            run=self.run.plan.run,
-            cell=cell,
-            trial=number,
-            control=kind.control,
-            verdict=verdict,
-            start_ns=start,
-            end_ns=time.time_ns(),
-            schedule=Schedule(seed=self.run.plan.seed, planned_delay_us=0),
-            host=self.run.plan.host,
-            played=False,
-        )

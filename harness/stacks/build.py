@@ -56,7 +56,7 @@ def prepare(definition: StackDefinition, cache: Path, *, mirror: str | None, pro
 
 
 def _build(definition: StackDefinition, ready: Path, mirror: str | None, progress: Progress) -> None:
-    _check_machine(definition, ready.parent)
+    _check_machine(ready.parent)
     aside = ready.with_name(f".building-{ready.name}")
     scratch = aside / "tmp"
     scratch.mkdir(parents=True)
@@ -90,18 +90,18 @@ def _build(definition: StackDefinition, ready: Path, mirror: str | None, progres
     progress(f"{definition.name}: ready")
 
 
-def _check_machine(definition: StackDefinition, folder: Path) -> None:
+def _check_machine(folder: Path) -> None:
     if os.geteuid() != 0:
-        raise StackUnavailable(f"building the stack {definition.name} needs root", remedy="Run it with sudo.")
+        raise StackUnavailable("building a stack needs root", remedy="Run it with sudo.")
     for program in probes.missing_tools():
         raise StackUnavailable(
-            f"the stack {definition.name} cannot be built: {program} is not installed",
+            f"stacks cannot be built: {program} is not installed",
             remedy=f"On Debian or Ubuntu: {probes.INSTALL_TOOLS}.",
         )
     free = shutil.disk_usage(folder).free
     if free < NEEDED_BYTES:
         raise StackUnavailable(
-            f"the stack {definition.name} needs {NEEDED_BYTES >> 20} MiB, but {folder} has {free >> 20} MiB free",
+            f"a stack needs {NEEDED_BYTES >> 20} MiB, but {folder} has {free >> 20} MiB free",
             remedy="Free some space, or choose another folder with --cache.",
         )
 

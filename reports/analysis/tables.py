@@ -31,8 +31,12 @@ from reports.analysis.freezing import FrozenPair, freezing
 from reports.analysis.known import KnownIssue, known_issues
 from reports.analysis.pairs import connected, paired_in
 from reports.analysis.predictions import Agreement, Predictions, agreement, predictions
+from reports.text import shorten
 
 SUMMARY_VERSION = 1
+
+LONGEST_REASON = 200
+"""Characters of a reason in a sentence."""
 
 MOST_NAMED = 6
 """Cells and controls that a sentence names. It counts the rest."""
@@ -331,8 +335,8 @@ def _against(
     for what, which in (("Left behind on the host", leaks), ("Known issues that match no cell", unmatched)):
         if which:
             yield Exit.UNEXPECTED, Finding(what=f"{what}: {', '.join(which)}")
-    if lacking := by_code[Exit.INCOMPLETE]:
-        yield Exit.INCOMPLETE, Finding(what=f"{len(lacking)} {of_all} with incomplete evidence", cells=lacking)
+    for why, those in _incomplete(cells).items():
+        yield Exit.INCOMPLETE, Finding(what=f"{len(those)} {of_all} with incomplete evidence{why}", cells=tuple(those))
     if lacking := of_code[Exit.INCOMPLETE]:
         what = f"{len(lacking)} of {counted(len(controls), 'control')} did not run"
         yield Exit.INCOMPLETE, Finding(what=what, controls=lacking)
@@ -340,6 +344,17 @@ def _against(
         count = counted(sum(each.strays for each in strays), "record")
         what = f"{count} from outside the plan, which cannot make a cell green"
         yield Exit.INCOMPLETE, Finding(what=what, cells=tuple(each.cell.id for each in strays))
+
+
+def _incomplete(cells: Iterable[CellSummary]) -> dict[str, list[str]]:
+    """Return the cells with incomplete evidence, by the one reason why they were not tried, or by none."""
+    found: dict[str, list[str]] = {}
+    for each in cells:
+        if each.exit_code is Exit.INCOMPLETE:
+            reasons = {trial.verdict.reason if trial.verdict.not_tried else "" for trial in each.trials}
+            why = reasons.pop() if len(reasons) == 1 else ""
+            found.setdefault(f" ({shorten(why, LONGEST_REASON)})" if why else "", []).append(each.cell.id)
+    return found
 
 
 def counted(number: int, noun: str, several: str = "") -> str:

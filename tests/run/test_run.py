@@ -12,7 +12,7 @@ import pytest
 from harness.host import audit, cgroups, facts
 from harness.host.audit import Snapshot
 from harness.model import expectations
-from harness.model.cells import Scenario
+from harness.model.cells import Participant, Scenario
 from harness.model.errors import EnvironmentUnfit, StackUnavailable
 from harness.model.expectations import About, Declaration, Declared, declared
 from harness.model.machine import Condition
@@ -20,10 +20,11 @@ from harness.model.outcomes import Outcome
 from harness.privacy.redaction import HOME, USER, Redaction
 from harness.records import run_files
 from harness.records.shard import Shard
-from harness.run import prepare
+from harness.run import hindrances, prepare
 from harness.run.options import Options
 from harness.run.prepare import Run
 from harness.stacks import build
+from reports.runs.read import read_run
 from tests.folder_bench import HOST
 
 
@@ -36,6 +37,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(prepare, "compile_all", lambda _: {"ledger": tmp_path / "ledger"})
     monkeypatch.setattr(build, "prepare", lambda *_, **__: tmp_path / "stack")
     monkeypatch.setattr(expectations, "declared", lambda: ())
+    monkeypatch.setattr(hindrances, "lacking", lambda *_: "")
     return tmp_path
 
 
@@ -151,8 +153,38 @@ def test_a_worker_joins_what_was_begun(machine: Path, monkeypatch: pytest.Monkey
     assert (joined.plan, joined.stacks, joined.binaries) == (begun.plan, begun.stacks, begun.binaries)
     assert begun.stacks == {"host": machine / "stack"}
     assert (machine / "out" / "latest").resolve() == begun.folder.resolve()
+
+
+def test_what_is_lacking_is_told_once_and_costs_its_own_cells(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(who: Participant, *_: object) -> str:
+        return "crun is not installed" if who.runtime == "crun" else ""
+
+    monkeypatch.setattr(hindrances, "lacking", lacking)
+    told: list[str] = []
+    run = Run.begin(options(machine, runtime=("runc", "crun"), rounds=2), progress=told.append)
+    assert told == ["13 cells and 4 controls cannot run (crun@host): crun is not installed"]
+    assert {cell.checkpoint.runtime for cell in run.plan.cells if run.loses(cell)} == {"crun"}
+    assert Run.join(run.folder).lost == run.lost == {"crun@host": "crun is not installed"}
+    run.close()
+    found = read_run(run.folder)
+    written = [each for each in found.cells if each.n]
+    assert {each.cell.checkpoint.runtime for each in written} == {"crun"}
+    assert not any(each.missing for each in written)
+    assert "13 of 26 cells with incomplete evidence (crun is not installed): " in found.conclusion.sentence
+
+
+def test_a_run_of_which_nothing_is_left_ends_before_it_begins_and_says_why(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> Path:
+        raise StackUnavailable("it cannot be built")
+
     monkeypatch.setattr(build, "prepare", refuse)
-    assert Run.join(begin(options(machine, seed=10)).folder).stacks == {"host": "it cannot be built"}
+    with pytest.raises(EnvironmentUnfit, match=r"^13 cells and 5 controls cannot run .*: it cannot be built$"):
+        begin(options(machine, runtime=("crun",)))
+    found = read_run(machine / "out" / "latest")
+    assert (found.closing is not None, found.conclusion.exit_code) == (True, 3)
+    assert [each.missing for each in found.cells] == [0] * 13
 
 
 @pytest.mark.parametrize("kept", [False, True])

@@ -260,7 +260,7 @@ def test_two_builders_at_once_build_once(
 
 def test_building_needs_root(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(StackUnavailable, match=r"^building the stack mine needs root\. Run it with sudo\.$"):
+    with pytest.raises(StackUnavailable, match=r"^building a stack needs root\. Run it with sudo\.$"):
         prepared(cache)
     assert builds() == []
 
