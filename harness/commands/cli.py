@@ -11,23 +11,35 @@ from pathlib import Path
 from types import FrameType
 
 from harness.commands.declarations import checkpoints, reports, runs
-from harness.commands.declarations.command import Act, Command, choose, code_lines, listed
-from harness.model.errors import EXIT_CODES, FAULT, INTERRUPTED, UNHEARD, StillframeError, UsageError, WrongFile
+from harness.commands.declarations.command import Act, Command, choose, code_lines, folded, listed
+from harness.model.errors import (
+    EXIT_CODES,
+    FAULT,
+    INTERRUPTED,
+    REMEDIES,
+    UNHEARD,
+    StillframeError,
+    UsageError,
+    WrongFile,
+)
 from reports.terminal.tell import tell
 from reports.text import clean, one_line
 
 GROUPS = {"cells": runs.COMMANDS, "runs that are over": reports.COMMANDS, "any checkpoint": checkpoints.COMMANDS}
 """Commands by what they are about, in the order of the help."""
 COMMANDS = {command.name: command for group in GROUPS.values() for command in group}
+WHAT = """\
+Finds out whether a live checkpoint of a container is a still frame: memory and
+disk of one instant."""
+MORE = "`stillframe COMMAND --help` lists options, exit codes and examples."
 HELP = """\
 usage: stillframe COMMAND [OPTION ...]
 
-Finds out whether a live checkpoint of a container is a still frame: memory and
-disk of one instant.
+{what}
 
 {commands}
 
-`stillframe COMMAND --help` lists options, exit codes and examples.
+{more}
 
 start with:
   stillframe doctor
@@ -71,7 +83,8 @@ def _obey(words: Sequence[str]) -> int:
         words = [*words[1:], "--help"]
     if not words or words[0] in ("-h", "--help", "help"):
         grouped = (f"{title}:\n{listed(group)}" for title, group in GROUPS.items())
-        sys.stdout.write(HELP.format(commands="\n\n".join(grouped), codes=code_lines(EXIT_CODES)))
+        told = {"what": folded(WHAT), "more": folded(MORE), "commands": "\n\n".join(grouped)}
+        sys.stdout.write(HELP.format(**told, codes=code_lines(EXIT_CODES)))
         return 0
     if words[0] == "--version":
         from importlib import metadata  # noqa: PLC0415  # for this alone
@@ -142,6 +155,9 @@ def _failed(error: Exception) -> int:
     except OSError as full:
         _print_no_more()
         tell(f"stillframe: standard output cannot be written: {full.strerror}")
+        return StillframeError.exit_code
+    if isinstance(error, OSError) and error.errno in REMEDIES and error.filename:
+        tell(one_line(f"stillframe: {error.filename}: {error.strerror}. {REMEDIES[error.errno]}"))
         return StillframeError.exit_code
     tell(clean("".join(traceback.format_exception(error)).rstrip()))
     tell("stillframe: this is a fault in stillframe itself, and says nothing about what you asked.")

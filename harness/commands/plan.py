@@ -17,6 +17,8 @@ def plan(arguments: argparse.Namespace) -> int:
     cells = options.shard.cells(options.cells) if options.shard else options.cells
     print(len(cells) if arguments.count else "\n".join(cell.id for cell in cells))  # noqa: T201
     tell(options.rule)
+    for told in matrix.outdated(cells, options.today):
+        tell(told)
     if not options.stack and not options.cell and (others := matrix.others()):
         tell(f"Not in the default plan: {', '.join(others)}. Choose stacks with --stack NAME.")
     return 0

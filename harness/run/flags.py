@@ -6,7 +6,9 @@ Nothing here imports a library, so that `--help` is there at once. `harness.run.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import pwd
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,11 @@ SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 
 
 def default_cache() -> Path:
-    """`$STILLFRAME_CACHE`, or the folder for us in the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    """`$STILLFRAME_CACHE`, or the folder for us in the user's cache, or in the system's for a user without a home."""
+    home = os.environ.get("HOME")
+    with contextlib.suppress(KeyError):
+        home = home or pwd.getpwuid(os.getuid()).pw_dir
+    base = os.environ.get("XDG_CACHE_HOME") or (Path(home) / ".cache" if home else "/var/cache")
     return Path(os.environ.get(CACHE_VARIABLE) or Path(base) / "stillframe")
 
 

@@ -52,10 +52,7 @@ def plan(
     planned = _of_policies(policies, _asked(participants, interop=interop))
     if not cells:
         if not planned:
-            remedy = (
-                "`stillframe plan` lists every cell. `runtimes` in a stack's definition lists its default runtimes."
-            )
-            raise UsageError("no cell matches these options", remedy=remedy)
+            raise _nothing(stacks, runtimes, policies, interop=interop)
         return planned
     every = every_cell()
     wider = [cell for who in participants for cell in _cells(who, sparing=False)] if not interop else []
@@ -65,6 +62,8 @@ def plan(
         found = _named(pattern, spelled if SPELLED.match(pattern) else planned)
         if not found and not (stacks or runtimes or policies):
             found = _named(pattern, every)
+        if not found and (hidden := _named(pattern, every)):
+            raise _excluded(pattern, hidden, stacks, runtimes, policies)
         if not found:
             raise unknown("cell", pattern, [cell.id for cell in every], nearest=NEAREST)
         chosen.update(found)
@@ -73,6 +72,43 @@ def plan(
 
 def _of_policies(policies: Sequence[str], cells: Iterable[Cell]) -> tuple[Cell, ...]:
     return tuple(cell for cell in cells if not policies or cell.policy in policies)
+
+
+def _nothing(stacks: Sequence[str], runtimes: Sequence[str], policies: Sequence[str], *, interop: bool) -> UsageError:
+    """Say which of the choices leaves no cell, and what there would be without it."""
+    given = {"--stack": stacks, "--runtime": runtimes, "--policy": policies, "--interop": ("",) if interop else ()}
+    chosen = [f"{flag} {' '.join(names)}".rstrip() for flag, names in given.items() if names]
+    told = []
+    for flag, names in given.items():
+        fewer = {name: () if name == flag else values for name, values in given.items()}
+        who = _participants(fewer["--stack"], fewer["--runtime"])
+        left = _of_policies(fewer["--policy"], _asked(who, interop=bool(fewer["--interop"]))) if names else ()
+        if left:
+            has = {
+                "--stack": {cell.checkpoint.stack for cell in left},
+                "--runtime": {cell.checkpoint.runtime for cell in left},
+                "--policy": {str(cell.policy) for cell in left},
+            }.get(flag, ())
+            told.append(f"Without {flag} there are {len(left)}" + f" ({', '.join(sorted(has))})" * bool(has) + ".")
+    remedy = " ".join(told) or "`stillframe plan` lists every cell."
+    return UsageError(f"no cell matches {', '.join(chosen)}", remedy=remedy)
+
+
+def _excluded(
+    pattern: str, hidden: Sequence[Cell], stacks: Sequence[str], runtimes: Sequence[str], policies: Sequence[str]
+) -> UsageError:
+    """Say which choices exclude a cell that there is."""
+    fits = {
+        "--stack": [cell.checkpoint.stack in stacks or not stacks for cell in hidden],
+        "--runtime": [cell.checkpoint.runtime in runtimes or not runtimes for cell in hidden],
+        "--policy": [cell.policy in policies or not policies for cell in hidden],
+    }
+    against = [flag for flag, found in fits.items() if not any(found)] or [
+        flag for flag, given in (("--stack", stacks), ("--runtime", runtimes), ("--policy", policies)) if given
+    ]
+    alone = len(against) == 1
+    what = f"{' and '.join(against)} {'excludes' if alone else 'together exclude'} --cell {pattern}"
+    return UsageError(what, remedy="Leave it out." if alone else "Leave one of them out.")
 
 
 def _named(pattern: str, cells: Iterable[Cell]) -> list[Cell]:
@@ -250,6 +286,18 @@ def _follows(cell: Cell) -> Expectation:
         return MOVING
     kinds = {surface.kind for surface in definitions.find(cell.workload).surfaces}
     return OUTSIDE if kinds & way.outside else STILL
+
+
+def outdated(cells: Iterable[Cell], today: dt.date) -> Iterator[str]:
+    """Tell which known issues make a run of these cells red, whatever its trials show."""
+    if unmatched := expectations.unmatched(every_cell()):
+        yield f"Known issues that match no cell: {', '.join(unmatched)}."
+    late: dict[str, list[Expectation]] = {}
+    for cell in cells:
+        if (known := expected(cell, today)).overdue:
+            late.setdefault(known.declared, []).append(known)
+    for place, those in late.items():
+        yield f"Overdue known issue: {place}, review by {those[0].review}, {len(those)} of these cells."
 
 
 def words(cells: Iterable[Cell]) -> dict[str, str]:

@@ -51,7 +51,7 @@ def test_choices_narrow_every_axis() -> None:
     "choices", [{"runtimes": ["rare"]}, {"policies": ["hook"]}, {"stacks": ["second"], "policies": ["engine"]}]
 )
 def test_a_choice_that_leaves_nothing_is_an_error(choices: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="no cell matches these options") as raised:
+    with pytest.raises(UsageError, match=r"^no cell matches --") as raised:
         matrix.plan(**choices)
     assert raised.value.remedy
 
@@ -108,7 +108,7 @@ def test_a_pattern_that_spells_out_what_is_planned_here_finds_what_is_not_planne
 @sample
 @pytest.mark.parametrize("choices", [{"policies": ["pause"]}, {"runtimes": ["engine/alone"]}])
 def test_what_is_spelled_out_does_not_widen_what_else_was_chosen(choices: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="unknown cell"):
+    with pytest.raises(UsageError, match=r"^--\w+ excludes --cell bind-mount\.none\.\*\. Leave "):
         ids(cells=["bind-mount.none.*"], **choices)
 
 
@@ -121,8 +121,8 @@ def test_every_cell_has_every_workload_under_every_policy_that_carries_it() -> N
 
 
 @sample
-def test_a_cell_that_is_not_among_the_chosen_is_unknown() -> None:
-    with pytest.raises(UsageError, match="unknown cell"):
+def test_the_choice_that_excludes_a_cell_is_told() -> None:
+    with pytest.raises(UsageError, match=r"^--stack excludes --cell ledger\.none\.alone@second\. Leave "):
         matrix.plan(["first"], cells=["ledger.none.alone@second"])
 
 

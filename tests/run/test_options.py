@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import pwd
 import re
 from pathlib import Path
 
@@ -206,6 +208,7 @@ def test_the_rule_is_told_in_words_and_numbers() -> None:
         ({"XDG_CACHE_HOME": "/b"}, "/b/stillframe"),
         ({}, "/c/.cache/stillframe"),
         ({"STILLFRAME_CACHE": "", "XDG_CACHE_HOME": ""}, "/c/.cache/stillframe"),
+        ({"HOME": ""}, f"{pwd.getpwuid(os.getuid()).pw_dir}/.cache/stillframe"),
     ],
 )
 def test_the_cache_follows_the_environment(
@@ -216,3 +219,10 @@ def test_the_cache_follows_the_environment(
     for name, value in {"HOME": "/c", **environment}.items():
         monkeypatch.setenv(name, value)
     assert default_cache() == Path(folder)
+
+
+def test_a_user_without_a_home_has_the_cache_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("STILLFRAME_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
+    assert default_cache() == Path("/var/cache/stillframe")

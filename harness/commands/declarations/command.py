@@ -16,6 +16,8 @@ from harness.model.errors import EXIT_CODES, FAULT
 from harness.run.flags import Flag, add_to
 
 WIDTH = 80
+NARROW = 60
+"""Columns from which on there is room beside the names of options and commands."""
 USAGE = "wrong usage"
 
 Act = Callable[[argparse.Namespace], int]
@@ -66,7 +68,7 @@ class Command:
         """Build what reads its words and prints its help."""
         parser = argparse.ArgumentParser(
             prog=f"stillframe {self.name}",
-            description=self.description.strip() or f"{self.what[0].upper()}{self.what[1:]}.",
+            description=folded(self.description.strip() or f"{self.what[0].upper()}{self.what[1:]}."),
             epilog="\n\n".join(filter(None, (_examples(self.examples), _exit_codes(self.exit_codes)))),
             formatter_class=_Help,
         )
@@ -88,9 +90,15 @@ class Command:
         return found
 
 
+def width() -> int:
+    """Return the columns that help has."""
+    return min(WIDTH, shutil.get_terminal_size().columns)
+
+
 class _Help(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=26, width=min(WIDTH, shutil.get_terminal_size().columns) - 2)
+        beside = 26 if width() > NARROW else 6
+        super().__init__(prog, max_help_position=beside, width=width() - 2)
 
     def _split_lines(self, text: str, width: int) -> list[str]:
         """Wrap between words only: a name with hyphens stays whole."""
@@ -125,7 +133,31 @@ def _refuse(what: str) -> NoReturn:
 
 def listed(commands: Iterable[Command]) -> str:
     """List commands with what each does."""
-    return "\n".join(f"  {each.name:12} {each.what}" for each in commands)
+    return "\n".join(_filled(each.what, f"  {each.name:12} ") for each in commands)
+
+
+def folded(text: str) -> str:
+    """Fold paragraphs for a terminal that is narrower than they are; a line in columns stays a line of its own."""
+    if width() >= WIDTH:
+        return text
+    paragraphs: list[str] = []
+    before = None
+    for line in text.splitlines():
+        body = line.strip()
+        indent = line[: len(line) - len(line.lstrip())] + ("  " if body.startswith("- ") else "")
+        alone = not body or body.startswith("- ") or "  " in body
+        if before == indent and not alone:
+            paragraphs[-1] += f" {body}"
+        else:
+            paragraphs.append(line.rstrip())
+        before = indent if body and "  " not in body else None
+    return "\n".join(_filled(each.lstrip(), each[: len(each) - len(each.lstrip())]) for each in paragraphs)
+
+
+def _filled(text: str, lead: str) -> str:
+    """Fill lines after `lead`; on a narrow terminal they do not go below it, but begin at the fourth column."""
+    under = " " * (len(lead) + 2 * text.startswith("- ") if width() > NARROW or not lead.strip() else 4)
+    return textwrap.fill(text, width() - 1, initial_indent=lead, subsequent_indent=under, break_on_hyphens=False)
 
 
 def _examples(lines: Iterable[str]) -> str:
@@ -140,6 +172,6 @@ def _exit_codes(codes: Mapping[int, str]) -> str:
 def code_lines(codes: Mapping[int, str]) -> str:
     """List exit codes with what each means."""
     return "\n".join(
-        textwrap.fill(told, WIDTH - 1, initial_indent=f"{code:3}  ", subsequent_indent=" " * 5)
+        textwrap.fill(told, width() - 1, initial_indent=f"{code:3}  ", subsequent_indent=" " * 5)
         for code, told in codes.items()
     )
