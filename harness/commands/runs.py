@@ -12,6 +12,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
+from harness.model.errors import RecordError
 from harness.records.documents import check_writable
 from reports.analysis import compare as comparison
 from reports.analysis.tables import counted
@@ -62,6 +63,11 @@ def pool(arguments: argparse.Namespace) -> int:
 def fingerprint(arguments: argparse.Namespace) -> int:
     """Print the groups of versions."""
     found = groups.fingerprint(arguments.runs)
+    if not found.classes:
+        raise RecordError(
+            f"{', '.join(map(str, arguments.runs))}: no checkpoint was restored by another version there",
+            remedy="Groups need a run with cross-restore: `stillframe run --interop`.",
+        )
     sys.stdout.write(groups.as_json(found) if arguments.json else "\n".join(fingerprint_lines(found)).rstrip())
     sys.stdout.write("\n")
     return 0

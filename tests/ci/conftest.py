@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -38,14 +38,15 @@ class Checkout:
         path.write_text(f"#!/bin/sh\n{note}" + "\n".join(lines) + "\n")
         path.chmod(0o755)
 
-    def run(self, *words: str) -> Command:
+    def run(self, *words: str, where: Path | None = None, env: Mapping[str, str] | None = None) -> Command:
         """Run a script of the checkout to its end, however it ends."""
-        env = {
+        given = {
             "PATH": f"{self.programs}:{BASE_ENVIRONMENT['PATH']}",
             "STILLFRAME_CACHE": str(self.cache),
             "PYTHON": sys.executable,
+            **(env or {}),
         }
-        return HOST.run(["bash", *words], cwd=str(self.folder), env=env, accept=range(256), deadline=60)
+        return HOST.run(["bash", *words], cwd=str(where or self.folder), env=given, accept=range(256), deadline=60)
 
     @property
     def called(self) -> list[str]:

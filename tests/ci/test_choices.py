@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 from collections.abc import Mapping
 
@@ -139,10 +141,47 @@ def test_the_other_scripts_have_help(checkout: Checkout, name: str) -> None:
 
 
 @pytest.mark.parametrize("words", [["--help"], ["-h"], ["--stack", "host", "--help"]])
-def test_help_of_the_matrix_needs_no_root(checkout: Checkout, words: list[str]) -> None:
-    assert checkout.run("ci/matrix", *words).exit_code == 0
-    (call,) = checkout.called
+@pytest.mark.parametrize("name", ["matrix", "report", "stillframe"])
+def test_help_needs_neither_root_nor_an_environment(checkout: Checkout, name: str, words: list[str]) -> None:
+    checkout.program(checkout.programs / "python3", "echo key")
+    (checkout.folder / "ci/setup").write_text("exit 70\n")
+    assert checkout.run(f"ci/{name}", *words).exit_code == 0
+    *_, call = checkout.called
+    assert call.startswith("python3 -m harness.commands.cli ")
     assert call.endswith(" ".join(words))
+    assert not checkout.cache.exists()
+
+
+@pytest.mark.parametrize("name", ["matrix", "report", "stillframe"])
+def test_a_relative_path_is_that_of_the_caller(checkout: Checkout, name: str) -> None:
+    checkout.become("0")
+    checkout.program(checkout.folder.parent / "venv/bin/stillframe", "pwd")
+    elsewhere = checkout.folder.parent / "elsewhere"
+    elsewhere.mkdir()
+    assert checkout.run(f"../checkout/ci/{name}", "x", where=elsewhere).stdout == f"{elsewhere}\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "folder"),
+    [
+        ({"STILLFRAME_CACHE": "mine"}, "{here}/mine"),
+        ({"STILLFRAME_CACHE": "", "HOME": "", "XDG_CACHE_HOME": "/x"}, "/x/stillframe"),
+        ({"STILLFRAME_CACHE": "", "HOME": ""}, "~/.cache/stillframe"),
+        ({"STILLFRAME_CACHE": "", "HOME": "/h"}, "/h/.cache/stillframe"),
+    ],
+)
+def test_the_cache_is_found_without_a_home_and_is_that_of_the_caller(
+    checkout: Checkout, given: dict[str, str], folder: str
+) -> None:
+    line = 'here=$PWD; . ci/find-python; echo "$cache"'
+    told = checkout.run("-euc", line, env=given).stdout.strip()
+    assert told == folder.replace("{here}", str(checkout.folder)).replace("~", pwd.getpwuid(os.getuid()).pw_dir)
+
+
+def test_a_cache_that_cannot_be_made_is_told(checkout: Checkout) -> None:
+    done = checkout.run("-euc", ". ci/find-python; make_cache", env={"STILLFRAME_CACHE": "/dev/null/cache"})
+    assert done.exit_code == 3
+    assert "/dev/null/cache cannot be made. Choose a folder of your own: STILLFRAME_CACHE=FOLDER." in done.stderr
 
 
 def test_the_matrix_needs_root(checkout: Checkout) -> None:
