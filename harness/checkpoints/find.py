@@ -16,8 +16,8 @@ from harness.checkpoints.carriers import CARRIERS, Image
 from harness.checkpoints.documents import CONFIG
 from harness.checkpoints.layouts import INVENTORY, KINDS, LAYOUTS, ContainerdImage, Exported, Layout, Opened
 from harness.checkpoints.sources import Archive, ImageLayers, Source, open_source
-from harness.checkpoints.untrusted import KINDS as KINDS_OF_FILES
 from harness.checkpoints.untrusted import Budget, Unreadable, beneath
+from harness.foreign.files import KINDS as KINDS_OF_FILES
 from harness.model.errors import UsageError
 
 MOST_CHECKPOINTS = 1000

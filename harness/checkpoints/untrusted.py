@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.foreign import files as foreign
+from harness.foreign.files import MOST_DOCUMENT, WrongKind
 from harness.model.errors import StillframeError
 
 MOST_KEPT = 32 << 30
@@ -24,22 +25,11 @@ MOST_PARTS = 1_000_000
 MOST_SECONDS = 600.0
 SLOWEST = 32 << 20
 """Bytes per second; at this speed a larger checkpoint may take longer than `MOST_SECONDS`."""
-MOST_DOCUMENT = 16 << 20
-"""Maximum size in bytes of a file that is read into memory as a whole, such as a pagemap."""
 LONGEST_NAME = 4096
 """Maximum length of a path: Linux's PATH_MAX."""
 
-KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a character device",
-    stat.S_IFBLK: "a block device",
-}
-"""Names of the kinds of files that are not regular files."""
-
-_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO})
-"""Errors of open(2): no such file, a file as a folder, a link, a socket."""
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
+"""Errors of open(2): no such file, a file as a folder."""
 
 
 class Unreadable(StillframeError):
@@ -121,16 +111,15 @@ def reason_of(error: OSError | ValueError) -> str:
 def open_regular(path: Path) -> Iterator[int]:
     """Give a descriptor of a regular file; raise `Absent` for anything else, without following or waiting for it."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = foreign.open_regular(path)
+    except WrongKind as error:
+        raise Absent(f"{path.name} is {error.kind}, not a regular file") from error
     except OSError as error:
-        told = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
-        raise (Absent if error.errno in _ABSENT else Unreadable)(f"{path.name} cannot be read: {told}") from error
+        told = f"{path.name} cannot be read: {error.strerror}"
+        raise (Absent if error.errno in _ABSENT else Unreadable)(told) from error
     except ValueError as error:  # a 0 byte, or a lone surrogate
         raise Unreadable(f"{path.name!r} is not a possible file name") from error
     try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            raise Absent(f"{path.name} is {KINDS.get(stat.S_IFMT(mode), 'something else')}, not a regular file")
         yield descriptor
     finally:
         os.close(descriptor)

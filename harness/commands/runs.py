@@ -12,7 +12,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from harness.model.errors import RecordError
+from harness.model.errors import RecordError, UsageError
 from harness.records.documents import check_writable
 from reports.analysis import compare as comparison
 from reports.analysis.tables import counted
@@ -21,12 +21,14 @@ from reports.runs import fingerprint as groups
 from reports.runs import history
 from reports.runs import pool as pools
 from reports.runs.read import compare_runs
+from reports.runs.shards import gather
 from reports.terminal import pool as pool_table
 from reports.terminal.compare import lines as compare_lines
 from reports.terminal.fingerprint import lines as fingerprint_lines
 from reports.terminal.tell import tell
 from reports.terminal.terminal import console_for
 from reports.text import one_line
+from reports.words.suggestion import declaring
 
 
 def report(arguments: argparse.Namespace) -> int:
@@ -44,8 +46,8 @@ def report(arguments: argparse.Namespace) -> int:
 def compare(arguments: argparse.Namespace) -> int:
     """Print what became worse, better or different."""
     found = compare_runs(arguments.before, arguments.after)
-    sys.stdout.write(comparison.as_json(found) if arguments.json else "\n".join(compare_lines(found)).rstrip())
-    sys.stdout.write("\n")
+    text = comparison.as_json(found, declaring(found)) if arguments.json else "\n".join(compare_lines(found))
+    sys.stdout.write(f"{text.rstrip()}\n")
     return found.exit_code.value
 
 
@@ -74,21 +76,31 @@ def fingerprint(arguments: argparse.Namespace) -> int:
 
 
 def add(arguments: argparse.Namespace) -> int:
-    """Add runs to a history, and print their ids."""
-    for run in arguments.runs:
-        sys.stdout.write(f"{history.add(arguments.history, run)}\n")
+    """Add runs to a history, and say of each whether it is new."""
+    runs = gather(arguments.runs)
+    for run in runs:
+        if run.unfinished and not arguments.unfinished:
+            what = f"{run.folder} {run.unfinished}"
+            raise UsageError(what, remedy="Add it when it is complete, or as it is with --unfinished.")
+    for run in runs:
+        before = history.ids(arguments.history)
+        name = history.keep(arguments.history, run)
+        cells = counted(len(run.plan.cells), "cell")
+        now = history.ids(arguments.history)
+        sys.stdout.write(f"{'already there:' if name in before else 'added'} {name} ({cells})\n")
+        sys.stdout.writelines(f"removed {each}, an earlier copy of it\n" for each in sorted(before - now))
     return 0
 
 
 def list_kept(arguments: argparse.Namespace) -> int:
     """List the runs of a history."""
     grid = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1))
-    for heading in ("id", "run", "when", "cells", "logs"):
+    for heading in ("id", "run", "when", "cells", "finished", "logs"):
         grid.add_column(heading, overflow="fold")
     for each in history.kept(arguments.history):
         when = f"{datetime.fromtimestamp(each.plan.created_ns / 1e9, UTC):%Y-%m-%d %H:%M} UTC"
         logs = f"pruned, {decimal(each.tombstone.bytes)} less" if each.tombstone else "kept"
-        row = (each.id, each.plan.run, when, str(len(each.plan.cells)), logs)
+        row = (each.id, each.plan.run, when, str(len(each.plan.cells)), "yes" if each.closing else "no", logs)
         grid.add_row(*(Text(one_line(told)) for told in row))
     console_for(sys.stdout).print(grid)
     return 0

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from harness.model.values import Frozen
+from harness.model.values import Frozen, Name, NameOrNothing
 
 
 class FreezePolicy(StrEnum):
@@ -54,8 +54,8 @@ class Scenario(StrEnum):
 class Participant(Frozen):
     """A runtime from a stack: `runc@debian-sid`. Versions are captured data, not part of its identity."""
 
-    runtime: str
-    stack: str
+    runtime: Name
+    stack: Name
 
     def __str__(self) -> str:
         return f"{self.runtime}@{self.stack}"
@@ -64,11 +64,13 @@ class Participant(Frozen):
 class Cell(Frozen):
     """One square of the matrix: the workload, the freeze policy, who checkpoints and who restores."""
 
-    workload: str
+    workload: Name
     policy: FreezePolicy
     checkpoint: Participant
     restore: Participant
-    way: str = Field(default="", description="how the runtime is used, in the adapter's words; empty: the default way")
+    way: NameOrNothing = Field(
+        default="", description="how the runtime is used, in the adapter's words; empty: the default way"
+    )
     scenario: Scenario = Scenario.LIVE
 
     @property

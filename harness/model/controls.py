@@ -13,7 +13,7 @@ from pydantic import Field
 
 from harness.model.cells import Cell, Scenario
 from harness.model.outcomes import Anomaly, Outcome, Verdict
-from harness.model.values import Frozen
+from harness.model.values import Frozen, Word
 
 
 class ControlKind(StrEnum):
@@ -28,7 +28,7 @@ class ControlKind(StrEnum):
 class Control(Frozen):
     """A trial in which something is broken on purpose, and what it must find; or its harmless neighbour."""
 
-    name: str
+    name: Word
     cell: Cell
     kind: ControlKind = ControlKind.CONTROL
     what: str = Field(default="", description="what the trial changes, in words")

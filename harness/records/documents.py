@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
+from harness.foreign import files
 from harness.model.errors import RecordError, Unwritable
 from harness.model.invalid import brief
 from harness.model.values import Frozen
@@ -21,14 +24,24 @@ LONGEST_REASON = 200
 T = TypeVar("T", bound=Frozen)
 
 
-def parse(kind: type[T], text: str, where: str, *, newest: int, read: Callable[[dict[str, Any]], T] | None = None) -> T:
+def parse(
+    kind: type[T],
+    text: bytes,
+    where: str,
+    *,
+    newest: int,
+    read: Callable[[dict[str, Any]], T] | None = None,
+    name: str = "",
+) -> T:
     """Read a JSON object of a schema version up to `newest`, with `read` instead of pydantic if given.
 
-    Raise `RecordError` with the place of the document and what is wrong with it.
+    Raise `RecordError` with the place of the document and what is wrong with it; `name` says what it should be.
     """
-    name = kind.__name__.lower()
+    name = name or kind.__name__.lower()
     try:
         raw = from_json(text, allow_inf_nan=False)
+        if to_json(raw) != text.rstrip():  # as we write it, so no name is there twice
+            json.loads(text, object_pairs_hook=_once)
         version = raw.get("schema_version") if isinstance(raw, dict) else None
         if isinstance(version, int | float) and version > newest:
             raise RecordError(
@@ -48,15 +61,17 @@ def _reason(text: str) -> str:
     return told if len(told) <= LONGEST_REASON else f"{told[:LONGEST_REASON]}…"
 
 
-def decoded(line: bytes) -> str:
-    """Decode bytes that may be no text."""
-    return line.decode(errors="replace")
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    """Raise `ValueError` if an object has a name twice: two programs may read two different values."""
+    names = Counter(name for name, _ in pairs)
+    if len(names) < len(pairs):
+        raise ValueError(f"{names.most_common(1)[0][0]} is there twice")
 
 
-def content(path: Path) -> str:
-    """Return a whole file as text."""
+def content(path: Path) -> bytes:
+    """Return a whole file, which may be foreign."""
     with readable(path):
-        return decoded(path.read_bytes())
+        return files.read_regular(path)
 
 
 @contextlib.contextmanager

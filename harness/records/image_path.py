@@ -11,7 +11,7 @@ from harness.model.expectations import Expectation
 from harness.model.machine import Component
 from harness.model.outcomes import Outcome, Refusal, Verdict
 from harness.model.readings import Reading
-from harness.model.values import Frozen, SchemaVersion
+from harness.model.values import Frozen, Name, SchemaVersion
 
 SCHEMA_VERSION = 1
 EXPECTED = Expectation(outcome=Outcome.CONSISTENT, reason="registries, stores and archives do not change an image")
@@ -80,9 +80,9 @@ class ImagePath(Frozen):
     """A checkpoint image, its path from a producer to a restore, and the result."""
 
     schema_version: SchemaVersion = SCHEMA_VERSION
-    stack: str
-    producer: str
-    route: str
+    stack: Name
+    producer: Name
+    route: Name
     base: Base = Base.PRESENT
     looks: tuple[ImageFacts, ...] = Field(default=(), description="the image as made, on its way, and on arrival")
     base_told: dict[str, tuple[str, ...]] = Field(

@@ -11,7 +11,7 @@ from harness.model.controls import Control
 from harness.model.expectations import STILL, Crash, Expectation
 from harness.model.machine import HostFacts
 from harness.model.outcomes import Outcome
-from harness.model.values import Frozen, Whole
+from harness.model.values import Frozen, Whole, Word
 from harness.records.record import SCHEMA_VERSION, Record, by_cell
 from harness.records.shard import Shard
 
@@ -20,7 +20,7 @@ class Plan(Frozen):
     """What a run is going to do; written before its first trial."""
 
     schema_version: int = SCHEMA_VERSION
-    run: str
+    run: Word
     stillframe: str = Field(description="version of this program")
     created_ns: Whole
     seed: int
@@ -122,7 +122,7 @@ class Closing(Frozen):
     """The closing document of a completed run: what the run left behind on the host."""
 
     schema_version: int = SCHEMA_VERSION
-    run: str
+    run: Word
     end_ns: Whole
     leaks: tuple[str, ...]
     effort: Effort | None = None
@@ -132,7 +132,7 @@ class Tombstone(Frozen):
     """What was removed from a run in a history."""
 
     schema_version: int = SCHEMA_VERSION
-    run: str
+    run: Word
     pruned_ns: int
     fields: tuple[str, ...] = Field(description="fields removed from its records")
     bytes: int = Field(description="number of bytes removed")

@@ -12,7 +12,7 @@ from harness.model.description import Statistics
 from harness.model.machine import Accommodation, Component, HostFacts
 from harness.model.outcomes import Prediction, Refusal, Verdict
 from harness.model.readings import Reading, Skew, SourceHealth, SurfaceReading
-from harness.model.values import Frozen, Whole
+from harness.model.values import Frozen, Whole, Word
 from harness.records.inspection import Finding
 
 SCHEMA_VERSION = 2
@@ -47,10 +47,10 @@ class Record(Frozen):
     """One trial."""
 
     schema_version: int = SCHEMA_VERSION
-    run: str = Field(description="id of the run, as in its plan")
+    run: Word = Field(description="id of the run, as in its plan")
     cell: Cell
     trial: Whole = Field(ge=0, description="index within the cell")
-    control: str | None = Field(default=None, description="name of the negative control, if this trial is one")
+    control: Word | None = Field(default=None, description="name of the negative control, if this trial is one")
     verdict: Verdict
     start_ns: Whole
     end_ns: Whole

@@ -15,10 +15,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from harness.foreign import files
 from harness.model.errors import RecordError
 from harness.model.values import Frozen
 from harness.privacy.redaction import FORMS
-from harness.records.documents import content, decoded, parse, readable, writable
+from harness.records.documents import content, parse, readable, writable
 from harness.records.image_path import ImagePath
 from harness.records.plan import Closing, Plan, Tombstone
 from harness.records.record import CLOSE, SCHEMA_VERSION, Record
@@ -51,10 +52,15 @@ class Place(NamedTuple):
 
 def read_plan(folder: Path) -> Plan:
     """Read the plan of the run in `folder`; raise `RecordError` if there is none or its schema is newer."""
-    path = folder / "plan.json"
-    if not path.exists():
+    plan = _document(Plan, folder / "plan.json")
+    if plan is None:
         raise RecordError(f"{folder} holds no run: there is no plan.json", remedy="Name a run's folder.")
-    return _parse(Plan, content(path), str(path))
+    return plan
+
+
+def holds_plan(folder: Path) -> bool:
+    """Return whether there is a plan in `folder`, or anything else of that name."""
+    return _is_there(folder / "plan.json")
 
 
 def write_plan(folder: Path, plan: Plan) -> None:
@@ -65,8 +71,7 @@ def write_plan(folder: Path, plan: Plan) -> None:
 
 def read_closing(folder: Path) -> Closing | None:
     """Read the run's closing document; None for a run that still goes on or was killed."""
-    path = folder / "closing.json"
-    return _parse(Closing, content(path), str(path)) if path.exists() else None
+    return _document(Closing, folder / "closing.json")
 
 
 def write_closing(folder: Path, closing: Closing) -> None:
@@ -76,8 +81,7 @@ def write_closing(folder: Path, closing: Closing) -> None:
 
 def read_tombstone(folder: Path) -> Tombstone | None:
     """Read what was removed from a run; None if nothing was."""
-    path = folder / TOMBSTONE
-    return _parse(Tombstone, content(path), str(path)) if path.exists() else None
+    return _document(Tombstone, folder / TOMBSTONE)
 
 
 def write_tombstone(folder: Path, tombstone: Tombstone) -> None:
@@ -92,11 +96,12 @@ def write_aside(path: Path, text: str, *, private: bool = False) -> Path:
     """
     aside = path.with_name(f"{path.name}.new")
     with writable(path):
+        aside.unlink(missing_ok=True)  # it may be a link
         try:
-            if private:
-                aside.unlink(missing_ok=True)
-                aside.touch(mode=0o600)
-            aside.write_text(text, encoding="utf-8")
+            with os.fdopen(
+                os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666), "wb"
+            ) as file:
+                file.write(text.encode())
             return aside.rename(path)
         except OSError:
             with contextlib.suppress(OSError):
@@ -142,7 +147,7 @@ def read_records(folder: Path) -> Iterator[Record]:
 
     A last line without a newline was cut off and is skipped. Any other line that is not a record raises `RecordError`.
     """
-    return (_parse(Record, decoded(line), str(place)) for place, line in _lines(folder))
+    return (_parse(Record, line, str(place)) for place, line in _lines(folder))
 
 
 def read_briefly(folder: Path, repeated: Repeated[Record] | None = None) -> Iterator[tuple[Place, Record]]:
@@ -151,8 +156,8 @@ def read_briefly(folder: Path, repeated: Repeated[Record] | None = None) -> Iter
     These fields are checked only when `read_at` reads them. Records share the parts that are `repeated`.
     """
     read = (repeated or often_repeated()).read
-    lines = ((place, decoded(line)) for place, line in _lines(folder))
-    return ((place, parse(Record, text, str(place), newest=SCHEMA_VERSION, read=read)) for place, text in lines)
+    lines = _lines(folder)
+    return ((place, parse(Record, line, str(place), newest=SCHEMA_VERSION, read=read)) for place, line in lines)
 
 
 def often_repeated() -> Repeated[Record]:
@@ -162,26 +167,28 @@ def often_repeated() -> Repeated[Record]:
 
 def read_at(place: Place) -> Record:
     """Read one record again, with all fields."""
-    return _parse(Record, decoded(line_at(place)), str(place))
+    return _parse(Record, line_at(place), str(place))
 
 
 def line_at(place: Place) -> bytes:
     """Read the line of one record again."""
-    with readable(place.path), place.path.open("rb") as file:
-        file.seek(place.offset)
-        return file.readline()
+    with readable(place.path):
+        return files.line_at(place.path, place.offset)
 
 
 def record_files(folder: Path) -> list[Path]:
     """Return the files with the records of a run, in name order."""
-    return sorted((folder / "records").glob("*.jsonl"))
+    records = folder / "records"
+    with readable(records):
+        every = files.entries(records) if files.is_there(records) else []
+    return [records / each.name for each in every if each.name.endswith(".jsonl")]
 
 
 def _lines(folder: Path) -> Iterator[tuple[Place, bytes]]:
     for path in record_files(folder):
         offset = 0
-        with readable(path), path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
+        with readable(path):
+            for number, line in enumerate(files.lines(path), 1):
                 if line.endswith(b"\n"):
                     yield Place(path, offset, number, hashlib.sha256(line).digest()[:16]), line
                 offset += len(line)
@@ -195,11 +202,20 @@ def write_images(folder: Path, paths: Sequence[ImagePath]) -> Path:
 def read_images(folder: Path) -> tuple[ImagePath, ...]:
     """Read the results for checkpoint images, empty if the run has none; raise `RecordError` for a wrong line."""
     path = folder / IMAGES
-    if not path.exists():
+    if not _is_there(path):
         return ()
-    lines = content(path).removesuffix("\n").split("\n")  # a line may contain other line separators
+    lines = content(path).removesuffix(b"\n").split(b"\n")
     return tuple(_parse(ImagePath, line, f"{path}:{number}") for number, line in enumerate(lines, 1))
 
 
-def _parse(kind: type[T], text: str, where: str) -> T:
+def _document(kind: type[T], path: Path) -> T | None:
+    return _parse(kind, content(path), str(path)) if _is_there(path) else None
+
+
+def _is_there(path: Path) -> bool:
+    with readable(path):
+        return files.is_there(path)
+
+
+def _parse(kind: type[T], text: bytes, where: str) -> T:
     return FORMS.of(parse(kind, text, where, newest=SCHEMA_VERSION))

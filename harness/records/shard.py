@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.model.cells import Cell
 from harness.model.controls import Control, ControlKind
@@ -19,8 +19,14 @@ MOST_SHARDS = 10_000
 class Shard(Frozen):
     """A share of a run: its number, and the number of shares."""
 
-    number: int = Field(ge=1, description="number of the share, from 1")
-    of: int = Field(ge=1, description="number of shares")
+    number: int = Field(ge=1, description="number of the share, from 1 to `of`")
+    of: int = Field(ge=1, le=MOST_SHARDS, description="number of shares")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Shard:
+        if self.number > self.of:
+            raise ValueError(f"there is no share {self.number} of {self.of}")
+        return self
 
     def __str__(self) -> str:
         return f"{self.number}/{self.of}"

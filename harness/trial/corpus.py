@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import IO
 
 import zstandard
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from harness.checkpoints.archive import unpack
 from harness.checkpoints.needs import Needs
-from harness.checkpoints.untrusted import everything_below
+from harness.checkpoints.untrusted import MOST_KEPT, everything_below
+from harness.foreign import files
 from harness.model.cells import Cell, Participant, Scenario, Settings
 from harness.model.errors import EnvironmentUnfit, RecordError, UsageError
-from harness.model.invalid import brief
 from harness.model.values import Frozen
-from harness.records.documents import writable
+from harness.records.documents import content, parse, readable, writable
 from harness.records.record import SCHEMA_VERSION, Record
 from harness.records.run_files import write_aside
 from harness.runtimes.contract import Container
@@ -70,7 +70,9 @@ def keep(corpus: Path, cell: Cell) -> Path:
 
 def read(corpus: Path) -> tuple[Kept, ...]:
     """Read all kept checkpoints; `RecordError` if one is incomplete or has changed."""
-    found = tuple(_read(path) for path in sorted(corpus.glob(f"*/{KEPT}")))
+    found = tuple(
+        parse(Kept, content(path), str(path), newest=SCHEMA_VERSION, name="kept checkpoint") for path in _kept(corpus)
+    )
     if not found:
         remedy = "`stillframe corpus keep DIR` makes one."
         raise UsageError(f"{corpus} holds no kept checkpoint", remedy=remedy)
@@ -87,11 +89,12 @@ def read(corpus: Path) -> tuple[Kept, ...]:
     return found
 
 
-def _read(path: Path) -> Kept:
-    try:
-        return Kept.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise RecordError(f"{path} is not a kept checkpoint: {brief(error)}") from error
+def _kept(corpus: Path) -> list[Path]:
+    """Return the paths of all descriptions of kept checkpoints."""
+    with readable(corpus):
+        every = files.entries(Path(os.path.realpath(corpus))) if corpus.is_dir() else []
+        folders = [corpus / each.name for each in every if each.is_dir(follow_symlinks=False)]
+        return [each / KEPT for each in folders if files.is_there(each / KEPT)]
 
 
 def cells(kept: Sequence[Kept], participants: Iterable[Participant]) -> Iterator[Cell]:
@@ -146,13 +149,16 @@ def _write_tar(folder: Path, out: IO[bytes]) -> None:
 
 def digest(archive: Path) -> str:
     """Return the SHA-256 of a decompressed archive; `RecordError` if it cannot be read."""
-    found = hashlib.sha256()
+    found, size = hashlib.sha256(), 0
     try:
-        with archive.open("rb") as raw, zstandard.open(raw, "rb") as content:
-            while chunk := content.read(1 << 20):
+        with os.fdopen(files.open_regular(archive), "rb") as raw, zstandard.open(raw, "rb") as unpacked:
+            while chunk := unpacked.read(1 << 20):
                 found.update(chunk)
+                size += len(chunk)
+                if size > MOST_KEPT:
+                    raise RecordError(f"{archive} unpacks to more than {MOST_KEPT:,} bytes, which is the limit")
     except (OSError, zstandard.ZstdError) as error:
-        raise RecordError(f"{archive} cannot be read: {error}") from error
+        raise RecordError(f"{archive} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     return found.hexdigest()
 
 

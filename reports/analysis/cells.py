@@ -162,7 +162,7 @@ def summarise_controls(plan: Plan, records: Iterable[Record], runs: Collection[s
         absent = summarise_control(control, None)
         yield min(telling, key=lambda each: list(Exit).index(each.exit_code), default=absent)
     for (name, cell), (record, *_) in received.items():
-        control = Control(name=name, cell=cell, what="was not planned", outcome=Outcome.MISSING)
+        control = Control.model_construct(name=name, cell=cell, what="was not planned", outcome=Outcome.MISSING)
         yield summarise_control(control, record)
 
 

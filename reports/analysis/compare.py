@@ -1,14 +1,16 @@
 """Two runs compared, cell by cell: which cells are worse, better or different, and how sure this is.
 
-One violation convicts, so a cell that violates for the first time is a regression, whatever its p value. The statistics
-compare rates: Fisher's exact test for each cell, with Benjamini and Hochberg's control of false discoveries over all
-cells.
+One violation convicts: a cell that violates for the first time, after a version has changed, is a regression whatever
+its p value. If nothing has changed, or the failure shows in some trials only, a difference may be chance. Then Fisher's
+exact test has to prove it. Rates are compared by the same test, with Benjamini and Hochberg's control of false
+discoveries over all cells.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from enum import StrEnum
 
 from pydantic import Field
@@ -20,12 +22,13 @@ from harness.model.outcomes import Outcome
 from harness.model.values import Frozen
 from harness.records.plan import Plan
 from harness.records.record import Record
-from reports.analysis.cells import MEASURED, NO_EVIDENCE, CellSummary
+from reports.analysis.cells import MEASURED, NO_EVIDENCE, CellSummary, summarise_cell
 from reports.analysis.conditions import Conditions, Difference, changes, differences
 from reports.analysis.statistics import LEVEL, adjusted, different_p
 from reports.analysis.tables import RunSummary, counted
 from reports.text import shorten
 
+NO_RESULT = "no result"
 NUMBERS = re.compile(r"0x[0-9a-f]+|\b(?=[0-9a-f]*\d)[0-9a-f]{6,}\b|\d+", re.IGNORECASE)
 SILENT = NO_EVIDENCE | {Outcome.VACUOUS}
 
@@ -38,6 +41,7 @@ class Kind(StrEnum):
     DISAPPEARED = "disappeared"
     CHANGED = "changed"
     FIXED = "fixed"
+    SOMETIMES = "sometimes"
 
 
 MEANINGS = {
@@ -46,9 +50,9 @@ MEANINGS = {
     Kind.DISAPPEARED: "had a result before, and has none now",
     Kind.CHANGED: "fails in another way, fails less, or differs without a violation",
     Kind.FIXED: "violated before, and does not now",
+    Kind.SOMETIMES: "differs in some trials only, or although no version has changed",
 }
 FOR_THE_WORSE = frozenset({Kind.NEW, Kind.WORSE, Kind.DISAPPEARED})
-NOT_PART = "not part of this run"
 
 
 class Side(Frozen):
@@ -58,16 +62,11 @@ class Side(Frozen):
     signatures: tuple[str, ...] = Field(description="anomalies or reasons of the trials with this outcome, no numbers")
     n: int
     k: int
-    asked: bool = Field(default=True, description="whether the run has this cell")
 
     @property
     def words(self) -> str:
         """Outcome and signature, the same for cells that fail in the same way."""
-        return " ".join(filter(None, (self.outcome or self._nothing, *map(shorten, self.signatures[:1]))))
-
-    @property
-    def _nothing(self) -> str:
-        return "no result" if self.asked else NOT_PART
+        return " ".join(filter(None, (self.outcome or NO_RESULT, *map(shorten, self.signatures[:1]))))
 
     @property
     def flaky(self) -> bool:
@@ -76,7 +75,7 @@ class Side(Frozen):
 
     def __str__(self) -> str:
         if self.outcome is None:
-            return self._nothing
+            return NO_RESULT
         counts = f"{self.k}/{self.n}" if self.n else ""
         return " ".join(filter(None, (self.outcome, counts, *map(shorten, self.signatures[:1]))))
 
@@ -86,13 +85,16 @@ class CellDifference(Frozen):
 
     cell: Cell
     kind: Kind | None
-    regression: bool = Field(description="worse than before, and worse than an expected rate allows")
+    regression: bool = Field(description="worse than before; a result that an unfinished run lacks is none")
     before: Side
     after: Side
     p: float | None = Field(description="Fisher's exact test, two-sided; null if a run has no trial to count")
     adjusted_p: float | None = Field(description="p adjusted for the number of cells (Benjamini and Hochberg)")
     conditions: tuple[Difference, ...] = Field(description="versions and machine facts that differ")
     known: str = Field(default="", description="its known issue in the second run: link and place in the file")
+    pooled: CellSummary | None = Field(
+        default=None, description="the trials of both runs together, if what differs shows sometimes"
+    )
 
     @property
     def was(self) -> str:
@@ -120,8 +122,8 @@ class Change(Frozen):
     def sentence(self) -> str:
         """The changes, their effect, and what to do."""
         cells, one = counted(len(self.cells), "cell"), len(self.cells) == 1
-        if self.after == NOT_PART:
-            return f"{cells} {'was' if one else 'were'} {NOT_PART}."
+        if self.kind is Kind.SOMETIMES:
+            return f"{cells} {'differs' if one else 'differ'}, which may be chance."
         if self.kind is Kind.DISAPPEARED:
             return f"{cells} {'has' if one else 'have'} no result now."
         what = ", ".join(map(str, self.conditions)) or "no known change in versions or machine"
@@ -137,8 +139,10 @@ class Comparison(Frozen):
     before: str = Field(description="id of the first run")
     after: str = Field(description="id of the second run, which is compared with the first")
     level: float = Field(default=LEVEL, description="rates differ if the adjusted p is below this level")
-    cells: tuple[CellDifference, ...]
+    cells: tuple[CellDifference, ...] = Field(description="cells of both runs")
     added: tuple[str, ...] = Field(description="ids of cells that only the second run has")
+    left_out: tuple[str, ...] = Field(default=(), description="ids of cells that only the first run has")
+    unfinished: tuple[str, ...] = Field(default=(), description="what is said of runs that did not finish")
     versions: dict[str, tuple[Difference, ...]] = Field(
         default_factory=dict, description="versions that differ, by participant, even if no outcome differs"
     )
@@ -149,7 +153,8 @@ class Comparison(Frozen):
         groups: dict[object, list[CellDifference]] = {}
         for each in self.cells:
             if each.kind is not None:
-                key = (each.kind, each.conditions, each.was, each.after.words, each.flaky)
+                alike = (each.conditions, each.was, each.after.words, each.flaky)
+                key = (each.kind, () if each.kind is Kind.SOMETIMES else alike)
                 groups.setdefault(key, []).append(each)
         found = (
             Change(
@@ -182,43 +187,57 @@ class Comparison(Frozen):
 
     @property
     def exit_code(self) -> Exit:
-        """`UNEXPECTED` if a cell became worse."""
-        return Exit.UNEXPECTED if self.regressions else Exit.EXPECTED
+        """`UNEXPECTED` if a cell became worse, else `INCOMPLETE` if a run did not finish."""
+        if self.regressions:
+            return Exit.UNEXPECTED
+        return Exit.INCOMPLETE if self.unfinished else Exit.EXPECTED
 
 
 def compare(before: RunSummary, after: RunSummary) -> Comparison:
     """Compare the second run with the first; `NotComparable` if this means nothing."""
     _check(before, after)
     there, now = before.by_id, after.by_id
-    cells = [(each, now.get(each.cell.id)) for each in before.cells]
-    sides = [(_side(old), _side(new) if new else _side(None)) for old, new in cells]
+    cells = [(each, now[each.cell.id]) for each in before.cells if each.cell.id in now]
+    sides = [(_side(old), _side(new)) for old, new in cells]
     p_values = [different_p(old.k, old.n, new.k, new.n) if old.n and new.n else None for old, new in sides]
     corrected = iter(adjusted([p for p in p_values if p is not None]))
     found = []
     for (old, new), (first, second), p in zip(cells, sides, p_values, strict=True):
         adjusted_p = next(corrected) if p is not None else None
-        kind = _kind(first, second, sure=adjusted_p is not None and adjusted_p < LEVEL)
-        allowed = new is not None and new.expectation.rate is not None and new.as_expected
+        conditions = _changed(old, before.plan, new, after.plan)
+        sure = adjusted_p is not None and adjusted_p < LEVEL
+        kind = _kind(first, second, sure=sure)
+        if kind and _may_be_chance(old, new, kind, sure=sure, changed=bool(conditions)):
+            kind = Kind.SOMETIMES
+        lacking = kind is Kind.DISAPPEARED and after.unfinished
         found.append(
             CellDifference(
                 cell=old.cell,
                 kind=kind,
-                regression=kind in FOR_THE_WORSE and not allowed,
+                regression=kind in FOR_THE_WORSE and not lacking,
                 before=first,
                 after=second,
                 p=p,
                 adjusted_p=adjusted_p,
-                conditions=_changed(old, before.plan, new, after.plan) if new else (),
-                known=f"{new.expectation.link} ({place(new.expectation.declared)})" if new and new.known else "",
+                conditions=conditions,
+                known=f"{new.expectation.link} ({place(new.expectation.declared)})" if new.known else "",
+                pooled=_pooled(old, new) if kind is Kind.SOMETIMES else None,
             )
         )
-    added = tuple(each for each in now if each not in there)
     versions = {
         who: changed
         for who, components in after.versions.items()
         if (changed := changes(before.versions.get(who, components), components))
     }
-    return Comparison(before=before.plan.run, after=after.plan.run, cells=tuple(found), added=added, versions=versions)
+    return Comparison(
+        before=before.plan.run,
+        after=after.plan.run,
+        cells=tuple(found),
+        added=tuple(each for each in now if each not in there),
+        left_out=tuple(each for each in there if each not in now),
+        unfinished=(*_unfinished("first", before), *_unfinished("second", after)),
+        versions=versions,
+    )
 
 
 def _check(before: RunSummary, after: RunSummary) -> None:
@@ -253,8 +272,52 @@ def _kind(before: Side, after: Side, *, sure: bool) -> Kind | None:
     return Kind.CHANGED if more < 0 or sure or other else None
 
 
-def _side(cell: CellSummary | None) -> Side:
-    trials = [trial for trial in cell.trials if trial.verdict.outcome not in SILENT] if cell else []
+def _may_be_chance(old: CellSummary, new: CellSummary, kind: Kind, *, sure: bool, changed: bool) -> bool:
+    """Return whether the difference of two cells may be chance.
+
+    It may, if the declared rate allows for it. Else it may if no test proves it, and either nothing has `changed`, or
+    what differs shows in some trials only.
+    """
+    if kind is Kind.DISAPPEARED or not (_telling(old) and _telling(new)):
+        return False
+    if new.expectation.rate and new.as_expected:
+        return True
+    counts = _worst_of_both(old, new)
+    if sure or counts is None or different_p(*counts) < LEVEL:
+        return False
+    shown, trials, shown_now, trials_now = counts
+    some = 0 < shown < trials or (0 < shown_now < trials_now and kind is not Kind.NEW)
+    return some or not changed or bool(old.expectation.rate or new.expectation.rate)
+
+
+def _worst_of_both(old: CellSummary, new: CellSummary) -> tuple[int, int, int, int] | None:
+    """Count the trials with the worse of both outcomes, in each run; None if the outcome is the same."""
+    first, second = ([trial.verdict.outcome for trial in _telling(cell)] for cell in (old, new))
+    worst, worst_now = (max(each, key=lambda outcome: outcome.severity) for each in (first, second))
+    if worst is worst_now:
+        return None
+    shown = max(worst, worst_now, key=lambda outcome: outcome.severity)
+    return first.count(shown), len(first), second.count(shown), len(second)
+
+
+def _pooled(old: CellSummary, new: CellSummary) -> CellSummary:
+    trials = [*_telling(old), *_telling(new)]
+    return summarise_cell(new.cell, trials, new.expectation, planned=len(trials), missing=0)
+
+
+def _telling(cell: CellSummary) -> list[Record]:
+    return [trial for trial in cell.trials if trial.verdict.outcome not in SILENT]
+
+
+def _unfinished(which: str, run: RunSummary) -> Iterator[str]:
+    if run.unfinished:
+        lacking = sum(each.missing > 0 for each in run.cells)
+        told = f"{lacking} of {counted(len(run.cells), 'cell')} {'lacks' if lacking == 1 else 'lack'} results"
+        yield f"The {which} run did not finish: {told}."
+
+
+def _side(cell: CellSummary) -> Side:
+    trials = _telling(cell)
     worst = max((trial.verdict.outcome for trial in trials), key=lambda each: each.severity, default=None)
     said = [trial.verdict.outcome.violates for trial in trials]
     return Side(
@@ -262,7 +325,6 @@ def _side(cell: CellSummary | None) -> Side:
         signatures=tuple(sorted({_signature(trial) for trial in trials if trial.verdict.outcome is worst})),
         n=len(said) - said.count(None),
         k=said.count(True),
-        asked=cell is not None,
     )
 
 
@@ -281,12 +343,12 @@ def _changed(old: CellSummary, before: Plan, new: CellSummary, after: Plan) -> t
 
 
 def _conditions(cell: CellSummary, plan: Plan) -> set[Conditions]:
-    return {Conditions.of(trial, plan) for trial in cell.trials if trial.verdict.outcome not in SILENT}
+    return {Conditions.of(trial, plan) for trial in _telling(cell)}
 
 
-def as_json(comparison: Comparison) -> str:
-    """Write the comparison for programs, each cell with its id."""
-    raw = comparison.model_dump(mode="json") | {"exit_code": comparison.exit_code.value}
+def as_json(comparison: Comparison, declaration: str = "") -> str:
+    """Write the comparison for programs, each cell with its id; `declaration`: entries for what shows sometimes."""
+    raw = comparison.model_dump(mode="json") | {"exit_code": comparison.exit_code.value, "declaration": declaration}
     raw["findings"] = [each.model_dump(mode="json") | {"sentence": each.sentence} for each in comparison.findings]
     for one, each in zip(raw["cells"], comparison.cells, strict=True):
         one["id"] = each.cell.id

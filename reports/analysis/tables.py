@@ -130,6 +130,7 @@ class RunSummary(Frozen):
     schema_version: SchemaVersion = SUMMARY_VERSION
     plan: Plan
     closing: Closing | None = Field(description="null for a run that did not finish")
+    unfinished: bool = Field(description="it was killed, or a shard did not come back")
     conclusion: Conclusion
     cells: tuple[CellSummary, ...]
     controls: tuple[ControlSummary, ...]
@@ -255,6 +256,7 @@ def summarise(
     return RunSummary(
         plan=plan,
         closing=closing,
+        unfinished=closing is None,
         conclusion=conclude(cells, controls, closing, plan.unmatched, plan.shard, crashes=crashes),
         cells=cells,
         controls=controls,

@@ -1,6 +1,7 @@
 """Changes of a participant from run to run, as an Atom feed (RFC 4287). Pure.
 
-A feed has an entry for each run with a difference, for the first run, and for each run that cannot be compared.
+A feed has an entry for each run with a difference, for the first run, and for each run that cannot be compared. What
+shows as often as its known issue declares is no news.
 `feedgen` needs lxml for a dozen elements, and has had no release since 2023.
 """
 
@@ -69,9 +70,9 @@ def _entries(older: RunSummary | None, newer: RunSummary) -> Iterator[tuple[str,
     for each in participants(newer):
         if comparison is None or each.name not in there:
             yield each.name, _verdict(newer, each, why if comparison is None else "not in the run before")
-    if comparison is not None:
+    if older is not None and comparison is not None:
         for name in there:
-            if entry := _difference(newer, name, comparison):
+            if entry := _difference(older, newer, name, comparison):
                 yield name, entry
 
 
@@ -81,23 +82,35 @@ def _verdict(run: RunSummary, each: Participant, why: str) -> Entry:
     return Entry(run, VERDICTS[code], told)
 
 
-def _difference(run: RunSummary, name: str, comparison: Comparison) -> Entry | None:
+def _difference(older: RunSummary, run: RunSummary, name: str, comparison: Comparison) -> Entry | None:
     """Describe the differences in a participant's cells and versions; None if there are none."""
-    own = tuple(each for each in comparison.cells if name in (str(each.cell.checkpoint), str(each.cell.restore)))
+    own = tuple(
+        each
+        for each in comparison.cells
+        if name in (str(each.cell.checkpoint), str(each.cell.restore))
+        and not (each.kind is Kind.SOMETIMES and each.known)
+    )
     findings = comparison.model_copy(update={"cells": own}).findings
-    sides = {each.cell.id: (str(each.cell.checkpoint), str(each.cell.restore)) for each in run.cells}
-    added = [cell for cell in comparison.added if name in sides[cell]]
+    added, left_out = _of(name, run, comparison.added), _of(name, older, comparison.left_out)
     versions = ", ".join(map(str, comparison.versions.get(name, ())))
     kinds = Counter(each.kind for each in own if each.kind is not None)
     titles = [f"{kinds[kind]} {kind}" for kind in Kind if kinds[kind]]
     titles += [f"{counted(len(added), 'cell')} more"] * bool(added)
+    titles += [f"{counted(len(left_out), 'cell')} fewer"] * bool(left_out)
     titles += [f"versions: {versions}"] * bool(versions)
     if not titles:
         return None
     told = [_listed(f"{each.kind}: {each.sentence}", each.cells) for each in findings]
     told += [_listed("not tried before", added)] if added else []
+    told += [_listed("not part of this run", left_out)] if left_out else []
     told += [Markup("<p>{}</p>").format(cut(f"versions: {versions}"))] if versions else []
     return Entry(run, cut(", ".join(titles)), Markup("").join(told))
+
+
+def _of(name: str, run: RunSummary, ids: Sequence[str]) -> list[str]:
+    """Return the cells of a participant among those with these ids."""
+    cells = run.by_id
+    return [each for each in ids if name in (str(cells[each].cell.checkpoint), str(cells[each].cell.restore))]
 
 
 def _listed(what: str, cells: Sequence[str]) -> Markup:

@@ -23,7 +23,8 @@ from reports.analysis.known import known_issues
 from reports.analysis.tables import Finding, RunSummary, counted, named, summarise
 from reports.progress import shown
 from reports.runs import shards
-from reports.runs.shards import Part, StoredRun
+from reports.runs.parts import Part, latest
+from reports.runs.shards import StoredRun, numbered
 
 Closely = Callable[[CellSummary], Iterable[Record]]
 Entry = tuple[Place, Record]
@@ -41,7 +42,7 @@ def read_run(run_folder: Path, closely: Closely = telling_trials) -> RunSummary:
 def read_stored(stored: StoredRun, closely: Closely = telling_trials) -> RunSummary:
     """Read a stored run, as `read_run` does."""
     entries = _entries(stored)
-    run = _summed(stored, stored.plan, entries, closely)
+    run = _summed(stored, stored.plan, entries, closely).model_copy(update={"unfinished": bool(stored.unfinished)})
     lost = tuple(_lost(stored, run))
     lacking = (*lost, *_lacking(stored, entries))
     return _without_what_is_told(run, lost).found(Exit.INCOMPLETE, *lacking) if lacking else run
@@ -105,7 +106,7 @@ def _summed(stored: StoredRun, plan: Plan, entries: Sequence[Entry], closely: Cl
 
 def _lost(stored: StoredRun, run: RunSummary) -> Iterator[Finding]:
     """Yield the shards that did not come back, with their missing cells and controls."""
-    lost = [shard for shard, parts in stored.shards.items() if not parts]
+    lost = stored.lost
     theirs = {cell.id for shard in lost for cell in shard.share(stored.plan.cells, ())[0]}
     played = {control for shard in lost for control in shard.share((), stored.plan.controls)[1]}
     cells = tuple(each.cell.id for each in run.cells if each.missing and each.cell.id in theirs)
@@ -113,7 +114,7 @@ def _lost(stored: StoredRun, run: RunSummary) -> Iterator[Finding]:
     controls = tuple(named(control) for control in absent if control in played)
     if lost:
         share = f"{len(cells)} of {counted(len(run.cells), 'cell')}, {len(controls)} of {len(run.controls)} controls"
-        yield Finding(what=f"{_numbered(lost)} did not come back ({share})", cells=cells, controls=controls)
+        yield Finding(what=f"{_capital(numbered(lost))} did not come back ({share})", cells=cells, controls=controls)
 
 
 def _without_what_is_told(run: RunSummary, lost: Sequence[Finding]) -> RunSummary:
@@ -132,11 +133,13 @@ def _lacking(stored: StoredRun, entries: Sequence[Entry]) -> Iterator[Finding]:
     """Yield the duties that shards which came back did not fulfil."""
     seen = {place.folder for place, record in entries if record.control == CANARY.name and record.run in stored.runs}
     here = {shard: parts for shard, parts in stored.shards.items() if parts}
-    if killed := [shard for shard, parts in here.items() if not any(part.closing for part in parts)]:
-        yield Finding(what=f"{_numbered(killed)} did not finish")
+    if killed := stored.killed:
+        yield Finding(what=f"{_capital(numbered(killed))} did not finish")
     blind = [shard for shard, parts in here.items() if _owes(shard, stored.plan) and seen.isdisjoint(_folders(parts))]
     if blind:
-        yield Finding(what=f"{_numbered(blind)} ran no canary, so nothing proves that the instrument works there")
+        yield Finding(
+            what=f"{_capital(numbered(blind))} ran no canary, so nothing proves that the instrument works there"
+        )
 
 
 def _owes(shard: Shard, plan: Plan) -> bool:
@@ -148,9 +151,8 @@ def _folders(parts: Iterable[Part]) -> set[Path]:
     return {part.folder for part in parts}
 
 
-def _numbered(found: Sequence[Shard]) -> str:
-    numbers = [str(shard.number) for shard in found]
-    return f"Shard {found[0]}" if len(found) == 1 else f"Shards {', '.join(numbers)} of {found[0].of}"
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def with_images(run: RunSummary, paths: tuple[ImagePath, ...]) -> RunSummary:
@@ -159,7 +161,7 @@ def with_images(run: RunSummary, paths: tuple[ImagePath, ...]) -> RunSummary:
     issues = known_issues(run.cells, paths, covered=run.plan.covered)
     run = run.model_copy(update={"images": paths, "known_issues": issues})
     told = images.verdict(paths)
-    return run if code is Exit.EXPECTED else run.found(code, Finding(what=told[:1].upper() + told[1:]))
+    return run if code is Exit.EXPECTED else run.found(code, Finding(what=_capital(told)))
 
 
 @contextlib.contextmanager
@@ -175,8 +177,15 @@ def _no_collector() -> Iterator[None]:
 
 
 def compare_runs(before: Path, after: Path) -> Comparison:
-    """Read two runs and compare them; `RecordError` if one is missing, `NotComparable` if the result means nothing."""
-    return compare(read_run(before, _nothing), read_run(after, _nothing))
+    """Read two runs and compare them; `RecordError` if one is missing, `NotComparable` if the result means nothing.
+
+    Of two copies of a run, the one that is further is compared with itself.
+    """
+    first, second = shards.find(before), shards.find(after)
+    if (first.plan.run, first.plan.created_ns) == (second.plan.run, second.plan.created_ns):
+        one = first.copy
+        first = second = first if latest([one, second.copy]) is one else second
+    return compare(read_stored(first, _nothing), read_stored(second, _nothing))
 
 
 def _nothing(_: CellSummary) -> tuple[Record, ...]:

@@ -6,24 +6,31 @@ The order and the number of the folders do not change the result.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import add
 from pathlib import Path
-from typing import NamedTuple
 
+from harness.foreign import files
 from harness.model.controls import CANARY
 from harness.model.errors import RecordError
 from harness.records.documents import readable
 from harness.records.image_path import ImagePath
 from harness.records.plan import Closing, Plan
 from harness.records.record import Record
-from harness.records.run_files import Place, often_repeated, read_briefly, read_closing, read_images, read_plan
+from harness.records.run_files import Place, holds_plan, often_repeated, read_briefly, read_images
 from harness.records.shard import Shard
+from reports.runs.parts import Copy, Part, found, without_earlier_copies
 
 DEEPEST = 3
 """Depth of the search for runs below a given folder."""
+
+MOST_FOLDERS = 100_000
+"""Maximum number of folders that the search looks into."""
+
+MOST_RECORDS = 1_000_000
+"""Maximum number of records of a run; reading that many takes some GiB of memory."""
 
 ITS_OWN = frozenset({"run", "created_ns", "host", "shard"})
 """Fields of a plan that differ from machine to machine."""
@@ -32,20 +39,6 @@ FOLLOWS = frozenset({"rule", "words", "fewer"})
 """Fields of a plan that follow from other fields."""
 
 REMEDY = "Put the shards of each run into a separate folder, and give that folder."
-
-
-class Part(NamedTuple):
-    """The work of one machine: all of a run, or one shard."""
-
-    folder: Path
-    plan: Plan
-    closing: Closing | None
-
-    @property
-    def order(self) -> tuple[int, int, str, str]:
-        """Sort key: the age, then other facts that differ between parts."""
-        number = self.plan.shard.number if self.plan.shard else 0
-        return self.plan.created_ns, number, self.plan.run, self.plan.host.model_dump_json()
 
 
 @dataclass(frozen=True)
@@ -73,9 +66,12 @@ class StoredRun:
 
     def records(self) -> Iterator[tuple[Place, Record]]:
         """Read all records briefly, in any order; a copied record comes once, but each part may have its own canary."""
-        repeated, seen = often_repeated(), set[bytes]()
+        repeated, seen, number = often_repeated(), set[bytes](), 0
         for part in self.parts:
             for place, record in read_briefly(part.folder, repeated):
+                number += 1
+                if number > MOST_RECORDS:
+                    raise RecordError(f"{self.folder} has more than {MOST_RECORDS:,} records")
                 if place.digest not in seen or record.control == CANARY.name:
                     seen.add(place.digest)
                     yield place, record
@@ -103,6 +99,29 @@ class StoredRun:
         return tuple({path.model_dump_json(): path for path in found}.values())
 
     @property
+    def copy(self) -> Copy:
+        """What it holds, to compare it with a copy of the same run."""
+        held = found((record for _, record in self.records()), self.images)
+        return Copy(self.folder, self.plan, self.closing is not None, held)
+
+    @property
+    def lost(self) -> list[Shard]:
+        """The shards that did not come back."""
+        return [shard for shard, parts in self.shards.items() if not parts]
+
+    @property
+    def killed(self) -> list[Shard]:
+        """The shards that came back unfinished."""
+        return [shard for shard, parts in self.shards.items() if parts and not any(part.closing for part in parts)]
+
+    @property
+    def unfinished(self) -> str:
+        """What says that it is not complete, as the end of a sentence; empty if it is."""
+        if self.lost:
+            return f"lacks {numbered(self.lost)}"
+        return "" if self.closing and not self.killed else "did not finish"
+
+    @property
     def shards(self) -> dict[Shard, list[Part]]:
         """All shards of the run, each with its parts: none if it did not come back, several after a rerun."""
         first = self.parts[0].plan.shard
@@ -115,14 +134,16 @@ def gather(folders: Iterable[Path]) -> tuple[StoredRun, ...]:
 
     `RecordError` if there is no run, and if the parts in a folder do not belong together.
     """
+    given = {folder: _parts(folder) for folder in {os.path.realpath(each): each for each in folders}.values()}
+    latest = without_earlier_copies([part for parts in given.values() for part in parts])
     runs: list[StoredRun] = []
     alone: list[Part] = []
-    for folder in {each.resolve(): each for each in folders}.values():
-        parts = [Part(each, read_plan(each), read_closing(each)) for each in list(_below(folder, DEEPEST)) or [folder]]
-        if parts[0].folder == folder and parts[0].plan.shard:
-            alone += parts
-        else:
-            runs.append(_together(folder, parts))
+    for folder, parts in given.items():
+        own = [part for part in parts if any(part is each for each in latest)]
+        if own and own[0].folder == folder and own[0].plan.shard:
+            alone += own
+        elif own:
+            runs.append(_together(folder, own))
     if alone:
         whole = [run.parts[0] for run in runs if not (run.parts[0].plan.shard or _unlike(run.plan, alone[0].plan))]
         shared = os.path.commonpath([part.folder.resolve() for part in alone])
@@ -136,15 +157,28 @@ def find(folder: Path) -> StoredRun:
     return run
 
 
-def _below(folder: Path, depth: int) -> Iterator[Path]:
-    """Yield the folders of runs: this folder, or else the folders in it."""
-    if (folder / "plan.json").exists():
-        yield folder
-    elif depth and folder.is_dir():
-        with readable(folder):
-            found = sorted(each for each in folder.iterdir() if each.is_dir() and not each.is_symlink())
-        for each in found:
-            yield from _below(each, depth - 1)
+def numbered(those: Sequence[Shard]) -> str:
+    """Name shards: `shard 3/16`, `shards 3, 4 of 16`."""
+    numbers = [str(shard.number) for shard in those]
+    return f"shard {those[0]}" if len(those) == 1 else f"shards {', '.join(numbers)} of {those[0].of}"
+
+
+def _parts(folder: Path) -> list[Part]:
+    """Read the parts of runs in a folder: its own, or else those of the folders in it."""
+    those: list[Path] = []
+    ahead, looked = [(folder, DEEPEST)], 0
+    while ahead:
+        place, deeper = ahead.pop()
+        looked += 1
+        if looked > MOST_FOLDERS:
+            raise RecordError(f"{folder} holds more than {MOST_FOLDERS:,} folders", remedy="Name a run's folder.")
+        if holds_plan(place):
+            those.append(place)
+        elif deeper and place.is_dir():
+            with readable(place):
+                below = files.entries(Path(os.path.realpath(place)))
+            ahead += [(place / each.name, deeper - 1) for each in below[::-1] if each.is_dir(follow_symlinks=False)]
+    return [Part.read(each) for each in those or [folder]]
 
 
 def _together(folder: Path, parts: Iterable[Part]) -> StoredRun:

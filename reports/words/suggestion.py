@@ -17,7 +17,7 @@ from harness.model.outcomes import Outcome
 from harness.model.values import Frozen
 from harness.records.record import Record
 from reports.analysis.cells import CLEAN, MEASURED, NO_EVIDENCE, CellSummary
-from reports.analysis.compare import NUMBERS
+from reports.analysis.compare import NUMBERS, Comparison
 from reports.analysis.statistics import rate_interval
 from reports.analysis.tables import RunSummary
 from reports.text import one_line, shorten
@@ -42,14 +42,24 @@ class Shape(Frozen):
 
 def suggested(run: RunSummary) -> str:
     """Write the entries for all failing cells without a known issue; empty if there are none."""
+    return _entries(run.cells, run.plan.created_ns)
+
+
+def declaring(comparison: Comparison) -> str:
+    """Write the entries for what shows sometimes in two runs and is no known issue; empty if there is nothing."""
+    pooled = [each.pooled for each in comparison.cells if each.pooled]
+    return _entries(pooled, max((trial.end_ns for each in pooled for trial in each.trials), default=0))
+
+
+def _entries(cells: Iterable[CellSummary], now_ns: int) -> str:
     groups: dict[Shape, list[CellSummary]] = {}
-    for each in run.cells:
+    for each in cells:
         if is_new(each):
             groups.setdefault(_shape(each), []).append(each)
     entries = tomlkit.aot()
-    today = dt.datetime.fromtimestamp(run.plan.created_ns / 1e9, dt.UTC).date()
-    for shape, cells in groups.items():
-        for sharing in _sharing(shape, cells):
+    today = dt.datetime.fromtimestamp(now_ns / 1e9, dt.UTC).date()
+    for shape, those in groups.items():
+        for sharing in _sharing(shape, those):
             entries.append(_entry(shape, sharing, today))
     if not groups:
         return ""

@@ -155,7 +155,9 @@ def test_a_corpus_is_of_one_kind(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="different settings"):
         corpus.read(folder)
     (folder / "crun@debian-sid" / KEPT).write_text("{}")
-    with pytest.raises(RecordError, match=r"crun@debian-sid/kept.json is not a kept checkpoint: record: is missing"):
+    with pytest.raises(
+        RecordError, match=r"crun@debian-sid/kept.json is not a valid kept checkpoint: record: is missing"
+    ):
         corpus.read(folder)
 
 

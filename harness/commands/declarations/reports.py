@@ -139,11 +139,16 @@ tasks:
             name="history add",
             what="add runs to a history",
             act="harness.commands.runs:add",
+            description="""\
+Adds runs to a history. A run that is there already is not added again. A run
+that was added before it finished gives way to its finished copy.
+""",
             arguments=(
                 HISTORY_FOLDER,
                 (RUNS[0], {**RUNS[1], "help": "folder of a run, or of its shards"}),
+                ("--unfinished", {"action": "store_true", "help": "add runs that did not finish, too"}),
             ),
-            exit_codes={0: "the runs are in the history", 2: NO_RUN, 3: UNREADABLE},
+            exit_codes={0: "the runs are in the history", 2: f"{NO_RUN}, or an unfinished run", 3: UNREADABLE},
             examples=("stillframe history add /srv/runs out/latest", "stillframe history add /srv/runs out/*"),
         ),
         Command(

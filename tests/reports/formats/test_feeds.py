@@ -50,8 +50,10 @@ def titles(*runs: RunSummary, place: str = RUNC) -> list[str]:
 
 
 def run(number: int, *trials: Record, of: Sequence[object] = (STILL,)) -> RunSummary:
+    """A run in which each trial happened often enough to prove a difference."""
     cells = [STILL, OTHER][: len(of)]
-    return newer(summary(plan(cells, 1), trials), number)
+    every = [each.model_copy(update={"trial": again}) for each in trials for again in range(5)]
+    return newer(summary(plan(cells, 5), every), number)
 
 
 def test_a_first_run_has_an_entry_with_its_verdict() -> None:
@@ -92,7 +94,7 @@ def test_a_new_version_is_news_and_so_are_new_cells_and_cells_that_are_gone() ->
     assert titles(old, new)[0] == "versions: podman 5.8 -> 6.1"
     more = newer(summary(plan([STILL, MOVING], 1), [record(STILL), moving(MOVING)]), 2)
     assert titles(run(1, record(STILL)), more)[0] == "1 cell more"
-    assert titles(more, run(3, record(STILL)))[0] == "1 disappeared"
+    assert titles(more, run(3, record(STILL)))[0] == "1 cell fewer"
 
 
 def test_who_comes_later_begins_with_a_verdict() -> None:
@@ -140,8 +142,8 @@ def test_a_feed_has_an_end() -> None:
     runs = [run(number, trials[number % 2](STILL)) for number in range(MOST_RUNS + 5)]
     assert titles(*runs) == ["1 new" if number % 2 else "1 fixed" for number in range(MOST_RUNS + 4, 4, -1)]
     many = [STILL.model_copy(update={"workload": f"w{number}"}) for number in range(MOST_CELLS + 3)]
-    before = summary(plan(many, 1), [record(each) for each in many])
-    after = newer(summary(plan(many, 1), [moving(each) for each in many]), 2)
+    before = summary(plan(many, 5), [record(each, trial) for each in many for trial in range(5)])
+    after = newer(summary(plan(many, 5), [moving(each, trial) for each in many for trial in range(5)]), 2)
     content = text(entries(feeds(before, after)[RUNC])[0], "content")
     assert (content.count("<li>"), "<li>and 3 more</li>" in content) == (MOST_CELLS + 1, True)
 

@@ -94,8 +94,11 @@ NEWER = (
             lambda path: path.write_bytes(path.read_bytes().replace(b"\n", b"", 1)),
             r":1 is not a valid record: trailing characters",
         ),
-        (lambda path: (path.unlink(), path.mkdir()), r" cannot be read: Is a directory$"),
-        (lambda path: (path.unlink(), path.symlink_to("nowhere")), r" cannot be read: No such file or directory"),
+        (lambda path: (path.unlink(), path.mkdir()), r" cannot be read: it is a folder, not a regular file$"),
+        (
+            lambda path: (path.unlink(), path.symlink_to("nowhere")),
+            r" cannot be read: it is a symbolic link, not a reg",
+        ),
     ],
 )
 def test_what_is_no_record_is_told_by_file_line_and_reason(
@@ -148,7 +151,7 @@ def test_what_may_not_be_read_is_told_with_what_to_do(folder: Path, monkeypatch:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     stored = find(folder)
-    monkeypatch.setattr(Path, "open", refuse)  # root may read everything
+    monkeypatch.setattr("harness.foreign.files.os.open", refuse)  # root may read everything
     with pytest.raises(RecordError, match=r"jsonl cannot be read: Permission denied\. Only the user who made the run"):
         list(stored.records())
 

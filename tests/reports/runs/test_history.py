@@ -41,7 +41,7 @@ def test_a_run_goes_by_its_content(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     one = history.add(kept, run(tmp_path / "a", 1, moving(STILL)))
     assert history.add(kept, run(tmp_path / "b", 1, moving(STILL))) == one, "another copy"
-    other = history.add(kept, run(tmp_path / "c", 1, moving(STILL, ticks=7)))
+    other = history.add(kept, run(tmp_path / "c", 2, moving(STILL, ticks=7)))
     assert other != one
     assert {each.id for each in history.kept(kept)} == {one, other}
     assert {path.name for path in (kept / "runs").iterdir()} == {one, other}, "no temporary folder stays"

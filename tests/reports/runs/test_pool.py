@@ -75,10 +75,19 @@ def test_the_order_of_the_runs_and_a_run_named_twice_change_nothing(tmp_path: Pa
     assert len(every) == 1
 
 
-def test_in_a_copy_that_differs_a_violation_is_not_outvoted(tmp_path: Path) -> None:
+def test_copies_of_a_run_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     first = run(tmp_path / "a", 1, clean(0))
     other = run(tmp_path / "b", 1, [moving(STILL, 0), *clean(1)])
-    assert told(first, other) == told(other, first) == [(STILL.id, ("run-1",), "1/2 (1.2-98.8 %)")]
+    for order in ((first, other), (other, first)):
+        with pytest.raises(RecordError, match="are copies of run run-1 that contradict each other: run-1 lacks trial"):
+            pool(order)
+
+
+def test_an_unfinished_copy_of_a_run_adds_nothing(tmp_path: Path) -> None:
+    early = run(tmp_path / "a", 1, clean(0))
+    (early / "closing.json").unlink()
+    late = run(tmp_path / "b", 1, [*clean(0), moving(STILL, 1)])
+    assert told(early, late) == told(late, early) == told(late)
 
 
 def test_controls_and_what_proves_nothing_are_left_out(tmp_path: Path) -> None:
@@ -123,8 +132,8 @@ def test_a_folder_that_holds_no_run_is_an_error(tmp_path: Path, capsys: pytest.C
 
 
 def test_a_record_cannot_drive_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    evil = STILL.model_copy(update={"way": "\x1b[2J[red]"})
-    folder = store(tmp_path / "run", plan([STILL]), [record(evil)])
-    assert main(["pool", str(folder)]) == 0
+    evil = record(STILL).model_copy(update={"components": {"restore": (Component(name="\x1b[2J[red]", version="1"),)}})
+    folders = [run(tmp_path, 1, [record(STILL)]), run(tmp_path, 2, [evil])]
+    assert main(["pool", *map(str, folders)]) == 0
     assert "\x1b" not in (shown := capsys.readouterr().out)
     assert "[red]" in "".join(shown.split())

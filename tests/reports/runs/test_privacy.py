@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from rich.console import Console
 
 from harness.model.errors import NotComparable
 from harness.model.outcomes import Outcome, Stage, Verdict
+from harness.model.values import Frozen
 from harness.privacy.redaction import FORMS, HOME, HOST, USER, Redaction
 from harness.records import run_files
 from harness.records.image_path import Attempt, ImageFacts, ImagePath, Spot, Step, StepRefusal
@@ -36,6 +37,8 @@ POISONS = (
     "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n",
     "00000010  68 75 6e 74 65 72 32 00  00 00 00 00 00 00 00 00  |hunter2.........|\n",
 )
+NAMES = ("run", "cell", "cells", "control", "stack", "producer", "route")
+T = TypeVar("T", bound=Frozen)
 IMAGE = ImagePath(
     stack="s",
     producer="podman",
@@ -66,6 +69,11 @@ def written(folder: Path, plan: Plan, found: list[Record], image: ImagePath) -> 
     return folder
 
 
+def named_as(one: T, other: T) -> T:
+    """Return the other value with the names of the one: names that hold anything but names cannot be read."""
+    return other.model_copy(update={name: getattr(one, name) for name in NAMES if name in type(one).model_fields})
+
+
 def published(folder: Path, out: Path) -> dict[str, str]:
     """Return all texts that reports make from a run."""
     write_report([folder], out)
@@ -84,11 +92,11 @@ def published(folder: Path, out: Path) -> dict[str, str]:
 @pytest.mark.parametrize("poison", POISONS)
 def test_a_secret_in_any_text_of_a_run_is_in_nothing_that_is_published(tmp_path: Path, poison: str) -> None:
     found = [moving(MOVING), record(STILL, outcome=Outcome.LEAKED), record(STILL, control="ring-byte")]
-    found = [poisoned(each.model_copy(update=told("x")), poison) for each in found]
-    some = promising(poisoned(plan((MOVING, STILL), 1), poison), [])
+    found = [named_as(each, poisoned(each.model_copy(update=told("x")), poison)) for each in found]
+    some = promising(named_as(plan((MOVING, STILL), 1), poisoned(plan((MOVING, STILL), 1), poison)), [])
     known = poisoned(engines.AHEAD, poison).model_copy(update={"signature": ""})
     some = some.model_copy(update={"expectations": {each.cell.id: known for each in found[:2]}})
-    folder = written(tmp_path / "run", some, found, poisoned(IMAGE, poison))
+    folder = written(tmp_path / "run", some, found, named_as(IMAGE, poisoned(IMAGE, poison)))
     every = [folder / "plan.json", folder / run_files.IMAGES, *(folder / "records").iterdir()]
     assert all("hunter2" in path.read_text(encoding="utf-8") for path in every), "the secret has to be in the input"
     texts = published(folder, tmp_path / "site")

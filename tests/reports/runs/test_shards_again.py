@@ -10,11 +10,11 @@ import pytest
 from harness.model.errors import Exit
 from harness.model.machine import Component
 from harness.model.outcomes import Outcome
-from harness.records.run_files import append, read_records
+from harness.records.run_files import append, read_plan, read_records
 from harness.records.shard import Shard
 from reports.runs.pool import pool
 from reports.runs.read import read_run
-from tests.reports.sharded import BUSY, CELLS, OF, PLAYED, rename, report_of, sentence
+from tests.reports.sharded import BUSY, CELLS, OF, PLAYED, change_plan, rename, report_of, sentence
 from tests.reports.synthetic import HOST, NOON, record
 
 
@@ -22,12 +22,12 @@ def again(part: Path, *, outcome: Outcome | None = None) -> Path:
     """Run the same shard once more, on another day."""
     copy = Path(shutil.copytree(part, part.with_name(f"{part.name}-again")))
     records = [each for each in read_records(copy) if each.control is None]
-    rename(copy, "again", created_ns=NOON + 99)
+    rename(copy, copy.name, created_ns=NOON + 99)
     shutil.rmtree(copy / "records")
     (copy / "records").mkdir()
     for each in records:
         verdict = each.verdict.model_copy(update={"outcome": outcome or each.verdict.outcome})
-        append(copy, each.model_copy(update={"run": "again", "start_ns": each.start_ns + 5, "verdict": verdict}))
+        append(copy, each.model_copy(update={"run": copy.name, "start_ns": each.start_ns + 5, "verdict": verdict}))
     return copy
 
 
@@ -47,6 +47,7 @@ def test_a_rerun_is_told_the_same_in_any_order(parts: list[Path]) -> None:
         "checkpoint": (Component(name="criu", version="5.0"),),
         "restore": (Component(name="criu", version="5.1"),),
     }
+    change_plan(copy, created_ns=read_plan(copy).created_ns + 1)
     changes = {"host": HOST.model_copy(update={"cpus": 99}), "components": versions}
     records = [each for each in read_records(copy) if each.control is None]
     shutil.rmtree(copy / "records")

@@ -92,8 +92,8 @@ def test_an_older_run_may_be_named_beside_shards(whole: Path, parts: list[Path],
 
 
 def test_several_runs_in_a_folder_are_refused(whole: Path, tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        shutil.copytree(whole, tmp_path / "out" / name)
+    for number, name in enumerate(("a", "b")):
+        change_plan(Path(shutil.copytree(whole, tmp_path / "out" / name)), created_ns=NOON + number)
     with pytest.raises(RecordError, match=rf"{tmp_path / 'out'} has 2 runs that are not shards of one run"):
         gather([tmp_path / "out"])
 
