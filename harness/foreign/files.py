@@ -88,6 +88,14 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
     return sorted(found, key=lambda each: each.name)
 
 
+def link_in(folder: Path) -> Path | None:
+    """Return the folder if it is a link, or a link to a folder that is in it; None if there is none."""
+    if folder.is_symlink():
+        return folder
+    below = (Path(above, name) for above, folders, _ in os.walk(folder) for name in folders)
+    return next((path for path in below if path.is_symlink()), None)
+
+
 def is_there(path: Path) -> bool:
     """Return whether there is anything at a path, even a link that leads nowhere; `OSError` if that cannot be known."""
     try:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.model.errors import NotComparable
+from harness.foreign import files
+from harness.model.errors import NotComparable, RecordError
 from harness.records.image_path import ImagePath
 from harness.records.run_files import make_folder, write_aside
 from reports.analysis.compare import Comparison, compare
@@ -48,12 +49,22 @@ def report(runs: Sequence[Path], out: Path | None = None) -> tuple[Path, RunSumm
     *past, newest = sorted(gather(folders), key=lambda each: (each.plan.created_ns, each.plan.run))
     before = tuple(read_stored(each) for each in past)
     run = read_stored(newest)
-    return write_summary(run, out or newest.folder / SITE, before=before), run
+    return write_summary(run, out or _site_in(newest.folder), before=before), run
+
+
+def _site_in(run_folder: Path) -> Path:
+    """Return the folder of the site in a run's folder; `RecordError` if it leads elsewhere."""
+    site = run_folder / SITE
+    if link := files.link_in(site):
+        raise RecordError(
+            f"{link} is a link, so the report would be written elsewhere", remedy="Name a folder with --out."
+        )
+    return site
 
 
 def write_share(run_folder: Path) -> Path:
     """Write the report of this machine's share of a run, into the folder of the share."""
-    return write_summary(read_share(run_folder), run_folder / SITE)
+    return write_summary(read_share(run_folder), _site_in(run_folder))
 
 
 def write_summary(

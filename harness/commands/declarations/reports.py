@@ -79,7 +79,8 @@ COMPARE = Command(
     act="harness.commands.runs:compare",
     description="""\
 Compares two runs cell by cell: new, worse, disappeared, changed and fixed
-cells, each with the versions that changed between the runs.
+cells, each with the versions that changed between the runs. What may be chance
+is listed apart, with the entry that declares it as a known issue.
 """,
     arguments=(
         ("before", {"type": Path, "metavar": "A", "help": "folder of the earlier run, or of its shards"}),
@@ -90,7 +91,8 @@ cells, each with the versions that changed between the runs.
         0: "nothing became worse",
         1: "a regression: a cell newly violates, is worse, or has disappeared",
         2: NO_RUN,
-        3: "not comparable: other settings, no common cell, or a run whose own proof failed",
+        3: "nothing became worse, but a run did not finish; or not comparable: other settings, no common cell, or a "
+        "run whose own proof failed",
     },
     examples=("stillframe compare out/A out/B", "stillframe compare out/A out/B --json"),
 )
