@@ -9,9 +9,10 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from harness.model.cells import Cell, Scenario
+from harness.model.invalid import regular_expression
 from harness.model.outcomes import Anomaly, Outcome, Verdict
 from harness.model.values import Frozen, Word
 
@@ -35,6 +36,8 @@ class Control(Frozen):
     outcome: Outcome
     anomaly: Anomaly | None = None
     signature: str = Field(default="", description="regular expression that the verdict's reason must match")
+
+    _pattern = field_validator("signature")(regular_expression)
 
     @property
     def id(self) -> str:

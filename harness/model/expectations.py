@@ -23,7 +23,7 @@ from typing import Protocol
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from harness.model.cells import FreezePolicy, Scenario
-from harness.model.invalid import fault, read_toml
+from harness.model.invalid import fault, read_toml, regular_expression
 from harness.model.machine import Component, Condition
 from harness.model.outcomes import Anomaly, Outcome
 from harness.model.values import Frozen
@@ -48,15 +48,6 @@ class Named(Protocol):
     @property
     def id(self) -> str:
         """The name that the patterns of a declaration match."""
-
-
-def pattern(text: str) -> str:
-    """Return a regular expression if it is one."""
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise fault(f"{text!r} is not a regular expression: {error}. Correct it") from error
-    return text
 
 
 def selective(signature: str) -> str:
@@ -89,7 +80,7 @@ class Shown(Frozen):
     )
     reason: str = Field(description="why the cell has this outcome, as a sentence")
 
-    _pattern = field_validator("signature")(pattern)
+    _pattern = field_validator("signature")(regular_expression)
     _interval = field_validator("rate")(interval)
 
     def applies(self, conditions: Collection[Condition]) -> bool:
@@ -183,7 +174,7 @@ class Crash(Frozen):
     overdue: bool = Field(default=False, description="the day of review is past")
     declared: str = Field(default="", description="file and lines of the declaration")
 
-    _pattern = field_validator("signature")(pattern)
+    _pattern = field_validator("signature")(regular_expression)
     _selective = field_validator("signature")(selective)
 
     @field_validator("rate")

@@ -61,6 +61,15 @@ def fault(what: str, *at: str | int) -> PydanticCustomError:
     return PydanticCustomError("told", "{what}", {"what": what, "at": at})
 
 
+def regular_expression(text: str) -> str:
+    """Return a text that is a regular expression; for the validator of a field."""
+    try:
+        re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise fault(f"{_BRIEFLY.repr(text)} is not a regular expression: {error}. Correct it") from error
+    return text
+
+
 def read_toml(kind: type[T], path: Path, more: Mapping[str, Any] | None = None) -> T:
     """Read a TOML file as a value of `kind`, with `more` fields; `WrongFile` says what is wrong and in which line."""
     more = more or {}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 
+from harness.foreign.patience import within
 from harness.model.controls import CANARY, ControlKind
 from harness.model.errors import Exit, unknown
 from harness.model.outcomes import Outcome
@@ -25,6 +26,10 @@ from reports.progress import shown
 from reports.runs import shards
 from reports.runs.parts import Part, latest
 from reports.runs.shards import StoredRun, numbered
+
+PATIENCE_SECONDS = 60.0
+SLOWEST = 100
+"""Records per second; more of them may take longer than `PATIENCE_SECONDS`."""
 
 Closely = Callable[[CellSummary], Iterable[Record]]
 Entry = tuple[Place, Record]
@@ -98,10 +103,11 @@ def _summed(stored: StoredRun, plan: Plan, entries: Sequence[Entry], closely: Cl
         trials = tuple(read_at(places[id(trial)]) if id(trial) in chosen else trial for trial in cell.trials)
         return cell.model_copy(update={"trials": trials})
 
-    run = summarise(plan, [record for _, record in entries], stored.closing, runs=stored.runs)
+    with within(PATIENCE_SECONDS + len(entries) / SLOWEST, f"the judgement of {stored.folder}"):
+        run = summarise(plan, [record for _, record in entries], stored.closing, runs=stored.runs)
+        run = with_images(run, stored.images)
     tombstone = read_tombstone(stored.parts[0].folder)
-    run = run.model_copy(update={"cells": tuple(map(close_up, run.cells)), "tombstone": tombstone})
-    return with_images(run, stored.images)
+    return run.model_copy(update={"cells": tuple(map(close_up, run.cells)), "tombstone": tombstone})
 
 
 def _lost(stored: StoredRun, run: RunSummary) -> Iterator[Finding]:

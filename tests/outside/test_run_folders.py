@@ -15,7 +15,7 @@ import pytest
 from harness.commands.cli import main
 from reports.runs import history, shards
 from tests.reports import hostile
-from tests.reports.hostile_folders import ELSEWHERE, PLAN, RECORDS, REST, Bad, fifo, sparse, text
+from tests.reports.hostile_folders import ELSEWHERE, PLAN, RECORDS, REST, Bad, changed, fifo, replaced, sparse, text
 from tests.reports.synthetic import MOVING, STILL, expected_run, plan, poisoned, record, store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -274,6 +274,17 @@ def test_too_much_is_refused(
 ) -> None:
     monkeypatch.setattr(limit, 1)
     refused(["pool", str(run)], told, capsys)
+
+
+def test_a_pattern_that_takes_for_ever_is_given_up(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = {"outcome": "hung", "signature": "(a+)+$", "reason": "x", "link": "https://example.org/1"}
+    changed(run / "plan.json", expectations={STILL.id: known})
+    replaced(run / "records" / f"{STILL.slug}.jsonl", b"a trial", b"a" * 99 + b"!")
+    replaced(run / "records" / f"{STILL.slug}.jsonl", b'"consistent"', b'"hung"')
+    monkeypatch.setattr("reports.runs.read.PATIENCE_SECONDS", 0.5)
+    refused(["compare", str(run), str(run)], "the judgement of .*run takes more than 1 s. Look at the patterns", capsys)
 
 
 def test_too_many_folders_are_refused(

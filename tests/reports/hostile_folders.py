@@ -17,6 +17,9 @@ ELSEWHERE = "elsewhere"
 """Name of a folder beside the run, which nothing may read or write."""
 
 
+CONTROL = {"name": "ring-byte", "cell": STILL.model_dump(mode="json"), "outcome": "inconsistent"}
+
+
 class Bad(NamedTuple):
     """A way to break a run folder, and what every command that reads the run says about it."""
 
@@ -154,6 +157,21 @@ PLAN = (
         "shard beyond the last",
         lambda run: changed(run / "plan.json", shard={"number": 3, "of": 2}),
         r"not a valid plan: shard: .*there is no share 3 of 2",
+    ),
+    Bad(
+        "control has no pattern",
+        lambda run: changed(run / "plan.json", controls=[CONTROL | {"signature": "("}]),
+        "not a valid plan: .*'\\(' is not a regular expression: missing",
+    ),
+    Bad(
+        "control has a huge pattern",
+        lambda run: changed(run / "plan.json", controls=[CONTROL | {"signature": "a{99999999999}"}]),
+        "not a valid plan: .*is not a regular expression: the repetition number is too large",
+    ),
+    Bad(
+        "control has a deep pattern",
+        lambda run: changed(run / "plan.json", controls=[CONTROL | {"signature": "(" * 9**5}]),
+        "not a valid plan: .*is not a regular expression: ",
     ),
     Bad("closing is a pipe", lambda run: fifo(run / "closing.json"), r"closing\.json cannot be read: it is a pipe"),
     Bad(
