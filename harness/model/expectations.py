@@ -97,6 +97,7 @@ class Expectation(Shown):
 
     link: str = Field(default="", description="upstream discussion")
     owner: str = Field(default="", description="who has to act: a project, or the maintainer of the declaration")
+    fix: str = Field(default="", description="what ends it: a version, a change or a setting; empty: not known")
     added: dt.date | None = Field(default=None, description="day of the declaration")
     review: dt.date | None = Field(default=None, description="day of the next review; later the declaration is overdue")
     overdue: bool = Field(default=False, description="the day of review is past, so any result is red")
@@ -123,6 +124,7 @@ class Declaration(Shown):
     )
     link: str = Field(pattern=LINK, description="upstream discussion or documentation")
     owner: str = Field(min_length=1, description="who has to act: a project, or the maintainer of this entry")
+    fix: str = Field(default="", description="what ends it: a version, a change or a setting; empty: not known")
     added: dt.date
     review_by: dt.date = Field(description="day of the next review")
     evidence: tuple[str, ...] = Field(default=(), description="ids of runs in a history whose logs must be kept")
