@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from harness.model.cells import Cell
 
+OVERVIEW = "index.html"
 JUNIT = "junit.xml"
 CTRF = "ctrf.json"
 ALLURE = "allure-results"
@@ -46,6 +47,11 @@ def document_of(page: str) -> str:
 def feed_of(page: str) -> str:
     """Return the path of a participant's feed, from the path of its page."""
     return f"feeds/{page.removesuffix('.html').removeprefix('participants/')}.atom"
+
+
+def component_feed(name: str) -> str:
+    """Return the path of the feed of a component: `criu`, `runc`."""
+    return f"feeds/components/{_file_name(name)}.atom"
 
 
 def page_of(cell: Cell) -> str:

@@ -14,6 +14,7 @@ from harness.model.outcomes import Outcome
 from harness.model.values import Frozen
 from harness.records.record import Record
 from reports.analysis.cells import CellSummary
+from reports.analysis.reasons import declining
 
 Pair = tuple[Participant, Participant]
 Quality = tuple[bool, tuple[str, ...], bool, bool]
@@ -62,7 +63,7 @@ def declined(cells: Sequence[CellSummary]) -> tuple[Declined, ...]:
             trials=len(graded),
             cells=tuple(dict.fromkeys(each.cell.id for each, _ in graded)),
             would=tuple(dict.fromkeys(each.cell.id for each, _ in graded if _pair(each) in opened)),
-            reason=_reason(graded[0][1]),
+            reason=declining(graded[0][1]),
         )
         for (early, named, unharmed, clean), graded in sorted(groups.items(), key=_worst_last)
     )
@@ -112,9 +113,3 @@ def _fine(each: CellSummary) -> bool:
 def _worst_last(group: tuple[Quality, object]) -> tuple[bool, ...]:
     early, named, unharmed, clean = group[0]
     return not early, not named, not unharmed, not clean
-
-
-def _reason(trial: Record) -> str:
-    """Return the reason for the declined restore; if the verdict is worse than that, the log begins with the reason."""
-    own = trial.verdict.outcome in (Outcome.REFUSED, Outcome.RESTORE_FAILED) or not trial.log
-    return trial.verdict.reason if own else trial.log[0]

@@ -1,14 +1,51 @@
-"""Participants of a run and their cells. Pure."""
+"""Participants of a run, their cells and their state. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from enum import StrEnum
 from typing import NamedTuple
 
 from harness.model.errors import Exit
+from harness.model.expectations import Expectation
 from harness.model.outcomes import Outcome
 from reports.analysis.cells import CellSummary, prevailing
+from reports.analysis.reasons import culprit
 from reports.analysis.tables import RunSummary, counted
 from reports.paths import participant_page
+
+
+class Health(StrEnum):
+    """The state of a participant."""
+
+    WELL = "all right"
+    LIMITED = "all right, within limits"
+    KNOWN = "broken in a known way"
+    UNEXPECTED = "unexpected"
+    INCOMPLETE = "incomplete"
+    UNPROVED = "not known"
+
+
+BY_CODE = {Exit.BLIND: Health.UNPROVED, Exit.UNEXPECTED: Health.UNEXPECTED, Exit.INCOMPLETE: Health.INCOMPLETE}
+
+
+class Trouble(NamedTuple):
+    """Cells with the same trouble: with one known issue, or with an unexpected outcome that has one culprit."""
+
+    cells: tuple[CellSummary, ...]
+    issue: Expectation | None
+    culprit: str
+
+    @property
+    def worst(self) -> CellSummary:
+        """The cell to look at first."""
+        return max(self.cells, key=lambda each: each.outcome.severity)
+
+    @property
+    def breaks(self) -> bool:
+        """Whether a known issue breaks something; a refusal and a missing feature are limits."""
+        issue = self.issue
+        return issue is not None and any(each.violates for each in (issue.outcome, *issue.besides))
 
 
 class Participant(NamedTuple):
@@ -28,23 +65,77 @@ class Participant(NamedTuple):
         return sum(each.known and each.as_expected for each in self.cells)
 
     @property
+    def clean(self) -> int:
+        """Number of its consistent cells."""
+        return sum(each.outcome is Outcome.CONSISTENT for each in self.cells)
+
+    @property
     def exit_code(self) -> Exit:
         """Exit code of its cells alone."""
         return prevailing({Exit.EXPECTED, *(each.exit_code for each in self.cells)})
 
     @property
+    def troubles(self) -> tuple[Trouble, ...]:
+        """What is wrong with its cells: the unexpected first, then the known issues, each with the most cells first."""
+        groups: dict[tuple[object, ...], list[CellSummary]] = {}
+        for each in self.cells:
+            if not each.as_expected:
+                groups.setdefault((each.exit_code, each.outcome, culprit(each)), []).append(each)
+            elif each.expectation.link:
+                groups.setdefault((Exit.EXPECTED, each.expectation), []).append(each)
+        found = sorted(groups.items(), key=lambda item: (list(Exit).index(item[1][0].exit_code), -len(item[1])))
+        return tuple(_trouble(cells) for _, cells in found)
+
+    def health(self, run: RunSummary) -> Health:
+        """Return its state; nothing is known if the instrument's own proof failed."""
+        code = Exit.BLIND if run.conclusion.exit_code is Exit.BLIND else self.exit_code
+        if code is not Exit.EXPECTED:
+            return BY_CODE[code]
+        troubles = self.troubles
+        if any(each.breaks for each in troubles):
+            return Health.KNOWN
+        return Health.LIMITED if troubles else Health.WELL
+
+    @property
     def sentence(self) -> str:
         """Results of its cells, in words."""
         unexpected = sum(not each.as_expected for each in self.cells)
-        good = sum(each.outcome is Outcome.CONSISTENT for each in self.cells)
-        told = f"{good} of {counted(len(self.cells), 'cell')} consistent, {counted(self.known, 'known issue')}"
+        told = f"{self.clean} of {counted(len(self.cells), 'cell')} consistent, {counted(self.known, 'known issue')}"
         return f"{told}, {unexpected} not as expected"
+
+
+class Part(NamedTuple):
+    """A component of participants: `criu`, `runc`."""
+
+    name: str
+    versions: dict[str, tuple[str, ...]]
+    """Names of participants by the version that they use."""
+
+
+def parts(run: RunSummary) -> tuple[Part, ...]:
+    """List the components of all participants by name."""
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    for who, components in run.versions.items():
+        for each in components:
+            versions = found.setdefault(each.name, {})
+            versions[each.version] = (*versions.get(each.version, ()), who)
+    return tuple(Part(name, found[name]) for name in sorted(found))
 
 
 def participants(run: RunSummary) -> tuple[Participant, ...]:
     """List the participants in the order of the cells, each with the cells in which it checkpoints or restores."""
     found: dict[str, list[CellSummary]] = {}
     for each in run.cells:
-        for side in dict.fromkeys((str(each.cell.checkpoint), str(each.cell.restore))):
+        for side in sides(each):
             found.setdefault(side, []).append(each)
     return tuple(Participant(name, tuple(cells)) for name, cells in found.items())
+
+
+def sides(each: CellSummary) -> tuple[str, ...]:
+    """Return the names of a cell's participants, each once."""
+    return tuple(dict.fromkeys((str(each.cell.checkpoint), str(each.cell.restore))))
+
+
+def _trouble(cells: Sequence[CellSummary]) -> Trouble:
+    first = cells[0]
+    return Trouble(tuple(cells), first.expectation if first.as_expected else None, culprit(first))

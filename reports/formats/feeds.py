@@ -1,4 +1,4 @@
-"""Changes of a participant from run to run, as an Atom feed (RFC 4287). Pure.
+"""Changes of a participant or a component from run to run, as an Atom feed (RFC 4287). Pure.
 
 A feed has an entry for each run with a difference, for the first run, and for each run that cannot be compared. What
 shows as often as its known issue declares is no news.
@@ -17,12 +17,12 @@ from xml.etree import ElementTree as ET
 from markupsafe import Markup
 
 from harness.model.errors import Exit, NotComparable
-from reports.analysis import newest
+from reports.analysis.cells import CellSummary
 from reports.analysis.compare import Comparison, Kind, compare
-from reports.analysis.participants import Participant, participants
+from reports.analysis.participants import Participant, participants, parts, sides
 from reports.analysis.tables import RunSummary, counted
 from reports.formats.results import cut, moment, stable
-from reports.paths import feed_of, participant_page
+from reports.paths import OVERVIEW, component_feed, feed_of
 from reports.words.outcomes import VERDICTS
 
 ATOM = "http://www.w3.org/2005/Atom"
@@ -35,8 +35,17 @@ MOST_CELLS = 20
 LEFT_OUT = "Only the differences from run to run. The site has all results."
 
 
+class Subject(NamedTuple):
+    """What a feed is about: a participant, or a component."""
+
+    name: str
+    place: str
+    """Path of the feed."""
+    page: str
+
+
 class Entry(NamedTuple):
-    """The news of a run for a participant."""
+    """The news of a run for a subject."""
 
     run: RunSummary
     title: str
@@ -44,36 +53,52 @@ class Entry(NamedTuple):
 
 
 def render(run: RunSummary, before: Sequence[RunSummary] = ()) -> Iterator[tuple[str, str]]:
-    """Yield the feed of each participant with its path; `before`: older runs, oldest first.
+    """Yield the feed of each participant and of each component, with its path; `before`: older runs, oldest first.
 
     A participant that the run leaves out keeps its feed. Its absence is the newest entry.
     """
-    entries: dict[str, list[Entry]] = {each.name: [] for _, those in newest.who(run, before) for each in those}
+    entries: dict[Subject, list[Entry]] = {each: [] for one in (run, *reversed(before)) for each in _subjects(one)}
     runs = (*before, run)
     pairs = list(zip((None, *before), runs, strict=True))
     for older, newer in pairs[-MOST_RUNS:]:
-        for name, entry in _entries(older, newer):
-            entries[name].insert(0, entry)
-    for name, those in entries.items():
-        yield feed_of(participant_page(name)), _feed(name, run, those)
+        for subject, entry in _entries(older, newer):
+            entries[subject].insert(0, entry)
+    for subject, those in entries.items():
+        yield subject.place, _feed(subject, run, those)
 
 
-def _entries(older: RunSummary | None, newer: RunSummary) -> Iterator[tuple[str, Entry]]:
-    """Yield the participants for which a run has news, and the news."""
+def _subjects(run: RunSummary) -> dict[Subject, tuple[CellSummary, ...]]:
+    """Return the cells of each participant, and of each component that takes part in them."""
+    who = participants(run)
+    found = {Subject(each.name, feed_of(each.path), each.path): each.cells for each in who}
+    for part in parts(run):
+        users = {name for names in part.versions.values() for name in names}
+        cells = tuple(each for each in run.cells if not users.isdisjoint(sides(each)))
+        found[Subject(part.name, component_feed(part.name), f"{OVERVIEW}#components")] = cells
+    return found
+
+
+def _entries(older: RunSummary | None, newer: RunSummary) -> Iterator[tuple[Subject, Entry]]:
+    """Yield the subjects for which a run has news, and the news."""
     why, comparison = "the first run", None
     if older is not None:
         try:
             comparison = compare(older, newer)
         except NotComparable as error:
             why = f"not compared with {older.plan.run}: {error.what}"
-    there = {each.name for each in participants(older)} if older is not None else set()
-    for each in participants(newer):
-        if comparison is None or each.name not in there:
-            yield each.name, _verdict(newer, each, why if comparison is None else "not in the run before")
-    if older is not None and comparison is not None:
-        for name in there:
-            if entry := _difference(older, newer, name, comparison):
-                yield name, entry
+    there = _subjects(older) if older is not None else {}
+    now = _subjects(newer)
+    for subject, cells in now.items():
+        if comparison is None or subject not in there:
+            yield (
+                subject,
+                _verdict(newer, Participant(subject.name, cells), "not in the run before" if comparison else why),
+            )
+    if comparison is not None:
+        for subject, cells in there.items():
+            ids = {each.cell.id for each in (*cells, *now.get(subject, ()))}
+            if entry := _difference(newer, ids, _versions(subject, comparison), comparison):
+                yield subject, entry
 
 
 def _verdict(run: RunSummary, each: Participant, why: str) -> Entry:
@@ -82,17 +107,20 @@ def _verdict(run: RunSummary, each: Participant, why: str) -> Entry:
     return Entry(run, VERDICTS[code], told)
 
 
-def _difference(older: RunSummary, run: RunSummary, name: str, comparison: Comparison) -> Entry | None:
-    """Describe the differences in a participant's cells and versions; None if there are none."""
-    own = tuple(
-        each
-        for each in comparison.cells
-        if name in (str(each.cell.checkpoint), str(each.cell.restore))
-        and not (each.kind is Kind.SOMETIMES and each.known)
-    )
+def _versions(subject: Subject, comparison: Comparison) -> str:
+    """List the versions that differ for a participant; or those of a component, wherever it is."""
+    own = comparison.versions.get(subject.name, ())
+    wide = (each for changed in comparison.versions.values() for each in changed if each.what == subject.name)
+    return ", ".join(dict.fromkeys(map(str, (*own, *wide))))
+
+
+def _difference(run: RunSummary, ids: set[str], versions: str, comparison: Comparison) -> Entry | None:
+    """Describe the differences in some cells and versions; None if there are none."""
+    known = (each for each in comparison.cells if each.kind is Kind.SOMETIMES and each.known)
+    usual = {each.cell.id for each in known}
+    own = tuple(each for each in comparison.cells if each.cell.id in ids - usual)
     findings = comparison.model_copy(update={"cells": own}).findings
-    added, left_out = _of(name, run, comparison.added), _of(name, older, comparison.left_out)
-    versions = ", ".join(map(str, comparison.versions.get(name, ())))
+    added, left_out = ([each for each in those if each in ids] for those in (comparison.added, comparison.left_out))
     kinds = Counter(each.kind for each in own if each.kind is not None)
     titles = [f"{kinds[kind]} {kind}" for kind in Kind if kinds[kind]]
     titles += [f"{counted(len(added), 'cell')} more"] * bool(added)
@@ -107,12 +135,6 @@ def _difference(older: RunSummary, run: RunSummary, name: str, comparison: Compa
     return Entry(run, cut(", ".join(titles)), Markup("").join(told))
 
 
-def _of(name: str, run: RunSummary, ids: Sequence[str]) -> list[str]:
-    """Return the cells of a participant among those with these ids."""
-    cells = run.by_id
-    return [each for each in ids if name in (str(cells[each].cell.checkpoint), str(cells[each].cell.restore))]
-
-
 def _listed(what: str, cells: Sequence[str]) -> Markup:
     names = [cut(cell) for cell in cells[:MOST_CELLS]]
     more = [f"and {len(cells) - MOST_CELLS} more"] if len(cells) > MOST_CELLS else []
@@ -120,8 +142,8 @@ def _listed(what: str, cells: Sequence[str]) -> Markup:
     return Markup("<p>{}</p><ul>{}</ul>").format(cut(what), items)
 
 
-def _feed(name: str, run: RunSummary, entries: Sequence[Entry]) -> str:
-    place, page = feed_of(participant_page(name)), participant_page(name)
+def _feed(subject: Subject, run: RunSummary, entries: Sequence[Entry]) -> str:
+    name, place, page = subject
     alternate = posixpath.relpath(page, posixpath.dirname(place))
     root = ET.Element("feed", xmlns=ATOM)
     _add(root, "id", f"tag:stillframe,2026:feeds/{quote(stable(name))}")

@@ -21,10 +21,22 @@ from harness.model.outcomes import Anomaly, Outcome
 from harness.model.values import Frozen, SchemaVersion
 from reports.analysis import newest
 from reports.analysis.cells import CellSummary, prevailing
-from reports.analysis.participants import Participant, participants
+from reports.analysis.participants import Participant, participants, parts
 from reports.analysis.tables import RunSummary
 from reports.formats.results import cut, moment, stable
-from reports.paths import ALLURE, BADGE, CTRF, INDEX, JUNIT, badge_of, document_of, feed_of, page_of
+from reports.paths import (
+    ALLURE,
+    BADGE,
+    CTRF,
+    INDEX,
+    JUNIT,
+    OVERVIEW,
+    badge_of,
+    component_feed,
+    document_of,
+    feed_of,
+    page_of,
+)
 from reports.words.cells import entry, mark
 from reports.words.outcomes import VERDICTS
 
@@ -106,6 +118,14 @@ class ParticipantDocument(Document):
     feed: str = Field(description="address of the feed of changes from run to run")
 
 
+class ComponentEntry(Frozen):
+    """A component of participants: `criu`, `runc`."""
+
+    name: str
+    versions: dict[str, tuple[str, ...]] = Field(description="names of participants by version")
+    feed: str = Field(description="address of the feed of changes from run to run")
+
+
 class IndexDocument(Document):
     """The run, with the addresses of all other documents."""
 
@@ -117,6 +137,7 @@ class IndexDocument(Document):
     sentence: str = Field(description="the verdict and its cells")
     cells: tuple[CellEntry, ...]
     participants: tuple[ParticipantEntry, ...]
+    components: tuple[ComponentEntry, ...]
     files: dict[str, str] = Field(description="addresses of the same results in other formats")
 
 
@@ -144,9 +165,9 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def _index(run: RunSummary, who: tuple[Participant, ...]) -> IndexDocument:
-    files = {"site": "index.html", "summary": "summary.json", "report": "report.md", "junit": JUNIT, "ctrf": CTRF}
+    files = {"site": OVERVIEW, "summary": "summary.json", "report": "report.md", "junit": JUNIT, "ctrf": CTRF}
     return IndexDocument(
-        **_about(run, INDEX, "index.html", BADGE),
+        **_about(run, INDEX, OVERVIEW, BADGE),
         stillframe=run.plan.stillframe,
         created=dt.datetime.fromisoformat(moment(run.plan.created_ns)),
         ended=dt.datetime.fromisoformat(moment(run.closing.end_ns)) if run.closing else None,
@@ -162,6 +183,10 @@ def _index(run: RunSummary, who: tuple[Participant, ...]) -> IndexDocument:
                 document=_address(document_of(each.path), INDEX),
             )
             for each in who
+        ),
+        components=tuple(
+            ComponentEntry(name=each.name, versions=each.versions, feed=_address(component_feed(each.name), INDEX))
+            for each in parts(run)
         ),
         files={name: _address(place, INDEX) for name, place in {**files, "allure": ALLURE}.items()},
     )

@@ -16,6 +16,7 @@ from reports.analysis.cells import CellSummary
 from reports.analysis.tables import counted
 from reports.pages.timeline import AXIS, LABELS, PLOT, VALUES, WIDTH
 from reports.text import clean, shorten
+from reports.words.causes import DRAWN, shape, shapes
 from reports.words.numbers import duration
 from reports.words.outcomes import glyph, tone
 
@@ -24,6 +25,10 @@ MARKS = 6
 BOX, STEP, LINE, LETTER = 24, 28, 15, 6.2
 """Side of a box, distance of two boxes, height of a line, largest width of a character."""
 MOST_DOTS = 400
+SQUARE, SPACE, ROW = 12, 15, 15
+"""Side of a cell in a picture, distance of two cells, and cells in a row."""
+SMALL = ("strip", "picture")
+"""Charts that keep their size, however wide the page is."""
 PAGE = 4096
 """Bytes of a page in CRIU's statistics."""
 
@@ -81,6 +86,38 @@ def pauses(cells: Iterable[CellSummary]) -> Markup | None:
         f"{decimal(round(max(each[0] for each in points)))}"
     )
     return _drawn("pauses", height, told, elements)
+
+
+def picture(cells: Sequence[CellSummary]) -> Markup:
+    """Draw each cell of a participant as a sign, the worst first; its shape shows how to take it."""
+    order = list(DRAWN)
+    drawn = sorted(cells, key=lambda each: order.index(shape(each)))
+    elements = [
+        _sign(shape(each), SPACE * (at % ROW) + 1, SPACE * (at // ROW) + 1, f"{each.cell.id}: {each.outcome}")
+        for at, each in enumerate(drawn)
+    ]
+    told = ", ".join(f"{count} {name}" for name, count in shapes(drawn).items())
+    height = SPACE * -(-len(drawn) // ROW) + 1
+    return _drawn("picture", height, f"{counted(len(drawn), 'cell')}: {told}", elements, width=SPACE * ROW + 1)
+
+
+def key(kind: str) -> Markup:
+    """Draw the sign of a kind of cell for the text that explains it."""
+    return _drawn("picture", SPACE - 1, DRAWN[kind], [_sign(kind, 1, 1, DRAWN[kind])], width=SPACE - 1)
+
+
+def _sign(kind: str, x: float, y: float, told: str) -> svg.Element:
+    middle = SQUARE / 2
+    title: list[svg.Element] = [svg.Title(text=escape(clean(told)))]
+    if kind == "known":
+        points = f"{x},{y + middle} {x + middle},{y} {x + SQUARE},{y + middle} {x + middle},{y + SQUARE}"
+        return svg.Polygon(class_=[kind], extra={"points": points}, elements=title)
+    if kind == "off":
+        corners = (svg.M(x + 1, y + 1), svg.L(x + 11, y + 11), svg.M(x + 1, y + 11), svg.L(x + 11, y + 1))
+        return svg.Path(class_=[kind], d=list(corners), elements=title)
+    if kind == "void":
+        return svg.Circle(class_=[kind], cx=x + middle, cy=y + middle, r=middle - 1, elements=title)
+    return svg.Rect(class_=[kind], x=x, y=y, width=SQUARE, height=SQUARE, rx=2, elements=title)
 
 
 class Past(NamedTuple):
@@ -194,8 +231,8 @@ def _drawn(kind: str, height: float, told: str, elements: list[svg.Element], *, 
     drawing = svg.SVG(
         viewBox=svg.ViewBoxSpec(0, 0, width, height),
         class_=["chart", kind],
-        width=width if kind == "strip" else None,
-        height=height if kind == "strip" else None,
+        width=width if kind in SMALL else None,
+        height=height if kind in SMALL else None,
         extra={"role": "img", "aria-label": escape(told)},
         elements=elements,
     )

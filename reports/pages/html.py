@@ -1,4 +1,4 @@
-"""Records as HTML without any network access. The only script is a filter, and the pages work without it."""
+"""Records as HTML without any network access. The only script filters and copies, and the pages work without it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from harness.records.image_path import ImagePath
 from harness.records.record import Record
 from reports.analysis import crashes, images, known
 from reports.analysis.cells import CellSummary, telling_trials
+from reports.analysis.restores import restored
 from reports.analysis.tables import RunSummary, counted
 from reports.pages import timeline
-from reports.paths import TOOLS, badge_of, document_of, feed_of, page_of, participant_page
+from reports.paths import TOOLS, badge_of, component_feed, document_of, feed_of, page_of, participant_page
 from reports.text import clean, unbroken
-from reports.words import cells, commands, findings, numbers, outcomes, proof, tables
+from reports.words import causes, cells, commands, findings, numbers, outcomes, proof, tables
 from reports.words.cells import mark
 from reports.words.numbers import duration
 
@@ -41,10 +42,12 @@ LONG_FILE = 12
 """Lines of a written file. A longer file is folded, or left out if the cell is clean."""
 
 
-WORDS = SimpleNamespace(cells=cells, findings=findings, numbers=numbers, outcomes=outcomes, tables=tables)
+WORDS = SimpleNamespace(
+    causes=causes, cells=cells, findings=findings, numbers=numbers, outcomes=outcomes, tables=tables
+)
 """Modules with the words of the templates."""
 
-SCRIPT = (Path(__file__).parent / "templates" / "filter.js").read_text(encoding="utf-8")
+SCRIPT = (Path(__file__).parent / "templates" / "site.js").read_text(encoding="utf-8")
 
 
 @functools.cache
@@ -60,14 +63,16 @@ def environment() -> Environment:
     )
     made.filters.update(page=page_of, participant_page=participant_page, date=_date, duration=duration)
     made.filters.update(pieces=pieces, unbroken=_unbroken, badge=badge_of, document=document_of, feed=feed_of)
+    made.filters.update(component_feed=component_feed)
     made.globals.update(
         commands=commands,
         counted=counted,
-        filter_hash=b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
-        filter_script=Markup(SCRIPT),  # noqa: S704 - our own file
+        script_hash=b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
+        script=Markup(SCRIPT),  # noqa: S704 - our own file
         images=images,
         known=known,
         crashes=crashes,
+        restored=restored,
         long_file=LONG_FILE,
         words=WORDS,
         proof=proof,

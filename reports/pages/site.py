@@ -5,6 +5,7 @@ Input: summaries of runs. Output: pages with their paths. Every page says the sa
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,11 +14,14 @@ from markupsafe import Markup
 
 from harness.model.outcomes import Outcome
 from harness.records.run_files import make_folder, write_aside
+from reports import paths
 from reports.analysis import claims, newest
 from reports.analysis.cells import CellSummary
 from reports.analysis.compare import Comparison
-from reports.analysis.participants import participants
+from reports.analysis.participants import Health, participants, parts
+from reports.analysis.remedies import remedies
 from reports.analysis.tables import RunSummary
+from reports.analysis.turns import Turn, good, turn
 from reports.pages import charts
 from reports.pages.html import detailed_trials, environment
 from reports.paths import page_of
@@ -33,7 +37,7 @@ class Page(NamedTuple):
     template: str
 
 
-OVERVIEW = Page("index.html", "Overview", "overview.html.j2")
+OVERVIEW = Page(paths.OVERVIEW, "Overview", "overview.html.j2")
 PAGES = (
     OVERVIEW,
     Page("consistency.html", "Consistency", "consistency.html.j2"),
@@ -70,12 +74,17 @@ def render(
         "run": run,
         "pages": pages,
         "participants": who,
+        "components": parts(run),
+        "states": Counter(sorted((each.health(run) for each in who), key=[*Health].index, reverse=True)),
+        "picture": charts.picture,
+        "key": charts.key,
+        "issues": {each.expectation: number for number, each in enumerate(run.known_issues, 1)},
         "by_id": {each.cell.id: each for _, cells in lasts for each in cells},
         "comparison": comparison,
         "outcomes": sorted({each for cell in run.cells for each in cell.counts}, key=lambda each: each.severity),
     }
     templates = environment()
-    past = _past((*before, run)) if before else {}
+    shared |= {"past": _past((*before, run)), "turns": _turns((*before, run))} if before else {"past": {}, "turns": {}}
     for page in pages:
         more: dict[str, Any] = {}
         if page.path == "consistency.html":
@@ -85,18 +94,15 @@ def render(
         if page.path == "known.html":
             more["entries"] = suggested(run)
         if page is HISTORY:
-            more |= {"runs": (*before, run), "past": past, "changes": tuple(_changes((*before, run)))}
+            more |= {"runs": (*before, run), "changes": tuple(_changes((*before, run)))}
         yield page.path, templates.get_template(page.template).render(**shared, **more, page=page, root="")
     for tried, those in newest.who(run, before):
         for each in those:
             page = Page(each.path, each.name, "participant.html.j2")
             more = {"run": tried, "untried": tried is not run, "page": page, "participant": each, "root": "../"}
             yield page.path, templates.get_template(page.template).render(shared | more)
-    issues = {cell: number for number, issue in enumerate(run.known_issues, 1) for cell in issue.cells}
     for tried, cells in lasts:
-        yield from _cells(
-            cells, tried, shared | {"run": tried, "issues": issues, "past": past, "untried": tried is not run}
-        )
+        yield from _cells(cells, tried, shared | {"run": tried, "untried": tried is not run})
 
 
 def _cells(cells: Sequence[CellSummary], run: RunSummary, shared: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -116,6 +122,8 @@ def _cells(cells: Sequence[CellSummary], run: RunSummary, shared: dict[str, Any]
                 glossary={name.replace("+", " "): run.plan.words[name] for name in names if name in run.plan.words},
                 looks=looks[cell.id],
                 distribution=charts.distribution(each),
+                bad=not (good(each) and each.as_expected),
+                remedies=() if good(each) else tuple(remedies(each, run)),
             ),
         )
 
@@ -129,6 +137,13 @@ def _past(runs: Sequence[RunSummary]) -> dict[str, Markup]:
             outcomes.setdefault(name, set()).add(each.outcome)
     names = sorted(outcomes, key=lambda name: len(outcomes[name]) == 1)
     return {cell: charts.strip([_at(name, cells.get(cell)) for name, cells in every]) for cell in names}
+
+
+def _turns(runs: Sequence[RunSummary]) -> dict[str, Turn]:
+    """Return the last change of each cell of any run that has a result."""
+    every = [(run, run.by_id) for run in runs]
+    names = dict.fromkeys(name for _, cells in every for name in cells)
+    return {name: found for name in names if (found := turn([(run, cells.get(name)) for run, cells in every]))}
 
 
 def _at(run: str, cell: CellSummary | None) -> charts.Past:

@@ -22,8 +22,8 @@ from reports.analysis.crashes import demanded
 from reports.analysis.known import advice
 from reports.analysis.tables import Column, Row, RunSummary, Table, counted
 from reports.text import clean, one_line, shorten, unbroken
-from reports.words import proof
-from reports.words.cells import brief, deadline, entry, flag, mark
+from reports.words import causes, proof
+from reports.words.cells import deadline, entry, flag, mark
 from reports.words.findings import (
     agreement_of,
     bridge,
@@ -170,14 +170,14 @@ def _grid(
         names = _folded(row.label + marks(row.marks), label)
         if not table.by_policy:
             names = Text("\n").join([names, _folded(f"({', '.join(row.policies)})", label)])
-        grid.add_row(names, *(_entry(each, entry, bound=table.by_policy) if each else Text("-") for each in entries))
+        grid.add_row(names, *(_entry(table, each, entry) if each else Text("-") for each in entries))
     return grid
 
 
-def _entry(cell: CellSummary, width: int, *, bound: bool) -> Text:
+def _entry(table: Table, cell: CellSummary, width: int) -> Text:
     taken = mark(cell)
     how = "" if not taken else f" ({taken})" if cell.as_expected else f" [{taken}]"
-    return _folded(f"{cell.outcome} {brief(cell, bound=bound)}{how}", width, _style(cell))
+    return _folded(f"{causes.entry(table, cell)}{how}", width, _style(cell))
 
 
 def _style(cell: CellSummary) -> str:

@@ -137,7 +137,7 @@ def _spelled(command: Command, names: Mapping[str, str]) -> str:
         line = f"timeout {math.ceil(command.seconds)} {line}"  # it did not end by itself
     if command.background:
         name = PurePosixPath(*command.argv[:1]).name
-        log = _quoted(f"/var/log/{name}.log")  # the same log as in the node's `launch`
+        log = quoted(f"/var/log/{name}.log")  # the same log as in the node's `launch`
         line += f" </dev/null >{log} 2>&1 &"
     elif command.detached:
         line += " </dev/null >/dev/null 2>&1"
@@ -148,10 +148,10 @@ def _spelled(command: Command, names: Mapping[str, str]) -> str:
 
 def _writing(path: str, text: str, mode: int | None) -> str:
     if mode is None:
-        return f"printf %s {_quoted(text)} > {path}"
+        return f"printf %s {quoted(text)} > {path}"
     made = f"install -D -m {mode:o} /dev/stdin {path}"
     if not text.endswith("\n") or clean(text) != text:
-        return f"printf %s {_quoted(text)} | {made}"
+        return f"printf %s {quoted(text)} | {made}"
     delimiter = "END"
     while delimiter in text:
         delimiter += "_"
@@ -165,12 +165,13 @@ def _expanded(word: str, names: Mapping[str, str]) -> str:
         name = "HOME" if found[0] == HOME else names.get(found[0])
         if name:
             before = word[at : found.start()]
-            spelled, at = f'{spelled}{_quoted(before) * bool(before)}"${{{name}}}"', found.end()
+            spelled, at = f'{spelled}{quoted(before) * bool(before)}"${{{name}}}"', found.end()
     rest = word[at:]
-    return spelled + _quoted(rest) if rest or not spelled else spelled
+    return spelled + quoted(rest) if rest or not spelled else spelled
 
 
-def _quoted(word: str) -> str:
+def quoted(word: str) -> str:
+    """Quote a word for a shell; nothing in it acts on the terminal where it is pasted."""
     if clean(word) == word:
         return shlex.quote(word)
     # Pasted control characters act on the terminal; bash's $'' spells them out.

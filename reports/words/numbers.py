@@ -43,5 +43,7 @@ def percent(rate: float) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """Write an interval of rates in per cent, rounded outwards: `0.4-11.6 %`."""
+    """Write an interval of rates in per cent, rounded outwards: `0.4-11.6 %`; an interval of all rates has no trial."""
+    if (low, high) == (0, 1):
+        return "no trial counted"
     return f"{math.floor(low * 1000 + 1e-9) / 10:.1f}-{percent(high)}"

@@ -75,11 +75,52 @@ def test_a_filter_narrows_what_is_shown(browser: Browser, site: Path) -> None:
     page.close()
 
 
+def test_a_filter_is_in_the_address_and_goes_back(browser: Browser, site: Path) -> None:
+    page = opened(browser, site / "index.html")
+    every = page.locator("[data-filter]:not([hidden])").count()
+    page.get_by_role("link", name="unexpected").first.click()
+    page.wait_for_url("**/index.html?filter=is:unexpected")
+    rows = page.locator(".engines tbody tr:not([hidden])")
+    assert 0 < rows.count() < every
+    assert all("unexpected" in each for each in rows.all_text_contents())
+    page.get_by_label("Filter").fill("podman crun")
+    assert page.url.endswith("?filter=podman+crun")
+    shared = opened(browser, site / "index.html")
+    shared.goto(page.url)
+    assert rows.count() == shared.locator(".engines tbody tr:not([hidden])").count() > 0
+    page.go_back()
+    assert page.get_by_label("Filter").input_value() == "is:unexpected"
+    page.go_back()
+    assert page.locator("[data-filter]:not([hidden])").count() == every
+    page.get_by_label("Filter").fill("no such thing")
+    assert page.locator("#filtered").text_content() == f"0 of {every}: nothing matches"
+    page.close()
+    shared.close()
+
+
+@pytest.mark.parametrize("lost", ["() => {}", "() => { navigator.clipboard.writeText = () => Promise.reject(); }"])
+def test_a_command_is_copied_by_keyboard(browser: Browser, site: Path, lost: str) -> None:
+    page = opened(browser, site / RED)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate(lost)
+    button = page.get_by_role("button", name="copy").first
+    button.focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="copied").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == page.locator("#reproduce code").first.text_content()
+    assert copied.startswith("sudo ci/matrix --cell ")
+    page.close()
+
+
 def test_without_a_script_all_is_there(browser: Browser, site: Path) -> None:
     page = opened(browser, site / "consistency.html", java_script_enabled=False)
     assert page.get_by_label("Filter").is_hidden()
+    assert page.get_by_role("button").count() == 0
     page.get_by_role("link", name="inconsistent").first.click()
     assert page.locator("h1").inner_text().startswith("ledger.")
+    assert page.locator("#reproduce code").first.is_visible()
+    assert page.get_by_role("button").count() == 0
     page.close()
 
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
 from harness.model.cells import Cell, FreezePolicy, Participant
 from harness.model.errors import Exit
 from harness.model.outcomes import Outcome
-from reports.analysis.participants import participants
+from reports.analysis.participants import Health, participants, parts
 from tests.reports import engines
 from tests.reports.synthetic import STILL, plan, record, summary
 
@@ -26,3 +28,51 @@ def test_a_participant_answers_for_its_own_cells_alone() -> None:
     assert found["crun@debian-trixie"].exit_code is Exit.INCOMPLETE
     assert found["podman/crun@debian-sid"].known == 4
     assert found["podman/crun@debian-sid"].path == "participants/podman_crun@debian-sid.html"
+
+
+def test_a_participant_is_all_right_or_broken_in_a_known_way_or_unexpected_or_has_no_result() -> None:
+    run = engines.summary()
+    found = {each.name: each for each in participants(run)}
+    assert {name: found[name].health(run) for name in HEALTH} == HEALTH
+    blind = run.model_copy(update={"conclusion": run.conclusion.model_copy(update={"exit_code": Exit.BLIND})})
+    assert {each.health(blind) for each in found.values()} == {Health.UNPROVED}
+
+
+HEALTH = {
+    "runc@debian-sid": Health.WELL,
+    "podman/crun@debian-sid": Health.KNOWN,
+    "containerd@debian-sid": Health.UNEXPECTED,
+    "crun@debian-trixie": Health.INCOMPLETE,
+}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "besides", "health"),
+    [
+        (Outcome.REFUSED, (), Health.LIMITED),
+        (Outcome.UNSUPPORTED, (), Health.LIMITED),
+        (Outcome.RESTORE_FAILED, (), Health.KNOWN),
+        (Outcome.CONSISTENT, (Outcome.SOURCE_HARMED,), Health.KNOWN),
+    ],
+)
+def test_a_refusal_is_a_limit_and_what_shows_sometimes_is_broken(
+    outcome: Outcome, besides: tuple[Outcome, ...], health: Health
+) -> None:
+    told = engines.NO_RESTORE.model_copy(update={"outcome": outcome, "besides": besides, "signature": ""})
+    run = summary(
+        plan([STILL], 1).model_copy(update={"expectations": {STILL.id: told}}), [record(STILL, outcome=outcome)]
+    )
+    (only,) = participants(run)
+    assert only.health(run) is health
+    assert [each.issue for each in only.troubles] == [told]
+
+
+def test_what_is_unexpected_comes_before_the_known_issues() -> None:
+    run = engines.summary()
+    (podman,) = [each for each in participants(run) if each.name == "podman/runc@debian-experimental"]
+    assert [bool(each.issue) for each in podman.troubles] == [False, True]
+
+
+def test_components_have_the_participants_of_each_version() -> None:
+    found = {each.name: each.versions for each in parts(summary(plan([STILL, CROSSED], 1), [record(STILL)]))}
+    assert found == {"runc": {"1.3.6": ("runc@debian-sid",)}, "criu": {"4.2.1": ("runc@debian-sid",)}}

@@ -13,7 +13,7 @@ from harness.model.outcomes import Outcome
 from harness.records.record import Record
 from reports.analysis.tables import RunSummary
 from reports.formats.feeds import ATOM, MOST_CELLS, MOST_RUNS, render
-from reports.paths import feed_of, participant_page
+from reports.paths import component_feed, feed_of, participant_page
 from tests.reports import engines, hostile
 from tests.reports.synthetic import (
     MOVING,
@@ -58,7 +58,7 @@ def run(number: int, *trials: Record, of: Sequence[object] = (STILL,)) -> RunSum
 
 def test_a_first_run_has_an_entry_with_its_verdict() -> None:
     found = feeds(summary(plan(matrix()), expected_run(matrix())))
-    assert len(found) == 6
+    assert len(found) == 6 + 3, "participants and components"
     (entry,) = entries(found[RUNC])
     assert text(entry, "title") == "runc@debian-sid: as expected"
     assert text(entry, "content") == (
@@ -187,3 +187,17 @@ def test_versions_of_a_cell_do_not_hide_what_came_of_them() -> None:
 
     title = titles(run(1, at("1.3", record(STILL))), run(2, at("1.4", moving(STILL))))[0]
     assert title == "1 new, versions: runc 1.3 -> 1.4"
+
+
+def test_a_component_has_a_feed_of_the_cells_in_which_it_takes_part() -> None:
+    podman, criu = component_feed("podman"), component_feed("criu")
+    old = summary(plan([STILL, MOVING], 1), [versioned(moving(STILL), "5.8"), moving(MOVING)])
+    new = newer(summary(plan([STILL, MOVING], 1), [versioned(record(STILL), "6.1"), moving(MOVING)]), 9)
+    found = feeds(old, new)
+    assert {podman, criu} < found.keys()
+    first, *_ = entries(found[podman])
+    assert text(first, "title") == "podman: 1 fixed, versions: podman 5.8 -> 6.1"
+    link = first.find(f"{{{ATOM}}}link")
+    assert link is not None
+    assert link.get("href") == "../../index.html#components"
+    assert [text(each, "title") for each in entries(feeds(new, newer(new, 10))[podman])][1:] == []

@@ -91,7 +91,8 @@ def arrive(found: Site) -> None:
         for link in page.links:
             if link.startswith("https://"):
                 continue
-            name, _, place = link.partition("#")
+            address, _, place = link.partition("#")
+            name = address.partition("?")[0]
             target = posixpath.normpath(posixpath.join(posixpath.dirname(path), name)) if name else path
             assert target in found.pages or target in others, (path, link)
             assert not place or place in found[target].ids, (path, link)

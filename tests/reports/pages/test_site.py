@@ -39,7 +39,7 @@ def test_every_page_stands_alone_and_its_links_arrive() -> None:
     } <= set(found.pages)
 
 
-def test_the_only_script_is_the_filter_and_no_other_could_run() -> None:
+def test_there_is_one_script_and_no_other_could_run() -> None:
     found = site(record(STILL), cells=[STILL])
     allowed = b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     used = set(re.findall(r'getElementById\("(\w+)"\)', SCRIPT))
@@ -56,6 +56,57 @@ def test_the_verdict_comes_first() -> None:
         text.index(part) for part in ("Not as expected", f"{STILL.id} inconsistent 1/1", "Each version was read")
     ]
     assert positions == sorted(positions)
+
+
+def test_the_overview_says_of_each_participant_what_is_wrong_whose_fault_it_is_and_how_to_reproduce_it(
+    large: Site,
+) -> None:
+    raw = large.raw["index.html"]
+    rows: dict[str, str] = {}
+    for name, row in re.findall(r'<tr role="row" data-filter="is:(\w+)">(.*?)</tr>', raw, re.S):
+        rows[name] = rows.get(name, "") + " ".join(row.split())
+    assert set(rows) == {"well", "known", "unexpected", "incomplete"}
+    assert "✓</span> all right" in rows["well"]
+    for told in (
+        "◆</span> broken in a known way",
+        "inconsistent disk-ahead: a live checkpoint lets the container run on",
+        "whose fault: <b>podman</b>",
+        "<code>sudo ci/matrix --cell ",
+        "known.html#known-",
+    ):
+        assert told in rows["known"]
+    assert 'aria-label="12 cells: 4 known, 1 as it should be, 7 clean"' in raw
+    text = large["index.html"].text
+    assert (
+        text.index("Stillframe checkpoints running containers")
+        < text.index("Not as expected")
+        < text.index("its cells")
+    )
+
+
+def test_a_cell_says_whose_fault_it_is_what_would_fix_it_and_how_to_reproduce_it(large: Site) -> None:
+    known = next(each for each in large.run.cells if each.expectation == engines.AHEAD and each.as_expected)
+    text = " ".join(large.of(known.cell).text.split())
+    assert f"sudo ci/matrix --cell {known.cell.id}" in text.replace("'", "")
+    assert "whose faultpodman, which has to act on the known issue" in text
+    assert (
+        "what would fix itconsistent in this run on another stack: ledger.engine.podman/runc@debian-experimental"
+        in text
+    )
+    lost = next(each for each in large.run.cells if each.expectation == engines.LOST)
+    assert "what would fix itnot known" in large.of(lost.cell).text
+    fixed = engines.AHEAD.model_copy(update={"fix": "Podman 6.0"})
+    some = plan([STILL], 1).model_copy(update={"expectations": {STILL.id: fixed}})
+    assert "Podman 6.0" in Site(summary(some, [moving(STILL)])).of(STILL).text
+    clean = site(record(STILL), cells=[STILL]).of(STILL).text
+    assert "whose fault" not in clean
+    assert "Reproduce" in clean
+
+
+def test_an_empty_page_says_how_to_fill_it() -> None:
+    found = Site(summary(plan([], 1), []))
+    for path in ("index.html", "consistency.html", "interoperability.html", "proof.html"):
+        assert "sudo ci/matrix" in found[path].text, path
 
 
 def test_a_clean_cell_says_what_it_proves() -> None:
