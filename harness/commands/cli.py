@@ -22,6 +22,7 @@ from harness.model.errors import (
     UsageError,
     WrongFile,
 )
+from harness.run import stopping
 from reports.terminal.tell import tell
 from reports.text import clean, one_line
 
@@ -96,6 +97,8 @@ def _obey(words: Sequence[str]) -> int:
     except SystemExit:
         sys.stdout.flush()  # of help that nobody reads, too
         raise
+    if command.runs_cells:
+        return stopping.tidily(lambda: command.load()(arguments))
     act = command.load()
     return _tidily(act, arguments) if command.unpacks else act(arguments)
 

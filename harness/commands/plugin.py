@@ -17,6 +17,8 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from harness.commands.watching import ending
+from harness.commands.watching.reporter import PROPERTY, REPORTER, said
 from harness.host.syscalls import die_with_parent
 from harness.model.cells import Cell, Scenario
 from harness.model.controls import Control, ControlKind
@@ -24,6 +26,7 @@ from harness.model.errors import FAULT, USAGE, Exit, StillframeError, Unwritable
 from harness.model.expectations import Expectation
 from harness.records.plan import Effort
 from harness.records.record import Record
+from harness.run import stopping
 from harness.run.flags import EVERY, SCENARIOS
 from harness.run.options import Options
 from harness.run.prepare import Run
@@ -34,10 +37,9 @@ from reports.analysis.cells import judge_all
 from reports.analysis.crashes import Struck, unstruck
 from reports.analysis.known import demand, state
 from reports.analysis.tables import RunSummary
-from reports.formats import report as write
 from reports.runs.read import read_share
-from reports.terminal import terminal
 from reports.terminal.tell import tell
+from reports.words.finished import finished
 from reports.words.outcomes import expectation as told
 
 OPTIONS: pytest.StashKey[Options] = pytest.StashKey()
@@ -98,16 +100,30 @@ def pytest_configure(config: pytest.Config) -> None:
         if _is_worker(config):
             die_with_parent(signal.SIGKILL)  # nobody waits for a worker whose controller was killed
             config.stash[RUN] = Run.join(Path(config.workerinput["stillframe_run"]))  # type: ignore[attr-defined]
+            if config.workerinput["stillframe_obeys"]:  # type: ignore[attr-defined]
+                stopping.leave_to_controller()
         elif not config.option.collectonly:
-            config.stash[RUN] = Run.begin(options, progress=_progress)
+            _begin(config, options)
     except StillframeError as error:
+        if REPORTER in config.stash:
+            raise
         pytest.exit(str(error), returncode=error.exit_code)
+
+
+def _begin(config: pytest.Config, options: Options) -> None:
+    reporter = config.stash.get(REPORTER, None)
+    run = config.stash[RUN] = Run.begin(options, progress=reporter.preparing if reporter else _progress)
+    stopping.STOPPING.folder = run.folder
+    if reporter:
+        trials = {"cell": run.plan.rounds_of}
+        reporter.begun(run, {item.said: trials.get(item.fixture, lambda _: 1)(item.cell) for item in _items(options)})
 
 
 def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker which run it works for."""
     if RUN in node.config.stash:
         node.workerinput["stillframe_run"] = str(node.config.stash[RUN].folder)
+        node.workerinput["stillframe_obeys"] = stopping.STOPPING.heard
 
 
 def pytest_testnodedown(node: Any) -> None:
@@ -129,7 +145,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
     class ByBench(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            return str(benches.get(_said(nodeid), nodeid))
+            return str(benches.get(said(nodeid), nodeid))
 
     return ByBench(config, log)
 
@@ -167,19 +183,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Bring together what shares a bench, whatever file it is in."""
     if OPTIONS in config.stash:
         benches = _benches(config.stash[OPTIONS])
-        items[:] = [item for item in items if _said(item.name) != NOTHING_PLANNED]
-        items.sort(key=lambda item: benches.get(_said(item.name), -1))
-
-
-def _said(name: str) -> str:
-    """What an item's name says in brackets."""
-    return name.partition("[")[2].removesuffix("]")
+        items[:] = [item for item in items if said(item.name) != NOTHING_PLANNED]
+        items.sort(key=lambda item: benches.get(said(item.name), -1))
 
 
 def _benches(options: Options) -> dict[str, int]:
     """The number of the bench that an item needs, in the order of planning, by what is in its brackets."""
     numbers: dict[object, int] = {}
     return {item.said: numbers.setdefault(Bench.key_of(item.cell), len(numbers)) for item in _items(options)}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+    """Leave out what comes after the run was asked to end."""
+    return True if RUN in item.config.stash and item.config.stash[RUN].stopping else None
 
 
 class Item(NamedTuple):
@@ -237,10 +254,15 @@ def execute(worker: Worker, request: pytest.FixtureRequest) -> Callable[..., lis
 
     def execute(cell: Cell, kind: type[Trial] = Trial) -> list[Record]:
         try:
-            return list(worker.execute(cell, kind))
+            records = list(worker.execute(cell, kind))
         except Unwritable as error:
             request.session.shouldstop = str(error)
             pytest.fail(str(error), pytrace=False)
+        if worker.cut_short:
+            pytest.skip("the run was asked to end")
+        found = finished(worker.run.plan, cell, kind.control, records)
+        request.node.user_properties.append((PROPERTY, found.model_dump(mode="json")))
+        return records
 
     return execute
 
@@ -278,16 +300,24 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and OPTIONS in config.stash and config.stash[OPTIONS].shard:
         own = 0  # nothing falls to this shard
     if RUN in config.stash:
+        run = config.stash[RUN]
         with _written(session):
-            config.stash[RUN].close(config.stash.get(EFFORT, None))
-        summary = config.stash[SUMMARY] = read_share(config.stash[RUN].folder)
+            run.close(config.stash.get(EFFORT, None), interrupted=stopping.STOPPING.by)
+        if stopping.STOPPING.by and not stopping.has_records(run.folder):
+            stopping.drop(run.folder)
+            session.exitstatus = Exit.INCOMPLETE
+            return
+        summary = config.stash[SUMMARY] = read_share(run.folder)
+        reporter = config.stash.get(REPORTER, None)
+        if reporter:
+            reporter.summarised(summary)
         session.exitstatus = (
             own or summary.conclusion.exit_code.value or int(exitstatus == pytest.ExitCode.TESTS_FAILED)
         )
         with _written(session):
-            page = write.write_summary(summary, config.stash[RUN].folder / write.SITE)
-            config.stash[PAGE] = page
-            write.add_to_step_summary(page.with_name(write.MARKDOWN).read_text(encoding="utf-8"))
+            config.stash[PAGE] = ending.write_report(summary, run.folder)
+            if reporter:
+                reporter.page = config.stash[PAGE]
     elif own is not None:
         session.exitstatus = own
 
@@ -304,13 +334,12 @@ def _written(session: pytest.Session) -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the table and the address of the report."""
+    """Print the end."""
     if SUMMARY not in config.stash:
         return
     terminalreporter.section("stillframe")
-    terminal.show_run(config.stash[SUMMARY])
-    if PAGE in config.stash:
-        terminalreporter.write_line(f"report: {config.stash[PAGE]}")
+    page, out = config.stash.get(PAGE, None), config.stash[OPTIONS].out
+    ending.tell(config.stash[SUMMARY], page, out, verbose=config.option.verbose > 0)
 
 
 def _runs_scenarios(config: pytest.Config) -> bool:

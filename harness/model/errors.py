@@ -7,6 +7,7 @@ StillframeError          base; `remedy` says what to do              exit 3
   EnvironmentUnfit       the machine lacks something
     StackUnavailable     a stack cannot be built
     Unwritable           a file or folder cannot be written
+  Interrupted            a signal ended a run before it had a result
   NotComparable          two runs cannot be compared
   Untranslatable         the target form has no place for a part     exit 1
   CommandFailed          a command ended with an unexpected exit code
@@ -51,7 +52,7 @@ EXIT_CODES: dict[int, str] = {
     Exit.EXPECTED: "as expected, or done",
     Exit.UNEXPECTED: "not as expected: an outcome is worse or better than expected, or something was left behind",
     USAGE: "wrong usage: an option, a name or a path is wrong, or a file cannot be read; nothing was started",
-    Exit.INCOMPLETE: "incomplete: trials are missing, this machine lacks something, or a file cannot be written",
+    Exit.INCOMPLETE: "incomplete: trials are missing, a signal came, the machine lacks something, or a file cannot be written",
     Exit.BLIND: "the proof of the instrument failed: no result of the run counts",
     FAULT: "a fault in stillframe itself: please report it",
     INTERRUPTED: "interrupted by Ctrl-C; a run ends with 3, because it is incomplete",
@@ -115,6 +116,10 @@ REMEDIES = {
     errno.EISDIR: "A folder has the place of a file: choose another folder.",
 }
 """What to do about a failure to write."""
+
+
+class Interrupted(StillframeError):
+    """A signal ended a run before it had a result."""
 
 
 class NotComparable(StillframeError):

@@ -126,6 +126,7 @@ class Closing(Frozen):
     end_ns: Whole
     leaks: tuple[str, ...]
     effort: Effort | None = None
+    interrupted: str = Field(default="", description="signal that ended the run early; empty if none did")
 
 
 class Tombstone(Frozen):

@@ -25,7 +25,7 @@ from harness.records.documents import writable
 from harness.records.image_path import ImagePath
 from harness.records.plan import Closing, Effort, Plan
 from harness.records.record import Record
-from harness.run import matrix
+from harness.run import matrix, stopping
 from harness.run.hindrances import hindered, hit, keys_of, records, sentences
 from harness.run.options import Options
 from harness.stacks import build, definition
@@ -100,25 +100,33 @@ class Run:
             shard=options.shard,
         )
         run_files.write_plan(folder, plan)
-        _point(options.out / "latest", name)
-        executed = (*plan.share.cells, *(control.cell for control in plan.share.controls))
-        keys = {key for cell in executed for key in keys_of(cell)}
-        binaries = compile_all(options.cache)
-        stacks = _prepare(sorted({who.stack for who, _ in keys}), options, progress)
-        lost = hindered(keys, stacks, options.cgroups)
-        run = cls(folder, plan, stacks, binaries, options.corpus, redaction, before, lost)
-        run._write_off([*map(redaction.of, records(plan, lost))], [*sentences(plan, lost)], progress)
+        try:
+            executed = (*plan.share.cells, *(control.cell for control in plan.share.controls))
+            keys = {key for cell in executed for key in keys_of(cell)}
+            binaries = compile_all(options.cache)
+            stacks = _prepare(sorted({who.stack for who, _ in keys}), options, progress)
+            lost = hindered(keys, stacks, options.cgroups)
+            run = cls(folder, plan, stacks, binaries, options.corpus, redaction, before, lost)
+            run._write_off([*map(redaction.of, records(plan, lost))], [*sentences(plan, lost)], progress)
+            run._write_down(keep_names=options.keep_names)
+        except BaseException:
+            if not stopping.has_records(folder):
+                stopping.drop(folder)
+            raise
+        return run
+
+    def _write_down(self, *, keep_names: bool) -> None:
+        """Write for the workers what was prepared."""
         state = {
             "stacks": {
-                stack: {"root" if isinstance(at, Path) else "error": str(at)} for stack, at in run.stacks.items()
+                stack: {"root" if isinstance(at, Path) else "error": str(at)} for stack, at in self.stacks.items()
             },
-            "binaries": {which: str(path) for which, path in binaries.items()},
-            "lost": run.lost,
-            "corpus": options.corpus and str(options.corpus),
-            "keep_names": options.keep_names,
+            "binaries": {which: str(path) for which, path in self.binaries.items()},
+            "lost": dict(self.lost),
+            "corpus": self.corpus and str(self.corpus),
+            "keep_names": keep_names,
         }
-        run_files.write_aside(folder / "prepared.json", json.dumps(state), private=True)
-        return run
+        run_files.write_aside(self.folder / "prepared.json", json.dumps(state), private=True)
 
     @classmethod
     def join(cls, folder: Path) -> Run:
@@ -138,16 +146,27 @@ class Run:
         for record in trials:
             run_files.append(self.folder, record)
         if trials and all(map(self.loses, (*self.plan.share.cells, *(each.cell for each in self.plan.share.controls)))):
+            self.point()
             self.close()
             raise EnvironmentUnfit(" ".join(told))
         for sentence in told:
             progress(sentence)
 
-    def close(self, effort: Effort | None = None) -> None:
-        """Audit the host for leaks and write the run's closing document."""
+    @property
+    def stopping(self) -> bool:
+        """Whether the run was asked to end, so that no other trial may begin."""
+        return (self.folder / stopping.FILE).exists()
+
+    def point(self) -> None:
+        """Make `latest` lead to this run, which has a record now."""
+        _point(self.folder.with_name("latest"), self.folder.name)
+
+    def close(self, effort: Effort | None = None, *, interrupted: str = "") -> None:
+        """Audit the host for leaks and write the run's closing document; `interrupted`: by which signal."""
         leaks = audit.of_host().leaks(self.before) if self.before else ()
-        closing = Closing(run=self.plan.run, end_ns=time.time_ns(), leaks=leaks, effort=effort)
+        closing = Closing(run=self.plan.run, end_ns=time.time_ns(), leaks=leaks, effort=effort, interrupted=interrupted)
         run_files.write_closing(self.folder, self.redaction.of(closing))
+        (self.folder / stopping.FILE).unlink(missing_ok=True)
 
 
 def redaction_for(named: Iterable[Cell | ImagePath], *, keep_names: bool) -> Redaction:
@@ -158,7 +177,8 @@ def redaction_for(named: Iterable[Cell | ImagePath], *, keep_names: bool) -> Red
 def _prepare(names: Sequence[str], options: Options, progress: build.Progress) -> dict[str, Path | str]:
     def prepare(name: str) -> Path | str:
         try:
-            return build.prepare(definition.load(name), options.cache, mirror=options.mirror, progress=progress)
+            stack, check = definition.load(name), stopping.STOPPING.check
+            return build.prepare(stack, options.cache, mirror=options.mirror, progress=progress, waiting=check)
         except StillframeError as error:
             return str(error)
 

@@ -30,9 +30,12 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
         self.run = run
         self.evidence: dict[tuple[str, Cell], Evidence] = {}
         """Evidence of the trials of the instrument's own proof."""
+        self.cut_short = False
+        """Whether the run was asked to end while a cell still had trials to come."""
         self._benches: dict[object, Bench] = {}
         self.effort = Effort(worker_seconds=0, runtime_seconds=0)
         """Time of this worker so far."""
+        self._pointed = False
 
     def __exit__(self, *_: object) -> None:
         begun = time.monotonic()
@@ -47,10 +50,17 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
         plan, played = self.run.plan, kind.control is not None
         rounds = MOST_TRIES if played else plan.rounds_of(cell)
         for number in range(rounds):
+            self.cut_short = number > 0 and self.run.stopping
+            if self.cut_short:
+                self._close()
+                return
             begun = time.monotonic()
             last = played or number == rounds - 1
             record = self.run.redaction.of(self._one(cell, kind, number, last=last))
             run_files.append(self.run.folder, record)
+            if not self._pointed:
+                self.run.point()
+                self._pointed = True
             ends = not plan.crash_of(record) if played else plan.ends(cell, record.verdict.outcome)
             if record.verdict.outcome in SPOILED or (ends and not last):
                 self._close()  # and the source, which no trial needs any more

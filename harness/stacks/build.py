@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness.host import probes
 from harness.host.process import HOST
+from harness.host.wait import until
 from harness.model.errors import CommandFailed, DeadlineExceeded, StackUnavailable
 from harness.records.documents import writable
 from harness.records.run_files import make_folder
@@ -34,28 +35,38 @@ TIED = ("setpriv", "--pdeathsig", "KILL", "unshare", "--fork", "--pid", "--kill-
 Progress = Callable[[str], None]
 
 
-def prepare(definition: StackDefinition, cache: Path, *, mirror: str | None, progress: Progress) -> Path:
+def prepare(
+    definition: StackDefinition,
+    cache: Path,
+    *,
+    mirror: str | None,
+    progress: Progress,
+    waiting: Callable[[], None] = lambda: None,
+) -> Path:
     """Return the stack's root file system, building it if the cache has no intact copy.
 
-    `progress` gets a line for each step. Raises `StackUnavailable` with the reason and a remedy.
+    `progress` gets a line for each step. `waiting` is called often, and what it raises ends the build. Raises
+    `StackUnavailable` with the reason and a remedy.
     """
     if definition.root is not None:
         return definition.root
     stacks = cache / "stacks"
     make_folder(stacks)
     ready = stacks / f"{definition.name}-{definition.key}"
-    with writable(stacks), _locked(stacks / f"{definition.name}.lock"):
+    with writable(stacks), _locked(stacks / f"{definition.name}.lock", waiting):
         for left_over in stacks.glob(f".building-{definition.name}-{'[0-9a-f]' * KEY_DIGITS}"):
             shutil.rmtree(left_over)
         if ready.exists() and not _intact(ready):
             progress(f"{definition.name}: the cached copy is damaged; building it again")
             shutil.rmtree(ready)
         if not ready.exists():
-            _build(definition, ready, mirror, progress)
+            _build(definition, ready, mirror, progress, waiting)
     return ready / "root"
 
 
-def _build(definition: StackDefinition, ready: Path, mirror: str | None, progress: Progress) -> None:
+def _build(
+    definition: StackDefinition, ready: Path, mirror: str | None, progress: Progress, waiting: Callable[[], None]
+) -> None:
     _check_machine(ready.parent)
     aside = ready.with_name(f".building-{ready.name}")
     scratch = aside / "tmp"
@@ -71,6 +82,7 @@ def _build(definition: StackDefinition, ready: Path, mirror: str | None, progres
 
     def tell(output: bytes) -> None:
         nonlocal said
+        waiting()
         line = _last(output)
         if line not in ("", said):
             said = line
@@ -86,6 +98,9 @@ def _build(definition: StackDefinition, ready: Path, mirror: str | None, progres
             f"the stack {definition.name} cannot be built: {_reason(error)}",
             remedy="Check the network, or name a Debian mirror with --mirror URL or in STILLFRAME_MIRROR.",
         ) from error
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
     aside.rename(ready)
     progress(f"{definition.name}: ready")
 
@@ -118,10 +133,18 @@ def mirror_of_host() -> str | None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
     """Lock a stack for one builder; the lock ends with its holder, even if the holder is killed."""
+
+    def free() -> bool:
+        waiting()
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        return False
+
     with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        until(free, seconds=2 * BUILD_SECONDS, what=f"the end of the build that holds {path}")
         yield
 
 

@@ -70,6 +70,11 @@ class CellSummary(Frozen):
         return self.exit_code is Exit.EXPECTED
 
     @property
+    def cut_short(self) -> bool:
+        """Whether it lacks trials and nothing else."""
+        return bool(self.missing) and self.exit_code is Exit.INCOMPLETE and NO_EVIDENCE.isdisjoint(self.findings)
+
+    @property
     def known(self) -> bool:
         """Whether this cell has a known issue: a linked expectation other than consistent."""
         return bool(self.expectation.link) and self.expectation.outcome is not Outcome.CONSISTENT
@@ -181,7 +186,9 @@ def summarise_cell(
     A foreign trial counts if it violates, or if the plan has no trial of this cell.
     """
     strays = len(foreign) + sum(trial.trial >= planned for trial in trials)
-    codes = judge_all(trials, expectation, struck) | {judge(each.verdict, each.log, expectation) for each in foreign}
+    waits = bool(missing and expectation.link)  # a known issue may show in the trials that are missing
+    told = [trial for trial in trials if not (waits and trial.verdict.outcome in CLEAN)]
+    codes = judge_all(told, expectation, struck) | {judge(each.verdict, each.log, expectation) for each in foreign}
     if not trials or missing or not planned:
         codes.add(Exit.INCOMPLETE)
     trials = [*trials, *(each for each in foreign if each.verdict.outcome.violates or not planned)]

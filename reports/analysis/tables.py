@@ -10,6 +10,7 @@ from harness.model.cells import Cell, FreezePolicy, Scenario
 from harness.model.controls import Control, ControlKind
 from harness.model.errors import Exit
 from harness.model.machine import Accommodation, Component, HostFacts
+from harness.model.outcomes import Outcome
 from harness.model.values import Frozen, SchemaVersion
 from harness.records.image_path import ImagePath
 from harness.records.plan import Closing, Plan, Tombstone, missing_trials
@@ -152,6 +153,17 @@ class RunSummary(Frozen):
         """Cells by id."""
         return {each.cell.id: each for each in self.cells}
 
+    @property
+    def interrupted(self) -> str:
+        """Name of the signal that ended the run early; empty if none did."""
+        return self.closing.interrupted if self.closing else ""
+
+    @property
+    def unexpected(self) -> tuple[CellSummary, ...]:
+        """Cells that somebody has to look at, by exit code; not those that an interrupted run has left out."""
+        cells = (each for each in self.cells if not each.as_expected and not (self.interrupted and each.cut_short))
+        return tuple(sorted(cells, key=lambda each: list(Exit).index(each.exit_code)))
+
     def found(self, code: Exit, *findings: Finding) -> RunSummary:
         """Return the run with more findings in its conclusion."""
         return self.model_copy(update={"conclusion": self.conclusion.joined(code, *findings)})
@@ -288,6 +300,8 @@ def conclude(
         findings.append((Exit.INCOMPLETE, Finding(what="Nothing was planned, so there is no result")))
     if closing is None:
         findings.append((Exit.INCOMPLETE, Finding(what="The run did not finish")))
+    elif closing.interrupted and (told := _interrupted(cells, controls)):
+        findings.append((Exit.INCOMPLETE, Finding(what=f"Interrupted by {closing.interrupted}: {told}")))
     if not findings:
         what = _all_well(cells) if cells else "It has no cell of this run"
         findings.append((Exit.EXPECTED, Finding(what=what)))
@@ -297,6 +311,16 @@ def conclude(
     return Conclusion(
         exit_code=prevailing({code for code, _ in findings}), findings=tuple(finding for _, finding in findings)
     )
+
+
+def _interrupted(cells: Sequence[CellSummary], controls: Sequence[ControlSummary]) -> str:
+    """Say how much of an interrupted run is complete; empty if all of it is."""
+    done = sum(not each.missing for each in cells)
+    played = sum(each.verdict.outcome is not Outcome.MISSING for each in controls)
+    if (done, played) == (len(cells), len(controls)):
+        return ""
+    proof = f" and {played} of {counted(len(controls), 'control')}" if controls else ""
+    return f"{done} of {counted(len(cells), 'cell')}{proof} are complete"
 
 
 def _all_well(cells: Sequence[CellSummary]) -> str:
@@ -309,6 +333,10 @@ def _all_well(cells: Sequence[CellSummary]) -> str:
     return f"{which} as expected{with_issue}, in {trials}{told}"
 
 
+def _crash(each: KnownCrash) -> str:
+    return f"Known crash of {each.crash.component}, {each.shown} of {counted(each.trials, 'trial')}: {demanded(each)}"
+
+
 def _against(
     cells: Sequence[CellSummary],
     controls: Sequence[ControlSummary],
@@ -317,7 +345,11 @@ def _against(
     crashes: Sequence[KnownCrash],
 ) -> Iterator[tuple[Exit, Finding]]:
     """Yield everything that is not as expected; the finding that prevails comes first."""
-    by_code = {code: tuple(each.cell.id for each in cells if each.exit_code is code) for code in Exit}
+    cells_told = cells
+    if closing and closing.interrupted:  # what it left out is counted in one finding
+        cells_told = [each for each in cells if not each.cut_short]
+        controls = [each for each in controls if each.verdict.outcome is not Outcome.MISSING]
+    by_code = {code: tuple(each.cell.id for each in cells_told if each.exit_code is code) for code in Exit}
     of_code = {code: tuple(named(each.control) for each in controls if each.exit_code is code) for code in Exit}
     of_all = f"of {counted(len(cells), 'cell')}"
     if by_code[Exit.BLIND] or of_code[Exit.BLIND]:
@@ -328,16 +360,12 @@ def _against(
     if found := of_code[Exit.UNEXPECTED]:
         what = f"{len(found)} of {counted(len(controls), 'control')} ended by a failure of the runtime"
         yield Exit.UNEXPECTED, Finding(what=what, controls=found)
-    for each in (each for each in crashes if each.unlike):
-        what = (
-            f"Known crash of {each.crash.component}, {each.shown} of {counted(each.trials, 'trial')}: {demanded(each)}"
-        )
-        yield Exit.UNEXPECTED, Finding(what=what)
+    yield from ((Exit.UNEXPECTED, Finding(what=_crash(each))) for each in crashes if each.unlike)
     leaks = closing.leaks if closing else ()
     for what, which in (("Left behind on the host", leaks), ("Known issues that match no cell", unmatched)):
         if which:
             yield Exit.UNEXPECTED, Finding(what=f"{what}: {', '.join(which)}")
-    for why, those in _incomplete(cells).items():
+    for why, those in _incomplete(cells_told).items():
         yield Exit.INCOMPLETE, Finding(what=f"{len(those)} {of_all} with incomplete evidence{why}", cells=tuple(those))
     if lacking := of_code[Exit.INCOMPLETE]:
         what = f"{len(lacking)} of {counted(len(controls), 'control')} did not run"

@@ -88,9 +88,11 @@ class StoredRun:
         if not last:
             return None
         end = max(each.end_ns for each in last)
+        interrupted = next((each.interrupted for each in last if each.interrupted), "")
         efforts = [each.effort for each in last if each.effort]
         effort = reduce(add, efforts) if efforts else None
-        return last[0].model_copy(update={"run": self.plan.run, "end_ns": end, "leaks": leaks, "effort": effort})
+        told = {"run": self.plan.run, "end_ns": end, "leaks": leaks, "interrupted": interrupted, "effort": effort}
+        return last[0].model_copy(update=told)
 
     @cached_property
     def images(self) -> tuple[ImagePath, ...]:

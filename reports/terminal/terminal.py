@@ -1,11 +1,12 @@
-"""A run's tables on a terminal or in a build log."""
+"""The end of a run on a terminal or in a build log: the verdict, what is unexpected, the report, and the tables."""
 
 from __future__ import annotations
 
-import re
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
+from pathlib import Path
 from typing import TextIO
 
 from rich import box
@@ -18,12 +19,15 @@ from harness.model.outcomes import Outcome
 from harness.records.image_path import ImagePath
 from reports.analysis import images
 from reports.analysis.cells import CellSummary, prevailing
-from reports.analysis.crashes import demanded
-from reports.analysis.known import advice
-from reports.analysis.tables import Column, Row, RunSummary, Table, counted
-from reports.text import clean, one_line, shorten, unbroken
-from reports.words import causes, proof
-from reports.words.cells import deadline, entry, flag, mark
+from reports.analysis.crashes import KnownCrash, demanded
+from reports.analysis.known import KnownIssue, advice
+from reports.analysis.tables import RunSummary, counted
+from reports.terminal import grid as tables
+from reports.terminal.folding import folded
+from reports.terminal.grid import KNOWN, LABEL, STYLES
+from reports.text import clean, one_line, shorten
+from reports.words import proof
+from reports.words.cells import deadline, entry, flag
 from reports.words.findings import (
     agreement_of,
     bridge,
@@ -36,14 +40,15 @@ from reports.words.findings import (
     would_restore,
 )
 from reports.words.suggestion import suggested
-from reports.words.tables import heading, marks, scenarios, title
+from reports.words.tables import scenarios
 
 LOG_WIDTH = 120
-LABEL, NARROW, ROOMY, WIDE = 16, 12, 18, 30
-"""Widths in characters: of the narrowest label; and of an entry at least (`inconsistent`), at ease, and at most."""
-
-STYLES = {Exit.EXPECTED: "green", Exit.UNEXPECTED: "bold red", Exit.INCOMPLETE: "yellow", Exit.BLIND: "bold magenta"}
-KNOWN = "cyan"
+NARROW = 12
+"""Width of the narrowest entry of a table of images."""
+COMMAND = "bold"
+"""Style of a command to paste, which is never folded."""
+MOST_SHOWN = 20
+"""Unexpected cells that are listed without `--verbose`."""
 
 
 class _Console(Console):
@@ -62,28 +67,123 @@ def console_for(stream: TextIO) -> Console:
     return _Console(file=stream, highlight=False, width=width, no_color=True, force_terminal=False)
 
 
-def show_run(run: RunSummary, console: Console | None = None) -> None:
-    """Print the tables with their footnotes, known issues, versions and controls, and the verdict last."""
+def show_run(
+    run: RunSummary,
+    console: Console | None = None,
+    *,
+    page: Path | None = None,
+    options: Sequence[str] = (),
+    verbose: bool = False,
+) -> None:
+    """Print the verdict, the unexpected cells, the report's path, and the tables; `verbose`: and all that is known.
+
+    `options`: what `stillframe show` needs to find the run.
+    """
     out = console or console_for(sys.stdout)
+    code = run.conclusion.exit_code
+    told = " ".join(f"{each.what}." for each in run.conclusion.findings)  # their cells follow
+    out.print(_plain(f"verdict: {told} (exit code {code.value})", STYLES[code]))
+    for line in _unexpected(run, options, most=None if verbose else MOST_SHOWN):
+        out.print(line, soft_wrap=line.style == COMMAND)
+    if page:
+        out.print(f"report: {page}", soft_wrap=True, highlight=False, markup=False)
+    ascii_only = out.options.ascii_only
     for table in run.tables:
-        for grid in _grids(table, out.width):
-            out.print(grid)
-            out.print()
-        for line in _below(table):
-            out.print(line)
+        out.print()
+        for part in tables.grids(table, out.width, numbered=verbose, ascii_only=ascii_only):
+            out.print(part)
+        for scenario, told in scenarios(table).items() if verbose else ():
+            out.print(_plain(f"{scenario}: {told}"))
+    if run.cells:
+        out.print()
+        out.print(tables.legend(run.tables, ascii_only=ascii_only))
     show_images(run.images, out)
+    known = _known(run, verbose=verbose)
+    for line in (*known, *_proof(run), *_effort(run), *(_details(run) if verbose else _more(run))):
+        out.print(line)
+
+
+def _unexpected(run: RunSummary, options: Sequence[str], most: int | None) -> Iterator[Text]:
+    """Yield what is not as expected: equal failures once, each with the commands that show its cells."""
+    alike: dict[tuple[str, Exit], list[CellSummary]] = {}
+    for cell in run.unexpected:
+        alike.setdefault((f"{entry(cell)} [{flag(cell)}]", cell.exit_code), []).append(cell)
+    left = most
+    for (told, code), cells in alike.items():
+        some = cells[:left]
+        if left is not None:
+            left -= len(some)
+        if some:
+            yield _plain(told, STYLES[code])
+            yield from (Text(f"  {shown(each.cell.id, options)}", style=COMMAND) for each in some)
+    if left == 0 and len(run.unexpected) > (most or 0):
+        rest = counted(len(run.unexpected) - (most or 0), "cell")
+        yield _plain(f"and {rest} more, which --verbose and the report list")
+    for told, code in proof.escaped(run):
+        yield _plain(told, STYLES[code])
+
+
+def shown(cell: str, options: Sequence[str] = ()) -> str:
+    """Return the command that shows a cell."""
+    return clean(shlex.join(("stillframe", "show", one_line(cell), *options)))
+
+
+def _known(run: RunSummary, *, verbose: bool) -> Iterator[Text]:
+    """Yield the known issues that somebody has to look at, and one line for all that are as declared."""
+    quiet = [issue for issue in run.known_issues if not issue.unlike]
+    for issue in run.known_issues:
+        if verbose or issue.unlike:
+            yield from _issue(issue)
+    if quiet and not verbose:
+        cells = counted(sum(issue.as_expected for issue in quiet), "cell")
+        yield _plain(f"known issues: {len(quiet)} as declared, in {cells}", KNOWN)
+    for crash in run.crashes:
+        if verbose or crash.shown or crash.unlike:
+            yield _crash(crash)
+
+
+def _issue(issue: KnownIssue) -> Iterator[Text]:
+    count = f"{issue.as_expected} of {counted(len(issue.cells), 'cell')} as expected"
+    told = f"{shorten(issue.expectation.reason)} {issue.expectation.link} ({deadline(issue)})"
+    style = STYLES[Exit.UNEXPECTED] if issue.unlike else KNOWN
+    yield _plain(f"known issue: {told}: {count}", style)
+    yield from (_plain(f"  {line}", style) for line in advice(issue))
+
+
+def _crash(crash: KnownCrash) -> Text:
+    told = f"{crash_of(crash)}: {shorten(crash.crash.reason)} {crash.crash.link}"
+    style = STYLES[Exit.UNEXPECTED] if crash.unlike else KNOWN
+    return _plain("; ".join(filter(None, (told, demanded(crash)))), style)
+
+
+def _proof(run: RunSummary) -> Iterator[Text]:
+    failed = [each for each in run.controls if not each.detected]
+    style = STYLES[prevailing({each.exit_code for each in failed})] if failed else STYLES[Exit.EXPECTED]
+    yield from (_plain(line, style) for line in proof.score(run))
+
+
+def _effort(run: RunSummary) -> Iterator[Text]:
+    if run.closing and run.closing.effort:
+        yield _plain(effort_of(run.closing.effort))
+
+
+def _more(run: RunSummary) -> Iterator[Text]:
+    if run.cells:
+        yield _plain("--verbose also prints known issues, versions, and workarounds, as the report does", "dim")
+
+
+def _details(run: RunSummary) -> Iterator[Text]:
+    """Yield workarounds, versions, notes on cross-restores and rounds, and entries for new failures."""
     for number, workaround in enumerate(run.accommodations, 1):
         each = workaround.accommodation
-        out.print(_plain(f"[{number}] {each.name}: lacking {each.lacking}; {each.change}"))
-    for line in _known_issues(run):
-        out.print(line)
+        yield _plain(f"[{number}] {each.name}: lacking {each.lacking}; {each.change}")
     for participant, components in run.versions.items():
-        listed = ", ".join(f"{each.name} {each.version}" for each in components)
-        out.print(_plain(f"{participant}: {listed}"))
-    for line in (*_cross_restores(run), *_rounds(run), *_proof(run)):
-        out.print(line)
-    code = run.conclusion.exit_code
-    out.print(_plain(f"verdict: {run.conclusion.sentence} (exit code {code.value})", STYLES[code]))
+        yield _plain(f"{participant}: {', '.join(f'{each.name} {each.version}' for each in components)}")
+    yield from (*_cross_restores(run), *_rounds(run))
+    if entries := suggested(run):
+        told = "new failures; to declare them, fill in link and owner and add them to scenarios/expectations:"
+        yield _plain(told, STYLES[Exit.UNEXPECTED])
+        yield Text(clean(entries))
 
 
 def _cross_restores(run: RunSummary) -> Iterator[Text]:
@@ -107,8 +207,6 @@ def _rounds(run: RunSummary) -> Iterator[Text]:
         yield _plain(told)
     if run.plan.rule:
         yield _plain(f"rounds: {run.plan.rule}")
-    if run.closing and run.closing.effort:
-        yield _plain(effort_of(run.closing.effort))
 
 
 def show_images(paths: Sequence[ImagePath], console: Console | None = None) -> None:
@@ -124,9 +222,9 @@ def show_images(paths: Sequence[ImagePath], console: Console | None = None) -> N
         width = max(NARROW, (out.width - LABEL) // len(table.columns) - 1)
         grid.add_column(table.corner, overflow="fold", width=LABEL)
         for column in table.columns:
-            grid.add_column(_folded(column, width), overflow="fold", width=width)
+            grid.add_column(folded(column, width), overflow="fold", width=width)
         for label, entries in table.rows:
-            grid.add_row(_folded(label, LABEL), *(_image_entry(each, width) if each else Text("-") for each in entries))
+            grid.add_row(folded(label, LABEL), *(_image_entry(each, width) if each else Text("-") for each in entries))
         out.print(grid)
         out.print()
     for line in images.findings(paths):
@@ -138,107 +236,8 @@ def show_images(paths: Sequence[ImagePath], console: Console | None = None) -> N
 def _image_entry(entry: images.Entry, width: int) -> Text:
     style = STYLES[Exit.UNEXPECTED] if not entry.as_expected else "" if entry.outcome is Outcome.CONSISTENT else KNOWN
     lines = [entry.outcome.value + ("" if entry.as_expected else " [unexpected]"), *entry.lines]
-    return Text("\n").join(_folded(line, width, style) for line in lines)
-
-
-def _grids(table: Table, width: int) -> Iterator[Grid]:
-    """Split the table into as many parts as its words need."""
-    fitting = max(1, (width - LABEL) // (NARROW + 1))
-    parts = -(-len(table.columns) // fitting)
-    size = -(-len(table.columns) // parts)
-    for first in range(0, len(table.columns), size):
-        part = slice(first, first + size)
-        rows = [(row, row.entries[part]) for row in table.rows if any(row.entries[part])]
-        yield _grid(table, table.columns[part], rows, width)
-
-
-def _grid(
-    table: Table, columns: Sequence[Column], rows: Sequence[tuple[Row, Sequence[CellSummary | None]]], width: int
-) -> Grid:
-    longest = max(len(row.label + marks(row.marks)) for row, _ in rows)
-    label = min(longest, max(LABEL, width - len(columns) * (ROOMY + 1)))
-    entry = min(WIDE, max(1, (width - label) // len(columns) - 1))
-    label = min(longest, width - len(columns) * (entry + 1))
-    headline = _plain(title(table) + ("" if table.by_policy else " (in brackets: freeze policy)"))
-    grid = Grid(
-        title=headline, title_justify="left", box=box.HORIZONTALS, show_lines=True, show_edge=False, padding=(0, 0)
-    )
-    grid.add_column("participant", overflow="fold", width=label)
-    for column in columns:
-        grid.add_column(_folded(heading(column), entry), overflow="fold", width=entry)
-    for row, entries in rows:
-        names = _folded(row.label + marks(row.marks), label)
-        if not table.by_policy:
-            names = Text("\n").join([names, _folded(f"({', '.join(row.policies)})", label)])
-        grid.add_row(names, *(_entry(table, each, entry) if each else Text("-") for each in entries))
-    return grid
-
-
-def _entry(table: Table, cell: CellSummary, width: int) -> Text:
-    taken = mark(cell)
-    how = "" if not taken else f" ({taken})" if cell.as_expected else f" [{taken}]"
-    return _folded(f"{causes.entry(table, cell)}{how}", width, _style(cell))
-
-
-def _style(cell: CellSummary) -> str:
-    return KNOWN if cell.as_expected and cell.known else STYLES[cell.exit_code]
-
-
-def _below(table: Table) -> Iterator[Text]:
-    for scenario, told in scenarios(table).items():
-        yield _plain(f"{scenario}: {told}")
-    alike: dict[tuple[str, Exit], list[CellSummary]] = {}
-    for cell in table.unexpected:
-        alike.setdefault((f"{entry(cell)} [{flag(cell)}]", cell.exit_code), []).append(cell)
-    for (told, code), cells in alike.items():
-        more = f" and {counted(len(cells) - 1, 'cell')} more" if len(cells) > 1 else ""
-        yield _plain(f"{cells[0].cell.id}{more}: {told}", STYLES[code])
-
-
-def _known_issues(run: RunSummary) -> Iterator[Text]:
-    for issue in run.known_issues:
-        count = f"{issue.as_expected} of {counted(len(issue.cells), 'cell')} as expected"
-        told = f"{shorten(issue.expectation.reason)} {issue.expectation.link} ({deadline(issue)})"
-        style = KNOWN if issue.as_expected == len(issue.cells) else STYLES[Exit.UNEXPECTED]
-        yield _plain(f"known issue: {told}: {count}", style)
-        yield from (_plain(f"  {line}", style) for line in advice(issue))
-    for crash in run.crashes:
-        style = STYLES[Exit.UNEXPECTED] if crash.unlike else KNOWN
-        told = f"{crash_of(crash)}: {shorten(crash.crash.reason)} {crash.crash.link}"
-        yield _plain("; ".join(filter(None, (told, demanded(crash)))), style)
-    if entries := suggested(run):
-        told = "new failures; to declare them, fill in link and owner and add them to scenarios/expectations:"
-        yield _plain(told, STYLES[Exit.UNEXPECTED])
-        yield Text(clean(entries))
-
-
-def _proof(run: RunSummary) -> Iterator[Text]:
-    failed = [each for each in run.controls if not each.detected]
-    style = STYLES[prevailing({each.exit_code for each in failed})] if failed else STYLES[Exit.EXPECTED]
-    for line in proof.score(run):
-        yield _plain(line, style)
-    for told, code in proof.escaped(run):
-        yield _plain(told, STYLES[code])
+    return Text("\n").join(folded(line, width, style) for line in lines)
 
 
 def _plain(text: str, style: str = "") -> Text:
     return Text(one_line(text), style=style)
-
-
-def _folded(text: str, width: int, style: str = "") -> Text:
-    """Fold at blanks, and long words also before `@` and after hyphens; keep a number and its unit together."""
-    lines = [""]
-    for word in unbroken(text).split(" "):
-        gap = " " if lines[-1] else ""
-        for piece in _pieces(word, width):
-            if lines[-1] and len(lines[-1] + gap + piece) > width:
-                lines.append(piece)
-            else:
-                lines[-1] += gap + piece
-            gap = ""
-    return Text("\n".join(map(one_line, lines)), style=style)
-
-
-def _pieces(word: str, width: int) -> Iterator[str]:
-    for part in [word] if len(word) <= width else re.split(r"(?<=.)(?=@)", word):
-        yield from [part] if len(part) <= width else re.split(r"(?<=-)(?=.)", part)

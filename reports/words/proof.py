@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from harness.model.controls import Control, ControlKind
 from harness.model.errors import Exit
-from harness.model.outcomes import Verdict
+from harness.model.outcomes import Outcome, Verdict
 from reports.analysis.cells import ControlSummary
 from reports.analysis.tables import RunSummary, named
 from reports.text import shorten
@@ -17,6 +17,8 @@ def escaped(run: RunSummary) -> Iterator[tuple[str, Exit]]:
     """List the failed parts of the proof, each with its exit code; sum up the parts that did not run."""
     absent: dict[Verdict, list[ControlSummary]] = {}
     for each in run.controls:
+        if run.interrupted and each.verdict.outcome is Outcome.MISSING:
+            continue  # the verdict counts it
         if each.exit_code is Exit.INCOMPLETE:
             absent.setdefault(each.verdict, []).append(each)
         elif not each.detected:
@@ -50,12 +52,11 @@ def must_be(control: Control) -> str:
 
 def score(run: RunSummary) -> tuple[str, ...]:
     """Sum up the instrument's own proof, a line for each kind."""
-    canaries = run.of_kind(ControlKind.CANARY)
-    told = [
-        f"canary: {'red, as it must be' if each.detected else 'NOT RED'}: {found(each.verdict)}" for each in canaries
-    ]
+    told = [f"canary: {_canary(each)}" for each in run.of_kind(ControlKind.CANARY)]
     controls, absent = _played(run, ControlKind.CONTROL)
-    if controls or absent:
+    if absent and not controls:
+        told.append(f"controls: none of {absent} ran")
+    elif controls:
         told.append(f"controls: {_detected(controls)} of {len(controls)} detected{_missing(absent)}")
     else:
         told.append("controls: none ran")
@@ -65,6 +66,12 @@ def score(run: RunSummary) -> tuple[str, ...]:
         alarms = f"false alarms {len(neutral) - _detected(neutral)}/{len(neutral)}{_missing(others)}"
         told.append(f"mutants: {detected}, {alarms}")
     return tuple(told)
+
+
+def _canary(each: ControlSummary) -> str:
+    if each.exit_code is Exit.INCOMPLETE:
+        return "not run"
+    return f"{'red, as it must be' if each.detected else 'NOT RED'}: {found(each.verdict)}"
 
 
 def _played(run: RunSummary, kind: ControlKind) -> tuple[list[ControlSummary], int]:

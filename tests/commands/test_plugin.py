@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.plugin import Item, _benches, _items, _marks, _said
+from harness.commands.plugin import Item, _benches, _items, _marks
+from harness.commands.watching.reporter import said
 from harness.host.process import HOST
 from harness.model.cells import Scenario
 from harness.model.expectations import Expectation
@@ -64,7 +65,7 @@ def test_every_cell_is_asked_its_question_once_and_every_control_is_played(
 
 def test_what_shares_a_bench_is_executed_together(options: Options, collected: list[str]) -> None:
     benches = _benches(options)
-    order = [benches[_said(line)] for line in collected if "[" in line]
+    order = [benches[said(line)] for line in collected if "[" in line]
     assert order == sorted(order)
     assert set(order) == set(benches.values())
 
@@ -84,7 +85,7 @@ def test_a_bench_has_a_number_for_whatever_needs_it(options: Options) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "told"),
     [
         ("test_live_consistency[ledger.pause.runc@host]", "ledger.pause.runc@host"),
         (
@@ -94,8 +95,8 @@ def test_a_bench_has_a_number_for_whatever_needs_it(options: Options) -> None:
         ("test_every_control_is_declared", ""),
     ],
 )
-def test_an_item_says_in_brackets_what_it_is_about(name: str, said: str) -> None:
-    assert _said(name) == said
+def test_an_item_says_in_brackets_what_it_is_about(name: str, told: str) -> None:
+    assert said(name) == told
 
 
 @pytest.mark.parametrize("conditions", [(), tuple(Condition)])

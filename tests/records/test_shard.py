@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from itertools import chain
+from pathlib import Path
 
 import pytest
 
@@ -151,7 +152,7 @@ def test_one_machine_makes_checkpoint_images_for_all(
         asked.append(options)
         return 0
 
-    monkeypatch.setattr(run, "run_cells", lambda *_: 0)
+    monkeypatch.setattr(run, "run_cells", lambda *_: (0, Path("run")))
     monkeypatch.setattr(run, "make_images", make)
     assert main(["run", "--interop", "--seed", "7", *shard]) == 0
     assert len(asked) == made

@@ -70,7 +70,7 @@ def test_what_depends_on_the_machine_is_in_the_plan_with_what_was_probed(
     assert list(plan.conditional) == [chain.id]
     assert plan.host.conditions == ((Condition.LACKS_MEM_DIRTY_TRACK,) if lacks else ())
     assert plan.expected(chain).outcome is (Outcome.UNSUPPORTED if lacks else Outcome.CONSISTENT)
-    assert run_files.read_plan(machine / "out" / "latest") == plan
+    assert run_files.read_plan(machine / "out" / plan.run) == plan
 
 
 def test_what_has_to_be_reviewed_is_in_the_plan(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +152,6 @@ def test_a_worker_joins_what_was_begun(machine: Path, monkeypatch: pytest.Monkey
     joined = Run.join(begun.folder)
     assert (joined.plan, joined.stacks, joined.binaries) == (begun.plan, begun.stacks, begun.binaries)
     assert begun.stacks == {"host": machine / "stack"}
-    assert (machine / "out" / "latest").resolve() == begun.folder.resolve()
 
 
 def test_what_is_lacking_is_told_once_and_costs_its_own_cells(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,6 +220,39 @@ def test_the_last_word_of_a_run_is_what_it_left_on_the_host(machine: Path, monke
     closing = run_files.read_closing(run.folder)
     assert closing is not None
     assert (closing.run, closing.leaks) == (run.plan.run, ("link left",))
+
+
+def test_latest_leads_to_a_run_that_has_something(machine: Path) -> None:
+    first, second = begin(options(machine)), begin(options(machine, seed=10))
+    assert not (machine / "out" / "latest").exists()
+    first.point()
+    assert (machine / "out" / "latest").resolve() == first.folder.resolve()
+    second.point()
+    assert (machine / "out" / "latest").resolve() == second.folder.resolve()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, EnvironmentUnfit("no compiler")])
+def test_a_run_that_cannot_begin_leaves_no_folder(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException] | BaseException
+) -> None:
+    def compile_all(_: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(prepare, "compile_all", compile_all)
+    with pytest.raises((KeyboardInterrupt, EnvironmentUnfit)):
+        begin(options(machine))
+    assert list((machine / "out").iterdir()) == []
+
+
+def test_the_last_word_of_a_run_names_the_signal_that_ended_it(machine: Path) -> None:
+    run = begin(options(machine))
+    (run.folder / "stop").touch()
+    assert run.stopping
+    run.close(interrupted="SIGTERM")
+    closing = run_files.read_closing(run.folder)
+    assert closing is not None
+    assert closing.interrupted == "SIGTERM"
+    assert not run.stopping, "the file has done its duty"
 
 
 def test_a_run_needs_root(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,6 +165,25 @@ def test_a_cell_with_fewer_trials_is_not_cut_short(run: Run, room: Room) -> None
     assert len(execute(Run(run.folder, fewer, run.stacks, run.binaries), room, VOLUMES)) == 2
 
 
+def test_no_trial_begins_once_the_run_was_asked_to_end(run: Run, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_files, "append", lambda folder, _: (folder / "stop").touch())
+    with Worker(run) as worker:
+        assert len(list(worker.execute(CELL, room.trial))) == 1  # type: ignore[attr-defined]
+        assert worker.cut_short
+        assert [seat.closed for seat in room.opened] == [1], "and its source is not waited for"
+        assert len(list(worker.execute(VOLUMES, room.trial))) == 1, "a cell of one trial is whole"  # type: ignore[attr-defined]
+        assert not worker.cut_short
+
+
+def test_a_run_is_the_latest_as_soon_as_it_has_a_record(run: Run, room: Room) -> None:
+    latest = run.folder.with_name("latest")
+    with Worker(run) as worker:
+        trials = worker.execute(CELL, room.trial)  # type: ignore[attr-defined]
+        assert not latest.exists()
+        next(trials)
+        assert latest.resolve() == run.folder.resolve()
+
+
 def test_a_control_is_played_once(run: Run, room: Room) -> None:
     (written,) = execute(run, room, CELL, control=True)
     assert written.control == "ring-byte"

@@ -58,6 +58,9 @@ class Command:
     unpacks: bool = False
     """It unpacks memory of processes, of which nothing may stay behind when it is told to end."""
 
+    runs_cells: bool = False
+    """It runs cells, of which no trial may be cut off when it is told to end."""
+
     def load(self) -> Act:
         """Import what does it."""
         module, _, function = self.act.partition(":")

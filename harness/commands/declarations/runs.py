@@ -30,6 +30,13 @@ WORKERS: Flag = (
     {"type": at_least_one, "default": 1, "metavar": "N", "help": "cells to run at a time (default 1)"},
 )
 OF_RUN = {code: EXIT_CODES[code] for code in (0, 1, 2, 3, 4)}
+VERBOSE: Flag = (
+    "-v --verbose",
+    {
+        "action": "store_true",
+        "help": "print all at the end: also what is known and as expected, versions, and workarounds",
+    },
+)
 
 DOCTOR = Command(
     name="doctor",
@@ -64,26 +71,29 @@ RUN = Command(
     act="harness.commands.run:run",
     description="""\
 Runs cells on real runtimes: builds the stacks that are not in the cache,
-checkpoints and restores containers in disposable nodes, prints the table, and
-writes records and a report into a new folder below OUT. By default it runs the
-whole matrix; the first options choose a part of it.
+checkpoints and restores containers in disposable nodes, and writes records and
+a report into a new folder below OUT. By default it runs the whole matrix; the
+first options choose a part of it. Ctrl-C ends it after the trials in progress,
+with a report; Ctrl-C twice ends it at once.
 """,
     arguments=(
         *CHOICES,
         *SETTINGS,
         WORKERS,
+        VERBOSE,
         (
             "pytest",
             {
                 "nargs": "*",
                 "default": [],
                 "metavar": "-- PYTEST-OPTION",
-                "help": "options for pytest, which runs the cells",
+                "help": "options for pytest, which runs the cells and then shows them in its own way",
             },
         ),
     ),
     hands_on="pytest",
     exit_codes=OF_RUN,
+    runs_cells=True,
     examples=(
         "sudo stillframe run --stack debian-sid --rounds 3",
         "sudo stillframe run --cell 'ledger.none.runc@debian-sid' --rounds 1",
@@ -152,8 +162,10 @@ and is readable by its owner alone.
         *STACKS,
         KEEP_NAMES,
         WORKERS,
+        VERBOSE,
     ),
     exit_codes=OF_RUN,
+    runs_cells=True,
     examples=(
         "sudo stillframe corpus keep /srv/corpus --stack debian-trixie",
         "sudo stillframe corpus try /srv/corpus --stack debian-sid",

@@ -97,7 +97,7 @@ def test_every_report_tells_it() -> None:
     assert row in markdown.render(found)
     assert "fewer trials violate with a freeze" in dict(site.render(found))["consistency.html"]
     stream = StringIO()
-    show_run(found, Console(file=stream, width=400))
+    show_run(found, Console(file=stream, width=400), verbose=True)
     line = (
         "effect of freezing: 1 comparison, 6 pairs of trials; violations only without a freeze: 6, only with one: 0; "
         "with p < 0.05, a freeze lowers the failure rate in 1 and raises it in 0"

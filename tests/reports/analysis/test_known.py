@@ -117,7 +117,7 @@ def on(*conditions: Condition, trial: Record) -> RunSummary:
 
 def printed(run: RunSummary) -> str:
     stream = StringIO()
-    show_run(run, console_for(stream))
+    show_run(run, console_for(stream), verbose=True)
     return stream.getvalue()
 
 
@@ -136,7 +136,7 @@ def test_where_the_condition_is_not_true_nothing_is_known_and_only_consistent_wi
     assert run.conclusion.exit_code is Exit.EXPECTED
     assert run.known_issues == ()
     text = f"{printed(run)}{render(run)}".lower()
-    assert "consistent 0/1" in text
+    assert "0/1 consistent" in text
     assert "known" not in text
     assert {on(trial=each).conclusion.exit_code for each in (FAILS, HANGS)} == {Exit.UNEXPECTED}
     assert on(trial=UNSUPPORTED).conclusion.exit_code is Exit.INCOMPLETE, "probe and trial disagree"

@@ -78,7 +78,7 @@ def published(folder: Path, out: Path) -> dict[str, str]:
     """Return all texts that reports make from a run."""
     write_report([folder], out)
     shown, run = io.StringIO(), read_run(folder)
-    terminal.show_run(run, Console(file=shown, width=200))
+    terminal.show_run(run, Console(file=shown, width=200), verbose=True)
     terminal.show_images(run.images, Console(file=shown, width=200))
     found = {str(path.relative_to(out)): path.read_text(encoding="utf-8") for path in out.rglob("*") if path.is_file()}
     found |= {f"show {cell}": show_cell(folder, cell, 0) for cell in run.by_id}

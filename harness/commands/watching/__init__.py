@@ -1,0 +1,5 @@
+"""Shows a run while it goes on, in place of pytest's own reporter.
+
+What comes in are pytest's reports about cells and controls; what goes out is a display on a terminal, or lines in a
+log. Nothing here decides about a result.
+"""
