@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-import argparse
-import os
-import signal
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from types import FrameType
 
-from harness.commands.declarations import checkpoints, reports, runs
-from harness.commands.declarations.command import Act, Command, choose, code_lines, folded, listed
-from harness.model.errors import (
-    EXIT_CODES,
-    FAULT,
-    INTERRUPTED,
-    REMEDIES,
-    UNHEARD,
-    StillframeError,
-    UsageError,
-    WrongFile,
-)
-from harness.run import stopping
-from reports.terminal.tell import tell
-from reports.text import clean, one_line
+try:
+    import argparse
+    import os
+    import signal
+    from collections.abc import Sequence
+    from pathlib import Path
+    from types import FrameType
+
+    from harness.commands.declarations import checkpoints, reports, runs
+    from harness.commands.declarations.command import Act, Command, choose, code_lines, folded, listed
+    from harness.model.errors import (
+        EXIT_CODES,
+        FAULT,
+        INTERRUPTED,
+        REMEDIES,
+        UNHEARD,
+        StillframeError,
+        UsageError,
+        WrongFile,
+    )
+    from harness.run import stopping
+    from reports.terminal.tell import tell
+    from reports.text import clean, one_line
+except KeyboardInterrupt:  # in the very first moment, of which nobody wants a traceback
+    sys.stderr.write("stillframe: interrupted\n")
+    sys.exit(130)
 
 GROUPS = {"cells": runs.COMMANDS, "runs that are over": reports.COMMANDS, "any checkpoint": checkpoints.COMMANDS}
 """Commands by what they are about, in the order of the help."""

@@ -52,7 +52,8 @@ EXIT_CODES: dict[int, str] = {
     Exit.EXPECTED: "as expected, or done",
     Exit.UNEXPECTED: "not as expected: an outcome is worse or better than expected, or something was left behind",
     USAGE: "wrong usage: an option, a name or a path is wrong, or a file cannot be read; nothing was started",
-    Exit.INCOMPLETE: "incomplete: trials are missing, a signal came, the machine lacks something, or a file cannot be written",
+    Exit.INCOMPLETE: "incomplete: trials are missing, a signal came, this machine lacks something, or a file cannot be "
+    "written",
     Exit.BLIND: "the proof of the instrument failed: no result of the run counts",
     FAULT: "a fault in stillframe itself: please report it",
     INTERRUPTED: "interrupted by Ctrl-C; a run ends with 3, because it is incomplete",

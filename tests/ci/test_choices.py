@@ -191,3 +191,25 @@ def test_the_matrix_needs_root(checkout: Checkout) -> None:
     checkout.become("0")
     assert checkout.run("ci/matrix", "--stack", "host").exit_code == 0
     assert checkout.called[0].startswith("stillframe run --workers ")
+
+
+@pytest.mark.parametrize("name", ["INT", "TERM", "HUP"])
+def test_a_signal_before_the_matrix_starts_ends_it_with_a_sentence(checkout: Checkout, name: str) -> None:
+    checkout.become("0")
+    (checkout.folder / "ci/setup").write_text(f"kill -{name} $$\n")
+    done = checkout.run("ci/matrix")
+    assert (done.exit_code, checkout.called) == (3, [])
+    assert done.stderr == f"stillframe: interrupted by SIG{name} before it began; there is no result\n"
+
+
+@pytest.mark.parametrize("name", ["INT", "TERM", "HUP"])
+def test_from_then_on_the_run_gets_the_signals_and_gives_the_exit_code(checkout: Checkout, name: str) -> None:
+    checkout.become("0")
+    checkout.program(checkout.folder.parent / "venv/bin/stillframe", f"trap 'exit 42' {name}; kill -{name} $$")
+    with (checkout.folder / "ci/setup").open("a", encoding="utf-8") as setup:
+        setup.write("echo $$\n")
+    assert checkout.run("ci/matrix").exit_code == 42
+    checkout.program(checkout.folder.parent / "venv/bin/stillframe", "echo $$")
+    done = checkout.run("ci/matrix")
+    script, program = done.stderr.split()[-1], done.stdout.strip()
+    assert script == program, "it is the same process"

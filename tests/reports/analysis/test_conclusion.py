@@ -227,3 +227,36 @@ def test_a_sentence_does_not_name_everything() -> None:
     (finding,) = run(*map(moving, some), cells=tuple(some)).conclusion.findings
     assert len(finding.cells) == 9
     assert str(finding).endswith("ledger.pause.r5@debian-sid and 3 more.")
+
+
+# ---- interrupted
+
+INTERRUPTED = closing().model_copy(update={"interrupted": "SIGINT"})
+
+
+def test_an_interrupted_run_is_incomplete_and_its_missing_cells_are_counted() -> None:
+    found = summarise(plan((MOVING, STILL), 1), [moving(MOVING)], INTERRUPTED)
+    assert found.conclusion.exit_code is Exit.INCOMPLETE
+    assert found.conclusion.sentence == "Interrupted by SIGINT: 1 of 2 cells are complete."
+    assert found.unexpected == ()
+
+
+def test_a_run_that_was_interrupted_too_late_is_complete() -> None:
+    found = summarise(plan((MOVING, STILL), 1), [moving(MOVING), record(STILL)], INTERRUPTED)
+    assert found.conclusion.exit_code is Exit.EXPECTED
+    assert found.conclusion.sentence == "All 2 cells are as expected, in 2 trials."
+
+
+def test_what_an_interrupted_run_has_found_counts() -> None:
+    found = summarise(plan((MOVING, STILL), 2), [moving(STILL), record(MOVING, outcome=ERROR)], INTERRUPTED)
+    assert found.conclusion.exit_code is Exit.UNEXPECTED
+    assert [each.cell.id for each in found.unexpected] == [STILL.id, MOVING.id], "and so does a fault of ours"
+
+
+@pytest.mark.parametrize(("missing", "code"), [(0, Exit.UNEXPECTED), (1, Exit.INCOMPLETE)])
+def test_a_known_issue_may_show_in_the_trials_that_are_missing(missing: int, code: Exit) -> None:
+    declared = Expectation(outcome=Outcome.HUNG, reason="x", link="https://x.org/1")
+    found = of_still(CONSISTENT, CONSISTENT, planned=2 + missing, should=declared)
+    assert found.exit_code is code
+    assert found.cut_short is bool(missing)
+    assert of_still(CONSISTENT, Outcome.LEAKED, planned=3, should=declared).exit_code is Exit.UNEXPECTED
