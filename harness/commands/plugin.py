@@ -288,6 +288,11 @@ def hold(trials: Sequence[Record], expectation: Expectation, struck: Struck = un
         raise KnownIssueShown(f"{told(expectation)}: {worst.reason}")
 
 
+def pytest_handlecrashitem(report: pytest.TestReport) -> None:
+    """Let the records decide about what a worker was running when it crashed: another worker runs it again."""
+    report.outcome = "skipped"
+
+
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None]:
     """When all workers and benches have ended, look at the host and decide the exit code from the records."""

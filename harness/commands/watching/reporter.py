@@ -153,7 +153,7 @@ class Reporter:
     def pytest_testnodedown(self, error: object) -> None:
         """Tell that a worker ended."""
         if error:
-            self._say(f"a worker crashed ({one_line(str(error))}); its cell has no result")
+            self._say(f"a worker crashed ({one_line(str(error))}); another one goes on with its cells")
 
     def pytest_internalerror(self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
         """Keep an error of the run for its end; tell the traceback of a fault of ours."""

@@ -128,10 +128,19 @@ def test_an_error_of_the_run_is_kept_for_its_end(reporter: Reporter, log: Path) 
     assert "KeyError" in text
 
 
+def test_scenarios_that_cannot_be_loaded_are_told(reporter: Reporter, log: Path) -> None:
+    error = raised(ImportError("no such module")).getrepr()
+    reporter.pytest_collectreport(pytest.CollectReport("scenarios/test_x.py", "passed", None, []))
+    reporter.pytest_collectreport(pytest.CollectReport("scenarios/test_x.py", "failed", error, []))
+    first, *more = lines(log)
+    assert first == "stillframe: scenarios/test_x.py cannot be loaded:"
+    assert "no such module" in "\n".join(more)
+
+
 def test_a_worker_that_crashes_is_told(reporter: Reporter, log: Path) -> None:
     reporter.pytest_testnodedown(None)
     reporter.pytest_testnodedown("Not properly terminated")
-    assert lines(log) == ["stillframe: a worker crashed (Not properly terminated); its cell has no result"]
+    assert lines(log) == ["stillframe: a worker crashed (Not properly terminated); another one goes on with its cells"]
 
 
 def test_a_preparation_is_told_step_by_step(reporter: Reporter, log: Path) -> None:

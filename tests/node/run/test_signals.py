@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import pty
 import re
+import select
 import signal
 import socket
+import struct
 import subprocess  # noqa: TID251  # a process group of its own, as a terminal makes it
 import sys
+import termios
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,19 +93,20 @@ def silent_mirror() -> Iterator[str]:
 def begin(tmp_path: Path, stack_root: Path) -> Iterator[Callable[..., Started]]:  # it is built
     started: list[Started] = []
 
-    def begin(workers: int, *more: str, rounds: int = 40, program: tuple[str, ...] = ()) -> Started:
+    def begin(workers: int, *more: str, rounds: int = 40, terminal: int | None = None) -> Started:
         words = ["--cell", CELL, "--rounds", str(rounds), "--out", str(tmp_path / "out"), *more]
-        program = program or (sys.executable, "-m", "harness.commands.cli", "run", "-n", str(workers))
+        program = (sys.executable, "-m", "harness.commands.cli", "run", "-n", str(workers))
         log = tmp_path / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(
                 ["env", *(f"--default-signal={each.name[3:]}" for each in SIGNALS), *program, *words],
                 cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                process_group=0,
+                stdin=subprocess.DEVNULL if terminal is None else terminal,
+                stdout=output if terminal is None else terminal,
+                stderr=output if terminal is None else terminal,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+                start_new_session=True,
+                preexec_fn=None if terminal is None else lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
             )
         started.append(Started(process, tmp_path / "out", log))
         return started[-1]
@@ -143,14 +149,14 @@ def nothing_is_left(run: Started) -> None:
 NOTHING = r"stillframe: interrupted by {} before the first trial; there is no result"
 
 
-@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize(
-    ("moment", "number", "group"),
+    ("workers", "moment", "number", "group"),
     [
-        (importing, INT, True),
-        (importing, TERM, False),
-        (collecting, INT, True),
-        (collecting, HUP, False),
+        (1, importing, INT, True),
+        (1, importing, TERM, False),
+        (1, collecting, INT, True),
+        (2, collecting, INT, True),
+        (2, collecting, HUP, False),
     ],
     ids=lambda value: getattr(value, "__name__", None) or getattr(value, "name", None) or str(value),
 )
@@ -235,3 +241,45 @@ def test_an_interrupted_start_does_not_hide_the_last_run(begin: Callable[..., St
     send(second, INT, group=True)
     assert end(second)[0] == 3
     assert (second.out / "latest").resolve() == before
+
+
+def test_a_worker_that_is_killed_costs_neither_its_cells_nor_the_run(begin: Callable[..., Started]) -> None:
+    run = begin(2, rounds=3)
+    until(lambda: trying(run), seconds=SECONDS, what="a record")
+    workers = [each for each in psutil.Process(run.process.pid).children() if "-c" in each.cmdline()]
+    busy = max(workers, key=lambda each: len(each.children()))
+    busy.kill()
+    code, _ = end(run)
+    assert "stillframe: a worker crashed (Not properly terminated); another one goes on with its cells" in run.said
+    assert "gw0" not in run.said
+    (folder,) = run.folders
+    assert read_run(folder).conclusion.exit_code == code, "the records alone decide"
+    assert code == 0, "and the other worker has made up for it"
+
+
+def test_who_types_ctrl_c_at_a_terminal_gets_it_back(begin: Callable[..., Started]) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    run = begin(2, terminal=theirs)
+    os.close(theirs)
+    said = bytearray()
+
+    def typed(moment: Callable[[], bool]) -> bool:
+        if select.select([ours], [], [], 0)[0]:
+            with contextlib.suppress(OSError):  # EIO: nobody writes any more
+                said.extend(os.read(ours, 1 << 16))
+        return moment()
+
+    until(lambda: typed(lambda: trying(run)), seconds=SECONDS, what="a record")
+    os.write(ours, b"\x03")
+    until(lambda: typed(lambda: run.process.poll() is not None), seconds=SECONDS, what="the end")
+    with contextlib.suppress(OSError):
+        while piece := os.read(ours, 1 << 16):
+            said.extend(piece)
+    os.close(ours)
+    text = said.decode()
+    assert run.process.returncode == 3
+    assert "of 6 done" in text
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l"), "the cursor is there"
+    assert text.index("verdict: Interrupted by SIGINT") > text.rindex("\x1b[?25h"), "and the display is gone"
+    assert "Traceback" not in text
