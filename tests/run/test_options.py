@@ -145,7 +145,7 @@ def test_options_survive_as_a_command_line(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "trials"), [([], 5), (["--rounds", "7"], 7), (["--rate", "0.05"], 59), (["--rate", "0.00003"], 99_857)]
+    ("words", "trials"), [([], 6), (["--rounds", "7"], 7), (["--rate", "0.05"], 59), (["--rate", "0.00003"], 99_857)]
 )
 def test_a_cell_is_tried_as_often_as_was_asked_or_as_the_rate_takes(words: list[str], trials: int) -> None:
     assert parsed(*words).trials == trials

@@ -136,7 +136,7 @@ def test_cells_that_were_chosen_one_by_one_are_tried_in_every_round(machine: Pat
     assert {plan.rounds_of(cell) for cell in plan.cells} == ({10} if chosen else {10, 2})
 
 
-@pytest.mark.parametrize(("asked", "told"), [({"rounds": 9}, (9, None)), ({"rate": 0.05}, (59, 0.05)), ({}, (5, None))])
+@pytest.mark.parametrize(("asked", "told"), [({"rounds": 9}, (9, None)), ({"rate": 0.05}, (59, 0.05)), ({}, (6, None))])
 def test_the_rule_is_in_the_plan_before_anything_runs(machine: Path, asked: Any, told: tuple[int, float]) -> None:
     plan = begin(options(machine, **asked)).plan
     assert (plan.rounds, plan.rate) == told

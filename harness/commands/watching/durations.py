@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from harness.model.errors import Unwritable
 from harness.records.run_files import write_aside
 
 FILE = ".durations.json"
@@ -31,5 +32,5 @@ def read(out: Path) -> dict[str, float]:
 
 def add(out: Path, measured: Mapping[str, float]) -> None:
     """Add measured durations; a file that cannot be written is no reason to fail."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(Unwritable):
         write_aside(out / FILE, Seconds.dump_json({**read(out), **measured}).decode() + "\n")
