@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import ConfigDict, Field
+from pydantic_core import to_json
 
 from harness.foreign import files
 from harness.model.errors import RecordError, UsageError
@@ -224,7 +225,7 @@ def _prune(run: Kept, now_ns: int) -> None:
 
 
 def _line(raw: dict[str, object]) -> str:
-    return json.dumps(raw, separators=(",", ":")) + "\n"
+    return to_json(raw).decode() + "\n"  # as a run writes its own
 
 
 def _size(folder: Path) -> int:

@@ -15,13 +15,26 @@ import pytest
 from harness.commands.cli import main
 from reports.runs import history, shards
 from tests.reports import hostile
-from tests.reports.hostile_folders import ELSEWHERE, PLAN, RECORDS, REST, Bad, changed, fifo, replaced, sparse, text
+from tests.reports.hostile_folders import (
+    CLOSELY,
+    ELSEWHERE,
+    PLAN,
+    RECORDS,
+    REST,
+    Bad,
+    changed,
+    fifo,
+    replaced,
+    sparse,
+    text,
+)
 from tests.reports.synthetic import MOVING, STILL, expected_run, plan, poisoned, record, store
 
 ROOT = Path(__file__).resolve().parents[2]
 LITTLE = "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30)); "
 MAIN = "import sys; from harness.commands.cli import main; sys.exit(main())"
 REPORT = ("report", "{run}", "--out", "{out}/site")
+SHOW = ("show", STILL.id, "--run", "{run}")
 READ = (
     REPORT,
     ("compare", "{run}", "{good}"),
@@ -30,13 +43,14 @@ READ = (
     ("pool", "{good}", "{run}", "--json"),
     ("fingerprint", "{run}"),
     ("history", "add", "{out}/history", "{run}"),
-    ("show", STILL.id, "--run", "{run}"),
+    SHOW,
 )
-SUMMED_UP = (REPORT, READ[1], READ[2], READ[7])
+SUMMED_UP = (REPORT, READ[1], READ[2], SHOW)
 ROWS = [
     *((bad, READ) for bad in PLAN),
     *((bad, READ) for bad in RECORDS),
     *((bad, SUMMED_UP) for bad in REST),
+    *((bad, (REPORT, SHOW)) for bad in CLOSELY),
 ]
 
 

@@ -210,11 +210,6 @@ RECORDS = (
         r"jsonl:1 is not a valid record: cell\.way: must match",
     ),
     Bad(
-        "record has a name twice",
-        lambda run: replaced(records(run), b'"trial":0', b'"trial":0,"trial":1'),
-        r"jsonl:1 is not a valid record: trial is there twice",
-    ),
-    Bad(
         "record is not UTF-8",
         lambda run: replaced(records(run), b"a trial", b"\xff trial"),
         r"jsonl:1 is not a valid record: invalid unicode",
@@ -234,3 +229,12 @@ REST = (
     ),
 )
 """Found by commands that sum up a run."""
+
+CLOSELY = (
+    Bad(
+        "record has a name twice",
+        lambda run: replaced(records(run), b'"trial":0', b'"trial":0,"trial":1'),
+        r"jsonl:1 is not a valid record: trial is there twice",
+    ),
+)
+"""Found by commands that look closely at a trial."""
