@@ -309,7 +309,8 @@ def test_what_is_no_regular_file_is_neither_followed_nor_waited_for(tmp_path: Pa
     elif kind == "folder":
         path.mkdir()
     with pytest.raises(
-        Unreadable, match=rf"{name} (is a (pipe|folder|symbolic link), not a regular file|cannot be read)|has no pagemap"
+        Unreadable,
+        match=rf"{name} (is a (pipe|folder|symbolic link), not a regular file|cannot be read)|has no pagemap",
     ):
         find(images)
 
