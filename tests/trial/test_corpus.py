@@ -161,6 +161,30 @@ def test_a_corpus_is_of_one_kind(tmp_path: Path) -> None:
         corpus.read(folder)
 
 
+@pytest.mark.parametrize("name", [f"runc@debian-sid/{KEPT}", IMAGE, f"runc@debian-sid/{CHECKPOINT}"])
+def test_nothing_of_a_corpus_is_followed_waited_for_or_read_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder = tmp_path / "corpus"
+    kept(folder)
+    path = folder / name
+    content = path.read_bytes()
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(RecordError, match=rf"{name} cannot be read: it is a pipe"):
+        corpus.read(folder)
+    path.unlink()
+    path.symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").write_bytes(content)
+    with pytest.raises(RecordError, match=rf"{name} cannot be read: it is a symbolic link"):
+        corpus.read(folder)
+    path.unlink()
+    path.write_bytes(content)
+    monkeypatch.setattr(corpus, "MOST_KEPT", 1)
+    with pytest.raises(RecordError, match="unpacks to more than 1 bytes"):
+        corpus.read(folder)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
