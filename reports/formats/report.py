@@ -13,7 +13,7 @@ from harness.model.errors import NotComparable, RecordError
 from harness.records.image_path import ImagePath
 from harness.records.run_files import make_folder, write_aside
 from reports.analysis.compare import Comparison, compare
-from reports.analysis.tables import RunSummary
+from reports.analysis.tables import RunSummary, counted
 from reports.formats import markdown
 from reports.formats.write import write_formats
 from reports.pages import html
@@ -25,6 +25,9 @@ from reports.runs.summary import summary_json
 
 PAST = 30
 """Newest runs of a history that a site covers."""
+
+MOST_SQUARES = 2_000_000
+"""Maximum of rows times columns. All cells that there are take a third of it."""
 
 SITE = "report"
 """Name of the site's folder in a run's folder."""
@@ -49,7 +52,18 @@ def report(runs: Sequence[Path], out: Path | None = None) -> tuple[Path, RunSumm
     *past, newest = sorted(gather(folders), key=lambda each: (each.plan.created_ns, each.plan.run))
     before = tuple(read_stored(each) for each in past)
     run = read_stored(newest)
+    _check_size(run)
     return write_summary(run, out or _site_in(newest.folder), before=before), run
+
+
+def _check_size(run: RunSummary) -> None:
+    """Raise `RecordError` for a run whose tables would be too large: each cell may bring a row and a column."""
+    rows = {each.label for each in run.cells}
+    columns = {(one.scenario, one.workload, one.policy, one.restore, one.way) for one in (c.cell for c in run.cells)}
+    if len(rows) * len(columns) > MOST_SQUARES:
+        size = f"{counted(len(rows), 'row')} and {counted(len(columns), 'column')}"
+        what = f"run {run.plan.run} has {size}, more than a report can show"
+        raise RecordError(what, remedy="`stillframe show` shows a cell of it.")
 
 
 def _site_in(run_folder: Path) -> Path:

@@ -301,6 +301,15 @@ def test_a_pattern_that_takes_for_ever_is_given_up(
     refused(["compare", str(run), str(run)], "the judgement of .*run takes more than 1 s. Look at the patterns", capsys)
 
 
+def test_a_table_that_is_too_large_is_refused(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("reports.formats.report.MOST_SQUARES", 1)
+    told = "has 1 row and 2 columns, more than a report can show"
+    refused(["report", str(run), "--out", str(tmp_path / "site")], told, capsys)
+    assert not (tmp_path / "site").exists()
+
+
 def test_too_many_folders_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
