@@ -65,4 +65,4 @@ def test_the_moment_of_writing_tells_what_is_stale(tmp_path: Path) -> None:
 def test_the_past_goes_into_feeds(tmp_path: Path) -> None:
     write_summary(newer(BOTH, 2), tmp_path, before=[summary(plan([STILL], 1), [moving(STILL)])])
     feed = (tmp_path / "feeds/runc@debian-sid.atom").read_text(encoding="utf-8")
-    assert "1 fixed, 1 cell more" in feed
+    assert "1 sometimes, 1 cell more" in feed

@@ -44,7 +44,7 @@ def test_a_participant_that_the_newest_run_leaves_out_keeps_its_page_document_an
         == json.loads(forms[document_of(page_of(gone))])["run"]
         == old.plan.run
     )
-    assert "crun@debian-sid: 1 disappeared" in forms[feed_of(page)]
+    assert "crun@debian-sid: 1 cell fewer" in forms[feed_of(page)]
 
 
 def test_older_runs_are_the_past_of_the_newest() -> None:
