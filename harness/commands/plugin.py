@@ -7,9 +7,10 @@ participant and way; at the end the controller reads the records back, prints th
 from __future__ import annotations
 
 import contextlib
+import copy
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -60,28 +61,39 @@ EXIT_OF_PYTEST = {
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> Generator[None]:
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None]:
     """Declare the options, and refuse wrong words before anything starts.
 
-    A hook before this one would end with pytest's own exit code for a wrong word, which means a failed proof here.
+    In the hook that is for this, pytest would end with its own exit code for a wrong word, which means a failed proof
+    here. What is read anew is where pytest looks for more plugins: not in the values of our options.
     """
-    yield
     group = parser.getgroup("stillframe", "live checkpoints, judged")
     for flag, declaration in EVERY:
         group.addoption(flag, **declaration)
+    with _refused(args):
+        early_config.known_args_namespace = parser.parse_known_args(args, copy.copy(early_config.option))
+    yield
     if not {"-h", "--help"}.isdisjoint(args):
         return
-    try:
-        given = parser.parse(args)
-    except pytest.UsageError as error:
-        if any(map(_in_scenarios, args)):
-            _refuse(str(error).strip())
-        raise
-    words = given.file_or_dir
+    with _refused(args):
+        words = parser.parse(args).file_or_dir
     if any(map(_in_scenarios, words)):
         for word in words:
             if not Path(word.partition("::")[0]).exists():
                 _refuse(f"unknown argument {word!r}: it is neither an option nor a file")
+
+
+@contextlib.contextmanager
+def _refused(args: Iterable[str]) -> Iterator[None]:
+    """Refuse words that pytest refuses, if they are for scenarios."""
+    try:
+        yield
+    except pytest.UsageError as error:
+        if any(map(_in_scenarios, args)):
+            _refuse(str(error).strip())
+        raise
 
 
 def _refuse(what: str) -> NoReturn:

@@ -119,6 +119,13 @@ def test_a_shard_with_nothing_to_do_is_no_error(options: Options, where: str) ->
     assert (done.exit_code, [line for line in done.stdout.splitlines() if "[" in line]) == (0, [])
 
 
+def test_no_plugin_is_taken_from_the_folder_of_runs(tmp_path: Path) -> None:
+    (tmp_path / "test_x").mkdir()
+    (tmp_path / "test_x/conftest.py").write_text("import nothing_of_this_name\n")
+    words = ["--collect-only", "-q", "--stack", "host", "--runtime", "runc", "--out", str(tmp_path)]
+    HOST.run([sys.executable, "-m", "pytest", "scenarios", *words], cwd=str(ROOT), deadline=120)
+
+
 def idle(options: Options) -> int:
     chosen = options.model_copy(update={"cell": ("ledger.pause.runc@host",)})
     shards = (Shard(number=number, of=64) for number in range(1, 65))
