@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import json
 import os
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from harness.model.cells import Cell, FreezePolicy, Participant, Scenario
 from harness.model.commands import Command, Schedule, Span
-from harness.model.errors import RecordError
+from harness.model.errors import RecordError, Unwritable
 from harness.model.expectations import STILL as AS_IT_SHOULD
 from harness.model.expectations import Expectation
 from harness.model.machine import Accommodation, Component, Condition, HostFacts
@@ -294,3 +295,27 @@ def test_a_violation_ends_no_cell_with_fewer_trials_and_no_other_cell() -> None:
 
 def test_a_trial_that_came_back_twice_does_not_stand_in_for_another() -> None:
     assert missing_trials(plan(), [record(), record(), record(MOVING), record(MOVING, 1)]) == {STILL.id: 1}
+
+
+def test_a_record_that_does_not_fit_is_taken_back_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = record(STILL, 0), record(STILL, 1)
+    write_plan(tmp_path, plan())
+    path, write = append(tmp_path, first), os.write
+
+    def little_room(descriptor: int, line: bytes) -> int:
+        if len(line) < 100:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(descriptor, line[: len(line) // 2])
+
+    monkeypatch.setattr(os, "write", little_room)
+    with pytest.raises(Unwritable, match=rf"^{path} cannot be written: No space left on device\. Free some space"):
+        append(tmp_path, second)
+    monkeypatch.undo()
+    append(tmp_path, second)
+    assert list(read_records(tmp_path)) == [first, second]
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_a_file_in_a_folder_that_is_gone_cannot_be_written(tmp_path: Path, private: bool) -> None:
+    with pytest.raises(Unwritable, match=r"/gone/a cannot be written: No such file or directory$"):
+        write_aside(tmp_path / "gone/a", "text", private=private)

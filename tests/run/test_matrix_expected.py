@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import pytest
 
 from harness.model import expectations
 from harness.model.cells import Cell, FreezePolicy, Scenario
-from harness.model.expectations import MOVING, OUTSIDE, STILL
+from harness.model.expectations import MOVING, OUTSIDE, STILL, About, Declaration, Declared
 from harness.model.outcomes import Anomaly, Outcome
 from harness.run import matrix
 from harness.runtimes import way_of
@@ -71,3 +72,27 @@ def test_names_in_ids_are_explained() -> None:
         "docker/runc+commit": way_of("docker/runc", "commit").what,
         "runc": way_of("runc", "").what,
     }
+
+
+def test_what_makes_a_run_red_in_any_case_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    sure: dict[str, Any] = {
+        "outcome": Outcome.HUNG,
+        "reason": "why",
+        "link": "https://x.org/1",
+        "owner": "x",
+        "added": TODAY,
+    }
+    days = {"ledger.*.runc@host": -1, "ledger.none.crun@host": 1, "ledger.none.runc@debian-potato": 1}
+    known = tuple(
+        Declared(
+            about=About.CELLS,
+            declaration=Declaration(match=(cells,), review_by=TODAY + dt.timedelta(days=due), **sure),
+            where=f"{number}.toml:1-9",
+        )
+        for number, (cells, due) in enumerate(days.items())
+    )
+    monkeypatch.setattr(expectations, "declared", lambda: known)
+    assert list(matrix.outdated(matrix.plan(["host"], cells=["ledger.*@host"]), TODAY)) == [
+        "Known issues that match no cell: 2.toml:1-9: ledger.none.runc@debian-potato.",
+        f"Overdue known issue: 0.toml:1-9, review by {TODAY - dt.timedelta(days=1)}, 4 of these cells.",
+    ]
