@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.checkpoints.compatibility import Machine, predict
 from harness.checkpoints.needs import needs
-from harness.checkpoints.untrusted import Budget, Unreadable, told_of
+from harness.checkpoints.untrusted import Budget, Unreadable, reason_of, told_of
 from harness.commands.declarations.checkpoints import PROGRAMS
 from harness.host import facts
 from harness.host.process import HOST
@@ -81,12 +81,16 @@ def compatible(
     """Predict for each of those; `Unreadable` if it is no checkpoint, or one that is not known here."""
     try:
         path.stat()
+    except (OSError, ValueError) as error:
+        remedy = "Name an archive or a folder of images."
+        raise UsageError(f"{path} cannot be read: {reason_of(error)}", remedy=remedy) from error
+    try:
         found = needs(path, budget, container=container)
     except Unreadable as error:
         raise told_of(path, "read", error) from error
-    except (OSError, ValueError) as error:
-        told = getattr(error, "strerror", None) or error
-        raise UsageError(f"{path} cannot be read: {told}", remedy="Name an archive or a folder of images.") from error
+    except OSError as error:
+        remedy = "You need access to all its files, and free space in the folder that TMPDIR names."
+        raise EnvironmentUnfit(f"{path} cannot be read here: {reason_of(error)}", remedy=remedy) from error
     this = Machine(platform.machine(), facts.cpu_flags())
     return tuple(
         Compatibility(

@@ -28,6 +28,7 @@ from harness.model.cells import Cell, FreezePolicy, Participant, Settings, Surfa
 from harness.model.errors import StillframeError
 from harness.model.outcomes import Anomaly, Outcome
 from harness.oracle.ring import RECORD
+from harness.records.documents import check_writable
 from harness.records.plan import Plan
 from harness.records.run_files import write_aside
 from harness.run.flags import SETTINGS, add_to
@@ -296,19 +297,22 @@ def main(argv: list[str] | None = None) -> int:
     found: list[Figure] = []
     console = Console(stderr=True)
     try:
+        if arguments.json:
+            check_writable(arguments.json.absolute().parent)
         given = {**vars(arguments), "stack": [arguments.stack]}
         options = Options.read(lambda name: given.get(name, ()))
-        with Progress(console=console) as progress:
-            found.extend(measure(options, arguments.stack, arguments.trials, arguments.engine_trials, progress))
+        try:
+            with Progress(console=console) as progress:
+                found.extend(measure(options, arguments.stack, arguments.trials, arguments.engine_trials, progress))
+        except KeyboardInterrupt:
+            _tell("stopped; these are the figures so far")
+        figures = Figures(stack=arguments.stack, seed=options.seed, figures=tuple(found))
+        console_for(sys.stdout).print(table(figures))
+        if arguments.json:
+            write_aside(arguments.json, figures.model_dump_json(indent=1) + "\n")
     except StillframeError as error:
         _tell(f"ci/bench power: {error}")
         return error.exit_code
-    except KeyboardInterrupt:
-        _tell("stopped; these are the figures so far")
-    figures = Figures(stack=arguments.stack, seed=options.seed, figures=tuple(found))
-    if arguments.json:
-        write_aside(arguments.json, figures.model_dump_json(indent=1) + "\n")
-    console_for(sys.stdout).print(table(figures))
     return 0
 
 

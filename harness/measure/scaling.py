@@ -16,6 +16,7 @@ from rich.table import Table
 from harness.host.process import HOST
 from harness.model.errors import CommandFailed, StillframeError
 from harness.model.values import Frozen
+from harness.records.documents import check_writable
 from harness.records.run_files import read_records, write_aside
 from harness.run.flags import SETTINGS, add_to
 from harness.run.options import Options
@@ -109,15 +110,17 @@ def main(argv: list[str] | None = None) -> int:
     add_to(parser, SETTINGS)
     arguments = parser.parse_args(argv)
     try:
+        if arguments.json:
+            check_writable(arguments.json.absolute().parent)
         options = Options.read(lambda name: getattr(arguments, name, ()))
         with Progress(console=console_for(sys.stderr)) as progress:
             scaling = measure(options, progress)
+        console_for(sys.stdout).print(table(scaling))
+        if arguments.json:
+            write_aside(arguments.json, scaling.model_dump_json(indent=1) + "\n")
     except StillframeError as error:
         sys.stderr.write(f"ci/bench scaling: {error}\n")
         return error.exit_code
-    if arguments.json:
-        write_aside(arguments.json, scaling.model_dump_json(indent=1) + "\n")
-    console_for(sys.stdout).print(table(scaling))
     return 0
 
 

@@ -24,6 +24,7 @@ full() {{ small "$1" && ! cat /dev/zero >"$1/filled" 2>/dev/null; }}
 protected() {{ mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && cd "$PWD"; }}
 powerless() {{ if [ "$(id -u)" = 0 ]; then setpriv --bounding-set=-dac_override,-dac_read_search "$@"; else "$@"; fi; }}
 scenarios() {{ PYTHONPATH={ROOT} {sys.executable} -m pytest -c {ROOT}/pyproject.toml {ROOT}/scenarios "$@"; }}
+scaling() {{ PYTHONPATH={ROOT} {sys.executable} -m harness.measure.scaling "$@"; }}
 long=$(printf 'x%.0s' $(seq 300))
 """
 """What the lines of the table may say: break a folder, or leave out root's power over permissions."""
@@ -117,6 +118,10 @@ TARGETS = (
     Row("images: a read-only disk", "protected .; stillframe images --out new", 3, READ_ONLY, root=True),
     Row("images: a read-only run", "protected .; stillframe images --run out/latest", 3, READ_ONLY, root=True),
 )
+MEASURED = (
+    Row("ci/bench: a file for a folder", "touch file; scaling --json file/x", 3, FILE),
+    Row("ci/bench: a read-only disk", "protected .; scaling --json x", 3, READ_ONLY, root=True),
+)
 WRONG = (
     Row("a stray word", "stillframe run debian-sid", 2, "unknown argument 'debian-sid'"),
     Row("an unknown option", "stillframe run --stak host", 2, "unknown option '--stak'. Did you mean '--stack'?"),
@@ -160,6 +165,9 @@ WRONG = (
     Row("no run to compare with", "stillframe compare out/latest nothing", 2, "nothing holds no run"),
     Row("no history", "stillframe history list out/latest", 2, "out/latest is not a history"),
     Row("no cross-restore", "stillframe fingerprint out/latest", 2, "cross-restore: `stillframe run --interop`."),
+    Row(
+        "compatible: no such checkpoint", "stillframe compatible nothing.tar", 2, "nothing.tar cannot be read: No such"
+    ),
     Row("no such checkpoint", "stillframe inspect nothing.tar", 2, "nothing.tar cannot be read: No such file"),
     Row("no checkpoints to try", "stillframe corpus try out", 2, "out holds no kept checkpoint"),
 )
@@ -182,7 +190,7 @@ LACKING = (
         root=True,
     ),
 )
-ROWS = (*TARGETS, *WRONG, *LACKING)
+ROWS = (*TARGETS, *MEASURED, *WRONG, *LACKING)
 
 
 @pytest.fixture(scope="module")
