@@ -7,6 +7,7 @@ is a result, which only a probe in a trial can prove.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -24,6 +25,8 @@ from harness.trial.bench import Bench
 from reports.analysis.tables import counted
 
 Key = tuple[Participant, str]
+MISSING = re.compile(r"(\S+) .*ended with code 127 ")
+"""How a command of a program that is not there ends, in a node as in a shell."""
 
 
 def keys_of(cell: Cell) -> frozenset[Key]:
@@ -50,12 +53,17 @@ def lacking(who: Participant, way: str, root: Path, version: CgroupVersion) -> s
     """Ask the machine's own binaries whether they work; return what is lacking, empty if nothing is."""
     try:
         with Node(who.stack, root, name="probe", version=version) as node:
-            said = "; ".join(
-                each.evidence for each in adapter(who.runtime, way)(node).capabilities() if not each.available
-            )
+            probed = adapter(who.runtime, way)(node).capabilities()
     except StillframeError as error:
         return str(error)
+    said = "; ".join(_told(each.evidence) for each in probed if not each.available)
     return said and f"{said}. Install what is missing, or choose another stack with --stack."
+
+
+def _told(evidence: str) -> str:
+    """Say plainly that a program is missing; anything else as the probe has it."""
+    program = MISSING.match(evidence)
+    return f"{program[1]} is not installed" if program else evidence
 
 
 def sentences(plan: Plan, lost: Mapping[str, str]) -> Iterator[str]:

@@ -179,7 +179,7 @@ LACKING = (
         "no program that builds a stack",
         f"ln -s $(command -v cc) bin; PATH=$PWD/bin stillframe run {CELL} --cache new --out new",
         3,
-        "1 cell and 5 controls cannot run (runc@debian-trixie): stacks cannot be built: mmdebstrap is not installed",
+        "cannot run (runc@debian-trixie): stacks cannot be built: mmdebstrap is not installed",
         root=True,
     ),
     Row(

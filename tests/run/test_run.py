@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from harness.host import audit, cgroups, facts
 from harness.host.audit import Snapshot
 from harness.model import expectations
-from harness.model.cells import Participant, Scenario
+from harness.model.cells import CgroupVersion, Participant, Scenario
 from harness.model.errors import EnvironmentUnfit, StackUnavailable
 from harness.model.expectations import About, Declaration, Declared, declared
 from harness.model.machine import Condition
@@ -23,6 +25,7 @@ from harness.records.shard import Shard
 from harness.run import hindrances, prepare
 from harness.run.options import Options
 from harness.run.prepare import Run
+from harness.runtimes.contract import Capability
 from harness.stacks import build
 from reports.runs.read import read_run
 from tests.folder_bench import HOST
@@ -260,3 +263,24 @@ def test_a_run_needs_root(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(EnvironmentUnfit, match="needs root"):
         begin(options(machine))
     assert not (machine / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("crun --version ended with code 127 on host: crun: No such file or directory", "crun is not installed"),
+        (
+            "criu check ended with code 1 on host: Error: no CAP_SYS_ADMIN",
+            "criu check ended with code 1 on host: Error",
+        ),
+    ],
+)
+def test_a_program_that_is_missing_is_told_plainly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, told: str
+) -> None:
+    probed = SimpleNamespace(capabilities=lambda: (Capability("checkpoint", available=False, evidence=said),))
+    monkeypatch.setattr(hindrances, "Node", lambda *_, **__: contextlib.nullcontext())
+    monkeypatch.setattr(hindrances, "adapter", lambda *_: lambda _: probed)
+    lacks = hindrances.lacking(Participant(runtime="crun", stack="host"), "", tmp_path, CgroupVersion.V2)
+    assert lacks.startswith(told)
+    assert lacks.endswith(". Install what is missing, or choose another stack with --stack.")
