@@ -77,6 +77,7 @@ def fingerprint(arguments: argparse.Namespace) -> int:
 
 def add(arguments: argparse.Namespace) -> int:
     """Add runs to a history, and say of each whether it is new."""
+    check_writable(arguments.history)
     runs = gather(arguments.runs)
     for run in runs:
         if run.unfinished and not arguments.unfinished:
