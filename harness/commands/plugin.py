@@ -23,7 +23,7 @@ from harness.commands.watching.reporter import PROPERTY, REPORTER, said
 from harness.host.syscalls import die_with_parent
 from harness.model.cells import Cell, Scenario
 from harness.model.controls import Control, ControlKind
-from harness.model.errors import FAULT, USAGE, Exit, StillframeError, Unwritable
+from harness.model.errors import FAULT, UNWRITTEN, USAGE, Exit, StillframeError, Unwritable
 from harness.model.expectations import Expectation
 from harness.records.plan import Effort
 from harness.records.record import Record
@@ -48,6 +48,8 @@ RUN: pytest.StashKey[Run] = pytest.StashKey()
 EFFORT: pytest.StashKey[Effort] = pytest.StashKey()
 SUMMARY: pytest.StashKey[RunSummary] = pytest.StashKey()
 PAGE: pytest.StashKey[Path] = pytest.StashKey()
+FAILED: pytest.StashKey[bool] = pytest.StashKey()
+"""There if something could not be written, which has been told."""
 WRONG: pytest.StashKey[bool] = pytest.StashKey()
 """There if the choice of tests cannot be read."""
 NOTHING_PLANNED = "NOTSET"
@@ -269,7 +271,7 @@ def execute(worker: Worker, request: pytest.FixtureRequest) -> Callable[..., lis
             records = list(worker.execute(cell, kind))
         except Unwritable as error:
             request.session.shouldstop = str(error)
-            pytest.fail(str(error), pytrace=False)
+            pytest.skip(str(error))
         if worker.cut_short:
             pytest.skip("the run was asked to end")
         found = finished(worker.run.plan, cell, kind.control, records)
@@ -318,6 +320,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
         own = 0  # nothing falls to this shard
     if RUN in config.stash:
         run = config.stash[RUN]
+        if UNWRITTEN in (stopped := _stopped(session)):
+            _tell_once(config, stopped)
         with _written(session):
             run.close(config.stash.get(EFFORT, None), interrupted=stopping.STOPPING.by)
         if stopping.STOPPING.by and not stopping.has_records(run.folder):
@@ -345,9 +349,22 @@ def _written(session: pytest.Session) -> Iterator[None]:
     try:
         yield
     except Unwritable as error:
-        tell(f"stillframe: {error}")
+        _tell_once(session.config, str(error))
         if session.exitstatus in (Exit.EXPECTED, pytest.ExitCode.INTERRUPTED):
             session.exitstatus = Exit.INCOMPLETE
+
+
+def _stopped(session: pytest.Session) -> str:
+    """Return why the session was stopped, here or by a worker; empty if it was not."""
+    workers = session.config.pluginmanager.getplugin("dsession")
+    return str(session.shouldstop or getattr(workers, "shouldstop", "") or "")
+
+
+def _tell_once(config: pytest.Config, what: str) -> None:
+    """Tell the first thing that could not be written, which is why others cannot."""
+    if not config.stash.get(FAILED, False):
+        tell(f"stillframe: {what}")
+    config.stash[FAILED] = True
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

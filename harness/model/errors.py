@@ -98,11 +98,14 @@ class StackUnavailable(EnvironmentUnfit):
     """A stack cannot be built or used."""
 
 
+UNWRITTEN = " cannot be written: "
+
+
 class Unwritable(EnvironmentUnfit):
     """A file or folder cannot be written; the sentence names it and the cause."""
 
     def __init__(self, path: Path | str, error: OSError) -> None:
-        super().__init__(f"{path} cannot be written: {error.strerror}", remedy=REMEDIES.get(error.errno or 0, ""))
+        super().__init__(f"{path}{UNWRITTEN}{error.strerror}", remedy=REMEDIES.get(error.errno or 0, ""))
 
 
 REMEDIES = {

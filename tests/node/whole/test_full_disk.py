@@ -28,7 +28,10 @@ def test_a_disk_that_fills_up_stops_the_run_and_spoils_no_record(tmp_path: Path,
     done = HOST.run(words, cwd=str(tmp_path), env={"STILLFRAME_CACHE": str(default_cache())}, deadline=240)
     said = (tmp_path / "log").read_text(encoding="utf-8")
     assert done.stdout.splitlines()[0] == "code 3", said
-    assert "runc@debian-trixie.jsonl cannot be written: No space left on device. Free some space" in said
+    _, told = said.split("stillframe: /")
+    assert (
+        "runc@debian-trixie.jsonl cannot be written: No space left on device. Free some space" in told.splitlines()[0]
+    )
     assert "Traceback" not in said
     assert done.stdout.splitlines()[-1] == "code 3"
     assert "1 of 1 cell with incomplete evidence: ledger.none.runc@debian-trixie." in done.stderr
