@@ -213,6 +213,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
     return True if RUN in item.config.stash and item.config.stash[RUN].stopping else None
 
 
+def pytest_runtest_logstart() -> None:
+    """Note that from now on a trial may be in progress."""
+    stopping.STOPPING.trying = True
+
+
 class Item(NamedTuple):
     """What is planned, for the tests that ask for it by a fixture's name."""
 

@@ -14,7 +14,7 @@ from harness.commands.images import make_images
 from harness.commands.watching import ending
 from harness.commands.watching.reporter import BLOCKED, Reporter
 from harness.model.cells import Settings
-from harness.model.errors import USAGE, Exit, StillframeError, UsageError
+from harness.model.errors import USAGE, Exit, Interrupted, StillframeError, UsageError
 from harness.model.expectations import declared
 from harness.records.documents import check_writable
 from harness.run import stopping
@@ -36,8 +36,12 @@ def run(arguments: argparse.Namespace) -> int:
     elsewhere = options.shard is not None and options.shard.number > 1  # one machine makes them for all
     if not options.interop or chosen or elsewhere or code not in list(Exit) or stopping.STOPPING.by:
         return code
-    stopping.STOPPING.folder = None  # from here on, a signal ends what is done
-    return prevailing({Exit(code), Exit(make_images(options, (IMAGES_STACK,), folder))}).value
+    stopping.STOPPING.folder = None  # a signal ends the images at once
+    try:
+        return prevailing({Exit(code), Exit(make_images(options, (IMAGES_STACK,), folder))}).value
+    except KeyboardInterrupt:
+        what = f"interrupted by {stopping.STOPPING.by} while checkpoint images were made"
+        raise Interrupted(what, remedy="The report of the cells is complete.") from None
 
 
 def corpus(arguments: argparse.Namespace) -> int:
@@ -87,7 +91,7 @@ def run_cells(options: Options, arguments: argparse.Namespace, more: Sequence[st
         code = started.code(pytest.main([*words, "--verbose"], plugins=[started]))
         return code, stopping.STOPPING.folder
     with Reporter(workers) as reporter:
-        code = started.code(pytest.main([*words, *BLOCKED], plugins=[reporter, started]))
+        code = started.code(pytest.main([*words, *BLOCKED], plugins=[started, reporter]))
     if isinstance(reporter.error, StillframeError):
         raise reporter.error
     if reporter.summary is None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Self
+from typing import NoReturn, Self
 
 from harness.model.errors import Interrupted
 
@@ -22,7 +22,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 FILE = "stop"
 TWICE_SECONDS = 0.5
 """A signal counts as another one after this time: timeout(1) and closing terminals send theirs twice."""
-AT_ONCE = "stopped at once"
+BEFORE = "interrupted by {} before the first trial; there is no result"
 
 
 class Stopping:
@@ -34,16 +34,18 @@ class Stopping:
         self.by = ""
         """Name of the first signal; empty while there is none."""
         self.folder: Path | None = None
-        """Folder of the run once its trials can be stopped; before that, a signal raises `KeyboardInterrupt`."""
-        self.tell: Callable[[str], None] = lambda _: None
-        """Told a sentence when the run is asked to end; must not wait for anything, since it is told by a handler."""
+        """Folder of the run once it is prepared; before that, a signal raises `KeyboardInterrupt`."""
+        self.trying = False
+        """Whether a trial may be in progress, which a signal lets end."""
+        self.tell: Callable[[str, bool], None] = tell
+        """Told a sentence by the handler of a signal, and whether it is the last one. It must not wait for anything."""
         self._at = 0.0
 
     def __enter__(self) -> Self:
         """Hear the signals, but none that whoever started us ignores, as nohup(1) does."""
         before = {number: signal.getsignal(number) for number in SIGNALS}
         self._before = {number: how for number, how in before.items() if how is not signal.SIG_IGN}
-        self.heard, self.by, self.folder = True, "", None
+        self.heard, self.by, self.folder, self.trying = True, "", None, False
         for number in self._before:
             signal.signal(number, self._hear)
         return self
@@ -62,14 +64,24 @@ class Stopping:
         if self.by and time.monotonic() - self._at < TWICE_SECONDS:
             return
         if self.by:
-            self.tell(f"{AT_ONCE}; {self._kept()}")
-            os._exit(Interrupted.exit_code)  # workers end with us, and nodes with them
+            self._end(f"stopped at once; {self._kept()}")
         self.by, self._at = signal.Signals(number).name, time.monotonic()
         if self.folder is None:
             raise KeyboardInterrupt
+        if not self.trying:
+            drop(self.folder)
+            self._end(BEFORE.format(self.by))
         with contextlib.suppress(OSError):
             (self.folder / FILE).touch()
-        self.tell(f"{self.by}: stopping after the trials in progress; once more stops at once")
+        self.tell(f"{self.by}: stopping after the trials in progress; once more stops at once", False)  # noqa: FBT003
+
+    def _end(self, sentence: str) -> NoReturn:
+        """End this process and its workers; the nodes of both end with them."""
+        self.tell(sentence, True)  # noqa: FBT003
+        for worker in _workers():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+        os._exit(Interrupted.exit_code)
 
     def _kept(self) -> str:
         if self.folder is None or not has_records(self.folder):
@@ -78,7 +90,10 @@ class Stopping:
         return f"`stillframe report {self.folder}` shows what there is"
 
 
-STOPPING = Stopping()
+def tell(text: str, _: bool) -> None:  # noqa: FBT001
+    """Write a sentence to standard error, unbuffered, as a handler has to."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"stillframe: {text}\n".encode())
 
 
 def has_records(folder: Path) -> bool:
@@ -92,13 +107,34 @@ def drop(folder: Path | None) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+STOPPING = Stopping()
+
+
 def tidily(work: Callable[[], int]) -> int:
     """Do the work of a run; raise `Interrupted` if a signal ends it before its first trial."""
     with STOPPING:
         try:
             return work()
         except KeyboardInterrupt:
-            raise Interrupted(f"interrupted by {STOPPING.by} before the first trial; there is no result") from None
+            raise Interrupted(BEFORE.format(STOPPING.by)) from None
+
+
+def _workers() -> list[int]:
+    """Return the children in this process group: all but the supervisors of nodes, which have work to do at the end."""
+    found = (int(pid) for task in Path("/proc/self/task").iterdir() for pid in _read(task / "children").split())
+    return [pid for pid in found if _group(pid) == os.getpgrp()]
+
+
+def _read(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return path.read_text(encoding="ascii")
+    return ""
+
+
+def _group(pid: int) -> int:
+    with contextlib.suppress(ProcessLookupError):
+        return os.getpgid(pid)
+    return 0
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,17 +39,21 @@ def instead(monkeypatch: pytest.MonkeyPatch) -> Pytest:
     return found
 
 
+def told(workers: int) -> argparse.Namespace:
+    return argparse.Namespace(workers=workers, verbose=False)
+
+
 def options(folder: Path) -> Options:
     return Options(stack=("host",), seed=1, out=folder, cache=folder)
 
 
 @pytest.mark.parametrize(("workers", "warned"), [(1, False), (2, False), (3, True)])
 def test_more_workers_than_processors_work_with_a_warning(
-    instead: Pytest, tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: int, warned: bool
+    instead: Pytest, tmp_path: Path, capfd: pytest.CaptureFixture[str], workers: int, warned: bool
 ) -> None:
-    assert run_cells(options(tmp_path), workers) == 0
-    told = "-n 3: this machine has 2 processors. More workers disturb each other.\n"
-    assert capsys.readouterr().err == (told if warned else "")
+    assert run_cells(options(tmp_path), told(workers))[0] == 0
+    warning = "-n 3: this machine has 2 processors. More workers disturb each other.\n"
+    assert capfd.readouterr().err == (warning if warned else "")
     assert ("-n" in instead.words) is (workers > 1)
 
 
@@ -68,4 +73,4 @@ def test_the_exit_code_is_that_of_the_session_and_a_wrong_word_is_no_failed_proo
 ) -> None:
     instead.returned = returned
     instead.session = None if ended is None else SimpleNamespace(exitstatus=ended)
-    assert run_cells(options(tmp_path), 1) == code
+    assert run_cells(options(tmp_path), told(1))[0] == code

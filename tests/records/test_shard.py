@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import signal
 from itertools import chain
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from harness.model.errors import UsageError
 from harness.records.shard import MOST_SHARDS, Shard
 from harness.run import matrix
 from harness.run.options import Options
+from harness.run.stopping import SIGNALS
 
 CELLS = matrix.plan()
 CONTROLS = matrix.controls(CELLS, dt.date(2026, 11, 23), full=True)
@@ -156,3 +158,22 @@ def test_one_machine_makes_checkpoint_images_for_all(
     monkeypatch.setattr(run, "make_images", make)
     assert main(["run", "--interop", "--seed", "7", *shard]) == 0
     assert len(asked) == made
+
+
+def test_who_interrupts_the_images_is_told_that_the_cells_are_complete(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def make(*_: object) -> int:
+        signal.raise_signal(signal.SIGTERM)
+        return 0
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(run, "run_cells", lambda *_: (0, Path("run")))
+    monkeypatch.setattr(run, "make_images", make)
+    try:
+        assert main(["run", "--interop", "--seed", "7"]) == 3
+    finally:
+        for number in SIGNALS:
+            signal.signal(number, before if number is not signal.SIGINT else signal.default_int_handler)
+    told = "interrupted by SIGTERM while checkpoint images were made. The report of the cells is complete."
+    assert told in capsys.readouterr().err

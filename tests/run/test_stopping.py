@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess  # noqa: TID251  # children to look at
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,11 +68,36 @@ def test_before_the_first_trial_a_signal_ends_the_work_with_a_sentence(number: s
 def test_a_signal_during_trials_leaves_a_file_for_the_workers(folder: Path, number: signal.Signals) -> None:
     told: list[str] = []
     with Stopping() as asked:
-        asked.folder, asked.tell = folder, told.append
+        asked.folder, asked.trying, asked.tell = folder, True, lambda text, _: told.append(text)
         send(number)
         assert (folder / stopping.FILE).exists()
     assert asked.by == number.name
     assert told == [f"{number.name}: stopping after the trials in progress; once more stops at once"]
+
+
+def test_before_the_first_trial_a_run_ends_at_once_and_its_folder_is_gone(folder: Path, ends: list[int]) -> None:
+    told: list[tuple[str, bool]] = []
+    with Stopping() as asked:
+        asked.folder, asked.tell = folder, lambda *words: told.append(words)
+        with pytest.raises(Ended):
+            send(signal.SIGHUP)
+    assert (ends, folder.exists()) == ([3], False)
+    assert told == [("interrupted by SIGHUP before the first trial; there is no result", True)]
+
+
+def test_workers_end_at_once_and_supervisors_of_nodes_do_not(folder: Path, ends: list[int]) -> None:
+    words = [sys.executable, "-c", "input()"]
+    with (
+        subprocess.Popen(words, stdin=subprocess.PIPE) as worker,
+        subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True) as supervisor,
+        Stopping() as asked,
+    ):
+        asked.folder = folder
+        with pytest.raises(Ended):
+            send(signal.SIGINT)
+        assert worker.wait() == -signal.SIGKILL
+        assert supervisor.poll() is None
+        supervisor.kill()
 
 
 @pytest.mark.parametrize("recorded", [False, True])
@@ -79,7 +106,7 @@ def test_who_asks_twice_does_not_wait(folder: Path, clock: list[float], ends: li
     if recorded:
         (folder / "records" / "a.jsonl").write_text("{}\n", encoding="utf-8")
     with Stopping() as asked:
-        asked.folder, asked.tell = folder, told.append
+        asked.folder, asked.trying, asked.tell = folder, True, lambda text, _: told.append(text)
         send(signal.SIGINT)
         clock[0] += TWICE_SECONDS
         with pytest.raises(Ended):
@@ -92,7 +119,7 @@ def test_who_asks_twice_does_not_wait(folder: Path, clock: list[float], ends: li
 
 def test_a_signal_that_is_sent_twice_at_a_time_is_one(folder: Path, clock: list[float], ends: list[int]) -> None:
     with Stopping() as asked:
-        asked.folder = folder
+        asked.folder, asked.trying = folder, True
         send(signal.SIGINT)
         clock[0] += TWICE_SECONDS / 2
         send(signal.SIGINT)
@@ -113,7 +140,7 @@ def test_after_the_work_signals_are_what_they_were_unless_the_end_was_asked_for(
         pass
     assert [signal.getsignal(number) for number in SIGNALS] == before
     with Stopping() as asked:
-        asked.folder = folder
+        asked.folder, asked.trying = folder, True
         send(signal.SIGTERM)
     assert {signal.getsignal(number) for number in SIGNALS} == {signal.SIG_IGN}, "only the exit code is to come"
 
@@ -121,7 +148,7 @@ def test_after_the_work_signals_are_what_they_were_unless_the_end_was_asked_for(
 def test_a_thread_asks_whether_it_has_to_end(folder: Path) -> None:
     with Stopping() as asked:
         asked.check()
-        asked.folder = folder
+        asked.folder, asked.trying = folder, True
         send(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             asked.check()

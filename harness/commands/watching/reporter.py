@@ -21,7 +21,6 @@ from harness.run import stopping
 from harness.run.prepare import Run
 from reports.analysis.tables import RunSummary
 from reports.terminal.live import Progress, log_line, rendered
-from reports.terminal.tell import tell
 from reports.terminal.terminal import console_for
 from reports.text import clean, one_line
 from reports.words.finished import Finished
@@ -74,7 +73,7 @@ class Reporter:
 
     def __exit__(self, *_: object) -> None:
         self._stop_live()
-        stopping.STOPPING.tell = tell
+        stopping.STOPPING.tell = stopping.tell
         self._stream.close()
 
     # ---- what the run tells
@@ -208,10 +207,10 @@ class Reporter:
         else:
             self._live.console.print(f"stillframe: {text}", markup=False, highlight=False, soft_wrap=True)
 
-    def _tell_from_handler(self, text: str) -> None:
+    def _tell_from_handler(self, text: str, last: bool) -> None:  # noqa: FBT001
         """Tell what a signal does; the display shows it at its next refresh, since a handler may not wait for it."""
         self._progress.note = text
-        if self._live is None or text.startswith(stopping.AT_ONCE):
+        if self._live is None or last:
             shown = "" if self._live is None else SHOW_CURSOR
             with contextlib.suppress(OSError):
                 os.write(self._stream.fileno(), f"{shown}stillframe: {text}\n".encode())
