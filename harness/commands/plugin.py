@@ -376,6 +376,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Print the end."""
     if SUMMARY not in config.stash:
         return
+    if config.stash[SUMMARY].conclusion.exit_code is not Exit.EXPECTED:
+        stats = terminalreporter.stats  # or a red run would end with green words
+        stats["executed"] = stats.pop("passed", [])
+        stats.setdefault("error", [])
     terminalreporter.section("stillframe")
     page, out = config.stash.get(PAGE, None), config.stash[OPTIONS].out
     ending.tell(config.stash[SUMMARY], page, out, verbose=config.option.verbose > 0)

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from harness.commands.plugin import Item, _benches, _items, _marks
+from harness.commands.plugin import (
+    OPTIONS,
+    RUN,
+    SUMMARY,
+    Item,
+    _benches,
+    _items,
+    _marks,
+    pytest_terminal_summary,
+)
+from harness.commands.watching import ending
 from harness.commands.watching.reporter import said
 from harness.host.process import HOST
-from harness.model.cells import Scenario
+from harness.model.cells import Cell, Scenario
 from harness.model.expectations import Expectation
 from harness.model.machine import Condition
 from harness.model.outcomes import Outcome
@@ -20,7 +32,7 @@ from harness.run.options import Options
 from harness.run.prepare import Run
 from harness.trial.bench import Bench
 from tests.reports.synthetic import HOST as HOST_FACTS
-from tests.reports.synthetic import STILL, plan
+from tests.reports.synthetic import STILL, plan, record, summary
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = {
@@ -130,3 +142,25 @@ def idle(options: Options) -> int:
     chosen = options.model_copy(update={"cell": ("ledger.pause.runc@host",)})
     shards = (Shard(number=number, of=64) for number in range(1, 65))
     return next(each.number for each in shards if each.share(chosen.cells, chosen.controls) == ((), ()))
+
+
+@pytest.mark.parametrize(
+    ("records", "words"),
+    [
+        ([STILL], ([("1 passed", {"green": True, "bold": True})], "green")),
+        ([], ([("1 executed", {"yellow": True, "bold": False})], "red")),
+    ],
+)
+def test_a_red_run_does_not_end_with_green_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config, records: list[Cell], words: object
+) -> None:
+    monkeypatch.setattr(ending, "write_report", lambda *_: tmp_path)
+    monkeypatch.setattr(ending, "tell", lambda *_, **__: None)
+    reporter = pytest.TerminalReporter(pytestconfig, io.StringIO())
+    reporter.stats["passed"] = [pytest.TestReport("x", ("", 0, ""), {}, "passed", None, "call")]
+    config = SimpleNamespace(stash=pytest.Stash(), option=SimpleNamespace(verbose=0))
+    config.stash[SUMMARY] = summary(plan([STILL], 1), [record(each) for each in records])
+    config.stash[RUN] = Run(tmp_path, config.stash[SUMMARY].plan, {}, {})
+    config.stash[OPTIONS] = Options(seed=1, out=tmp_path, cache=tmp_path)
+    pytest_terminal_summary(reporter, config)  # type: ignore[arg-type]
+    assert reporter.build_summary_stats_line() == words
