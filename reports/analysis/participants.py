@@ -21,8 +21,8 @@ class Health(StrEnum):
     WELL = "all right"
     LIMITED = "all right, within limits"
     KNOWN = "broken in a known way"
-    UNEXPECTED = "unexpected"
     INCOMPLETE = "incomplete"
+    UNEXPECTED = "unexpected"
     UNPROVED = "not known"
 
 
@@ -30,7 +30,7 @@ BY_CODE = {Exit.BLIND: Health.UNPROVED, Exit.UNEXPECTED: Health.UNEXPECTED, Exit
 
 
 class Trouble(NamedTuple):
-    """Cells with the same trouble: with one known issue, or with an unexpected outcome that has one culprit."""
+    """Cells with the same trouble: with one known issue, or with one unexpected outcome and one culprit."""
 
     cells: tuple[CellSummary, ...]
     issue: Expectation | None
@@ -65,11 +65,6 @@ class Participant(NamedTuple):
         return sum(each.known and each.as_expected for each in self.cells)
 
     @property
-    def clean(self) -> int:
-        """Number of its consistent cells."""
-        return sum(each.outcome is Outcome.CONSISTENT for each in self.cells)
-
-    @property
     def exit_code(self) -> Exit:
         """Exit code of its cells alone."""
         return prevailing({Exit.EXPECTED, *(each.exit_code for each in self.cells)})
@@ -82,7 +77,7 @@ class Participant(NamedTuple):
             if not each.as_expected:
                 groups.setdefault((each.exit_code, each.outcome, culprit(each)), []).append(each)
             elif each.expectation.link:
-                groups.setdefault((Exit.EXPECTED, each.expectation), []).append(each)
+                groups.setdefault((Exit.EXPECTED, *_kind(each)), []).append(each)
         found = sorted(groups.items(), key=lambda item: (list(Exit).index(item[1][0].exit_code), -len(item[1])))
         return tuple(_trouble(cells) for _, cells in found)
 
@@ -100,7 +95,8 @@ class Participant(NamedTuple):
     def sentence(self) -> str:
         """Results of its cells, in words."""
         unexpected = sum(not each.as_expected for each in self.cells)
-        told = f"{self.clean} of {counted(len(self.cells), 'cell')} consistent, {counted(self.known, 'known issue')}"
+        good = sum(each.outcome is Outcome.CONSISTENT for each in self.cells)
+        told = f"{good} of {counted(len(self.cells), 'cell')} consistent, {counted(self.known, 'known issue')}"
         return f"{told}, {unexpected} not as expected"
 
 
@@ -129,6 +125,12 @@ def participants(run: RunSummary) -> tuple[Participant, ...]:
         for side in sides(each):
             found.setdefault(side, []).append(each)
     return tuple(Participant(name, tuple(cells)) for name, cells in found.items())
+
+
+def _kind(each: CellSummary) -> tuple[object, ...]:
+    """Return what cells of one trouble share; of cross-restores it is the link, whatever else each of them found."""
+    issue, crossing = each.expectation, each.cell.restore != each.cell.checkpoint
+    return (issue.link, issue.owner, issue.fix) if crossing else (issue,)
 
 
 def sides(each: CellSummary) -> tuple[str, ...]:

@@ -67,6 +67,8 @@ def culprit(cell: CellSummary) -> str:
     """Return the component whose fault a failure is: by its known issue, or by its evidence; empty if not known."""
     if cell.expectation.owner and cell.as_expected:
         return cell.expectation.owner
+    if cell.outcome in NO_EVIDENCE:
+        return ""
     why = cause(cell.trials)
     if why and why.component:
         return why.component

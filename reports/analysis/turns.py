@@ -9,7 +9,7 @@ from pydantic import Field
 from harness.model.outcomes import Outcome
 from harness.model.values import Frozen
 from harness.records.plan import Plan
-from reports.analysis.cells import CLEAN, NO_EVIDENCE, CellSummary
+from reports.analysis.cells import CLEAN, NO_EVIDENCE, CellSummary, Exit
 from reports.analysis.conditions import Conditions, Difference, differences
 from reports.analysis.tables import RunSummary
 
@@ -33,8 +33,9 @@ def good(cell: CellSummary) -> bool:
 
 
 def turn(past: Sequence[tuple[RunSummary, CellSummary | None]]) -> Turn | None:
-    """Find the last change in a cell's past, oldest first; None if no run says anything."""
-    told = [(run.plan, cell) for run, cell in past if cell is not None and cell.outcome not in SILENT]
+    """Find the last change in a cell's past, oldest first; None if no run says anything, as a blind run does not."""
+    seen = ((run, cell) for run, cell in past if run.conclusion.exit_code is not Exit.BLIND)
+    told = [(run.plan, cell) for run, cell in seen if cell is not None and cell.outcome not in SILENT]
     if not told:
         return None
     now = good(told[-1][1])

@@ -16,7 +16,7 @@ from reports.analysis.cells import CellSummary
 from reports.analysis.tables import counted
 from reports.pages.timeline import AXIS, LABELS, PLOT, VALUES, WIDTH
 from reports.text import clean, shorten
-from reports.words.causes import DRAWN, shape, shapes
+from reports.words.causes import DRAWN, counts, shape
 from reports.words.numbers import duration
 from reports.words.outcomes import glyph, tone
 
@@ -96,9 +96,8 @@ def picture(cells: Sequence[CellSummary]) -> Markup:
         _sign(shape(each), SPACE * (at % ROW) + 1, SPACE * (at // ROW) + 1, f"{each.cell.id}: {each.outcome}")
         for at, each in enumerate(drawn)
     ]
-    told = ", ".join(f"{count} {name}" for name, count in shapes(drawn).items())
     height = SPACE * -(-len(drawn) // ROW) + 1
-    return _drawn("picture", height, f"{counted(len(drawn), 'cell')}: {told}", elements, width=SPACE * ROW + 1)
+    return _drawn("picture", height, f"{counted(len(drawn), 'cell')}: {counts(drawn)}", elements, width=SPACE * ROW + 1)
 
 
 def key(kind: str) -> Markup:

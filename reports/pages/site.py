@@ -94,8 +94,8 @@ def render(
         if page.path == "known.html":
             more["entries"] = suggested(run)
         if page is HISTORY:
-            more |= {"runs": (*before, run), "changes": tuple(_changes((*before, run)))}
-        yield page.path, templates.get_template(page.template).render(**shared, **more, page=page, root="")
+            more |= {"runs": (*before, run), "changes": tuple(_changes((*before, run))), "past": _turned_first(shared)}
+        yield page.path, templates.get_template(page.template).render(shared | more, page=page, root="")
     for tried, those in newest.who(run, before):
         for each in those:
             page = Page(each.path, each.name, "participant.html.j2")
@@ -144,6 +144,12 @@ def _turns(runs: Sequence[RunSummary]) -> dict[str, Turn]:
     every = [(run, run.by_id) for run in runs]
     names = dict.fromkeys(name for _, cells in every for name in cells)
     return {name: found for name in names if (found := turn([(run, cells.get(name)) for run, cells in every]))}
+
+
+def _turned_first(shared: dict[str, Any]) -> dict[str, Markup]:
+    """Put the cells that were good in one run and bad in another one first."""
+    past, turns = shared["past"], shared["turns"]
+    return dict(sorted(past.items(), key=lambda item: item[0] not in turns or turns[item[0]].before is None))
 
 
 def _at(run: str, cell: CellSummary | None) -> charts.Past:

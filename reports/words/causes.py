@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from harness.model.cells import Cell
 from harness.model.outcomes import Outcome
-from reports.analysis.cells import CellSummary
+from reports.analysis.cells import NO_EVIDENCE, CellSummary
 from reports.analysis.participants import Health, Trouble
 from reports.analysis.reasons import OTHER, cause, culprit
 from reports.analysis.remedies import Remedy
@@ -25,9 +26,12 @@ NOT_KNOWN = "not known"
 LONGEST = 120
 """Characters of a reason in a list."""
 
+CLAUSE_END = re.compile(r"(?:[:;]|(?<!\.)\.) |,? \(|, `")
+"""End of a clause, but not an ellipsis."""
+
 SHAPES = {"": "good", "expected": "meant", "known": "known", "unexpected": "off"}
 """How to draw a cell, by its mark; every other mark means that there is no result."""
-DRAWN = {"off": "unexpected", "void": "without a result", "known": "known", "meant": "as it should be", "good": "clean"}
+DRAWN = {"off": "unexpected", "void": "without a result", "known": "known", "meant": "as designed", "good": "clean"}
 
 TONES = {Health.WELL: "good", Health.LIMITED: "good", Health.KNOWN: "known", Health.UNEXPECTED: "bad"}
 GLYPHS = {Health.WELL: "✓", Health.LIMITED: "✓", Health.KNOWN: "◆", Health.UNEXPECTED: "✗"}
@@ -55,15 +59,20 @@ def shape(cell: CellSummary) -> str:
     return SHAPES.get(mark(cell), "void")
 
 
-def shapes(cells: Sequence[CellSummary]) -> dict[str, int]:
-    """Count cells by what they show, the worst first: `{"unexpected": 1, "known": 3, "clean": 9}`."""
-    drawn = [shape(each) for each in cells]
-    return {name: drawn.count(each) for each, name in DRAWN.items() if each in drawn}
+def counts(cells: Sequence[CellSummary]) -> str:
+    """Count cells by what they show, the worst first: `1 unexpected, 3 known, 9 clean`."""
+    drawn = Counter(map(shape, cells))
+    return ", ".join(f"{drawn[each]} {name}" for each, name in DRAWN.items() if each in drawn)
 
 
 def wrong(trouble: Trouble) -> str:
     """Say what is wrong: `inconsistent disk-ahead: Podman before 6.0 takes memory first`."""
-    issue = trouble.issue
+    issue, cell = trouble.issue, trouble.worst.cell
+    if cell.restore != cell.checkpoint:
+        found = restored(trouble.worst)
+        if found.answer in (Answer.NO, Answer.SOMETIMES):
+            why = headline(issue.reason) if issue else shorten(first_reason(trouble.worst), LONGEST)
+            return f"{found.answer}, {found.cause.kind if found.cause else OTHER}: {why}"
     if issue is None:
         return f"{trouble.worst.outcome}: {shorten(first_reason(trouble.worst), LONGEST)}"
     if issue.outcome is Outcome.CONSISTENT:
@@ -73,15 +82,16 @@ def wrong(trouble: Trouble) -> str:
 
 def headline(reason: str) -> str:
     """Return the first clause of a reason."""
-    ends = [at for at in map(reason.find, (": ", "; ", ". ", " (")) if at > 0]
-    return shorten(reason[: min(ends, default=None)], LONGEST)
+    return shorten(CLAUSE_END.split(reason, maxsplit=1)[0], LONGEST)
 
 
 def fault(cell: CellSummary) -> str:
     """Say whose fault a failure is, and how this is known."""
     owner, why = culprit(cell), cause(cell.trials)
     if not owner:
-        return f"{NOT_KNOWN}: the evidence names no component"
+        return (
+            f"{NOT_KNOWN}: {'there is no result' if cell.outcome in NO_EVIDENCE else 'the evidence names no component'}"
+        )
     if cell.as_expected and cell.expectation.owner:
         return f"{owner}, which has to act on the known issue"
     if why and why.component:
@@ -101,8 +111,8 @@ def reproduce(cell: Cell) -> tuple[Step, ...]:
     """List the commands that repeat a cell and show its trials."""
     name = quoted(cell.id)
     return (
-        Step(f"sudo ci/matrix --cell {name}", "tries this cell again, from a clone"),
-        Step(f"stillframe show {name}", "prints each command of its worst trial, from the newest run"),
+        Step(f"sudo ci/matrix --cell {name}", "Try this cell again, from a clone:"),
+        Step(f"stillframe show {name}", "Print each command of its worst trial in the newest run:"),
     )
 
 
@@ -134,8 +144,13 @@ def glyph_of(table: Table, cell: CellSummary) -> str:
 
 def answer(found: Restored) -> str:
     """Answer whether a cross-restore restores, with the number of trials: `restores 5/5`, `does not restore 1/1`."""
-    count = found.tried - found.restored if found.answer is Answer.NO else found.restored
-    return f"{found.answer} {count}/{found.tried}" if found.tried else f"{found.answer}: no trial counted"
+    return f"{found.answer} {count(found)}" if found.tried else f"{found.answer}: {count(found)}"
+
+
+def count(found: Restored) -> str:
+    """Count the trials with the answer: `5/5`."""
+    number = found.tried - found.restored if found.answer is Answer.NO else found.restored
+    return f"{number}/{found.tried}" if found.tried else "no trial counted"
 
 
 def because(found: Restored) -> str:
@@ -168,7 +183,7 @@ def score(table: Table) -> str:
     answers = [restored(each) for each in pairs]
     counts = Counter(each.answer for each in answers)
     kinds = Counter(each.cause.kind for each in answers if each.cause and each.answer is Answer.NO)
-    why = ", ".join(f"{kind} ({count})" for kind, count in kinds.most_common())
+    why = ", ".join(f"{kind} ({number})" for kind, number in kinds.most_common())
     told = {
         f"{counts[Answer.YES]} of {counted(len(pairs), 'pair')} restore": True,
         f"{counts[Answer.SOMETIMES]} sometimes": Answer.SOMETIMES in counts,

@@ -34,8 +34,6 @@ def brief(cell: CellSummary, *, bound: bool = True) -> str:
 
 
 def _measured(cell: CellSummary, *anomalies: str, bound: bool = True) -> str:
-    if not cell.n and cell.outcome is not Outcome.MISSING:
-        return "no trial counted"
     if cell.outcome is Outcome.CONSISTENT:
         return f"0/{cell.n} (<{percent(cell.rate_bound or 1.0)})"
     count = cell.counts.get(cell.outcome, 0)

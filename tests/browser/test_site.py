@@ -17,9 +17,9 @@ from reports.analysis.compare import compare
 from reports.analysis.tables import RunSummary
 from reports.formats import markdown
 from reports.pages.site import PAGES, write_site
-from reports.paths import page_of
+from reports.paths import page_of, participant_page
 from tests.reports import engines
-from tests.reports.synthetic import MOVING, STILL, moving, newer, plan, poisoned, record, summary
+from tests.reports.synthetic import MOVING, STILL, cell, moving, newer, plan, poisoned, record, summary
 
 OWNED = "document.documentElement.dataset.owned = 1"
 POISON = (
@@ -29,7 +29,8 @@ POISON = (
 PHONE, DESK = (390, 844), (1400, 900)
 RED = page_of(next(each.cell for each in engines.summary().cells if not each.as_expected))
 GREEN = page_of(next(each.cell for each in engines.summary().cells if each.outcome is Outcome.CONSISTENT))
-EVERY = [*(each.path for each in PAGES), "compare.html", "history.html", RED, GREEN]
+WHO = participant_page("podman/runc@debian-experimental")
+EVERY = [*(each.path for each in PAGES), "compare.html", "history.html", RED, GREEN, WHO]
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,21 @@ def test_everybody_can_read_it(browser: Browser, site: Path, path: str, size: tu
     page.close()
 
 
+@pytest.mark.parametrize("size", [PHONE, DESK])
+def test_everybody_can_read_a_cross_restore(browser: Browser, tmp_path: Path, size: tuple[int, int]) -> None:
+    there = STILL.model_copy(update={"restore": cell(runtime="crun").checkpoint})
+    leaked = record(there, outcome=Outcome.LEAKED)
+    verdict = leaked.verdict.model_copy(update={"also": (Outcome.RESTORE_FAILED,)})
+    leaked = leaked.model_copy(update={"verdict": verdict, "log": ("x" * 500,), "leaks": ("cgroup /x",)})
+    write_site(summary(plan([STILL, there], 1), [record(STILL), leaked]), tmp_path)
+    for path in ("interoperability.html", page_of(there)):
+        page = opened(browser, tmp_path / path, size, bypass_csp=True)
+        assert page.get_by_text("does not restore").first.is_visible()
+        assert [each["id"] for each in Axe().run(page).response["violations"]] == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+        page.close()
+
+
 def test_a_filter_narrows_what_is_shown(browser: Browser, site: Path) -> None:
     page = opened(browser, site / "consistency.html")
     rows = page.locator("[data-filter]:not([hidden])")
@@ -85,6 +101,7 @@ def test_a_filter_is_in_the_address_and_goes_back(browser: Browser, site: Path) 
     assert all("unexpected" in each for each in rows.all_text_contents())
     page.get_by_label("Filter").fill("podman crun")
     assert page.url.endswith("?filter=podman+crun")
+    assert all("podman/crun" in each for each in rows.all_text_contents()), "commands of other rows do not count"
     shared = opened(browser, site / "index.html")
     shared.goto(page.url)
     assert rows.count() == shared.locator(".engines tbody tr:not([hidden])").count() > 0

@@ -2,13 +2,16 @@
 (() => {
   const box = document.getElementById("filter");
   const said = document.getElementById("filtered");
-  const all = [...document.querySelectorAll("[data-filter]")].map((item) => ({
-    item, text: `${item.textContent} ${item.dataset.filter}`.toLowerCase(),
-  }));
+  const words = (item) => {
+    const told = item.cloneNode(true);
+    for (const each of told.querySelectorAll(".command")) each.remove();
+    return `${told.textContent} ${item.dataset.filter}`.toLowerCase();
+  };
+  const all = [...document.querySelectorAll("[data-filter]")].map((item) => ({ item, text: words(item) }));
   const address = () => new URLSearchParams(location.search).get("filter") || "";
   const apply = () => {
-    const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
-    for (const each of all) each.item.hidden = !words.every((word) => each.text.includes(word));
+    const wanted = box.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const each of all) each.item.hidden = !wanted.every((word) => each.text.includes(word));
     const left = all.filter((each) => !each.item.hidden).length;
     said.textContent = `${left} of ${all.length}${left ? "" : ": nothing matches"}`;
   };

@@ -75,7 +75,7 @@ def test_the_overview_says_of_each_participant_what_is_wrong_whose_fault_it_is_a
         "known.html#known-",
     ):
         assert told in rows["known"]
-    assert 'aria-label="12 cells: 4 known, 1 as it should be, 7 clean"' in raw
+    assert 'aria-label="12 cells: 4 known, 1 as designed, 7 clean"' in raw
     text = large["index.html"].text
     assert (
         text.index("Stillframe checkpoints running containers")

@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime
 
 from harness.model.outcomes import Outcome
+from reports.analysis.cells import Exit
 from reports.analysis.compare import compare
 from reports.analysis.turns import turn
 from reports.formats import write as formats
@@ -91,3 +92,6 @@ def test_the_first_bad_run_is_the_first_of_the_present_state_and_silent_runs_do_
     assert found(good, good) == ("good in all 2 runs with a result",)
     assert found(bad) == ("bad in the only run with a result",)
     assert found(silent) == ()
+    run = summary(plan([STILL], 1), [record(STILL, outcome=bad)])
+    blind = run.model_copy(update={"conclusion": run.conclusion.model_copy(update={"exit_code": Exit.BLIND})})
+    assert turn([(blind, run.cells[0])]) is None, "no result of a blind run counts"

@@ -148,7 +148,8 @@ def test_the_fault_is_the_known_issues_owner_or_what_the_evidence_names_or_not_k
 
 def test_what_fixes_a_cell_is_a_version_or_a_bridge_that_is_consistent_in_the_same_run() -> None:
     newer = cell(stack="debian-experimental")
-    found = run(versioned(moving(STILL), "5.8"), versioned(record(newer), "6.1"))
+    older = cell(stack="debian-trixie")
+    found = run(versioned(moving(STILL), "5.8"), versioned(record(newer), "6.1"), versioned(moving(older), "5.4"))
     assert [causes.remedy(each) for each in remedies(found.cells[0], found)] == [
         "consistent in this run with podman 6.1"
     ]
@@ -171,4 +172,6 @@ def test_the_commands_can_be_pasted(name: str) -> None:
 
 def test_a_reason_is_cut_after_its_first_clause() -> None:
     assert causes.headline("Podman takes memory first: the disk is from the future") == "Podman takes memory first"
+    assert causes.headline("The sandbox panics, `running on goroutine ... (task`") == "The sandbox panics"
+    assert causes.headline("It ends ... sometimes. Rarely") == "It ends ... sometimes"
     assert causes.headline("A kernel lacks it") == "A kernel lacks it"

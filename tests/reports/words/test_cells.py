@@ -8,9 +8,10 @@ from harness.model.expectations import Expectation
 from harness.model.outcomes import Anomaly, Outcome
 from harness.records.record import Record
 from reports.analysis.cells import CellSummary, summarise_cell
+from reports.analysis.statistics import rate_interval
 from reports.words import cells
 from reports.words.cells import brief, mark, source_notes
-from reports.words.numbers import duration, percent, skew, ticks_text
+from reports.words.numbers import duration, interval, percent, skew, ticks_text
 from reports.words.outcomes import HOLDERS, MEANINGS, SCENARIOS, found
 from reports.words.tables import extent, glossary, row_summary
 from tests.reports.synthetic import MOVING, STILL, moving, plan, record, summary
@@ -133,6 +134,11 @@ def test_a_bound_is_never_rounded_down() -> None:
     assert percent(0.04870) == "4.9 %"
     assert percent(0.04801) == "4.9 %"
     assert percent(0.05) == "5.0 %"
+
+
+def test_a_rate_that_may_be_anything_says_that_no_trial_counted() -> None:
+    assert interval(0, 1) == "no trial counted"
+    assert interval(*rate_interval(1, 2)) == "1.2-98.8 %"
 
 
 def test_skew_falls_back_on_ticks() -> None:
