@@ -42,3 +42,8 @@ def shorten(text: str, limit: int = 90) -> str:
     """Cut to one line of at most `limit` characters; read only the beginning of a very long text."""
     line = one_line(text[: 20 * limit])
     return line if len(line) <= limit and len(text) <= 20 * limit else line[: limit - 1].rstrip() + "…"
+
+
+def counted(number: int, noun: str, several: str = "") -> str:
+    """Write a number of things: `1 cell`, `3 cells`; `several`: the plural, if it is not `noun` with an s."""
+    return f"{number} {noun if number == 1 else several or f'{noun}s'}"

@@ -24,8 +24,8 @@ from harness.run.options import Options
 from harness.run.prepare import need_root
 from harness.trial import corpus as kept
 from reports.analysis.cells import prevailing
-from reports.analysis.tables import counted
 from reports.terminal.tell import tell
+from reports.text import counted
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -15,7 +15,6 @@ from rich.text import Text
 from harness.model.errors import RecordError, UsageError
 from harness.records.documents import check_writable
 from reports.analysis import compare as comparison
-from reports.analysis.tables import counted
 from reports.formats import report as write
 from reports.runs import fingerprint as groups
 from reports.runs import history
@@ -27,7 +26,7 @@ from reports.terminal.compare import lines as compare_lines
 from reports.terminal.fingerprint import lines as fingerprint_lines
 from reports.terminal.tell import tell
 from reports.terminal.terminal import console_for
-from reports.text import one_line
+from reports.text import counted, one_line
 from reports.words.suggestion import declaring
 
 

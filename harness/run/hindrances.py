@@ -22,7 +22,7 @@ from harness.runtimes import adapter
 from harness.stacks import definition
 from harness.stacks.node import Node
 from harness.trial.bench import Bench
-from reports.analysis.tables import counted
+from reports.text import counted
 
 Key = tuple[Participant, str]
 MISSING = re.compile(r"(\S+) .*ended with code 127 ")

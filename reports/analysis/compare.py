@@ -25,8 +25,8 @@ from harness.records.record import Record
 from reports.analysis.cells import MEASURED, NO_EVIDENCE, CellSummary, summarise_cell
 from reports.analysis.conditions import Conditions, Difference, changes, differences
 from reports.analysis.statistics import LEVEL, adjusted, different_p
-from reports.analysis.tables import RunSummary, counted
-from reports.text import shorten
+from reports.analysis.tables import RunSummary
+from reports.text import counted, shorten
 
 NO_RESULT = "no result"
 NUMBERS = re.compile(r"0x[0-9a-f]+|\b(?=[0-9a-f]*\d)[0-9a-f]{6,}\b|\d+", re.IGNORECASE)

@@ -11,8 +11,9 @@ from harness.model.expectations import Expectation
 from harness.model.outcomes import Outcome
 from reports.analysis.cells import CellSummary, prevailing
 from reports.analysis.reasons import culprit
-from reports.analysis.tables import RunSummary, counted
+from reports.analysis.tables import RunSummary
 from reports.paths import participant_page
+from reports.text import counted
 
 
 class Health(StrEnum):

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from harness.model.errors import Exit
 from harness.model.outcomes import Outcome
 from harness.model.values import Frozen
 from harness.records.plan import Plan
-from reports.analysis.cells import CLEAN, NO_EVIDENCE, CellSummary, Exit
+from reports.analysis.cells import CLEAN, NO_EVIDENCE, CellSummary
 from reports.analysis.conditions import Conditions, Difference, differences
 from reports.analysis.tables import RunSummary
 

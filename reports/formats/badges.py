@@ -12,9 +12,9 @@ from harness.model.errors import Exit
 from harness.model.outcomes import Outcome
 from reports.analysis import newest
 from reports.analysis.cells import CellSummary
-from reports.analysis.tables import RunSummary, counted
+from reports.analysis.tables import RunSummary
 from reports.paths import BADGE, badge_of, page_of
-from reports.text import shorten
+from reports.text import counted, shorten
 from reports.words.cells import mark
 from reports.words.outcomes import VERDICTS
 

@@ -20,9 +20,10 @@ from harness.model.errors import Exit, NotComparable
 from reports.analysis.cells import CellSummary
 from reports.analysis.compare import Comparison, Kind, compare
 from reports.analysis.participants import Participant, participants, parts, sides
-from reports.analysis.tables import RunSummary, counted
+from reports.analysis.tables import RunSummary
 from reports.formats.results import cut, moment, stable
 from reports.paths import OVERVIEW, component_feed, feed_of
+from reports.text import counted
 from reports.words.outcomes import VERDICTS
 
 ATOM = "http://www.w3.org/2005/Atom"

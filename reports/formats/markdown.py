@@ -11,9 +11,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.records.image_path import ImagePath
 from reports.analysis import crashes, images, known
-from reports.analysis.tables import RunSummary, counted
+from reports.analysis.tables import RunSummary
 from reports.pages.html import WORDS
-from reports.text import shorten
+from reports.text import counted, shorten
 from reports.words import proof
 
 MOST_BYTES = 1024 * 1024

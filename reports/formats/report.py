@@ -13,7 +13,7 @@ from harness.model.errors import NotComparable, RecordError
 from harness.records.image_path import ImagePath
 from harness.records.run_files import make_folder, write_aside
 from reports.analysis.compare import Comparison, compare
-from reports.analysis.tables import RunSummary, counted
+from reports.analysis.tables import RunSummary
 from reports.formats import markdown
 from reports.formats.write import write_formats
 from reports.pages import html
@@ -22,6 +22,7 @@ from reports.runs import history
 from reports.runs.read import read_share, read_stored
 from reports.runs.shards import gather
 from reports.runs.summary import summary_json
+from reports.text import counted
 
 PAST = 30
 """Newest runs of a history that a site covers."""

@@ -19,9 +19,9 @@ from harness.records.image_path import Attempt, ImagePath
 from harness.records.record import Record
 from reports.analysis import images
 from reports.analysis.cells import CLEAN, CellSummary, ControlSummary, judge, largest_ticks, largest_us
-from reports.analysis.tables import RunSummary, counted
+from reports.analysis.tables import RunSummary
 from reports.paths import page_of
-from reports.text import one_line, shorten
+from reports.text import counted, one_line, shorten
 from reports.words import proof
 from reports.words.cells import entry, flag
 from reports.words.numbers import skew

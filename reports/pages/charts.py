@@ -13,9 +13,8 @@ from rich.filesize import decimal
 from harness.model.outcomes import Outcome
 from harness.records.record import Record
 from reports.analysis.cells import CellSummary
-from reports.analysis.tables import counted
 from reports.pages.timeline import AXIS, LABELS, PLOT, VALUES, WIDTH
-from reports.text import clean, shorten
+from reports.text import clean, counted, shorten
 from reports.words.causes import DRAWN, counts, shape
 from reports.words.numbers import duration
 from reports.words.outcomes import glyph, tone

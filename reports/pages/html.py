@@ -21,10 +21,10 @@ from harness.records.record import Record
 from reports.analysis import crashes, images, known
 from reports.analysis.cells import CellSummary, telling_trials
 from reports.analysis.restores import restored
-from reports.analysis.tables import RunSummary, counted
+from reports.analysis.tables import RunSummary
 from reports.pages import timeline
 from reports.paths import TOOLS, badge_of, component_feed, document_of, feed_of, page_of, participant_page
-from reports.text import clean, unbroken
+from reports.text import clean, counted, unbroken
 from reports.words import causes, cells, commands, findings, numbers, outcomes, proof, tables
 from reports.words.cells import mark
 from reports.words.numbers import duration

@@ -20,12 +20,14 @@ from harness.records.shard import Shard
 from reports.analysis import images
 from reports.analysis.cells import CellSummary, telling_trials
 from reports.analysis.compare import Comparison, compare
+from reports.analysis.conclusion import Finding, named
 from reports.analysis.known import known_issues
-from reports.analysis.tables import Finding, RunSummary, counted, named, summarise
+from reports.analysis.tables import RunSummary, summarise
 from reports.progress import shown
 from reports.runs import shards
 from reports.runs.parts import Part, latest
 from reports.runs.shards import StoredRun, numbered
+from reports.text import counted
 
 PATIENCE_SECONDS = 60.0
 SLOWEST = 100

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reports.analysis.compare import MEANINGS, CellDifference, Comparison
-from reports.analysis.tables import counted
-from reports.text import clean, one_line
+from reports.text import clean, counted, one_line
 from reports.words.cells import brief
 from reports.words.numbers import p_value
 from reports.words.suggestion import declaring

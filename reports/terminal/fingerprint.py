@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reports.analysis.tables import counted
 from reports.runs.fingerprint import Fingerprint
-from reports.text import one_line
+from reports.text import counted, one_line
 
 
 def lines(found: Fingerprint) -> Iterator[str]:

@@ -15,9 +15,8 @@ from rich.text import Text
 from harness.model.description import Description, DiskForm, Task, TaskState
 from harness.model.readings import Skew, SurfaceReading
 from harness.records.inspection import Finding, InspectedCheckpoint, InspectedProcess, Inspection
-from reports.analysis.tables import counted
 from reports.terminal.terminal import console_for
-from reports.text import one_line
+from reports.text import counted, one_line
 from reports.words.numbers import duration
 
 LAYOUTS = {

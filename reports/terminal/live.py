@@ -13,9 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.model.errors import Exit
-from reports.analysis.tables import counted
 from reports.terminal.grid import KNOWN, STYLES
-from reports.text import clean, one_line
+from reports.text import clean, counted, one_line
 from reports.words.finished import Finished
 from reports.words.outcomes import FLAGS
 

@@ -10,9 +10,8 @@ from rich.text import Text
 
 from harness.model.cells import Settings
 from reports.analysis.conditions import differences
-from reports.analysis.tables import counted
 from reports.runs.pool import Pool
-from reports.text import one_line
+from reports.text import counted, one_line
 from reports.words.numbers import interval, percent
 
 SHORT = 12

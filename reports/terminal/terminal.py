@@ -21,11 +21,11 @@ from reports.analysis import images
 from reports.analysis.cells import CellSummary, prevailing
 from reports.analysis.crashes import KnownCrash, demanded
 from reports.analysis.known import KnownIssue, advice
-from reports.analysis.tables import RunSummary, counted
+from reports.analysis.tables import RunSummary
 from reports.terminal import grid as tables
 from reports.terminal.folding import folded
 from reports.terminal.grid import KNOWN, LABEL, STYLES
-from reports.text import clean, one_line, shorten
+from reports.text import clean, counted, one_line, shorten
 from reports.words import proof
 from reports.words.cells import deadline, entry, flag
 from reports.words.findings import (

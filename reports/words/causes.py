@@ -14,9 +14,9 @@ from reports.analysis.participants import Health, Trouble
 from reports.analysis.reasons import OTHER, cause, culprit
 from reports.analysis.remedies import Remedy
 from reports.analysis.restores import Answer, Restored, restored
-from reports.analysis.tables import Row, Table, counted
+from reports.analysis.tables import Row, Table
 from reports.analysis.turns import Turn
-from reports.text import shorten
+from reports.text import counted, shorten
 from reports.words import outcomes
 from reports.words.cells import brief, first_reason, mark
 from reports.words.commands import quoted

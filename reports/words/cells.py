@@ -7,8 +7,7 @@ from harness.records.record import Record
 from reports.analysis.cells import MEASURED, CellSummary
 from reports.analysis.known import KnownIssue, state
 from reports.analysis.statistics import rate_interval
-from reports.analysis.tables import counted
-from reports.text import shorten
+from reports.text import counted, shorten
 from reports.words.numbers import interval, percent, skew
 from reports.words.outcomes import FLAGS, expectation
 

@@ -9,7 +9,7 @@ from reports.analysis.cross_restores import Bridge, Declined
 from reports.analysis.freezing import FrozenPair
 from reports.analysis.predictions import Agreement, Missed, Predictions
 from reports.analysis.statistics import LEVEL, fewest_pairs
-from reports.analysis.tables import counted
+from reports.text import counted
 from reports.words.numbers import interval, percent
 
 FREEZING = (

@@ -8,7 +8,8 @@ from harness.model.controls import Control, ControlKind
 from harness.model.errors import Exit
 from harness.model.outcomes import Outcome, Verdict
 from reports.analysis.cells import ControlSummary
-from reports.analysis.tables import RunSummary, named
+from reports.analysis.conclusion import named
+from reports.analysis.tables import RunSummary
 from reports.text import shorten
 from reports.words.outcomes import found
 

@@ -6,7 +6,8 @@ from collections import Counter
 
 from harness.model.cells import Scenario
 from harness.records.plan import Plan
-from reports.analysis.tables import Column, Row, Table, counted
+from reports.analysis.tables import Column, Row, Table
+from reports.text import counted
 from reports.words.cells import mark
 from reports.words.outcomes import HOLDERS, SCENARIOS
 

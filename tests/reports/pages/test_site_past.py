@@ -6,8 +6,8 @@ import json
 import re
 from datetime import UTC, datetime
 
+from harness.model.errors import Exit
 from harness.model.outcomes import Outcome
-from reports.analysis.cells import Exit
 from reports.analysis.compare import compare
 from reports.analysis.turns import turn
 from reports.formats import write as formats
