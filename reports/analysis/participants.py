@@ -10,6 +10,7 @@ from harness.model.errors import Exit
 from harness.model.expectations import Expectation
 from harness.model.outcomes import Outcome
 from reports.analysis.cells import CellSummary, prevailing
+from reports.analysis.crashes import KnownCrash
 from reports.analysis.reasons import culprit
 from reports.analysis.tables import RunSummary
 from reports.paths import participant_page
@@ -82,13 +83,18 @@ class Participant(NamedTuple):
         found = sorted(groups.items(), key=lambda item: (list(Exit).index(item[1][0].exit_code), -len(item[1])))
         return tuple(_trouble(cells) for _, cells in found)
 
+    def crashes(self, run: RunSummary) -> tuple[KnownCrash, ...]:
+        """Return the known crashes of its components, whether or not one struck in this run."""
+        own = run.versions.get(self.name, ())
+        return tuple(each for each in run.crashes if each.crash.concerns(own))
+
     def health(self, run: RunSummary) -> Health:
         """Return its state; nothing is known if the instrument's own proof failed."""
         code = Exit.BLIND if run.conclusion.exit_code is Exit.BLIND else self.exit_code
         if code is not Exit.EXPECTED:
             return BY_CODE[code]
         troubles = self.troubles
-        if any(each.breaks for each in troubles):
+        if self.crashes(run) or any(each.breaks for each in troubles):
             return Health.KNOWN
         return Health.LIMITED if troubles else Health.WELL
 

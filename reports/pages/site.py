@@ -122,7 +122,7 @@ def _cells(cells: Sequence[CellSummary], run: RunSummary, shared: dict[str, Any]
                 glossary={name.replace("+", " "): run.plan.words[name] for name in names if name in run.plan.words},
                 looks=looks[cell.id],
                 distribution=charts.distribution(each),
-                bad=not (good(each) and each.as_expected),
+                bad=not (good(each) and each.as_expected) or bool(each.crashed),
                 remedies=() if good(each) else tuple(remedies(each, run)),
             ),
         )

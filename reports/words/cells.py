@@ -57,7 +57,7 @@ def mark(cell: CellSummary) -> str:
     """Return how to take a cell: `unexpected`, `known`, `expected`; empty for a clean cell."""
     if not cell.as_expected:
         return FLAGS[cell.exit_code]
-    if cell.known:
+    if cell.known or cell.crashed:
         return "known"
     return "" if cell.outcome is Outcome.CONSISTENT else "expected"
 

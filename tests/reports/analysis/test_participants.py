@@ -6,10 +6,13 @@ from harness.model.cells import Cell, FreezePolicy, Participant
 from harness.model.errors import Exit
 from harness.model.outcomes import Outcome
 from reports.analysis.participants import Health, participants, parts
+from reports.words.cells import mark
 from tests.reports import engines
-from tests.reports.synthetic import STILL, plan, record, summary
+from tests.reports.pages.parsed import Site
+from tests.reports.synthetic import CRASH, STILL, cell, crashed, plan, record, summary, versioned
 
 OTHER = Participant(runtime="crun", stack="debian-sid")
+OWN = cell(runtime="crun")
 CROSSED = Cell(workload="ledger", policy=FreezePolicy.PAUSE, checkpoint=STILL.checkpoint, restore=OTHER)
 
 
@@ -76,3 +79,18 @@ def test_what_is_unexpected_comes_before_the_known_issues() -> None:
 def test_components_have_the_participants_of_each_version() -> None:
     found = {each.name: each.versions for each in parts(summary(plan([STILL, CROSSED], 1), [record(STILL)]))}
     assert found == {"runc": {"1.3.6": ("runc@debian-sid",)}, "criu": {"4.2.1": ("runc@debian-sid",)}}
+
+
+@pytest.mark.parametrize("struck", [True, False])
+def test_a_known_crash_of_a_component_breaks_its_participants_whether_or_not_it_strikes(struck: bool) -> None:
+    trials = [versioned(record(STILL, number), "6.0") for number in range(3)]
+    trials[1] = crashed(trials[1]) if struck else trials[1]
+    some = plan([STILL, OWN], 3).model_copy(update={"crashes": (CRASH,)})
+    run = summary(some, [*trials, *(record(OWN, number) for number in range(3))])
+    podman, other = participants(run)
+    assert [each.crash for each in podman.crashes(run)] == [CRASH]
+    assert (podman.health(run), other.health(run)) == (Health.KNOWN, Health.WELL)
+    assert mark(run.cells[0]) == ("known" if struck else "")
+    page = Site(run)["index.html"].text
+    assert "crashes sometimes: it looks in the wrong place" in page
+    assert f"struck {int(struck)} of 3 trials" in page
