@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from xdist.remote import Producer
@@ -22,19 +22,19 @@ from harness.commands.watching import ending
 from harness.commands.watching.reporter import PROPERTY, REPORTER, said
 from harness.host.syscalls import die_with_parent
 from harness.model.cells import Cell, Scenario
-from harness.model.controls import Control, ControlKind
 from harness.model.errors import FAULT, UNWRITTEN, USAGE, Exit, StillframeError, Unwritable
 from harness.model.expectations import Expectation
 from harness.records.plan import Effort
 from harness.records.record import Record
 from harness.run import stopping
 from harness.run.flags import EVERY, SCENARIOS
+from harness.run.items import Item, benches_of, items_of
 from harness.run.options import Options
 from harness.run.prepare import Run
 from harness.run.worker import Worker
-from harness.trial.bench import Bench
 from harness.trial.trial import Trial
 from reports.analysis.cells import judge_all
+from reports.analysis.conclusion import Finding
 from reports.analysis.crashes import Struck, unstruck
 from reports.analysis.known import demand, state
 from reports.analysis.tables import RunSummary
@@ -130,7 +130,7 @@ def _begin(config: pytest.Config, options: Options) -> None:
     stopping.STOPPING.folder = run.folder
     if reporter:
         trials = {"cell": run.plan.rounds_of}
-        reporter.begun(run, {item.said: trials.get(item.fixture, lambda _: 1)(item.cell) for item in _items(options)})
+        reporter.begun(run, {item.said: trials.get(item.fixture, lambda _: 1)(item.cell) for item in items_of(options)})
 
 
 def pytest_configure_node(node: Any) -> None:
@@ -155,7 +155,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
     """
     if OPTIONS not in config.stash:
         return None
-    benches = _benches(config.stash[OPTIONS])
+    benches = benches_of(config.stash[OPTIONS])
 
     class ByBench(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
@@ -186,7 +186,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for name in {"cell", "control", "mutants"}.intersection(metafunc.fixturenames):
         items = [
             pytest.param(item.value, id=item.said, marks=_marks(item, run))
-            for item in _items(metafunc.config.stash[OPTIONS])
+            for item in items_of(metafunc.config.stash[OPTIONS])
             if item.fixture == name and (name != "cell" or item.cell.scenario is scenario)
             if run is None or not run.loses(item.cell)
         ]
@@ -196,15 +196,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Bring together what shares a bench, whatever file it is in."""
     if OPTIONS in config.stash:
-        benches = _benches(config.stash[OPTIONS])
+        benches = benches_of(config.stash[OPTIONS])
         items[:] = [item for item in items if said(item.name) != NOTHING_PLANNED]
         items.sort(key=lambda item: benches.get(said(item.name), -1))
-
-
-def _benches(options: Options) -> dict[str, int]:
-    """The number of the bench that an item needs, in the order of planning, by what is in its brackets."""
-    numbers: dict[object, int] = {}
-    return {item.said: numbers.setdefault(Bench.key_of(item.cell), len(numbers)) for item in _items(options)}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -216,29 +210,6 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
 def pytest_runtest_logstart() -> None:
     """Note that from now on a trial may be in progress."""
     stopping.STOPPING.trying = True
-
-
-class Item(NamedTuple):
-    """What is planned, for the tests that ask for it by a fixture's name."""
-
-    fixture: str
-    value: Cell | Control | tuple[Control, ...]
-    said: str
-    """What stands in brackets."""
-    cell: Cell
-
-
-def _items(options: Options) -> Iterator[Item]:
-    """All that is executed here; what mutants come to together is asked where they were played."""
-    cells, controls = options.share
-    for cell in cells:
-        yield Item("cell", cell, cell.id, cell)
-    for control in controls:
-        yield Item("control", control, f"{control.id}.{control.cell.checkpoint}", control.cell)
-    played = {control.cell.checkpoint: control.cell for control in controls if control.kind is ControlKind.MUTANT}
-    for who, cell in played.items():
-        together = tuple(each for each in controls if each.cell.checkpoint == who)
-        yield Item("mutants", together, f"all.{who}", cell)
 
 
 def _marks(item: Item, run: Run | None) -> list[pytest.MarkDecorator]:
@@ -333,13 +304,15 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
             stopping.drop(run.folder)
             session.exitstatus = Exit.INCOMPLETE
             return
-        summary = config.stash[SUMMARY] = read_share(run.folder)
+        summary = read_share(run.folder)
+        if exitstatus == pytest.ExitCode.TESTS_FAILED and summary.conclusion.exit_code is Exit.EXPECTED:
+            what = "A test of the instrument failed, so no result of this run counts"
+            summary = summary.found(Exit.BLIND, Finding(what=what))
+        config.stash[SUMMARY] = summary
         reporter = config.stash.get(REPORTER, None)
         if reporter:
             reporter.summarised(summary)
-        session.exitstatus = (
-            own or summary.conclusion.exit_code.value or int(exitstatus == pytest.ExitCode.TESTS_FAILED)
-        )
+        session.exitstatus = own or summary.conclusion.exit_code.value
         with _written(session):
             config.stash[PAGE] = ending.write_report(summary, run.folder)
             if reporter:

@@ -10,16 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.commands.plugin import (
-    OPTIONS,
-    RUN,
-    SUMMARY,
-    Item,
-    _benches,
-    _items,
-    _marks,
-    pytest_terminal_summary,
-)
+from harness.commands.plugin import OPTIONS, RUN, SUMMARY, _marks, pytest_terminal_summary
 from harness.commands.watching import ending
 from harness.commands.watching.reporter import said
 from harness.host.process import HOST
@@ -28,6 +19,7 @@ from harness.model.expectations import Expectation
 from harness.model.machine import Condition
 from harness.model.outcomes import Outcome
 from harness.records.shard import Shard
+from harness.run.items import Item, benches_of, items_of
 from harness.run.options import Options
 from harness.run.prepare import Run
 from harness.trial.bench import Bench
@@ -76,24 +68,24 @@ def test_every_cell_is_asked_its_question_once_and_every_control_is_played(
 
 
 def test_what_shares_a_bench_is_executed_together(options: Options, collected: list[str]) -> None:
-    benches = _benches(options)
+    benches = benches_of(options)
     order = [benches[said(line)] for line in collected if "[" in line]
     assert order == sorted(order)
     assert set(order) == set(benches.values())
 
 
 def test_the_names_of_items_tell_them_apart(options: Options) -> None:
-    names = [item.said for item in _items(options)]
+    names = [item.said for item in items_of(options)]
     assert len(set(names)) == len(names)
     assert not [name for name in names if re.search(r"[\[\]\s]", name)]
 
 
 def test_a_bench_has_a_number_for_whatever_needs_it(options: Options) -> None:
-    benches = _benches(options)
-    assert set(benches) == {item.said for item in _items(options)}
-    keys = {Bench.key_of(item.cell): benches[item.said] for item in _items(options)}
+    benches = benches_of(options)
+    assert set(benches) == {item.said for item in items_of(options)}
+    keys = {Bench.key_of(item.cell): benches[item.said] for item in items_of(options)}
     assert sorted(keys.values()) == list(range(len(keys)))
-    assert all(benches[item.said] == keys[Bench.key_of(item.cell)] for item in _items(options))
+    assert all(benches[item.said] == keys[Bench.key_of(item.cell)] for item in items_of(options))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from harness.commands import cli
 from harness.model.cells import FreezePolicy
-from harness.model.expectations import DeclarationFile, declared
+from harness.model.expectations import DeclarationFile, crashes, declared
 from harness.run import matrix
 from harness.runtimes import RUNTIMES
 from harness.stacks.definition import StackDefinition
@@ -144,8 +144,15 @@ def test_the_example_of_a_workload_is_one() -> None:
 
 
 def test_the_example_of_a_known_issue_is_one_of_ours() -> None:
-    (found,) = examples("known-issue")
-    (example,) = DeclarationFile.model_validate(found).expectation
+    found, crashing = map(DeclarationFile.model_validate, examples("known-issue"))
+    (example,), (crash,) = found.expectation, crashing.crash
+    (own,) = (each for each in crashes(crash.added) if each.component == crash.component)
+    assert (own.versions, own.signature, own.rate, own.link) == (
+        crash.versions,
+        crash.signature,
+        crash.rate,
+        crash.link,
+    )
     (same,) = (
         each.declaration
         for each in declared()

@@ -11,12 +11,12 @@ import pytest
 
 from harness.commands import run
 from harness.commands.cli import main
-from harness.commands.plugin import _items
 from harness.model.cells import Cell, FreezePolicy
 from harness.model.controls import Control, ControlKind
 from harness.model.errors import UsageError
 from harness.records.shard import MOST_SHARDS, Shard
 from harness.run import matrix
+from harness.run.items import items_of
 from harness.run.options import Options
 from harness.run.stopping import SIGNALS
 
@@ -108,7 +108,7 @@ def test_machines_have_about_as_much_to_do() -> None:
 
 
 def items(options: Options) -> list[tuple[str, str]]:
-    return [(item.fixture, item.said) for item in _items(options)]
+    return [(item.fixture, item.said) for item in items_of(options)]
 
 
 def test_shards_have_all_the_items_of_a_run_and_the_question_about_all_mutants_once(
@@ -123,7 +123,7 @@ def test_shards_have_all_the_items_of_a_run_and_the_question_about_all_mutants_o
     asked = [part for part in parts if any(fixture == "mutants" for fixture, _ in part)]
     assert asked
     for part in asked:
-        played = {item.value for item in _items(whole.model_copy(update={"shard": SIXTEEN[parts.index(part)]}))}
+        played = {item.value for item in items_of(whole.model_copy(update={"shard": SIXTEEN[parts.index(part)]}))}
         for question in (value for value in played if isinstance(value, tuple)):
             assert set(question) <= played, "a share needs all mutants that its question is about"
 

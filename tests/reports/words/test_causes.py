@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 
-from harness.model.cells import Cell, FreezePolicy, Scenario
+from harness.model.cells import FreezePolicy, Scenario
 from harness.model.outcomes import Outcome, Refusal, Stage, Verdict
 from harness.records.record import Record
 from reports.analysis.cells import CellSummary
@@ -161,7 +161,7 @@ def test_what_fixes_a_cell_is_a_version_or_a_bridge_that_is_consistent_in_the_sa
 
 @pytest.mark.parametrize("name", ["ledger", "it's; rm -rf /", "a\x1b[2J"])
 def test_the_commands_can_be_pasted(name: str) -> None:
-    odd = Cell(workload=name, policy=FreezePolicy.PAUSE, checkpoint=STILL.checkpoint, restore=STILL.restore)
+    odd = STILL.model_copy(update={"workload": name})
     run, show = causes.reproduce(odd)
     assert run.text.startswith("sudo ci/matrix --cell ")
     assert show.text.startswith("stillframe show ")
