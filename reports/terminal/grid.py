@@ -18,7 +18,7 @@ from reports.terminal.folding import folded, longest_piece
 from reports.text import one_line
 from reports.words import causes
 from reports.words.numbers import skew
-from reports.words.outcomes import glyph
+from reports.words.outcomes import glyph, tone
 from reports.words.tables import heading, marks, title
 
 STYLES = {Exit.EXPECTED: "green", Exit.UNEXPECTED: "bold red", Exit.INCOMPLETE: "yellow", Exit.BLIND: "bold magenta"}
@@ -30,7 +30,7 @@ NO_BREAK = "\N{NO-BREAK SPACE}"
 ASCII = str.maketrans(f"✓✗◇{NO_BREAK}", "+xo ")
 """Signs where the terminal has no others."""
 SIGNS = {"✓": "consistent", "✗": "wrong", "◇": "refused or not captured", "?": "no evidence"}
-FLAGS = {"!": "not as expected", "*": "known issue, as declared"}
+FLAGS = {"!": "not as expected", "*": "known issue, as declared", "=": "wrong, as it must be"}
 NOTHING = "-"
 
 Form = Callable[[CellSummary], str]
@@ -42,8 +42,11 @@ def style_of(cell: CellSummary) -> str:
 
 
 def sign(cell: CellSummary) -> str:
-    """Return one or two signs: `✓`, `✗!`, `✗*`."""
-    return glyph(cell.outcome) + ("!" if not cell.as_expected else "*" if cell.known else "")
+    """Return one or two signs: `✓`, `✗!`, `✗*`, `✗=`."""
+    if not cell.as_expected:
+        return f"{glyph(cell.outcome)}!"
+    must = tone(cell.outcome) == "bad" and cell.expectation.outcome is cell.outcome
+    return glyph(cell.outcome) + ("*" if cell.known else "=" if must else "")
 
 
 def counted(cell: CellSummary) -> str:

@@ -52,7 +52,7 @@ def test_the_end_has_an_order() -> None:
         f"  stillframe show {STILL.id} --out mine\n",
         f"report: {PAGE}\n",
         "workload ledger",
-        "✗ wrong, ! not as expected\n",
+        "✗ wrong, ! not as expected, = wrong, as it must be\n",
         "controls: none ran\n",
     ]
     assert [text.index(each) for each in told] == sorted(text.index(each) for each in told)
@@ -64,7 +64,7 @@ def test_a_log_gets_plain_lines() -> None:
     text = printed(summary(PLAN, AS_EXPECTED))
     assert "\x1b" not in text
     assert text.startswith("verdict: All 24 cells are as expected, in 120 trials. (exit code 0)\n")
-    assert "✗ 5/5 inconsistent disk-ahead +45.4 ms  ✓ 0/5 consistent" in text
+    assert "✗= 5/5 inconsistent disk-ahead +45.4 ms  ✓ 0/5 consistent" in text
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120, 160])
@@ -82,16 +82,16 @@ def test_a_participant_is_a_row(width: int) -> None:
     for label in {row.label for table in engines.summary().tables for row in table.rows}:
         rows = [line.removeprefix(label).split() for line in lines if line.startswith(f"{label} ")]
         assert rows
-        assert all(any(sign in row for sign in ("✓", "✗", "✗*", "✓!", "?!", "◇")) for row in rows)
+        assert all(any(sign in row for sign in ("✓", "✗", "✗*", "✗=", "✓!", "?!", "◇")) for row in rows)
 
 
 def test_the_wider_it_is_the_more_is_told() -> None:
     run = summary(PLAN, AS_EXPECTED)
-    assert "runc@debian-sid           ✗ 5/5  ✓ 0/5  ✓ 0/5   ✓ 0/5" in printed(run, 60)
-    assert "runc@debian-sid           ✗ 5/5 inconsistent  ✓ 0/5 consistent" in printed(run, 110)
-    assert "runc@debian-sid           ✗ 5/5 inconsistent disk-ahead +45.4 ms  ✓ 0/5 consistent" in printed(run, 120)
+    assert "runc@debian-sid           ✗= 5/5  ✓ 0/5  ✓ 0/5   ✓ 0/5" in printed(run, 60)
+    assert "runc@debian-sid           ✗= 5/5 inconsistent  ✓ 0/5 consistent" in printed(run, 110)
+    assert "runc@debian-sid           ✗= 5/5 inconsistent disk-ahead +45.4 ms  ✓ 0/5 consistent" in printed(run, 120)
     narrow = printed(run, 40)
-    assert "runc@debian-sid           ✗  ✓  ✓  ✓" in narrow
+    assert "runc@debian-sid           ✗=  ✓  ✓  ✓" in narrow
     assert words("a none, b pause, c cgroup, d hook") in words(narrow)
 
 
@@ -172,6 +172,6 @@ def test_a_locale_without_the_signs_has_others(tmp_path: Path) -> None:
         show_run(summary(plan([STILL, MOVING], 1), [foreign, moving(MOVING)]), console_for(stream))
     text = (tmp_path / "log").read_text(encoding="ascii")
     assert "verdict: 1 of 2 cells not as expected" in text
-    assert "x 1/1 inconsistent" in text
+    assert "x= 1/1 inconsistent" in text
     assert "x! 1/1 leaked" in text
-    assert "x wrong, ! not as expected" in text
+    assert "x wrong, ! not as expected, = wrong, as it must be" in text
