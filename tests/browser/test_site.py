@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from markdown_it import MarkdownIt
-from playwright.sync_api import Browser, Dialog, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, Request, expect, sync_playwright
 
 from harness.model.outcomes import Outcome
 from reports.analysis.compare import compare
@@ -100,15 +100,15 @@ def test_a_filter_is_in_the_address_and_goes_back(browser: Browser, site: Path) 
     assert 0 < rows.count() < every
     assert all("unexpected" in each for each in rows.all_text_contents())
     page.get_by_label("Filter").fill("podman crun")
-    assert page.url.endswith("?filter=podman+crun")
+    page.wait_for_url("**/index.html?filter=podman+crun")
     assert all("podman/crun" in each for each in rows.all_text_contents()), "commands of other rows do not count"
     shared = opened(browser, site / "index.html")
     shared.goto(page.url)
     assert rows.count() == shared.locator(".engines tbody tr:not([hidden])").count() > 0
     page.go_back()
-    assert page.get_by_label("Filter").input_value() == "is:unexpected"
+    expect(page.get_by_label("Filter")).to_have_value("is:unexpected")
     page.go_back()
-    assert page.locator("[data-filter]:not([hidden])").count() == every
+    expect(page.locator("[data-filter]:not([hidden])")).to_have_count(every)
     page.get_by_label("Filter").fill("no such thing")
     assert page.locator("#filtered").text_content() == f"0 of {every}: nothing matches"
     page.close()
