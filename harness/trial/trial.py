@@ -115,7 +115,8 @@ class Trial:
                 before = self.bench.baseline()
             with contextlib.ExitStack() as acquired:
                 self.experiment(source, acquired)
-        if self.last or self.bench.outgrown or (self.bench.source is not None and self.bench.source.ended):
+        unseen = bool(self.evidence.failures) and self.evidence.source.ticking is None  # it may be dead
+        if self.last or unseen or self.bench.outgrown or (self.bench.source is not None and self.bench.source.ended):
             with self._failures():
                 self.end_source()
             with self._failures(), self.stages.at(Stage.CLEAN_UP):

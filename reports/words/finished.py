@@ -48,12 +48,13 @@ class Finished(Frozen):
 
 def finished(plan: Plan, cell: Cell, control: str | None, records: Sequence[Record]) -> Finished:
     """Tell the trials of a cell, or the trial of a control."""
-    return _control(plan, cell, control, records[0]) if control else _cell(plan, cell, records)
+    return _control(plan, cell, control, records[-1]) if control else _cell(plan, cell, records)
 
 
 def _cell(plan: Plan, cell: Cell, records: Sequence[Record]) -> Finished:
     planned = len(records)  # a rate ends a cell early
-    return of_cell(summarise_cell(cell, records, plan.expected(cell), planned=planned, missing=0))
+    expectation = plan.expected(cell)
+    return of_cell(summarise_cell(cell, records, expectation, planned=planned, missing=0, struck=plan.crash_of))
 
 
 def of_cell(found: CellSummary) -> Finished:
@@ -76,7 +77,7 @@ def _against(found: CellSummary) -> str:
 
 def _control(plan: Plan, cell: Cell, name: str, record: Record) -> Finished:
     control = next(each for each in plan.controls if each.id == name and each.cell == cell)
-    found = summarise_control(control, record)
+    found = summarise_control(control, record, plan.crash_of)
     detected = NO_ALARM if control.kind is ControlKind.NEUTRAL else DETECTED
     return Finished(
         name=one_line(f"{control.kind} {control.name} on {cell.checkpoint}"),

@@ -10,7 +10,7 @@ import pytest
 
 from harness.model.cells import SurfaceKind
 from harness.model.commands import Command
-from harness.model.errors import CommandFailed
+from harness.model.errors import CommandFailed, StageFailed
 from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Reading, SourceHealth, Witness
 from harness.runtimes.contract import Checkpoint, Container
@@ -145,6 +145,16 @@ def test_a_source_goes_on_for_the_next_trial(bench: Bench) -> None:
     assert Played(bench, well).run().source.stops is None
     assert bench.source is not None
     assert node_of(bench).said() == []
+
+
+def test_a_source_that_nobody_has_seen_after_a_failure_serves_no_other_trial(bench: Bench) -> None:
+    def fail(_: Trial, __: contextlib.ExitStack) -> None:
+        raise StageFailed(Stage.FREEZE, Outcome.CHECKPOINT_FAILED, "the container is not running")
+
+    verdict = Played(bench, fail, last=False).run().verdict
+    assert verdict.found == (Outcome.CHECKPOINT_FAILED,)
+    assert bench.source is None
+    assert DELETED in node_of(bench).said()
 
 
 @pytest.mark.parametrize("spent", [False, True])

@@ -9,7 +9,7 @@ from harness.model.errors import Exit
 from harness.model.mutants import MUTANTS
 from harness.model.outcomes import Anomaly, Outcome
 from reports.words.finished import finished
-from tests.reports.synthetic import MOVING, STILL, moving, plan, record
+from tests.reports.synthetic import CRASH, MOVING, STILL, crashed, moving, plan, record
 
 
 def test_a_cell_is_told_with_its_counts() -> None:
@@ -35,6 +35,22 @@ def test_what_is_wrong_is_told_with_what_was_expected_and_why() -> None:
     assert passes.reason == "should be inconsistent disk-ahead"
     broken = finished(plan((STILL,), 1), STILL, None, [record(STILL, outcome=Outcome.HARNESS_ERROR)])
     assert (broken.verdict, broken.code) == ("INCOMPLETE", Exit.INCOMPLETE)
+
+
+def test_a_cell_that_a_known_crash_struck_is_as_expected() -> None:
+    crashing = plan((STILL,), 4).model_copy(update={"crashes": (CRASH,)})
+    trials = [crashed(record(STILL)), *(record(STILL, number) for number in (1, 2, 3))]
+    assert finished(crashing, STILL, None, trials).verdict == "as expected"
+    assert finished(plan((STILL,), 4), STILL, None, trials).verdict == "UNEXPECTED"
+
+
+def test_a_control_that_was_played_again_is_told_by_its_last_trial() -> None:
+    control = CONTROLS["ring-byte"].control(STILL, ControlKind.CONTROL)
+    crashing = plan((STILL,), 1).model_copy(update={"crashes": (CRASH,), "controls": (control,)})
+    struck = crashed(record(STILL, control="ring-byte"))
+    played = record(STILL, 1, Outcome.INCONSISTENT, anomalies=(Anomaly.TORN,), control="ring-byte")
+    assert finished(crashing, STILL, "ring-byte", [struck, played]).code is Exit.EXPECTED
+    assert finished(crashing, STILL, "ring-byte", [struck]).code is Exit.INCOMPLETE
 
 
 MUTANT = next(proof for proof in MUTANTS if proof.neutral)
