@@ -102,20 +102,28 @@ class Log:
         return self.lines
 
 
+def size_of(log: Path | None) -> int:
+    """Return the size of a log in bytes; 0 if there is none."""
+    with contextlib.suppress(OSError):
+        return log.lstat().st_size if log else 0
+    return 0
+
+
 def follow(
-    log: Path | None, printed: Surface, restored: Reading, *, due: int, travels: bool, channel: Channel
+    log: Path | None, printed: Surface, restored: Reading, *, due: int, travels: bool, channel: Channel, size: int
 ) -> Continuation:
     """Read the log of a restored container until it has the line of tick `due`, or until that line is long overdue.
 
     It is overdue once the log has not grown while the workload on `channel` has printed twice what can be on its way.
-    `log` is None if the engine keeps none. `travels`: the checkpoint includes the source's log.
+    `log` is None if the engine keeps none; `size`: its size at the restored counter. `travels`: the checkpoint includes
+    the source's log.
     """
     kept = Log(log or Path(os.devnull), int(restored.nonce, 16), printed.every)
     last_line = due - due % printed.every
-    size, grown_at, grown = -1, due, time.monotonic()
+    grown_at, grown = restored.counter, time.monotonic()
 
     def there_or_overdue() -> bool:
-        nonlocal size, grown_at, grown
+        nonlocal size, grown_at, grown  # the first look also tells whether it has grown up to `due`
         there, counter = (kept.read().newest or 0) >= last_line, newest_tick(channel, due)
         if kept.size > size:
             size, grown_at, grown = kept.size, counter, time.monotonic()

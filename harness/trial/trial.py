@@ -32,7 +32,7 @@ from harness.runtimes.contract import Checkpoint, Container
 from harness.trial import predict
 from harness.trial.bench import Bench
 from harness.trial.checkpoint import take
-from harness.trial.restored import begun, follow, go_on, hear, see_alive
+from harness.trial.restored import begun, follow, go_on, hear, see_alive, size_of
 from harness.trial.source import Channel, Source, health_of
 from harness.trial.stages import Stages
 from harness.workload.messages import BEAT_NS, Beat, ReadingMessage, Start
@@ -274,15 +274,15 @@ class Trial:
         if printed is None or restored is None:
             return
         ticks = 2 * lag(printed.every)
+        log = self.far.runtime.log(clone)
+        path = self.far.node.path(log) if log else None
+        size = size_of(path)
         due, stands = go_on(channel, restored.counter, ticks, period_ns=self.evidence.period_ns)
         if stands:
             see_alive(str(self.far.node.path(clone.cgroup)))
             self.evidence.restored_moves, self.evidence.stood_at = False, due
-        log = self.far.runtime.log(clone)
-        path = self.far.node.path(log) if log else None
-        self.evidence.log = follow(
-            path, printed, restored, due=due, travels=printed.name not in self.far.outside, channel=channel
-        )
+        travels = printed.name not in self.far.outside
+        self.evidence.log = follow(path, printed, restored, due=due, travels=travels, channel=channel, size=size)
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:

@@ -90,12 +90,12 @@ class StoppedWorkload(Broken):
     control = "stopped-workload"
 
     def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Checkpoint:
-        """Stop the workload, wait for twice the overlap limit, then take the checkpoint."""
+        """Stop the workload, wait for more than the overlap limit, then take the checkpoint."""
         runtime = self.bench.runtime
         runtime.signal(source.container, "STOP")
         begun = time.monotonic()
         acquired.callback(runtime.signal, source.container, "CONT")
-        until(lambda: time.monotonic() - begun > 2e-9 * OVERLAP_NS, seconds=READ_SECONDS, what="a long pause")
+        until(lambda: time.monotonic() - begun > 1.2e-9 * OVERLAP_NS, seconds=READ_SECONDS, what="a long pause")
         self.played = True
         return super().checkpoint(source, acquired)
 

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess  # noqa: TID251  # plays a container's process
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,18 +101,25 @@ def test_lines_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         return read(self)
 
     monkeypatch.setattr(Log, "read", grow)
-    found = follow(path, PRINTED, READING, due=1020, travels=False, channel=Channel(tmp_path))
+    found = follow(path, PRINTED, READING, due=1020, travels=False, channel=Channel(tmp_path), size=0)
     assert (found.first, found.surface.newest, found.due, found.kept) == (1000, 1020, 1020, True)
 
 
-def test_of_lines_every_few_ticks_the_last_that_is_due_is_waited_for(tmp_path: Path) -> None:
+def test_of_lines_every_few_ticks_the_last_that_is_due_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.host.wait.time.sleep", None)  # it is there already
     path = tmp_path / "log"
     path.write_bytes(b"".join(line_of(NONCE, n) for n in range(1000, 1021, 10)))
-    begun = time.monotonic()
     found = follow(
-        path, PRINTED.model_copy(update={"every": 10}), READING, due=1029, travels=True, channel=Channel(tmp_path)
+        path,
+        PRINTED.model_copy(update={"every": 10}),
+        READING,
+        due=1029,
+        travels=True,
+        channel=Channel(tmp_path),
+        size=0,
     )
-    assert time.monotonic() - begun < 0.1
     assert (found.first, found.surface.newest, found.every, found.travels) == (1000, 1020, 10, True)
     assert found.surface.lag == lag(10)
 
@@ -121,17 +127,16 @@ def test_of_lines_every_few_ticks_the_last_that_is_due_is_waited_for(tmp_path: P
 def test_what_does_not_come_is_told_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"".join(line_of(NONCE, n) for n in (1, 2, 5, 2, 3)))
-    found = follow(path, PRINTED, READING, due=1020, travels=True, channel=Channel(tmp_path))
+    found = follow(path, PRINTED, READING, due=1020, travels=True, channel=Channel(tmp_path), size=0)
     assert (found.surface.newest, found.lost, found.again) == (5, (3, 4), (2, 3))
     assert (found.surface.holes, found.surface.repeated) == (2, 2)
-    silent = follow(tmp_path / "absent", PRINTED, READING, due=1020, travels=True, channel=Channel(tmp_path))
+    silent = follow(tmp_path / "absent", PRINTED, READING, due=1020, travels=True, channel=Channel(tmp_path), size=0)
     assert (silent.first, silent.surface.newest, silent.kept) == (None, None, True)
 
 
-def test_a_log_that_nobody_keeps_is_not_waited_for(tmp_path: Path) -> None:
-    begun = time.monotonic()
-    found = follow(None, PRINTED, READING, due=1020, travels=False, channel=Channel(tmp_path))
-    assert time.monotonic() - begun < 0.1
+def test_a_log_that_nobody_keeps_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.host.wait.time.sleep", None)
+    found = follow(None, PRINTED, READING, due=1020, travels=False, channel=Channel(tmp_path), size=0)
     assert (found.kept, found.first, found.surface.newest) == (False, None, None)
 
 
@@ -144,8 +149,23 @@ def test_a_line_is_overdue_when_more_was_printed_than_can_be_on_its_way(
     told = tmp_path / "report"
     told.mkdir()
     patient = Speaker(told, 1000, 1000 + lag(), 1000 + 2 * lag(), 1021 + 2 * lag())
-    found = follow(tmp_path / "log", PRINTED, READING, due=1020, travels=True, channel=patient)
+    found = follow(tmp_path / "log", PRINTED, READING, due=1020, travels=True, channel=patient, size=0)
     assert (found.surface.newest, patient.ticks) == (900, [])
+
+
+def test_a_log_that_has_not_grown_since_the_restore_is_overdue_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restored, "LOG_SECONDS", 1e9)
+    monkeypatch.setattr(restored, "OVERDUE_SECONDS", 0.0)
+    (tmp_path / "log").write_bytes(line_of(NONCE, 900))
+    size = restored.size_of(tmp_path / "log")
+    told = tmp_path / "report"
+    told.mkdir()
+    due = CUT + 2 * lag() + 1
+    found = follow(tmp_path / "log", PRINTED, READING, due=due, travels=True, channel=Speaker(told, due), size=size)
+    assert found.surface.newest == 900
+    assert restored.size_of(None) == restored.size_of(tmp_path / "gone") == 0
 
 
 # ---- the silence
