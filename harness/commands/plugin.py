@@ -290,19 +290,16 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     config = session.config
     if _is_worker(config) or not _runs_scenarios(config):
         return
-    own = EXIT_OF_PYTEST.get(pytest.ExitCode(exitstatus)) if exitstatus in EXIT_OF_PYTEST else None
-    own = USAGE if WRONG in config.stash else own
-    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and OPTIONS in config.stash and config.stash[OPTIONS].shard:
-        own = 0  # nothing falls to this shard
+    own = _own(config, exitstatus)
     if RUN in config.stash:
         run = config.stash[RUN]
         if UNWRITTEN in (stopped := _stopped(session)):
             _tell_once(config, stopped)
         with _written(session):
             run.close(config.stash.get(EFFORT, None), interrupted=stopping.STOPPING.by)
-        if stopping.STOPPING.by and not stopping.has_records(run.folder):
+        if (stopping.STOPPING.by or own == USAGE) and not stopping.has_records(run.folder):
             stopping.drop(run.folder)
-            session.exitstatus = Exit.INCOMPLETE
+            session.exitstatus = Exit.INCOMPLETE if stopping.STOPPING.by else USAGE
             return
         summary = read_share(run.folder)
         if exitstatus == pytest.ExitCode.TESTS_FAILED and summary.conclusion.exit_code is Exit.EXPECTED:
@@ -319,6 +316,17 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
                 reporter.page = config.stash[PAGE]
     elif own is not None:
         session.exitstatus = own
+
+
+def _own(config: pytest.Config, status: int) -> int | None:
+    """Return our exit code for a session that did not come to its tests; None if it did."""
+    if WRONG in config.stash:
+        return USAGE
+    if status == pytest.ExitCode.NO_TESTS_COLLECTED and OPTIONS in config.stash:
+        if config.stash[OPTIONS].shard:
+            return 0  # nothing falls to this shard
+        tell("stillframe: no test matches the words for pytest")
+    return EXIT_OF_PYTEST.get(pytest.ExitCode(status)) if status in EXIT_OF_PYTEST else None
 
 
 @contextlib.contextmanager

@@ -127,6 +127,9 @@ WRONG = (
     Row("an unknown option", "stillframe run --stak host", 2, "unknown option '--stak'. Did you mean '--stack'?"),
     Row("an unknown option, handed on", "stillframe run -- --xyzzy", 2, "unrecognized arguments: --xyzzy", root=True),
     Row("a stray word, handed on", "stillframe run -- foo", 2, "unknown argument 'foo'", root=True),
+    Row(
+        "words, handed on, that choose nothing", f"stillframe run {CELL} -- -k nothing", 2, "no test matches", root=True
+    ),
     Row("pytest: an unknown option", "scenarios --xyzzy", 2, "unrecognized arguments: --xyzzy"),
     Row("pytest: a stray word", "scenarios foo", 2, "unknown argument 'foo'"),
     Row("pytest: a word for a number", "scenarios --rounds x", 2, "argument --rounds: invalid int value: 'x'"),
