@@ -31,6 +31,7 @@ from harness.runtimes.contract import Checkpoint
 from harness.stacks import build, definition
 from harness.stacks.node import Node
 from harness.trial.bench import Bench
+from harness.trial.stages import Stages
 from harness.workload.programs import compile_all
 
 BASE_ROUTES = (REGISTRY, "oci-archive")
@@ -314,4 +315,6 @@ def _studied(
             return
         far = open_bench(key)
         benches.callback(far.close)
+        for bench in (near, far):
+            bench.warm_up(Stages())
         yield from Study(engine, stack, near, far, progress).paths()

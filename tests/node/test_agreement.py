@@ -21,7 +21,7 @@ def test_all_that_is_said_of_a_checkpoint_agrees(stack_root: Path, tmp_path: Pat
     assert stack_root.is_dir()
     chosen = [word for runtime in RUNTIMES for word in ("--runtime", runtime)]
     out = ("--cache", str(default_cache()), "--out", str(tmp_path))
-    line = ("run", "--interop", "--stack", STACK, *chosen, "--rounds", "1", *out)
+    line = ("run", "--interop", "--stack", STACK, *chosen, "--rounds", "1", "--verbose", *out)
     said = HOST.run([*COMMAND, *line], cwd=str(ROOT), deadline=280).stdout
     files = (tmp_path / "latest").resolve().rglob("*.jsonl")
     lines = [line for path in files for line in path.read_text(encoding="utf-8").splitlines()]
