@@ -129,8 +129,10 @@ def _begin(config: pytest.Config, options: Options) -> None:
     run = config.stash[RUN] = Run.begin(options, progress=reporter.preparing if reporter else _progress)
     stopping.STOPPING.folder = run.folder
     if reporter:
-        trials = {"cell": run.plan.rounds_of}
-        reporter.begun(run, {item.said: trials.get(item.fixture, lambda _: 1)(item.cell) for item in items_of(options)})
+        trials = {
+            each.said: run.plan.rounds_of(each.cell) if each.fixture == "cell" else 1 for each in items_of(options)
+        }
+        reporter.begun(run, trials)
 
 
 def pytest_configure_node(node: Any) -> None:

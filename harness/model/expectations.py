@@ -50,9 +50,14 @@ class Named(Protocol):
         """The name that the patterns of a declaration match."""
 
 
+def matches(signature: str, lines: Iterable[str]) -> bool:
+    """Return whether a signature matches one of the lines."""
+    return any(re.search(signature, line) for line in lines)
+
+
 def selective(signature: str) -> str:
     """Return a signature if it does not match lines without meaning."""
-    if signature and any(re.search(signature, line) for line in MEANINGLESS):
+    if signature and matches(signature, MEANINGLESS):
         raise fault(f"{signature!r} matches any line. Quote what only this failure says")
     return signature
 
@@ -89,7 +94,7 @@ class Shown(Frozen):
 
     def signed(self, *lines: str) -> bool:
         """Return whether the signature matches one of `lines`."""
-        return not self.signature or any(re.search(self.signature, line) for line in lines)
+        return not self.signature or matches(self.signature, lines)
 
 
 class Expectation(Shown):
@@ -193,7 +198,7 @@ class Crash(Frozen):
 
     def signed(self, *lines: str) -> bool:
         """Return whether the signature matches one of `lines`."""
-        return any(re.search(self.signature, line) for line in lines)
+        return matches(self.signature, lines)
 
 
 class DeclarationFile(Frozen):

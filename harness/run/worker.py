@@ -33,14 +33,18 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
         self.cut_short = False
         """Whether the run was asked to end while a cell still had trials to come."""
         self._benches: dict[object, Bench] = {}
-        self.effort = Effort(worker_seconds=0, runtime_seconds=0)
-        """Time of this worker so far."""
+        self._seconds = self._runtime_seconds = 0.0
         self._pointed = False
 
     def __exit__(self, *_: object) -> None:
         begun = time.monotonic()
         self._close()
-        self.effort += Effort(worker_seconds=time.monotonic() - begun, runtime_seconds=0)
+        self._seconds += time.monotonic() - begun
+
+    @property
+    def effort(self) -> Effort:
+        """Time of this worker so far."""
+        return Effort(worker_seconds=self._seconds, runtime_seconds=self._runtime_seconds)
 
     def execute(self, cell: Cell, kind: type[Trial] = Trial) -> Iterator[Record]:
         """Execute a cell's trials by the plan's rule, and write each record at once.
@@ -64,7 +68,7 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
             ends = not plan.crash_of(record) if played else plan.ends(cell, record.verdict.outcome)
             if record.verdict.outcome in SPOILED or (ends and not last):
                 self._close()  # and the source, which no trial needs any more
-            self.effort += Effort(worker_seconds=time.monotonic() - begun, runtime_seconds=0)
+            self._seconds += time.monotonic() - begun
             yield record
             if ends:
                 return
@@ -108,5 +112,5 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
             self._benches = {}
 
     def _end(self, bench: Bench) -> None:
-        self.effort += Effort(worker_seconds=0, runtime_seconds=bench.node.runtime_seconds)
+        self._runtime_seconds += bench.node.runtime_seconds
         bench.close()

@@ -27,6 +27,7 @@ from harness.runtimes import adapter
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, Runtime
 from harness.stacks.node import Node
 from harness.trial.corpus import IMAGE, lay_out
+from harness.trial.restored import size_of
 from harness.trial.source import Channel, Source, first_tick
 from harness.trial.stages import Stages
 from harness.workload.definitions import RECORD_BYTES, Workload, available, find
@@ -276,8 +277,7 @@ class Bench:
     def outgrown(self) -> bool:
         """Whether the engine's log of the source is so long that reading it would dominate the next trial."""
         log = self.runtime.log(self.source.container) if self.source and self.source.container.spec.prints else ""
-        path = self.node.path(log)
-        return bool(log) and path.exists() and path.stat().st_size > LONGEST_LOG
+        return size_of(self.node.path(log) if log else None) > LONGEST_LOG
 
     def stop_source(self) -> bool:
         """Ask the source to end and return whether it does; kill it in any case."""

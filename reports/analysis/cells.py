@@ -25,6 +25,9 @@ T = TypeVar("T")
 NO_EVIDENCE = frozenset({Outcome.HARNESS_ERROR, Outcome.MISSING, Outcome.UNSUPPORTED})
 """Outcomes that only concern the environment. Where they are unexpected, the run is incomplete."""
 
+SILENT = NO_EVIDENCE | {Outcome.VACUOUS}
+"""Outcomes that say neither good nor bad of a cell."""
+
 BEFORE = frozenset({Stage.PREPARE, Stage.START})
 """Stages before the fault of a mutant or a canary. Where one of them fails, it is not played."""
 
@@ -241,9 +244,10 @@ def judge_all(trials: Sequence[Record], expectation: Expectation, struck: Struck
     A known issue with a rate may show in any number of trials that the rate allows. A known issue that is overdue is
     not as expected, whatever the trials show. Trials that a known crash struck say nothing about the cell.
     """
-    crashes = Counter(crash for trial in trials if (crash := struck(trial)))
+    found = [(trial, struck(trial)) for trial in trials]
+    crashes = Counter(crash for _, crash in found if crash)
     if crashes:
-        others = [trial for trial in trials if not struck(trial)]
+        others = [trial for trial, crash in found if not crash]
         codes = judge_all(others, expectation) if others else {Exit.INCOMPLETE}
         often = any(too_often(shown, len(trials), crash) for crash, shown in crashes.items())
         return codes | {Exit.UNEXPECTED} if often else codes

@@ -12,11 +12,10 @@ from pydantic import Field
 
 from harness.model.outcomes import Outcome
 from harness.model.values import Frozen
-from reports.analysis.cells import CellSummary
+from reports.analysis.cells import SILENT, CellSummary
 from reports.analysis.tables import RunSummary
 from reports.text import counted
 
-SILENT = frozenset({Outcome.MISSING, Outcome.UNSUPPORTED, Outcome.HARNESS_ERROR, Outcome.VACUOUS})
 """Outcomes that neither keep nor break a promise."""
 
 

@@ -22,7 +22,7 @@ from harness.model.outcomes import Outcome
 from harness.model.values import Frozen
 from harness.records.plan import Plan
 from harness.records.record import Record
-from reports.analysis.cells import MEASURED, NO_EVIDENCE, CellSummary, summarise_cell
+from reports.analysis.cells import MEASURED, SILENT, CellSummary, summarise_cell
 from reports.analysis.conditions import Conditions, Difference, changes, differences
 from reports.analysis.statistics import LEVEL, adjusted, different_p
 from reports.analysis.tables import RunSummary
@@ -30,7 +30,6 @@ from reports.text import counted, shorten
 
 NO_RESULT = "no result"
 NUMBERS = re.compile(r"0x[0-9a-f]+|\b(?=[0-9a-f]*\d)[0-9a-f]{6,}\b|\d+", re.IGNORECASE)
-SILENT = NO_EVIDENCE | {Outcome.VACUOUS}
 
 
 class Kind(StrEnum):
@@ -338,12 +337,8 @@ def _signature(trial: Record) -> str:
 
 def _changed(old: CellSummary, before: Plan, new: CellSummary, after: Plan) -> tuple[Difference, ...]:
     """Return the conditions of a cell that differ; none if one of the runs has no result."""
-    first, second = _conditions(old, before), _conditions(new, after)
+    first, second = Conditions.of_cell(old, before), Conditions.of_cell(new, after)
     return differences(first, second) if first and second else ()
-
-
-def _conditions(cell: CellSummary, plan: Plan) -> set[Conditions]:
-    return {Conditions.of(trial, plan) for trial in _telling(cell)}
 
 
 def as_json(comparison: Comparison, declaration: str = "") -> str:

@@ -12,6 +12,7 @@ from harness.model.machine import Component
 from harness.model.values import Frozen
 from harness.records.plan import Plan
 from harness.records.record import Record
+from reports.analysis.cells import SILENT, CellSummary
 
 K = TypeVar("K")
 
@@ -51,6 +52,11 @@ class Conditions(Frozen):
             cgroups=host.cgroups,
             accommodations=tuple(sorted({each.name for each in trial.accommodations})),
         )
+
+    @classmethod
+    def of_cell(cls, cell: CellSummary, plan: Plan) -> set[Conditions]:
+        """Read the conditions from all trials of a cell that say something."""
+        return {cls.of(trial, plan) for trial in cell.trials if trial.verdict.outcome not in SILENT}
 
     @property
     def digest(self) -> str:

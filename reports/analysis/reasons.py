@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from harness.model.cells import FreezePolicy
-from harness.model.invalid import read_toml
+from harness.model.invalid import read_toml, regular_expression
 from harness.model.outcomes import Outcome
 from harness.model.values import Frozen
 from harness.records.record import Record
@@ -29,11 +29,7 @@ class Reason(Frozen):
     kind: str = Field(default="", description="the kind of reason, in two words; empty: the line does not say it")
     component: str = Field(default="", description="the component that the line names; empty: it names none")
 
-    @field_validator("signature")
-    @classmethod
-    def _compiles(cls, text: str) -> str:
-        re.compile(text)
-        return text
+    _pattern = field_validator("signature")(regular_expression)
 
 
 class ReasonFile(Frozen):

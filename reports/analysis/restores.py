@@ -11,13 +11,13 @@ from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Witness
 from harness.model.values import Frozen
 from harness.records.record import Record
-from reports.analysis.cells import NO_EVIDENCE, CellSummary
+from reports.analysis.cells import SILENT, CellSummary
 from reports.analysis.reasons import Cause, cause
 
 FAILED = frozenset({Outcome.REFUSED, Outcome.RESTORE_FAILED, Outcome.COLD_START})
 """Findings that mean: the container does not run on from its checkpoint."""
 
-SILENT = NO_EVIDENCE | {Outcome.VACUOUS, Outcome.CHECKPOINT_FAILED}
+UNANSWERED = SILENT | {Outcome.CHECKPOINT_FAILED}
 """Outcomes that do not answer the question."""
 
 UNSURE = frozenset({Outcome.CHECKPOINT_BROKEN, Outcome.SOURCE_HARMED})
@@ -66,7 +66,7 @@ def restores(trial: Record) -> bool | None:
     found = trial.verdict.found
     if not FAILED.isdisjoint(found):
         return False
-    if not SILENT.isdisjoint(found):
+    if not UNANSWERED.isdisjoint(found):
         return None
     if Outcome.HUNG in found:
         return False if trial.verdict.stage is Stage.RESTORE else None

@@ -7,15 +7,11 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from harness.model.errors import Exit
-from harness.model.outcomes import Outcome
 from harness.model.values import Frozen
 from harness.records.plan import Plan
-from reports.analysis.cells import CLEAN, NO_EVIDENCE, CellSummary
+from reports.analysis.cells import CLEAN, SILENT, CellSummary
 from reports.analysis.conditions import Conditions, Difference, differences
 from reports.analysis.tables import RunSummary
-
-SILENT = NO_EVIDENCE | {Outcome.VACUOUS}
-"""Outcomes that say neither good nor bad."""
 
 
 class Turn(Frozen):
@@ -47,9 +43,5 @@ def turn(past: Sequence[tuple[RunSummary, CellSummary | None]]) -> Turn | None:
         tried=len(told),
         since=since,
         before=other[0] if other else None,
-        changes=differences(_conditions(other[1], other[0]), _conditions(first, since)) if other else (),
+        changes=differences(Conditions.of_cell(other[1], other[0]), Conditions.of_cell(first, since)) if other else (),
     )
-
-
-def _conditions(cell: CellSummary, plan: Plan) -> set[Conditions]:
-    return {Conditions.of(trial, plan) for trial in cell.trials if trial.verdict.outcome not in SILENT}

@@ -174,7 +174,7 @@ def restore_tone(found: Restored) -> str:
 
 def restore_glyph(found: Restored) -> str:
     """Return the sign beside an answer."""
-    return {Answer.YES: "✓", Answer.NO: "✗", Answer.SOMETIMES: "◇", Answer.UNKNOWN: "?"}[found.answer]
+    return outcomes.SIGNS[restore_tone(found)]
 
 
 def score(table: Table) -> str:

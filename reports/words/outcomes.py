@@ -6,6 +6,7 @@ from harness.model.cells import FreezePolicy, Scenario
 from harness.model.errors import Exit
 from harness.model.expectations import Expectation
 from harness.model.outcomes import Outcome, Verdict
+from reports.analysis.cells import SILENT
 from reports.words.numbers import interval
 
 MEANINGS = {
@@ -50,19 +51,20 @@ VERDICTS = {
 }
 FLAGS = {**VERDICTS, Exit.UNEXPECTED: "unexpected"}
 _MILD = {Outcome.NOT_CAPTURED, Outcome.REFUSED}
-_VOID = {Outcome.UNSUPPORTED, Outcome.VACUOUS, Outcome.HARNESS_ERROR, Outcome.MISSING}
+SIGNS = {"good": "✓", "mild": "◇", "void": "?", "bad": "✗"}
+"""The sign beside a tone, for readers who do not see colours."""
 
 
 def tone(outcome: Outcome) -> str:
     """Return the tone of an outcome: `good`, `mild`, `void` (says nothing) or `bad`."""
     if outcome is Outcome.CONSISTENT:
         return "good"
-    return "mild" if outcome in _MILD else "void" if outcome in _VOID else "bad"
+    return "mild" if outcome in _MILD else "void" if outcome in SILENT else "bad"
 
 
 def glyph(outcome: Outcome) -> str:
     """Return the sign beside the outcome, for readers who do not see colours."""
-    return {"good": "✓", "mild": "◇", "void": "?", "bad": "✗"}[tone(outcome)]
+    return SIGNS[tone(outcome)]
 
 
 def expectation(told: Expectation) -> str:
