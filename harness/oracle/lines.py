@@ -1,6 +1,7 @@
 r"""The engine's log of standard output: checks that each line of a process is there, once and in order.
 
-The format of a line is `stillframe NONCE N CHECK`, from `workloads/ledger/surfaces.h`. Each engine wraps it in its way:
+The format of a line is `stillframe NONCE N CHECK....`, from `workloads/ledger/surfaces.h`. Each engine wraps it in its
+way:
 
     TIME stdout F TEXT              Podman's k8s-file, CRI-O and containerd; the tag is P if the line goes on
     {"log":"TEXT\n","stream":...}   Docker's json-file; if the line goes on, TEXT has no newline at its end
@@ -26,30 +27,36 @@ MOST_LINE = 256 << 10
 """Maximum length of a log line in bytes; Docker's longest entry has 16 KiB of text, up to 6 characters per byte."""
 
 _OURS = b"stillframe"
-_LINE = re.compile(rb"stillframe ([0-9a-f]{16}) ([0-9]{1,20}) ([0-9a-f]{16})\Z")
+_LINE = re.compile(rb"stillframe ([0-9a-f]{16}) ([0-9]{1,20}) ([0-9a-f]{16})(\.*)\Z")
 _KUBERNETES = re.compile(rb"[0-9T:.Z+-]{20,40} (stdout|stderr) ([PF])[^ ]* ")
-_SHORTEST = len("stillframe 0123456789abcdef 1 0123456789abcdef\n")
+LINE = 256
+"""Bytes of a line with its end: dots fill it up."""
+UNFILLED = len("stillframe 0123456789abcdef 1 0123456789abcdef\n")
+"""Least bytes of a line without dots."""
+FILLED_SINCE = 3
+"""First version of the workload that writes dots."""
 
 
-def line_of(nonce: int, n: int) -> bytes:
+def line_of(nonce: int, n: int, length: int = LINE) -> bytes:
     """Return the line of tick `n`."""
-    return f"stillframe {nonce:016x} {n} {mix64(mix64(n) ^ nonce):016x}\n".encode()
+    said = f"stillframe {nonce:016x} {n} {mix64(mix64(n) ^ nonce):016x}"
+    return said.ljust(length - 1, ".").encode() + b"\n"
 
 
-def lag(every: int = 1) -> int:
+def lag(every: int = 1, length: int = LINE) -> int:
     """Return by how many ticks a log may be behind memory at one instant; `every`: ticks per line.
 
     Lines on their way through the pipe and the monitor are neither in memory nor in the log.
     """
-    return ((PIPE + MONITOR) // _SHORTEST + 1) * every
+    return ((PIPE + MONITOR) // length + 1) * every
 
 
-def read_lines(log: Iterable[bytes], *, surface: str, nonce: int, every: int = 1) -> SurfaceReading:
+def read_lines(log: Iterable[bytes], *, surface: str, nonce: int, every: int = 1, length: int = LINE) -> SurfaceReading:
     """Judge the bytes of a log that was captured at the same moment as memory.
 
     The log may begin anywhere, since engines rotate logs. A last line that is cut off does not count.
     """
-    reader = LineReader(nonce, every)
+    reader = LineReader(nonce, every, length)
     for data in log:
         reader.feed(data)
     return reader.reading(surface)
@@ -58,8 +65,8 @@ def read_lines(log: Iterable[bytes], *, surface: str, nonce: int, every: int = 1
 class LineReader:
     """A reader of a growing log, in pieces of any size."""
 
-    def __init__(self, nonce: int, every: int = 1) -> None:
-        """Look for the lines of a process with this nonce; `every`: ticks per line."""
+    def __init__(self, nonce: int, every: int = 1, length: int = LINE) -> None:
+        """Look for the lines of a process with this nonce; `every`: ticks per line, `length`: least bytes of a line."""
         self.first: int | None = None
         """Tick of its first line."""
         self.newest: int | None = None
@@ -69,6 +76,7 @@ class LineReader:
         """First and last tick of the first repetition."""
         self._nonce = nonce
         self._every = every
+        self._length = length
         self._counts = dict.fromkeys(("torn", "foreign", "holes", "repeated"), 0)
         self._rest = b""
         """Beginning of a line of the log that has no end yet."""
@@ -79,7 +87,11 @@ class LineReader:
     def reading(self, surface: str) -> SurfaceReading:
         """Return what the log holds so far; a log does not give the times of its lines."""
         return SurfaceReading(
-            surface=surface, newest=self.newest, newest_wall_ns=None, lag=lag(self._every), **self._counts
+            surface=surface,
+            newest=self.newest,
+            newest_wall_ns=None,
+            lag=lag(self._every, self._length),
+            **self._counts,
         )
 
     def feed(self, data: bytes) -> None:
@@ -110,7 +122,8 @@ class LineReader:
             self._counts["torn"] += 1
         if found:
             nonce, n, check = int(found[1], 16), int(found[2]), int(found[3], 16)
-            if n >= 1 << 64 or check != mix64(mix64(n) ^ nonce):
+            dots = max(0, self._length - 1 - (found.start(4) - found.start()))
+            if n >= 1 << 64 or check != mix64(mix64(n) ^ nonce) or len(found[4]) != dots:
                 self._counts["torn"] += 1
             elif nonce != self._nonce:
                 self._counts["foreign"] += 1

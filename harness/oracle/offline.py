@@ -12,7 +12,7 @@ from harness.checkpoints.disk import CapturedFiles
 from harness.checkpoints.sources import Part
 from harness.checkpoints.untrusted import Absent, Budget, open_regular, pread
 from harness.model.readings import Reading, SurfaceReading, Witness
-from harness.oracle.lines import read_lines
+from harness.oracle.lines import FILLED_SINCE, LINE, UNFILLED, read_lines
 from harness.oracle.locations import (
     LARGEST_SURFACE,
     InLog,
@@ -100,7 +100,8 @@ def reading_of(process: Process, places: Mapping[str, Location], captured: Captu
 
 def _printed(surface: OwnSurface, counter: MemoryCounter, log: Part | None) -> SurfaceReading:
     chunks = log.chunks() if log else ()
-    return read_lines(chunks, surface=surface.name, nonce=counter.nonce, every=surface.every)
+    length = LINE if counter.version >= FILLED_SINCE else UNFILLED
+    return read_lines(chunks, surface=surface.name, nonce=counter.nonce, every=surface.every, length=length)
 
 
 def _content(place: Location, captured: Captured, held: Mapping[InTmpfs, bytes | None]) -> bytes:

@@ -21,8 +21,12 @@ MAGIC = b"STILLFRAMELEDGER"
 LARGEST_RING = 1 << 20
 _HEAD = struct.Struct("<16sIIQQ")
 _BITS = (1 << 64) - 1
-VERSIONS = (1, 2)
-"""Known versions of the memory layout; since version 2 a process's description of itself follows its records."""
+VERSIONS = (1, 2, 3)
+"""Known versions of the memory layout.
+
+Since version 2 a process's description of itself follows its records; since version 3 its lines on standard output have
+one length.
+"""
 
 COUNTER_BYTES = _HEAD.size + 2 * RECORD.itemsize
 """Bytes of the counter in memory, including its two records."""

@@ -12,7 +12,7 @@ import pytest
 
 from harness.model.readings import SurfaceReading
 from harness.oracle import lines
-from harness.oracle.lines import LineReader, lag, line_of, read_lines
+from harness.oracle.lines import LINE, UNFILLED, LineReader, lag, line_of, read_lines
 
 NONCE, OTHER = 0xC0FFEE, 0xDEADBEEF
 TIME = b"2026-11-28T22:49:00.123456789+00:00"
@@ -71,7 +71,9 @@ def held(newest: int | None, every: int = 1, **found: int) -> SurfaceReading:
 
 
 def test_a_line_is_the_workload_s() -> None:
-    assert line_of(0xC80220FBC04B9E23, 3) == b"stillframe c80220fbc04b9e23 3 56898cd493c21c92\n"
+    told = b"stillframe c80220fbc04b9e23 3 56898cd493c21c92"
+    assert line_of(0xC80220FBC04B9E23, 3) == told + b"." * 209 + b"\n"
+    assert line_of(0xC80220FBC04B9E23, 3, UNFILLED) == told + b"\n"
 
 
 @every_form
@@ -123,11 +125,25 @@ def test_lines_of_another_process_are_counted_and_are_none_of_its_own(form: Form
         lambda line: line.replace(b"c0ffee", b"c0ffef"),
         lambda line: line[:30] + b"\n",
         lambda line: line[:-1] + b"0\n",
+        lambda line: line[:-1] + b".\n",
+        lambda line: line[:-2] + b"\n",
+        lambda line: line.replace(b".", b""),
         lambda line: line.replace(b" 2 ", b" x "),
         lambda line: line.replace(b" 2 ", b" 99999999999999999999 "),
         lambda line: line.upper().replace(b"STILLFRAME", b"stillframe"),
     ],
-    ids=["number", "nonce", "cut off", "longer", "no number", "too large a number", "capitals"],
+    ids=[
+        "number",
+        "nonce",
+        "cut off",
+        "other text",
+        "longer",
+        "shorter",
+        "no dots",
+        "no number",
+        "too large a number",
+        "capitals",
+    ],
 )
 def test_a_line_that_is_damaged_is_torn_and_missing(form: Form, damage: Callable[[bytes], bytes]) -> None:
     assert read(form(printed((1,)) + damage(line_of(NONCE, 2)) + printed((3,)))) == held(3, torn=1, holes=1)
@@ -145,13 +161,13 @@ def test_what_others_print_before_a_line_does_no_harm(form: Form) -> None:
 
 
 @every_form
-@pytest.mark.parametrize("left", [0, 1, 10, 20, 40])
+@pytest.mark.parametrize("left", [0, 1, 10, 100, 240, 250])
 def test_the_tail_of_a_line_at_the_beginning_is_nobody_s(form: Form, left: int) -> None:
     """A terminal may have taken a part of a line when the process was stopped."""
     assert read(form(line_of(NONCE, 8)[-left:] if left else b"") + form(printed((9, 10)))) == held(10)
 
 
-@pytest.mark.parametrize("cut", range(1, 60, 7))
+@pytest.mark.parametrize("cut", range(1, 300, 17))
 @every_form
 def test_what_is_cut_off_at_the_very_end_is_not_there_yet(form: Form, cut: int) -> None:
     assert read(form(printed((1, 2))) + form(line_of(NONCE, 3))[:-cut]) == held(2)
@@ -229,9 +245,18 @@ def test_a_line_without_an_end_takes_no_more_memory_than_is_allowed(monkeypatch:
 
 
 def test_a_log_may_be_behind_by_what_pipe_and_monitor_hold() -> None:
-    shortest = len(line_of(NONCE, 1))
-    assert (lag() - 1) * shortest <= lines.PIPE + lines.MONITOR < lag() * shortest
+    for length in (LINE, UNFILLED):
+        assert len(line_of(NONCE, 1, length)) == length
+        assert (lag(length=length) - 1) * length <= lines.PIPE + lines.MONITOR < lag(length=length) * length
     assert lag(10) == 10 * lag()
+
+
+def test_lines_of_an_older_process_have_no_dots() -> None:
+    log = b"".join(line_of(NONCE, n, UNFILLED) for n in (7, 8, 10, 11))
+    found = read_lines([log], surface="stdout", nonce=NONCE, length=UNFILLED)
+    assert found == held(11, holes=1).model_copy(update={"lag": lag(length=UNFILLED)})
+    filled = read_lines([printed((7, 8))], surface="stdout", nonce=NONCE, length=UNFILLED)
+    assert (filled.newest, filled.torn) == (None, 2)
 
 
 def test_json_that_is_nested_too_deep_is_somebody_s_line() -> None:

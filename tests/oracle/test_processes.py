@@ -186,7 +186,7 @@ def test_a_description_may_be_longer_than_a_page_and_in_several_levels(tmp_path:
         (memory(surfaces=(("pipe", "a", "/a"),)), "has a surface of an unknown kind: b'pipe'"),
         (memory(surfaces=tuple(("ring", str(each), "/a") for each in range(17))), "damaged"),
         (memory(surfaces=(("ring", "a", "/" + "x" * MOST_DESCRIPTION),)), "does not describe"),
-        (memory().replace(MAGIC + b"\2", MAGIC + b"\3"), "damaged or has an unknown version"),
+        (memory().replace(MAGIC + b"\2", MAGIC + b"\4"), "damaged or has an unknown version"),
         (memory()[:80] + b"\xff" + memory()[81:], "damaged or has an unknown version"),
         (memory() + memory(), "has 2 counters"),
     ],

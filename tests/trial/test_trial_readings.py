@@ -273,6 +273,8 @@ def test_a_restored_container_without_processes_has_ended(clone: Bench) -> None:
 
 LINES = 2 * lag()
 """Ticks for which a restored workload has to go on."""
+STUCK = 90 + lag()
+"""Where one stands still whose output has no reader."""
 
 
 @pytest.fixture
@@ -314,16 +316,16 @@ def test_a_log_travels_where_it_is_not_documented_as_outside(printing: Bench) ->
 
 
 def test_a_workload_that_can_print_no_more_stands_still(printing: Bench) -> None:
-    tell(printing, "beat", at=SPEC.report, n=1500)
-    keep(printing, *range(91, 1501))
+    tell(printing, "beat", at=SPEC.report, n=STUCK)
+    keep(printing, *range(91, STUCK + 1))
     found = learned(printing)
     assert found.log is not None
-    assert (found.restored_moves, found.stood_at, found.log.due) == (False, 1500, 1500)
+    assert (found.restored_moves, found.stood_at, found.log.due) == (False, STUCK, STUCK)
 
 
 def test_a_workload_that_ends_while_it_prints_has_ended(printing: Bench) -> None:
     """Like a workload whose output no longer has a reader."""
-    tell(printing, "beat", at=SPEC.report, n=1500)
+    tell(printing, "beat", at=SPEC.report, n=STUCK)
     node_of(printing).put(f"{CONTAINER.cgroup}/cgroup.procs", "")
     played = Played(printing, nothing)
     played.evidence.restored = Reading(
@@ -335,11 +337,11 @@ def test_a_workload_that_ends_while_it_prints_has_ended(printing: Bench) -> None
 
 def test_where_no_log_is_kept_it_has_to_go_on_all_the_same(printing: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(printing.runtime, "log", lambda _: "")
-    tell(printing, "beat", at=SPEC.report, n=1500)
+    tell(printing, "beat", at=SPEC.report, n=STUCK)
     found = learned(printing)
     assert found.log is not None
     assert (found.log.kept, found.log.first) == (False, None)
-    assert (found.restored_moves, found.stood_at) == (False, 1500)
+    assert (found.restored_moves, found.stood_at) == (False, STUCK)
 
 
 def test_of_a_workload_that_prints_nothing_no_log_is_asked_for(

@@ -4,7 +4,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-struct memory memory __attribute__((aligned(4096), used)) = {.version = 2, .ring = 65536};
+struct memory memory __attribute__((aligned(4096), used)) = {.version = 3, .ring = 65536};
 
 u64 clock_ns(void)
 {

@@ -7,7 +7,7 @@
  *
  * Memory, at the start of a page; an offline reader finds it in a checkpoint's pages by its magic:
  *     0  char magic[16]  "STILLFRAMELEDGER", assembled at run time, so that it occurs only here
- *    16  u32 version     2; version 1 ended at 104
+ *    16  u32 version     3; version 1 ended at 104, lines of version 2 on standard output had no dots
  *    20  u32 ring        K
  *    24  u64 nonce       drawn at start, never 0
  *    32  u64 n           the counter; record n is complete before one store makes the counter n

@@ -67,6 +67,8 @@ static void print_line(const struct surface *surface, u64 n)
     put_number(n);
     put(" ");
     put_hexadecimal(mix64(mix64(n) ^ memory.nonce));
+    while (used < LINE_BYTES - 1)
+        put(".");
     put("\n");
     while (from < text + used) {
         const ssize_t written = write(surface->fd, from, (size_t)(text + used - from));

@@ -8,7 +8,10 @@
  * Standard output as a surface has no ring either: record n is a line, at every tick or at every Nth tick. The
  * program cannot read it again, so it says nothing about it; the keeper of the log can.
  *
- *     stillframe NONCE N CHECK        NONCE and CHECK: 16 hexadecimal digits; CHECK is mix64(mix64(N) ^ NONCE)
+ *     stillframe NONCE N CHECK....    NONCE and CHECK: 16 hexadecimal digits; CHECK is mix64(mix64(N) ^ NONCE)
+ *
+ * Dots fill each line up to LINE_BYTES with its end, so that few lines fill a pipe and its reader. A pipe takes such a
+ * line as a whole or not at all (PIPE_BUF).
  */
 
 #ifndef LEDGER_SURFACES_H
@@ -18,7 +21,7 @@
 
 #include <signal.h>
 
-enum { SURFACES_MAX = 16 };
+enum { SURFACES_MAX = 16, LINE_BYTES = 256 };
 
 enum kind { RING, DELETED, STDOUT };
 
