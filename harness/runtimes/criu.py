@@ -171,7 +171,7 @@ class Criu(LayersOfOurs):
 
     def delete(self, container: Container) -> None:
         """Remove the group; the mounts ended with their namespace."""
-        self.node.run(["rmdir", container.cgroup])
+        self.node.do(["rmdir", container.cgroup], self.node.path(container.cgroup).rmdir)
 
     def _container(self, spec: ContainerSpec) -> Container:
         return Container(spec, self.node.freezer(spec.name), upper=self._upper(spec))
@@ -179,7 +179,7 @@ class Criu(LayersOfOurs):
     @contextlib.contextmanager
     def _rooted(self, spec: ContainerSpec, *, upper: str | None) -> Iterator[None]:
         """Make the tree's group, and mount its root until the tree has its own mount."""
-        self.node.run(["mkdir", self.node.freezer(spec.name)])
+        self.node.make(self.node.freezer(spec.name))
         self._mount_root(spec, upper=upper)
         try:
             yield

@@ -9,12 +9,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.checkpoints.disk import CapturedFiles
+from harness.host import cgroups
+from harness.host.wait import until
 from harness.model.cells import CgroupVersion, FreezePolicy, Scenario, SurfaceKind
-from harness.model.errors import CommandFailed, StillframeError
+from harness.model.errors import CommandFailed, DeadlineExceeded, StillframeError
 from harness.model.machine import Component
 from harness.runtimes import criu_configuration, criu_log, image_archive, shim, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
@@ -28,14 +32,13 @@ START_SECONDS = 30.0
 CHECKPOINT_SECONDS = 60.0
 RESTORE_SECONDS = 60.0
 KILL_SECONDS = 20.0
-COLLECTION_SECONDS = "2"
-TIMED_OUT = 124
-"""Exit code of timeout(1)."""
+COLLECTION_SECONDS = 2.0
 
 SOCKET = "/run/docker.sock"
 STORE = f"{Node.storage}/docker"
 CONTAINERS = f"{STORE}/containers"
 BLOBS = f"{STORE}/containerd/daemon/io.containerd.content.v1.content/blobs/sha256"
+NAMESPACES = "/run/docker/netns"
 BUNDLES = "/run/docker/containerd/daemon/io.containerd.runtime.v2.task/moby"
 LOGS = "/var/log/criu"
 """Folder for CRIU's log of a restore, which would otherwise be deleted with the container."""
@@ -200,8 +203,11 @@ class Docker:
                 json={"CheckpointID": name, "Exit": False},
                 timeout=CHECKPOINT_SECONDS,
             )
-        moved = f"mv {CONTAINERS}/*/checkpoints/{name} {checkpoint.images}"
-        self.node.run(["sh", "-c", moved], deadline=CHECKPOINT_SECONDS)
+        moved = ["sh", "-c", f"mv {CONTAINERS}/*/checkpoints/{name} {checkpoint.images}"]
+        own = self.node.path(f"{CONTAINERS}/{source.id}/checkpoints/{name}")
+        self.node.do(
+            moved, lambda: shutil.move(own, self.node.path(checkpoint.images))
+        )  # dockerd mounts its own folder
 
     def capture(self, checkpoint: Checkpoint) -> None:
         """Commit the writable layer to an image, without the engine's own pause for a commit."""
@@ -229,15 +235,26 @@ class Docker:
         """Copy the checkpoint to the engine's own folder, since it declines any other (moby#37344), and start."""
         mine = f"""$(grep -l '"Name":"/{container.name}"' {CONTAINERS}/*/config.v2.json)"""
         put = f"to=$(dirname {mine})/checkpoints && mkdir -p $to && cp -a {checkpoint.images} $to/{checkpoint.name}"
-        self.node.run(["sh", "-c", put], deadline=RESTORE_SECONDS)
-        # containerd declines the checkpoint until it has collected its old copy (moby#42900).
+        images = self.node.path(checkpoint.images)
+        to = self.node.path(f"{CONTAINERS}/{container.id}/checkpoints/{checkpoint.name}")
+        self.node.do(["sh", "-c", put], lambda: shutil.copytree(images, to, symlinks=True))
         collected = f'while [ -n "$(ls {BLOBS})" ]; do sleep 0.01; done'
-        self.node.run(["timeout", COLLECTION_SECONDS, "sh", "-c", collected], accept=(0, TIMED_OUT))
+        self.node.do(["timeout", str(COLLECTION_SECONDS), "sh", "-c", collected], self._await_collection)
         with shim.restoring(self.node, f"{LOGS}/restore.log"):
             self._client.post(
                 self._client.at(f"/containers/{container.name}/start"),
                 params={"checkpoint": checkpoint.name},
                 timeout=RESTORE_SECONDS,
+            )
+
+    def _await_collection(self) -> None:
+        """Wait a while until containerd has collected its old copy: before it declines the checkpoint (moby#42900)."""
+        blobs = self.node.path(BLOBS)
+        with contextlib.suppress(DeadlineExceeded):
+            until(
+                lambda: not (blobs.exists() and any(blobs.iterdir())),
+                seconds=COLLECTION_SECONDS,
+                what="the end of a collection",
             )
 
     def log(self, container: Container) -> str:
@@ -271,9 +288,19 @@ class Docker:
     def delete(self, container: Container) -> None:
         """Remove the container, a remaining group, and the network namespace's file, which Docker keeps a minute."""
         self._client.remove_container(container.name, force=True)
-        self.node.run(["find", "/run/docker/netns", "-type", "f", "-fstype", "tmpfs", "-delete"])
-        if self.node.path(container.cgroup).exists():
-            self.node.run(["find", container.cgroup, "-type", "d", "-delete"])
+        self.node.do(["find", NAMESPACES, "-type", "f", "-fstype", "tmpfs", "-delete"], self._remove_bare_namespaces)
+        group = self.node.path(container.cgroup)
+        if group.exists():
+            self.node.do(["find", container.cgroup, "-type", "d", "-delete"], lambda: _remove_groups(group))
+
+    def _remove_bare_namespaces(self) -> None:
+        """Remove the files on which no network namespace is mounted any more."""
+        folder = self.node.path(NAMESPACES)
+        if folder.exists():
+            device = folder.stat().st_dev
+            for path in folder.iterdir():
+                if path.stat().st_dev == device:
+                    path.unlink()
 
     def _create(self, spec: ContainerSpec, image: str) -> Container:
         mounts = (*spec.mounts, Mount(SurfaceKind.BIND, spec.report_mount, spec.report))
@@ -300,6 +327,11 @@ class Docker:
             with contextlib.suppress(StillframeError):
                 self.delete(container)
             raise
+
+
+def _remove_groups(top: Path) -> None:
+    for group in cgroups.subgroups(str(top)):
+        Path(group).rmdir()
 
 
 class DockerRunc(Docker):

@@ -125,7 +125,7 @@ class Runsc(OciRuntime):
         )
 
     def _begin(self, container: Container, *arguments: str, deadline: float = START_SECONDS) -> None:
-        self.node.run(["mkdir", "-p", container.cgroup])
+        self.node.make(container.cgroup)
         argv = _inside(container, self._argv(*arguments))
         self.node.run(argv, deadline=deadline, detached=True, runtime=True)
 
@@ -166,7 +166,7 @@ class Runsc(OciRuntime):
     def _clear_away(self, container: Container) -> None:
         super()._clear_away(container)
         if self.node.path(container.cgroup).exists():
-            self.node.run(["rmdir", container.cgroup])
+            self.node.do(["rmdir", container.cgroup], self.node.path(container.cgroup).rmdir)
 
 
 def _inside(container: Container, argv: list[str]) -> list[str]:

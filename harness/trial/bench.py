@@ -229,9 +229,10 @@ class Bench:
 
     def adopt(self, container: Container, nonce: str) -> Source:
         """Make a running container a source, and move its report folder: its clone needs the same path."""
-        own = f"{container.spec.folder}/heard"
-        self.node.run(["mv", container.spec.report, own])
-        self.node.run(["ln", "-s", own, container.spec.report])  # for a runtime that restarts the source
+        own, report = f"{container.spec.folder}/heard", container.spec.report
+        self.node.do(["mv", report, own], lambda: self.node.path(report).rename(self.node.path(own)))
+        # for a runtime that restarts the source
+        self.node.do(["ln", "-s", own, report], lambda: self.node.path(report).symlink_to(own))
         return Source(container, Channel(self.node.path(own)), nonce, str(self.node.path(container.cgroup)))
 
     def channel(self, container: Container) -> Channel:
