@@ -23,7 +23,7 @@ from harness.model.machine import Component
 from harness.runtimes import criu_configuration, criu_log, image_archive, shim, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
 from harness.runtimes.gvisor import panic_log
-from harness.stacks.node import Node
+from harness.stacks.node import Daemon, Node
 
 if TYPE_CHECKING:
     from harness.runtimes.docker_client import JournalledClient
@@ -121,8 +121,6 @@ class Docker:
 
     def prepare(self) -> None:
         """Configure CRIU and the engine, start the engine, and wait until it answers."""
-        from harness.runtimes.docker_client import JournalledClient  # noqa: PLC0415  # the SDK is slow to load
-
         if self.by_criu:
             criu_configuration.configure(self.node, self.program)
             self.node.make(LOGS)
@@ -139,8 +137,13 @@ class Docker:
         }
         self.node.write("/etc/docker/daemon.json", json.dumps(configuration, indent=1) + "\n")
         daemon = self.node.launch(["dockerd"])
-        self._client = JournalledClient(self.node, daemon, SOCKET, timeout=START_SECONDS)
+        self._connect(daemon)
         daemon.await_answer(self._client.answers, seconds=START_SECONDS)
+
+    def _connect(self, daemon: Daemon | None = None) -> None:
+        from harness.runtimes.docker_client import JournalledClient  # noqa: PLC0415  # the SDK is slow to load
+
+        self._client = JournalledClient(self.node, daemon, SOCKET, timeout=START_SECONDS)
 
     def _runtime(self, path: str) -> dict[str, Any]:
         """Return the entry for the OCI runtime at `path` in the engine's configuration."""
@@ -173,7 +176,7 @@ class Docker:
     def known(self, spec: ContainerSpec) -> Container:
         """Ask the engine, also one that somebody else has started, for the identity behind the name."""
         if "_client" not in vars(self):
-            self._client = JournalledClient(self.node, None, SOCKET, timeout=START_SECONDS)
+            self._connect()
         return self._container(spec, self._client.inspect_container(spec.name)["Id"])
 
     def state(self, container: Container) -> State:
@@ -341,28 +344,6 @@ class DockerRunc(Docker):
     program = "runc"
 
 
-CRUN = "/usr/local/bin/crun-for-containerd"
-DIALECT = """#!/bin/sh
-# Translates for containerd's shim, which expects runc: crun has no option -no-subreaper, makes no folder for CRIU's
-# logs, and has another error message for the deletion of a missing container.
-for word; do
-    shift
-    case $before in
-        --root) root=$word ;;
-        --work-path) mkdir -p "$word" ;;
-        --bundle) bundle=$word ;;
-    esac
-    [ "$word" != delete ] || deletes=yes
-    before=$word
-    [ "$word" = -no-subreaper ] || set -- "$@" "$word"
-done
-[ -z "$deletes" ] || [ -d "$root/$before" ] || exit 0
-"""
-WITHOUT_RESOURCES = """
-[ -z "$bundle" ] || perl -i -0pe 's/"resources":(\\{(?:[^{}]|(?1))*\\})/"resources":{}/' "$bundle/config.json"
-"""
-
-
 class DockerCrun(Docker):
     """Docker on crun, with a script between containerd and crun."""
 
@@ -371,12 +352,9 @@ class DockerCrun(Docker):
 
     def _runtime(self, path: str) -> dict[str, Any]:
         self.node.make("/run/crun/.empty-directory")  # otherwise a checkpoint leaves it behind (crun#2239)
-        script = DIALECT
         change = "linux.resources of the specification is empty"
-        if self.node.version is CgroupVersion.V2 and self.node.without_controllers("no-resources", change=change):
-            script += WITHOUT_RESOURCES
-        self.node.write(CRUN, f'{script}exec {path} "$@"\n', mode=0o755)
-        return super()._runtime(CRUN)
+        bare = self.node.version is CgroupVersion.V2 and self.node.without_controllers("no-resources", change=change)
+        return super()._runtime(shim.crun(self.node, path, resources=not bare))
 
 
 RUNSC = "/usr/local/bin/runsc-in-a-group"

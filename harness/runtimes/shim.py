@@ -8,6 +8,34 @@ from collections.abc import Iterator
 from harness.runtimes import criu_log
 from harness.stacks.node import Node
 
+CRUN = "/usr/local/bin/crun-for-containerd"
+DIALECT = """#!/bin/sh
+# Translates for containerd's shim, which expects runc: crun has no option -no-subreaper, makes no folder for CRIU's
+# logs, and has another error message for the deletion of a missing container.
+for word; do
+    shift
+    case $before in
+        --root) root=$word ;;
+        --work-path) mkdir -p "$word" ;;
+        --bundle) bundle=$word ;;
+    esac
+    [ "$word" != delete ] || deletes=yes
+    before=$word
+    [ "$word" = -no-subreaper ] || set -- "$@" "$word"
+done
+[ -z "$deletes" ] || [ -d "$root/$before" ] || exit 0
+"""
+WITHOUT_RESOURCES = """
+[ -z "$bundle" ] || perl -i -0pe 's/"resources":(\\{(?:[^{}]|(?1))*\\})/"resources":{}/' "$bundle/config.json"
+"""
+
+
+def crun(node: Node, path: str, *, resources: bool) -> str:
+    """Write a script that the shim can call in place of runc, and return its path; `path`: crun's."""
+    script = DIALECT if resources else DIALECT + WITHOUT_RESOURCES
+    node.write(CRUN, f'{script}exec {path} "$@"\n', mode=0o755)
+    return CRUN
+
 
 @contextlib.contextmanager
 def restoring(node: Node, log: str) -> Iterator[None]:

@@ -1,0 +1,65 @@
+"""Docker: an engine that somebody else has started."""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+
+from harness.model.errors import CommandFailed
+from harness.runtimes.contract import ContainerSpec
+from harness.runtimes.docker import SOCKET, DockerRunc
+from tests.folder_node import FolderNode
+
+SPEC = ContainerSpec(
+    name="clone", image="workload", argv=("/ledger",), folder="/c", report="/c/report", report_mount="/report"
+)
+
+
+class Engine(BaseHTTPRequestHandler):
+    """Knows one container."""
+
+    def do_GET(self) -> None:
+        known = self.path.endswith("/containers/clone/json")
+        said = json.dumps({"Id": "c0ffee"} if known else {"message": "No such container"}).encode()
+        self.send_response(200 if known else 404)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def address_string(self) -> str:
+        return "a socket"
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> FolderNode:
+    return FolderNode(tmp_path)
+
+
+@pytest.fixture
+def engine(node: FolderNode) -> Iterator[None]:
+    node.path(SOCKET).parent.mkdir(parents=True)
+    with socketserver.ThreadingUnixStreamServer(str(node.path(SOCKET)), Engine) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield
+        server.shutdown()
+
+
+@pytest.mark.usefixtures("engine")
+def test_the_engine_is_asked_who_a_container_is_that_somebody_else_has_started(node: FolderNode) -> None:
+    found = DockerRunc(node, DockerRunc.ways[0]).known(SPEC)
+    assert (found.name, found.id, found.cgroup) == ("clone", "c0ffee", node.freezer("docker/c0ffee"))
+    assert node.journal.commands == []
+
+
+def test_without_an_engine_the_request_is_told(node: FolderNode) -> None:
+    with pytest.raises(CommandFailed, match="containers/clone/json on folder was not answered"):
+        DockerRunc(node, DockerRunc.ways[0]).known(SPEC)
