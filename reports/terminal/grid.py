@@ -13,12 +13,13 @@ from rich.text import Text
 from harness.model.errors import Exit
 from harness.model.outcomes import Outcome
 from reports.analysis.cells import MEASURED, CellSummary
+from reports.analysis.restores import restored
 from reports.analysis.tables import Row, Table
 from reports.terminal.folding import folded, longest_piece
 from reports.text import one_line
 from reports.words import causes
 from reports.words.numbers import skew
-from reports.words.outcomes import glyph, tone
+from reports.words.outcomes import tone
 from reports.words.tables import heading, marks, title
 
 STYLES = {Exit.EXPECTED: "green", Exit.UNEXPECTED: "bold red", Exit.INCOMPLETE: "yellow", Exit.BLIND: "bold magenta"}
@@ -30,10 +31,12 @@ NO_BREAK = "\N{NO-BREAK SPACE}"
 ASCII = str.maketrans(f"✓✗◇{NO_BREAK}", "+xo ")
 """Signs where the terminal has no others."""
 SIGNS = {"✓": "consistent", "✗": "wrong", "◇": "refused or not captured", "?": "no evidence"}
+ANSWERS = {"✓": "restores", "✗": "does not restore", "◇": "restores sometimes", "?": "no evidence"}
+"""The signs of a cross-restore table."""
 FLAGS = {"!": "not as expected", "*": "known issue, as declared", "=": "wrong, as it must be"}
 NOTHING = "-"
 
-Form = Callable[[CellSummary], str]
+Form = Callable[[Table, CellSummary], str]
 
 
 def style_of(cell: CellSummary) -> str:
@@ -41,47 +44,44 @@ def style_of(cell: CellSummary) -> str:
     return KNOWN if cell.as_expected and cell.known else STYLES[cell.exit_code]
 
 
-def sign(cell: CellSummary) -> str:
+def sign(table: Table, cell: CellSummary) -> str:
     """Return one or two signs: `✓`, `✗!`, `✗*`, `✗=`."""
+    shown = causes.glyph_of(table, cell)
     if not cell.as_expected:
-        return f"{glyph(cell.outcome)}!"
+        return f"{shown}!"
     must = tone(cell.outcome) == "bad" and cell.expectation.outcome is cell.outcome
-    return glyph(cell.outcome) + ("*" if cell.known else "=" if must else "")
+    return shown + ("*" if cell.known else "=" if must else "")
 
 
-def counted(cell: CellSummary) -> str:
+def counted(table: Table, cell: CellSummary) -> str:
     """Return the sign and how many trials it is about: `✗ 5/5`."""
+    if table.by_pair:
+        return f"{sign(table, cell)} {causes.count(restored(cell))}"
     shown = cell.missing if cell.outcome is Outcome.MISSING else cell.counts.get(cell.outcome, 0)
     if cell.outcome is Outcome.CONSISTENT:
-        return f"{sign(cell)} 0/{cell.n}"
-    return f"{sign(cell)} {shown}/{max(cell.n, cell.planned)}"
+        return f"{sign(table, cell)} 0/{cell.n}"
+    return f"{sign(table, cell)} {shown}/{max(cell.n, cell.planned)}"
 
 
-def worded(cell: CellSummary) -> str:
+def worded(table: Table, cell: CellSummary) -> str:
     """Return the sign, the trials, and the outcome: `✗ 5/5 inconsistent`."""
-    return f"{counted(cell)} {cell.outcome}"
+    return f"{counted(table, cell)} {cell.outcome}"
 
 
-def measured(cell: CellSummary) -> str:
+def measured(table: Table, cell: CellSummary) -> str:
     """Return the sign, the trials, the outcome, and the skew: `✗ 5/5 inconsistent disk-ahead +139 ms`."""
     if cell.outcome not in MEASURED:
-        return worded(cell)
-    return " ".join(filter(None, (worded(cell), *cell.anomalies[:1], skew(cell.skew_ticks, cell.skew_us))))
+        return worded(table, cell)
+    return " ".join(filter(None, (worded(table, cell), *cell.anomalies[:1], skew(cell.skew_ticks, cell.skew_us))))
+
+
+def answered(table: Table, cell: CellSummary) -> str:
+    """Return the sign and whether a pair restores: `✗ does not restore 1/1: masked paths`."""
+    return f"{sign(table, cell)} {causes.entry(table, cell)}"
 
 
 FORMS: tuple[Form, ...] = (measured, worded, counted)
 """The forms that name their columns, the longest first."""
-
-
-def _forms(table: Table) -> tuple[Form, ...]:
-    """Return the forms for a table; in a cross-restore table the answer comes first."""
-    if not table.by_pair:
-        return FORMS
-
-    def answered(cell: CellSummary) -> str:
-        return f"{sign(cell)} {causes.entry(table, cell)}"
-
-    return answered, counted
 
 
 def grids(table: Table, width: int, *, numbered: bool, ascii_only: bool) -> Iterator[Grid | Text]:
@@ -89,7 +89,7 @@ def grids(table: Table, width: int, *, numbered: bool, ascii_only: bool) -> Iter
     labels = [_label(table, row, numbered=numbered) for row in table.rows]
     headings = [heading(column) for column in table.columns]
     longest = max(map(len, labels))
-    for form, needed in itertools.product(_forms(table), (len, longest_piece)):
+    for form, needed in itertools.product((answered, counted) if table.by_pair else FORMS, (len, longest_piece)):
         widths = [max(needed(name), _widest(table, number, form)) for number, name in enumerate(headings)]
         if longest + sum(widths) + GAP * len(widths) <= width:
             yield _grid(table, labels, longest, list(zip(headings, widths, strict=True)), form, ascii_only=ascii_only)
@@ -124,9 +124,13 @@ def _listed(words: Iterable[str]) -> Text:
 
 def legend(tables: Sequence[Table], *, ascii_only: bool) -> Text:
     """Explain the signs that the tables have."""
-    cells = [each for table in tables for row in table.rows for each in row.entries if each]
-    seen = "".join(map(sign, cells))
-    told = [f"{each} {what}" for each, what in {**SIGNS, **FLAGS}.items() if each in seen]
+    meanings: dict[str, dict[str, None]] = {each: {} for each in (*SIGNS, *FLAGS)}
+    for table in tables:
+        told_as = FLAGS | (ANSWERS if table.by_pair else SIGNS)
+        for cell in (each for row in table.rows for each in row.entries if each):
+            for each in sign(table, cell):
+                meanings[each][told_as[each]] = None
+    told = [f"{each} {' or '.join(what)}" for each, what in meanings.items() if what]
     if any(each is None for table in tables for row in table.rows for each in row.entries):
         told.append(f"{NOTHING} not part of this run")
     listed = _listed(told)
@@ -139,7 +143,7 @@ def _label(table: Table, row: Row, *, numbered: bool) -> str:
 
 
 def _widest(table: Table, number: int, form: Form) -> int:
-    return max((len(form(each)) for row in table.rows if (each := row.entries[number])), default=1)
+    return max((len(form(table, each)) for row in table.rows if (each := row.entries[number])), default=1)
 
 
 def _letters() -> Iterator[str]:
@@ -175,13 +179,13 @@ def _grid(
         grid.add_column(folded(name, width), overflow="fold", width=width)
     for label, row in zip(labels, table.rows, strict=True):
         if any(row.entries):
-            entries = (_entry(each, form, ascii_only=ascii_only) for each in row.entries)
+            entries = (_entry(table, each, form, ascii_only=ascii_only) for each in row.entries)
             grid.add_row(folded(label, room), *entries)
     return grid
 
 
-def _entry(cell: CellSummary | None, form: Form, *, ascii_only: bool) -> Text:
-    return Text(_spelled(form(cell), ascii_only=ascii_only), style=style_of(cell)) if cell else Text(NOTHING)
+def _entry(table: Table, cell: CellSummary | None, form: Form, *, ascii_only: bool) -> Text:
+    return Text(_spelled(form(table, cell), ascii_only=ascii_only), style=style_of(cell)) if cell else Text(NOTHING)
 
 
 def _spelled(text: str, *, ascii_only: bool) -> str:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from harness.foreign.files import read_regular
 from harness.model.errors import Unwritable
 from harness.records.run_files import write_aside
 
 FILE = ".durations.json"
-MOST_BYTES = 1 << 20
 Seconds = TypeAdapter(dict[str, float])
 DAY = 86_400
 """Seconds; nothing takes longer."""
@@ -20,11 +20,8 @@ DAY = 86_400
 
 def read(out: Path) -> dict[str, float]:
     """Read the durations; none if the file is missing or wrong, since they only serve a guess."""
-    path = out / FILE
     try:
-        if not path.is_file() or path.stat().st_size > MOST_BYTES:
-            return {}
-        found = Seconds.validate_json(path.read_bytes())
+        found = Seconds.validate_json(read_regular(out / FILE))
     except (OSError, ValueError):
         return {}
     return {name: seconds for name, seconds in found.items() if 0 <= seconds <= DAY}

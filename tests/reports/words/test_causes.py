@@ -16,6 +16,7 @@ from reports.analysis.remedies import remedies
 from reports.analysis.restores import Answer, restored
 from reports.analysis.tables import RunSummary
 from reports.formats import markdown
+from reports.terminal import grid
 from reports.words import causes
 from tests.reports import engines
 from tests.reports.synthetic import STILL, cell, moving, plan, record, summary, versioned
@@ -59,6 +60,18 @@ def test_a_leak_does_not_hide_that_a_pair_does_not_restore() -> None:
     assert causes.score(table) == "0 of 1 pair restore; 1 does not: masked paths (1)"
     assert causes.row_score(table, table.rows[0]) == "1 of 2 restore"
     assert "✗ does not restore 1/1: masked paths, left behind: cgroup" in markdown.render(run)
+
+
+def test_the_sign_answers_too_in_every_table() -> None:
+    run = summary(plan([STILL, THERE], 1), [record(STILL), crossed(Outcome.LEAKED, leaks=("cgroup /x",))])
+    (table,) = run.tables
+    assert [causes.entry(table, each) for each in run.cells] == ["restores 1/1", "restores 1/1, left behind: cgroup"]
+    assert [causes.glyph_of(table, each) for each in run.cells] == ["✓", "✓"]
+    assert [grid.answered(table, each) for each in run.cells] == [
+        "✓ restores 1/1",
+        "✓! restores 1/1, left behind: cgroup",
+    ]
+    assert grid.legend([table], ascii_only=False).plain.startswith("✓\N{NO-BREAK SPACE}restores, !")
 
 
 @pytest.mark.parametrize(
