@@ -360,9 +360,10 @@ def log_advanced(files: Files) -> None:
     """Add lines from the future."""
 
     def edit(lines: list[bytes]) -> list[bytes]:
-        before, _, said = lines[-1].rpartition(b"stillframe ")
-        nonce, n, _ = said.split()
-        return [*lines, *(before + line_of(int(nonce, 16), int(n) + 1 + tick) for tick in range(FEW))]
+        begin = lines[-1].rindex(b"stillframe ")
+        before, line = lines[-1][:begin], lines[-1][begin:]
+        _, nonce, n, _ = line.split()
+        return [*lines, *(before + line_of(int(nonce, 16), int(n) + 1 + tick, len(line)) for tick in range(FEW))]
 
     _edit_log(files, edit)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -307,21 +308,17 @@ def test_what_the_last_trial_saw_is_the_baseline_of_the_next_beside_the_same_sou
     assert bench.quiet_leaks(bench.baseline(), seconds=0) == (), "and is told once"
 
 
-class Looks:
-    """What is left in a node at each look; the last one stays."""
-
-    def __init__(self, *looks: set[str]) -> None:
-        self.looks = list(looks)
-
-    def __call__(self, _: audit.Snapshot) -> tuple[str, ...]:
-        return tuple(sorted(self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]))
+def looks(*left: set[str]) -> Callable[[audit.Snapshot], tuple[str, ...]]:
+    """What is left in a node at each look."""
+    each = iter(left)
+    return lambda _: tuple(sorted(next(each)))
 
 
 STAYS, GOES, LINK = "file /run/left", "process 7 podman", "link veth0"
 
 
 @pytest.mark.parametrize(
-    ("looks", "left"),
+    ("found", "left"),
     [
         ([{STAYS, GOES}, {STAYS, GOES}, {STAYS}, set()], set()),
         ([{STAYS, LINK}, {STAYS, LINK}, set()], set()),
@@ -332,14 +329,14 @@ STAYS, GOES, LINK = "file /run/left", "process 7 podman", "link veth0"
     ids=["a process", "a link", "a process at the second look", "what stays", "what a process leaves"],
 )
 def test_only_what_a_process_or_the_kernel_may_remove_is_waited_for(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, looks: list[set[str]], left: set[str]
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, found: list[set[str]], left: set[str]
 ) -> None:
-    monkeypatch.setattr(bench, "_leaks", Looks(*looks))
+    monkeypatch.setattr(bench, "_leaks", looks(*found))
     assert bench.quiet_leaks(audit.NOTHING, seconds=20) == tuple(left)
 
 
 def test_a_daemon_may_remove_anything(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "_leaks", Looks({STAYS}, {STAYS}, {STAYS}, set()))
+    monkeypatch.setattr(bench, "_leaks", looks({STAYS}, {STAYS}, {STAYS}, set()))
     monkeypatch.setattr(bench.node, "daemons", [object()])
     assert bench.quiet_leaks(audit.NOTHING, seconds=20) == ()
 
