@@ -72,7 +72,7 @@ def conclude(
     elif closing.interrupted and (told := _interrupted(cells, controls)):
         findings.append((Exit.INCOMPLETE, Finding(what=f"Interrupted by {closing.interrupted}: {told}")))
     if not findings:
-        what = _all_well(cells) if cells else "It has no cell of this run"
+        what = _all_well(cells, crashes) if cells else "It has no cell of this run"
         findings.append((Exit.EXPECTED, Finding(what=what)))
     if shard:
         code, first = findings[0]
@@ -92,13 +92,14 @@ def _interrupted(cells: Sequence[CellSummary], controls: Sequence[ControlSummary
     return f"{done} of {counted(len(cells), 'cell')}{proof} are complete"
 
 
-def _all_well(cells: Sequence[CellSummary]) -> str:
+def _all_well(cells: Sequence[CellSummary], crashes: Sequence[KnownCrash]) -> str:
     trials = counted(sum(each.n for each in cells), "trial")
     known = sum(each.known for each in cells)
     which = "The cell is" if len(cells) == 1 else f"All {len(cells)} cells are"
     with_issue = f", {'' if len(cells) == 1 else f'{known} '}with a known issue" if known else ""
-    crashed = sum(each.crashed for each in cells)
-    told = f"; a known crash struck {counted(crashed, 'trial')}" if crashed else ""
+    in_cells, crashed = sum(each.crashed for each in cells), sum(each.shown for each in crashes)
+    proof = f", {crashed - in_cells} of them in the instrument's own proof" if crashed > in_cells else ""
+    told = f"; a known crash struck {counted(max(crashed, in_cells), 'trial')}{proof}" if crashed or in_cells else ""
     return f"{which} as expected{with_issue}, in {trials}{told}"
 
 

@@ -49,6 +49,11 @@ class Trouble(NamedTuple):
         issue = self.issue
         return issue is not None and any(each.violates for each in (issue.outcome, *issue.besides))
 
+    @property
+    def seen(self) -> bool:
+        """Whether it showed in this run; what fails only sometimes may not."""
+        return any(each.outcome is not Outcome.CONSISTENT for each in self.cells)
+
 
 class Participant(NamedTuple):
     """A participant and its cells."""
@@ -73,15 +78,18 @@ class Participant(NamedTuple):
 
     @property
     def troubles(self) -> tuple[Trouble, ...]:
-        """What is wrong with its cells: the unexpected first, then the known issues, each with the most cells first."""
+        """What is wrong with its cells: the unexpected first, what did not show last, then by number of cells."""
         groups: dict[tuple[object, ...], list[CellSummary]] = {}
         for each in self.cells:
             if not each.as_expected:
                 groups.setdefault((each.exit_code, each.outcome, culprit(each)), []).append(each)
             elif each.expectation.link:
                 groups.setdefault((Exit.EXPECTED, *_kind(each)), []).append(each)
-        found = sorted(groups.items(), key=lambda item: (list(Exit).index(item[1][0].exit_code), -len(item[1])))
-        return tuple(_trouble(cells) for _, cells in found)
+        found = map(_trouble, groups.values())
+        order = list(Exit)
+        return tuple(
+            sorted(found, key=lambda each: (order.index(each.worst.exit_code), not each.seen, -len(each.cells)))
+        )
 
     def crashes(self, run: RunSummary) -> tuple[KnownCrash, ...]:
         """Return the known crashes of its components, whether or not one struck in this run."""

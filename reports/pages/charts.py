@@ -36,9 +36,12 @@ def distribution(cell: CellSummary) -> Markup | None:
     """Draw how far each surface was from memory, a dot for each trial and witness; None if nothing was compared."""
     lanes: dict[str, list[tuple[float, Outcome]]] = {}
     for trial in cell.trials[:MOST_DOTS]:
+        lags = {(reading.witness, each.surface): each.lag for reading in trial.readings for each in reading.surfaces}
         for skew in trial.skews:
             if skew.microseconds is not None:
-                lanes.setdefault(skew.surface, []).append((skew.microseconds, trial.verdict.outcome))
+                fits = -lags.get((skew.witness, skew.surface), 1) <= (skew.ticks or 0) <= 0
+                outcome = Outcome.CONSISTENT if fits else trial.verdict.outcome
+                lanes.setdefault(skew.surface, []).append((skew.microseconds, outcome))
     if not lanes:
         return None
     every = [value for lane in lanes.values() for value, _ in lane]

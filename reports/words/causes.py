@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from harness.model.cells import Cell
 from harness.model.outcomes import Outcome
 from reports.analysis.cells import NO_EVIDENCE, CellSummary
+from reports.analysis.crashes import KnownCrash
 from reports.analysis.participants import Health, Trouble
 from reports.analysis.reasons import OTHER, cause, culprit
 from reports.analysis.remedies import Remedy
@@ -80,6 +81,23 @@ def wrong(trouble: Trouble) -> str:
     return f"{' '.join(filter(None, (issue.outcome, issue.anomaly)))}: {headline(issue.reason)}"
 
 
+def unseen(trouble: Trouble) -> str:
+    """Say that a known issue did not show in this run; empty if it did."""
+    if trouble.seen or trouble.issue is None:
+        return ""
+    tried = counted(sum(each.n for each in trouble.cells), "trial")
+    rate = trouble.issue.rate
+    declared = f"; declared rate {100 * rate[0]:g}-{100 * rate[1]:g} %" if rate else ""
+    return f"not seen in {tried} of this run{declared}"
+
+
+def struck(each: KnownCrash, cells: Collection[CellSummary]) -> str:
+    """Say how often a known crash struck in the run, and whether it struck a participant's `cells`."""
+    told = f"struck {each.shown} of {counted(each.trials, 'trial')} with this version"
+    own = {cell.cell.id for cell in cells}
+    return told if not each.shown or not own.isdisjoint(each.cells) else f"{told}, none of them here"
+
+
 def headline(reason: str) -> str:
     """Return the first clause of a reason."""
     return shorten(CLAUSE_END.split(reason, maxsplit=1)[0], LONGEST)
@@ -110,10 +128,15 @@ def remedy(each: Remedy) -> str:
 def reproduce(cell: Cell) -> tuple[Step, ...]:
     """List the commands that repeat a cell and show its trials."""
     name = quoted(cell.id)
-    return (
-        Step(f"sudo ci/matrix --cell {name}", "Try this cell again, from a clone:"),
-        Step(f"stillframe show {name}", "Print each command of its worst trial in the newest run:"),
-    )
+    shown = f"sudo ci/stillframe show {name}"
+    steps = [
+        Step(f"sudo ci/matrix --cell {name}", "Try this cell again, from a clone; a known issue is as expected:"),
+        Step(shown, "Print each command of its worst trial in that run:"),
+    ]
+    if cell.restore == cell.checkpoint:
+        shell = f"{shown} | sudo ci/stillframe shell {quoted(cell.checkpoint.stack)}"
+        steps.append(Step(shell, "Repeat that trial command by command, in a node of its stack:"))
+    return tuple(steps)
 
 
 def turned(turn: Turn) -> tuple[str, ...]:

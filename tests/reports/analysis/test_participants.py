@@ -6,6 +6,7 @@ from harness.model.cells import Cell, FreezePolicy, Participant
 from harness.model.errors import Exit
 from harness.model.outcomes import Outcome
 from reports.analysis.participants import Health, participants, parts
+from reports.words import causes
 from reports.words.cells import mark
 from tests.reports import engines
 from tests.reports.pages.parsed import Site
@@ -93,4 +94,31 @@ def test_a_known_crash_of_a_component_breaks_its_participants_whether_or_not_it_
     assert mark(run.cells[0]) == ("known" if struck else "")
     page = Site(run)["index.html"].text
     assert "crashes sometimes: it looks in the wrong place" in page
-    assert f"struck {int(struck)} of 3 trials" in page
+    assert f"struck {int(struck)} of 3 trials with this version · " in page
+
+
+def test_a_crash_that_struck_another_participant_says_so() -> None:
+    both = [versioned(record(each, number), "6.0") for each in (STILL, OWN) for number in range(3)]
+    both[1] = crashed(both[1])
+    run = summary(plan([STILL, OWN], 3).model_copy(update={"crashes": (CRASH,)}), both)
+    assert run.conclusion.sentence.endswith("; a known crash struck 1 trial.")
+    assert "Nothing is new. 2 of 2 participants are broken in a known way." in Site(run)["index.html"].text
+    first, other = participants(run)
+    (crash,) = other.crashes(run)
+    assert causes.struck(crash, first.cells) == "struck 1 of 6 trials with this version"
+    assert causes.struck(crash, other.cells) == "struck 1 of 6 trials with this version, none of them here"
+
+
+def test_what_fails_only_sometimes_and_did_not_comes_last() -> None:
+    rare = engines.NO_RESTORE.model_copy(
+        update={"outcome": Outcome.CONSISTENT, "besides": (Outcome.RESTORE_FAILED,), "rate": (0.0, 0.1)}
+    )
+    often = engines.NO_RESTORE.model_copy(update={"signature": ""})
+    cells = [STILL.model_copy(update={"policy": policy}) for policy in list(FreezePolicy)[1:4]]
+    declared = {cells[0].id: rare, cells[1].id: rare, cells[2].id: often}
+    trials = [record(cells[0]), record(cells[1]), record(cells[2], outcome=Outcome.RESTORE_FAILED)]
+    run = summary(plan(cells, 1).model_copy(update={"expectations": declared}), trials)
+    seen, unseen = participants(run)[0].troubles
+    assert (seen.issue, unseen.issue) == (often, rare)
+    assert causes.unseen(seen) == ""
+    assert causes.unseen(unseen) == "not seen in 2 trials of this run; declared rate 0-10 %"

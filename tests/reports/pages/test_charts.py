@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from harness.model.outcomes import Outcome
+from harness.model.outcomes import Outcome, Verdict
 from reports.pages.charts import Past, distribution, strip
 from tests.reports.synthetic import STILL, moving, plan, record, summary
 
@@ -37,7 +37,12 @@ def test_a_strip_of_nothing_is_drawn_too(past: list[Past]) -> None:
 
 
 def test_outcomes_differ_by_the_shape_of_their_dots() -> None:
-    run = summary(plan([STILL], 3), [moving(STILL, 0), record(STILL, 1), record(STILL, 2, Outcome.NOT_CAPTURED)])
-    drawn = str(distribution(run.cells[0]))
-    assert re.findall(r'<(\w+) class="dot (\w+)"', drawn).count(("path", "bad")) == 4
+    """A surface that is where memory is looks good, whatever is wrong with another one."""
+    ahead, outside = moving(STILL, 0), moving(STILL, 2)
+    still = tuple(each.model_copy(update={"ticks": 0, "microseconds": 0.0}) for each in ahead.skews[:2])
+    ahead = ahead.model_copy(update={"skews": (*still, *ahead.skews[2:])})
+    outside = outside.model_copy(update={"verdict": Verdict(outcome=Outcome.NOT_CAPTURED, reason="outside")})
+    drawn = str(distribution(summary(plan([STILL], 3), [ahead, record(STILL, 1), outside]).cells[0]))
+    dots = re.findall(r'<(\w+) class="dot (\w+)"', drawn)
+    assert (dots.count(("path", "bad")), dots.count(("polygon", "mild"))) == (2, 4)
     assert {tag for tag, _ in re.findall(r'<(\w+) class="dot (\w+)"', drawn)} == {"path", "circle", "polygon"}

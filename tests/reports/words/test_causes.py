@@ -175,12 +175,17 @@ def test_what_fixes_a_cell_is_a_version_or_a_bridge_that_is_consistent_in_the_sa
 @pytest.mark.parametrize("name", ["ledger", "it's; rm -rf /", "a\x1b[2J"])
 def test_the_commands_can_be_pasted(name: str) -> None:
     odd = STILL.model_copy(update={"workload": name})
-    run, show = causes.reproduce(odd)
+    run, show, shell = causes.reproduce(odd)
     assert run.text.startswith("sudo ci/matrix --cell ")
-    assert show.text.startswith("stillframe show ")
+    assert show.text.startswith("sudo ci/stillframe show ")
+    assert shell.text == f"{show.text} | sudo ci/stillframe shell debian-sid"
     assert "\x1b" not in run.text
     if name.isprintable():
         assert shlex.split(run.text)[-1] == shlex.split(show.text)[-1] == odd.id
+
+
+def test_a_cross_restore_cannot_be_repeated_in_one_shell() -> None:
+    assert [step.text.split()[1] for step in causes.reproduce(THERE)] == ["ci/matrix", "ci/stillframe"]
 
 
 def test_a_reason_is_cut_after_its_first_clause() -> None:
