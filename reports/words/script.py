@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
+from harness.model.outcomes import Stage
 from harness.records.record import Record
 from reports.text import one_line
 from reports.words.cells import source_notes
-from reports.words.commands import ending, heading, last_words, shell, steps
+from reports.words.commands import Step, ending, failed, heading, last_words, shell, steps
 from reports.words.numbers import duration
 from reports.words.replay import Cues
+
+UNDONE = frozenset({Stage.START, Stage.RESTORE})
+"""Stages in which an adapter removes a container that failed to begin."""
 
 
 def script(record: Record) -> Iterator[str]:
@@ -25,10 +29,13 @@ def script(record: Record) -> Iterator[str]:
         first, *others = group
         yield from cues.entering(first.command.stage)
         yield f"\n# {title}"
+        undone = False
         for step in (first, *others):
-            yield shell(step)
+            yield from _undoing(step) if undone else (shell(step),)
             yield from (f"# {told}" for told in (ending(step), *last_words(step.command)) if told)
-            yield from cues.after(step)
+            if not undone:
+                yield from cues.after(step)
+                undone = step.command.stage in UNDONE and step.command.runtime and failed(step.command)
     told = {
         "warning, although the runtime reported success": record.warnings,
         "source": source_notes(record),
@@ -37,3 +44,9 @@ def script(record: Record) -> Iterator[str]:
     }
     yield from (f"# {name}: {one_line(line)}" for name, lines in told.items() for line in lines)
     yield from ("", *cues.end())
+
+
+def _undoing(step: Step) -> Iterator[str]:
+    """Show a command that removed what had failed; repeated, it would remove what has succeeded now."""
+    yield "# not repeated, since it cleaned up after the failure:"
+    yield from (f"# {line}" for line in shell(step).splitlines())

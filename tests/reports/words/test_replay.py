@@ -232,3 +232,13 @@ def test_the_policy_decides_and_not_the_stages() -> None:
     """A freeze around both holds the source still until its thaw, so nobody waits for it to run again."""
     found = cues(ran("start", "freeze", "checkpoint", "capture", "thaw", trial=record(cell(FreezePolicy.PAUSE))))
     assert "runs-again" not in found
+
+
+def test_what_cleaned_up_after_a_failed_restore_is_not_repeated() -> None:
+    trial = ran(*PLAIN[:-1], exit_code=1)
+    removal = trial.commands[-1].model_copy(update={"argv": ("runc", "delete", "clone-3"), "exit_code": 1})
+    lines = list(script(trial.model_copy(update={"commands": (*trial.commands, removal)})))
+    assert "# runc delete clone-3 </dev/null" in lines
+    assert not [line for line in lines if line.startswith("runc delete")]
+    asked = [line.removeprefix(f"{PROGRAM} ") for line in lines if line.startswith(PROGRAM)]
+    assert asked[-3:] == ["ended restore $?", "restored clone-3", "verdict"]
