@@ -136,7 +136,7 @@ class Tombstone(Frozen):
     run: Word
     pruned_ns: int
     fields: tuple[str, ...] = Field(description="fields removed from its records")
-    bytes: int = Field(description="number of bytes removed")
+    bytes: int = Field(ge=0, description="number of bytes removed")
 
 
 def missing_trials(plan: Plan, records: Sequence[Record]) -> dict[str, int]:

@@ -94,7 +94,7 @@ def write_aside(path: Path, text: str, *, private: bool = False) -> Path:
 
     `private`: only its owner may read.
     """
-    aside = path.with_name(f"{path.name}.new")
+    aside = path.with_name(f"{path.name}.{os.getpid()}.new")  # others may write the same file
     with writable(path):
         aside.unlink(missing_ok=True)  # it may be a link
         try:

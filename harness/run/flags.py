@@ -29,6 +29,13 @@ def default_cache() -> Path:
     return Path(os.environ.get(CACHE_VARIABLE) or Path(base) / "stillframe")
 
 
+def path(text: str) -> Path:
+    """Read the name of a file or folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return Path(text)
+
+
 CHOICES: tuple[Flag, ...] = (
     ("--stack", {"action": "append", "default": [], "metavar": "NAME", "help": "only this stack; repeatable"}),
     ("--runtime", {"action": "append", "default": [], "metavar": "NAME", "help": "only this runtime; repeatable"}),
@@ -64,7 +71,7 @@ CORPUS: tuple[Flag, ...] = (
     (
         "--keep",
         {
-            "type": Path,
+            "type": path,
             "default": None,
             "metavar": "DIR",
             "help": "keep a checkpoint of each participant in this folder (see `stillframe corpus`)",
@@ -73,7 +80,7 @@ CORPUS: tuple[Flag, ...] = (
     (
         "--kept",
         {
-            "type": Path,
+            "type": path,
             "default": None,
             "metavar": "DIR",
             "help": "restore the checkpoints that are kept in this folder (see `stillframe corpus`)",
@@ -136,12 +143,12 @@ CGROUPS: Flag = (
 )
 OUT: Flag = (
     "--out",
-    {"type": Path, "default": Path("out"), "metavar": "DIR", "help": "folder for runs (default ./out)"},
+    {"type": path, "default": Path("out"), "metavar": "DIR", "help": "folder for runs (default ./out)"},
 )
 CACHE: Flag = (
     "--cache",
     {
-        "type": Path,
+        "type": path,
         "default": default_cache(),
         "metavar": "DIR",
         "help": "folder for stacks and compiled workloads (default %(default)s)",

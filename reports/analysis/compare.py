@@ -206,6 +206,10 @@ def compare(before: RunSummary, after: RunSummary) -> Comparison:
         conditions = _changed(old, before.plan, new, after.plan)
         sure = adjusted_p is not None and adjusted_p < LEVEL
         kind = _kind(first, second, sure=sure)
+        if first.outcome is None and before.unfinished:
+            kind = None
+        if kind is None and p is not None and p < LEVEL:
+            kind = Kind.SOMETIMES  # among so many cells
         if kind and _may_be_chance(old, new, kind, sure=sure, changed=bool(conditions)):
             kind = Kind.SOMETIMES
         lacking = kind is Kind.DISAPPEARED and after.unfinished

@@ -47,9 +47,13 @@ def write_report(runs: Sequence[Path], out: Path | None = None) -> Path:
 
 def report(runs: Sequence[Path], out: Path | None = None) -> tuple[Path, RunSummary]:
     """Write the report as `write_report` does; return the run, too."""
+    if out:
+        history.check_apart(out)
     folders = [
         folder for each in runs for folder in (history.newest(each, PAST) if history.is_history(each) else [each])
     ]
+    if not folders:
+        raise RecordError(f"{runs[0]} holds no run", remedy="Add one with `stillframe history add`.")
     *past, newest = sorted(gather(folders), key=lambda each: (each.plan.created_ns, each.plan.run))
     before = tuple(read_stored(each) for each in past)
     run = read_stored(newest)
@@ -118,5 +122,10 @@ def add_to_step_summary(text: str) -> None:
     """
     place = os.environ.get("GITHUB_STEP_SUMMARY")
     if place:
-        with contextlib.suppress(OSError), Path(place).open("a", encoding="utf-8") as file:
+        with contextlib.suppress(OSError), os.fdopen(_to_append(place), "a", encoding="utf-8") as file:
             file.write(markdown.fitting(text, markdown.MOST_BYTES - file.tell()))
+
+
+def _to_append(place: str) -> int:
+    """Open a file to append to it, without waiting for a reader where it is a pipe."""
+    return os.open(place, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)

@@ -10,11 +10,14 @@ part of a run that a known issue cites as evidence. The folder may be a branch: 
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
+import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -106,6 +109,14 @@ def is_history(folder: Path) -> bool:
     return (folder / RUNS).is_dir() and not holds_plan(folder)
 
 
+def check_apart(folder: Path) -> None:
+    """Raise `UsageError` for a folder that belongs to a history's runs, or to the records of a run."""
+    for each in (folder, *folder.absolute().parents):
+        beside = {RUNS: LATEST, "records": "plan.json"}.get(each.name)
+        if beside and (each.parent / beside).exists():
+            raise UsageError(f"{folder} is in {each}, which holds runs or records alone", remedy="Name another folder.")
+
+
 def kept(history: Path) -> tuple[Kept, ...]:
     """Return all runs of a history, oldest first; `RecordError` if the folder is no history."""
     if not is_history(history):
@@ -139,10 +150,34 @@ def add(history: Path, run: Path) -> str:
 
 def keep(history: Path, stored: StoredRun) -> str:
     """Add a stored run and return its id. Of two copies of a run, only the one that is further stays."""
-    copies = [each for each in kept(history) if _is_copy(each, stored)] if is_history(history) else []
+    if holds_plan(history):
+        raise RecordError(f"{history} is a run, not a history", remedy="Name the history's folder first, then the run.")
+    check_apart(history)
+    check_writable(history / RUNS)
+    with _alone(history):
+        return _keep(history, stored)
+
+
+@contextlib.contextmanager
+def _alone(history: Path) -> Iterator[None]:
+    """Make the folder of runs if there is none, and wait until nobody else adds to it."""
+    runs = history / RUNS
+    with writable(runs):
+        runs.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(runs, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            runs.rmdir()  # if it stayed empty
+        os.close(descriptor)
+
+
+def _keep(history: Path, stored: StoredRun) -> str:
+    copies = [each for each in kept(history) if _is_copy(each, stored)]
     aside = history / RUNS / f".{stored.plan.run}.new"
     shutil.rmtree(aside, ignore_errors=True)
-    check_writable(aside)
     try:
         with writable(aside):
             aside.mkdir(parents=True, mode=0o700)
@@ -184,6 +219,12 @@ def prune(history: Path, keep: int, now_ns: int) -> tuple[Kept, ...]:
         raise UsageError(
             f"--keep-logs {keep}: must be at least 0", remedy="Give the number of runs that keep their logs."
         )
+    kept(history)  # or it is no history
+    with _alone(history):
+        return _prune_but(history, keep, now_ns)
+
+
+def _prune_but(history: Path, keep: int, now_ns: int) -> tuple[Kept, ...]:
     runs = kept(history)
     cited = {name for each in declared() for name in each.declaration.evidence}
     old = [each for each in runs[: max(0, len(runs) - keep)] if not each.tombstone and not each.names & cited]

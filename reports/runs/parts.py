@@ -27,7 +27,11 @@ class Part(NamedTuple):
     @classmethod
     def read(cls, folder: Path) -> Part:
         """Read plan and closing; `RecordError` for a folder without a run."""
-        return cls(folder, read_plan(folder), read_closing(folder))
+        plan, closing = read_plan(folder), read_closing(folder)
+        if closing and closing.run != plan.run:
+            what = f"the closing document in {folder} is of run {closing.run}, but the plan is of {plan.run}"
+            raise RecordError(what, remedy="Fetch the folder again.")
+        return cls(folder, plan, closing)
 
     @property
     def order(self) -> tuple[int, int, str, str]:

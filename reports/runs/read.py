@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.foreign.patience import within
 from harness.model.controls import CANARY, ControlKind
-from harness.model.errors import Exit, unknown
+from harness.model.errors import Exit, RecordError, unknown
 from harness.model.outcomes import Outcome
 from harness.records.image_path import ImagePath
 from harness.records.plan import Plan
@@ -108,7 +108,11 @@ def _summed(stored: StoredRun, plan: Plan, entries: Sequence[Entry], closely: Cl
     with within(PATIENCE_SECONDS + len(entries) / SLOWEST, f"the judgement of {stored.folder}"):
         run = summarise(plan, [record for _, record in entries], stored.closing, runs=stored.runs)
         run = with_images(run, stored.images)
-    tombstone = read_tombstone(stored.parts[0].folder)
+    folder = stored.parts[0].folder
+    tombstone = read_tombstone(folder)
+    if tombstone and tombstone.run != plan.run:
+        what = f"the tombstone in {folder} is of run {tombstone.run}, but the plan is of {plan.run}"
+        raise RecordError(what, remedy="Fetch the folder again.")
     return run.model_copy(update={"cells": tuple(map(close_up, run.cells)), "tombstone": tombstone})
 
 

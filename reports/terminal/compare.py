@@ -34,9 +34,11 @@ def lines(comparison: Comparison) -> Iterator[str]:
         f"rates: Fisher's exact test of {counted(tested, 'cell')}; a rate differs if p, adjusted for all cells "
         f"(Benjamini and Hochberg), is below {comparison.level:g}"
     )
-    alike = sum(each.kind is None for each in comparison.cells)
+    alike = sum(each.kind is None and each.before.outcome == each.after.outcome for each in comparison.cells)
+    lacking = sum(each.before.outcome is None and each.after.outcome is not None for each in comparison.cells)
     worse = counted(len(comparison.regressions), "regression")
     verdict = f"{worse}, {alike} of {counted(len(comparison.cells), 'cell')} unchanged"
+    verdict += f", {lacking} without a result before" if lacking else ""
     yield f"verdict: {verdict} (exit code {comparison.exit_code.value})"
 
 

@@ -58,6 +58,8 @@ def change_plan(folder: Path, **changes: Any) -> Path:
 def rename(folder: Path, run: str, **changes: Any) -> Path:
     """Give a part another run name, like the shards of a real run."""
     change_plan(folder, run=run, **changes)
+    if closing := read_closing(folder):
+        write_closing(folder, closing.model_copy(update={"run": run}))
     records = [each.model_copy(update={"run": run}) for each in read_records(folder)]
     shutil.rmtree(folder / "records")
     (folder / "records").mkdir()

@@ -160,7 +160,7 @@ def store(folder: Path, plan: Plan, records: Iterable[Record]) -> Path:
     write_plan(folder, promising(plan, records))
     for each in records:
         append(folder, each)
-    write_closing(folder, closing())
+    write_closing(folder, closing().model_copy(update={"run": plan.run}))
     return folder
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from harness.commands.declarations.command import Command, path
-from harness.run.flags import STACKS, Flag
+from harness.commands.declarations.command import Command
+from harness.run.flags import STACKS, Flag, path
 
 PROGRAMS = {
     "runc": ("runc", "criu"),
@@ -184,7 +183,7 @@ processes, and only its owner can read it.
         (
             "--template",
             {
-                "type": Path,
+                "type": path,
                 "default": None,
                 "metavar": "ARCHIVE",
                 "help": "archive of the engine of --to, of a container of the same image; gives what only that engine "

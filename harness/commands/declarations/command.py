@@ -9,7 +9,6 @@ import shutil
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NoReturn
 
 from harness.model.errors import EXIT_CODES, FAULT
@@ -17,17 +16,11 @@ from harness.run.flags import Flag, add_to
 
 WIDTH = 80
 NARROW = 60
+LEAST_WIDTH = 20
 """Columns from which on there is room beside the names of options and commands."""
 USAGE = "wrong usage"
 
 Act = Callable[[argparse.Namespace], int]
-
-
-def path(text: str) -> Path:
-    """Read the name of a file or folder."""
-    if not text:
-        raise argparse.ArgumentTypeError("the name is empty")
-    return Path(text)
 
 
 def at_least_one(text: str) -> int:
@@ -95,7 +88,7 @@ class Command:
 
 def width() -> int:
     """Return the columns that help has."""
-    return min(WIDTH, shutil.get_terminal_size().columns)
+    return min(WIDTH, max(LEAST_WIDTH, shutil.get_terminal_size().columns))
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from harness.commands.declarations.command import USAGE, Command
-from harness.run.flags import OUT, Flag
+from harness.run.flags import OUT, Flag, path
 
 KEEP_LOGS = 30
 """Newest runs whose logs are kept, unless told otherwise."""
 
 RUNS: Flag = (
     "runs",
-    {"type": Path, "nargs": "+", "metavar": "RUN", "help": "folder of a run or of its shards, in any order"},
+    {"type": path, "nargs": "+", "metavar": "RUN", "help": "folder of a run or of its shards, in any order"},
 )
 JSON: Flag = ("--json", {"action": "store_true", "help": "print JSON"})
-HISTORY_FOLDER: Flag = ("history", {"type": Path, "metavar": "DIR", "help": "folder of the history"})
+HISTORY_FOLDER: Flag = ("history", {"type": path, "metavar": "DIR", "help": "folder of the history"})
 NO_RUN = f"{USAGE}, or a folder that holds no run"
 UNREADABLE = "a file cannot be read or written"
 
@@ -30,7 +28,7 @@ paste into `stillframe shell`. All other lines are shell comments.
     arguments=(
         ("cell_id", {"metavar": "CELL", "help": "id of the cell, as in the report and in `stillframe plan`"}),
         ("--trial", {"type": int, "default": None, "metavar": "N", "help": "number of the trial (default: the worst)"}),
-        ("--run", {"type": Path, "default": None, "metavar": "DIR", "help": "folder of the run (default: OUT/latest)"}),
+        ("--run", {"type": path, "default": None, "metavar": "DIR", "help": "folder of the run (default: OUT/latest)"}),
         (OUT[0], {**OUT[1], "help": "folder of runs, whose newest is shown (default ./out)"}),
     ),
     exit_codes={0: "the cell is shown", 2: f"{USAGE}, or there is no such run, cell or trial", 3: UNREADABLE},
@@ -53,7 +51,7 @@ the newest; the others are its past.
         (
             "--out",
             {
-                "type": Path,
+                "type": path,
                 "default": None,
                 "metavar": "DIR",
                 "help": "folder for the site (default: `report` in the folder of the newest run)",
@@ -83,8 +81,8 @@ cells, each with the versions that changed between the runs. What may be chance
 is listed apart, with the entry that declares it as a known issue.
 """,
     arguments=(
-        ("before", {"type": Path, "metavar": "A", "help": "folder of the earlier run, or of its shards"}),
-        ("after", {"type": Path, "metavar": "B", "help": "folder of the later run, or of its shards"}),
+        ("before", {"type": path, "metavar": "A", "help": "folder of the earlier run, or of its shards"}),
+        ("after", {"type": path, "metavar": "B", "help": "folder of the later run, or of its shards"}),
         JSON,
     ),
     exit_codes={

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from harness.commands.declarations.command import USAGE, Command, at_least_one, path
+from harness.commands.declarations.command import USAGE, Command, at_least_one
 from harness.model.errors import EXIT_CODES
 from harness.run.flags import (
     CACHE,
@@ -20,6 +18,7 @@ from harness.run.flags import (
     STACKS,
     TRIALS,
     Flag,
+    path,
 )
 
 IMAGES_STACK = "debian-sid"
@@ -122,7 +121,7 @@ report.
         (
             "--run",
             {
-                "type": Path,
+                "type": path,
                 "default": None,
                 "metavar": "DIR",
                 "help": "add the images to this run and its report (default: a folder of their own)",
@@ -155,7 +154,7 @@ and is readable by its owner alone.
             "what",
             {"choices": ("keep", "try"), "metavar": "keep|try", "help": "keep new checkpoints, or try kept ones"},
         ),
-        ("folder", {"type": Path, "metavar": "DIR", "help": "folder of the kept checkpoints"}),
+        ("folder", {"type": path, "metavar": "DIR", "help": "folder of the kept checkpoints"}),
         *CHOICES[:2],
         SEED,
         OUT,

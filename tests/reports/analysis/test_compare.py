@@ -116,6 +116,27 @@ def test_a_run_that_did_not_finish_is_said_and_owes_its_results() -> None:
     assert compare(run(*trials(5)), worse).exit_code == 1
 
 
+def test_what_an_unfinished_run_has_no_result_of_is_neither_new_nor_unchanged() -> None:
+    nothing = run(cells=(STILL,)).model_copy(update={"unfinished": True})
+    found = compare(nothing, run(*trials(0, 5)))
+    assert (found.cells[0].kind, found.exit_code) == (None, 3)
+    assert list(lines(found))[-1] == (
+        "verdict: 0 regressions, 0 of 1 cell unchanged, 1 without a result before (exit code 3)"
+    )
+
+
+def test_a_rate_that_differs_alone_but_not_among_all_cells_may_be_chance() -> None:
+    cells = tuple(cell(policy, runtime) for policy in (FreezePolicy.PAUSE, FreezePolicy.HOOK) for runtime in "abcdefgh")
+    others = [each for cell in cells[1:] for each in trials(5, 1, cell=cell)]
+    before, after = trials(5, 1, cell=cells[0]) + others, trials(0, 6, cell=cells[0]) + others
+    (alone,) = compare(run(*before[:6], cells=cells[:1]), run(*after[:6], cells=cells[:1])).cells
+    assert (alone.kind, alone.regression) == (Kind.WORSE, True)
+    found = compare(run(*before, cells=cells), run(*after, cells=cells)).cells
+    assert [each.kind for each in found] == [Kind.SOMETIMES, *[None] * 15]
+    assert found[0].pooled is not None
+    assert (found[0].pooled.k, found[0].pooled.n) == (7, 12)
+
+
 def upgraded(records: list[Record], version: str = "4.3") -> list[Record]:
     newer = {side: (Component(name="criu", version=version),) for side in ("checkpoint", "restore")}
     return [each.model_copy(update={"components": newer}) for each in records]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from harness.commands.cli import main
 from harness.model.errors import RecordError
 from harness.model.expectations import About, Declaration, Declared
 from harness.model.outcomes import Outcome
-from harness.records.plan import Plan
+from harness.records.plan import Plan, Tombstone
 from harness.records.record import Record
-from harness.records.run_files import read_records, read_tombstone
+from harness.records.run_files import read_records, read_tombstone, write_tombstone
 from reports.runs import history
 from reports.runs.read import read_run
 from reports.runs.summary import summary_json
@@ -142,3 +143,45 @@ def test_wrong_words_are_answered(tmp_path: Path, capsys: pytest.CaptureFixture[
     history.add(tmp_path / "kept", run(tmp_path, 1, record(STILL)))
     assert main(["history", "prune", str(tmp_path / "kept"), "--keep-logs", "-1"]) == 2
     assert "--keep-logs -1: must be at least 0" in capsys.readouterr().err
+
+
+def test_a_run_that_several_add_at_once_is_there_once(tmp_path: Path) -> None:
+    kept, source = tmp_path / "kept", run(tmp_path, 1, *(record(STILL, number) for number in range(200)))
+    with ThreadPoolExecutor(4) as several:
+        added = list(several.map(lambda _: history.add(kept, source), range(8)))
+    assert {each.name for each in (kept / "runs").iterdir()} == set(added)
+    assert len(set(added)) == 1
+
+
+def test_a_run_is_no_place_for_a_history(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = run(tmp_path, 1, record(STILL)), run(tmp_path, 2, record(STILL))
+    assert main(["history", "add", str(one), str(other)]) == 2
+    assert "is a run, not a history" in capsys.readouterr().err
+    assert not (one / "runs").exists()
+
+
+@pytest.mark.parametrize("inside", ["kept/runs", "kept/runs/site", "run-1/records", "run-1/records/new"])
+def test_nothing_else_is_written_among_runs_and_records(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], inside: str
+) -> None:
+    one = run(tmp_path, 1, record(STILL))
+    history.add(tmp_path / "kept", one)
+    assert main(["report", str(one), "--out", str(tmp_path / inside)]) == 2
+    assert "which holds runs or records alone" in capsys.readouterr().err
+    assert len(history.kept(tmp_path / "kept")) == 1
+
+
+def test_a_history_without_runs_has_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "kept" / "runs").mkdir(parents=True)
+    assert main(["report", str(tmp_path / "kept")]) == 2
+    assert "kept holds no run" in capsys.readouterr().err
+
+
+def test_papers_of_another_run_are_no_evidence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = run(tmp_path, 1, record(STILL)), run(tmp_path, 2, record(STILL))
+    (one / "closing.json").write_bytes((other / "closing.json").read_bytes())
+    assert main(["history", "add", str(tmp_path / "kept"), str(one)]) == 2
+    assert "is of run run-2, but the plan is of run-1" in capsys.readouterr().err
+    write_tombstone(other, Tombstone(run="run-1", pruned_ns=1, fields=(), bytes=0))
+    assert main(["report", str(other)]) == 2
+    assert "is of run run-1, but the plan is of run-2" in capsys.readouterr().err
