@@ -55,7 +55,7 @@ class Options(Settings):
             name = name_of(flag)
             said = value(name)
             given[name] = declaration.get("default", False) if said == () else said
-        if given["shard"]:
+        if given["shard"] is not None:
             given["shard"] = Shard.read(given["shard"])
             if value("seed") is None:
                 remedy = "Give all shards the same: the plan of the run has to be one on every machine."

@@ -63,6 +63,13 @@ TARGETS = (
     Row(
         "a folder that is gone", "mkdir x; cd x; rmdir ../x; stillframe plan", 2, "the current folder no longer exists"
     ),
+    Row("help on a full disk", "PYTHONUNBUFFERED=1 stillframe report --help >/dev/full", 3, "No space left on device"),
+    Row("a name of nothing", 'stillframe report out/latest --out ""', 2, "the name is empty"),
+    Row("a run of no name", 'stillframe history add runs ""', 2, "the name is empty"),
+    Row("one column", "COLUMNS=1 stillframe pool nowhere", 2, "nowhere holds no run"),
+    Row("a pipe for a summary", "mkfifo p; GITHUB_STEP_SUMMARY=p stillframe report out/latest", 0, "index.html"),
+    Row("a share of nothing", 'stillframe plan --shard ""', 2, "is not a share of a run"),
+    Row("an option after --", "stillframe compare a -- b --json", 2, "unknown argument '--json'"),
     Row("history: a full disk", "full runs; stillframe history add runs out/latest", 3, FULL, root=True),
     Row("history: a disk that fills up", "small runs; stillframe history add runs out/latest", 3, FULL, root=True),
     Row("history: a read-only disk", "protected .; stillframe history add runs out/latest", 3, READ_ONLY, root=True),

@@ -6,10 +6,11 @@ import argparse
 import difflib
 import importlib
 import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from harness.model.errors import EXIT_CODES, FAULT
 from harness.run.flags import Flag, add_to
@@ -62,7 +63,7 @@ class Command:
 
     def parser(self) -> argparse.ArgumentParser:
         """Build what reads its words and prints its help."""
-        parser = argparse.ArgumentParser(
+        parser = _Parser(
             prog=f"stillframe {self.name}",
             description=folded(self.description.strip() or f"{self.what[0].upper()}{self.what[1:]}."),
             epilog="\n\n".join(filter(None, (_examples(self.examples), _exit_codes(self.exit_codes)))),
@@ -81,14 +82,24 @@ class Command:
             setattr(found, self.hands_on, words[end + 1 :])
         if more:
             options = [name for flag, _ in self.arguments for name in flag.split() if name.startswith("-")]
-            kind = "option" if more[0].startswith("-") else "argument"
-            parser.error(unknown(kind, more[0].partition("=")[0], options))
+            word = more[0].partition("=")[0]
+            is_option = word.startswith("-") and word not in options  # after `--` even an option is an argument
+            parser.error(unknown("option" if is_option else "argument", word, options if is_option else ()))
         return found
 
 
 def width() -> int:
     """Return the columns that help has."""
     return min(WIDTH, max(LEAST_WIDTH, shutil.get_terminal_size().columns))
+
+
+class _Parser(argparse.ArgumentParser):
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print a message; help that cannot be printed is a failure, unlike in argparse."""
+        if file is sys.stdout:
+            file.write(message)
+        else:
+            super()._print_message(message, file)
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
