@@ -38,7 +38,7 @@ IMAGE_FOLDERS = ("proc", "sys", "dev", "etc", "run", "tmp", REPORT)
 STOP_SECONDS = 5.0
 BRING_SECONDS = 60.0
 LONGEST_LOG = 16 << 20
-"""Bytes of a source's log after which a new source is started; the log grows by a megabyte a second."""
+"""Bytes of a source's log after which a new source is started; the log grows by some megabytes a second."""
 SHARED = frozenset({SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME, SurfaceKind.BIND})
 """Kinds of surface that a restored container would share with a running source."""
 

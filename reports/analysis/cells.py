@@ -78,6 +78,11 @@ class CellSummary(Frozen):
         return bool(self.missing) and self.exit_code is Exit.INCOMPLETE and NO_EVIDENCE.isdisjoint(self.findings)
 
     @property
+    def telling(self) -> list[Record]:
+        """Return the trials that say something of the cell."""
+        return [trial for trial in self.trials if trial.verdict.outcome not in SILENT]
+
+    @property
     def known(self) -> bool:
         """Whether this cell has a known issue: a linked expectation other than consistent."""
         return bool(self.expectation.link) and self.expectation.outcome is not Outcome.CONSISTENT

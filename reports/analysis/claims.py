@@ -16,8 +16,6 @@ from reports.analysis.cells import SILENT, CellSummary
 from reports.analysis.tables import RunSummary
 from reports.text import counted
 
-"""Outcomes that neither keep nor break a promise."""
-
 
 class Claim(Frozen):
     """A promise of a project."""

@@ -22,7 +22,7 @@ from harness.model.outcomes import Outcome
 from harness.model.values import Frozen
 from harness.records.plan import Plan
 from harness.records.record import Record
-from reports.analysis.cells import MEASURED, SILENT, CellSummary, summarise_cell
+from reports.analysis.cells import MEASURED, CellSummary, summarise_cell
 from reports.analysis.conditions import Conditions, Difference, changes, differences
 from reports.analysis.statistics import LEVEL, adjusted, different_p
 from reports.analysis.tables import RunSummary
@@ -281,7 +281,7 @@ def _may_be_chance(old: CellSummary, new: CellSummary, kind: Kind, *, sure: bool
     It may, if the declared rate allows for it. Else it may if no test proves it, and either nothing has `changed`, or
     what differs shows in some trials only.
     """
-    if kind is Kind.DISAPPEARED or not (_telling(old) and _telling(new)):
+    if kind is Kind.DISAPPEARED or not (old.telling and new.telling):
         return False
     if new.expectation.rate and new.as_expected:
         return True
@@ -295,7 +295,7 @@ def _may_be_chance(old: CellSummary, new: CellSummary, kind: Kind, *, sure: bool
 
 def _worst_of_both(old: CellSummary, new: CellSummary) -> tuple[int, int, int, int] | None:
     """Count the trials with the worse of both outcomes, in each run; None if the outcome is the same."""
-    first, second = ([trial.verdict.outcome for trial in _telling(cell)] for cell in (old, new))
+    first, second = ([trial.verdict.outcome for trial in cell.telling] for cell in (old, new))
     worst, worst_now = (max(each, key=lambda outcome: outcome.severity) for each in (first, second))
     if worst is worst_now:
         return None
@@ -304,12 +304,8 @@ def _worst_of_both(old: CellSummary, new: CellSummary) -> tuple[int, int, int, i
 
 
 def _pooled(old: CellSummary, new: CellSummary) -> CellSummary:
-    trials = [*_telling(old), *_telling(new)]
+    trials = [*old.telling, *new.telling]
     return summarise_cell(new.cell, trials, new.expectation, planned=len(trials), missing=0)
-
-
-def _telling(cell: CellSummary) -> list[Record]:
-    return [trial for trial in cell.trials if trial.verdict.outcome not in SILENT]
 
 
 def _unfinished(which: str, run: RunSummary) -> Iterator[str]:
@@ -320,7 +316,7 @@ def _unfinished(which: str, run: RunSummary) -> Iterator[str]:
 
 
 def _side(cell: CellSummary) -> Side:
-    trials = _telling(cell)
+    trials = cell.telling
     worst = max((trial.verdict.outcome for trial in trials), key=lambda each: each.severity, default=None)
     said = [trial.verdict.outcome.violates for trial in trials]
     return Side(

@@ -12,7 +12,7 @@ from harness.model.machine import Component
 from harness.model.values import Frozen
 from harness.records.plan import Plan
 from harness.records.record import Record
-from reports.analysis.cells import SILENT, CellSummary
+from reports.analysis.cells import CellSummary
 
 K = TypeVar("K")
 
@@ -56,7 +56,7 @@ class Conditions(Frozen):
     @classmethod
     def of_cell(cls, cell: CellSummary, plan: Plan) -> set[Conditions]:
         """Read the conditions from all trials of a cell that say something."""
-        return {cls.of(trial, plan) for trial in cell.trials if trial.verdict.outcome not in SILENT}
+        return {cls.of(trial, plan) for trial in cell.telling}
 
     @property
     def digest(self) -> str:

@@ -59,12 +59,17 @@ def known_crashes(plan: Plan, records: Sequence[Record]) -> Iterator[KnownCrash]
             yield KnownCrash(crash=crash, shown=len(struck), trials=len(concerned), cells=tuple(cells))
 
 
+def percent(rate: tuple[float, float]) -> str:
+    """Write a declared rate: `0-10 %`."""
+    low, high = rate
+    return f"{100 * low:g}-{100 * high:g} %"
+
+
 def demanded(each: KnownCrash) -> str:
     """Say what to do about its entry; empty if there is nothing to do."""
-    low, high = (f"{100 * end:g}" for end in each.crash.rate)
     at = place(each.crash.declared)
     if each.crash.overdue:
         return f"review was due by {each.crash.review_by}; check it again, then move `review-by` in {at}"
     if each.too_often or each.too_seldom:
-        return f"the declared rate is {low}-{high} %; look for another cause, or correct {at}"
+        return f"the declared rate is {percent(each.crash.rate)}; look for another cause, or correct {at}"
     return ""

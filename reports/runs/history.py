@@ -119,10 +119,14 @@ def check_apart(folder: Path) -> None:
 
 def kept(history: Path) -> tuple[Kept, ...]:
     """Return all runs of a history, oldest first; `RecordError` if the folder is no history."""
-    if not is_history(history):
-        raise RecordError(f"{history} is not a history: it has no folder {RUNS}", remedy="Add a run to create one.")
+    _check_is(history)
     every = [Kept(each.name, each, read_plan(each), read_closing(each), read_tombstone(each)) for each in _all(history)]
     return tuple(sorted(every, key=lambda each: (each.plan.created_ns, each.id)))
+
+
+def _check_is(history: Path) -> None:
+    if not is_history(history):
+        raise RecordError(f"{history} is not a history: it has no folder {RUNS}", remedy="Add a run to create one.")
 
 
 def ids(history: Path) -> frozenset[str]:
@@ -219,17 +223,13 @@ def prune(history: Path, keep: int, now_ns: int) -> tuple[Kept, ...]:
         raise UsageError(
             f"--keep-logs {keep}: must be at least 0", remedy="Give the number of runs that keep their logs."
         )
-    kept(history)  # or it is no history
+    _check_is(history)
     with _alone(history):
-        return _prune_but(history, keep, now_ns)
-
-
-def _prune_but(history: Path, keep: int, now_ns: int) -> tuple[Kept, ...]:
-    runs = kept(history)
-    cited = {name for each in declared() for name in each.declaration.evidence}
-    old = [each for each in runs[: max(0, len(runs) - keep)] if not each.tombstone and not each.names & cited]
-    for each in old:
-        _prune(each, now_ns)
+        runs = kept(history)
+        cited = {name for each in declared() for name in each.declaration.evidence}
+        old = [each for each in runs[: max(0, len(runs) - keep)] if not each.tombstone and not each.names & cited]
+        for each in old:
+            _prune(each, now_ns)
     return tuple(old)
 
 

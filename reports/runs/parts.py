@@ -9,12 +9,19 @@ from typing import NamedTuple
 
 from harness.model.errors import RecordError
 from harness.records.image_path import ImagePath
-from harness.records.plan import Closing, Plan
+from harness.records.plan import Closing, Plan, Tombstone
 from harness.records.record import Record
 from harness.records.run_files import read_briefly, read_closing, read_images, read_plan
 
 Found = dict[bytes, str]
 """What a copy holds, by digest, with the words that name it."""
+
+
+def check_same_run(folder: Path, plan: Plan, what: str, found: Closing | Tombstone | None) -> None:
+    """Raise `RecordError` for a document that belongs to another run than the plan beside it."""
+    if found and found.run != plan.run:
+        told = f"the {what} in {folder} is of run {found.run}, but the plan is of {plan.run}"
+        raise RecordError(told, remedy="Fetch the folder again.")
 
 
 class Part(NamedTuple):
@@ -28,9 +35,7 @@ class Part(NamedTuple):
     def read(cls, folder: Path) -> Part:
         """Read plan and closing; `RecordError` for a folder without a run."""
         plan, closing = read_plan(folder), read_closing(folder)
-        if closing and closing.run != plan.run:
-            what = f"the closing document in {folder} is of run {closing.run}, but the plan is of {plan.run}"
-            raise RecordError(what, remedy="Fetch the folder again.")
+        check_same_run(folder, plan, "closing document", closing)
         return cls(folder, plan, closing)
 
     @property

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.foreign.patience import within
 from harness.model.controls import CANARY, ControlKind
-from harness.model.errors import Exit, RecordError, unknown
+from harness.model.errors import Exit, unknown
 from harness.model.outcomes import Outcome
 from harness.records.image_path import ImagePath
 from harness.records.plan import Plan
@@ -25,7 +25,7 @@ from reports.analysis.known import known_issues
 from reports.analysis.tables import RunSummary, summarise
 from reports.progress import shown
 from reports.runs import shards
-from reports.runs.parts import Part, latest
+from reports.runs.parts import Part, check_same_run, latest
 from reports.runs.shards import StoredRun, numbered
 from reports.text import counted
 
@@ -110,9 +110,7 @@ def _summed(stored: StoredRun, plan: Plan, entries: Sequence[Entry], closely: Cl
         run = with_images(run, stored.images)
     folder = stored.parts[0].folder
     tombstone = read_tombstone(folder)
-    if tombstone and tombstone.run != plan.run:
-        what = f"the tombstone in {folder} is of run {tombstone.run}, but the plan is of {plan.run}"
-        raise RecordError(what, remedy="Fetch the folder again.")
+    check_same_run(folder, plan, "tombstone", tombstone)
     return run.model_copy(update={"cells": tuple(map(close_up, run.cells)), "tombstone": tombstone})
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from harness.model.cells import Cell
 from harness.model.outcomes import Outcome
 from reports.analysis.cells import NO_EVIDENCE, CellSummary
-from reports.analysis.crashes import KnownCrash
+from reports.analysis.crashes import KnownCrash, percent
 from reports.analysis.participants import Health, Trouble
 from reports.analysis.reasons import OTHER, cause, culprit
 from reports.analysis.remedies import Remedy
@@ -86,8 +86,7 @@ def unseen(trouble: Trouble) -> str:
     if trouble.seen or trouble.issue is None:
         return ""
     tried = counted(sum(each.n for each in trouble.cells), "trial")
-    rate = trouble.issue.rate
-    declared = f"; declared rate {100 * rate[0]:g}-{100 * rate[1]:g} %" if rate else ""
+    declared = f"; declared rate {percent(trouble.issue.rate)}" if trouble.issue.rate else ""
     return f"not seen in {tried} of this run{declared}"
 
 

@@ -140,28 +140,25 @@ def test_a_log_that_nobody_keeps_is_not_waited_for(tmp_path: Path, monkeypatch: 
     assert (found.kept, found.first, found.surface.newest) == (False, None, None)
 
 
-def test_a_line_is_overdue_when_more_was_printed_than_can_be_on_its_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for messages, beside a log that ends long before a line that may be overdue at once."""
     monkeypatch.setattr(restored, "LOG_SECONDS", 1e9)
     monkeypatch.setattr(restored, "OVERDUE_SECONDS", 0.0)
     (tmp_path / "log").write_bytes(line_of(NONCE, 900))
-    told = tmp_path / "report"
-    told.mkdir()
+    folder = tmp_path / "report"
+    folder.mkdir()
+    return folder
+
+
+def test_a_line_is_overdue_when_more_was_printed_than_can_be_on_its_way(tmp_path: Path, told: Path) -> None:
     patient = Speaker(told, 1000, 1000 + lag(), 1000 + 2 * lag(), 1021 + 2 * lag())
     found = follow(tmp_path / "log", PRINTED, READING, due=1020, travels=True, channel=patient, size=0)
     assert (found.surface.newest, patient.ticks) == (900, [])
 
 
-def test_a_log_that_has_not_grown_since_the_restore_is_overdue_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(restored, "LOG_SECONDS", 1e9)
-    monkeypatch.setattr(restored, "OVERDUE_SECONDS", 0.0)
-    (tmp_path / "log").write_bytes(line_of(NONCE, 900))
+def test_a_log_that_has_not_grown_since_the_restore_is_overdue_at_once(tmp_path: Path, told: Path) -> None:
     size = restored.size_of(tmp_path / "log")
-    told = tmp_path / "report"
-    told.mkdir()
     due = CUT + 2 * lag() + 1
     found = follow(tmp_path / "log", PRINTED, READING, due=due, travels=True, channel=Speaker(told, due), size=size)
     assert found.surface.newest == 900

@@ -17,8 +17,9 @@ from harness.run.flags import Flag, add_to
 
 WIDTH = 80
 NARROW = 60
-LEAST_WIDTH = 20
 """Columns from which on there is room beside the names of options and commands."""
+LEAST_WIDTH = 20
+"""Columns that help takes even where a terminal says that it has fewer."""
 USAGE = "wrong usage"
 
 Act = Callable[[argparse.Namespace], int]
