@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.host import audit
 from harness.host.wait import until
 from harness.model.cells import Cell, FreezePolicy, Participant, Settings
 from harness.model.machine import HostFacts
@@ -142,7 +143,13 @@ def mounted(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def shell(shared: Path) -> Iterator[subprocess.Popen[str]]:
+def before() -> audit.Snapshot:
+    """What the host had before the shell."""
+    return audit.of_host()
+
+
+@pytest.fixture
+def shell(before: audit.Snapshot, shared: Path) -> Iterator[subprocess.Popen[str]]:
     """A shell that waits for its next line."""
     command = [sys.executable, "-m", "harness.commands.cli", "shell", STACK, "--share", str(shared)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, text=True, cwd=ROOT) as process:
@@ -154,11 +161,14 @@ def shell(shared: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_a_shell_that_is_killed_leaves_no_mount(shell: subprocess.Popen[str], shared: Path) -> None:
+def test_a_shell_that_is_killed_leaves_nothing(
+    before: audit.Snapshot, shell: subprocess.Popen[str], shared: Path
+) -> None:
     assert not mounted(shared), "the host itself never has it"
     shell.kill()
     shell.wait()
     until(lambda: not _sees(shared), seconds=20, what="the end of the node")
+    until(lambda: not audit.of_host().leaks(before), seconds=20, what="the end of its groups")
     assert sorted(path.name for path in shared.iterdir()) == ["begun"]
 
 

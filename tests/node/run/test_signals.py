@@ -193,7 +193,7 @@ def test_a_run_ends_after_the_trial_in_progress_and_reports(
     until(lambda: trying(run), seconds=SECONDS, what="a record")
     send(run, number, group=group)
     code, _ = end(run)
-    assert code == 3
+    assert code == 3, run.said
     (folder,) = run.folders
     found = read_run(folder)
     assert found.interrupted == number.name
@@ -218,7 +218,7 @@ def test_who_asks_twice_does_not_wait(begin: Callable[..., Started], workers: in
         run.process.wait(2 * TWICE_SECONDS)
     send(run, INT, group=True)
     code, last = end(run)
-    assert code == 3
+    assert code == 3, run.said
     assert re.fullmatch(r"stillframe: stopped at once; `stillframe report .*` shows what there is|--verbose .*", last)
     nothing_is_left(run)
 
@@ -228,18 +228,18 @@ def test_a_signal_while_the_report_is_written_changes_nothing(begin: Callable[..
     until(lambda: reporting(run), seconds=SECONDS, what="the closing")
     send(run, INT, group=True)
     code, _ = end(run)
-    assert code == 0
+    assert code == 0, run.said
     assert "verdict: The cell is as expected" in run.said
 
 
 def test_an_interrupted_start_does_not_hide_the_last_run(begin: Callable[..., Started]) -> None:
     first = begin(1, rounds=1)
-    assert end(first)[0] == 0
+    assert end(first)[0] == 0, first.said
     before = (first.out / "latest").resolve()
     second = begin(1)
     until(lambda: len(second.folders) > 1, seconds=SECONDS, what="the second run")
     send(second, INT, group=True)
-    assert end(second)[0] == 3
+    assert end(second)[0] == 3, second.said
     assert (second.out / "latest").resolve() == before
 
 
@@ -254,7 +254,7 @@ def test_a_worker_that_is_killed_costs_neither_its_cells_nor_the_run(begin: Call
     assert "gw0" not in run.said
     (folder,) = run.folders
     assert read_run(folder).conclusion.exit_code == code, "the records alone decide"
-    assert code == 0, "and the other worker has made up for it"
+    assert code == 0, f"the other worker has made up for it: {run.said}"
 
 
 def test_who_types_ctrl_c_at_a_terminal_gets_it_back(begin: Callable[..., Started]) -> None:
