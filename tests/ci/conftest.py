@@ -46,7 +46,9 @@ class Checkout:
             "PYTHON": sys.executable,
             **(env or {}),
         }
-        return HOST.run(["bash", *words], cwd=str(where or self.folder), env=given, accept=range(256), deadline=60)
+        heard = "--default-signal=INT,TERM,HUP"  # whoever started the tests may ignore some, as nohup(1)
+        command = ["env", heard, "bash", *words]
+        return HOST.run(command, cwd=str(where or self.folder), env=given, accept=range(256), deadline=60)
 
     @property
     def called(self) -> list[str]:

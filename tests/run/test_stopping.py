@@ -23,8 +23,9 @@ class Ended(BaseException):
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """The time; no signal is ignored, even if whoever started the tests does that, as nohup(1)."""
     now = [100.0]
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: signal.signal(number, signal.default_int_handler) for number in SIGNALS}
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     yield now
     for number, how in before.items():

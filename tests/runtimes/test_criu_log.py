@@ -57,7 +57,7 @@ def lines_of(explanation: contextlib.AbstractContextManager[None]) -> list[str]:
 
 
 def test_a_failure_brings_the_log_of_whatever_place_it_is_in(node: FolderNode) -> None:
-    node.put("/store/one/restore.log", LOG)
+    node.put_log("/store/one/restore.log", LOG)
     assert (
         lines_of(explained(node, "/nowhere/restore.log", "/store/*/restore.log"))[0]
         == "Can't open file /data/added.ring"
@@ -71,7 +71,7 @@ def test_the_log_of_an_earlier_command_explains_nothing(node: FolderNode) -> Non
 
 
 def test_where_criu_tells_nothing_another_text_stands_for_it(node: FolderNode) -> None:
-    node.put("/store/restore.log", "(00.1) Restore finished successfully\n")
+    node.put_log("/store/restore.log", "(00.1) Restore finished successfully\n")
     assert lines_of(explained(node, "/store/restore.log", otherwise=lambda: "three\n")) == ["three"]
 
 

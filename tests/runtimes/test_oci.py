@@ -230,7 +230,7 @@ CRIU_SAYS = (
 
 def test_a_failed_checkpoint_brings_criu_s_own_words(runtime: Runtime, node: FolderNode) -> None:
     work = "/c/work"
-    node.put(f"{work}/dump.log", CRIU_SAYS)
+    node.put_log(f"{work}/dump.log", CRIU_SAYS)
     node.answer("checkpoint", 1, stderr="criu failed: type NOTIFY errno 0")
     with pytest.raises(CommandFailed) as raised:
         runtime.live_checkpoint(TAKEN)
@@ -238,7 +238,7 @@ def test_a_failed_checkpoint_brings_criu_s_own_words(runtime: Runtime, node: Fol
 
 
 def test_a_failed_restore_brings_criu_s_own_words_although_its_folder_goes(runtime: Runtime, node: FolderNode) -> None:
-    node.put(f"{OURS}/criu/restore.log", CRIU_SAYS)
+    node.put_log(f"{OURS}/criu/restore.log", CRIU_SAYS)
     node.answer("restore", 1)
     with pytest.raises(CommandFailed) as raised:
         runtime.restore(TAKEN, SPEC)

@@ -175,7 +175,7 @@ def test_a_failure_is_explained_by_the_log_that_was_written_meanwhile(node: Fold
     node.put(f"{CHECKPOINT.work}/dump.log", "Error (criu/x.c:1): of an earlier command\n")
     os.utime(node.path(f"{CHECKPOINT.work}/dump.log"), (1, 1))
     replay = running(node)
-    node.put(f"{SPEC.folder}/criu/restore.log", "(0.1) Warn\n(0.2) Error (criu/mount.c:3141): No mapping\n")
+    node.put_log(f"{SPEC.folder}/criu/restore.log", "(0.1) Warn\n(0.2) Error (criu/mount.c:3141): No mapping\n")
     replay.ended(Stage.RESTORE, 1, "restoring\n")
     found = replay.conclude()
     assert found.verdict is not None
@@ -195,7 +195,7 @@ def test_without_a_log_it_is_explained_by_the_last_words(node: FolderNode) -> No
 def test_a_silent_command_is_explained_by_the_log_of_the_runtime(node: FolderNode) -> None:
     replay = running(node)
     node.put(f"{SPEC.folder}/runc.log", "level=error msg=one\nlevel=error msg=two\n")
-    node.put(f"{SPEC.folder}/criu/restore.log", "(0.1) nothing that is called an error\n")
+    node.put_log(f"{SPEC.folder}/criu/restore.log", "(0.1) nothing that is called an error\n")
     replay.ended(Stage.RESTORE, 1, "\n")
     assert replay.conclude().log == ("level=error msg=two", "level=error msg=one")
 

@@ -49,6 +49,7 @@ def test_a_file_that_comes_back_between_two_ticks_is_told_once(
 ) -> None:
     for _ in range(ATTEMPTS):
         ledger = start(ring=8, period_us=period_us, deleted=True)
+        ledger.hurry()
         ledger.await_tick(2)
         memory = ledger.stop()
         make(ledger.deleted)

@@ -55,6 +55,7 @@ def test_a_discrepancy_is_found_at_the_next_tick(start: Callable[..., Ledger], r
     """The period is so long that the damage happens between two ticks, without a gap."""
     for _ in range(ATTEMPTS):
         ledger = start(ring=ring, period_us=200_000)
+        ledger.hurry()
         ledger.await_tick(5)
         memory = ledger.stop()
         expected = damage(ledger, memory)
