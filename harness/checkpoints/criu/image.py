@@ -15,8 +15,9 @@ from typing import Any
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from harness.checkpoints.criu.messages import FIELDS, TEXT, TYPES, WHOLE, Many, kind_of
+from harness.checkpoints.criu.messages import FIELDS, TYPES, WHOLE, kind_of
 from harness.checkpoints.untrusted import Budget, Unreadable, read_regular
+from harness.foreign.protobuf import TEXT, Many
 
 _COMMON = 0x54564319
 """First magic word of all images except the inventory and the statistics."""

@@ -8,27 +8,13 @@ fields about compressed pages.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import Message
 
-_KIND = descriptor_pb2.FieldDescriptorProto
-BOOL, TEXT, BYTES = _KIND.TYPE_BOOL, _KIND.TYPE_STRING, _KIND.TYPE_BYTES
-INT32, INT64, SINT32 = _KIND.TYPE_INT32, _KIND.TYPE_INT64, _KIND.TYPE_SINT32
-UINT32, UINT64 = _KIND.TYPE_UINT32, _KIND.TYPE_UINT64
+from harness.foreign.protobuf import BOOL, BYTES, INT32, INT64, SINT32, TEXT, UINT32, UINT64, Fields, Many, types
 
-
-@dataclass(frozen=True)
-class Many:
-    """A list of values or of messages."""
-
-    of: Any
-    packed: bool = False
-
-
-FIELDS: dict[str, dict[str, tuple[int, Any]]] = {
+FIELDS: Fields = {
     "inventory_entry": {
         "img_version": (1, UINT32),
         "fdinfo_per_id": (2, BOOL),
@@ -194,26 +180,5 @@ def kind_of(message: str, field: str) -> Any:
     return kind.of if isinstance(kind, Many) else kind
 
 
-def _types() -> dict[str, type[Message]]:
-    file = descriptor_pb2.FileDescriptorProto(name="criu.proto", package="criu", syntax="proto2")
-    for name, fields in FIELDS.items():
-        message = file.message_type.add(name=name)
-        for field, (number, declared) in fields.items():
-            kind = kind_of(name, field)
-            nested = isinstance(kind, str)
-            added = message.field.add(
-                name=field,
-                number=number,
-                type=_KIND.TYPE_MESSAGE if nested else kind,
-                type_name=f".criu.{kind}" if nested else None,
-                label=_KIND.LABEL_REPEATED if isinstance(declared, Many) else _KIND.LABEL_OPTIONAL,
-            )
-            if isinstance(declared, Many) and declared.packed:
-                added.options.packed = True
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"criu.{name}")) for name in FIELDS}
-
-
-TYPES = _types()
+TYPES: dict[str, type[Message]] = types("criu", FIELDS, syntax="proto2")
 """Classes of the messages by name."""
