@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
-from harness.images import registry
+from harness.images import repositories
 from harness.images.producers import (
     Artifact,
     BaseImage,
@@ -25,6 +25,7 @@ from harness.model.outcomes import Stage
 from harness.records.image_path import Base, Step
 from harness.runtimes import adapter
 from harness.runtimes.contract import Checkpoint, Container
+from harness.stacks import registry
 from harness.stacks.node import Node
 from harness.trial.bench import Bench
 from harness.trial.freeze import POLICIES
@@ -83,7 +84,7 @@ class Podman:
         digest = ""
         if registry.runs(near.node):
             run(["podman", "push", "--quiet", self.NAME], deadline=SECONDS)
-            digest = registry.inspected(near.node, "registry", "docker://", self.NAME).digest
+            digest = repositories.inspected(near.node, "registry", "docker://", self.NAME).digest
         return BaseImage(self.NAME, identity, digest)
 
     def provide_base(self, far: Bench, base: BaseImage, state: Base) -> None:
@@ -93,7 +94,7 @@ class Podman:
         if state is Base.PRESENT:
             run(["podman", "load", "--quiet", "--input", BASE_ARCHIVE], deadline=SECONDS)
         elif state is not Base.PULLABLE and registry.runs(far.node):
-            registry.forget(far.node, base.name)
+            repositories.forget(far.node, base.name)
         if state is Base.CHANGED:
             run(["podman", "tag", far.runtime.load_image(_changed(far)), base.name])
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from harness.images import registry
+from harness.images import repositories
 from harness.images.stores import Store, Tools
 from harness.records.image_path import ImageFacts
+from harness.stacks import registry
 from harness.stacks.node import Node
 
 REGISTRY, INDEX = "registry", "registry-index"
@@ -79,7 +80,7 @@ class Pushed:
     def send(self, store: Store, name: str, after: str) -> ImageFacts:  # noqa: ARG002
         """Push the image."""
         self._push(store, name)
-        return registry.inspected(store.node, "registry", "docker://", reference(name, self.name))
+        return repositories.inspected(store.node, "registry", "docker://", reference(name, self.name))
 
     def _push(self, store: Store, name: str) -> None:
         store.push(name, reference(name, self.name))
@@ -120,7 +121,7 @@ class Copied:
         """Copy the image within the registry."""
         ends = (f"docker://{reference(name, tag)}" for tag in (after, self.name))
         Tools(store.node).run("skopeo", "copy", "--quiet", *self.options, *ends)
-        return registry.inspected(store.node, "registry", "docker://", reference(name, self.name))
+        return repositories.inspected(store.node, "registry", "docker://", reference(name, self.name))
 
     def receive(self, store: Store, origin: str, name: str) -> None:
         """Pull the image."""

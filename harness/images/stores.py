@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.checkpoints.untrusted import Unreadable, beneath, inside, read_regular
-from harness.images import registry
+from harness.images import repositories
 from harness.images.manifests import digest_of, facts_of
 from harness.model.commands import Command
 from harness.model.errors import CommandFailed
@@ -75,7 +75,7 @@ class PodmanStore(Tools):
 
     def look(self, name: str) -> ImageFacts:
         """Read the image with skopeo, which uses the same library; the store has a list's images as separate images."""
-        return registry.inspected(self.node, "store", "containers-storage:", _local(name), inner=self._manifest)
+        return repositories.inspected(self.node, "store", "containers-storage:", _local(name), inner=self._manifest)
 
     def _manifest(self, digest: str) -> str | None:
         """Return the manifest with this digest from all images; None if there is none."""

@@ -11,7 +11,7 @@ from functools import partial
 from harness.checkpoints.untrusted import Unreadable
 from harness.host.facts import host_facts
 from harness.host.process import HOST, Journal
-from harness.images import refusals, registry
+from harness.images import refusals
 from harness.images.engines import ENGINES, Engine, take
 from harness.images.manifests import told
 from harness.images.producers import Producer, Taken
@@ -28,7 +28,7 @@ from harness.records.image_path import EXPECTED, Attempt, Base, ImageFacts, Imag
 from harness.run.options import Options
 from harness.runtimes import adapter, versions
 from harness.runtimes.contract import Checkpoint
-from harness.stacks import build, definition
+from harness.stacks import build, definition, registry
 from harness.stacks.node import Node
 from harness.trial.bench import Bench
 from harness.trial.stages import Stages

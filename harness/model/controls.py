@@ -58,6 +58,8 @@ class Control(Frozen):
 
 
 DEFAULT_WORKLOAD = "ledger"
+POD_WORKLOAD = "added-file"
+"""The default workload where a container cannot have a tmpfs of its own."""
 
 
 class Ground(StrEnum):

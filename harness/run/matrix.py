@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from harness.model import expectations
 from harness.model.cells import Cell, FreezePolicy, Participant, Scenario
-from harness.model.controls import CANARY, CONTROLS, DEFAULT_WORKLOAD, Control, ControlKind, Ground
+from harness.model.controls import CANARY, CONTROLS, DEFAULT_WORKLOAD, POD_WORKLOAD, Control, ControlKind, Ground
 from harness.model.errors import UsageError, unknown
 from harness.model.expectations import MOVING, OUTSIDE, STILL, Expectation
 from harness.model.invalid import wrong
@@ -195,13 +195,13 @@ def _cells(who: Participant, *, sparing: bool = True) -> Iterator[Cell]:
 
     Other workloads are held still if `sparing`, except those with `every_policy`; otherwise they get every policy.
     """
-    known = [definitions.find(name) for name in definitions.available() if name != DEFAULT_WORKLOAD]
+    known = [definitions.find(name) for name in definitions.available()]
     others = [each for each in known if not (each.proof and sparing)]
     for way in RUNTIMES[who.runtime].ways:
         for policy in way.policies:
             yield _cell(who, way, policy)
         for other in others:
-            if way.carries(other):
+            if other.name != way.plain and way.carries(other):
                 for policy in way.policies if other.every_policy or not sparing else (way.still,):
                     yield _cell(who, way, policy, name=other.name)
         for scenario in way.scenarios:
@@ -215,10 +215,10 @@ def _cell(
     way: Way,
     policy: FreezePolicy,
     *,
-    name: str = DEFAULT_WORKLOAD,
+    name: str = "",
     scenario: Scenario = Scenario.LIVE,
 ) -> Cell:
-    return Cell(workload=name, policy=policy, checkpoint=who, restore=who, way=way.name, scenario=scenario)
+    return Cell(workload=name or way.plain, policy=policy, checkpoint=who, restore=who, way=way.name, scenario=scenario)
 
 
 def controls(cells: Sequence[Cell], today: dt.date, *, full: bool) -> tuple[Control, ...]:
@@ -265,7 +265,8 @@ def fewer(cells: Sequence[Cell], rounds: int) -> dict[str, int]:
 
     They get at least 2 trials, if `rounds` permits: the second one shows what the first did to the source.
     """
-    about_moment = {cell.id for cell in cells if cell.workload == DEFAULT_WORKLOAD and cell.scenario is Scenario.LIVE}
+    plain = (DEFAULT_WORKLOAD, POD_WORKLOAD)
+    about_moment = {cell.id for cell in cells if cell.workload in plain and cell.scenario is Scenario.LIVE}
     return {cell.id: min(rounds, max(2, rounds // 5)) for cell in cells if cell.id not in about_moment}
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 from harness.model.errors import unknown
 from harness.runtimes.containerd import Containerd
 from harness.runtimes.contract import Runtime, Way
+from harness.runtimes.cri import CriContainerdCrun, CriContainerdRunc, CriCrioCrun, CriCrioRunc
 from harness.runtimes.criu import Criu
 from harness.runtimes.crun import Crun
 from harness.runtimes.docker import DockerCrun, DockerRunc, DockerRunsc
@@ -33,7 +34,11 @@ class Adapter(Protocol):
 
 RUNTIMES: dict[str, Adapter] = {
     adapter.name: adapter
-    for adapter in (Runc, Crun, Criu, PodmanRunc, PodmanCrun, DockerRunc, DockerCrun, DockerRunsc, Containerd, Runsc)
+    for adapter in (
+        *(Runc, Crun, Criu, Runsc),
+        *(PodmanRunc, PodmanCrun, DockerRunc, DockerCrun, DockerRunsc, Containerd),
+        *(CriContainerdRunc, CriContainerdCrun, CriCrioRunc, CriCrioCrun),
+    )
 }
 
 

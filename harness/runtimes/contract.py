@@ -16,7 +16,7 @@ from typing import ClassVar, Protocol
 from harness.checkpoints.disk import CapturedFiles
 from harness.checkpoints.sources import Part
 from harness.model.cells import FreezePolicy, Scenario, SurfaceKind
-from harness.model.controls import CONTROLS, Ground
+from harness.model.controls import CONTROLS, DEFAULT_WORKLOAD, POD_WORKLOAD, Ground
 from harness.model.machine import Component
 from harness.stacks.node import Node
 from harness.workload.definitions import Workload
@@ -47,12 +47,16 @@ class Way:
     """Kinds of surface that a container can have and that cells of this way use."""
     outside: frozenset[SurfaceKind] = frozenset({SurfaceKind.BIND, SurfaceKind.STDOUT})
     """Kinds of surface that are documented as outside a checkpoint."""
+    pods: bool = False
+    """Containers are in pods."""
     terminal: bool = False
     """A container can have a terminal as standard output, and the engine logs it."""
     leaves_disk: bool = False
     """The checkpoint has memory alone: the caller has to call `capture`."""
     in_place: bool = False
     """A restore needs the source container itself, after it has ended."""
+    in_pod: bool = False
+    """A restore needs the source's pod, which goes with its last container."""
     scenarios: tuple[Scenario, ...] = ()
     """Further scenarios that have cells in this way."""
     controls: tuple[str, ...] = tuple(CONTROLS)
@@ -66,7 +70,16 @@ class Way:
 
     def carries(self, workload: Workload) -> bool:
         """Return whether a container can run the workload with all its surfaces."""
-        return self.surfaces.issuperset(each.kind for each in workload.surfaces) and (self.terminal or not workload.tty)
+        return (
+            self.surfaces.issuperset(each.kind for each in workload.surfaces)
+            and (self.terminal or not workload.tty)
+            and (self.pods or not workload.pods)
+        )
+
+    @property
+    def plain(self) -> str:
+        """Name of the default workload of this way."""
+        return POD_WORKLOAD if self.pods else DEFAULT_WORKLOAD
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from harness.checkpoints.disk import CapturedFiles
 from harness.host import cgroups
 from harness.host.wait import until
-from harness.model.cells import CgroupVersion, FreezePolicy, Scenario, SurfaceKind
+from harness.model.cells import FreezePolicy, Scenario, SurfaceKind
 from harness.model.errors import CommandFailed, DeadlineExceeded, StillframeError
 from harness.model.machine import Component
 from harness.runtimes import criu_configuration, criu_log, image_archive, shim, versions
@@ -352,9 +352,7 @@ class DockerCrun(Docker):
 
     def _runtime(self, path: str) -> dict[str, Any]:
         self.node.make("/run/crun/.empty-directory")  # otherwise a checkpoint leaves it behind (crun#2239)
-        change = "linux.resources of the specification is empty"
-        bare = self.node.version is CgroupVersion.V2 and self.node.without_controllers("no-resources", change=change)
-        return super()._runtime(shim.crun(self.node, path, resources=not bare))
+        return super()._runtime(shim.runtime(self.node, self.program, path))
 
 
 RUNSC = "/usr/local/bin/runsc-in-a-group"

@@ -17,8 +17,11 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 """Go's names of architectures by the kernel's names, where they differ."""
 
 
-def write(node: Node, folder: str) -> str:
-    """Make an image `NAME` whose only layer is the content of `folder`; the caller removes the returned archive."""
+def write(node: Node, folder: str, name: str = NAME, **config: object) -> str:
+    """Make an image whose only layer is the content of `folder`; the caller removes the returned archive.
+
+    `config`: how a container of it is run, if nobody says otherwise: `Cmd`, `Entrypoint`.
+    """
     parts, archive = f"{node.storage}/workload", f"{node.storage}/workload.tar"
     node.make(parts)
     same = ("--format=ustar", "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner")
@@ -27,13 +30,13 @@ def write(node: Node, folder: str) -> str:
     machine = platform.machine()
     configuration = {
         "architecture": ARCHITECTURES.get(machine, machine),
-        "config": {},
+        "config": config,
         "created": "1970-01-01T00:00:00Z",
         "history": [{"created": "1970-01-01T00:00:00Z"}],
         "os": "linux",
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
     }
-    manifest = [{"Config": "config.json", "RepoTags": [NAME], "Layers": ["layer.tar"]}]
+    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
     node.write(f"{parts}/config.json", json.dumps(configuration))
     node.write(f"{parts}/manifest.json", json.dumps(manifest))
     node.run(["tar", "--create", "--file", archive, "--directory", parts, "."])

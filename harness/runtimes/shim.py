@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from harness.model.cells import CgroupVersion
 from harness.runtimes import criu_log
 from harness.stacks.node import Node
 
-CRUN = "/usr/local/bin/crun-for-containerd"
-DIALECT = """#!/bin/sh
+CRUN = """#!/bin/sh
 # Translates for containerd's shim, which expects runc: crun has no option -no-subreaper, makes no folder for CRIU's
 # logs, and has another error message for the deletion of a missing container.
 for word; do
@@ -25,16 +25,27 @@ for word; do
 done
 [ -z "$deletes" ] || [ -d "$root/$before" ] || exit 0
 """
+RUNC = """#!/bin/sh
+for word; do
+    [ "$before" != --bundle ] || bundle=$word
+    before=$word
+done
+"""
 WITHOUT_RESOURCES = """
 [ -z "$bundle" ] || perl -i -0pe 's/"resources":(\\{(?:[^{}]|(?1))*\\})/"resources":{}/' "$bundle/config.json"
 """
 
 
-def crun(node: Node, path: str, *, resources: bool) -> str:
-    """Write a script that the shim can call in place of runc, and return its path; `path`: crun's."""
-    script = DIALECT if resources else DIALECT + WITHOUT_RESOURCES
-    node.write(CRUN, f'{script}exec {path} "$@"\n', mode=0o755)
-    return CRUN
+def runtime(node: Node, program: str, path: str) -> str:
+    """Return what containerd's shim can call in place of runc: the OCI runtime at `path`, or a script before it."""
+    change = "linux.resources of the specification is empty"
+    bare = node.version is CgroupVersion.V2 and node.without_controllers("no-resources", change=change)
+    if program == "runc" and not bare:
+        return path
+    script = f"/usr/local/bin/{program}-for-containerd"
+    text = (CRUN if program == "crun" else RUNC) + (WITHOUT_RESOURCES if bare else "")
+    node.write(script, f'{text}exec {path} "$@"\n', mode=0o755)
+    return script
 
 
 @contextlib.contextmanager

@@ -131,7 +131,8 @@ class Bench:
     def spends_source(self) -> bool:
         """Whether the source must end before a restore: the restored container takes its place or shares a folder."""
         way = self.runtime.way
-        return way.in_place or any(surface.kind in SHARED for surface in self.workload.surfaces)
+        shared = SHARED | {SurfaceKind.SHM} if way.in_pod else SHARED
+        return way.in_place or any(surface.kind in shared for surface in self.workload.surfaces)
 
     @property
     def warm(self) -> bool:
@@ -294,7 +295,7 @@ class Bench:
             answered = False
         self.runtime.kill(self.source.container)
         self.source.ended = True
-        if not self.runtime.way.in_place:
+        if not (self.runtime.way.in_place or self.runtime.way.in_pod):
             self._delete(self.source)
         return answered
 

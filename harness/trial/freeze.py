@@ -78,12 +78,15 @@ class CgroupFreezer(NoFreeze):
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
         """Freeze the container, and wait until the kernel confirms that all tasks have stopped."""
-        found = cgroups.frozen(str(self.node.path(self.container.cgroup)))
+        group = str(self.node.path(self.container.cgroup))
+        found = cgroups.frozen(group)
         try:
             with self.stages.at(Stage.FREEZE):
                 self.node.freeze(self.container.cgroup, frozen=True)
             with self._frozen():
                 yield
+            if cgroups.frozen(group) is False:
+                self.node.remark("the checkpoint thawed a container that somebody else had frozen")
         finally:
             with self.stages.at(Stage.THAW):
                 self.node.freeze(self.container.cgroup, frozen=bool(found))

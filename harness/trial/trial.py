@@ -17,7 +17,6 @@ from harness.host import audit
 from harness.host.wait import until
 from harness.model.cells import Cell
 from harness.model.commands import Command, Schedule
-from harness.model.controls import DEFAULT_WORKLOAD
 from harness.model.description import Statistics
 from harness.model.errors import CommandFailed, DeadlineExceeded, StageFailed
 from harness.model.machine import Component
@@ -232,7 +231,9 @@ class Trial:
             self.build_bridge(checkpoint, acquired)
             if self.foreign:
                 self.prediction = predict.prediction(checkpoint, self.far, self.mapped)
-            if self.foreign or (self.last and self.bench.runtime.way.kind and self.cell.workload == DEFAULT_WORKLOAD):
+            if self.foreign or (
+                self.last and self.bench.runtime.way.kind and self.cell.workload == self.bench.runtime.way.plain
+            ):
                 self.inspection = predict.inspection(checkpoint, self.far, self.evidence)
             clone = self._restored(checkpoint)
         if self.bench.runtime.way.in_place and self.bench.source is not None:

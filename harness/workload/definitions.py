@@ -63,6 +63,7 @@ class Workload(Frozen):
         pattern=r"^[a-z0-9][a-z0-9-]*$", description="folder in `workloads` whose C files are compiled to it"
     )
     surfaces: tuple[Surface, ...] = Field(min_length=1, max_length=16)
+    pods: bool = Field(default=False, description="only for containers of pods, which have no tmpfs of their own")
     proof: bool = Field(default=False, description="it is part of the instrument's own proof, not of the matrix")
     tty: bool = Field(default=False, description="its standard output is a terminal")
     every_policy: bool = Field(

@@ -17,10 +17,19 @@ FLAGS = ("-std=gnu11", "-O2", "-static", "-Wall", "-Wextra")
 COMPILE_SECONDS = 120.0
 
 
+SANDBOX = "pause"
+"""Program of the process that holds the namespaces of a pod; it is no workload."""
+
+
 def compile_workload(workload: Workload, cache: Path) -> Path:
-    """Return the static binary, compiling it unless `cache` has it; `EnvironmentUnfit` if that fails."""
+    """Return the static binary of a workload's program, as `compile_program` does."""
+    return compile_program(workload.program_folder, cache)
+
+
+def compile_program(folder: Path, cache: Path) -> Path:
+    """Return the static binary of a folder's C files, compiling it unless `cache` has it; else `EnvironmentUnfit`."""
     command = compiler.find()
-    name, files = workload.program, sorted(workload.program_folder.glob("*.[ch]"))
+    name, files = folder.name, sorted(folder.glob("*.[ch]"))
     try:
         version = HOST.run([*command, "--version"], deadline=COMPILE_SECONDS).stdout
         content = (part for path in files for part in (path.name, path.read_text(encoding="utf-8")))
@@ -31,16 +40,15 @@ def compile_workload(workload: Workload, cache: Path) -> Path:
             with writable(binary.parent):
                 _build([*command, *FLAGS, *(str(path) for path in files if path.suffix == ".c")], binary)
     except CommandFailed as error:
-        raise EnvironmentUnfit(
-            f"workload {workload.name} cannot be compiled: {error}", remedy=compiler.INSTALL
-        ) from error
+        raise EnvironmentUnfit(f"the program {name} cannot be compiled: {error}", remedy=compiler.INSTALL) from error
     return binary
 
 
 def compile_all(cache: Path) -> dict[str, Path]:
-    """Compile the programs of all workloads, and return the binaries by program."""
-    each_once = {workload.program: workload for workload in map(definitions.find, definitions.available())}
-    return {program: compile_workload(workload, cache) for program, workload in each_once.items()}
+    """Compile the programs of all workloads, and `SANDBOX`, and return the binaries by program."""
+    folders = {definitions.find(name).program_folder for name in definitions.available()}
+    folders.add(definitions.workloads_root() / SANDBOX)
+    return {folder.name: compile_program(folder, cache) for folder in sorted(folders)}
 
 
 def _build(command: list[str], binary: Path) -> None:

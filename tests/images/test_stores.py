@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from harness.checkpoints.untrusted import Unreadable
-from harness.images import registry
+from harness.images import repositories
 from harness.images.manifests import digest_of
 from harness.images.stores import LAYOUT, ArtifactStore, ContainerdStore, PodmanStore
 from harness.model.errors import CommandFailed
 from harness.runtimes.containerd import BLOBS
+from harness.stacks import registry
 from tests.folder_node import FolderNode
 
 
@@ -80,13 +81,13 @@ def test_an_artifact_is_found_by_its_name(node: FolderNode) -> None:
     ],
 )
 def test_a_port_is_no_tag(name: str, repository: str) -> None:
-    assert registry.repository(name) == repository
+    assert repositories.repository(name) == repository
 
 
 def test_what_the_registry_forgets_is_one_repository(node: FolderNode) -> None:
     for name in ("workload", "podman"):
         node.put(f"{registry.STORAGE}/docker/registry/v2/repositories/{name}/x", "")
-    registry.forget(node, "localhost:5000/workload:latest")
+    repositories.forget(node, "localhost:5000/workload:latest")
     assert [each.name for each in node.path(f"{registry.STORAGE}/docker/registry/v2/repositories").iterdir()] == [
         "podman"
     ]

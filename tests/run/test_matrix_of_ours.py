@@ -33,8 +33,8 @@ def test_a_stack_of_ours_carries_what_is_known(stack: str) -> None:
     assert len(set(runtimes)) == len(runtimes)
 
 
-def test_every_runtime_of_ours_takes_part_by_default() -> None:
-    assert {each.checkpoint.runtime for each in matrix.plan()} == set(RUNTIMES)
+def test_every_runtime_of_ours_takes_part_by_default_if_a_suite_has_it() -> None:
+    assert set(RUNTIMES) - {each.checkpoint.runtime for each in matrix.plan()} == {"cri/crio/runc", "cri/crio/crun"}
 
 
 @pytest.mark.parametrize("runtime", sorted(RUNTIMES))

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from harness.model.cells import CgroupVersion, FreezePolicy, Scenario, SurfaceKind
-from harness.model.controls import CONTROLS, DEFAULT_WORKLOAD
+from harness.model.controls import CONTROLS
 from harness.model.errors import UsageError
 from harness.runtimes import RUNTIMES, adapter, criu_configuration, way_of
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Runtime, Way
@@ -49,7 +49,7 @@ def bound(name: str, way: Way, node: FolderNode) -> Runtime:
 @every_runtime
 def test_an_adapter_is_known_by_its_own_name(name: str) -> None:
     assert RUNTIMES[name].name == name
-    assert re.fullmatch(r"[a-z0-9-]+(/[a-z0-9-]+)?", name), "it is part of ids and of file names"
+    assert re.fullmatch(r"[a-z0-9-]+(/[a-z0-9-]+){0,2}", name), "it is part of ids and of file names"
 
 
 @pytest.mark.parametrize(
@@ -121,19 +121,19 @@ def test_a_hook_is_for_those_whose_disk_it_can_take(name: str, way: Way) -> None
 
 @every_way
 def test_a_way_can_carry_the_default_workload(name: str, way: Way) -> None:
-    kinds = {surface.kind for surface in find(DEFAULT_WORKLOAD).surfaces}
+    kinds = {surface.kind for surface in find(way.plain).surfaces}
     assert kinds <= way.surfaces <= set(SurfaceKind)
     assert way.outside <= set(SurfaceKind)
 
 
 @every_way
 def test_a_way_that_carries_what_prints_says_whether_its_checkpoints_have_the_log(name: str, way: Way) -> None:
-    """Only Podman's checkpoints have the log, and raw runtimes keep no log."""
+    """Podman's checkpoints and those by CRI have the log, and raw runtimes keep no log."""
     carries = SurfaceKind.STDOUT in way.surfaces
     assert not carries or "/" in name or name == "containerd"
     assert way.carries(find("chatty")) is carries
     assert way.carries(find("chatty-tty")) is (carries and way.terminal)
-    assert (SurfaceKind.STDOUT in way.outside) is not (carries and name.startswith("podman/"))
+    assert (SurfaceKind.STDOUT in way.outside) is not (carries and name.startswith(("podman/", "cri/")))
 
 
 @every_way

@@ -1,0 +1,322 @@
+"""Engines behind CRI, as the kubelet drives them: containerd and CRI-O. Each container has a pod of its own.
+
+A checkpoint is an archive of memory and writable layer. A restore is a container whose image is the archive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from harness.checkpoints.sources import Archive
+from harness.checkpoints.untrusted import Budget
+from harness.cri.codes import CONTAINER, NODE, NOT_FOUND, POD, STATES, UNCONFINED
+from harness.cri.engines import ENGINES, LOGS, SANDBOX, SANDBOX_ENTRY, WORKLOAD, Engine
+from harness.host import cgroups
+from harness.host.wait import until
+from harness.model.cells import FreezePolicy, Scenario, SurfaceKind
+from harness.model.errors import CommandFailed, DeadlineExceeded, StillframeError
+from harness.model.machine import Component
+from harness.runtimes import criu_configuration, criu_log, image_archive, shim, versions
+from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, State, Way
+from harness.runtimes.ending import end
+from harness.stacks.node import Node
+
+if TYPE_CHECKING:
+    from harness.cri.client import Client
+
+CHECKPOINT_SECONDS = 60.0
+RESTORE_SECONDS = 60.0
+NOTICE_SECONDS = 10.0
+HOSTS = f"{Node.storage}/hosts"
+"""The file /etc/hosts of each container: CRI-O has to have a mount for it, as the kubelet always makes one."""
+SURFACES = frozenset(
+    {SurfaceKind.ADDED, SurfaceKind.IMAGE, SurfaceKind.DELETED, SurfaceKind.BIND, SurfaceKind.SHM, SurfaceKind.STDOUT}
+)
+NAMESPACES = {
+    "namespace_options": {"network": NODE, "pid": CONTAINER, "ipc": POD},
+    "seccomp": {"profile_type": UNCONFINED},
+}
+"""The node's network needs no CNI; with a pid namespace of the pod, CRI-O needs CAP_SYS_RESOURCE."""
+
+
+def _ways(*policies: FreezePolicy) -> tuple[Way, ...]:
+    """Return the two ways to restore: in a new pod, under all `policies`, and in the pod of the source."""
+    common = Way(
+        what="an archive by CheckpointContainer, restored by CreateContainer in a new pod",
+        policies=policies,
+        still=FreezePolicy.ENGINE,
+        pods=True,
+        surfaces=SURFACES,
+        outside=frozenset({SurfaceKind.BIND, SurfaceKind.SHM}),
+        scenarios=(Scenario.GENERATIONS,),
+        controls=("fresh-start", "stopped-workload"),
+    )
+    what = "the same, restored in the pod of the source"
+    alone = (FreezePolicy.ENGINE,)
+    same = replace(common, name="same-pod", what=what, policies=alone, in_pod=True, scenarios=(), controls=())
+    return common, same
+
+
+class Cri:
+    """Adapter for CRI; subclasses name the engine and the OCI runtime."""
+
+    name: ClassVar[str]
+    engine: ClassVar[Engine]
+    program: ClassVar[str]
+    """The OCI runtime."""
+    ways: ClassVar[tuple[Way, ...]]
+
+    _client: Client
+
+    def __init__(self, node: Node, way: Way) -> None:
+        self.node = node
+        self.way = way
+
+    @property
+    def _programs(self) -> dict[str, str]:
+        return {**self.engine.programs, self.program: "--version"}
+
+    def capabilities(self) -> tuple[Capability, ...]:
+        """Check that all programs are installed, and ask CRIU whether it works on this kernel."""
+        try:
+            for program, option in self._programs.items():
+                self.node.run([program, option])
+            said = self.node.run(["criu", "check"])
+        except CommandFailed as error:
+            return (Capability("checkpoint", available=False, evidence=str(error)),)
+        return (Capability("checkpoint", available=True, evidence=said.stdout.strip()),)
+
+    def prepare(self) -> None:
+        """Configure CRIU and the engine, start the engine, and wait until it answers."""
+        from harness.cri.client import Client  # noqa: PLC0415  # grpc is slow to load
+
+        criu_configuration.configure(self.node, self.program)
+        self.node.write(HOSTS, "127.0.0.1 localhost\n")
+        path = self.node.run(["sh", "-c", f"command -v {self.program}"]).stdout.strip()
+        if self.engine.shimmed:
+            path = shim.runtime(self.node, self.program, path)
+        daemon = self.engine.start(self.node, self.program, path)
+        self._client = Client(self.node, daemon, self.engine.socket)
+        daemon.await_answer(self._client.answers, seconds=RESTORE_SECONDS)
+
+    def components(self) -> tuple[Component, ...]:
+        """Read the versions from the binaries."""
+        programs = {**self._programs, "criu": "--version"}
+        found = {program: versions.of_program(self.node, program, flag=option) for program, option in programs.items()}
+        return tuple(Component(name=name, version=version) for name, version in found.items())
+
+    def load_image(self, folder: str) -> str:
+        """Give the engine the image, and one for the process that holds a pod: the same, but for what it runs."""
+        for name, config in ((SANDBOX, {"Entrypoint": [SANDBOX_ENTRY]}), (WORKLOAD, {"Cmd": ["/ledger"]})):
+            archive = image_archive.write(self.node, folder, name, **config)
+            self.engine.load(self.node, archive, name)
+            self.node.remove(archive, again=True)
+            if self.engine.pulls:
+                self._client.call("PullImage", image={"image": name})
+        return WORKLOAD
+
+    def start(self, spec: ContainerSpec) -> Container:
+        """Start a container with an empty writable layer in a new pod."""
+        return self._begin_in_a_pod(spec, spec.image)
+
+    def _begin_in_a_pod(self, spec: ContainerSpec, image: str) -> Container:
+        pod = self._pod(spec.name)
+        with self._pod_removed_on_failure(pod, spec.name):
+            return self._begin(spec, pod, spec.name, image)
+
+    def known(self, spec: ContainerSpec) -> Container:
+        """Ask the engine for the identity behind the name."""
+        found = next(each for each in self._client.call("ListContainers").containers if each.metadata.name == spec.name)
+        return self._container(spec, found.id, spec.name)
+
+    def state(self, container: Container) -> State:
+        """Ask the engine for the container's state; CRI has no word for a paused one."""
+        try:
+            return State.RUNNING if self._runs(container) else State.STOPPED
+        except CommandFailed as error:
+            if error.code == NOT_FOUND:
+                return State.ABSENT
+            raise
+
+    def _runs(self, container: Container) -> bool:
+        status = self._client.call("ContainerStatus", container_id=container.id).status
+        return STATES[status.state] == "RUNNING"
+
+    def pause(self, container: Container) -> None:
+        """Freeze the container with the engine's own command, since CRI has none."""
+        self.node.run(self.engine.pause(self.program, container.id), runtime=True)
+
+    def resume(self, container: Container) -> None:
+        """Undo `pause`, or thaw what the engine has left frozen."""
+        *first, last = self.engine.resume(self.program, container.id)
+        for command in first:
+            with contextlib.suppress(CommandFailed):
+                self.node.run(command, runtime=True)
+                return
+        self.node.run(last, runtime=True)
+
+    def live_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Take memory and layer in one call, which leaves the container running."""
+        container = checkpoint.container
+        with criu_log.explained(self.node, self.engine.logs(container.id)[0]):
+            self._client.call(
+                "CheckpointContainer",
+                seconds=CHECKPOINT_SECONDS,
+                container_id=container.id,
+                location=checkpoint.archive,
+            )
+
+    def capture(self, checkpoint: Checkpoint) -> None:
+        """Do nothing: the checkpoint already has the disk."""
+
+    def contents(self, checkpoint: Checkpoint) -> Contents:
+        """Unpack the archive."""
+        from harness.checkpoints.layouts import Exported  # noqa: PLC0415  # brings protobuf, which is slow to load
+
+        folder = self.node.path(checkpoint.folder)
+        archive = Archive(self.node.path(checkpoint.archive), folder / "parts", Budget())
+        opened = Exported().lay_open(archive, "", pages=True)
+        disks = {
+            mount: disk.take(None, folder / f"disk-{number}")
+            for number, (mount, disk) in enumerate(opened.disks.items())
+        }
+        images = opened.images or opened.within
+        return Contents(f"/{images.relative_to(self.node.path('/'))}", disks, opened.log)
+
+    def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
+        """Restore in a new pod, or beside the source."""
+        with criu_log.explained(self.node, self.engine.logs("*")[1]):
+            if self.way.name == "same-pod":
+                pod = self._pod_of(checkpoint.container.id)
+                return self._begin(spec, pod, checkpoint.container.name, checkpoint.archive)
+            return self._begin_in_a_pod(spec, checkpoint.archive)
+
+    def log(self, container: Container) -> str:
+        """Return the file of the container's log, as the engine names it."""
+        return str(self._client.call("ContainerStatus", container_id=container.id).status.log_path)
+
+    def discard(self, checkpoint: Checkpoint) -> None:
+        """Do nothing: the archive is in the checkpoint's folder."""
+
+    def signal(self, container: Container, name: str) -> None:
+        """Send a signal to the container's first process with the engine's own command, since CRI has none."""
+        self.node.run(self.engine.signal(self.program, container.id, name), runtime=True)
+
+    def kill(self, container: Container) -> None:
+        """End the container's processes and wait until the kernel shows none."""
+        group = str(self.node.path(container.cgroup))
+        if cgroups.processes(group) and cgroups.frozen(group):
+            self.resume(container)
+        end(container.name, group, lambda: self._client.call("StopContainer", container_id=container.id, timeout=0))
+
+    def delete(self, container: Container) -> None:
+        """Remove the container, and its pod unless that has another one."""
+        pod = self._pod_of(container.id)
+        with contextlib.suppress(DeadlineExceeded):  # while containerd notices an end, it cannot stop the container
+            until(lambda: not self._runs(container), seconds=NOTICE_SECONDS, what="the end of a container")
+        self._client.call("StopContainer", container_id=container.id, timeout=0)
+        self._client.call("RemoveContainer", container_id=container.id)
+        if not any(each.pod_sandbox_id == pod for each in self._client.call("ListContainers").containers):
+            self._remove_pod(pod, container.cgroup.rpartition("/")[0])
+
+    def _pod(self, name: str) -> str:
+        """Start a pod, and return its id."""
+        return str(self._client.call("RunPodSandbox", config=self._pod_config(name)).pod_sandbox_id)
+
+    def _pod_config(self, name: str) -> dict[str, Any]:
+        self.node.make(f"{LOGS}/{name}")
+        return {
+            "metadata": {"name": name, "uid": name, "namespace": "stillframe"},
+            "log_directory": f"{LOGS}/{name}",
+            "linux": {"cgroup_parent": f"/{name}", "security_context": NAMESPACES},
+        }
+
+    def _begin(self, spec: ContainerSpec, pod: str, name: str, image: str) -> Container:
+        """Create and start a container in the pod with that `name`."""
+        mounts = [(spec.report_mount, spec.report), ("/etc/hosts", HOSTS)]
+        mounts += [(mount.target, mount.source) for mount in spec.mounts if mount.kind is SurfaceKind.BIND]
+        config = {
+            "metadata": {"name": spec.name},
+            "image": {"image": image, "user_specified_image": image},
+            "command": list(spec.argv),
+            "mounts": [{"container_path": target, "host_path": source} for target, source in mounts],
+            "log_path": f"{spec.name}.log",
+            "linux": {"security_context": NAMESPACES},
+        }
+        made = self._client.call(
+            "CreateContainer",
+            seconds=RESTORE_SECONDS,
+            pod_sandbox_id=pod,
+            config=config,
+            sandbox_config=self._pod_config(name),
+        ).container_id
+        try:
+            self._client.call("StartContainer", seconds=RESTORE_SECONDS, container_id=made)
+        except StillframeError:
+            for method in ("StopContainer", "RemoveContainer"):
+                with contextlib.suppress(StillframeError):
+                    self._client.call(method, container_id=made)
+            raise
+        return self._container(spec, made, name)
+
+    def _container(self, spec: ContainerSpec, identity: str, pod: str) -> Container:
+        return Container(spec, self.node.freezer(f"{pod}/{self.engine.prefix}{identity}"), id=identity)
+
+    def _pod_of(self, identity: str) -> str:
+        found = (each.pod_sandbox_id for each in self._client.call("ListContainers").containers if each.id == identity)
+        return str(next(found))
+
+    def _remove_pod(self, pod: str, group: str) -> None:
+        """Remove a pod, and its group, which belongs to whoever has named it: for the kubelet's pods, the kubelet."""
+        for method in ("StopPodSandbox", "RemovePodSandbox"):
+            self._client.call(method, pod_sandbox_id=pod)
+        if self.node.path(group).exists():
+            self.node.do(["rmdir", group], self.node.path(group).rmdir)
+
+    @contextlib.contextmanager
+    def _pod_removed_on_failure(self, pod: str, name: str) -> Iterator[None]:
+        try:
+            yield
+        except StillframeError:
+            with contextlib.suppress(StillframeError):
+                self._remove_pod(pod, self.node.freezer(name))
+            raise
+
+
+class CriContainerdRunc(Cri):
+    """containerd behind CRI, on runc."""
+
+    name = "cri/containerd/runc"
+    ways = _ways(FreezePolicy.ENGINE, FreezePolicy.PAUSE, FreezePolicy.CGROUP)
+    engine = ENGINES["containerd"]
+    program = "runc"
+
+
+class CriContainerdCrun(Cri):
+    """containerd behind CRI, on crun."""
+
+    name = "cri/containerd/crun"
+    ways = _ways(FreezePolicy.ENGINE, FreezePolicy.PAUSE, FreezePolicy.CGROUP)
+    engine = ENGINES["containerd"]
+    program = "crun"
+
+
+class CriCrioRunc(Cri):
+    """CRI-O on runc."""
+
+    name = "cri/crio/runc"
+    ways = _ways(FreezePolicy.ENGINE, FreezePolicy.CGROUP)
+    engine = ENGINES["crio"]
+    program = "runc"
+
+
+class CriCrioCrun(Cri):
+    """CRI-O on crun."""
+
+    name = "cri/crio/crun"
+    ways = _ways(FreezePolicy.ENGINE, FreezePolicy.CGROUP)
+    engine = ENGINES["crio"]
+    program = "crun"

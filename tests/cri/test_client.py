@@ -1,0 +1,138 @@
+"""The client of CRI against a server that answers, declines, hangs, or is none."""
+
+from __future__ import annotations
+
+import shutil
+import socket as sockets
+import tempfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from harness.cri.client import Client
+from harness.cri.codes import NOT_FOUND
+from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit
+from tests.cri.engine import serving
+from tests.folder_node import FolderNode
+
+SOCKET = "/cri.sock"
+
+
+@pytest.fixture
+def node() -> Iterator[FolderNode]:
+    """A node with a short path: that of a socket has at most 107 bytes."""
+    folder = Path(tempfile.mkdtemp())
+    yield FolderNode(folder)
+    shutil.rmtree(folder)
+
+
+def declines(_: dict[str, Any], context: grpc.ServicerContext) -> dict[str, Any]:
+    context.abort(grpc.StatusCode.NOT_FOUND, 'container "x": not found')
+    return {}
+
+
+def test_an_answer_has_the_fields_that_are_known(node: FolderNode) -> None:
+    with serving(node.path(SOCKET), {"Version": lambda *_: {"runtime_name": "containerd"}}) as asked:
+        client = Client(node, None, SOCKET)
+        assert client.call("Version", version="v1").runtime_name == "containerd"
+        client.close()
+    assert asked == [("Version", {"version": "v1"})]
+    assert node.journal.commands == [], "what only reads is nothing to replay"
+
+
+def test_a_call_that_changes_something_is_in_the_journal(node: FolderNode) -> None:
+    with serving(node.path(SOCKET), {"StartContainer": lambda *_: {}}):
+        client = Client(node, None, SOCKET)
+        client.call("StartContainer", container_id="c0ffee")
+        client.close()
+    (command,) = node.journal.commands
+    assert command.argv == ("cri", SOCKET, "StartContainer", '{"container_id": "c0ffee"}')
+    assert (command.runtime, command.exit_code) == (True, 0)
+
+
+def test_what_the_engine_declines_has_its_words_and_its_code(node: FolderNode) -> None:
+    with serving(node.path(SOCKET), {"StopContainer": declines}):
+        client = Client(node, None, SOCKET)
+        with pytest.raises(CommandFailed, match=r'StopContainer .* failed: NOT_FOUND: container "x"') as found:
+            client.call("StopContainer", container_id="x", timeout=0)
+        client.close()
+    assert (found.value.code, found.value.stderr, found.value.runtime) == (
+        NOT_FOUND,
+        'container "x": not found',
+        True,
+    )
+    assert node.journal.commands[0].exit_code == NOT_FOUND
+
+
+def test_a_method_that_the_engine_does_not_have_is_said_to_be_so(node: FolderNode) -> None:
+    with serving(node.path(SOCKET), {}):
+        client = Client(node, None, SOCKET)
+        with pytest.raises(CommandFailed, match=r"CheckpointPod .* failed: UNIMPLEMENTED"):
+            client.call("CheckpointPod", pod_sandbox_id="x")
+        client.close()
+
+
+@pytest.mark.parametrize("cancels", [False, True], ids=["a deadline", "a client that gives up"])
+def test_an_engine_that_hangs_is_not_waited_for(node: FolderNode, *, cancels: bool) -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    def hangs(_: dict[str, Any], context: grpc.ServicerContext) -> dict[str, Any]:
+        context.add_callback(over.set)
+        begun.set()
+        over.wait(60)
+        return {}
+
+    with serving(node.path(SOCKET), {"CheckpointContainer": hangs}):
+        client = Client(node, None, SOCKET)
+        call = client.begin("CheckpointContainer", seconds=60 if cancels else 0.2, container_id="x", location="/a")
+        if cancels:
+            begun.wait(60)
+            call.cancel()
+        with pytest.raises(CommandFailed if cancels else DeadlineExceeded):
+            call.answer()
+        assert over.wait(60), "the engine is told"
+        client.close()
+
+
+def test_fields_that_are_not_known_are_ignored(node: FolderNode) -> None:
+    class Newer(grpc.GenericRpcHandler):
+        def service(self, _: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
+            return grpc.unary_unary_rpc_method_handler(lambda *_: b"\x12\x01x\xfa\x7f\x03new")
+
+    server = grpc.server(ThreadPoolExecutor(1), handlers=[Newer()])
+    server.add_insecure_port(f"unix:{node.path(SOCKET)}")
+    server.start()
+    client = Client(node, None, SOCKET)
+    assert client.call("Version").runtime_name == "x"
+    client.close()
+    server.stop(grace=None).wait()
+
+
+@pytest.mark.parametrize("what", ["nothing", "a file"])
+def test_what_is_no_socket_is_told_before_any_call(node: FolderNode, what: str) -> None:
+    if what == "a file":
+        node.put(SOCKET, "")
+    with pytest.raises(EnvironmentUnfit, match=r"/cri\.sock on folder is no socket"):
+        Client(node, None, SOCKET)
+
+
+def test_somebody_who_does_not_speak_the_protocol_is_no_engine(node: FolderNode) -> None:
+    with sockets.socket(sockets.AF_UNIX) as listening:
+        listening.bind(str(node.path(SOCKET)))
+        listening.listen()
+
+        def talk() -> None:
+            with listening.accept()[0] as other:
+                other.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        threading.Thread(target=talk, daemon=True).start()
+        client = Client(node, None, SOCKET)
+        assert not client.answers()
+        with pytest.raises((CommandFailed, DeadlineExceeded)):
+            client.call("Version", seconds=2)
+        client.close()
