@@ -13,7 +13,8 @@ from google.protobuf import json_format
 from harness.cri.messages import TYPES, address
 from harness.host.wait import until
 from harness.model.commands import Command
-from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit
+from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit, GivenUp
+from harness.model.readings import GivesUp
 from harness.stacks.node import Daemon, Node
 
 PROGRAM = "cri"
@@ -64,7 +65,10 @@ class Client:
         return self.begin(method, seconds=seconds, **fields).answer()
 
     def begin(self, method: str, *, seconds: float = SECONDS, **fields: Any) -> Call:
-        """Begin a call; `seconds`: deadline, which the engine is told, too."""
+        """Begin a call; `seconds`: deadline, which the engine is told, too, as is that of an impatient caller."""
+        patience = self.node.patience
+        if patience and patience.how is GivesUp.DEADLINE:
+            seconds = min(seconds, patience.left)
         stub: grpc.UnaryUnaryMultiCallable[Any, Any] = self._channel.unary_unary(
             address(method),
             request_serializer=lambda message: message.SerializeToString(),
@@ -101,8 +105,12 @@ class Call:
     def answer(self) -> Any:
         """Wait for the answer; raises what `Client.call` raises, also for a call that was cancelled."""
         code, said = grpc.StatusCode.OK, ""
+        patience = self._client.node.patience
         try:
-            return self._future.result()
+            return self._future.result(patience.left if patience and patience.how is GivesUp.KILLED else None)
+        except grpc.FutureTimeoutError:
+            self.cancel()
+            code, said = grpc.StatusCode.CANCELLED, "given up"
         except grpc.FutureCancelledError:
             code, said = grpc.StatusCode.CANCELLED, "cancelled"
         except grpc.RpcError as error:
@@ -110,6 +118,9 @@ class Call:
         finally:
             self._note(code, said)
         line = f"{self._argv[2]} on {self._argv[1]} of {self._client.node.stack}"
+        if patience and code in (grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED):
+            self._client.node.patience = None
+            raise GivenUp(f"{line} was given up on after {time.monotonic() - self._begun:.3f} s")
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             raise DeadlineExceeded(f"{line} was not answered within {time.monotonic() - self._begun:.1f} s")
         if code is grpc.StatusCode.UNAVAILABLE:

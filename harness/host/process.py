@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.model.commands import Command
-from harness.model.errors import CommandFailed, DeadlineExceeded
+from harness.model.errors import CommandFailed, DeadlineExceeded, GivenUp
 from harness.model.outcomes import Stage
+from harness.model.readings import GivesUp
 
 BASE_ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -61,6 +62,20 @@ class Process(Protocol):
         """Send a signal to all processes in the program's session."""
 
 
+class Patience:
+    """When and how the caller of a runtime gives up on what it has begun."""
+
+    def __init__(self, seconds: float, how: GivesUp) -> None:
+        self.seconds = seconds
+        self.how = how
+        self._until = time.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left."""
+        return max(0.0, self._until - time.monotonic())
+
+
 class Executor:
     """A place where programs run: the host, or a node."""
 
@@ -70,6 +85,8 @@ class Executor:
         self.journal = Journal()
         self.runtime_seconds = 0.0
         """Seconds in commands of runtimes, over all journals."""
+        self.patience: Patience | None = None
+        """Of the caller of runtimes; it loses it once."""
 
     def note(self, command: Command) -> None:
         """Add a command that has ended to the journal."""
@@ -98,9 +115,11 @@ class Executor:
 
         `detached` gives the program /dev/null for all three streams; a container inherits the streams of the program
         that starts it. `on_tick` is called about four times a second with the end of stderr, for progress. Raises
-        `CommandFailed` on an exit code outside `accept`, and `DeadlineExceeded` after `deadline` seconds. A late or
-        interrupted program is ended with its process group. The journal keeps the command in any case.
+        `CommandFailed` on an exit code outside `accept`, `DeadlineExceeded` after `deadline` seconds, and `GivenUp` if
+        `patience` ends before. A late or interrupted program is ended with its process group. The journal keeps the
+        command in any case.
         """
+        patience = self.patience if runtime else None
         environment = {**BASE_ENVIRONMENT, **(env or {})}
         start, begun = time.time_ns(), time.monotonic()
         code: int | None = None
@@ -109,10 +128,11 @@ class Executor:
             process: Process | None = None
             try:
                 process = self._start(argv, environment, cwd, (_input(files, stdin), *streams))
-                code = _await(process, begun + deadline, on_tick, streams[1])
+                allowed = min(deadline, patience.left) if patience else deadline
+                code = _await(process, begun + allowed, on_tick, streams[1])
             finally:
                 if code is None and process is not None:
-                    _stop(process)
+                    _stop(process, grace=0 if patience and patience.how is GivesUp.KILLED else GRACE_SECONDS)
                 command = Command(
                     argv=tuple(argv),
                     where=self.where,
@@ -127,6 +147,9 @@ class Executor:
                     stderr=_tail(streams[1]),
                 )
                 self.note(command)
+        if code is None and patience:
+            self.patience = None
+            raise GivenUp(f"{replay(command)} was given up on after {command.seconds:.3f} s on {self.where}")
         if code is None:
             late = f"{replay(command)} did not end within {deadline:g} s on {self.where}"
             raise DeadlineExceeded(late, ours=not runtime)
@@ -291,10 +314,11 @@ def _await(process: Process, until: float, on_tick: Callable[[bytes], None] | No
             on_tick(_tail(stderr, 4096).encode())
 
 
-def _stop(process: Process) -> None:
+def _stop(process: Process, *, grace: float) -> None:
     """Send SIGTERM, then SIGKILL; the session's owner ends the other processes when the leader is gone."""
-    process.signal(signal.SIGTERM)
-    if process.wait(GRACE_SECONDS) is None:
+    if grace:
+        process.signal(signal.SIGTERM)
+    if not grace or process.wait(grace) is None:
         process.signal(signal.SIGKILL)
         process.wait(GRACE_SECONDS)
 

@@ -39,6 +39,8 @@ class Scenario(StrEnum):
     LIVE = "live"
     PAUSED = "paused"
     GENERATIONS = "generations"
+    ABANDONED = "abandoned"
+    CONCURRENT = "concurrent"
     INCREMENTAL = "incremental"
     MAPPED = "mapped"
     TRANSLATED = "translated"

@@ -13,6 +13,7 @@ StillframeError          base; `remedy` says what to do              exit 3
   CommandFailed          a command ended with an unexpected exit code
   DeadlineExceeded       a command or a wait took too long
     Lost                 nobody is left who could make it happen
+    GivenUp              the caller gave up on it, as it was told to
   StageFailed            a stage of a trial failed, with an outcome
 
 Any other exception is a fault of Stillframe                         exit 70
@@ -171,6 +172,10 @@ class DeadlineExceeded(StillframeError):
 
 class Lost(DeadlineExceeded):
     """What was waited for cannot come any more: nobody is left who could make it happen."""
+
+
+class GivenUp(DeadlineExceeded):
+    """The caller of a runtime gave up, as its `Patience` said."""
 
 
 class StageFailed(StillframeError):

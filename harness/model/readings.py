@@ -56,6 +56,51 @@ class Skew(Frozen):
     microseconds: float | None
 
 
+class GivesUp(StrEnum):
+    """How a client gives up on its call."""
+
+    DEADLINE = "deadline"
+    KILLED = "killed"
+
+
+class Leftover(StrEnum):
+    """What an abandoned checkpoint left of its archive."""
+
+    WHOLE = "whole"
+    PARTIAL = "partial"
+    GONE = "gone"
+
+
+class Abandoned(Frozen):
+    """A live checkpoint whose client gave up before it was done, and how the source went on; null: not observed."""
+
+    how: GivesUp = Field(description="`deadline`: it ends the call; `killed`: it ends without a word")
+    after_us: Whole = Field(description="microseconds from the begin of the call until the client gave up")
+    whole_us: Whole = Field(description="microseconds that a whole call took")
+    frozen: bool | None = Field(default=None, description="read from the kernel's freezer, not from the runtime")
+    ticking: bool | None = None
+    state: str = Field(default="", description="the container's state, according to its runtime")
+    archive: Leftover | None = Field(default=None, description="null where the client itself writes the archive")
+    repair: str = Field(default="", description="the command that made the source go on")
+
+
+class Rival(StrEnum):
+    """What somebody else asks for during a live checkpoint."""
+
+    CHECKPOINT = "checkpoint"
+    PAUSE = "pause"
+    STOP = "stop"
+    DELETE = "delete"
+
+
+class Concurrent(Frozen):
+    """One of two requests for a container at the same time."""
+
+    what: Rival
+    declined: str = Field(default="", description="why it was declined; empty if it was done")
+    archive: Leftover | None = Field(default=None, description="for a checkpoint that was done")
+
+
 class SourceHealth(Frozen):
     """How the source container went on after its live checkpoint; null means not observed."""
 

@@ -11,7 +11,7 @@ from harness.model.commands import Command, Schedule, Span
 from harness.model.description import Statistics
 from harness.model.machine import Accommodation, Component, HostFacts
 from harness.model.outcomes import Prediction, Refusal, Verdict
-from harness.model.readings import Reading, Skew, SourceHealth, SurfaceReading
+from harness.model.readings import Abandoned, Concurrent, Reading, Skew, SourceHealth, SurfaceReading
 from harness.model.values import Frozen, Whole, Word
 from harness.records.inspection import Finding
 
@@ -61,6 +61,12 @@ class Record(Frozen):
         default=None, description="how the restored container's log goes on, for a workload that prints"
     )
     source: SourceHealth = SourceHealth()
+    abandoned: Abandoned | None = Field(
+        default=None, description="the live checkpoint before this one, whose client gave up on it"
+    )
+    concurrent: tuple[Concurrent, ...] = Field(
+        default=(), description="two requests for the source at the same time, before its live checkpoint"
+    )
     timeline: tuple[Span, ...] = ()
     components: dict[str, tuple[Component, ...]] = Field(
         default_factory=dict, description="versions by side: `checkpoint` and `restore`"

@@ -266,7 +266,8 @@ def fewer(cells: Sequence[Cell], rounds: int) -> dict[str, int]:
     They get at least 2 trials, if `rounds` permits: the second one shows what the first did to the source.
     """
     plain = (DEFAULT_WORKLOAD, POD_WORKLOAD)
-    about_moment = {cell.id for cell in cells if cell.workload in plain and cell.scenario is Scenario.LIVE}
+    moments = (Scenario.LIVE, Scenario.ABANDONED, Scenario.CONCURRENT)
+    about_moment = {cell.id for cell in cells if cell.workload in plain and cell.scenario in moments}
     return {cell.id: min(rounds, max(2, rounds // 5)) for cell in cells if cell.id not in about_moment}
 
 

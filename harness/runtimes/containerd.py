@@ -25,7 +25,17 @@ from harness.model.commands import Command
 from harness.model.errors import CommandFailed, StillframeError
 from harness.model.machine import Component
 from harness.runtimes import criu_configuration, criu_log, image_archive, shim, versions
-from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
+from harness.runtimes.contract import (
+    SCENARIOS,
+    Capability,
+    Checkpoint,
+    Container,
+    ContainerSpec,
+    Contents,
+    Mount,
+    State,
+    Way,
+)
 from harness.runtimes.ending import end
 from harness.stacks.node import Node
 
@@ -103,7 +113,7 @@ class Containerd:
             policies=(FreezePolicy.ENGINE,),
             still=FreezePolicy.ENGINE,
             surfaces=frozenset(SurfaceKind) - {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME},
-            scenarios=(Scenario.PAUSED, Scenario.GENERATIONS),
+            scenarios=SCENARIOS,
             controls=("fresh-start", "stopped-workload"),
         ),
         Way(

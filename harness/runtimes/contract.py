@@ -21,6 +21,9 @@ from harness.model.machine import Component
 from harness.stacks.node import Node
 from harness.workload.definitions import Workload
 
+SCENARIOS = (Scenario.PAUSED, Scenario.ABANDONED, Scenario.CONCURRENT, Scenario.GENERATIONS)
+"""Scenarios of a runtime in the way that is used most."""
+
 
 class State(StrEnum):
     """A container's state, according to its runtime."""

@@ -51,7 +51,7 @@ def _ways(*policies: FreezePolicy) -> tuple[Way, ...]:
         pods=True,
         surfaces=SURFACES,
         outside=frozenset({SurfaceKind.BIND, SurfaceKind.SHM}),
-        scenarios=(Scenario.GENERATIONS,),
+        scenarios=(Scenario.ABANDONED, Scenario.CONCURRENT, Scenario.GENERATIONS),
         controls=("fresh-start", "stopped-workload"),
     )
     what = "the same, restored in the pod of the source"

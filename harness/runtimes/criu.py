@@ -16,7 +16,7 @@ from harness.model.cells import FreezePolicy, Scenario, SurfaceKind
 from harness.model.errors import CommandFailed, StillframeError
 from harness.model.machine import Component
 from harness.runtimes import criu_configuration, criu_log, versions
-from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Mount, State, Way
+from harness.runtimes.contract import SCENARIOS, Capability, Checkpoint, Container, ContainerSpec, Mount, State, Way
 from harness.runtimes.ending import end
 from harness.runtimes.layers import LayersOfOurs
 from harness.stacks.node import Node
@@ -59,7 +59,7 @@ class Criu(LayersOfOurs):
             surfaces=frozenset(SurfaceKind)
             - {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME, SurfaceKind.STDOUT},
             leaves_disk=True,
-            scenarios=(Scenario.PAUSED, Scenario.GENERATIONS),
+            scenarios=SCENARIOS,
             kind="CRIU images of a process tree",
             bridges=(Scenario.TRANSLATED,),
         ),

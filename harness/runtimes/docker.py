@@ -17,11 +17,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from harness.checkpoints.disk import CapturedFiles
 from harness.host import cgroups
 from harness.host.wait import until
-from harness.model.cells import FreezePolicy, Scenario, SurfaceKind
+from harness.model.cells import FreezePolicy, SurfaceKind
 from harness.model.errors import CommandFailed, DeadlineExceeded, StillframeError
 from harness.model.machine import Component
 from harness.runtimes import criu_configuration, criu_log, image_archive, shim, versions
-from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
+from harness.runtimes.contract import (
+    SCENARIOS,
+    Capability,
+    Checkpoint,
+    Container,
+    ContainerSpec,
+    Contents,
+    Mount,
+    State,
+    Way,
+)
 from harness.runtimes.gvisor import panic_log
 from harness.stacks.node import Daemon, Node
 
@@ -47,7 +57,6 @@ RUNTIME = "tested"
 
 ROOT = frozenset({SurfaceKind.ADDED, SurfaceKind.IMAGE, SurfaceKind.DELETED})
 OUTSIDE = frozenset({SurfaceKind.BIND, SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME, SurfaceKind.STDOUT})
-SCENARIOS = (Scenario.PAUSED, Scenario.GENERATIONS)
 EVERY = frozenset(SurfaceKind) - {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME}
 
 MOUNTED = {SurfaceKind.TMPFS: "tmpfs", SurfaceKind.BIND: "bind"}

@@ -20,7 +20,7 @@ from docker.types import LogConfig, Mount
 
 from harness.host.wait import until
 from harness.model.commands import Command
-from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit
+from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit, GivenUp
 from harness.stacks.node import Daemon, Node
 
 VERSION = "1.44"
@@ -31,6 +31,8 @@ HTTP_ERROR = 400
 CURL_HTTP_ERROR = 22
 CURL_NO_CONNECTION = 7
 END_SECONDS = 2.0
+SOONEST_SECONDS = 0.001
+"""The library has no shorter timeout."""
 
 
 class JournalledClient(docker.APIClient):  # type: ignore[misc]  # it has no types
@@ -68,6 +70,9 @@ class JournalledClient(docker.APIClient):  # type: ignore[misc]  # it has no typ
         answer in time, and `EnvironmentUnfit` if it has ended.
         """
         options["timeout"] = options.get("timeout") or self.timeout  # for some requests the SDK sets no limit
+        patience = self._node.patience
+        if patience:
+            options["timeout"] = min(options["timeout"], max(patience.left, SOONEST_SECONDS))
         start, begun = time.time_ns(), time.monotonic()
         code, said = None, ""
         argv = self._curl(request)
@@ -79,6 +84,9 @@ class JournalledClient(docker.APIClient):  # type: ignore[misc]  # it has no typ
             code = CURL_HTTP_ERROR if response.status_code >= HTTP_ERROR else 0
             said = response.content.decode(errors="replace")
         except requests.Timeout as error:
+            if patience:
+                self._node.patience = None
+                raise GivenUp(f"{line} was given up on after {time.monotonic() - begun:.3f} s") from error
             raise DeadlineExceeded(f"{line} was not answered within {options['timeout']:g} s") from error
         except requests.ConnectionError as error:
             code = CURL_NO_CONNECTION

@@ -13,7 +13,7 @@ from harness.model.controls import Ground
 from harness.model.errors import CommandFailed, StillframeError
 from harness.model.machine import Component
 from harness.runtimes import criu_configuration, criu_log
-from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Mount, State, Way
+from harness.runtimes.contract import SCENARIOS, Capability, Checkpoint, Container, ContainerSpec, Mount, State, Way
 from harness.runtimes.ending import end
 from harness.runtimes.layers import LayersOfOurs
 from harness.stacks.node import Node
@@ -39,7 +39,7 @@ class OciRuntime(LayersOfOurs):
             policies=(FreezePolicy.NONE, FreezePolicy.PAUSE, FreezePolicy.CGROUP, FreezePolicy.HOOK),
             surfaces=frozenset(SurfaceKind) - OF_ENGINES,
             leaves_disk=True,
-            scenarios=(Scenario.PAUSED, Scenario.GENERATIONS, Scenario.INCREMENTAL),
+            scenarios=(*SCENARIOS, Scenario.INCREMENTAL),
             kind=KIND,
             bridges=(Scenario.MAPPED, Scenario.TRANSLATED),
             mutants=Ground.FOLDERS,

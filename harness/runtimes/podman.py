@@ -20,7 +20,17 @@ from harness.model.controls import Ground
 from harness.model.errors import CommandFailed, StillframeError
 from harness.model.machine import Component
 from harness.runtimes import criu_configuration, criu_log, image_archive, versions
-from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
+from harness.runtimes.contract import (
+    SCENARIOS,
+    Capability,
+    Checkpoint,
+    Container,
+    ContainerSpec,
+    Contents,
+    Mount,
+    State,
+    Way,
+)
 from harness.runtimes.ending import end
 from harness.stacks.node import Node
 
@@ -56,7 +66,7 @@ class Podman:
             surfaces=frozenset(SurfaceKind),
             outside=frozenset({SurfaceKind.BIND}),
             terminal=True,
-            scenarios=(Scenario.PAUSED, Scenario.GENERATIONS),
+            scenarios=SCENARIOS,
             controls=("fresh-start", "garbage-image", "stopped-workload"),
             kind="exported archive of Podman",
             bridges=(Scenario.TRANSLATED,),

@@ -13,10 +13,10 @@ from typing import ClassVar
 
 from harness.checkpoints.disk import CapturedFiles
 from harness.host import cgroups
-from harness.model.cells import FreezePolicy, Scenario, SurfaceKind
+from harness.model.cells import FreezePolicy, SurfaceKind
 from harness.model.errors import CommandFailed
 from harness.model.machine import Component
-from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, State, Way
+from harness.runtimes.contract import SCENARIOS, Capability, Checkpoint, Container, ContainerSpec, Contents, State, Way
 from harness.runtimes.gvisor import panic_log
 from harness.runtimes.oci import CHECKPOINT_SECONDS, START_SECONDS, OciRuntime
 
@@ -56,7 +56,7 @@ class Runsc(OciRuntime):
             policies=(FreezePolicy.ENGINE, FreezePolicy.PAUSE),
             still=FreezePolicy.ENGINE,
             surfaces=WITHIN,
-            scenarios=(Scenario.PAUSED, Scenario.GENERATIONS),
+            scenarios=SCENARIOS,
             controls=UNREAD,
         ),
         Way(

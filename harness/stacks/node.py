@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.host import cgroups, init, supervisor, terminal
-from harness.host.process import HOST, Journal, NodeExecutor, NodeProcess
+from harness.host.process import HOST, Journal, NodeExecutor, NodeProcess, Patience
 from harness.host.wait import until
 from harness.model.cells import CgroupVersion
 from harness.model.commands import Command
@@ -254,6 +254,15 @@ class Node(contextlib.AbstractContextManager["Node"]):
     def _log(self, *, start: int, begun: float, **what: Any) -> None:
         seconds = time.monotonic() - begun
         self.note(Command(where=self.stack, stage=self.journal.stage, start_ns=start, seconds=seconds, **what))
+
+    @property
+    def patience(self) -> Patience | None:
+        """When the caller of a runtime gives up; None: not before the deadline of its command."""
+        return self._executor.patience
+
+    @patience.setter
+    def patience(self, patience: Patience | None) -> None:
+        self._executor.patience = patience
 
     def launch(self, argv: list[str]) -> Daemon:
         """Start a daemon with the log `/var/log/NAME.log` in the node; the caller waits until it answers."""

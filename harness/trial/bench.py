@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.checkpoints.needs import needs
+from harness.checkpoints.untrusted import Unreadable
 from harness.host import audit, cgroups
 from harness.host.process import HOST
 from harness.host.wait import until
@@ -21,7 +23,7 @@ from harness.model.controls import DEFAULT_WORKLOAD
 from harness.model.errors import DeadlineExceeded, StageFailed, StillframeError
 from harness.model.machine import Accommodation, Component
 from harness.model.outcomes import Outcome, Stage
-from harness.model.readings import Reading
+from harness.model.readings import Leftover, Reading
 from harness.oracle import offline
 from harness.runtimes import adapter
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, Runtime
@@ -249,6 +251,17 @@ class Bench:
         """Read a checkpoint without a restore: one reading per workload process, the one with `nonce` first."""
         images = self.node.path(contents.images or "")
         return offline.read(images, contents.disks, contents.log, nonce=nonce, outside=self.outside)
+
+    def left(self, checkpoint: Checkpoint) -> Leftover:
+        """Say what there is of a checkpoint in its folder."""
+        folder, archive = self.node.path(checkpoint.folder), self.node.path(checkpoint.archive)
+        if not any(path.is_file() for path in folder.rglob("*")):
+            return Leftover.GONE
+        try:
+            needs(archive if archive.exists() else folder)
+        except Unreadable:
+            return Leftover.PARTIAL
+        return Leftover.WHOLE
 
     def running_source(self, stages: Stages) -> Source:
         """Return the source container, starting it and waiting for its first tick if needed."""

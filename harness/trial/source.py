@@ -115,11 +115,11 @@ class Source:
     """It ended because a restore needed that, or because its trials were over."""
     deleted: bool = False
 
-    def tick_after(self, wall_ns: int) -> Message:
-        """Wait for a report of a tick after `wall_ns`."""
+    def tick_after(self, wall_ns: int, *, seconds: float = TICK_SECONDS) -> Message:
+        """Wait up to `seconds` for a report of a tick after `wall_ns`."""
         return self.channel.wait_for(
             lambda said: isinstance(said, Beat) and said.n_wall_ns > wall_ns,
-            seconds=TICK_SECONDS,
+            seconds=seconds,
             what="a tick of the source",
             group=self.group,
         )

@@ -21,7 +21,7 @@ from harness.model.description import Statistics
 from harness.model.errors import CommandFailed, DeadlineExceeded, StageFailed
 from harness.model.machine import Component
 from harness.model.outcomes import Outcome, Prediction, Stage, Verdict
-from harness.model.readings import Witness
+from harness.model.readings import Abandoned, Concurrent, Witness
 from harness.oracle.judge import Evidence, judge, overlapped, skews
 from harness.oracle.lines import lag
 from harness.oracle.refusal import graded
@@ -71,6 +71,8 @@ class Trial:
         self.prediction: Prediction | None = None
         self.inspection: Inspected | None = None
         self.statistics: Statistics | None = None
+        self.abandoned: Abandoned | None = None
+        self.concurrent: tuple[Concurrent, ...] = ()
         self.mapped: Collection[str] = ()
         """Keys of external mounts that CRIU's configuration maps at the restore."""
         self.free_ns = 0
@@ -338,6 +340,8 @@ class Trial:
             skews=tuple(skew for reading in readings for skew in skews(reading)),
             continuation=self.evidence.log,
             source=self.evidence.source,
+            abandoned=self.abandoned,
+            concurrent=self.concurrent,
             timeline=tuple(self.stages.timeline),
             components={"checkpoint": self.maker, "restore": self.far.components},
             host=self.plan.host,

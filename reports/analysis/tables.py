@@ -30,6 +30,7 @@ from reports.analysis.freezing import FrozenPair, freezing
 from reports.analysis.known import KnownIssue, known_issues
 from reports.analysis.pairs import connected, paired_in
 from reports.analysis.predictions import Agreement, Predictions, agreement, predictions
+from reports.analysis.sweeps import Sweep, sweeps
 
 SUMMARY_VERSION = 1
 
@@ -97,6 +98,7 @@ class RunSummary(Frozen):
     cells: tuple[CellSummary, ...]
     controls: tuple[ControlSummary, ...]
     freezing: tuple[FrozenPair, ...] = Field(description="effect of freezing, in pairs of trials")
+    sweeps: tuple[Sweep, ...] = Field(default=(), description="live checkpoints whose client gave up, by cell")
     declined: tuple[Declined, ...] = Field(description="declined cross-restores")
     bridges: tuple[Bridge, ...] = Field(description="bridges that may make declined cross-restores work")
     agreement: Agreement = Field(description="agreement of `stillframe inspect` and the oracle on checkpoints")
@@ -234,6 +236,7 @@ def summarise(
         cells=cells,
         controls=controls,
         freezing=freezing(cells),
+        sweeps=sweeps(cells),
         declined=declined(cells),
         bridges=bridges(cells),
         agreement=agreement(cells),

@@ -29,6 +29,7 @@ from reports.text import clean, counted, one_line, shorten
 from reports.words import proof
 from reports.words.cells import deadline, entry, flag
 from reports.words.findings import (
+    abandoned_line,
     agreement_of,
     bridge,
     crash_of,
@@ -203,6 +204,8 @@ def _cross_restores(run: RunSummary) -> Iterator[Text]:
 
 
 def _rounds(run: RunSummary) -> Iterator[Text]:
+    if told := abandoned_line(run.sweeps):
+        yield _plain(told)
     if told := freezing_line(run.freezing):
         yield _plain(told)
     if run.plan.rule:

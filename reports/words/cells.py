@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from harness.model.outcomes import Outcome
+from harness.model.readings import Abandoned, Concurrent, GivesUp
 from harness.records.record import Record
 from reports.analysis.cells import MEASURED, CellSummary
 from reports.analysis.known import KnownIssue, state
 from reports.analysis.statistics import rate_interval
 from reports.text import counted, shorten
-from reports.words.numbers import interval, percent, skew
+from reports.words.numbers import duration, interval, percent, skew
 from reports.words.outcomes import FLAGS, expectation
+
+GIVES_UP = {GivesUp.DEADLINE: "at its deadline", GivesUp.KILLED: "killed"}
 
 
 def entry(cell: CellSummary) -> str:
@@ -90,4 +93,18 @@ def source_notes(trial: Record) -> tuple[str, ...]:
         "does not stop when asked": source.stops is False,
         "stopped when asked": source.stops is True,
     }
-    return tuple(note for note, true in notes.items() if true)
+    told = tuple(note for note, true in notes.items() if true)
+    earlier = (f"an earlier client gave up {gave_up(trial.abandoned)}",) if trial.abandoned else ()
+    return (*(f"asked for at once: {came_of(each)}" for each in trial.concurrent), *earlier, *told)
+
+
+def came_of(request: Concurrent) -> str:
+    """Say what came of a request: `checkpoint, done, archive whole`."""
+    if request.declined:
+        return f"{request.what}, declined: {shorten(request.declined)}"
+    return f"{request.what}, done, archive {request.archive}" if request.archive else f"{request.what}, done"
+
+
+def gave_up(call: Abandoned) -> str:
+    """Say how and when a client gave up: `at its deadline, after 99 ms of 217 ms`."""
+    return f"{GIVES_UP[call.how]}, after {duration(call.after_us)} of {duration(call.whole_us)}"

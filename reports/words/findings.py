@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from harness.model.outcomes import Answer
+from harness.model.readings import Abandoned
 from harness.records.plan import Effort
 from reports.analysis.crashes import KnownCrash
 from reports.analysis.cross_restores import Bridge, Declined
 from reports.analysis.freezing import FrozenPair
 from reports.analysis.predictions import Agreement, Missed, Predictions
 from reports.analysis.statistics import LEVEL, fewest_pairs
+from reports.analysis.sweeps import Sweep
 from reports.text import counted
 from reports.words.numbers import interval, percent
 
@@ -16,6 +18,11 @@ FREEZING = (
     "Trials with the same number have the same schedule under every freeze policy, so they form pairs. The table "
     "counts the pairs in which only one of the two trials violates. Each row has its own p value, from McNemar's exact "
     "test, two-sided."
+)
+
+GIVING_UP = (
+    "The client of a live checkpoint gives up before the checkpoint is done: it reaches its deadline, or it is killed. "
+    "The source should go on, and an engine should leave the whole archive or none. A dash stands for nothing to tell."
 )
 
 
@@ -48,6 +55,21 @@ def freezing_proved(pairs: tuple[FrozenPair, ...]) -> str:
     fewer = sum(each.differs and each.only_without > each.only_with for each in pairs)
     more = sum(each.differs for each in pairs) - fewer
     return f"with p < {LEVEL}, a freeze lowers the failure rate in {fewer} and raises it in {more}"
+
+
+def went_on(call: Abandoned) -> str:
+    """Say how the source went on after its client had given up."""
+    if call.ticking is False:
+        return "stays frozen" if call.frozen else "no longer ticks"
+    return "goes on" if call.ticking else "was not seen"
+
+
+def abandoned_line(found: tuple[Sweep, ...]) -> str:
+    """Sum up all abandoned calls in one line; empty if there are none."""
+    if not found:
+        return ""
+    calls, harmed = sum(len(each.calls) for each in found), sum(each.harmed for each in found)
+    return f"clients that gave up: {counted(calls, 'call')}; the source did not go on as before after {harmed}"
 
 
 def how_declined(each: Declined) -> str:

@@ -36,6 +36,10 @@ HOLDERS = {
 SCENARIOS = {
     Scenario.LIVE: "a running container is checkpointed and runs on; its checkpoint is restored",
     Scenario.PAUSED: "the user pauses the container before the checkpoint; it has to stay paused",
+    Scenario.ABANDONED: "the client of a live checkpoint gives up, by its deadline or by being killed, before the "
+    "checkpoint is done; then another one is taken and restored",
+    Scenario.CONCURRENT: "two requests for a container at the same time: a live checkpoint, and a second one, a pause, "
+    "a stop or a deletion; then the live checkpoint is taken and restored",
     Scenario.GENERATIONS: "the restored container is checkpointed and restored again, three times in a row",
     Scenario.INCREMENTAL: "memory is dumped in rounds before the checkpoint; all rounds travel with the checkpoint",
     Scenario.MAPPED: "CRIU's configuration on the restoring side explains the external mounts of the checkpoint",

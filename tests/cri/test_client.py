@@ -16,11 +16,15 @@ import pytest
 
 from harness.cri.client import Client
 from harness.cri.codes import NOT_FOUND
-from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit
+from harness.host.process import Patience
+from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit, GivenUp
+from harness.model.readings import GivesUp
 from tests.cri.engine import serving
 from tests.folder_node import FolderNode
 
 SOCKET = "/cri.sock"
+CODES = {GivesUp.DEADLINE: 4, GivesUp.KILLED: 1}
+"""Status codes of gRPC: DEADLINE_EXCEEDED, CANCELLED."""
 
 
 @pytest.fixture
@@ -97,6 +101,26 @@ def test_an_engine_that_hangs_is_not_waited_for(node: FolderNode, *, cancels: bo
             call.answer()
         assert over.wait(60), "the engine is told"
         client.close()
+
+
+@pytest.mark.parametrize("how", GivesUp)
+def test_an_engine_is_told_that_its_caller_gives_up(node: FolderNode, how: GivesUp) -> None:
+    over = threading.Event()
+
+    def hangs(_: dict[str, Any], context: grpc.ServicerContext) -> dict[str, Any]:
+        context.add_callback(over.set)
+        over.wait(60)
+        return {}
+
+    with serving(node.path(SOCKET), {"CheckpointContainer": hangs}):
+        client = Client(node, None, SOCKET)
+        node.patience = Patience(0.2, how)
+        with pytest.raises(GivenUp, match=r"^CheckpointContainer on /cri\.sock of folder was given up on after"):
+            client.call("CheckpointContainer", container_id="x", location="/a")
+        assert over.wait(60)
+        assert node.patience is None
+        client.close()
+    assert [command.exit_code for command in node.journal.commands] == [CODES[how]]
 
 
 def test_fields_that_are_not_known_are_ignored(node: FolderNode) -> None:

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from harness.host import process
-from harness.host.process import BASE_ENVIRONMENT, OUTPUT_LIMIT, Host, replay
+from harness.host.process import BASE_ENVIRONMENT, OUTPUT_LIMIT, Host, Patience, replay
 from harness.host.wait import until
 from harness.model.commands import Command
-from harness.model.errors import CommandFailed, DeadlineExceeded
+from harness.model.errors import CommandFailed, DeadlineExceeded, GivenUp
 from harness.model.outcomes import Stage
+from harness.model.readings import GivesUp
 
 Script = Callable[[str], str]
 WAIT_FOR_EVER = "read _ < {fifo}"
@@ -176,6 +177,23 @@ def test_the_deadline_ends_the_program(host: Host, script: Script, tmp_path: Pat
         host.run([program], deadline=0.2)
     await_silence(tmp_path)
     assert [command.exit_code for command in host.journal.commands] == [None]
+
+
+@pytest.mark.parametrize("how", GivesUp)
+def test_a_caller_gives_up_on_its_runtime_once(host: Host, script: Script, tmp_path: Path, how: GivesUp) -> None:
+    told = tmp_path / "told"
+    program = script(f"trap 'echo > {told}; exit' TERM; {WAIT_FOR_EVER}")
+    host.patience = Patience(1.0, how)
+    with pytest.raises(GivenUp, match=rf"^{program} was given up on after"):
+        host.run([program], runtime=True)
+    await_silence(tmp_path)
+    assert told.exists() is (how is GivesUp.DEADLINE), "who is killed cannot tell"
+    assert host.patience is None
+
+
+def test_a_caller_without_patience_waits_for_commands_of_ours(host: Host, script: Script) -> None:
+    host.patience = Patience(0.0, GivesUp.KILLED)
+    assert host.run([script("sleep 0.1; echo done")]).stdout == "done\n"
 
 
 @pytest.mark.parametrize("runtime", [False, True])

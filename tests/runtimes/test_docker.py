@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.model.errors import CommandFailed
+from harness.host.process import Patience
+from harness.model.errors import CommandFailed, GivenUp
+from harness.model.readings import GivesUp
 from harness.runtimes.contract import ContainerSpec
 from harness.runtimes.docker import SOCKET, DockerRunc
 from tests.folder_node import FolderNode
@@ -63,3 +65,24 @@ def test_the_engine_is_asked_who_a_container_is_that_somebody_else_has_started(n
 def test_without_an_engine_the_request_is_told(node: FolderNode) -> None:
     with pytest.raises(CommandFailed, match="containers/clone/json on folder was not answered"):
         DockerRunc(node, DockerRunc.ways[0]).known(SPEC)
+
+
+def test_an_engine_sees_the_connection_of_who_gives_up_close(node: FolderNode) -> None:
+    node.path(SOCKET).parent.mkdir(parents=True)
+    closed = threading.Event()
+
+    class Hangs(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.settimeout(20)
+            while self.request.recv(4096):
+                """Take the request, and wait until the client closes the connection."""
+            closed.set()
+
+    with socketserver.ThreadingUnixStreamServer(str(node.path(SOCKET)), Hangs) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        node.patience = Patience(0.2, GivesUp.KILLED)
+        with pytest.raises(GivenUp, match="containers/clone/json on folder was given up on after"):
+            DockerRunc(node, DockerRunc.ways[0]).known(SPEC)
+        assert node.patience is None
+        server.shutdown()
+    assert closed.is_set()

@@ -10,9 +10,12 @@ import pytest
 from harness.model.cells import CgroupVersion, FreezePolicy
 from harness.model.errors import StageFailed
 from harness.model.outcomes import Outcome, Stage
+from harness.model.readings import Leftover
 from harness.runtimes import criu_configuration
 from harness.runtimes.contract import Checkpoint
+from tests.folder_bench import CHECKPOINT, open_bench
 from tests.folder_node import Answer
+from tests.real_checkpoints import files, plain
 from tests.trial.machine import FOLDER, TARGET, Machine
 
 SEEN, COPIED = "seen-running", f"cp --archive /one/upper {TARGET}"
@@ -108,3 +111,29 @@ def test_the_hook_is_in_the_configuration_while_criu_reads_it_and_takes_the_disk
     assert not [line for line in machine.said() if line.startswith("cp ")]
     (span,) = (span for span in machine.stages.timeline if span.name == "capture")
     assert (span.start_ns, span.end_ns) == (5, 9)
+
+
+# ---- what there is of a checkpoint
+
+
+def test_an_archive_is_whole_or_partial_or_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = open_bench(tmp_path, set(), monkeypatch)
+    archive = bench.node.path(CHECKPOINT.archive)
+    archive.parent.mkdir(parents=True)
+    assert bench.left(CHECKPOINT) is Leftover.GONE
+    archive.write_bytes(plain("still-ledger"))
+    assert bench.left(CHECKPOINT) is Leftover.WHOLE
+    archive.write_bytes(plain("still-ledger")[:-20_000])
+    assert bench.left(CHECKPOINT) is Leftover.PARTIAL
+
+
+def test_images_without_an_archive_are_read_in_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = open_bench(tmp_path, set(), monkeypatch)
+    images = bench.node.path(CHECKPOINT.images)
+    images.mkdir(parents=True)
+    for name, content in files("still-ledger").items():
+        if name.startswith("checkpoint/"):
+            (images / Path(name).name).write_bytes(content)
+    assert bench.left(CHECKPOINT) is Leftover.WHOLE
+    (images / "pages-1.img").unlink()
+    assert bench.left(CHECKPOINT) is Leftover.PARTIAL

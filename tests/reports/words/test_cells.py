@@ -6,6 +6,7 @@ from harness.model.cells import FreezePolicy, Scenario
 from harness.model.expectations import STILL as SHOULD_BE_STILL
 from harness.model.expectations import Expectation
 from harness.model.outcomes import Anomaly, Outcome
+from harness.model.readings import Concurrent, Leftover, Rival
 from harness.records.record import Record
 from reports.analysis.cells import CellSummary, summarise_cell
 from reports.analysis.statistics import rate_interval
@@ -170,3 +171,17 @@ def test_a_row_is_summed_up_in_words() -> None:
     assert [row_summary(row) for row in table.rows] == ["1 of 2 consistent, 1 other expected outcome"]
     unexpected = summary(plan([MOVING, STILL], 1), [moving(MOVING), moving(STILL)])
     assert row_summary(unexpected.tables[0].rows[0]) == "0 of 2 consistent, 1 other expected outcome, 1 unexpected"
+
+
+def test_two_requests_at_once_have_what_came_of_them() -> None:
+    asked = (
+        Concurrent(what=Rival.CHECKPOINT, archive=Leftover.WHOLE),
+        Concurrent(what=Rival.PAUSE, declined="cannot pause a paused container"),
+        Concurrent(what=Rival.STOP),
+    )
+    trial = record(STILL).model_copy(update={"concurrent": asked})
+    assert source_notes(trial) == (
+        "asked for at once: checkpoint, done, archive whole",
+        "asked for at once: pause, declined: cannot pause a paused container",
+        "asked for at once: stop, done",
+    )

@@ -1,0 +1,160 @@
+"""The trial in which a client gives up on its checkpoint, on a simulated bench."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.model.errors import CommandFailed, GivenUp, StageFailed
+from harness.model.outcomes import Outcome, Stage
+from harness.model.readings import Abandoned, GivesUp, Leftover
+from harness.runtimes.contract import Checkpoint, Container, State
+from harness.stacks.node import Daemon, Node
+from harness.trial import trial
+from harness.trial.bench import Bench
+from harness.trial.source import Source
+from harness.trial.trial import Trial
+from scenarios import test_abandoned
+from scenarios.test_abandoned import AbandonedCheckpoint
+from tests.folder_bench import CELL, CONTAINER, PLAN, node_of, open_bench, tell
+
+LATER = 1 << 62
+Then = Callable[[Checkpoint], None]
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setattr(test_abandoned, "WORKING_SECONDS", 0.0)
+    monkeypatch.setattr(test_abandoned, "TICK_SECONDS", 0.0)
+    monkeypatch.setattr(trial, "LATEST_MOMENT_US", 1)
+    opened = open_bench(tmp_path, set(), monkeypatch)
+    monkeypatch.setattr(opened.runtime, "state", lambda _: State.RUNNING)
+    node_of(opened).put(f"{CONTAINER.cgroup}/cgroup.events", "populated 1\nfrozen 0\n")
+    return opened
+
+
+@pytest.fixture
+def experiments(monkeypatch: pytest.MonkeyPatch) -> list[Source]:
+    """The ordinary experiments that follow."""
+    done: list[Source] = []
+    monkeypatch.setattr(Trial, "experiment", lambda _, source, __: done.append(source))
+    return done
+
+
+def abandon(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, then: Then = lambda _: None, *, number: int = 0, quick: int = 0
+) -> AbandonedCheckpoint:
+    """Play a trial up to the ordinary experiment; `then` is what becomes of a call that was given up on.
+
+    `quick`: calls that are done before.
+    """
+    before = [None] * quick
+
+    def call(checkpoint: Checkpoint) -> None:
+        if bench.node.patience is None or (before and before.pop() is None):
+            return
+        then(checkpoint)
+        raise GivenUp("it was given up on")
+
+    monkeypatch.setattr(bench.runtime, "live_checkpoint", call)
+    played = AbandonedCheckpoint(bench, CELL, PLAN, number=number, last=False)
+    assert bench.source is not None
+    with contextlib.ExitStack() as acquired:
+        played.experiment(bench.source, acquired)
+    return played
+
+
+def found(played: AbandonedCheckpoint) -> Abandoned:
+    assert played.abandoned is not None
+    return played.abandoned
+
+
+def test_a_source_that_goes_on_is_checkpointed_as_always(
+    bench: Bench, experiments: list[Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell(bench, "beat", n_wall_ns=LATER)
+    played = abandon(bench, monkeypatch)
+    assert experiments == [bench.source]
+    assert (found(played).ticking, found(played).frozen, found(played).state) == (True, False, "running")
+    assert (found(played).archive, found(played).repair) == (None, "")
+    assert list(bench.node.path(f"{bench.node.storage}/checkpoints").iterdir()) == []
+
+
+@pytest.mark.parametrize("resumes", [True, False], ids=["its runtime thaws it", "only the kernel's freezer thaws it"])
+def test_a_source_that_stays_frozen_is_harmed_and_what_repairs_it_is_told(
+    bench: Bench, experiments: list[Source], monkeypatch: pytest.MonkeyPatch, *, resumes: bool
+) -> None:
+    def thaw() -> None:
+        node_of(bench).put(f"{CONTAINER.cgroup}/cgroup.events", "populated 1\nfrozen 0\n")
+        tell(bench, "beat", n_wall_ns=LATER)
+
+    def freeze(_: Checkpoint) -> None:
+        node_of(bench).put(f"{CONTAINER.cgroup}/cgroup.events", "populated 1\nfrozen 1\n")
+
+    def resume(container: Container) -> None:
+        if not resumes:
+            raise CommandFailed("cannot resume a running process", runtime=True)
+        bench.node.run(["runc", "resume", container.name], runtime=True)
+        thaw()
+
+    def write(inside: str, value: str) -> None:
+        Node.set(bench.node, inside, value)
+        thaw()
+
+    monkeypatch.setattr(bench.runtime, "resume", resume)
+    monkeypatch.setattr(bench.node, "set", write)
+    with pytest.raises(StageFailed) as raised:
+        abandon(bench, monkeypatch, freeze)
+    repair = "runc resume source-0" if resumes else f"echo 0 > {CONTAINER.cgroup}/cgroup.freeze"
+    assert (raised.value.outcome, raised.value.stage) == (Outcome.SOURCE_HARMED, Stage.THAW)
+    assert raised.value.reason == (
+        f"the client gave up, and the source is still frozen, while its runtime calls it running; `{repair}` repairs it"
+    )
+    assert experiments == []
+
+
+def test_a_source_that_has_ended_cannot_be_repaired(
+    bench: Bench, experiments: list[Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.runtime, "state", lambda _: State.STOPPED)
+    with pytest.raises(StageFailed, match=r"no longer ticks, .* calls it stopped; and nothing repairs it"):
+        abandon(bench, monkeypatch)
+    assert experiments == []
+
+
+def test_a_call_that_is_done_before_is_made_again(
+    bench: Bench, experiments: list[Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell(bench, "beat", n_wall_ns=LATER)
+    abandon(bench, monkeypatch, quick=test_abandoned.ATTEMPTS - 1)
+    assert len(experiments) == 1
+    with pytest.raises(StageFailed) as raised:
+        abandon(bench, monkeypatch, quick=test_abandoned.ATTEMPTS)
+    assert raised.value.outcome is Outcome.VACUOUS
+
+
+@pytest.mark.parametrize("left", Leftover)
+def test_what_an_engine_leaves_of_the_archive_is_read(
+    bench: Bench, experiments: list[Source], monkeypatch: pytest.MonkeyPatch, left: Leftover
+) -> None:
+    tell(bench, "beat", n_wall_ns=LATER)
+    bench.node.daemons.append(object.__new__(Daemon))
+    monkeypatch.setattr(bench, "left", lambda _: left)
+    if left is Leftover.PARTIAL:
+        with pytest.raises(StageFailed) as raised:
+            abandon(bench, monkeypatch)
+        assert raised.value.outcome is Outcome.CHECKPOINT_BROKEN
+    else:
+        assert found(abandon(bench, monkeypatch)).archive is left
+    assert len(experiments) == (left is not Leftover.PARTIAL)
+
+
+def test_the_trials_of_a_cell_cover_the_whole_call_in_both_ways(bench: Bench) -> None:
+    plan = PLAN.model_copy(update={"rounds": 12})
+    trials = [AbandonedCheckpoint(bench, CELL, plan, number=number, last=False) for number in range(12)]
+    assert [each._how for each in trials] == [GivesUp.DEADLINE, GivesUp.KILLED] * 6
+    for how in GivesUp:
+        assert [int(6 * each._share) for each in trials if each._how is how] == list(range(6))
