@@ -46,13 +46,14 @@ class Daemon:
         self.start_seconds = 0.0
         """Seconds until its first answer."""
         self._code: int | None = None
+        self._let_go = False
 
     @property
     def ended(self) -> bool:
-        """Whether the daemon has ended."""
-        if self._code is None:
+        """Whether the daemon has ended, or is ending since it was let go."""
+        if self._code is None and not self._let_go:
             self._code = self._process.wait(0)
-        return self._code is not None
+        return self._let_go or self._code is not None
 
     def await_answer(self, answers: Callable[[], bool], *, seconds: float) -> None:
         """Wait until `answers` returns true; `EnvironmentUnfit` if the daemon ends first."""
@@ -69,11 +70,13 @@ class Daemon:
         """Raise `EnvironmentUnfit`, with the last lines of the log, if the daemon has ended."""
         if self.ended:
             said = " / ".join(self.tail(3))
-            raise EnvironmentUnfit(f"{self.name} has ended with code {self._code}: {said or 'it said nothing'}")
+            how = "was ended" if self._let_go else f"has ended with code {self._code}"
+            raise EnvironmentUnfit(f"{self.name} {how}: {said or 'it said nothing'}")
 
     def let_go(self) -> None:
-        """Close the connection, which ends the daemon."""
+        """Close the connection, which ends the daemon; nothing happens if it has ended, or was let go before."""
         if not self.ended:
+            self._let_go = True
             self._process.hang_up()
 
     def tail(self, lines: int) -> tuple[str, ...]:

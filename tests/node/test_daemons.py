@@ -106,6 +106,8 @@ def test_a_daemon_ends_with_its_node_and_leaves_no_descriptor(start: Callable[[s
     node = start("daemons")
     before = our_sockets()
     await_log(daemon_of(node, "trap '' TERM; echo begun; while :; do sleep 600; done"), "begun")
+    other = daemon_of(node, "sleep 600")
+    other.let_go()  # before the node ends, which lets every daemon go
     groups = audit.groups_of(node.pid)
     node.end()
     assert not [group for group in groups if os.path.exists(group)]

@@ -69,6 +69,16 @@ def test_a_daemon_is_let_go_unless_it_has_ended(log: Path, code: int | None, tim
     assert process.hung_up == times
 
 
+def test_a_daemon_that_was_let_go_can_be_asked_and_let_go_again(log: Path) -> None:
+    process = Running()
+    daemon = Daemon("dockerd", process, log)
+    for _ in range(2):
+        daemon.let_go()
+    assert process.hung_up == 1
+    with pytest.raises(EnvironmentUnfit, match="dockerd was ended: second"):
+        daemon.check()
+
+
 @pytest.mark.parametrize(("lines", "told"), [(1, ("last",)), (9, ("first", "second", "  third \ufffd", "last"))])
 def test_of_a_log_the_end_is_told(log: Path, lines: int, told: tuple[str, ...]) -> None:
     assert Daemon("dockerd", Running(), log).tail(lines) == told
