@@ -319,6 +319,8 @@ def save(member: Member, folder: Path, budget: Budget, most: int | None = None) 
     with _made(folder / member.name) as file:
         for chunk in member.chunks(most):
             file.write(chunk)
+    with contextlib.suppress(OSError, OverflowError):  # a time that no file can have
+        os.utime(folder / member.name, (member.info.mtime, member.info.mtime))
 
 
 @contextlib.contextmanager

@@ -132,12 +132,17 @@ def mounts_of(images: Path, task: Task, budget: Budget) -> Mounts | None:
 
 def bases_of(images: Path, budget: Budget) -> tuple[Mount, ...]:
     """Return the root of the first process and all external mounts; other mounts of their file systems are parts."""
-    tables = sorted(path for path in images.glob("mountpoints-*.img") if IMAGES.fullmatch(path.name))
-    every = [_mount(entry) for path in tables for entry in image.read(path, image.MOUNTS, budget)]
     first = next(image.read(images / "pstree.img", image.PROCESSES, budget))
     ids = next(image.read(images / f"ids-{first.pid}.img", image.IDS, budget))
     root = Mounts.of_namespace(images, ids.mnt_ns_id, budget).root
-    return (root, *(mount for mount in every if mount.external))
+    return (root, *external_of(images, budget))
+
+
+def external_of(images: Path, budget: Budget) -> tuple[Mount, ...]:
+    """Return the external mounts of all namespaces."""
+    tables = sorted(path for path in images.glob("mountpoints-*.img") if IMAGES.fullmatch(path.name))
+    every = (_mount(entry) for path in tables for entry in image.read(path, image.MOUNTS, budget))
+    return tuple(mount for mount in every if mount.external)
 
 
 def _mount(entry: Any) -> Mount:

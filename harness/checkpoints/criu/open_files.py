@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.checkpoints.criu import image
+from harness.checkpoints.criu.mounts import external_of
 from harness.checkpoints.untrusted import Budget
 
 REGULAR = 1
@@ -78,6 +79,35 @@ def files_of(images: Path, pid: int, budget: Budget) -> ProcessFiles | None:
         _path(known, folders.cwd_id),
         tuple(sorted(opened, key=lambda file: file.descriptor)),
     )
+
+
+@dataclass(frozen=True)
+class FileOutside:
+    """A file that processes use, on a mount whose content the restoring side provides."""
+
+    path: str
+    """Path from the root of the mount namespace."""
+    mount: str
+    """Mount point."""
+    size: int | None
+    """Size in bytes, which CRIU compares; None: not a regular file."""
+
+
+def files_outside(images: Path, budget: Budget) -> tuple[FileOutside, ...]:
+    """Return what processes have opened, mapped, executed or entered on external mounts, except devices.
+
+    The mount points themselves are not part of it, nor what was deleted: its content is in the images.
+    """
+    mounts = {mount.number: mount.mountpoint for mount in external_of(images, budget)}
+    nameless = {each.orig_id for each in _read(images / "remap-fpath.img", image.REMAPS, budget)}
+    found: dict[str, FileOutside] = {}
+    for each in _read(images / "files.img", image.FILES, budget):
+        if each.type == REGULAR and each.reg.mnt_id in mounts and each.id not in nameless:
+            path, mount = "/" + os.fsdecode(each.reg.name).lstrip("/"), mounts[each.reg.mnt_id]
+            kind = stat.S_IFMT(each.reg.mode) or stat.S_IFREG
+            if path != mount and kind not in (stat.S_IFCHR, stat.S_IFBLK):
+                found[path] = FileOutside(path, mount, each.reg.size if kind == stat.S_IFREG else None)
+    return tuple(found[path] for path in sorted(found))
 
 
 def _path(known: Mapping[int, Any], number: int) -> str:

@@ -93,12 +93,34 @@ def to_runtime(
         said = [
             _rename(mount, runtime) for mount in _masked_files(mounts, binds) if mount.ext_key != _key(mount, runtime)
         ]
-        folders = [mount for mount in mounts if _is_empty_directory(mount)]
-        if folders:
-            device = _free_device(images, mounts)
-            new[f"tmpfs-dev-{device}.tar.gz.img"] = _empty_tmpfs()
-            said += [_uncover(mount, device) for mount in folders]
+        said += _uncovered(images, mounts, new)
         if said:
+            new[name] = image.encoded(image.MOUNTS, mounts)
+            done += said
+    _write(images, new)
+    return done
+
+
+def to_engine(images: Path, budget: Budget) -> list[str]:
+    """Rewrite images so that another engine restores them on the same runtime.
+
+    containerd gives the root folder the mode 0755, and the engines with containers/storage 0555, whatever the image
+    says; CRIU compares it if there is one (validate_file, criu/files-reg.c). crun's empty folder is in its folder of
+    state, which each engine chooses.
+    """
+    done: list[str] = []
+    new: dict[str, bytes] = {}
+    for name in named(images, r"files\.img", budget):
+        files = list(image.read(images / name, image.FILES, budget))
+        roots = [each.reg for each in files if each.reg.name == b"/" and each.reg.HasField("mode")]
+        for root in roots:
+            root.ClearField("mode")
+        if roots:
+            new[name] = image.encoded(image.FILES, files)
+            done.append(f"{name}: the mode of the root folder removed, since engines differ in it")
+    for name in named(images, r"mountpoints-[0-9]+\.img", budget):
+        mounts = list(image.read(images / name, image.MOUNTS, budget))
+        if said := _uncovered(images, mounts, new):
             new[name] = image.encoded(image.MOUNTS, mounts)
             done += said
     _write(images, new)
@@ -206,6 +228,16 @@ def _key(mount: Any, runtime: Runtime) -> str:
 def _rename(mount: Any, runtime: Runtime) -> str:
     mount.ext_key = _key(mount, runtime)
     return f"{mount.mountpoint}: the mount over it has {runtime}'s key {mount.ext_key}"
+
+
+def _uncovered(images: Path, mounts: list[Any], new: dict[str, bytes]) -> list[str]:
+    """Cover folders with an empty tmpfs instead of crun's folder, in place; add the tmpfs to the new images."""
+    folders = [mount for mount in mounts if _is_empty_directory(mount)]
+    if not folders:
+        return []
+    device = _free_device(images, mounts)
+    new[f"tmpfs-dev-{device}.tar.gz.img"] = _empty_tmpfs()
+    return [_uncover(mount, device) for mount in folders]
 
 
 def _uncover(mount: Any, device: int) -> str:

@@ -21,10 +21,6 @@ MANAGER = "io.container.manager"
 NEVER = "0001-01-01T00:00:00Z"
 """Go's value of a time that is not set."""
 KEPT = (STATISTICS, LOG)
-MASK_CHECK = (
-    "CRIU may compare the root folder's mode, which differs between containerd and other engines: set the option "
-    "skip-file-rwx-check in /etc/criu/runc.conf or crun.conf"
-)
 
 
 @dataclass(frozen=True)
@@ -35,6 +31,8 @@ class Content:
     """The unpacked archive; the images are in `checkpoint`."""
     id: str
     name: str
+    full_name: str
+    """NAME_POD_NAMESPACE_UID_ATTEMPT if the container is in a pod, otherwise the name."""
     image: str
     """Name of the container's image."""
     pullable: str
@@ -73,6 +71,8 @@ class Form(Protocol):
     """A short description, for messages."""
     known: ClassVar[frozenset[str]]
     """Files and folders of the archive that `read` uses, or that do not matter for a restore."""
+    own: ClassVar[frozenset[str]]
+    """Mount points that the engine provides itself, with new content for each pod or container."""
 
     def fits(self, folder: Path) -> bool:
         """Return whether the folder holds an unpacked archive of this form."""

@@ -5,12 +5,15 @@ Its config.dump is all that Podman knows about a container, so a template must p
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 from pathlib import Path
 from typing import ClassVar
 
 from harness.checkpoints import archive
 from harness.checkpoints.description import engine_of
 from harness.checkpoints.documents import CONFIG, IMAGES, SPEC, document, part, text, there
+from harness.checkpoints.layouts import INVENTORY
 from harness.checkpoints.translation import bridges, diff
 from harness.checkpoints.translation.form import KEPT, NEVER, Content, Help, binds, put
 from harness.checkpoints.untrusted import Budget
@@ -30,6 +33,9 @@ class Podman:
     known: ClassVar[frozenset[str]] = frozenset(
         {IMAGES, CONFIG, SPEC, NETWORK, SHM, LOG, "rootfs-diff.tar", "deleted.files", "volumes", *KEPT}
     )
+    own: ClassVar[frozenset[str]] = frozenset(
+        {"/dev/shm", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/run/.containerenv", "/run/secrets"}  # noqa: S108
+    )
 
     def fits(self, folder: Path) -> bool:
         """Return whether the configuration has the image's id, which only Podman writes."""
@@ -48,10 +54,11 @@ class Podman:
             folder=folder,
             id=text(config, "id"),
             name=text(config, "name"),
+            full_name=text(config, "name"),
             image=text(config, "rootfsImageName"),
             pullable="",
             created=text(config, "createdTime") or NEVER,
-            taken=NEVER,
+            taken=_taken(folder),
             runtime=text(config, "runtime"),
             spec=spec,
             diff=diff.from_list(there(folder, "rootfs-diff.tar"), there(folder, "deleted.files"), own, budget),
@@ -62,7 +69,10 @@ class Podman:
     def write(self, content: Content, into: Path, given: Help, budget: Budget) -> list[str]:
         """Write the archive: the template's documents with this checkpoint's content."""
         if given.template is None:
-            raise Untranslatable("Podman needs to know more about the container than the archive says", remedy=TEMPLATE)
+            raise Untranslatable(
+                "Podman needs to know more about the container than the archive says",
+                remedy=_template_for(content, budget),
+            )
         config, spec = document(given.template / CONFIG), document(given.template / SPEC)
         _agree(content, spec, budget)
         runtime = bridges.made_by(content.folder / IMAGES, budget)
@@ -95,6 +105,14 @@ class Podman:
         return [f"{CONFIG}: the runtime is {runtime}"]
 
 
+def _taken(folder: Path) -> str:
+    """Return when CRIU wrote the inventory, since Podman notes no time; the time in the archive may be missing."""
+    written = (folder / IMAGES / INVENTORY).stat().st_mtime
+    with contextlib.suppress(OverflowError, ValueError):  # after the last year
+        return dt.datetime.fromtimestamp(written, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if written > 0 else NEVER
+    return NEVER
+
+
 def _agree(content: Content, spec: dict[str, object], budget: Budget) -> None:
     """Raise `Untranslatable` for a template with another command, or without mounts that the images need."""
     command, other = (part(each, "process").get("args") for each in (content.spec, spec))
@@ -102,4 +120,11 @@ def _agree(content: Content, spec: dict[str, object], budget: Budget) -> None:
         raise Untranslatable(f"the template runs {other}, but the checkpoint runs {command}", remedy=TEMPLATE)
     missing = bridges.wanted_mounts(content.folder / IMAGES, budget) - set(binds(spec))
     if missing:
-        raise Untranslatable(f"the template has no mount at {sorted(missing)}", remedy=TEMPLATE)
+        remedy = _template_for(content, budget)
+        raise Untranslatable(f"the template has no mount at {sorted(missing)}", remedy=remedy)
+
+
+def _template_for(content: Content, budget: Budget) -> str:
+    """Return the remedy; on the host's network there is no namespace in the images."""
+    own = bridges.named(content.folder / IMAGES, r"netns-[0-9]+\.img", budget)
+    return f"{TEMPLATE[:-1]}, and on the host's network (--network host)." if not own else TEMPLATE

@@ -7,13 +7,14 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from harness.checkpoints import archive, completeness
 from harness.checkpoints.archive import CHUNK, PARENT
+from harness.checkpoints.criu.open_files import files_outside
 from harness.checkpoints.documents import CONFIG, IMAGES, SPEC, document, there
 from harness.checkpoints.find import Found, choose, find, only
 from harness.checkpoints.layouts import INVENTORY, ContainerdImage, Criu, Opened
@@ -30,6 +31,7 @@ FORMS: tuple[Form, ...] = (Containerd(), CriO(), Podman())
 """All forms, in the order of trying."""
 BIG = 256 << 20
 """Size in bytes from which on the progress is reported."""
+MOST_LISTED = 5
 
 Progress = Callable[[str], None]
 
@@ -195,9 +197,11 @@ def _copy(source: Path, to: Path, budget: Budget) -> None:
     budget.part()
     to.parent.mkdir(parents=True, exist_ok=True)
     with open_regular(source) as descriptor, to.open("xb") as copy:
-        budget.keep(os.fstat(descriptor).st_size)
+        status = os.fstat(descriptor)
+        budget.keep(status.st_size)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             shutil.copyfileobj(file, copy, CHUNK)
+    os.utime(to, ns=(status.st_mtime_ns, status.st_mtime_ns))
 
 
 def _bridged(images: Path, found: Path | None, order: Order, budget: Budget) -> list[str]:
@@ -221,7 +225,8 @@ def _rewritten(found: Path, form: Form | None, order: Order, work: Work) -> tupl
             f"{' and '.join(content.tied)} would be lost: an archive of {target.name} has no place for it",
             remedy="Keep such data in a folder of the host, and mount it into the container.",
         )
-    notes = target.write(content, into, Help(_template(order, target, work), order.image), work.budget)
+    used = _used_outside(found / IMAGES, target, work.budget)
+    notes = target.write(content, into, Help(_template(order, target, work), order.image), work.budget) + used
     changes = [f"{form.name} -> {target.name}: configuration, specification and the changes to the image"]
     if content.diff.deleted:
         number = len(content.diff.deleted)
@@ -229,10 +234,34 @@ def _rewritten(found: Path, form: Form | None, order: Order, work: Work) -> tupl
     for name in (IMAGES, *KEPT):
         if there(found, name):
             (found / name).rename(into / name)
+    changes += bridges.to_engine(into / IMAGES, work.budget)
     left = sorted({path.name for path in found.iterdir()} - form.known)
     if left:
         changes.append(f"left out, since {target.name} does not know it: {', '.join(left)[:400]}")
     return into, changes, notes
+
+
+def _used_outside(images: Path, target: Form, budget: Budget) -> list[str]:
+    """Tell what the restoring side must have on its mounts; decline what is on a mount that the target makes anew."""
+    told: dict[str, list[str]] = {}
+    for each in files_outside(images, budget):
+        size = "" if each.size is None else f" ({each.size:,} bytes)"
+        told.setdefault(each.mount, []).append(f"{each.path}{size}")
+    for mount, files in told.items():
+        if mount in target.own:
+            raise Untranslatable(
+                f"its processes use {_listed(files)}, but {target.name} makes the mount at {mount} anew, without it",
+                remedy=f"Checkpoint while no process uses a file on {mount}.",
+            )
+    return [
+        f"the mount at {mount} must have what its processes use, unchanged: {_listed(files)}"
+        for mount, files in told.items()
+    ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - MOST_LISTED
+    return ", ".join(names[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _template(order: Order, target: Form, work: Work) -> Path | None:

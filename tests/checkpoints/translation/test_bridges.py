@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.checkpoints.criu import image
-from harness.checkpoints.criu.image import CGROUPS, INVENTORY, MOUNTS, NETWORK, PAGEMAP, Kind
+from harness.checkpoints.criu.image import CGROUPS, FILES, INVENTORY, MOUNTS, NETWORK, PAGEMAP, Kind
 from harness.checkpoints.translation.bridges import (
     EMPTY_DIRECTORY,
     MOST_PAGES,
@@ -22,6 +22,7 @@ from harness.checkpoints.translation.bridges import (
     Runtime,
     made_by,
     to_criu,
+    to_engine,
     to_runtime,
     wanted_mounts,
 )
@@ -135,6 +136,26 @@ def test_groups_that_can_be_made_or_are_several_stay_as_they_are(tmp_path: Path,
     inventory = write(tmp_path / "inventory.img", INVENTORY, [{"img_version": 2, "root_cg_set": 1}])
     assert to_runtime(tmp_path, Runtime.CRUN) == []
     assert read(inventory, INVENTORY)[0].root_cg_set == 1
+
+
+def test_another_engine_need_not_have_the_same_root_folder(tmp_path: Path) -> None:
+    root, program = ({"id": 7, "name": b"/", "mode": 0o40555, "flags": 1}, {"id": 1, "name": b"/app", "mode": 0o100755})
+    table = write(
+        tmp_path / "files.img", FILES, [{"type": 1, "id": each["id"], "reg": each} for each in (root, program)]
+    )
+    (done,) = to_engine(tmp_path, Budget())
+    assert "the mode of the root folder" in done
+    first, second = (each.reg for each in read(table, FILES))
+    assert (first.HasField("mode"), first.id, first.flags, second.mode) == (False, 7, 1, 0o100755)
+    assert to_engine(tmp_path, Budget()) == []
+
+
+def test_another_engine_keeps_cruns_folder_elsewhere(tmp_path: Path) -> None:
+    table = write(tmp_path / "mountpoints-13.img", MOUNTS, (*CRUN, *EMPTY, *OTHERS))
+    assert [each.split(":")[0] for each in to_engine(tmp_path, Budget())] == ["/proc/acpi", "/sys/firmware"]
+    mounts = read(table, MOUNTS)
+    assert [each.ext_key for each in mounts[:2]] == ["/proc/keys", "/proc/timer_list"], "the runtime is the same"
+    assert {each.root_dev for each in mounts[2:4]} & {each["root_dev"] for each in OTHERS} == set()
 
 
 def test_numbers_of_pages_go_back_to_the_old_field(tmp_path: Path) -> None:

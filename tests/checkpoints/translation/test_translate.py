@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import stat
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,7 @@ def test_crio_is_told_what_it_asks_for(tmp_path: Path) -> None:
         "io.container.manager": "cri-o",
         "io.kubernetes.cri-o.Annotations": "{}",
         "io.kubernetes.cri-o.Metadata": '{"name": "live"}',
+        "io.kubernetes.cri-o.Created": "2026-11-23T10:00:00Z",
     }
     assert [each["destination"] for each in told["mounts"]] == ["/proc", "/report", "/etc/hosts", "/run/.containerenv"]
     assert names(parts["rootfs-diff.tar"], tmp_path) == ["data", "data/added", "etc"], (
@@ -61,13 +64,24 @@ def test_containerd_is_told_what_it_asks_for(tmp_path: Path) -> None:
     config, status = json.loads(parts["config.dump"]), json.loads(parts["status.dump"])
     assert (config["rootfsImageRef"], config["runtime"]) == (PULLABLE, "io.containerd.runc.v2")
     assert (status["id"], status["metadata"], status["state"]) == ("c" * 64, {"name": "live"}, 1)
-    assert (status["image"], status["image_ref"]) == ({"image": PULLABLE.partition("@")[0]}, PULLABLE)
-    assert status["annotations"], "containerd adds to this map, which must not be empty"
+    assert (status["image"], status["image_ref"]) == ({"image": IMAGE}, PULLABLE), "the tag stays"
+    assert (config["rootfsImage"], config["rootfsImageName"]) == (IMAGE, IMAGE)
     layer = gzip.decompress(parts["rootfs-diff.tar"])
     assert names(layer, tmp_path) == ["image/.wh.deleted", "data", "data/added", "etc", "etc/hosts"]
     assert "deleted.files" not in parts
-    assert "io.container.manager" not in json.loads(parts["spec.dump"])["annotations"]
-    assert "skip-file-rwx-check" in done.notes[0]
+    assert json.loads(parts["spec.dump"])["annotations"] == {
+        "org.example": "kept",
+        "io.kubernetes.cri.container-name": "live",
+        "io.kubernetes.cri.container-type": "container",
+        "io.kubernetes.cri.image-name": IMAGE,
+    }
+    assert done.notes == ["the request that restores it must mount /etc/hosts, /report"]
+
+
+def test_a_request_to_crun_must_have_the_masked_paths_too(tmp_path: Path) -> None:
+    order = Order("containerd", Runtime.CRUN, image=PULLABLE)
+    _, masks = translated(podman(tmp_path / "in"), tmp_path, order)[2].notes
+    assert "masked_paths" in masks
 
 
 @pytest.mark.parametrize("form", ["crio", "containerd"])
@@ -94,11 +108,30 @@ def test_from_crio_to_containerd_and_back_the_users_annotations_stay(tmp_path: P
     source = packed(tmp_path / "from-crio.tar", parts)
     other, told, _ = translated(source, tmp_path, Order("containerd"))
     assert json.loads(told["status.dump"])["annotations"]["team"] == "a"
-    assert json.loads(told["spec.dump"])["annotations"] == {"own": "1"}
+    kept = json.loads(told["spec.dump"])["annotations"]
+    assert kept["own"] == "1"
+    assert not [name for name in kept if name.startswith("io.kubernetes.cri-o.")]
     assert json.loads(told["config.dump"])["rootfsImageRef"] == PULLABLE
     _, back, _ = translated(other, tmp_path, Order("crio"))
     assert "team" in json.loads(json.loads(back["spec.dump"])["annotations"]["io.kubernetes.cri-o.Annotations"])
     assert json.loads(back["config.dump"])["rootfsImageName"] == PULLABLE.partition("@")[0]
+
+
+CHECKPOINTED = 1_795_435_200
+"""2026-11-23T12:00:00Z."""
+
+
+@pytest.mark.parametrize("as_folder", [False, True])
+def test_the_time_of_podmans_checkpoint_is_that_of_its_files(tmp_path: Path, *, as_folder: bool) -> None:
+    unpack(podman(tmp_path / "in"), tmp_path / "files")
+    os.utime(tmp_path / "files/checkpoint/inventory.img", (CHECKPOINTED, CHECKPOINTED))
+    source = tmp_path / "files"
+    if not as_folder:
+        source = tmp_path / "timed.tar"
+        with tarfile.open(source, "w") as packed_again:
+            packed_again.add(tmp_path / "files", ".")
+    _, parts, _ = translated(source, tmp_path, Order("crio"))
+    assert json.loads(parts["config.dump"])["checkpointedTime"] == "2026-11-23T12:00:00Z"
 
 
 def test_every_form_knows_its_own_archives_and_no_others(tmp_path: Path) -> None:
