@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import PurePosixPath
+from typing import cast
 
 import pytest
 
@@ -13,7 +15,7 @@ from harness.checkpoints.translation.translate import Order, translate
 from harness.checkpoints.untrusted import Budget
 from harness.model.cells import Cell, Scenario
 from harness.runtimes import criu_configuration
-from harness.runtimes.contract import Checkpoint
+from harness.runtimes.contract import Checkpoint, Translating
 from harness.trial.trial import Trial
 
 
@@ -41,12 +43,15 @@ class Translated(Trial):
 
     def build_bridge(self, checkpoint: Checkpoint, _: contextlib.ExitStack) -> None:
         """Rewrite the checkpoint's archive, or its images."""
+        near, far = self.bench.runtime.way.form, self.far.runtime.way.form
+        order = cast(Translating, self.far.runtime).translation(checkpoint) if near != far else Order()
         installed = {component.name: component.version for component in self.far.components}
         runtime = next((each for each in Runtime if each in installed), None)
         criu = next((each for each in OldCriu if f"{installed['criu']}.".startswith(f"{each}.")), None)
         archive, images = (self.far.node.path(path) for path in (checkpoint.archive, checkpoint.images))
-        if archive.exists() and (runtime or criu):
-            self.changes = tuple(translate(archive, archive, Order(runtime=runtime, criu=criu), force=True).changes)
+        if archive.exists() and (order.to or runtime or criu):
+            order = replace(order, runtime=runtime, criu=criu)
+            self.changes = tuple(translate(archive, archive, order, force=True).changes)
         else:
             self.changes = (
                 *(to_runtime(images, runtime) if runtime else ()),

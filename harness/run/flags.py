@@ -54,7 +54,8 @@ CHOICES: tuple[Flag, ...] = (
         {
             "action": "store_true",
             "help": "cross-restore instead: each participant restores the checkpoints of every other one that writes "
-            "the same kind, as they are and adapted to it; `run` then makes checkpoint images, too",
+            "the same kind, and each engine those of the other engines of its stack, as they are and adapted to it; "
+            "`run` then makes checkpoint images, too",
         },
     ),
     (

@@ -25,6 +25,8 @@ from harness.workload import definitions
 DEFAULT_STACKS = ("debian-trixie", "debian-sid", "debian-experimental", "debian-bookworm")
 PAUSED_BY_USER = (FreezePolicy.PAUSE, FreezePolicy.ENGINE)
 """Policies for a container that its user has paused, best first: nothing else has to hold it still."""
+ACROSS_ENGINES = "deleted-file"
+"""Workload that every engine carries, and whose deletion the engines' archives note in different ways."""
 SPELLED = re.compile(r"([a-z]+:)?[a-z0-9-]+\.[a-z]+\.")
 """A cell pattern that spells out workload and policy."""
 NEAREST = 5
@@ -179,6 +181,17 @@ def _asked(participants: Iterable[Participant], *, interop: bool) -> Iterator[Ce
             if (others.kind, others.name) == (way.kind, way.name):
                 for scenario in (Scenario.LIVE, *(way.bridges if other != who else ())):
                     yield _cell(who, way, way.still, scenario=scenario).model_copy(update={"restore": other})
+            elif _across_engines((who, way), (other, others)):
+                for scenario in (Scenario.LIVE, Scenario.TRANSLATED):
+                    cell = _cell(who, way, way.still, name=ACROSS_ENGINES, scenario=scenario)
+                    yield cell.model_copy(update={"restore": other})
+
+
+def _across_engines(one: tuple[Participant, Way], other: tuple[Participant, Way]) -> bool:
+    """Return whether they are of one stack and one OCI runtime, and write archives of different forms."""
+    (who, way), (another, others) = one, other
+    same = (who.stack, who.runtime.rpartition("/")[2]) == (another.stack, another.runtime.rpartition("/")[2])
+    return same and bool(way.form and others.form) and way.form != others.form
 
 
 def _participants(stacks: Sequence[str], runtimes: Sequence[str]) -> Iterator[Participant]:

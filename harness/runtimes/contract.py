@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from harness.checkpoints.disk import CapturedFiles
 from harness.checkpoints.sources import Part
@@ -20,6 +20,9 @@ from harness.model.controls import CONTROLS, DEFAULT_WORKLOAD, POD_WORKLOAD, Gro
 from harness.model.machine import Component
 from harness.stacks.node import Node
 from harness.workload.definitions import Workload
+
+if TYPE_CHECKING:
+    from harness.checkpoints.translation.translate import Order
 
 SCENARIOS = (Scenario.PAUSED, Scenario.ABANDONED, Scenario.CONCURRENT, Scenario.GENERATIONS)
 """Scenarios of a runtime in the way that is used most."""
@@ -68,6 +71,8 @@ class Way:
     """Kind of checkpoint; cross-restore pairs participants with the same kind. Empty: no cross-restore."""
     bridges: tuple[Scenario, ...] = ()
     """Scenarios that help another participant to restore the checkpoint."""
+    form: str = ""
+    """Form of an engine's archive, as `translate --to` has it: engines of other forms restore it after translation."""
     mutants: Ground | None = None
     """Group of mutants that can run in this way."""
 
@@ -194,6 +199,13 @@ class Capability:
     name: str
     available: bool
     evidence: str = field(compare=False)
+
+
+class Translating(Protocol):
+    """A runtime that restores translated archives of other engines: its ways have a `form`."""
+
+    def translation(self, checkpoint: Checkpoint) -> Order:
+        """Return what `translate` has to know for this engine; files go into the checkpoint's folder."""
 
 
 class PreDumps(Protocol):

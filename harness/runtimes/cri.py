@@ -6,12 +6,16 @@ A checkpoint is an archive of memory and writable layer. A restore is a containe
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from harness.checkpoints.archive import members
+from harness.checkpoints.documents import SPEC, text
 from harness.checkpoints.sources import Archive
-from harness.checkpoints.untrusted import Budget
+from harness.checkpoints.untrusted import Budget, Unreadable
 from harness.cri.codes import CONTAINER, NODE, NOT_FOUND, POD, STATES, UNCONFINED
 from harness.cri.engines import ENGINES, LOGS, SANDBOX, SANDBOX_ENTRY, WORKLOAD, Engine
 from harness.host import cgroups
@@ -20,11 +24,12 @@ from harness.model.cells import FreezePolicy, Scenario, SurfaceKind
 from harness.model.errors import CommandFailed, DeadlineExceeded, StillframeError
 from harness.model.machine import Component
 from harness.runtimes import criu_configuration, criu_log, image_archive, shim, versions
-from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, State, Way
+from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
 from harness.runtimes.ending import end
 from harness.stacks.node import Node
 
 if TYPE_CHECKING:
+    from harness.checkpoints.translation.translate import Order
     from harness.cri.client import Client
 
 CHECKPOINT_SECONDS = 60.0
@@ -32,6 +37,10 @@ RESTORE_SECONDS = 60.0
 NOTICE_SECONDS = 10.0
 HOSTS = f"{Node.storage}/hosts"
 """The file /etc/hosts of each container: CRI-O has to have a mount for it, as the kubelet always makes one."""
+CONTAINERENV = "/run/.containerenv"
+"""File that Podman and CRI-O mount into each container."""
+PATHS = {"masked_paths": "maskedPaths", "readonly_paths": "readonlyPaths"}
+"""Fields of a request, by the names of the specification: the kubelet sets them, and a restore needs the same."""
 SURFACES = frozenset(
     {SurfaceKind.ADDED, SurfaceKind.IMAGE, SurfaceKind.DELETED, SurfaceKind.BIND, SurfaceKind.SHM, SurfaceKind.STDOUT}
 )
@@ -42,7 +51,7 @@ NAMESPACES = {
 """The node's network needs no CNI; with a pid namespace of the pod, CRI-O needs CAP_SYS_RESOURCE."""
 
 
-def _ways(*policies: FreezePolicy) -> tuple[Way, ...]:
+def _ways(engine: str, form: str, *policies: FreezePolicy) -> tuple[Way, ...]:
     """Return the two ways to restore: in a new pod, under all `policies`, and in the pod of the source."""
     common = Way(
         what="an archive by CheckpointContainer, restored by CreateContainer in a new pod",
@@ -53,11 +62,13 @@ def _ways(*policies: FreezePolicy) -> tuple[Way, ...]:
         outside=frozenset({SurfaceKind.BIND, SurfaceKind.SHM}),
         scenarios=(Scenario.ABANDONED, Scenario.CONCURRENT, Scenario.GENERATIONS),
         controls=("fresh-start", "stopped-workload"),
+        kind=f"archive of {engine} for CRI",
+        form=form,
     )
     what = "the same, restored in the pod of the source"
     alone = (FreezePolicy.ENGINE,)
     same = replace(common, name="same-pod", what=what, policies=alone, in_pod=True, scenarios=(), controls=())
-    return common, same
+    return common, replace(same, kind="", form="")
 
 
 class Cri:
@@ -120,12 +131,12 @@ class Cri:
 
     def start(self, spec: ContainerSpec) -> Container:
         """Start a container with an empty writable layer in a new pod."""
-        return self._begin_in_a_pod(spec, spec.image)
+        return self._begin_in_a_pod(spec, spec.image, {})
 
-    def _begin_in_a_pod(self, spec: ContainerSpec, image: str) -> Container:
+    def _begin_in_a_pod(self, spec: ContainerSpec, image: str, paths: Mapping[str, list[str]]) -> Container:
         pod = self._pod(spec.name)
         with self._pod_removed_on_failure(pod, spec.name):
-            return self._begin(spec, pod, spec.name, image)
+            return self._begin(spec, pod, spec.name, image, paths)
 
     def known(self, spec: ContainerSpec) -> Container:
         """Ask the engine for the identity behind the name."""
@@ -188,11 +199,27 @@ class Cri:
 
     def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
         """Restore in a new pod, or beside the source."""
+        described = _specification(self.node.path(checkpoint.archive))
+        spec = replace(spec, mounts=(*spec.mounts, *self._foreign_mounts(spec, described)))
+        paths = {field: described["linux"].get(name) or [] for field, name in PATHS.items()}
         with criu_log.explained(self.node, self.engine.logs("*")[1]):
             if self.way.name == "same-pod":
                 pod = self._pod_of(checkpoint.container.id)
-                return self._begin(spec, pod, checkpoint.container.name, checkpoint.archive)
-            return self._begin_in_a_pod(spec, checkpoint.archive)
+                return self._begin(spec, pod, checkpoint.container.name, checkpoint.archive, paths)
+            return self._begin_in_a_pod(spec, checkpoint.archive, paths)
+
+    def _foreign_mounts(self, spec: ContainerSpec, described: dict[str, Any]) -> Iterator[Mount]:
+        """Give what another engine has mounted into the container, and this one does not mount by itself."""
+        for target in {CONTAINERENV}.intersection(text(each, "destination") for each in described["mounts"]):
+            self.node.write(f"{spec.folder}/containerenv", "")
+            yield Mount(SurfaceKind.BIND, target, f"{spec.folder}/containerenv")
+
+    def translation(self, checkpoint: Checkpoint) -> Order:  # noqa: ARG002
+        """Name the image by its digest: containerd pulls it at a restore."""
+        from harness.checkpoints.translation.translate import Order  # noqa: PLC0415  # brings protobuf
+
+        (image, *_) = self._client.call("ImageStatus", image={"image": WORKLOAD}).image.repo_digests
+        return Order(self.way.form, image=image)
 
     def log(self, container: Container) -> str:
         """Return the file of the container's log, as the engine names it."""
@@ -234,8 +261,8 @@ class Cri:
             "linux": {"cgroup_parent": f"/{name}", "security_context": NAMESPACES},
         }
 
-    def _begin(self, spec: ContainerSpec, pod: str, name: str, image: str) -> Container:
-        """Create and start a container in the pod with that `name`."""
+    def _begin(self, spec: ContainerSpec, pod: str, name: str, image: str, paths: Mapping[str, list[str]]) -> Container:
+        """Create and start a container in the pod with that `name`; `paths`: masked and read-only ones."""
         mounts = [(spec.report_mount, spec.report), ("/etc/hosts", HOSTS)]
         mounts += [(mount.target, mount.source) for mount in spec.mounts if mount.kind is SurfaceKind.BIND]
         config = {
@@ -244,7 +271,7 @@ class Cri:
             "command": list(spec.argv),
             "mounts": [{"container_path": target, "host_path": source} for target, source in mounts],
             "log_path": f"{spec.name}.log",
-            "linux": {"security_context": NAMESPACES},
+            "linux": {"security_context": {**NAMESPACES, **paths}},
         }
         made = self._client.call(
             "CreateContainer",
@@ -286,11 +313,20 @@ class Cri:
             raise
 
 
+def _specification(archive: Path) -> dict[str, Any]:
+    """Return the mounts and the settings of Linux in an archive's specification; empty where it is unreadable."""
+    found: dict[str, Any] = {}
+    with contextlib.suppress(Unreadable, ValueError):
+        every = members(archive, Budget())
+        found = json.loads(next((b"".join(each.chunks()) for each in every if each.name == SPEC), b"{}"))
+    return {"mounts": found.get("mounts") or [], "linux": found.get("linux") or {}}
+
+
 class CriContainerdRunc(Cri):
     """containerd behind CRI, on runc."""
 
     name = "cri/containerd/runc"
-    ways = _ways(FreezePolicy.ENGINE, FreezePolicy.PAUSE, FreezePolicy.CGROUP)
+    ways = _ways("containerd", "containerd", FreezePolicy.ENGINE, FreezePolicy.PAUSE, FreezePolicy.CGROUP)
     engine = ENGINES["containerd"]
     program = "runc"
 
@@ -299,7 +335,7 @@ class CriContainerdCrun(Cri):
     """containerd behind CRI, on crun."""
 
     name = "cri/containerd/crun"
-    ways = _ways(FreezePolicy.ENGINE, FreezePolicy.PAUSE, FreezePolicy.CGROUP)
+    ways = _ways("containerd", "containerd", FreezePolicy.ENGINE, FreezePolicy.PAUSE, FreezePolicy.CGROUP)
     engine = ENGINES["containerd"]
     program = "crun"
 
@@ -308,7 +344,7 @@ class CriCrioRunc(Cri):
     """CRI-O on runc."""
 
     name = "cri/crio/runc"
-    ways = _ways(FreezePolicy.ENGINE, FreezePolicy.CGROUP)
+    ways = _ways("CRI-O", "crio", FreezePolicy.ENGINE, FreezePolicy.CGROUP)
     engine = ENGINES["crio"]
     program = "runc"
 
@@ -317,6 +353,6 @@ class CriCrioCrun(Cri):
     """CRI-O on crun."""
 
     name = "cri/crio/crun"
-    ways = _ways(FreezePolicy.ENGINE, FreezePolicy.CGROUP)
+    ways = _ways("CRI-O", "crio", FreezePolicy.ENGINE, FreezePolicy.CGROUP)
     engine = ENGINES["crio"]
     program = "crun"

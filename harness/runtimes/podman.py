@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from typing import ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
 
 from harness.checkpoints.sources import Archive, Folder, Source
 from harness.checkpoints.untrusted import Budget
@@ -33,6 +34,9 @@ from harness.runtimes.contract import (
 )
 from harness.runtimes.ending import end
 from harness.stacks.node import Node
+
+if TYPE_CHECKING:
+    from harness.checkpoints.translation.translate import Order
 
 START_SECONDS = 30.0
 CHECKPOINT_SECONDS = 60.0
@@ -70,6 +74,7 @@ class Podman:
             controls=("fresh-start", "garbage-image", "stopped-workload"),
             kind="exported archive of Podman",
             bridges=(Scenario.TRANSLATED,),
+            form="podman",
             mutants=Ground.ARCHIVES,
         ),
         Way(
@@ -130,11 +135,14 @@ class Podman:
 
     def start(self, spec: ContainerSpec) -> Container:
         """Start a container with an empty writable layer."""
+        return self._begin(spec, network="none")
+
+    def _begin(self, spec: ContainerSpec, network: str) -> Container:
         mounts = (*spec.mounts, Mount(SurfaceKind.BIND, spec.report_mount, spec.report))
         options = [word for mount in mounts for word in _mount_option(mount, spec.name)]
         with self._undone_on_failure(spec):
             said = self._podman(
-                *("run", "--detach", "--pull", "never", "--name", spec.name, "--network", "none"),
+                *("run", "--detach", "--pull", "never", "--name", spec.name, "--network", network),
                 *(("--log-driver", "k8s-file") if spec.prints else ()),
                 *(("--tty",) if spec.tty else ()),
                 *(*options, spec.image, *spec.argv),
@@ -202,6 +210,21 @@ class Podman:
         with self._undone_on_failure(spec), self._explained("restore.log"):
             said = self._podman("container", "restore", "--name", spec.name, *out_of, deadline=RESTORE_SECONDS)
         return self._container(spec, said.stdout.split()[-1])
+
+    def translation(self, checkpoint: Checkpoint) -> Order:
+        """Export a container like that of the checkpoint as the template; both are on the node's network."""
+        from harness.checkpoints.translation.translate import Order  # noqa: PLC0415  # brings protobuf
+
+        name, template = f"{checkpoint.name}-template", f"{checkpoint.folder}/template.tar"
+        spec = replace(checkpoint.container.spec, name=name, image=image_archive.NAME)
+        self.node.make(spec.report)
+        like = self._begin(spec, network="host")
+        try:
+            export = ("container", "checkpoint", "--export", template, "--compress", "none", name)
+            self._podman(*export, deadline=CHECKPOINT_SECONDS)
+        finally:
+            self.delete(like)
+        return Order(self.way.form, template=self.node.path(template))
 
     def log(self, container: Container) -> str:
         """Return the file of the log driver k8s-file, which is part of the checkpoint."""

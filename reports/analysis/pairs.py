@@ -24,13 +24,14 @@ def paired_in(cells: Sequence[CellSummary]) -> list[CellSummary]:
 
 
 def connected(cells: Iterable[CellSummary]) -> list[list[CellSummary]]:
-    """Group the cells by scenario and participants: participants that restore each other's checkpoints share a table.
+    """Group the cells by scenario, workload and participants: who restores each other's checkpoints share a table.
 
     Plain cross-restores come first.
     """
-    parts: list[tuple[set[tuple[str, str, str]], list[CellSummary]]] = []
+    parts: list[tuple[set[tuple[str, ...]], list[CellSummary]]] = []
     for each in cells:
-        both = {(str(side), each.cell.way, each.cell.scenario) for side in (each.cell.checkpoint, each.cell.restore)}
+        question = (each.cell.way, each.cell.scenario, each.cell.workload)
+        both = {(str(side), *question) for side in (each.cell.checkpoint, each.cell.restore)}
         joined = [part for part in parts if part[0] & both]
         parts = [part for part in parts if not part[0] & both]
         names = both.union(*(part[0] for part in joined))

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -13,9 +14,10 @@ from harness.checkpoints.translation.bridges import Runtime, to_runtime
 from harness.checkpoints.translation.translate import Order, translate
 from harness.host.wait import until
 from harness.model.cells import FreezePolicy, Participant, Settings
-from harness.model.errors import CommandFailed
+from harness.model.errors import CommandFailed, Untranslatable
 from harness.run.flags import default_cache
-from harness.runtimes.contract import Checkpoint
+from harness.runtimes.contract import Checkpoint, Translating
+from harness.stacks import build, definition
 from harness.trial.bench import Bench
 from harness.trial.checkpoint import take
 from harness.trial.source import Source
@@ -26,6 +28,12 @@ from harness.workload.programs import compile_all
 from tests.node.conftest import STACK
 
 Open = Callable[[str], Bench]
+SID = "debian-sid"
+"""The stack with a containerd that restores checkpoints for CRI."""
+
+
+def sid_root() -> Path:
+    return build.prepare(definition.load(SID), default_cache(), mirror=None, progress=print)
 
 
 @pytest.fixture
@@ -34,7 +42,9 @@ def opened(stack_root: Path) -> Iterator[Open]:
     with contextlib.ExitStack() as benches:
 
         def open_bench(runtime: str) -> Bench:
-            bench = Bench.open((Participant(runtime=runtime, stack=STACK), ""), stack_root, binaries, Settings())
+            stack, root = (SID, sid_root()) if runtime.startswith("cri/") or SID in runtime else (STACK, stack_root)
+            who = Participant(runtime=runtime.partition("@")[0], stack=stack)
+            bench = Bench.open((who, ""), root, binaries, Settings())
             benches.callback(bench.close)
             return bench
 
@@ -90,3 +100,38 @@ def test_an_archive_of_podmans_goes_to_another_form_and_back(opened: Open, tmp_p
         bench.node.run(["mkdir", archive_of_another.folder])
         bench.node.path(f"{archive_of_another.folder}/checkpoint.tar").write_bytes(back.read_bytes())
         assert_goes_on(bench, archive_of_another, source)
+
+
+def translated(origin: Bench, target: Bench, checkpoint: Checkpoint) -> Checkpoint:
+    """Carry an archive to another engine, and translate it for that one."""
+    there = target.bring(checkpoint, origin)
+    archive = target.node.path(there.archive)
+    translate(archive, archive, cast(Translating, target.runtime).translation(there), force=True)
+    return there
+
+
+@pytest.mark.parametrize("program", Runtime)
+def test_podman_and_containerd_restore_each_others_archives(opened: Open, program: Runtime) -> None:
+    """What was deleted stays deleted; CRIU's checks are all on."""
+    podman, containerd = opened(f"podman/{program}@{SID}"), opened(f"cri/containerd/{program}")
+    for origin, target, policy in (
+        (podman, containerd, FreezePolicy.CGROUP),
+        (containerd, podman, FreezePolicy.ENGINE),
+    ):
+        origin.workload = target.workload = find("deleted-file")
+        source, checkpoint = checkpointed(origin, policy)
+        with pytest.raises(CommandFailed):
+            target.restore(target.bring(checkpoint, origin))
+        assert_goes_on(target, translated(origin, target, checkpoint), source)
+
+
+def test_a_file_in_a_pods_shared_memory_is_in_no_other_pod(opened: Open) -> None:
+    """So the translation declines what no restore could open."""
+    podman, containerd = opened(f"podman/runc@{SID}"), opened("cri/containerd/runc")
+    containerd.workload = podman.workload = find("pod-shm")
+    _, checkpoint = checkpointed(containerd, FreezePolicy.ENGINE)
+    with pytest.raises(CommandFailed) as failed:
+        containerd.restore(checkpoint)
+    assert any("Can't open file dev/shm/shm.ring" in line for line in failed.value.log)
+    with pytest.raises(Untranslatable, match=r"its processes use /dev/shm/shm\.ring \([0-9,]+ bytes\)"):
+        translated(containerd, podman, checkpoint)

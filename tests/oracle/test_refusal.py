@@ -35,6 +35,14 @@ def test_a_difference_is_named_where_both_sides_are(said: str, named: tuple[str,
     assert graded(said, CRUN, RUNC, late=False) == Refusal(early=True, named=named)
 
 
+def test_an_engine_that_names_the_runtime_of_another_names_a_difference() -> None:
+    said = "was created with runtime 'io.containerd.runc.v2' and cannot be restored with runtime 'runc'"
+    versions = {"containerd": "2.1.9", "containerd-shim-runc-v2": "2.1.9", "runc": "1.3.6"}
+    found = graded(said, side(**versions), side(podman="5.8.6", runc="1.3.6"), late=False)
+    assert found.named == ("io.containerd.runc.v2 and runc",)
+    assert graded(said, side(**versions), side(**versions), late=False).named == ()
+
+
 def test_what_distributions_add_to_a_version_need_not_be_named() -> None:
     said = "saved by release 20221219.0, this is 20240729.0"
     found = graded(said, side(runsc="0.0~20221219.0"), side(runsc="0.0~20240729.0"), late=True)

@@ -12,6 +12,7 @@ from harness.model.cells import Cell, FreezePolicy, Participant, Scenario
 from harness.model.errors import UsageError
 from harness.run import matrix
 from harness.runtimes import RUNTIMES
+from harness.workload import definitions
 from tests.run.sample import ADAPTERS, ALONE_FIRST, ALONE_SECOND, ENGINE_FIRST, STACKS, TALKING, cell, ids, sample
 
 pytestmark = pytest.mark.usefixtures("_neither_root_nor_processes")
@@ -249,6 +250,28 @@ def test_what_is_tried_besides_is_tried_with_two_sides_alone() -> None:
         ("criu", Scenario.TRANSLATED),
     }
     assert all(each.checkpoint != each.restore for each in bridged)
+
+
+def test_engines_of_a_stack_restore_what_others_have_checkpointed_on_the_same_runtime() -> None:
+    runtimes = ["podman/runc", "podman/crun", "cri/containerd/runc", "cri/containerd/crun"]
+    found = matrix.plan(["debian-sid", "debian-experimental"], runtimes, interop=True)
+    across = [each for each in found if each.workload == matrix.ACROSS_ENGINES]
+    assert {(str(each.checkpoint), str(each.restore)) for each in across} == {
+        (f"{one}/{program}@{stack}", f"{other}/{program}@{stack}")
+        for one, other in (("podman", "cri/containerd"), ("cri/containerd", "podman"))
+        for program in ("runc", "crun")
+        for stack in ("debian-sid", "debian-experimental")
+    }
+    assert len(across) == 16
+    assert {each.scenario for each in across} == {Scenario.LIVE, Scenario.TRANSLATED}
+    assert {each.policy for each in across if each.checkpoint.runtime.startswith("podman")} == {FreezePolicy.CGROUP}
+
+
+def test_engines_of_different_forms_all_carry_the_workload_between_them() -> None:
+    workload = definitions.find(matrix.ACROSS_ENGINES)
+    ways = [way for adapter in RUNTIMES.values() for way in adapter.ways if way.form]
+    assert {way.form for way in ways} == {"podman", "containerd", "crio"}
+    assert all(way.kind and way.carries(workload) for way in ways)
 
 
 def test_a_cell_of_two_sides_can_be_named_by_its_id_alone() -> None:

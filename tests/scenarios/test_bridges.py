@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.checkpoints.criu.image import MOUNTS, PAGEMAP
+from harness.checkpoints.translation.translate import Order
 from harness.model.errors import CommandFailed
 from harness.model.machine import Component
 from harness.model.outcomes import Outcome, Refusal
 from harness.runtimes.contract import Checkpoint, Container
 from harness.runtimes.criu_configuration import DEFAULT
+from harness.runtimes.runc import Runc
 from harness.trial.bench import Bench
 from harness.trial.trial import Trial
 from scenarios.test_bridges import Mapped, Translated
+from tests.checkpoints.translation.exports import opened, podman
 from tests.checkpoints.translation.test_bridges import CRUN, EMPTY, RUNC, read, write
 from tests.folder_bench import CELL, CHECKPOINT, PLAN, Played, open_bench
 
@@ -75,6 +80,30 @@ def test_what_the_restoring_side_takes_as_it_is_is_left_alone(near: Bench, far: 
     before = table.read_bytes()
     assert build(Translated, near, far)[0].changes == ()
     assert table.read_bytes() == before
+
+
+class Crio(Runc):
+    """A runtime with archives of its own form."""
+
+    def translation(self, checkpoint: Checkpoint) -> Order:
+        assert checkpoint.folder == CHECKPOINT.folder
+        return Order("crio")
+
+
+def test_an_archive_of_another_engine_is_written_in_the_form_of_who_restores_it(
+    near: Bench, far: Bench, tmp_path: Path
+) -> None:
+    far.runtime = Crio(far.node, replace(Runc.ways[0], form="crio"))
+    archive = far.node.path(CHECKPOINT.archive)
+    archive.parent.mkdir(parents=True)
+    shutil.copy(podman(tmp_path / "in"), archive)
+    trial, _ = build(Translated, near, far)
+    assert any(change.startswith("podman -> crio: ") for change in trial.changes)
+    assert "io.kubernetes.cri-o.LogPath" in opened(archive, tmp_path / "opened")
+    before = archive.read_bytes()
+    near.runtime = far.runtime
+    assert build(Translated, near, far)[0].changes == (), "one engine needs no other form"
+    assert archive.read_bytes() == before
 
 
 @pytest.mark.parametrize("two", [True, False])

@@ -87,6 +87,14 @@ def test_who_restores_another_s_checkpoints_stands_in_a_table_of_pairs() -> None
     assert [entry and entry.cell for row in rest.rows for entry in row.entries] == [MOVING]
 
 
+def test_pairs_with_different_workloads_stand_in_different_tables() -> None:
+    pair = STILL.model_copy(update={"restore": Participant(runtime="crun", stack="debian-sid")})
+    across = pair.model_copy(update={"workload": "deleted-file"})
+    first, second = run(cells=(STILL, pair, across)).tables
+    assert {column.workload for column in first.columns} == {"ledger"}
+    assert [[entry and entry.cell for entry in row.entries] for row in second.rows] == [[across]]
+
+
 def test_each_way_has_its_row() -> None:
     commit = STILL.model_copy(update={"way": "commit"})
     (table,) = run(cells=(STILL, commit)).tables
