@@ -16,6 +16,7 @@ from harness.checkpoints import completeness
 from harness.checkpoints.criu import image
 from harness.checkpoints.criu.image import CORE, FILES, IDS, NETWORK, PAGEMAP
 from harness.checkpoints.criu.image import INVENTORY as INVENTORY_IMAGE
+from harness.checkpoints.criu.open_files import files_outside
 from harness.checkpoints.documents import CONFIG, there
 from harness.checkpoints.find import choose, find, only
 from harness.checkpoints.layouts import Opened
@@ -72,6 +73,10 @@ class Needs(Frozen):
     features: tuple[str, ...] = Field(
         default=(), description="features that kernel and CRIU must have, by the names of `criu check --feature`"
     )
+    outside: dict[str, str] = Field(
+        default_factory=dict,
+        description="paths that processes use on mounts of the restoring side, with the mount points",
+    )
     groups_left_out: bool = Field(default=False, description="control groups are named without their content")
 
     @property
@@ -122,6 +127,7 @@ def of_opened(opened: Opened, budget: Budget) -> Needs:
         ),
         groups_left_out=bridges.groups_left_out(images, budget) is not None,
         features=tuple(sorted(set(_features(images, opened.sizes, budget)))),
+        outside={each.path: each.mount for each in files_outside(images, budget)},
     )
 
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import shlex
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -67,6 +68,9 @@ def act(arguments: argparse.Namespace) -> int:
         print(f"{each.prediction.answer}: {clean(f'{each.runtime} ({listed})')}")  # noqa: T201
         for reason in each.prediction.reasons:
             print(f"  {clean(reason)}")  # noqa: T201
+        if each.prediction.translate:
+            words = f"stillframe translate {shlex.quote(str(arguments.path))} {each.prediction.translate} -o NEW"
+            print(f"  remedy: {clean(words)}")  # noqa: T201
     answers = {each.prediction.answer for each in found}
     return next(code for answer, code in ANSWERED.items() if answer in answers)
 

@@ -118,3 +118,6 @@ class Prediction(Frozen):
 
     answer: Answer
     reasons: tuple[str, ...] = ()
+    translate: str = Field(
+        default="", description="options of `stillframe translate` after which the answer is no longer no; empty: none"
+    )

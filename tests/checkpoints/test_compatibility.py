@@ -18,6 +18,7 @@ from harness.model.outcomes import Answer
 from tests import criu_images
 from tests.checkpoints.translation.test_bridges import CRUN, EMPTY, GROUPS, OTHERS, RUNC, write
 from tests.criu_images import PAGE, dump, tar
+from tests.real_checkpoints import plain
 
 NEW = [{"pages_id": 1}, {"vaddr": 4096, "compat_nr_pages": 0, "nr_pages": 3, "flags": 4}]
 OLD = [{"pages_id": 1}, {"vaddr": 4096, "compat_nr_pages": 3, "flags": 4}]
@@ -96,9 +97,9 @@ def test_settings_without_a_value_and_groups_without_a_description_are_told(tmp_
     assert len(predict(found, CRUN_OLD).reasons) == 2
 
 
-def podmans(path: Path, runtime: str) -> Path:
+def podmans(path: Path, runtime: str, mounts: tuple[dict[str, Any], ...] = CRUN) -> Path:
     folder = path / "archive"
-    images(folder / "checkpoint", CRUN)
+    images(folder / "checkpoint", mounts)
     (folder / "config.dump").write_text(json.dumps({"rootfsImageID": "x", "runtime": runtime}), encoding="utf-8")
     (folder / "spec.dump").write_text("{}", encoding="utf-8")
     tar(folder / "rootfs-diff.tar", {})
@@ -115,6 +116,68 @@ def test_podman_declines_another_runtime_before_criu_is_asked(tmp_path: Path) ->
     declined = predict(found, side(podman="5.4.2", runc="1.1.15", criu="4.1.1"))
     assert declined.answer is NO
     assert "here crun" in declined.reasons[0]
+
+
+CONTAINERD = side(containerd="2.1.9+ds1", runc="1.3.6", criu="4.2.1")
+
+
+@pytest.mark.parametrize(
+    ("runtime", "restoring", "options"),
+    [
+        ("runc", side(podman="5.8.6", crun="1.28", criu="4.2.1"), "--runtime crun"),
+        ("crun", PODMAN, ""),
+        ("crun", side(crio="1.36", crun="1.28", criu="4.2.1"), "--to crio"),
+        ("crun", CONTAINERD, "--to containerd --image NAME@DIGEST --runtime runc"),
+    ],
+)
+def test_a_translation_that_removes_all_obstacles_is_named(
+    tmp_path: Path, runtime: str, restoring: tuple[Component, ...], options: str
+) -> None:
+    made = CRUN if runtime == "crun" else RUNC
+    assert predict(needs(podmans(tmp_path, runtime, made)), restoring).translate == options
+
+
+def test_for_another_criu_a_translation_is_named_where_there_is_one(tmp_path: Path) -> None:
+    found = needs(images(tmp_path, (), NEW))
+    assert predict(found, RUNC_OLD).translate == "--criu 4.1"
+    ancient = predict(found, side(runc="1.1.5", criu="3.17.1"))
+    assert (ancient.answer, ancient.translate) == (NO, "")
+
+
+def real(name: str, folder: Path) -> Needs:
+    (folder / name).write_bytes(plain(name))
+    return needs(folder / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "answer"),
+    [
+        ("containerd-runc-ledger", {"containerd": "1.7.24"}, NO),
+        ("containerd-runc-ledger", {"containerd": "2.0.5"}, NO),
+        ("containerd-runc-ledger", {"containerd": "2.1.9+ds1"}, YES),
+        ("containerd-runc-ledger", {"containerd": "2.3.4"}, Answer.UNKNOWN),
+        ("containerd-runc-ledger", {"containerd": "2.4.0-beta.0"}, NO),
+        ("containerd-runc-ledger", {"crio": "1.36.3"}, NO),
+        ("crio-runc-ledger", {"crio": "1.36.3"}, YES),
+        ("crio-runc-image-file", {"crio": "1.36.3"}, YES),
+        ("crio-runc-ledger", {"containerd": "2.1.9+ds1"}, NO),
+        ("crio-runc-ledger", {"podman": "5.8.6"}, NO),
+    ],
+)
+def test_engines_behind_cri_restore_their_own_archives(
+    tmp_path: Path, name: str, version: dict[str, str], answer: Answer
+) -> None:
+    assert predict(real(name, tmp_path), side(**version, runc="1.3.6", criu="4.2.1")).answer is answer
+
+
+def test_a_new_pod_has_no_file_of_another_pod(tmp_path: Path) -> None:
+    found = real("containerd-runc-ledger", tmp_path)
+    assert found.outside == {}
+    shm = {"/dev/shm/x": "/dev/shm", "/report/y": "/report"}
+    declined = predict(found.model_copy(update={"outside": shm}), CONTAINERD)
+    assert (declined.answer, declined.translate) == (NO, "")
+    assert "its processes use /dev/shm/x, and a new pod" in declined.reasons[0]
+    assert predict(found.model_copy(update={"outside": {"/report/y": "/report"}}), CONTAINERD).answer is YES
 
 
 @pytest.mark.parametrize("restoring", [CRUN_NEW, side(crio="1.36"), side(runsc="20240729.0")])

@@ -38,7 +38,9 @@ def test_who_is_here_is_asked(programs: Path, tmp_path: Path, capsys: pytest.Cap
 
 def test_the_reason_names_the_field(programs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compatible", str(images(tmp_path / "new", (), NEW)), "--with", "runc"]) == 1
-    assert "reads the number of pages from a field that is 0 here" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "reads the number of pages from a field that is 0 here" in said
+    assert f"  remedy: stillframe translate {tmp_path / 'new'} --criu 4.1 -o NEW\n" in said
     assert programs.exists()
 
 

@@ -15,9 +15,11 @@ from harness.checkpoints.translation.translate import Order, translate
 from harness.host.wait import until
 from harness.model.cells import FreezePolicy, Participant, Settings
 from harness.model.errors import CommandFailed, Untranslatable
+from harness.model.outcomes import Answer
 from harness.run.flags import default_cache
 from harness.runtimes.contract import Checkpoint, Translating
 from harness.stacks import build, definition
+from harness.trial import predict
 from harness.trial.bench import Bench
 from harness.trial.checkpoint import take
 from harness.trial.source import Source
@@ -120,9 +122,16 @@ def test_podman_and_containerd_restore_each_others_archives(opened: Open, progra
     ):
         origin.workload = target.workload = find("deleted-file")
         source, checkpoint = checkpointed(origin, policy)
+        as_it_is = target.bring(checkpoint, origin)
+        predicted = predict.prediction(as_it_is, target, ())
+        form = target.runtime.way.form
+        assert (predicted.answer, predicted.translate.partition(" -")[0]) == (Answer.NO, f"--to {form}")
+        assert "--runtime" not in predicted.translate, "it is the same"
         with pytest.raises(CommandFailed):
-            target.restore(target.bring(checkpoint, origin))
-        assert_goes_on(target, translated(origin, target, checkpoint), source)
+            target.restore(as_it_is)
+        there = translated(origin, target, checkpoint)
+        assert predict.prediction(there, target, ()).answer is Answer.YES
+        assert_goes_on(target, there, source)
 
 
 def test_a_file_in_a_pods_shared_memory_is_in_no_other_pod(opened: Open) -> None:
@@ -130,6 +139,8 @@ def test_a_file_in_a_pods_shared_memory_is_in_no_other_pod(opened: Open) -> None
     podman, containerd = opened(f"podman/runc@{SID}"), opened("cri/containerd/runc")
     containerd.workload = podman.workload = find("pod-shm")
     _, checkpoint = checkpointed(containerd, FreezePolicy.ENGINE)
+    predicted = predict.prediction(checkpoint, containerd, ())
+    assert (predicted.answer, predicted.translate) == (Answer.NO, "")
     with pytest.raises(CommandFailed) as failed:
         containerd.restore(checkpoint)
     assert any("Can't open file dev/shm/shm.ring" in line for line in failed.value.log)

@@ -13,6 +13,10 @@ PROGRAMS = {
     "criu": ("criu",),
     "podman/runc": ("podman", "runc", "criu"),
     "podman/crun": ("podman", "crun", "criu"),
+    "cri/containerd/runc": ("containerd", "runc", "criu"),
+    "cri/containerd/crun": ("containerd", "crun", "criu"),
+    "cri/crio/runc": ("crio", "runc", "criu"),
+    "cri/crio/crun": ("crio", "crun", "criu"),
     "runsc": ("runsc",),
 }
 """What restores, by the names of runtimes, and the programs that this takes; the first are asked for their versions."""
