@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.checkpoints.archive import members
-from harness.checkpoints.documents import SPEC, text
+from harness.checkpoints.documents import SPEC, part, parts
 from harness.checkpoints.sources import Archive
 from harness.checkpoints.untrusted import Budget, Unreadable
 from harness.cri.codes import CONTAINER, NODE, NOT_FOUND, POD, STATES, UNCONFINED
@@ -210,16 +210,16 @@ class Cri:
 
     def _foreign_mounts(self, spec: ContainerSpec, described: dict[str, Any]) -> Iterator[Mount]:
         """Give what another engine has mounted into the container, and this one does not mount by itself."""
-        for target in {CONTAINERENV}.intersection(text(each, "destination") for each in described["mounts"]):
+        if self.way.form == "containerd" and CONTAINERENV in {each.get("destination") for each in described["mounts"]}:
             self.node.write(f"{spec.folder}/containerenv", "")
-            yield Mount(SurfaceKind.BIND, target, f"{spec.folder}/containerenv")
+            yield Mount(SurfaceKind.BIND, CONTAINERENV, f"{spec.folder}/containerenv")
 
     def translation(self, checkpoint: Checkpoint) -> Order:  # noqa: ARG002
-        """Name the image by its digest: containerd pulls it at a restore."""
+        """Name the image by its digest, if it came from a registry: containerd pulls it again at a restore."""
         from harness.checkpoints.translation.translate import Order  # noqa: PLC0415  # brings protobuf
 
-        (image, *_) = self._client.call("ImageStatus", image={"image": WORKLOAD}).image.repo_digests
-        return Order(self.way.form, image=image)
+        digests = self._client.call("ImageStatus", image={"image": WORKLOAD}).image.repo_digests
+        return Order(self.way.form, image=next(iter(digests), ""))
 
     def log(self, container: Container) -> str:
         """Return the file of the container's log, as the engine names it."""
@@ -315,11 +315,12 @@ class Cri:
 
 def _specification(archive: Path) -> dict[str, Any]:
     """Return the mounts and the settings of Linux in an archive's specification; empty where it is unreadable."""
-    found: dict[str, Any] = {}
-    with contextlib.suppress(Unreadable, ValueError):
+    with contextlib.suppress(Unreadable, ValueError, RecursionError):
         every = members(archive, Budget())
-        found = json.loads(next((b"".join(each.chunks()) for each in every if each.name == SPEC), b"{}"))
-    return {"mounts": found.get("mounts") or [], "linux": found.get("linux") or {}}
+        content = next((b"".join(each.chunks()) for each in every if each.name == SPEC), b"{}")
+        found = part({SPEC: json.loads(content)}, SPEC)
+        return {"mounts": parts(found, "mounts"), "linux": part(found, "linux")}
+    return {"mounts": [], "linux": {}}
 
 
 class CriContainerdRunc(Cri):
