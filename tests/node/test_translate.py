@@ -134,6 +134,17 @@ def test_podman_and_containerd_restore_each_others_archives(opened: Open, progra
         assert_goes_on(target, there, source)
 
 
+def test_a_template_without_a_network_does_not_fit_a_pod_of_the_nodes_network(opened: Open, tmp_path: Path) -> None:
+    podman, containerd = opened(f"podman/runc@{SID}"), opened("cri/containerd/runc")
+    podman.workload = containerd.workload = find("deleted-file")
+    _, like = checkpointed(podman, FreezePolicy.CGROUP)
+    _, checkpoint = checkpointed(containerd, FreezePolicy.ENGINE)
+    order = Order("podman", template=podman.node.path(like.archive))
+    with pytest.raises(Untranslatable, match=r"the template has no mount at \['/etc/resolv.conf'\]") as declined:
+        translate(containerd.node.path(checkpoint.archive), tmp_path / "out.tar", order)
+    assert "--network host" in declined.value.remedy
+
+
 def test_a_file_in_a_pods_shared_memory_is_in_no_other_pod(opened: Open) -> None:
     """So the translation declines what no restore could open."""
     podman, containerd = opened(f"podman/runc@{SID}"), opened("cri/containerd/runc")
