@@ -1,16 +1,19 @@
-"""`stillframe inspect` and `stillframe translate`, for a checkpoint that anyone made."""
+"""`stillframe inspect`, `checkpoint` and `translate`, for a checkpoint that anyone made."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from pathlib import PurePosixPath
 
 from harness.checkpoints.translation.bridges import OldCriu, Runtime
 from harness.checkpoints.translation.translate import Order, translate
 from harness.checkpoints.untrusted import Budget
+from harness.commands.declarations.checkpoints import KUBELET_FOLDER
+from harness.cri.kubelet import Credentials, Kubelet, locate
 from harness.model.errors import Exit
 from harness.oracle import inspection
-from harness.records.inspection import Finding
+from harness.records.inspection import Finding, Inspection
 from reports.terminal.inspection import show_inspection
 from reports.terminal.tell import tell
 from reports.text import clean, one_line, sayable
@@ -31,7 +34,22 @@ def inspect(arguments: argparse.Namespace) -> int:
         container=arguments.container,
         budget=Budget.of(arguments.max_bytes),
     )
-    if arguments.json:
+    return _answered(found, as_json=arguments.json)
+
+
+def checkpoint(arguments: argparse.Namespace) -> int:
+    """Have a kubelet checkpoint a container, and print what the archive holds; the exit code is that of `inspect`."""
+    credentials = Credentials(arguments.ca, arguments.cert, arguments.key, arguments.token)
+    kubelet = Kubelet(arguments.kubelet, credentials)
+    said = kubelet.checkpoint(arguments.target, seconds=arguments.timeout)
+    path = locate(said, usual=PurePosixPath(KUBELET_FOLDER), here=arguments.folder)
+    tell(one_line(f"The kubelet wrote {path}. It holds the memory of the container: remove it when you are done."))
+    return _answered(inspection.inspect(path, {}, budget=Budget.of(arguments.max_bytes)), as_json=arguments.json)
+
+
+def _answered(found: Inspection, *, as_json: bool) -> int:
+    """Print what was found, and return its exit code."""
+    if as_json:
         print(json.dumps(sayable(found.model_dump(mode="json")), indent=1))  # noqa: T201
     else:
         show_inspection(found)

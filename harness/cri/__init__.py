@@ -1,1 +1,1 @@
-"""CRI, the interface between Kubernetes and its container engines: its messages, a client, and two engines."""
+"""CRI, the interface of Kubernetes to its engines: its messages, a client, two engines, and the kubelet above them."""

@@ -1,4 +1,4 @@
-"""An end for work on foreign data: a pattern may take for ever on the text that it was made for."""
+"""An end for work on foreign data, which may take for ever: a pattern on the text that it was made for, an answer."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import signal
 import threading
 from collections.abc import Iterator
 
-from harness.model.errors import RecordError
+from harness.model.errors import StillframeError
 
 
 @contextlib.contextmanager
-def within(seconds: float, what: str) -> Iterator[None]:
-    """Raise `RecordError` if the work takes longer; only the main thread can be interrupted."""
+def within(seconds: float, late: StillframeError) -> Iterator[None]:
+    """Raise `late` if the work takes longer; only the main thread can be interrupted."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def give_up(*_: object) -> None:
-        raise RecordError(f"{what} takes more than {seconds:.0f} s", remedy="Look at the patterns of its known issues.")
+        raise late
 
     before = signal.signal(signal.SIGALRM, give_up)
     signal.setitimer(signal.ITIMER_REAL, seconds)

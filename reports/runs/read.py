@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.foreign.patience import within
 from harness.model.controls import CANARY, ControlKind
-from harness.model.errors import Exit, unknown
+from harness.model.errors import Exit, RecordError, unknown
 from harness.model.outcomes import Outcome
 from harness.records.image_path import ImagePath
 from harness.records.plan import Plan
@@ -105,7 +105,9 @@ def _summed(stored: StoredRun, plan: Plan, entries: Sequence[Entry], closely: Cl
         trials = tuple(read_at(places[id(trial)]) if id(trial) in chosen else trial for trial in cell.trials)
         return cell.model_copy(update={"trials": trials})
 
-    with within(PATIENCE_SECONDS + len(entries) / SLOWEST, f"the judgement of {stored.folder}"):
+    seconds = PATIENCE_SECONDS + len(entries) / SLOWEST
+    what = f"the judgement of {stored.folder} takes more than {seconds:.0f} s"
+    with within(seconds, RecordError(what, remedy="Look at the patterns of its known issues.")):
         run = summarise(plan, [record for _, record in entries], stored.closing, runs=stored.runs)
         run = with_images(run, stored.images)
     folder = stored.parts[0].folder

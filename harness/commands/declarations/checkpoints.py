@@ -1,8 +1,9 @@
-"""Commands for a checkpoint that anyone made: read it, predict its restore, translate it."""
+"""Commands for a checkpoint that anyone made: read it, have a kubelet make it, predict its restore, translate it."""
 
 from __future__ import annotations
 
 import argparse
+import re
 
 from harness.commands.declarations.command import Command
 from harness.run.flags import STACKS, Flag, path
@@ -22,6 +23,13 @@ PROGRAMS = {
 """What restores, by the names of runtimes, and the programs that this takes; the first are asked for their versions."""
 MOST_GIB = 32
 """Unpacked at most, unless told otherwise."""
+KUBELET_FOLDER = "/var/lib/kubelet/checkpoints"
+"""Where a kubelet keeps checkpoints, unless its `--root-dir` is another one."""
+KUBELET_SECONDS = 120
+"""The time that a kubelet gives its engine, unless it is configured otherwise or asked for more."""
+MOST_SECONDS = 24 * 3600
+NAME = r"[a-z0-9](?:[-.a-z0-9]{0,251}[a-z0-9])?"
+"""Name of an object in Kubernetes: a DNS subdomain, as in RFC 1123."""
 
 
 def size(text: str) -> int:
@@ -31,6 +39,25 @@ def size(text: str) -> int:
     if not 0 < count < 1 << 60:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of bytes, such as 20G")
     return count
+
+
+def container_in_pod(text: str) -> str:
+    """Read NAMESPACE/POD/CONTAINER."""
+    if not re.fullmatch(f"{NAME}/{NAME}/{NAME}", text, flags=re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAMESPACE/POD/CONTAINER, such as default/web/app")
+    return text
+
+
+def seconds(text: str) -> int:
+    """Read a number of seconds, at most a day."""
+    if not re.fullmatch("[0-9]{1,5}", text) or not 0 < int(text) <= MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 1 to {MOST_SECONDS}")
+    return int(text)
+
+
+def file(name: str, what: str) -> Flag:
+    """Declare an option for a file."""
+    return (f"--{name}", {"type": path, "default": None, "metavar": "FILE", "help": what})
 
 
 CHECKPOINT: Flag = ("path", {"type": path, "metavar": "CHECKPOINT", "help": "archive, or folder of images"})
@@ -104,6 +131,74 @@ TMPDIR, and declines what would take too much memory, disk or time.
     examples=(
         "stillframe inspect /tmp/live.tar",
         "stillframe inspect /tmp/images --disk /tmp/upper --json",
+    ),
+)
+KUBELET = Command(
+    name="checkpoint",
+    what="have a kubelet checkpoint a container, and read the checkpoint",
+    unpacks=True,
+    act="harness.commands.checkpoints:checkpoint",
+    description="""\
+Asks the kubelet of a node to checkpoint a container that runs in a pod, and
+reads the archive that the kubelet wrote, as `stillframe inspect` does. The
+container keeps running. It is frozen while its memory and its disk are saved.
+
+The archive stays on the node, in the kubelet's folder, so run this there, or
+mount that folder and name it with --folder. It holds the memory of the
+container, with all its secrets.
+
+Do not interrupt this: a kubelet whose client hangs up cancels the checkpoint,
+and some engines then leave the container frozen.
+""",
+    arguments=(
+        (
+            "target",
+            {"type": container_in_pod, "metavar": "NAMESPACE/POD/CONTAINER", "help": "container to checkpoint"},
+        ),
+        (
+            "--kubelet",
+            {
+                "required": True,
+                "metavar": "URL",
+                "help": "https://NODE:10250; or http://localhost:PORT/api/v1/nodes/NODE/proxy of `kubectl proxy`; "
+                "or unix:/PATH of a socket",
+            },
+        ),
+        file("ca", "certificate of the authority that signed the kubelet's (default: the authorities of this machine)"),
+        file("cert", "your certificate"),
+        file("key", "its key (default: in the same file)"),
+        file("token", "file with a bearer token"),
+        (
+            "--timeout",
+            {
+                "type": seconds,
+                "default": KUBELET_SECONDS,
+                "metavar": "S",
+                "help": f"seconds that the checkpoint may take (default {KUBELET_SECONDS}; a kubelet lengthens its own "
+                "limit for it, and never shortens it)",
+            },
+        ),
+        (
+            "--folder",
+            {
+                "type": path,
+                "default": None,
+                "metavar": "DIR",
+                "help": f"where this machine has the kubelet's folder of checkpoints (default {KUBELET_FOLDER})",
+            },
+        ),
+        CHOICE[1],
+        ("--json", {"action": "store_true", "help": "print JSON; schema: reports/schema"}),
+    ),
+    exit_codes={
+        0: "consistent: memory and every surface of every workload are of one instant",
+        1: "inconsistent, or a surface is missing from a disk that is in the checkpoint",
+        2: "wrong usage, no such container, or an archive that is not to be read: cut off, damaged, or harmful",
+        3: "no checkpoint, or it is not on this machine; or incomplete, or nothing to compare, as with `inspect`",
+    },
+    examples=(
+        "stillframe checkpoint default/web/app --kubelet https://n1:10250 --cert me.pem",
+        "stillframe checkpoint kube-system/dns/dns --kubelet unix:/run/n1.sock --json",
     ),
 )
 COMPATIBLE = Command(
@@ -213,4 +308,4 @@ processes, and only its owner can read it.
         "stillframe translate live-crio.tar --to podman --template live.tar -o back.tar",
     ),
 )
-COMMANDS = (INSPECT, COMPATIBLE, TRANSLATE)
+COMMANDS = (INSPECT, KUBELET, COMPATIBLE, TRANSLATE)
