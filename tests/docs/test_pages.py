@@ -105,6 +105,7 @@ def test_few_blocks_are_not_run() -> None:
         "the tests do not start themselves",
         "it waits for a person",
         "it takes several minutes",
+        "it needs a cluster",
         "they measure for several minutes",
         "it writes into the clone",
     }
