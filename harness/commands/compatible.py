@@ -130,14 +130,14 @@ def of_this_machine(runtimes: Iterable[str]) -> Iterator[Restorer]:
 
 def of_stack(name: str, runtimes: Iterable[str], options: Options) -> Iterator[Restorer]:
     """Versions of what a stack carries, read in a node."""
-    stack = definition.load(name)
+    stack = definition.load(definition.name_of(name))
     chosen = tuple(runtimes) or tuple(each for each in stack.runtimes if each in PROGRAMS)
     for runtime in chosen:
         if runtime not in RUNTIMES:
             raise unknown("runtime", runtime, RUNTIMES)
     root = build.prepare(stack, options.cache, mirror=options.mirror, progress=lambda _: None)
     for runtime in chosen:
-        with Node(name, root, name="versions") as node:
+        with Node(stack.name, root, name="versions") as node:
             asked = adapter(runtime, "")(node)
             lacking = [each.evidence for each in asked.capabilities() if not each.available]
             if lacking:

@@ -51,7 +51,7 @@ def shell(arguments: argparse.Namespace) -> int:
     if sys.stdin is None or is_empty(sys.stdin.fileno()):
         remedy = "Pipe in what `stillframe show CELL` prints, or use a terminal."
         raise UsageError("standard input is empty, so the shell has nothing to do", remedy=remedy)
-    stack = definition.load(arguments.stack_name)
+    stack = definition.load(definition.name_of(arguments.stack_name))
     shared = shareable(arguments.share, options.cache) if arguments.share else None
     root = build.prepare(stack, options.cache, mirror=options.mirror, progress=tell)
     binaries = compile_all(options.cache)

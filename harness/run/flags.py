@@ -37,7 +37,15 @@ def path(text: str) -> Path:
 
 
 CHOICES: tuple[Flag, ...] = (
-    ("--stack", {"action": "append", "default": [], "metavar": "NAME", "help": "only this stack; repeatable"}),
+    (
+        "--stack",
+        {
+            "action": "append",
+            "default": [],
+            "metavar": "NAME",
+            "help": "only this stack; the path of a file that ends in .toml brings a stack of your own; repeatable",
+        },
+    ),
     ("--runtime", {"action": "append", "default": [], "metavar": "NAME", "help": "only this runtime; repeatable"}),
     ("--policy", {"action": "append", "default": [], "metavar": "NAME", "help": "only this freeze policy; repeatable"}),
     (

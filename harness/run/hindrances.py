@@ -24,6 +24,7 @@ from harness.stacks.node import Node
 from harness.trial.bench import Bench
 from reports.text import counted
 
+MACHINE = Path("/")
 Key = tuple[Participant, str]
 MISSING = re.compile(r"(\S+) .*ended with code 127 ")
 """How a command of a program that is not there ends, in a node as in a shell."""
@@ -44,7 +45,7 @@ def hindered(keys: Iterable[Key], stacks: Mapping[str, Path | str], version: Cgr
         root = stacks[who.stack]
         if isinstance(root, str):
             found[str(who)] = root
-        elif definition.load(who.stack).root is not None and (reason := lacking(who, way, root, version)):
+        elif definition.load(who.stack).root == MACHINE and (reason := lacking(who, way, root, version)):
             found[str(who)] = reason
     return found
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from harness.model.cells import Cell, Settings
 from harness.model.controls import Control
@@ -18,6 +18,7 @@ from harness.model.invalid import requirement
 from harness.records.shard import Shard
 from harness.run import matrix
 from harness.run.flags import DEFAULT_ROUNDS, EVERY, name_of
+from harness.stacks import definition
 from reports.analysis.statistics import clean_trials, rate_bound
 from reports.words.numbers import percent
 
@@ -43,6 +44,11 @@ class Options(Settings):
     keep: Path | None = None
     kept: Path | None = None
     shard: Shard | None = None
+
+    @field_validator("stack")
+    @classmethod
+    def _by_name(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(definition.name_of, given))
 
     @classmethod
     def read(cls, value: Callable[[str], Any]) -> Options:
@@ -164,6 +170,8 @@ class Options(Settings):
         words = []
         for flag, _ in EVERY:
             value = getattr(self, name_of(flag))
+            if flag == "--stack":
+                value = tuple(map(definition.given_as, value))
             for one in value if isinstance(value, tuple) else () if value is None else (value,):
                 words += [flag] if one is True else [] if one is False else [flag, str(one)]
         return words

@@ -1,4 +1,4 @@
-"""Stack definitions: the content of `ci/stacks/*.toml`."""
+"""Stack definitions: the content of `ci/stacks/*.toml`, and of files that a user brings."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from harness.model.errors import unknown
+from harness.model.errors import UsageError, unknown
 from harness.model.invalid import fault, read_toml, wrong
 from harness.model.values import Frozen
 
 KEY_DIGITS = 16
+ENDING = ".toml"
+_BROUGHT: dict[str, Path] = {}
+"""Definitions of the user's own, by name."""
 
 
 class StackDefinition(Frozen):
@@ -24,7 +27,9 @@ class StackDefinition(Frozen):
     also: tuple[str, ...] = Field(default=(), description="further suites, for packages written as PACKAGE/SUITE")
     packages: tuple[str, ...] = ()
     runtimes: tuple[str, ...] = Field(default=(), description="its runtimes that are in the matrix by default")
-    root: Path | None = Field(default=None, description="an existing root file system, used as it is")
+    root: Path | None = Field(
+        default=None, description="an existing root file system, used as it is; relative to this file"
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -46,22 +51,46 @@ def folder() -> Path:
     return Path(__file__).resolve().with_name("definitions").resolve()
 
 
+def name_of(given: str) -> str:
+    """Return the name of a stack that is given by it, or by the file that defines it, which becomes available."""
+    if not given.endswith(ENDING):
+        return given
+    path = Path(given).absolute()
+    name = path.stem
+    if name in available() and path_of(name).resolve() != path.resolve():
+        what = f"{given}: a stack called {name!r} is already defined in {path_of(name)}"
+        raise UsageError(what, remedy="Choose another name for the file and the stack.")
+    _read(name, path)
+    _BROUGHT[name] = path
+    return name
+
+
+def given_as(name: str) -> str:
+    """Return what names a stack on a command line: its name, or the file that the user brought."""
+    return str(_BROUGHT.get(name, name))
+
+
 def path_of(name: str) -> Path:
-    """File of the definition called `name`."""
-    return folder() / f"{name}.toml"
+    """Return the file of the definition called `name`."""
+    return _BROUGHT.get(name) or folder() / f"{name}{ENDING}"
 
 
 def available() -> list[str]:
     """Return the names of all defined stacks."""
-    return sorted(path.stem for path in folder().glob("*.toml"))
+    return sorted({*(path.stem for path in folder().glob(f"*{ENDING}")), *_BROUGHT})
 
 
 def load(name: str) -> StackDefinition:
     """Read the definition called `name`; `UsageError` if there is none, `WrongFile` if it is wrong."""
     if name not in available():
         raise unknown("stack", name, available())
-    path = path_of(name)
+    return _read(name, path_of(name))
+
+
+def _read(name: str, path: Path) -> StackDefinition:
     definition = read_toml(StackDefinition, path)
     if definition.name != name:
         raise wrong(path, ("name",), f"must be {name!r} like the file, not {definition.name!r}. Rename one of them.")
-    return definition
+    if definition.root is None:
+        return definition
+    return definition.model_copy(update={"root": path.parent / definition.root})

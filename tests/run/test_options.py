@@ -14,6 +14,7 @@ from harness.records.shard import Shard
 from harness.run import matrix
 from harness.run.flags import CHOICES, SETTINGS, add_to, default_cache
 from harness.run.options import Options
+from harness.stacks import definition
 
 
 def parsed(*words: str) -> Options:
@@ -27,6 +28,18 @@ def test_nothing_is_asked_for_by_default() -> None:
     options = parsed()
     assert (options.stack, options.runtime, options.policy, options.cell) == ((), (), (), ())
     assert options.cells == matrix.plan()
+
+
+def test_a_file_stands_for_the_stack_that_it_defines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(definition, "_BROUGHT", {})
+    own = tmp_path / "own.toml"
+    own.write_text('name = "own"\ndescription = "A stack"\nroot = "/"\nruntimes = ["runc"]\n', encoding="utf-8")
+    options = parsed("--stack", str(own), "--cell", "ledger.pause.*@own")
+    assert options.stack == ("own",)
+    assert [cell.id for cell in options.cells] == ["ledger.pause.runc@own"]
+    words = options.arguments()
+    assert words[words.index("--stack") + 1] == str(own), "another process has to find it, too"
+    assert parsed(*words) == options
 
 
 def test_every_option_is_read(tmp_path: Path) -> None:

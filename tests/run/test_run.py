@@ -26,7 +26,7 @@ from harness.run import hindrances, prepare
 from harness.run.options import Options
 from harness.run.prepare import Run
 from harness.runtimes.contract import Capability
-from harness.stacks import build
+from harness.stacks import build, definition
 from reports.runs.read import read_run
 from tests.folder_bench import HOST
 
@@ -173,6 +173,15 @@ def test_what_is_lacking_is_told_once_and_costs_its_own_cells(machine: Path, mon
     assert {each.cell.checkpoint.runtime for each in written} == {"crun"}
     assert not any(each.missing for each in written)
     assert "15 of 30 cells with incomplete evidence (crun is not installed): " in found.conclusion.sentence
+
+
+def test_what_a_stack_of_the_users_own_lacks_is_a_result(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(definition, "_BROUGHT", {})
+    monkeypatch.setattr(hindrances, "lacking", lambda *_: "crio is not installed")
+    own = machine / "own.toml"
+    own.write_text('name = "own"\ndescription = "A stack"\nroot = "."\n', encoding="utf-8")
+    run = begin(options(machine, stack=(str(own),), runtime=("cri/crio/runc",)))
+    assert run.lost == {}, "a trial shows it, by a probe"
 
 
 def test_a_run_of_which_nothing_is_left_ends_before_it_begins_and_says_why(

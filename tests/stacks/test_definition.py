@@ -19,6 +19,16 @@ def stacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def own(tmp_path: Path, stacks: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of the user's own, beside a root file system."""
+    monkeypatch.setattr(definition, "_BROUGHT", {})
+    (tmp_path / "own" / "root").mkdir(parents=True)
+    path = tmp_path / "own" / "brought.toml"
+    path.write_text('name = "brought"\ndescription = "A stack"\nroot = "root"\n', encoding="utf-8")
+    return path
+
+
 def stack(**changes: Any) -> StackDefinition:
     return StackDefinition(**{"name": "mine", "description": "A stack", "suite": "sid", **changes})
 
@@ -89,6 +99,48 @@ def test_a_stack_is_called_like_its_file(stacks: Path) -> None:
         UsageError, match=r"other\.toml:1: name: must be 'other' like the file, not 'mine'\. Rename one of them\.$"
     ):
         load("other")
+
+
+def test_a_file_brings_a_stack_whose_root_lies_beside_it(
+    own: Path, stacks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (stacks / "mine.toml").write_text(SOUND, encoding="utf-8")
+    monkeypatch.chdir(own.parent.parent)
+    assert definition.name_of("own/brought.toml") == "brought"
+    assert available() == ["brought", "mine"]
+    assert load("brought").root == own.parent / "root"
+    assert definition.given_as("brought") == str(own)
+    assert definition.name_of(definition.given_as("brought")) == "brought"
+
+
+def test_what_is_no_file_is_the_name_of_a_stack(own: Path) -> None:
+    assert definition.name_of("mine") == definition.given_as("mine") == "mine"
+
+
+def test_a_stack_of_ours_keeps_its_name(own: Path, stacks: Path) -> None:
+    (stacks / "brought.toml").write_text(SOUND.replace("mine", "brought"), encoding="utf-8")
+    with pytest.raises(UsageError, match=r"brought\.toml: a stack called 'brought' is already defined in .*stack"):
+        definition.name_of(str(own))
+    assert definition.name_of(str(stacks / "brought.toml")) == "brought"
+    assert load("brought").suite == "sid"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, r"gone\.toml cannot be read: No such file or directory\.$"),
+        ("name = 1\n", r"gone\.toml:1: name: must be text in quotes, not 1\."),
+        (SOUND, r"gone\.toml:1: name: must be 'gone' like the file, not 'mine'"),
+    ],
+    ids=["no file", "no stack", "another name"],
+)
+def test_a_wrong_file_brings_nothing(own: Path, content: str | None, told: str) -> None:
+    path = own.with_name("gone.toml")
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    with pytest.raises(WrongFile, match=told):
+        definition.name_of(str(path))
+    assert available() == []
 
 
 def test_an_unknown_stack_is_answered_with_the_nearest_name(stacks: Path) -> None:

@@ -230,7 +230,7 @@ reads.
                 "dest": "stack_name",
                 "default": "",
                 "metavar": "STACK",
-                "help": "by the programs of this stack instead of this machine's (root)",
+                "help": "by the programs of this stack (its name or its file) instead of this machine's (root)",
             },
         ),
         *CHOICE,

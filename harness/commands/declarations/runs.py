@@ -181,7 +181,10 @@ shell. Paste the commands that `stillframe show CELL` prints, or pipe them in:
 the trial runs again, is judged as in a run, and ends with a verdict.
 """,
     arguments=(
-        ("stack_name", {"metavar": "STACK", "help": "name of the stack, as in ids of cells"}),
+        (
+            "stack_name",
+            {"metavar": "STACK", "help": "name of the stack, as in ids of cells, or its file"},
+        ),
         ("--share", {"type": path, "metavar": "DIR", "help": "share this folder; in the node it is /srv/share"}),
         RING,
         CGROUPS,
