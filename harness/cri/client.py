@@ -10,7 +10,8 @@ from typing import Any
 import grpc
 from google.protobuf import json_format
 
-from harness.cri.messages import TYPES, address
+from harness.cri.codes import UNIMPLEMENTED
+from harness.cri.messages import PACKAGE, TYPES, address
 from harness.host.wait import until
 from harness.model.commands import Command
 from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit, GivenUp
@@ -50,10 +51,15 @@ class Client:
         self._channel.close()
 
     def answers(self) -> bool:
-        """Return whether the engine answers."""
+        """Return whether the engine answers; `EnvironmentUnfit` if it speaks another version of CRI, or none."""
         try:
             return bool(self.call("Version", seconds=ANSWER_SECONDS))
-        except (CommandFailed, DeadlineExceeded):
+        except DeadlineExceeded:
+            return False
+        except CommandFailed as error:
+            if error.code == UNIMPLEMENTED:
+                what = f"{self.socket} on {self.node.stack} does not speak CRI's {PACKAGE}: {error.stderr}"
+                raise EnvironmentUnfit(what, remedy="Use a newer version of the engine.") from error
             return False
 
     def call(self, method: str, *, seconds: float = SECONDS, **fields: Any) -> Any:

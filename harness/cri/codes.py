@@ -6,7 +6,7 @@ POD, CONTAINER, NODE = range(3)
 """`NamespaceMode`: whose namespace a container is in."""
 UNCONFINED = 1
 """`SecurityProfile.ProfileType`: no seccomp profile."""
-STATES = ("CREATED", "RUNNING", "EXITED", "UNKNOWN")
-"""`ContainerState` by number."""
-NOT_FOUND = 5
-"""Status code of gRPC."""
+RUNNING = 1
+"""`ContainerState`: what is created, has ended or is in a state that only a newer CRI has does not run."""
+NOT_FOUND, UNIMPLEMENTED = 5, 12
+"""Status codes of gRPC."""

@@ -118,7 +118,7 @@ class Containerd:
         return f"{BUNDLES}/{identity}/criu-dump.log", f"{CRIU_LOGS}/restore.log"
 
 
-USERDATA = f"{Node.storage}/crio/root/overlay-containers/{{}}/userdata"
+USERDATA = "overlay-containers/{}/userdata"
 CRIO = """[crio]
 root = "{storage}/crio/root"
 runroot = "/run/crio/runroot"
@@ -195,9 +195,9 @@ class Crio:
         return [program, "--root", f"/run/{program}", "kill", identity, name]
 
     def logs(self, identity: str) -> tuple[str, str]:
-        """Return the logs beside the container."""
+        """Return the logs beside the container; of a failed restore nothing but the message stays."""
         folder = USERDATA.format(identity)
-        return f"{folder}/dump.log", f"{folder}/restore.log"
+        return f"{Node.storage}/crio/root/{folder}/dump.log", f"/run/crio/runroot/{folder}/restore.log"
 
 
 ENGINES: dict[str, Engine] = {engine.name: engine for engine in (Containerd(), Crio())}

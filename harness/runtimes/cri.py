@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.checkpoints.archive import members
-from harness.checkpoints.documents import SPEC, part, parts
+from harness.checkpoints.documents import CONFIG, SPEC, part, parts
 from harness.checkpoints.sources import Archive
-from harness.checkpoints.untrusted import Budget, Unreadable
-from harness.cri.codes import CONTAINER, NODE, NOT_FOUND, POD, STATES, UNCONFINED
+from harness.checkpoints.untrusted import Absent, Broken, Budget, Unreadable
+from harness.cri.codes import CONTAINER, NODE, NOT_FOUND, POD, RUNNING, UNCONFINED
 from harness.cri.engines import ENGINES, LOGS, SANDBOX, SANDBOX_ENTRY, WORKLOAD, Engine
 from harness.host import cgroups
 from harness.host.wait import until
@@ -140,8 +140,14 @@ class Cri:
 
     def known(self, spec: ContainerSpec) -> Container:
         """Ask the engine for the identity behind the name."""
-        found = next(each for each in self._client.call("ListContainers").containers if each.metadata.name == spec.name)
+        found = self._listed(spec.name, lambda each: each.metadata.name == spec.name)
         return self._container(spec, found.id, spec.name)
+
+    def _listed(self, name: str, is_it: Callable[[Any], bool]) -> Any:
+        for each in self._client.call("ListContainers").containers:
+            if is_it(each):
+                return each
+        raise CommandFailed(f"{self.name} on {self.node.stack} has no container {name}", runtime=True)
 
     def state(self, container: Container) -> State:
         """Ask the engine for the container's state; CRI has no word for a paused one."""
@@ -154,7 +160,7 @@ class Cri:
 
     def _runs(self, container: Container) -> bool:
         status = self._client.call("ContainerStatus", container_id=container.id).status
-        return STATES[status.state] == "RUNNING"
+        return bool(status.state == RUNNING)
 
     def pause(self, container: Container) -> None:
         """Freeze the container with the engine's own command, since CRI has none."""
@@ -172,6 +178,8 @@ class Cri:
     def live_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Take memory and layer in one call, which leaves the container running."""
         container = checkpoint.container
+        if self.node.path(checkpoint.archive).exists():  # both engines write over a file, and leave the rest of it
+            raise CommandFailed(f"{checkpoint.archive} on {self.node.stack} already exists")
         with criu_log.explained(self.node, self.engine.logs(container.id)[0]):
             self._client.call(
                 "CheckpointContainer",
@@ -188,7 +196,13 @@ class Cri:
         from harness.checkpoints.layouts import Exported  # noqa: PLC0415  # brings protobuf, which is slow to load
 
         folder = self.node.path(checkpoint.folder)
-        archive = Archive(self.node.path(checkpoint.archive), folder / "parts", Budget())
+        try:
+            archive = Archive(self.node.path(checkpoint.archive), folder / "parts", Budget())
+        except Absent as error:
+            raise Broken(f"the engine has written no archive: {error}") from error
+        for name in (CONFIG, SPEC):
+            if name not in archive.files:
+                raise Broken(f"{name} is missing")
         opened = Exported().lay_open(archive, "", pages=True)
         disks = {
             mount: disk.take(None, folder / f"disk-{number}")
@@ -293,8 +307,7 @@ class Cri:
         return Container(spec, self.node.freezer(f"{pod}/{self.engine.prefix}{identity}"), id=identity)
 
     def _pod_of(self, identity: str) -> str:
-        found = (each.pod_sandbox_id for each in self._client.call("ListContainers").containers if each.id == identity)
-        return str(next(found))
+        return str(self._listed(identity, lambda each: each.id == identity).pod_sandbox_id)
 
     def _remove_pod(self, pod: str, group: str) -> None:
         """Remove a pod, and its group, which belongs to whoever has named it: for the kubelet's pods, the kubelet."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterator
 
@@ -14,6 +15,8 @@ NOISE = (
     "cgroupd: recv req error",  # follows any failure
     "ddress already assigned",  # harmless, from ip(8) for the loopback device
 )
+QUOTED = re.compile(r"\([0-9]+\.[0-9]+\)\s.*?(?=\"?$)", re.MULTILINE)
+"""A line of CRIU's log in a message of a runtime that quotes it, with a prefix of its own."""
 KEPT = 12
 CLOCK_STEP_SECONDS = 0.02
 """Seconds that a file's time may be behind the clock: the kernel takes it from its last timer tick."""
@@ -29,8 +32,9 @@ def telling_lines(log: str) -> tuple[str, ...]:
 def explained(node: Node, *logs: str, otherwise: Callable[[], str] | None = None) -> Iterator[None]:
     """Attach the errors in CRIU's logs to a failed command.
 
-    `logs` are shell patterns for paths in the node; logs of earlier commands are ignored. A new log means that CRIU
-    had begun (`late`). Without errors in the logs, the last lines of `otherwise()` or of stderr are attached.
+    `logs` are shell patterns for paths in the node; logs of earlier commands are ignored. A new log, or a quotation of
+    one, means that CRIU had begun (`late`). Without errors in the logs, the last lines of `otherwise()` or of stderr
+    are attached, but if they quote CRIU's log, its errors alone.
     """
     begun = time.time() - CLOCK_STEP_SECONDS
     try:
@@ -38,8 +42,9 @@ def explained(node: Node, *logs: str, otherwise: Callable[[], str] | None = None
     except CommandFailed as error:
         paths = (path for log in logs for path in sorted(node.path("/").glob(log.lstrip("/"))))
         new = [path for path in paths if path.stat().st_mtime > begun]
-        error.late = bool(new)
         told = telling_lines("\n".join(path.read_text(encoding="utf-8", errors="replace") for path in new))
         text = otherwise() if otherwise else error.stderr
-        error.log = told or tuple(text.strip().splitlines()[-KEPT:])
+        quoted = "\n".join(QUOTED.findall(text))
+        error.late = bool(new or quoted)
+        error.log = told or telling_lines(quoted) or tuple(text.strip().splitlines()[-KEPT:])
         raise

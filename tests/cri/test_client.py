@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import socket as sockets
-import tempfile
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -25,14 +21,6 @@ from tests.folder_node import FolderNode
 SOCKET = "/cri.sock"
 CODES = {GivesUp.DEADLINE: 4, GivesUp.KILLED: 1}
 """Status codes of gRPC: DEADLINE_EXCEEDED, CANCELLED."""
-
-
-@pytest.fixture
-def node() -> Iterator[FolderNode]:
-    """A node with a short path: that of a socket has at most 107 bytes."""
-    folder = Path(tempfile.mkdtemp())
-    yield FolderNode(folder)
-    shutil.rmtree(folder)
 
 
 def declines(_: dict[str, Any], context: grpc.ServicerContext) -> dict[str, Any]:

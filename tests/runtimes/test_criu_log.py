@@ -75,6 +75,17 @@ def test_where_criu_tells_nothing_another_text_stands_for_it(node: FolderNode) -
     assert lines_of(explained(node, "/store/restore.log", otherwise=lambda: "three\n")) == ["three"]
 
 
+@pytest.mark.parametrize(
+    "prefix", ["", 'time="2026-11-29T19:16:50Z" level=warning msg="345:'], ids=["crun's lines", "runc's lines"]
+)
+def test_a_log_that_only_the_message_quotes_tells_the_cause(node: FolderNode, prefix: str) -> None:
+    message = "\n".join(f"{prefix}{line}{prefix and chr(34)}" for line in LOG.splitlines())
+    with pytest.raises(CommandFailed) as raised, explained(node, "/nowhere/restore.log"):
+        raise CommandFailed("it failed", stderr=f"restoring failed: quoting a log\n{message}\nso it failed")
+    assert raised.value.log == telling_lines(LOG)
+    assert raised.value.late, "CRIU had begun"
+
+
 def test_success_needs_no_explanation(node: FolderNode) -> None:
     def asked() -> str:
         raise AssertionError("nobody wants to know")

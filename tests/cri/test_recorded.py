@@ -1,0 +1,25 @@
+"""The adapter against engines that answer as the real ones did."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cri.recorded import RECORDINGS, playing
+from tests.cri.scenes import SCENES
+from tests.folder_node import FolderNode
+
+PLAYED = [(each, scene) for each, said in RECORDINGS.items() for scene in said["scenes"]]
+
+
+@pytest.mark.parametrize(("recording", "scene"), PLAYED)
+def test_the_adapter_has_the_conversation_that_the_real_engine_had(
+    node: FolderNode, recording: str, scene: str
+) -> None:
+    node.answer("sha256sum", stdout="0f9342034ff6  layer.tar\n")
+    with playing(node, recording, scene) as cri:
+        said = SCENES[scene.removesuffix(", same pod")](cri)
+    refusals = [each for each in RECORDINGS[recording]["scenes"][scene] if "code" in each]
+    if said:
+        assert f"{refusals[0]['code']}: {refusals[0]['message']}" in said, "the engine's own words"
+    groups = [path for path in node.path("/sys/fs/cgroup").rglob("*") if path.is_dir()]
+    assert groups == [], "no pod is left"
