@@ -37,6 +37,8 @@ SILENT = frozenset({Outcome.HARNESS_ERROR, Outcome.MISSING})
 MEANINGLESS = ("", "zq")
 """Lines without meaning: a signature that matches one of them matches almost any line."""
 
+NOT = "!"
+"""How a pattern begins whose cells a declaration leaves out."""
 LINK = r"^https://[^/\s]+/\S+$"
 NAMING = re.compile(r"^[^\[]*(?:[^\[*?r]@|@[^\[*?s])[^\[]*$")
 """A pattern with a letter beside its @ that no `stranger@stranger` has: hundreds of ids need not be tried."""
@@ -125,7 +127,8 @@ class Declaration(Shown):
     model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"), populate_by_name=True)
 
     match: tuple[str, ...] = Field(
-        min_length=1, description="ids or shell patterns of ids; each pattern names a participant"
+        min_length=1,
+        description="ids or shell patterns of ids; each pattern names a participant; one that begins with ! excludes",
     )
     link: str = Field(pattern=LINK, description="upstream discussion or documentation")
     owner: str = Field(min_length=1, description="who has to act: a project, or the maintainer of this entry")
@@ -154,7 +157,8 @@ class Declaration(Shown):
 
     def covers(self, named: Named) -> bool:
         """Return whether the declaration matches a cell or an image."""
-        return any(fnmatch.fnmatchcase(named.id, pattern) for pattern in self.match)
+        found = {pattern[:1] == NOT for pattern in self.match if fnmatch.fnmatchcase(named.id, pattern.lstrip(NOT))}
+        return found == {False}
 
     def expectation(self, declared: str = "", *, overdue: bool = False) -> Expectation:
         """Return the expectation for a matching cell; `declared`: file and lines of the declaration."""
@@ -214,7 +218,7 @@ class DeclarationFile(Frozen):
         strangers = _strange_images if self.about is About.IMAGES else _strange_cells
         for number, each in enumerate(self.expectation):
             for pattern in each.match:
-                if any(fnmatch.fnmatchcase(stranger, pattern) for stranger in strangers(pattern)):
+                if pattern[:1] != NOT and any(fnmatch.fnmatchcase(stranger, pattern) for stranger in strangers(pattern)):
                     what = f"{pattern!r} covers participants that do not exist yet. Name the participants"
                     raise fault(what, "expectation", number, "match")
         return self
@@ -309,7 +313,7 @@ def unmatched(every: Iterable[Named], about: About = About.CELLS) -> tuple[str, 
         for each in declared()
         if each.about is about
         for pattern in each.declaration.match
-        if not fnmatch.filter(ids, pattern)
+        if not fnmatch.filter(ids, pattern.lstrip(NOT))
     )
 
 
