@@ -217,8 +217,8 @@ class DeclarationFile(Frozen):
         """Raise `ValueError` for a pattern that matches unknown participants."""
         strangers = _strange_images if self.about is About.IMAGES else _strange_cells
         for number, each in enumerate(self.expectation):
-            for pattern in each.match:
-                if pattern[:1] != NOT and any(fnmatch.fnmatchcase(stranger, pattern) for stranger in strangers(pattern)):
+            for pattern in (one for one in each.match if one[:1] != NOT):
+                if any(fnmatch.fnmatchcase(stranger, pattern) for stranger in strangers(pattern)):
                     what = f"{pattern!r} covers participants that do not exist yet. Name the participants"
                     raise fault(what, "expectation", number, "match")
         return self

@@ -108,6 +108,7 @@ def test_few_blocks_are_not_run() -> None:
         "it needs a cluster",
         "they measure for several minutes",
         "it writes into the clone",
+        "no suite of Debian has CRI-O",
     }
 
 
@@ -136,6 +137,13 @@ def test_the_example_of_a_stack_is_one() -> None:
     assert stack.suite == "forky"
     assert stack.runtimes, "or nothing is planned for it"
     assert set(stack.runtimes) <= set(RUNTIMES)
+
+
+def test_the_example_of_a_stack_of_ones_own_is_one() -> None:
+    (example,) = examples("test-cri-o")
+    stack = StackDefinition.model_validate(example)
+    assert stack.suite is None
+    assert {cell.checkpoint.runtime for cell in matrix.plan(["debian-sid"], stack.runtimes)} == set(stack.runtimes)
 
 
 def test_the_example_of_a_workload_is_one() -> None:

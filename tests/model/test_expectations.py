@@ -346,19 +346,6 @@ def test_a_pattern_that_only_looks_as_if_it_named_a_participant_is_declined(fold
         declared()
 
 
-def test_a_pattern_may_leave_cells_out() -> None:
-    plain, same = matrix.plan(cells=["pod-shm.engine.cri/crio/runc@debian-sid*"])
-    assert [declaration(match=("pod-shm.*.runc@*", "!*+same-pod")).covers(each) for each in (plain, same)] == [False] * 2
-    found = declaration(match=("pod-shm.*/runc@*", "!*+same-pod"))
-    assert [found.covers(plain), found.covers(same)] == [True, False]
-    assert not declaration(match=("!*+same-pod",)).covers(plain), "what excludes covers nothing"
-
-
-def test_what_excludes_nothing_is_unmatched(folder: Path) -> None:
-    declare(folder, SOUND.replace('"*.pause.runc@*"', '"*.pause.runc@*", "!*@stranger"'))
-    assert [each.rpartition(": ")[2] for each in unmatched(matrix.plan())] == ["!*@stranger"]
-
-
 def test_what_a_plan_of_an_older_program_expects_stays_readable() -> None:
     told = {"outcome": "unsupported", "rate": [0.0, 1.0], "signature": ".*", "reason": "not all kernels can"}
     assert Expectation.model_validate(told).rate == (0, 1)
