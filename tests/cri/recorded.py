@@ -1,7 +1,8 @@
 """Conversations with engines, as they were recorded, and an engine that has them again.
 
 `recordings/ENGINE-RUNTIME.json` has the calls of each scene in their order: the method, the request, and the answer, or
-the status code and the message. An id has 12 of its 64 digits. Each was recorded on the real engine of that version.
+the status code and the message. An id has 12 of its 64 digits. `group` is the name that the engine gave a container's
+control group. Each was recorded on the real engine of that version.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ Exchange = dict[str, Any]
 class Engine:
     """Answers as recorded, as long as it is asked the same; and shows containers' processes where the kernel does."""
 
-    def __init__(self, node: FolderNode, exchanges: list[Exchange], prefix: str) -> None:
+    def __init__(self, node: FolderNode, exchanges: list[Exchange], group: str) -> None:
         self.node = node
         self.left = list(exchanges)
         self.strayed: list[str] = []
-        self._prefix = prefix
+        self._group = group
         self._groups: dict[str, Path] = {}
 
     def answer(self, method: str, request: dict[str, Any], context: grpc.ServicerContext) -> dict[str, Any]:
@@ -54,7 +55,7 @@ class Engine:
         match method:
             case "CreateContainer":
                 pod, made = request["sandbox_config"]["linux"]["cgroup_parent"], answer["container_id"]
-                self._groups[made] = self.node.path(self.node.freezer(f"{pod.strip('/')}/{self._prefix}{made}"))
+                self._groups[made] = self.node.path(self.node.freezer(f"{pod.strip('/')}/{self._group.format(made)}"))
             case "StartContainer":
                 self._groups[identity].mkdir(parents=True)
                 (self._groups[identity] / "cgroup.procs").write_text("1\n", encoding="ascii")
@@ -76,7 +77,7 @@ def playing(node: FolderNode, recording: str, scene: str) -> Iterator[Cri]:
     way = "same-pod" if scene.endswith("same pod") else ""
     cri = adapter(f"cri/{said['engine']}/{said['runtime']}", way)(node)
     assert isinstance(cri, Cri)
-    engine = Engine(node, said["scenes"][scene], cri.engine.prefix)
+    engine = Engine(node, said["scenes"][scene], said["group"])
     node.freeze = engine.freeze  # type: ignore[method-assign]
     node.path(cri.engine.socket).parent.mkdir(parents=True)
     methods = {each["method"] for each in engine.left}
