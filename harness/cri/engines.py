@@ -172,7 +172,7 @@ class Crio:
         node.write("/etc/containers/policy.json", registry.ACCEPT)
         node.write("/etc/containers/registries.conf.d/loopback.conf", registry.PLAIN)
         node.make("/etc/cni/net.d", "/run/crio")
-        return node.launch(["crio", "--config", "/etc/crio/crio.conf", "--config-dir", ""])
+        return node.launch(["crio", "--log-level", "warn", "--config", "/etc/crio/crio.conf", "--config-dir", ""])
 
     def load(self, node: Node, archive: str, name: str) -> None:
         """Copy the image into the engine's store, also while it runs."""

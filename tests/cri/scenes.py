@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from harness.cri.engines import WORKLOAD
+from harness.host import cgroups
 from harness.model.errors import CommandFailed
 from harness.runtimes.contract import Checkpoint, Container, ContainerSpec, State
 from harness.runtimes.cri import Cri
@@ -129,7 +130,8 @@ def frozen(cri: Cri) -> str:
             checkpoint_of(container, cri)
         except CommandFailed as error:
             said = str(error)
-        assert cri.state(container) is (State.PAUSED if said else State.RUNNING)
+        assert cgroups.frozen(str(cri.node.path(container.cgroup))) is bool(said), "a checkpoint that is taken thaws it"
+        assert cri.state(container) is State.RUNNING
         cri.node.freeze(container.cgroup, frozen=False)
         return said
     finally:

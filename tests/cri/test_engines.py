@@ -35,7 +35,8 @@ def test_crio_has_no_process_for_a_pod_and_one_oci_runtime(
 ) -> None:
     node.answer("sh", stdout="/usr/bin/conmon\n")
     Crio().start(node, program, f"/usr/bin/{program}")
-    assert launched == [["crio", "--config", "/etc/crio/crio.conf", "--config-dir", ""]], "and no registry"
+    command = ["crio", "--log-level", "warn", "--config", "/etc/crio/crio.conf", "--config-dir", ""]
+    assert launched == [command], "and no registry"
     said = configuration(node, "/etc/crio/crio.conf")["crio"]
     assert said["root"].startswith(node.storage), "overlayfs needs a real file system"
     assert said["api"]["listen"] == Crio.socket
@@ -81,6 +82,7 @@ def test_an_image_goes_where_the_engine_takes_it_from(node: FolderNode, name: st
             {
                 "ctr --namespace k8s.io tasks pause c0ffee",
                 "ctr --namespace k8s.io tasks resume c0ffee",
+                "crun --root /run/containerd/runc/k8s.io resume c0ffee",
                 "ctr --namespace k8s.io tasks kill --signal TERM c0ffee",
             },
         ),
@@ -98,7 +100,7 @@ def test_what_cri_has_no_word_for_is_said_by_a_command(name: str, said: set[str]
     engine = ENGINES[name]
     commands = (
         engine.pause("crun", "c0ffee"),
-        engine.resume("crun", "c0ffee"),
+        *engine.resume("crun", "c0ffee"),
         engine.signal("crun", "c0ffee", "TERM"),
     )
     assert {" ".join(each) for each in commands} == said
