@@ -68,6 +68,11 @@ def _hierarchies() -> Finding:
     found = cgroups.hierarchies()
     evidence = ", ".join(f"{each.name} at {each.mountpoint}" for each in found)
     unified = [each for each in found if each.version != 1]
+    if unified and os.statvfs(unified[0].mountpoint).f_flag & os.ST_RDONLY:
+        what = f"{unified[0].mountpoint} is read-only"
+        return Finding(
+            "cgroup2", fit=False, evidence=what, remedy="Run it outside a container, or in a privileged one."
+        )
     return Finding(
         "cgroup2", bool(unified), evidence or "none", "On a hybrid host: mount -t cgroup2 none /sys/fs/cgroup/unified"
     )

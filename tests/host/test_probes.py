@@ -15,9 +15,9 @@ TOOLS = ("cc", "mmdebstrap", "unshare", "setpriv")
 
 
 @pytest.fixture(autouse=True)
-def _fit_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def _fit_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with root, all tools, a cgroup2 hierarchy and much disk space; the kernel is the real one."""
-    unified = cgroups.Hierarchy(mountpoint="/cg", version=2, controllers=frozenset(), own="/cg")
+    unified = cgroups.Hierarchy(mountpoint=str(tmp_path), version=2, controllers=frozenset(), own=str(tmp_path))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(cgroups, "hierarchies", lambda: [unified])
     monkeypatch.delenv("CC", raising=False)
@@ -105,6 +105,13 @@ def test_room_is_counted_where_the_cache_will_be(
     found = finding("disk space", tmp_path / "not" / "yet")
     assert (found.fit, found.evidence) == (fit, f"{gib} GiB free in the cache")
     assert asked == [tmp_path]
+
+
+def test_a_container_that_may_not_make_groups_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY | os.ST_NOSUID))
+    found = finding("cgroup2")
+    assert (found.fit, found.evidence) == (False, f"{tmp_path} is read-only")
+    assert "privileged" in found.remedy
 
 
 def test_a_machine_without_cgroup2_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
