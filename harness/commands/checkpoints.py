@@ -10,7 +10,7 @@ from harness.checkpoints.translation.bridges import OldCriu, Runtime
 from harness.checkpoints.translation.translate import Order, translate
 from harness.checkpoints.untrusted import Budget
 from harness.commands.declarations.checkpoints import KUBELET_FOLDER
-from harness.cri.kubelet import Credentials, Kubelet, locate
+from harness.cri.kubelet import MAY_BE_FROZEN, Credentials, Kubelet, locate
 from harness.model.errors import Exit
 from harness.oracle import inspection
 from harness.records.inspection import Finding, Inspection
@@ -41,7 +41,11 @@ def checkpoint(arguments: argparse.Namespace) -> int:
     """Have a kubelet checkpoint a container, and print what the archive holds; the exit code is that of `inspect`."""
     credentials = Credentials(arguments.ca, arguments.cert, arguments.key, arguments.token)
     kubelet = Kubelet(arguments.kubelet, credentials)
-    said = kubelet.checkpoint(arguments.target, seconds=arguments.timeout)
+    try:
+        said = kubelet.checkpoint(arguments.target, seconds=arguments.timeout)
+    except (KeyboardInterrupt, SystemExit):
+        tell(MAY_BE_FROZEN)
+        raise
     path = locate(said, usual=PurePosixPath(KUBELET_FOLDER), here=arguments.folder)
     tell(one_line(f"The kubelet wrote {path}. It holds the memory of the container: remove it when you are done."))
     return _answered(inspection.inspect(path, {}, budget=Budget.of(arguments.max_bytes)), as_json=arguments.json)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -241,6 +242,18 @@ def test_an_answer_may_take_longer_than_a_connection(
     monkeypatch.setattr(kubelet, "CONNECT_SECONDS", 1.0)
     fake.act = slow
     assert main(["checkpoint", CONTAINER, "--kubelet", url, "--token", str(token)]) == 0
+
+
+def test_who_interrupts_is_told_what_that_may_do(
+    fake: Fake, url: str, token: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(handler: Handler) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        fake.over.wait()
+
+    fake.act = interrupt
+    assert main(["checkpoint", CONTAINER, "--kubelet", url, "--token", str(token)]) == 130
+    assert capsys.readouterr().err == f"{kubelet.MAY_BE_FROZEN}\nstillframe: interrupted\n"
 
 
 def test_who_cannot_be_reached_or_trusted_is_told_apart(
