@@ -25,6 +25,8 @@ from harness.workload import definitions
 DEFAULT_STACKS = ("debian-trixie", "debian-sid", "debian-experimental", "debian-bookworm")
 PAUSED_BY_USER = (FreezePolicy.PAUSE, FreezePolicy.ENGINE)
 """Policies for a container that its user has paused, best first: nothing else has to hold it still."""
+VARIED = (Scenario.ABANDONED, Scenario.CONCURRENT)
+"""Scenarios whose trials differ: in moment and means, or in the second request."""
 ACROSS_ENGINES = "deleted-file"
 """Workload that every engine carries, and whose deletion the engines' archives note in different ways."""
 SPELLED = re.compile(r"([a-z]+:)?[a-z0-9-]+\.[a-z]+\.")
@@ -276,12 +278,13 @@ def _neighbours(cells: Iterable[Cell]) -> Iterator[Participant]:
 def fewer(cells: Sequence[Cell], rounds: int) -> dict[str, int]:
     """Return the cells with fewer than `rounds` trials: those whose result does not depend on timing.
 
-    They get at least 2 trials, if `rounds` permits: the second one shows what the first did to the source.
+    They get at least 2 trials, if `rounds` permits: the second one shows what the first did to the source. Trials that
+    differ from each other get at least 4.
     """
     plain = (DEFAULT_WORKLOAD, POD_WORKLOAD)
-    moments = (Scenario.LIVE, Scenario.ABANDONED, Scenario.CONCURRENT)
-    about_moment = {cell.id for cell in cells if cell.workload in plain and cell.scenario in moments}
-    return {cell.id: min(rounds, max(2, rounds // 5)) for cell in cells if cell.id not in about_moment}
+    about_moment = {cell.id for cell in cells if cell.workload in plain and cell.scenario is Scenario.LIVE}
+    least = {cell.id: 4 if cell.scenario in VARIED else 2 for cell in cells if cell.id not in about_moment}
+    return {name: min(rounds, max(few, rounds // 5)) for name, few in least.items()}
 
 
 def expected(cell: Cell, today: dt.date, *, conditions: Collection[Condition] = ()) -> Expectation:

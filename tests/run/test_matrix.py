@@ -226,6 +226,13 @@ def test_every_question_is_asked_twice_at_least_where_there_are_two_rounds(round
     assert matrix.fewer([asked], rounds) == {asked.id: left}
 
 
+@pytest.mark.parametrize(("rounds", "left"), [(1, 1), (3, 3), (4, 4), (10, 4), (100, 20)])
+@pytest.mark.parametrize("scenario", [Scenario.ABANDONED, Scenario.CONCURRENT])
+def test_trials_that_differ_from_each_other_are_four(scenario: Scenario, rounds: int, left: int) -> None:
+    asked = cell().model_copy(update={"scenario": scenario})
+    assert matrix.fewer([asked], rounds) == {asked.id: left}
+
+
 # ---- two sides
 
 
