@@ -53,6 +53,11 @@ def declined(act: Callable[[], object]) -> str:
     return str(found.value)
 
 
+def version(cri: Cri) -> None:
+    """Ask whether the engine answers."""
+    assert cri._client.answers()
+
+
 def images(cri: Cri) -> None:
     """Give the engine the images."""
     assert cri.load_image(f"{Node.storage}/image") == WORKLOAD
@@ -209,6 +214,7 @@ def no_registry(cri: Cri) -> str:
 
 
 SCENES: dict[str, Callable[[Cri], str | None]] = {
+    "version": version,
     "images": images,
     "life": life,
     "no image": no_image,
