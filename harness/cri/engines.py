@@ -26,6 +26,8 @@ class Engine(Protocol):
     """As in a participant: `cri/NAME/runc`."""
     programs: ClassVar[Mapping[str, str]]
     """Programs that belong to it, its own one first, with their options for the version."""
+    tools: ClassVar[tuple[str, ...]]
+    """Programs that bring the images to it."""
     socket: ClassVar[str]
     shimmed: ClassVar[bool]
     """It calls the OCI runtime through containerd's shim."""
@@ -81,6 +83,7 @@ class Containerd:
 
     name: ClassVar[str] = "containerd"
     programs: ClassVar[Mapping[str, str]] = {"containerd": "-v", "containerd-shim-runc-v2": "-v"}
+    tools: ClassVar[tuple[str, ...]] = ("skopeo", registry.PROGRAM)
     socket: ClassVar[str] = "/run/containerd/containerd.sock"
     shimmed: ClassVar[bool] = True
     pulls: ClassVar[bool] = True
@@ -159,6 +162,7 @@ class Crio:
 
     name: ClassVar[str] = "crio"
     programs: ClassVar[Mapping[str, str]] = {"crio": "--version", "conmon": "--version"}
+    tools: ClassVar[tuple[str, ...]] = ("skopeo",)
     socket: ClassVar[str] = "/run/crio/crio.sock"
     shimmed: ClassVar[bool] = False
     pulls: ClassVar[bool] = False

@@ -16,13 +16,14 @@ from harness.checkpoints.archive import members
 from harness.checkpoints.documents import CONFIG, SPEC, part, parts
 from harness.checkpoints.sources import Archive
 from harness.checkpoints.untrusted import Absent, Broken, Budget, Unreadable
-from harness.cri.codes import CONTAINER, NODE, NOT_FOUND, POD, RUNNING, UNCONFINED
+from harness.cri.codes import CONTAINER, NODE, NOT_FOUND, POD, RUNNING, UNCONFINED, UNIMPLEMENTED
 from harness.cri.engines import ENGINES, LOGS, SANDBOX, SANDBOX_ENTRY, WORKLOAD, Engine
 from harness.host import cgroups
 from harness.host.wait import until
 from harness.model.cells import FreezePolicy, Scenario, SurfaceKind
-from harness.model.errors import CommandFailed, DeadlineExceeded, StillframeError
+from harness.model.errors import CommandFailed, DeadlineExceeded, StageFailed, StillframeError
 from harness.model.machine import Component
+from harness.model.outcomes import Outcome, Stage
 from harness.runtimes import criu_configuration, criu_log, image_archive, shim, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
 from harness.runtimes.ending import end
@@ -93,7 +94,7 @@ class Cri:
     def capabilities(self) -> tuple[Capability, ...]:
         """Check that all programs are installed, and ask CRIU whether it works on this kernel."""
         try:
-            for program, option in self._programs.items():
+            for program, option in (*self._programs.items(), *((tool, "--version") for tool in self.engine.tools)):
                 self.node.run([program, option])
             said = self.node.run(["criu", "check"])
         except CommandFailed as error:
@@ -180,13 +181,23 @@ class Cri:
         container = checkpoint.container
         if self.node.path(checkpoint.archive).exists():  # both engines write over a file, and leave the rest of it
             raise CommandFailed(f"{checkpoint.archive} on {self.node.stack} already exists")
-        with criu_log.explained(self.node, self.engine.logs(container.id)[0]):
+        with self._supported(), criu_log.explained(self.node, self.engine.logs(container.id)[0]):
             self._client.call(
                 "CheckpointContainer",
                 seconds=CHECKPOINT_SECONDS,
                 container_id=container.id,
                 location=checkpoint.archive,
             )
+
+    @contextlib.contextmanager
+    def _supported(self) -> Iterator[None]:
+        """Tell a method that the engine does not have, as containerd before 2.0, from one that fails."""
+        try:
+            yield
+        except CommandFailed as error:
+            if error.code == UNIMPLEMENTED:
+                raise StageFailed(Stage.CHECKPOINT, Outcome.UNSUPPORTED, str(error)) from error
+            raise
 
     def capture(self, checkpoint: Checkpoint) -> None:
         """Do nothing: the checkpoint already has the disk."""

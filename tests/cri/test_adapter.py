@@ -15,7 +15,8 @@ import pytest
 from harness.checkpoints.untrusted import Broken
 from harness.cri import client
 from harness.cri.client import Client
-from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit
+from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit, StageFailed
+from harness.model.outcomes import Outcome
 from harness.runtimes import adapter
 from harness.runtimes import cri as adapters
 from harness.runtimes.contract import Checkpoint, Container, State
@@ -193,3 +194,18 @@ def test_the_parts_of_an_archive_are_found(node: FolderNode, name: str) -> None:
     images = cri.contents(checkpoint).images
     assert images is not None
     assert node.path(f"{images}/inventory.img").read_bytes() == b"{}"
+
+
+@every_engine
+def test_an_engine_without_the_method_is_unsupported(node: FolderNode, name: str) -> None:
+    with engine(node, name, {}) as (cri, _), pytest.raises(StageFailed, match="UNIMPLEMENTED") as told:
+        cri.live_checkpoint(Checkpoint(container(cri), "/checkpoint"))
+    assert told.value.outcome is Outcome.UNSUPPORTED
+
+
+@every_engine
+def test_what_brings_the_images_is_asked_for_first(node: FolderNode, name: str) -> None:
+    node.answer("skopeo", 127, stderr="skopeo: No such file or directory")
+    (found,) = adapter(name)(node).capabilities()
+    assert not found.available
+    assert "skopeo: No such file or directory" in found.evidence
