@@ -245,7 +245,7 @@ def test_a_machine_without_compiler_is_told_what_to_install(
 
 
 def test_a_compiler_that_cannot_do_it_is_told_with_its_words(tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentUnfit, match="workload ledger cannot be compiled"):
+    with pytest.raises(EnvironmentUnfit, match="the program ledger cannot be compiled"):
         compile_workload(trivial(tmp_path, "#error no libc\n"), tmp_path / "cache")
     assert not list(tmp_path.glob("cache/workloads/*/*"))
 
