@@ -120,8 +120,9 @@ class AbandonedCheckpoint(Trial):
         for thaw in (self.bench.runtime.resume, self._thaw):
             with contextlib.suppress(CommandFailed, DeadlineExceeded), self.stages.journal.at(Stage.THAW):
                 thaw(source.container)
+            made = commands[-1]
             if self._ticks(source) and self.bench.runtime.state(source.container) is State.RUNNING:
-                return spelled(commands[-1])
+                return spelled(made)
         return ""
 
     def _thaw(self, container: Container) -> None:

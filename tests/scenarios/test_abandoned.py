@@ -31,7 +31,12 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(test_abandoned, "TICK_SECONDS", 0.0)
     monkeypatch.setattr(trial, "LATEST_MOMENT_US", 1)
     opened = open_bench(tmp_path, set(), monkeypatch)
-    monkeypatch.setattr(opened.runtime, "state", lambda _: State.RUNNING)
+
+    def state(container: Container) -> State:
+        opened.node.run(["runc", "state", container.name], runtime=True)
+        return State.RUNNING
+
+    monkeypatch.setattr(opened.runtime, "state", state)
     node_of(opened).put(f"{CONTAINER.cgroup}/cgroup.events", "populated 1\nfrozen 0\n")
     return opened
 
