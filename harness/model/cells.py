@@ -39,6 +39,8 @@ class Scenario(StrEnum):
     LIVE = "live"
     PAUSED = "paused"
     GENERATIONS = "generations"
+    GROUP = "group"
+    GROUP_AT_ONCE = "group-at-once"
     ABANDONED = "abandoned"
     CONCURRENT = "concurrent"
     INCREMENTAL = "incremental"

@@ -58,6 +58,8 @@ class Control(Frozen):
 
 
 DEFAULT_WORKLOAD = "ledger"
+GROUP_WORKLOAD = "pair"
+"""Workload of the scenarios about several containers."""
 POD_WORKLOAD = "added-file"
 """The default workload where a container cannot have a tmpfs of its own."""
 

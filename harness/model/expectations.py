@@ -242,6 +242,12 @@ MOVING = Expectation.model_construct(
     reason="nothing holds the container still between the dump and the capture, so the disk must run ahead",
     control=True,
 )
+ONE_AFTER_ANOTHER = Expectation.model_construct(
+    outcome=Outcome.INCONSISTENT,
+    anomaly=Anomaly.CONTAINERS_DISAGREE,
+    reason="the containers are checkpointed one after the other, and nothing holds them still together",
+    control=True,
+)
 OUTSIDE = Expectation.model_construct(
     outcome=Outcome.NOT_CAPTURED, reason="this runtime documents that its checkpoints leave out a surface"
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.model.cells import Scenario
-from harness.model.controls import DEFAULT_WORKLOAD, Ground, Proof
+from harness.model.controls import DEFAULT_WORKLOAD, GROUP_WORKLOAD, Ground, Proof
 from harness.model.outcomes import Anomaly, Outcome
 
 PRINTING = "chatty"
@@ -360,4 +360,13 @@ ARCHIVED = tuple(
         ),
     )
 )
-MUTANTS = (*TAMPERED, *LYING, *ARCHIVED)
+APART = Proof(
+    "held-apart",
+    "two containers that tick together are held still one after the other, and go on in between",
+    Outcome.INCONSISTENT,
+    Anomaly.CONTAINERS_DISAGREE,
+    neutral="the second container is checkpointed first, while both are held still",
+    workload=GROUP_WORKLOAD,
+    scenario=Scenario.GROUP,
+)
+MUTANTS = (*TAMPERED, *LYING, APART, *ARCHIVED)

@@ -53,6 +53,7 @@ class Anomaly(StrEnum):
     ORDER_BROKEN = "order-broken"
     RECORD_LOST = "record-lost"
     RECORD_REPEATED = "record-repeated"
+    CONTAINERS_DISAGREE = "containers-disagree"
 
 
 class Stage(StrEnum):

@@ -40,6 +40,7 @@ class Check(StrEnum):
     WHOLE = "a checkpoint that was reported as a success is complete"
     OFFLINE = "the offline reading is of one instant"
     EVERY_WORKLOAD = "the offline reading of every other workload in the checkpoint is of one instant"
+    TOGETHER = "containers that tick together are of one instant"
     RESTORED = "the reading of the restored workload is of one instant"
     OUTSIDE = "a surface that is documented as outside the checkpoint is not called consistent"
     ONE_WORKLOAD = "both readings have the same nonce"
@@ -82,6 +83,8 @@ class Evidence:
     offline: Reading | None = None
     others: list[Reading] = field(default_factory=list)
     """Offline readings of further workloads in the same checkpoint."""
+    group: list[Reading] = field(default_factory=list)
+    """Offline readings of the containers that tick together with this one."""
     unreadable: str = ""
     """Why the expected offline reading is missing."""
     broken: str = ""
@@ -154,6 +157,21 @@ def skews(reading: Reading) -> tuple[Skew, ...]:
             else (surface.newest_wall_ns - reading.counter_wall_ns) / 1000,
         )
         for surface in reading.surfaces
+    )
+
+
+def apart(evidence: Evidence) -> tuple[Skew, ...]:
+    """Return the distance of each other container's memory from that of the first one."""
+    first = evidence.offline
+    return tuple(
+        Skew(
+            witness=reading.witness,
+            surface=f"container {number}",
+            ticks=reading.counter - first.counter,
+            microseconds=(reading.counter_wall_ns - first.counter_wall_ns) / 1000,
+        )
+        for number, reading in enumerate(evidence.group, start=2)
+        if first is not None
     )
 
 
@@ -245,8 +263,14 @@ def _of_offline(evidence: Evidence, without: frozenset[Check]) -> Iterator[tuple
         yield Check.WHOLE, Verdict(outcome=Outcome.CHECKPOINT_BROKEN, stage=Stage.READ, reason=evidence.broken)
     if evidence.offline is not None:
         yield from _of_reading(Check.OFFLINE, evidence.offline, evidence.outside, without)
-    for reading in evidence.others:
+    for reading in (*evidence.others, *evidence.group):
         yield from _of_reading(Check.EVERY_WORKLOAD, reading, evidence.outside, without)
+    for skew in apart(evidence):
+        if abs(skew.ticks or 0) > 1:
+            told = Anomaly.CONTAINERS_DISAGREE
+            reason = f"{told}: the memory of {skew.surface} is {skew.ticks:+d} ticks from that of the first one"
+            verdict = Verdict(outcome=Outcome.INCONSISTENT, stage=Stage.READ, reason=reason, anomalies=(told,))
+            yield Check.TOGETHER, verdict
 
 
 def _of_lacking(evidence: Evidence) -> Iterator[tuple[Check, Verdict]]:

@@ -65,6 +65,7 @@ ANOMALIES = {
     Anomaly.ORDER_BROKEN: "a surface is newer than a file that is written before it",
     Anomaly.RECORD_LOST: "a record or line is missing below the newest one",
     Anomaly.RECORD_REPEATED: "a line is in a log twice",
+    Anomaly.CONTAINERS_DISAGREE: "the memories of containers that tick together are more than one tick apart",
 }
 STAGES = {
     Stage.PREPARE: "write configuration, start daemons, load the image",

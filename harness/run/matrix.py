@@ -10,9 +10,18 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from harness.model import expectations
 from harness.model.cells import Cell, FreezePolicy, Participant, Scenario
-from harness.model.controls import CANARY, CONTROLS, DEFAULT_WORKLOAD, POD_WORKLOAD, Control, ControlKind, Ground
+from harness.model.controls import (
+    CANARY,
+    CONTROLS,
+    DEFAULT_WORKLOAD,
+    GROUP_WORKLOAD,
+    POD_WORKLOAD,
+    Control,
+    ControlKind,
+    Ground,
+)
 from harness.model.errors import UsageError, unknown
-from harness.model.expectations import MOVING, OUTSIDE, STILL, Expectation
+from harness.model.expectations import MOVING, ONE_AFTER_ANOTHER, OUTSIDE, STILL, Expectation
 from harness.model.invalid import wrong
 from harness.model.machine import Condition
 from harness.model.mutants import MUTANTS
@@ -216,9 +225,13 @@ def _cells(who: Participant, *, sparing: bool = True) -> Iterator[Cell]:
         for policy in way.policies:
             yield _cell(who, way, policy)
         for other in others:
-            if other.name != way.plain and way.carries(other):
+            if other.name != way.plain and other.containers == 1 and way.carries(other):
                 for policy in way.policies if other.every_policy or not sparing else (way.still,):
                     yield _cell(who, way, policy, name=other.name)
+        for scenario in way.groups:
+            for policy in way.policies if scenario is Scenario.GROUP else way.policies[:1]:
+                if policy is not FreezePolicy.HOOK:
+                    yield _cell(who, way, policy, name=GROUP_WORKLOAD, scenario=scenario)
         for scenario in way.scenarios:
             by_user = next((each for each in PAUSED_BY_USER if each in way.policies), way.still)
             policy = by_user if scenario is Scenario.PAUSED else way.still
@@ -302,6 +315,8 @@ def _follows(cell: Cell) -> Expectation:
     way = way_of(cell.checkpoint.runtime, cell.way)
     if way.leaves_disk and cell.policy in (FreezePolicy.NONE, FreezePolicy.ENGINE) and cell.scenario is Scenario.LIVE:
         return MOVING
+    if cell.scenario is Scenario.GROUP and cell.policy in (FreezePolicy.NONE, FreezePolicy.ENGINE):
+        return ONE_AFTER_ANOTHER
     kinds = {surface.kind for surface in definitions.find(cell.workload).surfaces}
     return OUTSIDE if kinds & way.outside else STILL
 

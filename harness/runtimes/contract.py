@@ -65,6 +65,8 @@ class Way:
     """A restore needs the source's pod, which goes with its last container."""
     scenarios: tuple[Scenario, ...] = ()
     """Further scenarios that have cells in this way."""
+    groups: tuple[Scenario, ...] = ()
+    """Scenarios about containers that tick together."""
     controls: tuple[str, ...] = tuple(CONTROLS)
     """Negative controls that can run in this way."""
     kind: str = ""
@@ -117,6 +119,8 @@ class ContainerSpec:
     report_mount: str
     """Mount point of the report channel in the container."""
     mounts: tuple[Mount, ...] = ()
+    beside: str = ""
+    """Name of a container whose pod it joins, for engines with pods."""
     prints: bool = False
     """Standard output is a surface: the engine has to keep a log of it."""
     tty: bool = False

@@ -25,7 +25,16 @@ from harness.model.errors import CommandFailed, DeadlineExceeded, StageFailed, S
 from harness.model.machine import Component
 from harness.model.outcomes import Outcome, Stage
 from harness.runtimes import criu_configuration, criu_log, image_archive, shim, versions
-from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, State, Way
+from harness.runtimes.contract import (
+    Capability,
+    Checkpoint,
+    Container,
+    ContainerSpec,
+    Contents,
+    Mount,
+    State,
+    Way,
+)
 from harness.runtimes.ending import end
 from harness.stacks.node import Node
 
@@ -62,14 +71,15 @@ def _ways(engine: str, form: str, *policies: FreezePolicy) -> tuple[Way, ...]:
         surfaces=SURFACES,
         outside=frozenset({SurfaceKind.BIND, SurfaceKind.SHM}),
         scenarios=(Scenario.ABANDONED, Scenario.CONCURRENT, Scenario.GENERATIONS),
+        groups=(Scenario.GROUP, Scenario.GROUP_AT_ONCE),
         controls=("fresh-start", "stopped-workload"),
         kind=f"archive of {engine} for CRI",
         form=form,
     )
     what = "the same, restored in the pod of the source"
     alone = (FreezePolicy.ENGINE,)
-    same = replace(common, name="same-pod", what=what, policies=alone, in_pod=True, scenarios=(), controls=())
-    return common, replace(same, kind="", form="")
+    same = replace(common, name="same-pod", what=what, policies=alone, in_pod=True, kind="", form="")
+    return common, replace(same, scenarios=(), groups=(), controls=())
 
 
 class Cri:
@@ -131,7 +141,10 @@ class Cri:
         return WORKLOAD
 
     def start(self, spec: ContainerSpec) -> Container:
-        """Start a container with an empty writable layer in a new pod."""
+        """Start a container with an empty writable layer in a new pod, or in that of another container."""
+        if spec.beside:
+            other = self._listed(spec.beside, lambda each: each.metadata.name == spec.beside)
+            return self._begin(spec, other.pod_sandbox_id, spec.beside, spec.image, {})
         return self._begin_in_a_pod(spec, spec.image, {})
 
     def _begin_in_a_pod(self, spec: ContainerSpec, image: str, paths: Mapping[str, list[str]]) -> Container:

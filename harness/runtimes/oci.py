@@ -13,7 +13,16 @@ from harness.model.controls import Ground
 from harness.model.errors import CommandFailed, StillframeError
 from harness.model.machine import Component
 from harness.runtimes import criu_configuration, criu_log
-from harness.runtimes.contract import SCENARIOS, Capability, Checkpoint, Container, ContainerSpec, Mount, State, Way
+from harness.runtimes.contract import (
+    SCENARIOS,
+    Capability,
+    Checkpoint,
+    Container,
+    ContainerSpec,
+    Mount,
+    State,
+    Way,
+)
 from harness.runtimes.ending import end
 from harness.runtimes.layers import LayersOfOurs
 from harness.stacks.node import Node
@@ -40,6 +49,7 @@ class OciRuntime(LayersOfOurs):
             surfaces=frozenset(SurfaceKind) - OF_ENGINES,
             leaves_disk=True,
             scenarios=(*SCENARIOS, Scenario.INCREMENTAL),
+            groups=(Scenario.GROUP,),
             kind=KIND,
             bridges=(Scenario.MAPPED, Scenario.TRANSLATED),
             mutants=Ground.FOLDERS,

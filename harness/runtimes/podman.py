@@ -71,6 +71,7 @@ class Podman:
             outside=frozenset({SurfaceKind.BIND}),
             terminal=True,
             scenarios=SCENARIOS,
+            groups=(Scenario.GROUP,),
             controls=("fresh-start", "garbage-image", "stopped-workload"),
             kind="exported archive of Podman",
             bridges=(Scenario.TRANSLATED,),

@@ -161,23 +161,32 @@ class Bench:
         self._names += 1
         return f"{self.node.storage}/{kind}/{role}-{self._names}"
 
-    def start(self, role: str) -> Container:
-        """Start a container of the workload."""
+    def start(self, role: str, *, number: int = 0, beside: Container | None = None) -> Container:
+        """Start container `number` of the workload; with the mounts of the one `beside` it, and in its pod."""
         folder = self._folder("containers", role)
-        mounts = tuple(
-            Mount(kind, where, f"{folder}/shared{where}" if kind is SurfaceKind.BIND else "")
-            for kind, where in self.workload.mounts
+        mounts = (
+            beside.spec.mounts
+            if beside
+            else tuple(
+                Mount(kind, where, f"{folder}/shared{where}" if kind is SurfaceKind.BIND else "")
+                for kind, where in self.workload.mounts
+            )
         )
         spec = ContainerSpec(
             name=Path(folder).name,
             image=self.image,
             argv=self.workload.argv(
-                f"/{self.workload.program}", REPORT, period_us=self.settings.period_us, ring=self.settings.ring
+                f"/{self.workload.program}",
+                REPORT,
+                period_us=self.settings.period_us,
+                ring=self.settings.ring,
+                number=number,
             ),
             folder=folder,
             report=f"{folder}/report",
             report_mount=REPORT,
             mounts=mounts,
+            beside=beside.name if beside else "",
             prints=self.workload.printed is not None,
             tty=self.workload.tty,
         )

@@ -8,7 +8,7 @@ from harness.model.cells import FreezePolicy
 from harness.model.outcomes import Stage
 from harness.runtimes.contract import Checkpoint, Runtime
 from harness.trial import capture
-from harness.trial.freeze import POLICIES
+from harness.trial.freeze import POLICIES, NoFreeze
 from harness.trial.stages import Stages
 
 
@@ -27,16 +27,22 @@ def take(
     """
     freeze = POLICIES[policy](runtime, checkpoint, stages)
     with freeze.hold():
-        with stages.at(Stage.CHECKPOINT):
-            runtime.node.make(checkpoint.folder)
-            runtime.live_checkpoint(checkpoint)
-        if not runtime.way.leaves_disk:
-            return
-        if not freeze.holds_still:
-            with stages.at(Stage.THAW):
-                runs_again()
-        if freeze.captures_in_hook:
-            capture.confirm_hook(runtime.node, checkpoint.upper, stages)
-        else:
-            with stages.at(Stage.CAPTURE):
-                runtime.capture(checkpoint)
+        take_held(freeze, runs_again=runs_again)
+
+
+def take_held(freeze: NoFreeze, *, runs_again: Callable[[], object]) -> None:
+    """Take the checkpoint of a container that `freeze` already holds, if it holds any."""
+    runtime, checkpoint, stages = freeze.runtime, freeze.checkpoint, freeze.stages
+    with stages.at(Stage.CHECKPOINT):
+        runtime.node.make(checkpoint.folder)
+        runtime.live_checkpoint(checkpoint)
+    if not runtime.way.leaves_disk:
+        return
+    if not freeze.holds_still:
+        with stages.at(Stage.THAW):
+            runs_again()
+    if freeze.captures_in_hook:
+        capture.confirm_hook(runtime.node, checkpoint.upper, stages)
+    else:
+        with stages.at(Stage.CAPTURE):
+            runtime.capture(checkpoint)

@@ -22,7 +22,7 @@ from harness.model.errors import CommandFailed, DeadlineExceeded, StageFailed
 from harness.model.machine import Component
 from harness.model.outcomes import Outcome, Prediction, Stage, Verdict
 from harness.model.readings import Abandoned, Concurrent, Witness
-from harness.oracle.judge import Evidence, judge, overlapped, skews
+from harness.oracle.judge import Evidence, apart, judge, overlapped, skews
 from harness.oracle.lines import lag
 from harness.oracle.refusal import graded
 from harness.records.plan import Plan
@@ -337,7 +337,7 @@ class Trial:
             end_ns=time.time_ns(),
             schedule=self.schedule,
             readings=tuple(readings),
-            skews=tuple(skew for reading in readings for skew in skews(reading)),
+            skews=(*(skew for reading in readings for skew in skews(reading)), *apart(self.evidence)),
             continuation=self.evidence.log,
             source=self.evidence.source,
             abandoned=self.abandoned,

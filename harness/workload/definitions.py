@@ -23,6 +23,8 @@ MOUNTED = frozenset(SurfaceKind) - {
     SurfaceKind.STDOUT,
 }
 """Kinds of surface on a mount instead of the container's root file system."""
+BARRIER = "/barrier"
+"""Folder of the host in which containers that tick together share a file."""
 OPTIONS = {SurfaceKind.DELETED: "--deleted", SurfaceKind.STDOUT: "--print"}
 """The workload's options for surfaces without a ring."""
 
@@ -63,6 +65,7 @@ class Workload(Frozen):
         pattern=r"^[a-z0-9][a-z0-9-]*$", description="folder in `workloads` whose C files are compiled to it"
     )
     surfaces: tuple[Surface, ...] = Field(min_length=1, max_length=16)
+    containers: int = Field(default=1, ge=1, le=16, description="containers that tick together over a shared file")
     pods: bool = Field(default=False, description="only for containers of pods, which have no tmpfs of their own")
     proof: bool = Field(default=False, description="it is part of the instrument's own proof, not of the matrix")
     tty: bool = Field(default=False, description="its standard output is a terminal")
@@ -102,12 +105,13 @@ class Workload(Frozen):
     def mounts(self) -> tuple[tuple[SurfaceKind, str], ...]:
         """Kind and folder of each mount that the surfaces need."""
         found = [(each.kind, str(PurePosixPath(each.path).parent)) for each in self.surfaces if each.kind in MOUNTED]
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys([*found, *([(SurfaceKind.BIND, BARRIER)] if self.containers > 1 else [])]))
 
-    def argv(self, binary: str, report: str, *, period_us: int, ring: int) -> tuple[str, ...]:
-        """Return the command line inside the container; `report` is the folder for messages."""
+    def argv(self, binary: str, report: str, *, period_us: int, ring: int, number: int = 0) -> tuple[str, ...]:
+        """Return the command line inside the container; `report`: folder for messages, `number`: of its containers."""
         surfaces = (word for each in self.surfaces for word in each.arguments)
-        return (binary, "--period-us", str(period_us), "--ring", str(ring), "--report", report, *surfaces)
+        barrier = ("--barrier", f"{number}/{self.containers}={BARRIER}/file") if self.containers > 1 else ()
+        return (binary, "--period-us", str(period_us), "--ring", str(ring), "--report", report, *surfaces, *barrier)
 
 
 def workloads_root() -> Path:

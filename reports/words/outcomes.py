@@ -40,6 +40,9 @@ SCENARIOS = {
     "checkpoint is done; then another one is taken and restored",
     Scenario.CONCURRENT: "two requests for a container at the same time: a live checkpoint, and a second one, a pause, "
     "a stop or a deletion; then the live checkpoint is taken and restored",
+    Scenario.GROUP: "two containers tick together and are checkpointed one after the other, as a kubelet does; their "
+    "memories must be of one instant",
+    Scenario.GROUP_AT_ONCE: "two containers tick together and are checkpointed at the same time",
     Scenario.GENERATIONS: "the restored container is checkpointed and restored again, three times in a row",
     Scenario.INCREMENTAL: "memory is dumped in rounds before the checkpoint; all rounds travel with the checkpoint",
     Scenario.MAPPED: "CRIU's configuration on the restoring side explains the external mounts of the checkpoint",

@@ -27,7 +27,7 @@ from harness.runtimes.contract import Checkpoint, Container
 from harness.trial.source import Source
 from harness.trial.trial import READ_SECONDS, Trial
 from harness.workload.definitions import RECORD_BYTES
-from scenarios.controls import lying, tampered
+from scenarios.controls import apart, lying, tampered
 
 
 class Broken(Trial):
@@ -126,6 +126,7 @@ KINDS: dict[str, type[Trial]] = {
     **{str(kind.control): kind for kind in (Canary, FreshStart, RingByte, GarbageImage, StoppedWorkload)},
     **dict(tampered.kinds()),
     **dict(lying.kinds()),
+    **dict(apart.kinds()),
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from harness.model.outcomes import Anomaly, Outcome, Stage, Verdict
 from harness.model.readings import Reading, SourceHealth, Witness
-from harness.oracle.judge import OVERLAP_NS, Check, Evidence, anomalies, judge, overlapped, skews
+from harness.oracle.judge import OVERLAP_NS, Check, Evidence, anomalies, apart, judge, overlapped, skews
 from tests.oracle.histories import (
     AHEAD,
     BACKWARDS,
@@ -74,6 +74,38 @@ def test_what_is_not_one_instant_is_inconsistent_and_called_by_its_names(
 ) -> None:
     verdict = judge(evidence)
     assert (verdict.outcome, verdict.stage, verdict.anomalies) == (Outcome.INCONSISTENT, Stage.READ, expected)
+
+
+def beside(ticks: int) -> Evidence:
+    """A container of one instant, and another one that is of one instant, too, `ticks` later."""
+    other = reading(0, 0, 0)
+    later = {"counter": other.counter + ticks, "counter_wall_ns": other.counter_wall_ns + ticks * TICK_NS}
+    files = [
+        each.model_copy(update={"newest": (each.newest or 0) + ticks, "newest_wall_ns": None})
+        for each in other.surfaces
+    ]
+    return replace(both(0, 0, 0), group=[other.model_copy(update={**later, "surfaces": tuple(files)})])
+
+
+@pytest.mark.parametrize("ticks", [-1, 0, 1])
+def test_containers_that_tick_together_are_a_tick_apart_at_most(ticks: int) -> None:
+    assert judge(beside(ticks)).outcome is Outcome.CONSISTENT
+
+
+@pytest.mark.parametrize("ticks", [-2, 2, 1160])
+def test_containers_may_each_be_of_one_instant_and_not_together(ticks: int) -> None:
+    verdict = judge(beside(ticks))
+    assert (verdict.outcome, verdict.anomalies) == (Outcome.INCONSISTENT, (Anomaly.CONTAINERS_DISAGREE,))
+    assert verdict.reason == (
+        f"containers-disagree: the memory of container 2 is {ticks:+d} ticks from that of the first one"
+    )
+    assert judge(beside(ticks), frozenset({Check.TOGETHER})).outcome is Outcome.CONSISTENT
+    (skew,) = apart(beside(ticks))
+    assert (skew.surface, skew.ticks, skew.microseconds) == ("container 2", ticks, ticks * TICK_NS / 1000)
+
+
+def test_another_container_of_the_group_is_judged_by_itself_too() -> None:
+    assert judge(replace(both(0, 0, 0), group=[reading(3, 3, 3)])).anomalies == (AHEAD,)
 
 
 def test_the_reason_names_the_surface_that_is_furthest_away() -> None:

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from harness.model.cells import FreezePolicy
+from harness.model.cells import FreezePolicy, Scenario
 from harness.model.controls import CONTROLS
-from harness.model.expectations import MOVING
+from harness.model.expectations import MOVING, ONE_AFTER_ANOTHER
 from harness.run import matrix
 from harness.runtimes import RUNTIMES
 from harness.stacks import definition
@@ -50,3 +50,25 @@ def test_a_runtime_that_leaves_the_disk_to_its_caller_has_a_positive_control(run
         moving = way.leaves_disk and {FreezePolicy.NONE, FreezePolicy.ENGINE} & set(way.policies)
         cells = [each for each in matrix.plan(["host"], [runtime]) if each.way == way.name]
         assert any(matrix.expected(each, TODAY) == MOVING for each in cells) or not moving
+
+
+GROUPS = {
+    "runc": ["group:pair.none", "group:pair.pause", "group:pair.cgroup"],
+    "podman/crun": ["group:pair.engine", "group:pair.cgroup"],
+    "cri/containerd/runc": [
+        *("group:pair.engine", "group:pair.pause", "group:pair.cgroup"),
+        "group-at-once:pair.engine",
+    ],
+    "docker/runc": [],
+}
+
+
+@pytest.mark.parametrize(("runtime", "asked"), GROUPS.items())
+def test_two_containers_are_asked_under_each_policy_that_holds_both_and_without_one(
+    runtime: str, asked: list[str]
+) -> None:
+    cells = [each for each in matrix.plan(["host"], [runtime]) if each.workload == "pair"]
+    assert [each.id.partition(f".{runtime}@")[0] for each in cells] == asked
+    for each in cells:
+        apart = each.scenario is Scenario.GROUP and each.policy in (FreezePolicy.NONE, FreezePolicy.ENGINE)
+        assert (matrix.expected(each, TODAY) == ONE_AFTER_ANOTHER) is apart

@@ -164,7 +164,7 @@ def test_what_is_lacking_is_told_once_and_costs_its_own_cells(machine: Path, mon
     monkeypatch.setattr(hindrances, "lacking", lacking)
     told: list[str] = []
     run = Run.begin(options(machine, runtime=("runc", "crun"), rounds=2), progress=told.append)
-    assert told == ["15 cells and 4 controls cannot run (crun@host): crun is not installed"]
+    assert told == ["18 cells and 4 controls cannot run (crun@host): crun is not installed"]
     assert {cell.checkpoint.runtime for cell in run.plan.cells if run.loses(cell)} == {"crun"}
     assert Run.join(run.folder).lost == run.lost == {"crun@host": "crun is not installed"}
     run.close()
@@ -172,7 +172,7 @@ def test_what_is_lacking_is_told_once_and_costs_its_own_cells(machine: Path, mon
     written = [each for each in found.cells if each.n]
     assert {each.cell.checkpoint.runtime for each in written} == {"crun"}
     assert not any(each.missing for each in written)
-    assert "15 of 30 cells with incomplete evidence (crun is not installed): " in found.conclusion.sentence
+    assert "18 of 36 cells with incomplete evidence (crun is not installed): " in found.conclusion.sentence
 
 
 def test_what_a_stack_of_the_users_own_lacks_is_a_result(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,11 +191,11 @@ def test_a_run_of_which_nothing_is_left_ends_before_it_begins_and_says_why(
         raise StackUnavailable("it cannot be built")
 
     monkeypatch.setattr(build, "prepare", refuse)
-    with pytest.raises(EnvironmentUnfit, match=r"^15 cells and 5 controls cannot run .*: it cannot be built$"):
+    with pytest.raises(EnvironmentUnfit, match=r"^18 cells and 5 controls cannot run .*: it cannot be built$"):
         begin(options(machine, runtime=("crun",)))
     found = read_run(machine / "out" / "latest")
     assert (found.closing is not None, found.conclusion.exit_code) == (True, 3)
-    assert [each.missing for each in found.cells] == [0] * 15
+    assert [each.missing for each in found.cells] == [0] * 18
 
 
 @pytest.mark.parametrize("kept", [False, True])

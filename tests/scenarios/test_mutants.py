@@ -11,7 +11,7 @@ from harness.checkpoints.disk import CapturedFiles
 from harness.checkpoints.untrusted import Unreadable
 from harness.model.cells import Cell, FreezePolicy, Participant
 from harness.model.controls import ControlKind
-from harness.model.mutants import MUTANTS
+from harness.model.mutants import APART, MUTANTS
 from harness.model.outcomes import Anomaly, Outcome, Verdict
 from harness.oracle import offline
 from harness.oracle.judge import anomalies
@@ -112,7 +112,7 @@ def test_a_second_checkpoint_that_is_not_there_is_an_error(tmp_path: Path) -> No
 def test_every_mutant_has_a_name_of_its_own_a_neighbour_and_a_maker() -> None:
     names = [proof.name for proof in MUTANTS]
     assert len(set(names)) == len(names)
-    assert sorted(names) == sorted((*TAMPERINGS, *LIES))
+    assert sorted(names) == sorted((*TAMPERINGS, *LIES, APART.name))
     assert all(proof.neutral and proof.what for proof in MUTANTS)
 
 

@@ -41,6 +41,7 @@ class Ledger:
         period_us: int = 0,
         deleted: bool = False,
         prints: int = 0,
+        barrier: str = "",
         stdout: int = subprocess.PIPE,
     ) -> None:
         """`deleted` adds a deleted surface with that name in second place; `prints` adds a line at every Nth tick."""
@@ -55,6 +56,8 @@ class Ledger:
         surfaces = list(itertools.chain.from_iterable((option, f"{name}={folder / name}") for option, name in options))
         if prints:
             surfaces += ["--print", f"out={prints}"]
+        if barrier:
+            surfaces += ["--barrier", barrier]
         argv: list[str | Path] = [
             binary,
             "--period-us",

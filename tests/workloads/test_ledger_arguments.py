@@ -30,6 +30,11 @@ import pytest
         (["--report", "R", "--print", "a=1000001"], "1 to 1000000, not 1000001"),
         (["--report", "R", "--print", "a=/x"], "1 to 1000000, not /x"),
         (["--report", "R", "--print", "a"], "--print takes NAME="),
+        (["--report", "R", "--barrier", "2/2=f"], "--barrier takes I/N=PATH with I below N and N from 2 to 16, not 2"),
+        (["--report", "R", "--barrier", "0/1=f"], "N from 2 to 16, not 1"),
+        (["--report", "R", "--barrier", "0/17=f"], "N from 2 to 16, not 17"),
+        (["--report", "R", "--barrier", "0/2="], "--barrier takes I/N=PATH"),
+        (["--report", "R", "--barrier", "f"], "--barrier takes I/N=PATH"),
         (["--report", "R", *(f"--surface=s{n}" for n in range(1))], "unknown option --surface=s0"),
         (
             ["--report", "R", *itertools.chain(*(("--surface", f"s{n}=s") for n in range(17)))],
@@ -67,6 +72,7 @@ def test_help_teaches(ledger_binary: Path) -> None:
             "--surface NAME=PATH",
             "--deleted NAME=PATH",
             "--print NAME=N",
+            "--barrier I/N=PATH",
             "Example",
         )
     )

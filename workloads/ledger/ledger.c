@@ -10,11 +10,13 @@
  *     surfaces    rings, deleted files and standard output
  *     beats       messages that the counter moves
  *     readings    scans of all surfaces, after a pause or where one is wrong
+ *     barrier     ticks together with the ledgers of other containers
  *     options     the command line
  *
  * Each of these files uses only those above it. This one has the loop.
  */
 
+#include "barrier.h"
 #include "beats.h"
 #include "memory.h"
 #include "messages.h"
@@ -28,7 +30,10 @@
 
 static void tick(u64 n)
 {
-    u64 now_ns = clock_ns();
+    u64 now_ns;
+
+    await_others(n);
+    now_ns = clock_ns();
 
     /* if the clock goes back, as after a restore on another machine, the difference is huge and also counts as a gap */
     if (now_ns - last_ns > pause_ns || scan_again) {
@@ -43,6 +48,7 @@ static void tick(u64 n)
             report("discrepancy");
         write_tick(&surfaces[i], n);
     }
+    complete(n);
     beat_when_due(now_ns);
     if (memory.period_ns) {
         const struct timespec period = {(time_t)(memory.period_ns / 1000000000), (long)(memory.period_ns % 1000000000)};
@@ -86,12 +92,19 @@ int main(int argc, char **argv)
     for (int i = 0; i < surface_count; i++)
         open_surface(&surfaces[i]);
     sign_memory();
+    if (barrier.path) {
+        const int error = join_barrier();
+
+        if (error)
+            end_with_error("barrier", barrier.path, error);
+    }
 
     last_ns = clock_ns();
     send_start(last_ns);
     begin_beats(last_ns);
     for (u64 n = 1; !stopping; n++)
         tick(n);
+    leave_barrier();
     begin_message("stop", clock_ns());
     send_message();
     return 0;

@@ -1,5 +1,6 @@
 #include "options.h"
 
+#include "barrier.h"
 #include "memory.h"
 #include "messages.h"
 #include "surfaces.h"
@@ -11,7 +12,7 @@ enum { NAME_LENGTH_MAX = 32, PERIOD_US_MAX = 10000000, PRINT_MAX = 1000000 };
 
 static const char usage[] =
     "usage: ledger [--period-us N] [--ring K] --report DIR --surface NAME=PATH [--surface NAME=PATH ...]\n"
-    "              [--deleted NAME=PATH ...] [--print NAME=N]\n"
+    "              [--deleted NAME=PATH ...] [--print NAME=N] [--barrier I/N=PATH]\n"
     "\n"
     "Keeps the same counter in memory and in a ring of records in each PATH, ticks it, and reports when memory\n"
     "and files are not of one instant, for example after a restore from an inconsistent checkpoint.\n"
@@ -23,6 +24,8 @@ static const char usage[] =
     "                        NAME has at most 32 characters of a-z, 0-9 and -\n"
     "  --deleted NAME=PATH   existing file that the program deletes; it must not come back\n"
     "  --print NAME=N        print a line on standard output at every Nth tick; N is 1 to 1000000\n"
+    "  --barrier I/N=PATH    tick together with the other ones of N ledgers, which share the file PATH; this is number\n"
+    "                        I, from 0; N is 2 to 16\n"
     "\n"
     "Ends on SIGTERM or SIGINT. Exit code 0: stopped; 1: a file or the folder failed; 2: a wrong argument.\n"
     "\n"
@@ -73,6 +76,19 @@ static void add_surface(const char *option, char *value, enum kind kind)
     surface_count++;
 }
 
+static void use_barrier(const char *option, char *value)
+{
+    static const char why[] = " takes I/N=PATH with I below N and N from 2 to 16, not ";
+    char *slash = strchr(value, '/'), *equals = slash ? strchr(slash, '=') : NULL;
+
+    if (!equals || !equals[1])
+        refuse(option, why, value);
+    *slash = *equals = 0;
+    barrier.parties = number_in(option, slash + 1, 2, PARTIES_MAX, why);
+    barrier.own = number_in(option, value, 0, barrier.parties - 1, why);
+    barrier.path = equals + 1;
+}
+
 static int use_folder(const char *folder)
 {
     if (!*folder || !set_report(folder))
@@ -101,6 +117,8 @@ void read_arguments(char **argument)
             add_surface(option, value, DELETED);
         else if (strcmp(option, "--print") == 0)
             add_surface(option, value, STDOUT);
+        else if (strcmp(option, "--barrier") == 0)
+            use_barrier(option, value);
         else
             refuse("unknown option ", option, "");
         if (!argument[1])
