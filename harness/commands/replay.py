@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import traceback
 
+from harness.cri.codes import PROGRAM as CRI
+from harness.host.wait import until
 from harness.model.cells import Cell, FreezePolicy, Participant, Scenario
-from harness.model.errors import FAULT, Exit, StillframeError, UsageError, unknown
+from harness.model.errors import FAULT, CommandFailed, Exit, StillframeError, UsageError, unknown
 from harness.model.outcomes import Outcome, Stage
 from harness.oracle.judge import skews
 from harness.runtimes import way_of
@@ -19,7 +23,8 @@ from reports.words.replay import PROGRAM, conclusion
 
 WORD = re.compile(r"(?!.*\.\.)[\w./:@~+-]+", re.ASCII)
 WHO = r"([a-z0-9/-]+)@([a-z0-9.-]+)"
-CELL = re.compile(rf"(?:([a-z]+):)?([a-z0-9-]+)\.([a-z]+)\.{WHO}(?:~{WHO})?(?:\+([a-z0-9-]+))?")
+CELL = re.compile(rf"(?:([a-z-]+):)?([a-z0-9-]+)\.([a-z]+)\.{WHO}(?:~{WHO})?(?:\+([a-z0-9-]+))?")
+ENGINE_SECONDS = 30.0
 CODES = {False: Exit.EXPECTED, True: Exit.UNEXPECTED, None: Exit.INCOMPLETE}
 """Exit codes of a verdict, by whether it convicts; null: it proves nothing."""
 
@@ -35,8 +40,10 @@ class Trials:
         self._hindrance = f"No line `{PROGRAM} begin` has named a cell."
 
     def answer(self, words: list[str], said: str) -> Answer:
-        """Do what the trial did at this place; gives an exit code and what to print."""
+        """Do what the trial did at this place, or make a call of CRI; gives an exit code and what to print."""
         try:
+            if words[:1] == [CRI]:
+                return _call(self._node, words[1:])
             return self._answer(words, said)
         except StillframeError as error:
             return error.exit_code, one_line(f"{PROGRAM}: {error}") + "\n"
@@ -69,7 +76,7 @@ class Trials:
         if can_be_replayed(cell):
             self._replay = Replay(self._node, cell)
         else:
-            self._hindrance = "The recorded trial needs more than one node, and a shell is one."
+            self._hindrance = "A shell repeats only trials in one node, one command after the other."
 
     def _follow(self, replay: Replay, word: str, words: list[str], said: str) -> None:
         match word, words:
@@ -96,6 +103,20 @@ class Trials:
         lines = conclusion(found.verdict, readings, found.log, self._recorded)
         code = CODES[found.verdict.outcome.violates if found.verdict else None]
         return code, "\n".join(("", *lines, ""))
+
+
+def _call(node: Node, words: list[str]) -> Answer:
+    """Call a method of the engine at a socket, once it answers; the words are SOCKET METHOD JSON."""
+    from harness.cri.client import Client, printable  # noqa: PLC0415  # grpc is slow to load
+
+    socket, method, *text = words
+    until(node.path(socket).is_socket, seconds=ENGINE_SECONDS, what=f"the socket {socket}")
+    with contextlib.closing(Client(node, None, socket)) as client:
+        until(client.answers, seconds=ENGINE_SECONDS, what=f"an answer at {socket}")
+        try:
+            return 0, f"{printable(client.call(method, **json.loads(' '.join(text))))}\n"
+        except CommandFailed as error:
+            return error.code or 1, f"{one_line(error.stderr)}\n"
 
 
 def cell_of(name: str) -> Cell:

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness.commands.replay import Trials
+from harness.cri.codes import PROGRAM as CRI
 from harness.model.errors import CommandFailed, UsageError
 from harness.run.options import Options
 from harness.runtimes import adapter, criu_configuration, versions
@@ -61,6 +62,7 @@ def shell(arguments: argparse.Namespace) -> int:
         _configure(node)
         hint = f"Put checkpoints into {node.shared}. On the host they are in {shared}." if shared else HOW_TO_SHARE
         node.write("/usr/local/bin/stillframe", HINT.format(hint=shlex.quote(hint)), mode=0o755)
+        node.write(f"/usr/local/bin/{CRI}", f'#!/bin/sh\nexec {PROGRAM} {CRI} "$@"\n', mode=0o755)
         if sys.stdin.isatty():
             tell("\n".join(greeting(stack.name, image, shared, _versions(node))))
         else:

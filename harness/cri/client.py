@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from google.protobuf import json_format
 
-from harness.cri.codes import UNIMPLEMENTED
+from harness.cri.codes import PROGRAM, UNIMPLEMENTED
 from harness.cri.messages import PACKAGE, TYPES, address
 from harness.host.wait import until
 from harness.model.commands import Command
@@ -18,7 +18,6 @@ from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnf
 from harness.model.readings import GivesUp
 from harness.stacks.node import Daemon, Node
 
-PROGRAM = "cri"
 SECONDS = 60.0
 READY_SECONDS = 30.0
 ANSWER_SECONDS = 5.0
@@ -145,6 +144,12 @@ class Call:
                     exit_code=code.value[0],
                     start_ns=self._start,
                     seconds=time.monotonic() - self._begun,
+                    stdout=printable(self._future.result()) if code is grpc.StatusCode.OK else "",
                     stderr=said,
                 )
             )
+
+
+def printable(answer: Any) -> str:
+    """Write an answer as JSON on one line."""
+    return json_format.MessageToJson(answer, preserving_proto_field_name=True, indent=None)

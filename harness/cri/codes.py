@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+PROGRAM = "cri"
+"""Name of a call in the journal, and of the program that makes it in a node's shell."""
 POD, CONTAINER, NODE = range(3)
 """`NamespaceMode`: whose namespace a container is in."""
 UNCONFINED = 1

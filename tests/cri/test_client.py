@@ -10,12 +10,13 @@ from typing import Any
 import grpc
 import pytest
 
+from harness.commands.replay import Trials
 from harness.cri.client import Client
 from harness.cri.codes import NOT_FOUND
 from harness.host.process import Patience
 from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit, GivenUp
 from harness.model.readings import GivesUp
-from tests.cri.engine import serving
+from tests.cri.engine import Answers, serving
 from tests.folder_node import FolderNode
 
 SOCKET = "/cri.sock"
@@ -148,3 +149,26 @@ def test_somebody_who_does_not_speak_the_protocol_is_no_engine(node: FolderNode)
         with pytest.raises((CommandFailed, DeadlineExceeded)):
             client.call("Version", seconds=2)
         client.close()
+
+
+def test_a_call_in_the_shell_of_a_node_is_made_as_in_the_trial(node: FolderNode) -> None:
+    answer = Trials(node).answer
+    words = f'cri {SOCKET} RunPodSandbox {{"config": {{"metadata": {{"name": "a pod"}}}}}}'.split()
+    answers: Answers = {"Version": lambda *_: {}, "RunPodSandbox": lambda *_: {"pod_sandbox_id": "c0ffee"}}
+    with serving(node.path(SOCKET), answers) as asked:
+        assert answer(words, "") == (0, '{"pod_sandbox_id": "c0ffee"}\n')
+    assert asked[-1] == ("RunPodSandbox", {"config": {"metadata": {"name": "a pod"}}})
+
+
+def test_what_an_engine_declines_in_a_shell_has_its_code(node: FolderNode) -> None:
+    with serving(node.path(SOCKET), {"Version": lambda *_: {}, "StopContainer": declines}):
+        told = Trials(node).answer(["cri", SOCKET, "StopContainer", "{}"], "")
+    assert told == (NOT_FOUND, 'container "x": not found\n')
+
+
+def test_an_answer_is_in_the_journal_for_the_ids_in_it(node: FolderNode) -> None:
+    with serving(node.path(SOCKET), {"RunPodSandbox": lambda *_: {"pod_sandbox_id": "c0ffee"}}):
+        client = Client(node, None, SOCKET)
+        client.call("RunPodSandbox", config={"metadata": {"name": "a"}})
+        client.close()
+    assert node.journal.commands[0].stdout == '{"pod_sandbox_id": "c0ffee"}'

@@ -350,7 +350,10 @@ def test_a_trial_on_two_nodes_is_not_judged(node: FolderNode) -> None:
     assert not can_be_replayed(cell)
     answer = answers(node)
     assert answer(f"begin {cell.id} consistent") == (0, "")
-    assert answer("verdict") == (3, "verdict: none. The recorded trial needs more than one node, and a shell is one.\n")
+    assert answer("verdict") == (
+        3,
+        "verdict: none. A shell repeats only trials in one node, one command after the other.\n",
+    )
 
 
 def test_a_fault_of_our_own_is_told_to_who_waits_for_an_answer(
