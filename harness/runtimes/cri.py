@@ -153,7 +153,11 @@ class Cri:
             return self._begin(spec, pod, spec.name, image, paths)
 
     def known(self, spec: ContainerSpec) -> Container:
-        """Ask the engine for the identity behind the name."""
+        """Ask the engine, which somebody else may have started, for the identity behind the name."""
+        from harness.cri.client import Client  # noqa: PLC0415  # grpc is slow to load
+
+        if not hasattr(self, "_client"):
+            self._client = Client(self.node, None, self.engine.socket)
         found = self._listed(spec.name, lambda each: each.metadata.name == spec.name)
         return self._container(spec, found.id, spec.name)
 

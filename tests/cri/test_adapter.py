@@ -209,3 +209,13 @@ def test_what_brings_the_images_is_asked_for_first(node: FolderNode, name: str) 
     (found,) = adapter(name)(node).capabilities()
     assert not found.available
     assert "skopeo: No such file or directory" in found.evidence
+
+
+@every_engine
+def test_a_container_is_known_that_was_started_in_a_shell(node: FolderNode, name: str) -> None:
+    cri = adapter(name)(node)
+    assert isinstance(cri, Cri)
+    node.path(cri.engine.socket).parent.mkdir(parents=True)
+    listed = {"containers": [{"id": "c0ffee", "metadata": {"name": SPEC.name}}]}
+    with serving(node.path(cri.engine.socket), {"ListContainers": saying(listed)}):
+        assert cri.known(SPEC).id == "c0ffee"
