@@ -13,49 +13,46 @@ from harness.host import cgroups
 from harness.host.wait import until
 from harness.model.cells import Cell, Scenario
 from harness.model.outcomes import Stage
-from harness.runtimes.contract import Checkpoint, Container
+from harness.runtimes.contract import Checkpoint
 from harness.trial.checkpoint import take_held
 from harness.trial.freeze import POLICIES, NoFreeze
-from harness.trial.source import Channel, Source, first_tick
+from harness.trial.source import Source, first_tick
 from harness.trial.trial import Trial
-from harness.workload.messages import Beat
 
 JOIN_SECONDS = 30.0
 END_SECONDS = 5.0
-BEAT_TICKS = 2_000
-"""Ticks between two beats, at most: the latest beats of both are of different moments."""
 
 
 class Group(Trial):
     """The source and a second container tick together; each is checkpointed, and the second one is read offline."""
 
-    second: Container | None = None
-    nonce: str
+    second: Source | None = None
     held: contextlib.ExitStack
     """Holds the second container."""
 
     def experiment(self, source: Source, acquired: contextlib.ExitStack) -> None:
         """Start the second container, and wait until it has caught up."""
         with self.stages.at(Stage.START):
-            self.second = self.bench.start("second", number=1, beside=source.container)
+            container = self.bench.start("second", number=1, beside=source.container)
+            channel, group = self.bench.channel(container), str(self.bench.node.path(container.cgroup))
+            self.second = Source(container, channel, "", group)
             acquired.callback(self._end_second)
-            channel = self.bench.channel(self.second)
-            self.nonce = first_tick(channel, str(self.bench.node.path(self.second.cgroup))).nonce
-            since = time.time_ns()
-            until(lambda: _together(source.channel, channel, since), seconds=JOIN_SECONDS, what="the second container")
+            self.second.nonce = first_tick(channel, group).nonce
+            source.tick_after(time.time_ns(), seconds=JOIN_SECONDS)  # it waits until the second one has caught up
         super().experiment(source, acquired)
 
     def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Checkpoint:
         """Hold the second container, too, if the policy holds; take both checkpoints, and read the second one."""
         assert self.second is not None
-        other = self.bench.checkpoint_of(self.second)
+        second = self.second
+        other = self.bench.checkpoint_of(second.container)
         acquired.callback(self._remove_checkpoint, other)
         self.held = contextlib.ExitStack()
         freeze = POLICIES[self.cell.policy](self.bench.runtime, other, self.stages)
         self.evidence.freeze_begin_ns = time.time_ns()
         checkpoint = self.both(source, freeze, acquired)
         with self.stages.at(Stage.READ):
-            reading, *_ = self.bench.read_offline(self.bench.runtime.contents(other), self.nonce)
+            reading, *_ = self.bench.read_offline(self.bench.runtime.contents(other), second.nonce)
             self.evidence.group.append(reading)
         self._end_second()
         return checkpoint
@@ -77,20 +74,20 @@ class Group(Trial):
 
     def take_second(self, freeze: NoFreeze) -> None:
         """Take the checkpoint of the second container."""
-        channel = self.bench.channel(freeze.container)
-        known = len(channel.listen())
-        going = "a message of the second container"
-        take_held(freeze, runs_again=lambda: until(lambda: len(channel.listen()) > known, seconds=30.0, what=going))
+        assert self.second is not None
+        second = self.second
+        take_held(freeze, runs_again=lambda: second.tick_after(time.time_ns()))
 
     def _end_second(self) -> None:
         """Ask it to end, so that the first one does not wait for it, and remove it."""
         if self.second is not None:
             second, self.second = self.second, None
-            group = str(self.bench.node.path(second.cgroup))
             with self.stages.at(Stage.CLEAN_UP):
-                self.bench.runtime.signal(second, "TERM")
-                until(lambda: not cgroups.processes(group), seconds=END_SECONDS, what="the end of the second container")
-                self.bench.remove(second)
+                self.bench.runtime.signal(second.container, "TERM")
+                until(
+                    lambda: not cgroups.processes(second.group), seconds=END_SECONDS, what="the second container's end"
+                )
+                self.bench.remove(second.container)
 
 
 class GroupAtOnce(Group):
@@ -103,15 +100,6 @@ class GroupAtOnce(Group):
             checkpoint = Trial.checkpoint(self, source, acquired)
             waiting.result()
         return checkpoint
-
-
-def _together(first: Channel, second: Channel, since: int) -> bool:
-    """Whether both have said since then that they tick, and the same."""
-    latest = [
-        max((each.n for each in channel.listen() if isinstance(each, Beat) and each.wall_ns > since), default=None)
-        for channel in (first, second)
-    ]
-    return None not in latest and abs(latest[0] - latest[1]) <= BEAT_TICKS  # type: ignore[operator]
 
 
 @pytest.mark.scenario(Scenario.GROUP)
