@@ -24,7 +24,7 @@ ANSWER_SECONDS = 5.0
 END_SECONDS = 2.0
 MOST_BYTES = 16 << 20
 """Maximum size of an answer, as the kubelet has it."""
-READ_ONLY = frozenset({"Version", "ContainerStatus", "ListContainers", "ListPodSandbox", "ImageStatus"})
+READ_ONLY = frozenset({"Version", "ContainerStatus", "ListContainers", "ImageStatus"})
 """Methods that change nothing: a replay does not need them."""
 
 
@@ -97,11 +97,6 @@ class Call:
         self._argv = argv
         self._future = future
         self._start, self._begun = time.time_ns(), time.monotonic()
-
-    @property
-    def done(self) -> bool:
-        """Whether the call has ended."""
-        return bool(self._future.done())
 
     def cancel(self) -> None:
         """Cancel the call, as a client does that has ended."""

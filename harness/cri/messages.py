@@ -1,7 +1,7 @@
 """The part of CRI that checkpoints need: messages of `runtime.v1`, by the numbers that the published API gives them.
 
 Enumerations travel as the numbers in `codes`. https://github.com/kubernetes/cri-api/blob/master/pkg/apis/runtime/v1/api.proto;
-`CheckpointPod` and `RestorePod` are those of version 0.37.
+`CheckpointPod` is that of version 0.37.
 """
 
 from __future__ import annotations
@@ -44,9 +44,6 @@ FIELDS: Fields = {
     "StopPodSandboxResponse": _NOTHING,
     "RemovePodSandboxRequest": _SANDBOX,
     "RemovePodSandboxResponse": _NOTHING,
-    "ListPodSandboxRequest": _NOTHING,
-    "PodSandbox": {"id": (1, TEXT), "metadata": (2, "PodSandboxMetadata"), "state": (3, INT32)},
-    "ListPodSandboxResponse": {"items": (1, Many("PodSandbox"))},
     "ContainerMetadata": {"name": (1, TEXT), "attempt": (2, UINT32)},
     "ImageSpec": {"image": (1, TEXT), "annotations": (2, TEXTS), "user_specified_image": (18, TEXT)},
     "KeyValue": {"key": (1, TEXT), "value": (2, TEXT)},

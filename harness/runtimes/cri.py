@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -36,7 +36,7 @@ from harness.runtimes.contract import (
     Way,
 )
 from harness.runtimes.ending import end
-from harness.stacks.node import Node
+from harness.stacks.node import Daemon, Node
 
 if TYPE_CHECKING:
     from harness.checkpoints.translation.translate import Order
@@ -113,16 +113,19 @@ class Cri:
 
     def prepare(self) -> None:
         """Configure CRIU and the engine, start the engine, and wait until it answers."""
-        from harness.cri.client import Client  # noqa: PLC0415  # grpc is slow to load
-
         criu_configuration.configure(self.node, self.program)
         self.node.write(HOSTS, "127.0.0.1 localhost\n")
         path = self.node.run(["sh", "-c", f"command -v {self.program}"]).stdout.strip()
         if self.engine.shimmed:
             path = shim.runtime(self.node, self.program, path)
         daemon = self.engine.start(self.node, self.program, path)
-        self._client = Client(self.node, daemon, self.engine.socket)
+        self._connect(daemon)
         daemon.await_answer(self._client.answers, seconds=RESTORE_SECONDS)
+
+    def _connect(self, daemon: Daemon | None = None) -> None:
+        from harness.cri.client import Client  # noqa: PLC0415  # grpc is slow to load
+
+        self._client = Client(self.node, daemon, self.engine.socket)
 
     def components(self) -> tuple[Component, ...]:
         """Read the versions from the binaries."""
@@ -143,8 +146,7 @@ class Cri:
     def start(self, spec: ContainerSpec) -> Container:
         """Start a container with an empty writable layer in a new pod, or in that of another container."""
         if spec.beside:
-            other = self._listed(spec.beside, lambda each: each.metadata.name == spec.beside)
-            return self._begin(spec, other.pod_sandbox_id, spec.beside, spec.image, {})
+            return self._begin(spec, self._pod_of(spec.beside), spec.beside, spec.image, {})
         return self._begin_in_a_pod(spec, spec.image, {})
 
     def _begin_in_a_pod(self, spec: ContainerSpec, image: str, paths: Mapping[str, list[str]]) -> Container:
@@ -153,19 +155,17 @@ class Cri:
             return self._begin(spec, pod, spec.name, image, paths)
 
     def known(self, spec: ContainerSpec) -> Container:
-        """Ask the engine, which somebody else may have started, for the identity behind the name."""
-        from harness.cri.client import Client  # noqa: PLC0415  # grpc is slow to load
+        """Ask the engine, also one that somebody else has started, for the identity behind the name."""
+        if "_client" not in vars(self):
+            self._connect()
+        return self._container(spec, self._listed(spec.name).id, spec.name)
 
-        if not hasattr(self, "_client"):
-            self._client = Client(self.node, None, self.engine.socket)
-        found = self._listed(spec.name, lambda each: each.metadata.name == spec.name)
-        return self._container(spec, found.id, spec.name)
-
-    def _listed(self, name: str, is_it: Callable[[Any], bool]) -> Any:
+    def _listed(self, who: str) -> Any:
+        """Find a container by its name or its id."""
         for each in self._client.call("ListContainers").containers:
-            if is_it(each):
+            if who in (each.metadata.name, each.id):
                 return each
-        raise CommandFailed(f"{self.name} on {self.node.stack} has no container {name}", runtime=True)
+        raise CommandFailed(f"{self.name} on {self.node.stack} has no container {who}", runtime=True)
 
     def state(self, container: Container) -> State:
         """Ask the engine for the container's state; CRI has no word for a paused one."""
@@ -334,8 +334,8 @@ class Cri:
     def _container(self, spec: ContainerSpec, identity: str, pod: str) -> Container:
         return Container(spec, self.node.freezer(f"{pod}/{self.engine.prefix}{identity}"), id=identity)
 
-    def _pod_of(self, identity: str) -> str:
-        return str(self._listed(identity, lambda each: each.id == identity).pod_sandbox_id)
+    def _pod_of(self, who: str) -> str:
+        return str(self._listed(who).pod_sandbox_id)
 
     def _remove_pod(self, pod: str, group: str) -> None:
         """Remove a pod, and its group, which belongs to whoever has named it: for the kubelet's pods, the kubelet."""
