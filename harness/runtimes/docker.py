@@ -207,7 +207,7 @@ class Docker:
         self._client.unpause(container.name)
 
     def live_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Write the container's memory, leave it running, and move the files to the checkpoint's folder."""
+        """Write the container's memory, leave it running, and move the files out of dockerd's own mount."""
         name, source = checkpoint.name, checkpoint.container
         with criu_log.explained(self.node, f"{BUNDLES}/{source.id}/criu-dump.log"):
             self._client.post(
@@ -217,9 +217,12 @@ class Docker:
             )
         moved = ["sh", "-c", f"mv {CONTAINERS}/*/checkpoints/{name} {checkpoint.images}"]
         own = self.node.path(f"{CONTAINERS}/{source.id}/checkpoints/{name}")
-        self.node.do(
-            moved, lambda: shutil.move(own, self.node.path(checkpoint.images))
-        )  # dockerd mounts its own folder
+        try:
+            self.node.do(moved, lambda: shutil.move(own, self.node.path(checkpoint.images)))
+        except CommandFailed as error:
+            if own.exists():
+                raise
+            raise CommandFailed(f"{name} went with its container, which was deleted meanwhile", runtime=True) from error
 
     def capture(self, checkpoint: Checkpoint) -> None:
         """Commit the writable layer to an image, without the engine's own pause for a commit."""
@@ -263,11 +266,7 @@ class Docker:
         """Wait a while until containerd has collected its old copy: before it declines the checkpoint (moby#42900)."""
         blobs = self.node.path(BLOBS)
         with contextlib.suppress(DeadlineExceeded):
-            until(
-                lambda: not (blobs.exists() and any(blobs.iterdir())),
-                seconds=COLLECTION_SECONDS,
-                what="the end of a collection",
-            )
+            until(lambda: not any(blobs.glob("*")), seconds=COLLECTION_SECONDS, what="the end of a collection")
 
     def log(self, container: Container) -> str:
         """Return the file of the log driver json-file."""

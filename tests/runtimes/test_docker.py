@@ -14,8 +14,8 @@ import pytest
 from harness.host.process import Patience
 from harness.model.errors import CommandFailed, GivenUp
 from harness.model.readings import GivesUp
-from harness.runtimes.contract import ContainerSpec
-from harness.runtimes.docker import SOCKET, DockerRunc
+from harness.runtimes.contract import Checkpoint, ContainerSpec
+from harness.runtimes.docker import CONTAINERS, SOCKET, DockerRunc
 from tests.folder_node import FolderNode
 
 SPEC = ContainerSpec(
@@ -28,8 +28,16 @@ class Engine(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         known = self.path.endswith("/containers/clone/json")
-        said = json.dumps({"Id": "c0ffee"} if known else {"message": "No such container"}).encode()
-        self.send_response(200 if known else 404)
+        self.answer(200 if known else 404, {"Id": "c0ffee"} if known else {"message": "No such container"})
+
+    def do_POST(self) -> None:
+        """Take any checkpoint; the files are the test's."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(201, {})
+
+    def answer(self, code: int, what: dict[str, str]) -> None:
+        said = json.dumps(what).encode()
+        self.send_response(code)
         self.send_header("Content-Length", str(len(said)))
         self.end_headers()
         self.wfile.write(said)
@@ -60,6 +68,19 @@ def test_the_engine_is_asked_who_a_container_is_that_somebody_else_has_started(n
     found = DockerRunc(node, DockerRunc.ways[0]).known(SPEC)
     assert (found.name, found.id, found.cgroup) == ("clone", "c0ffee", node.freezer("docker/c0ffee"))
     assert node.journal.commands == []
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_checkpoint_that_went_with_its_container_was_declined(node: FolderNode) -> None:
+    docker = DockerRunc(node, DockerRunc.ways[0])
+    checkpoint = Checkpoint(docker.known(SPEC), "/checkpoints/checkpoint-1")
+    node.make(checkpoint.folder)
+    with pytest.raises(CommandFailed, match="checkpoint-1 went with its container, which was") as declined:
+        docker.live_checkpoint(checkpoint)
+    assert declined.value.runtime
+    node.put(f"{CONTAINERS}/c0ffee/checkpoints/checkpoint-1/pages-1.img", "")
+    docker.live_checkpoint(checkpoint)
+    assert [path.name for path in node.path(checkpoint.images).iterdir()] == ["pages-1.img"]
 
 
 def test_without_an_engine_the_request_is_told(node: FolderNode) -> None:
