@@ -32,6 +32,7 @@ class Group(Trial):
 
     def experiment(self, source: Source, acquired: contextlib.ExitStack) -> None:
         """Start the second container, and wait until it has caught up."""
+        self.held = contextlib.ExitStack()
         with self.stages.at(Stage.START):
             container = self.bench.start("second", number=1, beside=source.container)
             channel, group = self.bench.channel(container), str(self.bench.node.path(container.cgroup))
@@ -47,7 +48,6 @@ class Group(Trial):
         second = self.second
         other = self.bench.checkpoint_of(second.container)
         acquired.callback(self._remove_checkpoint, other)
-        self.held = contextlib.ExitStack()
         freeze = POLICIES[self.cell.policy](self.bench.runtime, other, self.stages)
         self.evidence.freeze_begin_ns = time.time_ns()
         checkpoint = self.both(source, freeze, acquired)

@@ -1,7 +1,7 @@
 """The part of CRI that checkpoints need: messages of `runtime.v1`, by the numbers that the published API gives them.
 
 Enumerations travel as the numbers in `codes`. https://github.com/kubernetes/cri-api/blob/master/pkg/apis/runtime/v1/api.proto;
-`CheckpointPod` is that of version 0.37.
+`CheckpointPod` and `RestorePod` are those of version 0.37.
 """
 
 from __future__ import annotations
@@ -111,6 +111,15 @@ FIELDS: Fields = {
         "options": (4, TEXTS),
     },
     "CheckpointPodResponse": _NOTHING,
+    "RestorePodRequest": {
+        "checkpoint_path": (1, TEXT),
+        "config": (2, "PodSandboxConfig"),
+        "runtime_handler": (3, TEXT),
+        "options": (4, TEXTS),
+        "container_configs": (5, Many("ContainerConfig")),
+    },
+    "RestoredContainer": {"name": (1, TEXT), "container_id": (2, TEXT)},
+    "RestorePodResponse": {**_SANDBOX, "restored_containers": (2, Many("RestoredContainer"))},
     "PullImageRequest": {"image": (1, "ImageSpec")},
     "PullImageResponse": {"image_ref": (1, TEXT)},
     "Image": {"id": (1, TEXT), "repo_tags": (2, Many(TEXT)), "repo_digests": (3, Many(TEXT)), "pinned": (8, BOOL)},

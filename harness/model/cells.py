@@ -41,6 +41,7 @@ class Scenario(StrEnum):
     GENERATIONS = "generations"
     GROUP = "group"
     GROUP_AT_ONCE = "group-at-once"
+    POD = "pod"
     ABANDONED = "abandoned"
     CONCURRENT = "concurrent"
     INCREMENTAL = "incremental"

@@ -84,7 +84,7 @@ class Evidence:
     others: list[Reading] = field(default_factory=list)
     """Offline readings of further workloads in the same checkpoint."""
     group: list[Reading] = field(default_factory=list)
-    """Offline readings of the containers that tick together with this one."""
+    """Readings of the other containers that tick together with this one."""
     unreadable: str = ""
     """Why the expected offline reading is missing."""
     broken: str = ""
@@ -161,17 +161,17 @@ def skews(reading: Reading) -> tuple[Skew, ...]:
 
 
 def apart(evidence: Evidence) -> tuple[Skew, ...]:
-    """Return the distance of each other container's memory from that of the first one."""
-    first = evidence.offline
+    """Return the distance of each other container's memory from that of the first one, by the same witness."""
+    firsts = {each.witness: each for each in (evidence.offline, evidence.restored) if each is not None}
     return tuple(
         Skew(
             witness=reading.witness,
             surface=f"container {number}",
-            ticks=reading.counter - first.counter,
-            microseconds=(reading.counter_wall_ns - first.counter_wall_ns) / 1000,
+            ticks=reading.counter - firsts[reading.witness].counter,
+            microseconds=(reading.counter_wall_ns - firsts[reading.witness].counter_wall_ns) / 1000,
         )
         for number, reading in enumerate(evidence.group, start=2)
-        if first is not None
+        if reading.witness in firsts
     )
 
 

@@ -7,7 +7,7 @@ checkpoint again by its folder, its name and its container.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -210,6 +210,19 @@ class Translating(Protocol):
 
     def translation(self, checkpoint: Checkpoint) -> Order:
         """Return what `translate` has to know for this engine; files go into the checkpoint's folder."""
+
+
+class TakesPods(Protocol):
+    """A runtime that takes and restores the containers of a pod together, by CRI's `CheckpointPod` and `RestorePod`."""
+
+    def checkpoint_pod(self, containers: Sequence[Container], folder: str, *, seconds: float) -> None:
+        """Take a checkpoint of containers of one pod into an empty folder within `seconds`; they run on."""
+
+    def restore_pod(self, folder: str, specs: Sequence[ContainerSpec]) -> tuple[Container, ...]:
+        """Restore all containers of the checkpoint in a new pod; none runs before `begin`."""
+
+    def begin(self, container: Container) -> None:
+        """Let a restored container go on."""
 
 
 class PreDumps(Protocol):

@@ -6,25 +6,22 @@ A checkpoint is an archive of memory and writable layer. A restore is a containe
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.checkpoints.archive import members
-from harness.checkpoints.documents import CONFIG, SPEC, part, parts
+from harness.checkpoints.documents import CONFIG, SPEC
 from harness.checkpoints.sources import Archive
-from harness.checkpoints.untrusted import Absent, Broken, Budget, Unreadable
-from harness.cri.codes import CONTAINER, NODE, NOT_FOUND, POD, RUNNING, UNCONFINED, UNIMPLEMENTED
-from harness.cri.engines import ENGINES, LOGS, SANDBOX, SANDBOX_ENTRY, WORKLOAD, Engine
+from harness.checkpoints.untrusted import Absent, Broken, Budget
+from harness.cri.codes import NOT_FOUND, RUNNING, UNIMPLEMENTED
+from harness.cri.engines import ENGINES, SANDBOX, SANDBOX_ENTRY, WORKLOAD, Engine
 from harness.host import cgroups
 from harness.host.wait import until
 from harness.model.cells import FreezePolicy, Scenario, SurfaceKind
 from harness.model.errors import CommandFailed, DeadlineExceeded, StageFailed, StillframeError
 from harness.model.machine import Component
 from harness.model.outcomes import Outcome, Stage
-from harness.runtimes import criu_configuration, criu_log, image_archive, shim, versions
+from harness.runtimes import cri_requests, criu_configuration, criu_log, image_archive, shim, versions
 from harness.runtimes.contract import (
     Capability,
     Checkpoint,
@@ -45,20 +42,11 @@ if TYPE_CHECKING:
 CHECKPOINT_SECONDS = 60.0
 RESTORE_SECONDS = 60.0
 NOTICE_SECONDS = 10.0
-HOSTS = f"{Node.storage}/hosts"
-"""The file /etc/hosts of each container: CRI-O has to have a mount for it, as the kubelet always makes one."""
 CONTAINERENV = "/run/.containerenv"
 """File that Podman and CRI-O mount into each container."""
-PATHS = {"masked_paths": "maskedPaths", "readonly_paths": "readonlyPaths"}
-"""Fields of a request, by the names of the specification: the kubelet sets them, and a restore needs the same."""
 SURFACES = frozenset(
     {SurfaceKind.ADDED, SurfaceKind.IMAGE, SurfaceKind.DELETED, SurfaceKind.BIND, SurfaceKind.SHM, SurfaceKind.STDOUT}
 )
-NAMESPACES = {
-    "namespace_options": {"network": NODE, "pid": CONTAINER, "ipc": POD},
-    "seccomp": {"profile_type": UNCONFINED},
-}
-"""The node's network needs no CNI; with a pid namespace of the pod, CRI-O needs CAP_SYS_RESOURCE."""
 
 
 def _ways(engine: str, form: str, *policies: FreezePolicy) -> tuple[Way, ...]:
@@ -71,7 +59,7 @@ def _ways(engine: str, form: str, *policies: FreezePolicy) -> tuple[Way, ...]:
         surfaces=SURFACES,
         outside=frozenset({SurfaceKind.BIND, SurfaceKind.SHM}),
         scenarios=(Scenario.ABANDONED, Scenario.CONCURRENT, Scenario.GENERATIONS),
-        groups=(Scenario.GROUP, Scenario.GROUP_AT_ONCE),
+        groups=(Scenario.GROUP, Scenario.GROUP_AT_ONCE, Scenario.POD),
         controls=("fresh-start", "stopped-workload"),
         kind=f"archive of {engine} for CRI",
         form=form,
@@ -114,7 +102,7 @@ class Cri:
     def prepare(self) -> None:
         """Configure CRIU and the engine, start the engine, and wait until it answers."""
         criu_configuration.configure(self.node, self.program)
-        self.node.write(HOSTS, "127.0.0.1 localhost\n")
+        self.node.write(cri_requests.HOSTS, "127.0.0.1 localhost\n")
         path = self.node.run(["sh", "-c", f"command -v {self.program}"]).stdout.strip()
         if self.engine.shimmed:
             path = shim.runtime(self.node, self.program, path)
@@ -216,6 +204,36 @@ class Cri:
                 raise StageFailed(Stage.CHECKPOINT, Outcome.UNSUPPORTED, str(error)) from error
             raise
 
+    def checkpoint_pod(self, containers: Sequence[Container], folder: str, *, seconds: float) -> None:
+        """Have the engine take containers of one pod together; only their ids are looked at."""
+        pod = self._pod_of(containers[0].id)
+        ids = [each.id for each in containers]
+        with self._supported():
+            self._client.call(
+                "CheckpointPod", seconds=seconds, pod_sandbox_id=pod, output_path=folder, container_ids=ids
+            )
+
+    def restore_pod(self, folder: str, specs: Sequence[ContainerSpec]) -> tuple[Container, ...]:
+        """Have the engine restore a pod, and check that it names each container once."""
+        pod = specs[0].name
+        made = self._client.call(
+            "RestorePod",
+            seconds=RESTORE_SECONDS,
+            checkpoint_path=folder,
+            config=self._pod_config(pod),
+            container_configs=[cri_requests.container(spec, spec.image, {}) for spec in specs],
+        )
+        wanted, named = [spec.name for spec in specs], [each.name for each in made.restored_containers]
+        if sorted(named) != sorted(wanted):
+            self._remove_pod(made.pod_sandbox_id, self.node.freezer(pod))
+            raise CommandFailed(f"RestorePod of {wanted} on {self.node.stack} returned {named}", runtime=True)
+        ids = {each.name: each.container_id for each in made.restored_containers}
+        return tuple(self._container(spec, ids[spec.name], pod) for spec in specs)
+
+    def begin(self, container: Container) -> None:
+        """Start a container that was created or restored."""
+        self._client.call("StartContainer", seconds=RESTORE_SECONDS, container_id=container.id)
+
     def capture(self, checkpoint: Checkpoint) -> None:
         """Do nothing: the checkpoint already has the disk."""
 
@@ -241,9 +259,9 @@ class Cri:
 
     def restore(self, checkpoint: Checkpoint, spec: ContainerSpec) -> Container:
         """Restore in a new pod, or beside the source."""
-        described = _specification(self.node.path(checkpoint.archive))
+        described = cri_requests.specification(self.node.path(checkpoint.archive))
         spec = replace(spec, mounts=(*spec.mounts, *self._foreign_mounts(spec, described)))
-        paths = {field: described["linux"].get(name) or [] for field, name in PATHS.items()}
+        paths = {field: described["linux"].get(name) or [] for field, name in cri_requests.PATHS.items()}
         with criu_log.explained(self.node, self.engine.logs("*")[1]):
             if self.way.name == "same-pod":
                 pod = self._pod_of(checkpoint.container.id)
@@ -296,34 +314,21 @@ class Cri:
         return str(self._client.call("RunPodSandbox", config=self._pod_config(name)).pod_sandbox_id)
 
     def _pod_config(self, name: str) -> dict[str, Any]:
-        self.node.make(f"{LOGS}/{name}")
-        return {
-            "metadata": {"name": name, "uid": name, "namespace": "stillframe"},
-            "log_directory": f"{LOGS}/{name}",
-            "linux": {"cgroup_parent": f"/{name}", "security_context": NAMESPACES},
-        }
+        config = cri_requests.pod(name)
+        self.node.make(config["log_directory"])
+        return config
 
     def _begin(self, spec: ContainerSpec, pod: str, name: str, image: str, paths: Mapping[str, list[str]]) -> Container:
         """Create and start a container in the pod with that `name`; `paths`: masked and read-only ones."""
-        mounts = [(spec.report_mount, spec.report), ("/etc/hosts", HOSTS)]
-        mounts += [(mount.target, mount.source) for mount in spec.mounts if mount.kind is SurfaceKind.BIND]
-        config = {
-            "metadata": {"name": spec.name},
-            "image": {"image": image, "user_specified_image": image},
-            "command": list(spec.argv),
-            "mounts": [{"container_path": target, "host_path": source} for target, source in mounts],
-            "log_path": f"{spec.name}.log",
-            "linux": {"security_context": {**NAMESPACES, **paths}},
-        }
         made = self._client.call(
             "CreateContainer",
             seconds=RESTORE_SECONDS,
             pod_sandbox_id=pod,
-            config=config,
+            config=cri_requests.container(spec, image, paths),
             sandbox_config=self._pod_config(name),
         ).container_id
         try:
-            self._client.call("StartContainer", seconds=RESTORE_SECONDS, container_id=made)
+            self.begin(self._container(spec, made, name))
         except StillframeError:
             for method in ("StopContainer", "RemoveContainer"):
                 with contextlib.suppress(StillframeError):
@@ -352,16 +357,6 @@ class Cri:
             with contextlib.suppress(StillframeError):
                 self._remove_pod(pod, self.node.freezer(name))
             raise
-
-
-def _specification(archive: Path) -> dict[str, Any]:
-    """Return the mounts and the settings of Linux in an archive's specification; empty where it is unreadable."""
-    with contextlib.suppress(Unreadable, ValueError, RecursionError):
-        every = members(archive, Budget())
-        content = next((b"".join(each.chunks()) for each in every if each.name == SPEC), b"{}")
-        found = part({SPEC: json.loads(content)}, SPEC)
-        return {"mounts": parts(found, "mounts"), "linux": part(found, "linux")}
-    return {"mounts": [], "linux": {}}
 
 
 class CriContainerdRunc(Cri):

@@ -207,14 +207,22 @@ class Bench:
     def restore(self, checkpoint: Checkpoint) -> Container:
         """Restore with the mounts and the report folder of the source, as engines do."""
         origin = checkpoint.container.spec
-        self.node.remove(origin.report, again=True)
-        self.node.make(origin.report)
         if self.runtime.way.in_place:
+            self._empty_report(origin)
             return self.runtime.restore(checkpoint, origin)
+        spec = self.clone_of(origin)
+        return self._made(spec, lambda: self.runtime.restore(checkpoint, spec))
+
+    def clone_of(self, origin: ContainerSpec) -> ContainerSpec:
+        """Return the order for a restored container, with a new folder and the emptied report folder of its source."""
+        self._empty_report(origin)
         folder = self._folder("containers", "clone")
         self.node.make(folder)
-        spec = replace(origin, name=Path(folder).name, folder=folder)
-        return self._made(spec, lambda: self.runtime.restore(checkpoint, spec))
+        return replace(origin, name=Path(folder).name, folder=folder)
+
+    def _empty_report(self, spec: ContainerSpec) -> None:
+        self.node.remove(spec.report, again=True)
+        self.node.make(spec.report)
 
     def _made(self, spec: ContainerSpec, make: Callable[[], Container]) -> Container:
         try:

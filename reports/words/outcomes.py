@@ -43,6 +43,8 @@ SCENARIOS = {
     Scenario.GROUP: "two containers tick together and are checkpointed one after the other, as a kubelet does; their "
     "memories must be of one instant",
     Scenario.GROUP_AT_ONCE: "two containers tick together and are checkpointed at the same time",
+    Scenario.POD: "two containers of a pod tick together; the engine checkpoints both by `CheckpointPod`, and restores "
+    "both by `RestorePod`; the rules of CRI for these calls are checked",
     Scenario.GENERATIONS: "the restored container is checkpointed and restored again, three times in a row",
     Scenario.INCREMENTAL: "memory is dumped in rounds before the checkpoint; all rounds travel with the checkpoint",
     Scenario.MAPPED: "CRIU's configuration on the restoring side explains the external mounts of the checkpoint",

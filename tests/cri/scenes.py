@@ -9,9 +9,10 @@ import pytest
 
 from harness.cri.engines import WORKLOAD
 from harness.host import cgroups
-from harness.model.errors import CommandFailed
+from harness.model.errors import CommandFailed, StageFailed
+from harness.model.outcomes import Outcome
 from harness.runtimes.contract import Checkpoint, Container, ContainerSpec, State
-from harness.runtimes.cri import Cri
+from harness.runtimes.cri import CHECKPOINT_SECONDS, Cri
 from harness.stacks import registry
 from harness.stacks.node import Node
 
@@ -213,6 +214,23 @@ def no_registry(cri: Cri) -> str:
         removed(container, cri)
 
 
+def whole_pod(cri: Cri) -> str:
+    """Have the engine take two containers of a pod together."""
+    container = cri.start(SPEC)
+    try:
+        second = cri.start(replace(SPEC, name="second", folder=f"{FOLDER}/second", beside=SPEC.name))
+        try:
+            cri.node.make(f"{Node.storage}/checkpoints/pod")
+            with pytest.raises(StageFailed) as found:
+                cri.checkpoint_pod((container, second), f"{Node.storage}/checkpoints/pod", seconds=CHECKPOINT_SECONDS)
+            assert found.value.outcome is Outcome.UNSUPPORTED
+            return str(found.value)
+        finally:
+            removed(second, cri)
+    finally:
+        removed(container, cri)
+
+
 SCENES: dict[str, Callable[[Cri], str | None]] = {
     "version": version,
     "images": images,
@@ -232,4 +250,5 @@ SCENES: dict[str, Callable[[Cri], str | None]] = {
     "no tar": damaged(b"not an archive\n" * 100),
     "a restore that fails": failed_restore,
     "no registry": no_registry,
+    "a whole pod": whole_pod,
 }

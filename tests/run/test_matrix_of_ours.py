@@ -58,6 +58,7 @@ GROUPS = {
     "cri/containerd/runc": [
         *("group:pair.engine", "group:pair.pause", "group:pair.cgroup"),
         "group-at-once:pair.engine",
+        "pod:pair.engine",
     ],
     "docker/runc": [],
 }
