@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from harness.checkpoints.untrusted import Broken, Unreadable
 from harness.host import cgroups
 from harness.host.wait import until
 from harness.model.cells import Cell, Scenario
@@ -52,8 +53,13 @@ class Group(Trial):
         self.evidence.freeze_begin_ns = time.time_ns()
         checkpoint = self.both(source, freeze, acquired)
         with self.stages.at(Stage.READ):
-            reading, *_ = self.bench.read_offline(self.bench.runtime.contents(other), second.nonce)
-            self.evidence.group.append(reading)
+            try:
+                reading, *_ = self.bench.read_offline(self.bench.runtime.contents(other), second.nonce)
+                self.evidence.group.append(reading)
+            except Broken as error:
+                self.evidence.broken = f"the second container's checkpoint was reported as a success: {error}"
+            except Unreadable as error:
+                self.evidence.unreadable = f"the second container's checkpoint: {error}"
         self._end_second()
         return checkpoint
 
