@@ -6,7 +6,7 @@ The canary and the negative controls are declared here, the mutants in `harness.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pydantic import Field, field_validator
@@ -115,6 +115,14 @@ CANARY = Proof(
     Outcome.INCONSISTENT,
     Anomaly.DISK_AHEAD,
 )
+CANARY_OF_A_GROUP = replace(
+    CANARY,
+    what="two containers are checkpointed one after the other, and judged as if something held them still together",
+    anomaly=Anomaly.CONTAINERS_DISAGREE,
+    workload=GROUP_WORKLOAD,
+    scenario=Scenario.GROUP,
+)
+"""Where no cell can be the canary."""
 CONTROLS = {
     proof.name: proof
     for proof in (

@@ -12,6 +12,7 @@ from harness.model import expectations
 from harness.model.cells import Cell, FreezePolicy, Participant, Scenario
 from harness.model.controls import (
     CANARY,
+    CANARY_OF_A_GROUP,
     CONTROLS,
     DEFAULT_WORKLOAD,
     GROUP_WORKLOAD,
@@ -251,7 +252,7 @@ def _cell(
 
 def controls(cells: Sequence[Cell], today: dt.date, *, full: bool) -> tuple[Control, ...]:
     """Plan the instrument's own proof for `cells`: canary, controls per participant, and if `full` all mutants."""
-    found = [CANARY.control(cell, ControlKind.CANARY) for cell in _canary(cells, today)]
+    found = list(_canary(cells, today))
     for who in dict.fromkeys(cell.checkpoint for cell in cells):
         ways = sorted(RUNTIMES[who.runtime].ways, key=lambda way: not way.scenarios)
         stills = [(way, _cell(who, way, way.still)) for way in ways]
@@ -261,10 +262,14 @@ def controls(cells: Sequence[Cell], today: dt.date, *, full: bool) -> tuple[Cont
     return (*found, *_mutants(cells)) if full else tuple(found)
 
 
-def _canary(cells: Sequence[Cell], today: dt.date) -> Iterator[Cell]:
+def _canary(cells: Sequence[Cell], today: dt.date) -> Iterator[Control]:
     """Give one cell with a known issue that must show: from `cells`, or else from their stacks."""
-    neighbours = (cell for who in _neighbours(cells) for cell in _cells(who))
-    yield from itertools.islice((cell for cell in (*cells, *neighbours) if expected(cell, today).control), 1)
+    for proof in (CANARY, CANARY_OF_A_GROUP):
+        neighbours = (cell for who in _neighbours(cells) for cell in _cells(who))
+        for cell in itertools.chain(cells, neighbours):
+            if cell.scenario is proof.scenario and expected(cell, today).control:
+                yield proof.control(cell, ControlKind.CANARY)
+                return
 
 
 def _mutants(cells: Sequence[Cell]) -> Iterator[Control]:

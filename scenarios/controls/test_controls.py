@@ -15,7 +15,7 @@ import pytest
 
 from harness.checkpoints.untrusted import everything_below
 from harness.host.wait import until
-from harness.model.cells import SurfaceKind
+from harness.model.cells import Scenario, SurfaceKind
 from harness.model.controls import CANARY, CONTROLS, Control, ControlKind
 from harness.model.mutants import ARCHIVED, MUTANTS
 from harness.model.outcomes import Stage
@@ -28,6 +28,7 @@ from harness.trial.source import Source
 from harness.trial.trial import READ_SECONDS, Trial
 from harness.workload.definitions import RECORD_BYTES
 from scenarios.controls import apart, lying, tampered
+from scenarios.test_group import Group
 
 
 class Broken(Trial):
@@ -122,6 +123,10 @@ class Canary(Trial):
         return not self.evidence.failures
 
 
+class CanaryOfAGroup(Canary, Group):
+    """An ordinary trial of two containers that nothing holds still together."""
+
+
 KINDS: dict[str, type[Trial]] = {
     **{str(kind.control): kind for kind in (Canary, FreshStart, RingByte, GarbageImage, StoppedWorkload)},
     **dict(tampered.kinds()),
@@ -138,7 +143,8 @@ def test_every_control_is_declared() -> None:
 
 def test_control_is_noticed(control: Control, execute: Callable[..., list[Record]]) -> None:
     """The verdict names what was broken; a harmless change leaves the verdict unchanged."""
-    *_, record = execute(control.cell, KINDS[control.id])
+    of_a_group = control.kind is ControlKind.CANARY and control.cell.scenario is Scenario.GROUP
+    *_, record = execute(control.cell, CanaryOfAGroup if of_a_group else KINDS[control.id])
     if not record.played:
         pytest.fail(f"it could not be played: {record.verdict.outcome}: {record.verdict.reason}", pytrace=False)
     if not control.seen_in(record.verdict):

@@ -9,7 +9,7 @@ import pytest
 
 from harness.model.cells import Cell, FreezePolicy
 from harness.model.controls import CONTROLS, Control, ControlKind, Ground
-from harness.model.expectations import MOVING
+from harness.model.expectations import MOVING, ONE_AFTER_ANOTHER
 from harness.model.mutants import MUTANTS
 from harness.model.outcomes import Anomaly, Outcome
 from harness.run import matrix
@@ -42,6 +42,15 @@ def test_the_canary_is_a_cell_that_must_come_out_wrong(monkeypatch: pytest.Monke
     assert matrix.expected(told.cell, TODAY) == MOVING
     assert told.cell.checkpoint.stack == cell().checkpoint.stack
     assert (told.outcome, told.anomaly) == (Outcome.INCONSISTENT, Anomaly.DISK_AHEAD)
+
+
+def test_where_nothing_but_a_group_must_come_out_wrong_it_is_the_canary(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matrix, "_neighbours", lambda cells: (cells[0].checkpoint,))
+    cells = matrix.plan(["host"], ["cri/crio/runc"], cells=["pod-frozen:*"])
+    (told,) = [each for each in matrix.controls(cells, TODAY, full=False) if each.kind is ControlKind.CANARY]
+    assert told.cell.id == "group:pair.engine.cri/crio/runc@host"
+    assert matrix.expected(told.cell, TODAY) == ONE_AFTER_ANOTHER
+    assert (told.outcome, told.anomaly) == (Outcome.INCONSISTENT, Anomaly.CONTAINERS_DISAGREE)
 
 
 def test_mutants_are_played_once_each_beside_a_neighbour_where_they_can_be() -> None:
