@@ -1,4 +1,6 @@
-"""Is a pod of one instant if its engine takes it in one call? And CRI has rules for that call, which are checked.
+"""Checkpoints and the pod around a container: taken as a whole by the engine, or frozen by somebody else.
+
+Is a pod of one instant if its engine takes it in one call? CRI has rules for that call, which are checked.
 
 The rules: https://github.com/kubernetes/cri-api/blob/master/pkg/apis/runtime/v1/api.proto, `CheckpointPod`,
 `RestorePod` and their requests. What such a checkpoint looks like is up to the engine, so it is judged once restored.
@@ -15,14 +17,16 @@ from typing import cast
 
 import pytest
 
+from harness.host.process import Patience
 from harness.host.wait import until
 from harness.model.cells import Cell, Scenario
 from harness.model.errors import CommandFailed, DeadlineExceeded, StageFailed
 from harness.model.outcomes import Outcome, Stage
-from harness.model.readings import Witness
+from harness.model.readings import GivesUp, Witness
 from harness.runtimes.contract import Checkpoint, Container, State, TakesPods
 from harness.trial.restored import begun, hear
 from harness.trial.source import Source
+from harness.trial.trial import Trial
 from harness.workload.messages import ReadingMessage
 from scenarios.test_group import Group
 
@@ -32,8 +36,8 @@ SHORT_SECONDS = 1.0
 TIDY_SECONDS = 5.0
 """Time for an engine whose client has given up."""
 NOBODY = "0" * 64
-
-pytestmark = pytest.mark.scenario(Scenario.POD)
+FROZEN_SECONDS = 10.0
+"""Deadline of a checkpoint in a pod that somebody has frozen."""
 
 
 class WholePod(Group):
@@ -138,6 +142,35 @@ class WholePod(Group):
                 self.evidence.group.append(said.to_reading(Witness.RESTORED))
 
 
+class FrozenPod(Trial):
+    """Somebody freezes the pod's control group; the container in it is to be checkpointed, or to be declined."""
+
+    def begin_checkpoint(self, source: Source, checkpoint: Checkpoint) -> Checkpoint:
+        """Freeze the group."""
+        with self.stages.at(Stage.FREEZE):
+            self.bench.node.freeze(self._pod(source), frozen=True)
+        self.bench.node.patience = Patience(FROZEN_SECONDS, GivesUp.DEADLINE)
+        return checkpoint
+
+    def examine(self, source: Source) -> None:
+        """Thaw it, and see whether the container goes on."""
+        self.bench.node.patience = None
+        with self.stages.at(Stage.THAW):
+            self.bench.node.freeze(self._pod(source), frozen=False)
+        super().examine(source)
+
+    @staticmethod
+    def _pod(source: Source) -> str:
+        return source.container.cgroup.rpartition("/")[0]
+
+
+@pytest.mark.scenario(Scenario.POD)
 def test_pod(cell: Cell, check: Callable[..., None]) -> None:
     """Memory of all containers of the pod is of one instant, and the engine keeps the rules."""
     check(cell, WholePod)
+
+
+@pytest.mark.scenario(Scenario.POD_FROZEN)
+def test_pod_frozen(cell: Cell, check: Callable[..., None]) -> None:
+    """A checkpoint in a frozen pod is taken, and of one instant, or declined; then the container goes on."""
+    check(cell, FrozenPod)

@@ -42,6 +42,7 @@ class Scenario(StrEnum):
     GROUP = "group"
     GROUP_AT_ONCE = "group-at-once"
     POD = "pod"
+    POD_FROZEN = "pod-frozen"
     ABANDONED = "abandoned"
     CONCURRENT = "concurrent"
     INCREMENTAL = "incremental"

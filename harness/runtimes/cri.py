@@ -58,7 +58,7 @@ def _ways(engine: str, form: str, *policies: FreezePolicy) -> tuple[Way, ...]:
         pods=True,
         surfaces=SURFACES,
         outside=frozenset({SurfaceKind.BIND, SurfaceKind.SHM}),
-        scenarios=(Scenario.ABANDONED, Scenario.CONCURRENT, Scenario.GENERATIONS),
+        scenarios=(Scenario.ABANDONED, Scenario.CONCURRENT, Scenario.GENERATIONS, Scenario.POD_FROZEN),
         groups=(Scenario.GROUP, Scenario.GROUP_AT_ONCE, Scenario.POD),
         controls=("fresh-start", "stopped-workload"),
         kind=f"archive of {engine} for CRI",

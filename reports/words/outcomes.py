@@ -45,6 +45,8 @@ SCENARIOS = {
     Scenario.GROUP_AT_ONCE: "two containers tick together and are checkpointed at the same time",
     Scenario.POD: "two containers of a pod tick together; the engine checkpoints both by `CheckpointPod`, and restores "
     "both by `RestorePod`; the rules of CRI for these calls are checked",
+    Scenario.POD_FROZEN: "somebody freezes the pod's control group before the checkpoint of a container in it, and "
+    "thaws it afterwards",
     Scenario.GENERATIONS: "the restored container is checkpointed and restored again, three times in a row",
     Scenario.INCREMENTAL: "memory is dumped in rounds before the checkpoint; all rounds travel with the checkpoint",
     Scenario.MAPPED: "CRIU's configuration on the restoring side explains the external mounts of the checkpoint",

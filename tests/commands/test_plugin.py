@@ -35,6 +35,7 @@ TESTS = {
     Scenario.GROUP: "scenarios/test_group.py::test_group",
     Scenario.GROUP_AT_ONCE: "scenarios/test_group.py::test_group_at_once",
     Scenario.POD: "scenarios/test_pod.py::test_pod",
+    Scenario.POD_FROZEN: "scenarios/test_pod.py::test_pod_frozen",
     Scenario.GENERATIONS: "scenarios/test_generations.py::test_generations",
     Scenario.INCREMENTAL: "scenarios/test_incremental.py::test_incremental",
     Scenario.MAPPED: "scenarios/test_bridges.py::test_mapped",
