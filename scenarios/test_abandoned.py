@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.host import cgroups
+from harness.host import cgroups, wait
 from harness.host.process import Patience, replay
-from harness.host.wait import until
 from harness.model.cells import Cell, Scenario
 from harness.model.commands import Command
 from harness.model.errors import CommandFailed, DeadlineExceeded, GivenUp, StageFailed
@@ -25,7 +24,6 @@ from harness.trial.trial import Trial
 ATTEMPTS = 8
 SOONER = 0.9
 """Part of a call that was done too early for its client, by which the next one is measured."""
-WAIT_SECONDS = 60.0
 WORKING_SECONDS = 0.5
 """Time that an engine gets, besides that of a whole call, to end what nobody waits for any more."""
 TICK_SECONDS = 4.0
@@ -74,8 +72,7 @@ class AbandonedCheckpoint(Trial):
                 given_up = self._take(checkpoint, patience)
             took = time.monotonic() - begun
             if given_up and patience:
-                due = begun + whole + WORKING_SECONDS
-                until(lambda: time.monotonic() > due, seconds=WAIT_SECONDS, what="the end of what nobody waits for")
+                wait.moment(begun + whole + WORKING_SECONDS)
                 after_us, whole_us = round(patience.seconds * 1e6), round(whole * 1e6)
                 self.abandoned = Abandoned(how=self._how, after_us=after_us, whole_us=whole_us)
                 self._see_what_became_of(source, checkpoint)

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from harness.checkpoints.untrusted import Unreadable
-from harness.host.wait import until
+from harness.host import wait
 from harness.model.cells import Cell, FreezePolicy, Scenario
 from harness.model.errors import CommandFailed, DeadlineExceeded, StageFailed
 from harness.model.outcomes import Outcome, Stage
@@ -22,7 +22,6 @@ from harness.trial.trial import Trial
 
 APART_SECONDS = 0.1
 """The second request comes at most so long after the first one."""
-WAIT_SECONDS = 60.0
 ENDS = (Rival.STOP, Rival.DELETE)
 
 pytestmark = pytest.mark.scenario(Scenario.CONCURRENT)
@@ -67,7 +66,7 @@ class TwoAtOnce(Trial):
         begun = time.monotonic()
         with self.stages.at(Stage.CHECKPOINT), ThreadPoolExecutor(2) as pool:
             asked = [pool.submit(runtime.live_checkpoint, first)]
-            until(lambda: time.monotonic() > begun + apart, seconds=WAIT_SECONDS, what="the second request")
+            wait.moment(begun + apart)
             asked.append(pool.submit(requests[self.rival]))
             said = [_declined(each) for each in asked]
         with self.stages.at(Stage.READ):

@@ -1,4 +1,4 @@
-"""The one polling function: every wait polls a state under a deadline."""
+"""Waiting: for a state, which is polled under a deadline, or for a moment."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from harness.model.errors import DeadlineExceeded
 
 T = TypeVar("T")
 SHORTEST, LONGEST = 0.0005, 0.01
+
+
+def moment(due: float) -> None:
+    """Wait until `time.monotonic()` is `due`, in seconds."""
+    time.sleep(max(0.0, due - time.monotonic()))
 
 
 def until(probe: Callable[[], T | None], *, seconds: float, what: str) -> T:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from harness.host import cgroups
+from harness.host import cgroups, wait
 from harness.host.wait import until
 from harness.model.commands import Command
 from harness.model.errors import Lost
@@ -23,7 +23,6 @@ SILENCE_SECONDS = 0.4
 LATE_SECONDS = 2.0
 """Seconds that a runtime may take to put running processes into their group."""
 STOPPED, ENDED = "all its processes are stopped", "it has no process"
-WATCHED_SECONDS = 30.0
 
 
 class Silence:
@@ -126,8 +125,8 @@ class Source:
 
     def stands_still(self) -> bool:
         """Watch the source for several heartbeats, and return whether none came."""
-        known, begun = len(self.channel.listen()), time.monotonic()
-        until(lambda: time.monotonic() - begun > SILENCE_SECONDS, seconds=WATCHED_SECONDS, what="silence")
+        known = len(self.channel.listen())
+        wait.moment(time.monotonic() + SILENCE_SECONDS)
         return len(self.channel.listen()) == known
 
 

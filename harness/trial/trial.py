@@ -13,8 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from harness.checkpoints.description import statistics
 from harness.checkpoints.untrusted import Broken, Unreadable
-from harness.host import audit
-from harness.host.wait import until
+from harness.host import audit, wait
 from harness.model.cells import Cell
 from harness.model.commands import Command, Schedule
 from harness.model.description import Statistics
@@ -37,7 +36,6 @@ from harness.trial.stages import Stages
 from harness.workload.messages import BEAT_NS, Beat, ReadingMessage, Start
 
 LATEST_MOMENT_US = 20_000
-READ_SECONDS = 20.0
 SETTLE_SECONDS = 2.0
 DAEMON_LINES = 20
 SPOILED = frozenset({Outcome.SOURCE_HARMED, Outcome.LEAKED, Outcome.HUNG, Outcome.HARNESS_ERROR})
@@ -150,8 +148,7 @@ class Trial:
         with self.stages.at(Stage.START):
             source.tick_after(time.time_ns() - BEAT_NS)  # usually the latest beat
         begun = time.monotonic()
-        due = begun + self.schedule.planned_delay_us / 1e6
-        until(lambda: time.monotonic() >= due, seconds=READ_SECONDS, what="the planned moment")
+        wait.moment(begun + self.schedule.planned_delay_us / 1e6)
         realised = round((time.monotonic() - begun) * 1e6)
         self.schedule = self.schedule.model_copy(update={"realised_delay_us": realised})
 

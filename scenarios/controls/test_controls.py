@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pytest
 
 from harness.checkpoints.untrusted import everything_below
-from harness.host.wait import until
+from harness.host import wait
 from harness.model.cells import Scenario, SurfaceKind
 from harness.model.controls import CANARY, CONTROLS, Control, ControlKind
 from harness.model.mutants import ARCHIVED, MUTANTS
@@ -25,7 +25,7 @@ from harness.records.record import Record
 from harness.run.worker import Worker
 from harness.runtimes.contract import Checkpoint, Container
 from harness.trial.source import Source
-from harness.trial.trial import READ_SECONDS, Trial
+from harness.trial.trial import Trial
 from harness.workload.definitions import RECORD_BYTES
 from scenarios.controls import apart, lying, tampered
 from scenarios.test_group import Group
@@ -94,9 +94,8 @@ class StoppedWorkload(Broken):
         """Stop the workload, wait for more than the overlap limit, then take the checkpoint."""
         runtime = self.bench.runtime
         runtime.signal(source.container, "STOP")
-        begun = time.monotonic()
         acquired.callback(runtime.signal, source.container, "CONT")
-        until(lambda: time.monotonic() - begun > 1.2e-9 * OVERLAP_NS, seconds=READ_SECONDS, what="a long pause")
+        wait.moment(time.monotonic() + 1.2e-9 * OVERLAP_NS)
         self.played = True
         return super().checkpoint(source, acquired)
 

@@ -68,3 +68,9 @@ def test_there_is_a_last_look_at_the_deadline(clock: Clock) -> None:
 def test_what_the_probe_raises_is_raised(clock: Clock) -> None:
     with pytest.raises(ZeroDivisionError):
         until(lambda: 1 // 0, seconds=1, what="it")
+
+
+@pytest.mark.parametrize(("due", "naps"), [(103.5, [3.5]), (100.0, [0.0]), (99.0, [0.0])])
+def test_a_moment_is_waited_for_unless_it_has_passed(clock: Clock, due: float, naps: list[float]) -> None:
+    wait.moment(due)
+    assert clock.naps == naps

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.host import wait
 from harness.model.errors import DeadlineExceeded, StageFailed
 from harness.model.outcomes import Outcome, Stage, Verdict
 from harness.model.readings import Reading, SurfaceReading, Witness
@@ -72,11 +73,7 @@ def test_a_source_is_paused_before_and_resumed_once_after(bench: Bench, monkeypa
 
 
 def test_a_source_that_ticks_has_lost_its_pause(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    def wait(_: object, *, seconds: float, what: str) -> None:
-        if what == "silence":
-            tell(bench, "beat", n_wall_ns=LATER)
-
-    monkeypatch.setattr(source, "until", wait)
+    monkeypatch.setattr(wait, "moment", lambda _: tell(bench, "beat", n_wall_ns=LATER))
     paused = checkpoint_and_examine(bench, lambda *_, **__: None, monkeypatch)
     assert paused.evidence.source.kept_pause is False
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.host import audit
+from harness.host import audit, wait
 from harness.host.audit import Snapshot
 from harness.model.cells import CgroupVersion, Settings, SurfaceKind
 from harness.model.errors import CommandFailed, DeadlineExceeded, StageFailed
@@ -264,12 +264,8 @@ def test_without_a_source_there_is_nobody_to_ask(bench: Bench) -> None:
 
 @pytest.mark.parametrize("ticks", [False, True])
 def test_a_source_that_says_nothing_stands_still(bench: Bench, monkeypatch: pytest.MonkeyPatch, ticks: bool) -> None:
-    def wait(*_: object, **__: object) -> None:
-        if ticks:
-            tell(bench, "beat")
-
     tell(bench, "beat")
-    monkeypatch.setattr(source, "until", wait)
+    monkeypatch.setattr(wait, "moment", lambda _: tell(bench, "beat") if ticks else None)
     assert bench.source is not None
     assert bench.source.stands_still() is not ticks
 
