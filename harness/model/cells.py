@@ -56,6 +56,11 @@ class Scenario(StrEnum):
         """Whether the scenario restores a live checkpoint unchanged."""
         return self in (Scenario.LIVE, Scenario.KEPT)
 
+    @property
+    def overlaps(self) -> bool:
+        """Whether requests are made at the same time or given up on, which a list of commands cannot show."""
+        return self in (Scenario.GROUP_AT_ONCE, Scenario.ABANDONED, Scenario.CONCURRENT)
+
 
 class Participant(Frozen):
     """A runtime from a stack: `runc@debian-sid`. Versions are captured data, not part of its identity."""

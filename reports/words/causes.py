@@ -132,7 +132,7 @@ def reproduce(cell: Cell) -> tuple[Step, ...]:
         Step(f"sudo ci/matrix --cell {name}", "Try this cell again, from a clone; a known issue is as expected:"),
         Step(shown, "Print each command of its worst trial in that run:"),
     ]
-    if cell.restore == cell.checkpoint:
+    if cell.restore == cell.checkpoint and not cell.scenario.overlaps:
         shell = f"{shown} | sudo ci/stillframe shell {quoted(cell.checkpoint.stack)}"
         steps.append(Step(shell, "Repeat that trial command by command, in a node of its stack:"))
     return tuple(steps)

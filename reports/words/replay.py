@@ -25,6 +25,7 @@ PREAMBLE = (
     f"# In `stillframe shell`, the lines that begin with {PROGRAM} wait, read and judge. Elsewhere they do nothing.",
     f"command -v {PROGRAM} >/dev/null || {PROGRAM}() {{ :; }}",
 )
+OVERLAPPED = "# Calls overlapped or were given up on. Here each ends before the next, so the result may be another one."
 OF_RUNTIMES = frozenset({Stage.START, Stage.FREEZE, Stage.CHECKPOINT, Stage.CAPTURE, Stage.RESTORE})
 """Stages in which a failed command of the runtime is a finding."""
 OF_CHECKPOINT = frozenset({Stage.FREEZE, Stage.CHECKPOINT, Stage.CAPTURE, Stage.THAW, Stage.READ})
@@ -52,6 +53,8 @@ class Cues:
     def begin(self) -> Iterator[str]:
         """Name the cell, before all commands."""
         yield from PREAMBLE
+        if self._cell.scenario.overlaps:
+            yield OVERLAPPED
         yield _cue("begin", self._cell.id, self._outcome)
 
     def entering(self, stage: Stage | None) -> Iterator[str]:

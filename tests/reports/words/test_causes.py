@@ -184,6 +184,12 @@ def test_the_commands_can_be_pasted(name: str) -> None:
         assert shlex.split(run.text)[-1] == shlex.split(show.text)[-1] == odd.id
 
 
+def test_requests_at_the_same_time_cannot_be_repeated_in_a_shell() -> None:
+    for scenario in (Scenario.ABANDONED, Scenario.CONCURRENT, Scenario.GROUP_AT_ONCE):
+        found = causes.reproduce(STILL.model_copy(update={"scenario": scenario}))
+        assert [step.text.split()[1] for step in found] == ["ci/matrix", "ci/stillframe"]
+
+
 def test_a_cross_restore_cannot_be_repeated_in_one_shell() -> None:
     assert [step.text.split()[1] for step in causes.reproduce(THERE)] == ["ci/matrix", "ci/stillframe"]
 

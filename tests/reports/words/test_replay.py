@@ -103,6 +103,13 @@ def test_a_pause_of_the_user_is_looked_at_before_it_is_undone() -> None:
     assert found[3:6] == ["ended checkpoint $?", "still-paused", READ]
 
 
+def test_requests_that_overlapped_are_told_of() -> None:
+    concurrent = STILL.model_copy(update={"scenario": Scenario.CONCURRENT})
+    text = "\n".join(script(ran(*PLAIN, trial=record(concurrent))))
+    assert "# Calls overlapped or were given up on." in text
+    assert "overlapped" not in "\n".join(script(ran(*PLAIN)))
+
+
 def test_what_is_restored_in_place_is_the_source() -> None:
     trial = ran("start", "checkpoint", "restore")
     kept = tuple(each for each in trial.commands if not each.argv[-1].startswith(f"{AT}/containers/clone-3"))
