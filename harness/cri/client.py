@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -22,6 +23,8 @@ SECONDS = 60.0
 READY_SECONDS = 30.0
 ANSWER_SECONDS = 5.0
 END_SECONDS = 2.0
+NEARLY = 0.99
+"""Part of a deadline after which it counts as over: clocks and timers differ a little."""
 MOST_BYTES = 16 << 20
 """Maximum size of an answer, as the kubelet has it."""
 READ_ONLY = frozenset({"Version", "ContainerStatus", "ListContainers", "ImageStatus"})
@@ -80,7 +83,8 @@ class Client:
             response_deserializer=TYPES[f"{method}Response"].FromString,
         )
         request = json_format.ParseDict(fields, TYPES[f"{method}Request"]())
-        return Call(self, (PROGRAM, self.socket, method, json.dumps(fields)), stub.future(request, timeout=seconds))
+        argv = (PROGRAM, self.socket, method, json.dumps(fields))
+        return Call(self, argv, lambda: stub.future(request, timeout=seconds), seconds=seconds)
 
     def see_whether_it_ended(self) -> None:
         """Raise `EnvironmentUnfit` if the engine is ours and has ended."""
@@ -92,42 +96,51 @@ class Client:
 class Call:
     """A call that has begun."""
 
-    def __init__(self, client: Client, argv: tuple[str, ...], future: Any) -> None:
+    def __init__(self, client: Client, argv: tuple[str, ...], begin: Callable[[], Any], *, seconds: float) -> None:
         self._client = client
+        self._seconds = seconds
         self._argv = argv
-        self._future = future
         self._start, self._begun = time.time_ns(), time.monotonic()
+        self._future = begin()
 
     def cancel(self) -> None:
         """Cancel the call, as a client does that has ended."""
         self._future.cancel()
 
     def answer(self) -> Any:
-        """Wait for the answer; raises what `Client.call` raises, also for a call that was cancelled."""
-        code, said = grpc.StatusCode.OK, ""
+        """Wait for the answer; raises what `Client.call` raises, also for a call that was cancelled.
+
+        The engine knows the deadline, too, and may answer first when it has passed; earlier, its answer is its own.
+        """
+        answer, code, said = None, grpc.StatusCode.CANCELLED, "given up"
         patience = self._client.node.patience
         try:
-            return self._future.result(patience.left if patience and patience.how is GivesUp.KILLED else None)
+            answer = self._future.result(patience.left if patience and patience.how is GivesUp.KILLED else None)
+            code, said = grpc.StatusCode.OK, ""
         except grpc.FutureTimeoutError:
-            self.cancel()
-            code, said = grpc.StatusCode.CANCELLED, "given up"
+            pass
         except grpc.FutureCancelledError:
-            code, said = grpc.StatusCode.CANCELLED, "cancelled"
+            said = "cancelled"
         except grpc.RpcError as error:
             code, said = error.code(), str(error.details())
         finally:
-            self._note(code, said)
+            if code is grpc.StatusCode.CANCELLED:
+                self.cancel()
+            self._note(answer, code, said)
+        if code is grpc.StatusCode.OK:
+            return answer
         line = f"{self._argv[2]} on {self._argv[1]} of {self._client.node.stack}"
-        if patience and code in (grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED):
+        took = time.monotonic() - self._begun
+        if patience and (patience.over or said == "cancelled"):
             self._client.node.patience = None
-            raise GivenUp(f"{line} was given up on after {time.monotonic() - self._begun:.3f} s")
-        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            raise DeadlineExceeded(f"{line} was not answered within {time.monotonic() - self._begun:.1f} s")
+            raise GivenUp(f"{line} was given up on after {took:.3f} s")
+        if took >= NEARLY * self._seconds:
+            raise DeadlineExceeded(f"{line} was not answered within {took:.1f} s")
         if code is grpc.StatusCode.UNAVAILABLE:
             self._client.see_whether_it_ended()
         raise CommandFailed(f"{line} failed: {code.name}: {said}", stderr=said, exit_code=code.value[0], runtime=True)
 
-    def _note(self, code: grpc.StatusCode, said: str) -> None:
+    def _note(self, answer: Any, code: grpc.StatusCode, said: str) -> None:
         node = self._client.node
         if self._argv[2] not in READ_ONLY:
             node.note(
@@ -139,7 +152,7 @@ class Call:
                     exit_code=code.value[0],
                     start_ns=self._start,
                     seconds=time.monotonic() - self._begun,
-                    stdout=printable(self._future.result()) if code is grpc.StatusCode.OK else "",
+                    stdout=printable(answer) if answer is not None else "",
                     stderr=said,
                 )
             )

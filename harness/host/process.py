@@ -75,6 +75,11 @@ class Patience:
         """Seconds that are left."""
         return max(0.0, self._until - time.monotonic())
 
+    @property
+    def over(self) -> bool:
+        """Whether the caller gives up now; clocks and timers differ a little."""
+        return self.left <= 0.01 * self.seconds
+
 
 class Executor:
     """A place where programs run: the host, or a node."""

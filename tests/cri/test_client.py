@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from harness.commands.replay import Trials
+from harness.cri import client as clients
 from harness.cri.client import Client
 from harness.cri.codes import NOT_FOUND
 from harness.host.process import Patience
@@ -172,3 +173,61 @@ def test_an_answer_is_in_the_journal_for_the_ids_in_it(node: FolderNode) -> None
         client.call("RunPodSandbox", config={"metadata": {"name": "a"}})
         client.close()
     assert node.journal.commands[0].stdout == '{"pod_sandbox_id": "c0ffee"}'
+
+
+@pytest.mark.parametrize("name", ["CANCELLED", "DEADLINE_EXCEEDED", "UNKNOWN"])
+def test_an_engine_that_fails_early_has_not_been_given_up_on(node: FolderNode, name: str) -> None:
+    def declines(_: dict[str, Any], context: grpc.ServicerContext) -> dict[str, Any]:
+        context.abort(grpc.StatusCode[name], "not today")
+        return {}
+
+    with serving(node.path(SOCKET), {"CheckpointContainer": declines}):
+        client = Client(node, None, SOCKET)
+        for patience in (None, *(Patience(60, how) for how in GivesUp)):
+            node.patience = patience
+            with pytest.raises(CommandFailed, match=f"failed: {name}: not today") as raised:
+                client.call("CheckpointContainer", container_id="x", location="/a")
+            assert raised.value.runtime
+        client.close()
+
+
+@pytest.mark.parametrize("patient", [False, True])
+def test_an_engine_that_answers_a_deadline_before_our_own_timer_was_given_up_on(
+    node: FolderNode, monkeypatch: pytest.MonkeyPatch, *, patient: bool
+) -> None:
+    def declines(_: dict[str, Any], context: grpc.ServicerContext) -> dict[str, Any]:
+        context.abort(grpc.StatusCode.UNKNOWN, "context deadline exceeded")
+        return {}
+
+    with serving(node.path(SOCKET), {"CheckpointContainer": declines}):
+        client = Client(node, None, SOCKET)
+        node.patience = None if patient else Patience(60, GivesUp.DEADLINE)
+        monkeypatch.setattr(clients, "NEARLY", 0.0)
+        monkeypatch.setattr(Patience, "over", True)
+        with pytest.raises(DeadlineExceeded, match="was not answered within" if patient else "was given up on after"):
+            client.call("CheckpointContainer", container_id="x", location="/a")
+        client.close()
+
+
+def test_an_interrupt_ends_a_call_at_once(node: FolderNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    def hangs(_: dict[str, Any], context: grpc.ServicerContext) -> dict[str, Any]:
+        context.add_callback(over.set)
+        begun.set()
+        over.wait(60)
+        return {}
+
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with serving(node.path(SOCKET), {"CheckpointContainer": hangs}):
+        client = Client(node, None, SOCKET)
+        call = client.begin("CheckpointContainer", container_id="x", location="/a")
+        assert begun.wait(60)
+        monkeypatch.setattr(call._future, "result", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            call.answer()
+        assert over.wait(60), "the engine is told"
+        assert [command.exit_code for command in node.journal.commands] == [grpc.StatusCode.CANCELLED.value[0]]
+        client.close()
