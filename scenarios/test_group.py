@@ -54,12 +54,15 @@ class Group(Trial):
         checkpoint = self.both(source, freeze, acquired)
         with self.stages.at(Stage.READ):
             try:
-                reading, *_ = self.bench.read_offline(self.bench.runtime.contents(other), second.nonce)
-                self.evidence.group.append(reading)
+                found = self.bench.read_offline(self.bench.runtime.contents(other), second.nonce)
             except Broken as error:
                 self.evidence.broken = f"the second container's checkpoint was reported as a success: {error}"
             except Unreadable as error:
                 self.evidence.unreadable = f"the second container's checkpoint: {error}"
+            else:
+                self.evidence.group += [reading for reading in found if reading.nonce == second.nonce]
+                if not self.evidence.group:
+                    self.evidence.broken = "the second container's checkpoint holds another workload"
         self._end_second()
         return checkpoint
 

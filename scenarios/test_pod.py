@@ -44,6 +44,8 @@ class WholePod(Group):
     """Source and second container are in one checkpoint."""
 
     clones: tuple[Container, ...] = ()
+    nonce = ""
+    """Of the second container."""
 
     @property
     def pods(self) -> TakesPods:
@@ -114,7 +116,7 @@ class WholePod(Group):
     def restore(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> Container:
         """Restore both, and let them go on when nothing has run."""
         assert self.second is not None
-        origins = (checkpoint.container.spec, self.second.container.spec)
+        origins, self.nonce = (checkpoint.container.spec, self.second.container.spec), self.second.nonce
         self._end_second()
         self.end_source()
         with self.stages.at(Stage.RESTORE):
@@ -132,21 +134,34 @@ class WholePod(Group):
         return self.clones[0]
 
     def read_restored(self, clone: Container, since: int) -> None:
-        """Read both."""
+        """Read both; the second one has to be the restored one, too."""
         super().read_restored(clone, since)
         second = self.clones[1]
-        with self.stages.at(Stage.READ), contextlib.suppress(DeadlineExceeded):
+        with self.stages.at(Stage.READ):
             group = str(self.bench.node.path(second.cgroup))
-            said = hear(self.bench.channel(second), group, lambda said: begun(said) > since)
-            if isinstance(said, ReadingMessage):
-                self.evidence.group.append(said.to_reading(Witness.RESTORED))
+            try:
+                said = hear(self.bench.channel(second), group, lambda said: begun(said) > since)
+            except DeadlineExceeded as error:
+                reason = "the second container says nothing"
+                raise StageFailed(Stage.READ, Outcome.RESTORE_FAILED, reason) from error
+            if not isinstance(said, ReadingMessage) or said.nonce != self.nonce:
+                raise StageFailed(Stage.READ, Outcome.COLD_START, "the second container was started anew")
+            self.evidence.group.append(said.to_reading(Witness.RESTORED))
 
 
 class FrozenPod(Trial):
     """Somebody freezes the pod's control group; the container in it is to be checkpointed, or to be declined."""
 
+    frozen = False
+
+    def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Checkpoint:
+        """Whatever comes of it, thaw the group."""
+        acquired.callback(self._thaw, source)
+        return super().checkpoint(source, acquired)
+
     def begin_checkpoint(self, source: Source, checkpoint: Checkpoint) -> Checkpoint:
         """Freeze the group."""
+        self.frozen = True
         with self.stages.at(Stage.FREEZE):
             self.bench.node.freeze(self._pod(source), frozen=True)
         self.bench.node.patience = Patience(FROZEN_SECONDS, GivesUp.DEADLINE)
@@ -154,10 +169,15 @@ class FrozenPod(Trial):
 
     def examine(self, source: Source) -> None:
         """Thaw it, and see whether the container goes on."""
-        self.bench.node.patience = None
-        with self.stages.at(Stage.THAW):
-            self.bench.node.freeze(self._pod(source), frozen=False)
+        self._thaw(source)
         super().examine(source)
+
+    def _thaw(self, source: Source) -> None:
+        self.bench.node.patience = None
+        if self.frozen:
+            self.frozen = False
+            with self.stages.at(Stage.THAW):
+                self.bench.node.freeze(self._pod(source), frozen=False)
 
     @staticmethod
     def _pod(source: Source) -> str:

@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 
 from harness.model.cells import FreezePolicy, Scenario
-from harness.model.errors import CommandFailed, DeadlineExceeded, StageFailed
+from harness.model.errors import CommandFailed, DeadlineExceeded, GivenUp, StageFailed
 from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Witness
 from harness.oracle.judge import judge
-from harness.runtimes.contract import Container, ContainerSpec, State
+from harness.runtimes.contract import Checkpoint, Container, ContainerSpec, State
 from harness.trial import trial
 from harness.trial.bench import Bench
 from harness.trial.source import Source
 from harness.workload.definitions import find
 from scenarios import test_pod
-from scenarios.test_pod import WholePod
-from tests.folder_bench import CELL, PLAN, open_bench, tell
+from scenarios.test_pod import FrozenPod, WholePod
+from tests.folder_bench import CELL, NONCE, PLAN, open_bench, tell
 
 LATER = 1 << 62
 
@@ -66,12 +66,17 @@ class Engine:
 
     def begin(self, container: Container) -> None:
         self.done.append("begin")
+        if container.spec.beside and self.fault == "says nothing":
+            return
         second = bool(container.spec.beside)
         n = self.counters[second]
         at, now = container.spec.report, time.time_ns()
         held = {"surface": "added", "newest": n, "newest_wall_ns": now}
         gap = {"reason": "gap", "gap_ns": 90_000_000, "wall_ns": LATER, "n_wall_ns": now}
-        tell(self.bench, "reading", at=at, n=n, surfaces=[held], **gap)
+        nonce = "00000000c0ffee99" if second and self.fault == "another one" else NONCE
+        if second and self.fault == "a new start":
+            tell(self.bench, "start", at=at, pid=1, ring=64, period_us=100, surfaces=["added"], wall_ns=LATER)
+        tell(self.bench, "reading", at=at, n=n, surfaces=[held], nonce=nonce, **gap)
         tell(self.bench, "beat", at=at, n=n + 9, wall_ns=LATER, n_wall_ns=LATER)
 
 
@@ -79,6 +84,7 @@ class Engine:
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(trial, "LATEST_MOMENT_US", 1)
     monkeypatch.setattr(test_pod, "TIDY_SECONDS", 0.0)
+    monkeypatch.setattr("harness.trial.restored.WORD_SECONDS", 0.5)
     monkeypatch.setattr("harness.trial.trial.see_alive", lambda _: None)
     opened = open_bench(tmp_path, set(), monkeypatch)
     opened.workload = find("pair")
@@ -166,6 +172,9 @@ def test_containers_that_were_not_captured_at_one_instant_disagree(bench: Bench,
         ),
         ("taken, declined", Outcome.CHECKPOINT_BROKEN, "a pod with a container twice was not declined"),
         ("starts at the restore", Outcome.RESTORE_FAILED, r"clone-\d+ ran before it was started"),
+        ("says nothing", Outcome.RESTORE_FAILED, "the restored container has ended by itself"),
+        ("a new start", Outcome.COLD_START, "the second container was started anew"),
+        ("another one", Outcome.COLD_START, "the second container was started anew"),
     ],
 )
 def test_a_rule_that_is_broken_is_named(
@@ -191,3 +200,74 @@ def test_a_container_that_the_engine_calls_running_was_not_to_run(
     with pytest.raises(StageFailed, match="ran before it was started"):
         play(bench)
     assert "begin" not in engine.done
+
+
+@pytest.fixture
+def frozen(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is done to which group, and the source's ticks."""
+    done: list[str] = []
+    monkeypatch.setattr(bench.node, "freeze", lambda group, *, frozen: done.append(f"{frozen} {group}"))
+    monkeypatch.setattr(Source, "tick_after", lambda *_, **__: done.append("tick"))
+    monkeypatch.setattr(bench.runtime, "state", lambda _: State.RUNNING)
+    assert bench.source is not None
+    pod = replace(bench.source.container, cgroup="/sys/fs/cgroup/pod/source-0")
+    bench.source = replace(bench.source, container=pod)
+    return done
+
+
+def play_frozen(bench: Bench) -> FrozenPod:
+    cell = CELL.model_copy(update={"policy": FreezePolicy.ENGINE, "scenario": Scenario.POD_FROZEN})
+    played = FrozenPod(bench, cell, PLAN, number=0, last=False)
+    for name in ("read_offline", "restore", "read_restored"):
+        setattr(played, name, lambda *_: None)
+    bench.runtime.way = replace(bench.runtime.way, leaves_disk=False)
+    assert bench.source is not None
+    with contextlib.ExitStack() as acquired:
+        played.experiment(bench.source, acquired)
+    return played
+
+
+POD = "/sys/fs/cgroup/pod"
+
+
+def test_the_pod_is_frozen_during_the_checkpoint_which_has_a_deadline(
+    bench: Bench, frozen: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def takes(_: Checkpoint) -> None:
+        assert bench.node.patience is not None
+        assert bench.node.patience.seconds == test_pod.FROZEN_SECONDS
+        frozen.append("checkpoint")
+
+    monkeypatch.setattr(bench.runtime, "live_checkpoint", takes)
+    play_frozen(bench)
+    assert frozen == ["tick", f"True {POD}", "checkpoint", f"False {POD}", "tick"]
+    assert bench.node.patience is None
+
+
+def test_a_checkpoint_that_is_given_up_on_is_a_hang_and_the_pod_is_thawed_first(
+    bench: Bench, frozen: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hangs(_: Checkpoint) -> None:
+        raise GivenUp("CheckpointContainer was given up on after 10.0 s")
+
+    monkeypatch.setattr(bench.runtime, "live_checkpoint", hangs)
+    with pytest.raises(StageFailed, match="was given up on") as raised:
+        play_frozen(bench)
+    assert raised.value.outcome is Outcome.HUNG
+    assert frozen == ["tick", f"True {POD}", f"False {POD}", "tick"]
+
+
+def test_a_pod_that_was_frozen_is_thawed_whatever_comes(
+    bench: Bench, frozen: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(group: str, *, frozen: bool) -> None:
+        done.append(f"{frozen} {group}")
+        if frozen:
+            raise DeadlineExceeded("cgroup.freeze=1 taking effect did not happen within 10 s")
+
+    done = frozen
+    monkeypatch.setattr(bench.node, "freeze", late)
+    with pytest.raises(StageFailed, match="taking effect"):
+        play_frozen(bench)
+    assert done == ["tick", f"True {POD}", f"False {POD}"]
+    assert bench.node.patience is None
