@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import time
 from collections.abc import Iterator
 
@@ -15,12 +16,23 @@ from harness.records.plan import Effort
 from harness.records.record import Record
 from harness.run.hindrances import not_tried
 from harness.run.prepare import Run
+from harness.stacks.node import Node
 from harness.trial.bench import Bench
 from harness.trial.trial import SPOILED, Trial
 from harness.workload.definitions import find
 
 MOST_TRIES = 3
 """Trials of a control that a known crash ends again and again."""
+
+
+@contextlib.contextmanager
+def _temporary_files_in(node: Node) -> Iterator[None]:
+    """Keep temporary files in a node: if this process is killed, they end with it."""
+    tempfile.tempdir = str(node.path(node.storage))
+    try:
+        yield
+    finally:
+        tempfile.tempdir = None
 
 
 class Worker(contextlib.AbstractContextManager["Worker"]):
@@ -86,7 +98,8 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
             verdict = Verdict(outcome=Outcome.UNSUPPORTED, stage=Stage.PREPARE, reason=reason)
             return not_tried(self.run.plan, cell, number, verdict, control=kind.control, start=start)
         trial = kind(bench, cell, self.run.plan, number=number, last=last, far=far)
-        record = trial.run()
+        with _temporary_files_in(bench.node):
+            record = trial.run()
         if kind.control is not None and record.played:
             self.evidence[kind.control, cell] = trial.evidence
         return record

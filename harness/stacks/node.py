@@ -32,6 +32,8 @@ from harness.stacks.calls import PROGRAM, Answer, Calls
 START_SECONDS = 20.0
 END_SECONDS = 30.0
 FREEZE_SECONDS = 10.0
+TAIL_BYTES, LONGEST_LINE = 1 << 16, 2000
+"""What is read at the end of a daemon's log, in bytes, and of a line there, in characters."""
 CRASH = re.compile("panic: |fatal error: ")
 
 
@@ -80,9 +82,11 @@ class Daemon:
             self._process.hang_up()
 
     def tail(self, lines: int) -> tuple[str, ...]:
-        """Return the last lines of the daemon's log since `mark`."""
-        text = self._log.read_bytes()[self._told :].decode(errors="replace")
-        return tuple(line for line in text.splitlines() if line.strip())[-lines:]
+        """Return the last lines of the daemon's log since `mark`, each cut where it is very long."""
+        with self._log.open("rb") as log:
+            log.seek(max(self._told, self._log.stat().st_size - TAIL_BYTES))
+            text = log.read(TAIL_BYTES).decode(errors="replace")
+        return tuple(line[:LONGEST_LINE] for line in text.splitlines() if line.strip())[-lines:]
 
     def mark(self) -> None:
         """Leave out of `tail` what the log has now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -56,7 +57,9 @@ class Seat:
     lacking: tuple[Capability, ...] = ()
     workload: Any = None
     closed: int = 0
-    node: Any = field(default_factory=lambda: SimpleNamespace(runtime_seconds=2.0))
+    node: Any = field(
+        default_factory=lambda: SimpleNamespace(runtime_seconds=2.0, storage="srv", path=lambda at: Path("/node", at))
+    )
 
     def close(self) -> None:
         self.closed += 1
@@ -72,6 +75,8 @@ class Room:
     outcome: Outcome = Outcome.CONSISTENT
     error: Exception | None = None
     components: tuple[Component, ...] = ()
+    folders: set[str] = field(default_factory=set)
+    """Where trials have their temporary files."""
 
     def open(self, key: tuple[Participant, str], _: Path, __: object, settings: Settings, ___: object) -> Seat:
         if self.error is not None:
@@ -93,6 +98,7 @@ def room(monkeypatch: pytest.MonkeyPatch) -> Room:
         def run(self) -> Record:
             seat: Any = self.bench
             room.trials.append((seat, self.cell.id, self.number, self.last, seat.workload.name))
+            room.folders.add(tempfile.gettempdir())
             told = record(self.cell, self.number, room.outcome, self.control)
             return told.model_copy(update={"components": {"checkpoint": room.components}})
 
@@ -133,6 +139,13 @@ def test_a_cell_is_tried_as_often_as_planned_and_every_record_is_kept(run: Run, 
         (VOLUMES.id, 0, True),
     ]
     assert list(run_files.read_records(run.folder)) == written
+
+
+def test_temporary_files_of_a_trial_are_in_its_node(run: Run, room: Room) -> None:
+    before = tempfile.gettempdir()
+    execute(run, room, VOLUMES)
+    assert room.folders == {"/node/srv"}
+    assert tempfile.gettempdir() == before
 
 
 def sequential(run: Run, rounds: int = 3) -> Run:
