@@ -20,6 +20,7 @@ T = TypeVar("T", bound=BaseModel)
 Place = tuple[str | int, ...]
 """Names of fields and numbers of elements that lead to a value."""
 
+LARGEST_TOML = 1 << 20
 _BRIEFLY = reprlib.Repr()
 _BRIEFLY.maxstring = _BRIEFLY.maxother = 60
 _WORDS: Mapping[str, str] = {
@@ -74,6 +75,10 @@ def read_toml(kind: type[T], path: Path, more: Mapping[str, Any] | None = None) 
     """Read a TOML file as a value of `kind`, with `more` fields; `WrongFile` says what is wrong and in which line."""
     more = more or {}
     try:
+        if path.exists() and not path.is_file():
+            raise WrongFile([f"{shown(path)} is not a regular file."])
+        if path.exists() and path.stat().st_size > LARGEST_TOML:
+            raise WrongFile([f"{shown(path)} has more than {LARGEST_TOML >> 20} MiB, so it is something else."])
         text = path.read_text(encoding="utf-8")
         return kind.model_validate({**tomllib.loads(text), **more})
     except ValidationError as error:
@@ -83,6 +88,8 @@ def read_toml(kind: type[T], path: Path, more: Mapping[str, Any] | None = None) 
         number = re.search(r"line (\d+)", where)
         line = int(number[1]) if number else len(text.splitlines())
         raise WrongFile([f"{shown(path)}:{line}: not TOML: {what}. Correct this line."]) from error
+    except RecursionError as error:
+        raise WrongFile([f"{shown(path)}: values are nested too deeply."]) from error
     except UnicodeDecodeError as error:
         raise WrongFile([f"{shown(path)}: byte {error.start} is not UTF-8. Save the file as UTF-8."]) from error
     except OSError as error:

@@ -49,9 +49,6 @@ def prepare(
     `StackUnavailable` with the reason and a remedy.
     """
     if definition.root is not None:
-        if not definition.root.is_dir():
-            what = f"the root of the stack {definition.name} is not a folder: {definition.root}"
-            raise StackUnavailable(what, remedy="Correct `root` in its definition.")
         return definition.root
     stacks = cache / "stacks"
     make_folder(stacks)

@@ -21,7 +21,7 @@ _BROUGHT: dict[str, Path] = {}
 class StackDefinition(Frozen):
     """A set of binaries: either packages of Debian suites, or an existing root file system."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=100)
     description: str
     suite: str | None = Field(default=None, pattern=r"^[a-z0-9-]+$", description="Debian suite of the base system")
     also: tuple[str, ...] = Field(default=(), description="further suites, for packages written as PACKAGE/SUITE")
@@ -93,4 +93,15 @@ def _read(name: str, path: Path) -> StackDefinition:
         raise wrong(path, ("name",), f"must be {name!r} like the file, not {definition.name!r}. Rename one of them.")
     if definition.root is None:
         return definition
-    return definition.model_copy(update={"root": path.parent / definition.root})
+    root = path.parent / definition.root
+    what = ""
+    try:
+        if not root.is_dir():
+            what = f"{root} is no folder."
+        elif not (root / "usr").is_dir():
+            what = f"{root} has no folder usr. Give the root of a file system."
+    except OSError as error:
+        what = f"{error.strerror}."
+    if what:
+        raise wrong(path, ("root",), what)
+    return definition.model_copy(update={"root": root})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,22 @@ def test_tables_and_fields_know_their_lines() -> None:
         ("f", 1): 7,
         ("f", 1, "h-i"): 8,
     }
+
+
+def test_what_is_no_file_of_that_kind_is_told_and_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    for make, why in (
+        (lambda: os.mkfifo(path), "is not a regular file."),
+        (lambda: path.symlink_to("/dev/zero"), "is not a regular file."),
+        (path.mkdir, "is not a regular file."),
+        (lambda: path.write_bytes(bytes((1 << 20) + 1)), "has more than 1 MiB, so it is something else."),
+        (lambda: path.write_text("x = " + "[" * 5000, encoding="utf-8"), ": values are nested too deeply."),
+        (lambda: None, " cannot be read: No such file or directory."),
+    ):
+        make()
+        with pytest.raises(WrongFile) as raised:
+            read_toml(Whole, path)
+        assert raised.value.sentences[0].removeprefix(f"{path}").strip() == why.strip()
+        if path.is_dir():
+            path.rmdir()
+        path.unlink(missing_ok=True)

@@ -180,6 +180,7 @@ def test_what_a_stack_of_the_users_own_lacks_is_a_result(machine: Path, monkeypa
     monkeypatch.setattr(hindrances, "lacking", lambda *_: "crio is not installed")
     own = machine / "own.toml"
     own.write_text('name = "own"\ndescription = "A stack"\nroot = "."\n', encoding="utf-8")
+    (machine / "usr").mkdir()
     run = begin(options(machine, stack=(str(own),), runtime=("cri/crio/runc",)))
     assert run.lost == {}, "a trial shows it, by a probe"
 

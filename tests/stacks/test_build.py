@@ -87,12 +87,6 @@ def test_a_stack_that_exists_is_used_as_it_is(cache: Path, tmp_path: Path) -> No
     assert builds() == []
 
 
-def test_a_root_that_is_not_there_is_said_to_be_so(cache: Path, tmp_path: Path) -> None:
-    own = StackDefinition(name="own", description="A stack", root=tmp_path / "gone")
-    with pytest.raises(StackUnavailable, match=r"^the root of the stack own is not a folder: .*/gone\. Correct `root`"):
-        prepared(cache, own)
-
-
 def test_the_build_dies_with_us(cache: Path) -> None:
     prepared(cache)
     (line,) = (command.argv for command in HOST.journal.commands if "mmdebstrap" in command.argv)

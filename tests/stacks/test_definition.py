@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,21 @@ def stacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def own(tmp_path: Path, stacks: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file of the user's own, beside a root file system."""
     monkeypatch.setattr(definition, "_BROUGHT", {})
-    (tmp_path / "own" / "root").mkdir(parents=True)
+    (tmp_path / "own" / "root" / "usr").mkdir(parents=True)
     path = tmp_path / "own" / "brought.toml"
     path.write_text('name = "brought"\ndescription = "A stack"\nroot = "root"\n', encoding="utf-8")
     return path
+
+
+def test_a_root_that_is_no_root_of_a_file_system_is_told(own: Path) -> None:
+    shutil.rmtree(own.parent / "root/usr")
+    with pytest.raises(
+        WrongFile, match=r"brought\.toml:3: root: .*/root has no folder usr\. Give the root of a file sys"
+    ):
+        definition.name_of(str(own))
+    (own.parent / "root").rmdir()
+    with pytest.raises(WrongFile, match=r"brought\.toml:3: root: .*/root is no folder\.$"):
+        definition.name_of(str(own))
 
 
 def stack(**changes: Any) -> StackDefinition:
