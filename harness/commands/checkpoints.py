@@ -11,7 +11,7 @@ from harness.checkpoints.translation.translate import Order, translate
 from harness.checkpoints.untrusted import Budget
 from harness.commands.declarations.checkpoints import KUBELET_FOLDER
 from harness.cri.kubelet import MAY_BE_FROZEN, Credentials, Kubelet, locate
-from harness.model.errors import Exit
+from harness.model.errors import Exit, UsageError
 from harness.oracle import inspection
 from harness.records.inspection import Finding, Inspection
 from reports.terminal.inspection import show_inspection
@@ -39,6 +39,10 @@ def inspect(arguments: argparse.Namespace) -> int:
 
 def checkpoint(arguments: argparse.Namespace) -> int:
     """Have a kubelet checkpoint a container, and print what the archive holds; the exit code is that of `inspect`."""
+    if arguments.folder and not arguments.folder.is_dir():
+        raise UsageError(
+            f"--folder {arguments.folder} is no folder", remedy="Name the kubelet's folder of checkpoints."
+        )
     credentials = Credentials(arguments.ca, arguments.cert, arguments.key, arguments.token)
     kubelet = Kubelet(arguments.kubelet, credentials)
     try:

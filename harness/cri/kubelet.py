@@ -37,7 +37,7 @@ MOST_WORDS = 2000
 """Characters shown of an error of the kubelet or of the engine behind it."""
 HERE = ("localhost", "127.0.0.1", "::1")
 FORMS = "https://HOST:10250, http://localhost:PORT of a proxy on this machine, or unix:/PATH"
-WRONG_NAME = (62, 64)
+WRONG_NAME, OUT_OF_TIME = (62, 64), (9, 10)
 """OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
 OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, FAILED = 200, 401, 403, 404, 500
 MAY_BE_FROZEN = "The container may still be frozen: if its cgroup.freeze is 1, have its engine resume it."
@@ -117,14 +117,15 @@ class Kubelet:
     @contextlib.contextmanager
     def _connected(self) -> Iterator[HTTPConnection]:
         """Give a connection; `NoCheckpoint` if there is none."""
-        host, port = self._address.hostname or "localhost", self._address.port
+        at_socket = self._address.scheme == "unix"  # whose path may look like a host and a port
+        host, port = ("localhost", None) if at_socket else (self._address.hostname or "", self._address.port)
         if self._context:
             connection: HTTPConnection = HTTPSConnection(host, port, timeout=CONNECT_SECONDS, ssl_context=self._context)
         else:
             connection = HTTPConnection(host, port, timeout=CONNECT_SECONDS)
         with contextlib.closing(connection):
             try:
-                if self._address.scheme == "unix":
+                if at_socket:
                     connection.sock = socket.socket(socket.AF_UNIX)
                     connection.sock.settimeout(CONNECT_SECONDS)
                     connection.sock.connect(self._address.netloc)
@@ -134,13 +135,15 @@ class Kubelet:
                 raise self._distrusted(error) from error
             except (HTTPError, OSError) as error:
                 what = f"the kubelet at {self.url} cannot be reached: {_reason(error)}"
-                remedy = "" if self._address.scheme == "unix" else "A kubelet listens on port 10250 of its node."
+                remedy = "" if at_socket else "A kubelet listens on port 10250 of its node."
                 raise NoCheckpoint(what, remedy=remedy) from error
             yield connection
 
     def _distrusted(self, error: ssl.SSLCertVerificationError) -> NoCheckpoint:
         if error.verify_code in WRONG_NAME:
             remedy = "Use a name or an address that its certificate has, usually that of its node."
+        elif error.verify_code in OUT_OF_TIME:
+            remedy = "Renew it, or look whether the clocks agree."
         else:
             remedy = "Name the authority that signed it with --ca, on a node often /var/lib/kubelet/pki/kubelet.crt."
         told = error.verify_message.rstrip(".")

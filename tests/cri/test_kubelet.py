@@ -388,3 +388,11 @@ def test_wrong_words_reach_no_kubelet(fake: Fake, url: str, words: list[str]) ->
 
 def test_the_folder_is_the_published_one() -> None:
     assert declared.KUBELET_FOLDER == "/var/lib/kubelet/checkpoints"
+
+
+def test_a_folder_that_is_none_is_told_before_the_kubelet_is_asked(
+    fake: Fake, url: str, tmp_path: Path, tell: Tell
+) -> None:
+    code, said = tell(url, "--folder", str(tmp_path / "none"))
+    assert (code, fake.asked) == (2, [])
+    assert said == f"stillframe: --folder {tmp_path}/none is no folder. Name the kubelet's folder of checkpoints.\n"

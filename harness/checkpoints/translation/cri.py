@@ -120,6 +120,11 @@ class Containerd:
     def write(self, content: Content, into: Path, given: Help, budget: Budget) -> list[str]:
         """Write the archive; name the image by a digest, since containerd pulls it."""
         pullable = given.image or content.pullable or _of_template(given)
+        if given.image and not PULLABLE.fullmatch(given.image):
+            raise Untranslatable(
+                f"--image {given.image} is no name with a digest, from which containerd could pull it",
+                remedy="Write NAME@sha256:DIGEST, with all 64 digits.",
+            )
         if not PULLABLE.fullmatch(pullable):
             raise Untranslatable(
                 f"containerd pulls the container's image by digest, but the archive only names {content.image!r}",

@@ -44,7 +44,9 @@ def size(text: str) -> int:
 def container_in_pod(text: str) -> str:
     """Read NAMESPACE/POD/CONTAINER."""
     if not re.fullmatch(f"{NAME}/{NAME}/{NAME}", text, flags=re.ASCII):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAMESPACE/POD/CONTAINER, such as default/web/app")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not NAMESPACE/POD/CONTAINER, in small letters, such as default/web/app"
+        )
     return text
 
 

@@ -42,7 +42,7 @@ def whiteout(folder: Path) -> Path:
         (shared_memory, Order("crio"), "the content of its /dev/shm would be lost"),
         (whiteout, Order("containerd", image=PULLABLE), "where the name would delete another file"),
         (podman, Order("containerd"), "containerd pulls the container's image by digest, but the archive only names"),
-        (podman, Order("containerd", image="app:1"), "pulls the container's image by digest"),
+        (podman, Order("containerd", image="app:1"), "--image app:1 is no name with a digest"),
         (lambda folder: podman(folder, rootfsImageName=""), Order("crio"), "names no image"),
     ],
 )
