@@ -76,7 +76,7 @@ class Trials:
         if can_be_replayed(cell):
             self._replay = Replay(self._node, cell)
         else:
-            self._hindrance = "A shell repeats only trials in one node, one command after the other."
+            self._hindrance = "A shell repeats only trials whose commands ended one after the other, in one node."
 
     def _follow(self, replay: Replay, word: str, words: list[str], said: str) -> None:
         match word, words:

@@ -288,8 +288,9 @@ def largest_ticks(record: Record) -> float | None:
 
 
 def largest_us(record: Record) -> float | None:
-    """Return the trial's largest skew in microseconds, with its sign."""
-    return largest(skew.microseconds for skew in record.skews)
+    """Return the distance of the surface with the largest skew in microseconds, with its sign; None if unknown."""
+    known = [(abs(skew.ticks), abs(skew.microseconds or 0), skew) for skew in record.skews if skew.ticks is not None]
+    return max(known, key=lambda each: each[:2])[2].microseconds if known else None
 
 
 def worst_trial(cell: CellSummary) -> Record | None:

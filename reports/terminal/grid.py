@@ -33,7 +33,7 @@ ASCII = str.maketrans(f"✓✗◇{NO_BREAK}", "+xo ")
 SIGNS = {"✓": "consistent", "✗": "wrong", "◇": "refused or not captured", "?": "no evidence"}
 ANSWERS = {"✓": "restores", "✗": "does not restore", "◇": "restores sometimes", "?": "no evidence"}
 """The signs of a cross-restore table."""
-FLAGS = {"!": "not as expected", "*": "known issue, as declared", "=": "wrong, as it must be"}
+FLAGS = {"!": "not as expected", "*": "known issue: as declared, or not seen here", "=": "wrong, as it must be"}
 NOTHING = "-"
 
 Form = Callable[[Table, CellSummary], str]
@@ -58,6 +58,8 @@ def counted(table: Table, cell: CellSummary) -> str:
     if table.by_pair:
         return f"{sign(table, cell)} {causes.count(restored(cell))}"
     shown = cell.missing if cell.outcome is Outcome.MISSING else cell.counts.get(cell.outcome, 0)
+    if cell.outcome.violates:
+        shown = sum(number for outcome, number in cell.counts.items() if outcome.violates)
     if cell.outcome is Outcome.CONSISTENT:
         return f"{sign(table, cell)} 0/{cell.n}"
     return f"{sign(table, cell)} {shown}/{max(cell.n, cell.planned)}"

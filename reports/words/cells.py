@@ -12,7 +12,7 @@ from reports.text import counted, shorten
 from reports.words.numbers import duration, interval, percent, skew
 from reports.words.outcomes import FLAGS, expectation
 
-GIVES_UP = {GivesUp.DEADLINE: "at its deadline", GivesUp.KILLED: "killed"}
+GIVES_UP = {GivesUp.DEADLINE: "gave up at its deadline", GivesUp.KILLED: "was killed"}
 
 
 def entry(cell: CellSummary) -> str:
@@ -94,7 +94,7 @@ def source_notes(trial: Record) -> tuple[str, ...]:
         "stopped when asked": source.stops is True,
     }
     told = tuple(note for note, true in notes.items() if true)
-    earlier = (f"an earlier client gave up {gave_up(trial.abandoned)}",) if trial.abandoned else ()
+    earlier = (f"the client of an earlier checkpoint {gave_up(trial.abandoned)}",) if trial.abandoned else ()
     return (*(f"asked for at once: {came_of(each)}" for each in trial.concurrent), *earlier, *told)
 
 
@@ -106,5 +106,5 @@ def came_of(request: Concurrent) -> str:
 
 
 def gave_up(call: Abandoned) -> str:
-    """Say how and when a client gave up: `at its deadline, after 99 ms of 217 ms`."""
+    """Say how and when a client gave up: `gave up at its deadline, after 99 ms of 217 ms`."""
     return f"{GIVES_UP[call.how]}, after {duration(call.after_us)} of {duration(call.whole_us)}"

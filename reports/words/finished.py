@@ -80,7 +80,7 @@ def _control(plan: Plan, cell: Cell, name: str, record: Record) -> Finished:
     found = summarise_control(control, record, plan.crash_of)
     detected = NO_ALARM if control.kind is ControlKind.NEUTRAL else DETECTED
     return Finished(
-        name=one_line(f"{control.kind} {control.name} on {cell.checkpoint}"),
+        name=one_line(f"{' '.join(dict.fromkeys((control.kind, control.name)))} on {cell.checkpoint}"),
         code=found.exit_code,
         result=detected if found.detected else record.verdict.outcome.value,
         detail=came(found) if found.detected and control.kind is not ControlKind.NEUTRAL else "",

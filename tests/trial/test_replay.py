@@ -352,7 +352,7 @@ def test_a_trial_on_two_nodes_is_not_judged(node: FolderNode) -> None:
     assert answer(f"begin {cell.id} consistent") == (0, "")
     assert answer("verdict") == (
         3,
-        "verdict: none. A shell repeats only trials in one node, one command after the other.\n",
+        "verdict: none. A shell repeats only trials whose commands ended one after the other, in one node.\n",
     )
 
 

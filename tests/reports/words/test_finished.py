@@ -83,7 +83,7 @@ MUTANT = next(proof for proof in MUTANTS if proof.neutral)
             CANARY.control(MOVING, ControlKind.CANARY),
             Outcome.CONSISTENT,
             (
-                "canary canary on runc@debian-sid",
+                "canary on runc@debian-sid",
                 Exit.BLIND,
                 "consistent ",
                 "NOT DETECTED: consistent (so it was), must be inconsistent disk-ahead",

@@ -66,18 +66,20 @@ def test_what_became_of_the_source_is_one_of_a_few_words() -> None:
 
 def test_a_trial_names_the_client_that_gave_up() -> None:
     (trial,) = run(EARLY).cells[0].trials
-    assert source_notes(trial) == ("an earlier client gave up at its deadline, after 10 ms of 100 ms",)
+    assert source_notes(trial) == (
+        "the client of an earlier checkpoint gave up at its deadline, after 10 ms of 100 ms",
+    )
 
 
 def test_the_table_is_in_every_report() -> None:
     found = run(EARLY, FROZEN, ENDED)
     page = dict(site.render(found))["consistency.html"]
-    assert "<td>killed, after 50 ms of 100 ms</td><td>stays frozen</td><td>running</td><td>-</td>" in page
+    assert "<td>was killed, after 50 ms of 100 ms</td><td>stays frozen</td><td>running</td><td>-</td>" in page
     assert "<td><code>runc resume &lt;one&gt;</code></td>" in page
     assert "<td>no longer ticks</td><td>stopped</td><td>-</td><td>nothing</td>" in page
     assert "<td>goes on</td><td>running</td><td>gone</td><td>-</td>" in page
     text = markdown.render(found)
-    assert "at its deadline, after 10 ms of 100 ms | goes on | running | gone | - |" in text
+    assert "gave up at its deadline, after 10 ms of 100 ms | goes on | running | gone | - |" in text
     out = StringIO()
     show_run(found, Console(file=out, width=200), verbose=True)
     assert "clients that gave up: 3 calls; the source did not go on as before after 2" in out.getvalue()
