@@ -248,6 +248,10 @@ ONE_AFTER_ANOTHER = Expectation.model_construct(
     reason="the containers are checkpointed one after the other, and nothing holds them still together",
     control=True,
 )
+AT_ONCE = Expectation.model_construct(
+    outcome=Outcome.CONSISTENT,
+    reason="the containers wait for each other, so two freezes that overlap hold both still",
+)
 OUTSIDE = Expectation.model_construct(
     outcome=Outcome.NOT_CAPTURED, reason="this runtime documents that its checkpoints leave out a surface"
 )

@@ -22,7 +22,7 @@ from harness.model.controls import (
     Ground,
 )
 from harness.model.errors import UsageError, unknown
-from harness.model.expectations import MOVING, ONE_AFTER_ANOTHER, OUTSIDE, STILL, Expectation
+from harness.model.expectations import AT_ONCE, MOVING, ONE_AFTER_ANOTHER, OUTSIDE, STILL, Expectation
 from harness.model.invalid import wrong
 from harness.model.machine import Condition
 from harness.model.mutants import MUTANTS
@@ -104,6 +104,8 @@ def _nothing(stacks: Sequence[str], runtimes: Sequence[str], policies: Sequence[
                 "--policy": {str(cell.policy) for cell in left},
             }.get(flag, ())
             told.append(f"Without {flag} there are {len(left)}" + f" ({', '.join(sorted(has))})" * bool(has) + ".")
+    if bare := [name for name in stacks if not runtimes and not definition.load(name).runtimes]:
+        told = [f"{' and '.join(bare)} names no `runtimes`. Name one with --runtime, or in the file of the stack."]
     remedy = " ".join(told) or "`stillframe plan` lists every cell."
     return UsageError(f"no cell matches {', '.join(chosen)}", remedy=remedy)
 
@@ -322,6 +324,8 @@ def _follows(cell: Cell) -> Expectation:
         return MOVING
     if cell.scenario is Scenario.GROUP and cell.policy in (FreezePolicy.NONE, FreezePolicy.ENGINE):
         return ONE_AFTER_ANOTHER
+    if cell.scenario is Scenario.GROUP_AT_ONCE:
+        return AT_ONCE
     kinds = {surface.kind for surface in definitions.find(cell.workload).surfaces}
     return OUTSIDE if kinds & way.outside else STILL
 

@@ -223,11 +223,13 @@ class Cri:
             config=self._pod_config(pod),
             container_configs=[cri_requests.container(spec, spec.image, {}) for spec in specs],
         )
-        wanted, named = [spec.name for spec in specs], [each.name for each in made.restored_containers]
-        if sorted(named) != sorted(wanted):
-            self._remove_pod(made.pod_sandbox_id, self.node.freezer(pod))
-            raise CommandFailed(f"RestorePod of {wanted} on {self.node.stack} returned {named}", runtime=True)
-        ids = {each.name: each.container_id for each in made.restored_containers}
+        wanted = [spec.name for spec in specs]
+        ids = {each.name: each.container_id for each in made.restored_containers if each.container_id}
+        if sorted(ids) != sorted(wanted) or len({*ids.values()}) < len(made.restored_containers):
+            said = ", ".join(f"{each.name} {each.container_id}" for each in made.restored_containers)
+            if made.pod_sandbox_id:
+                self._remove_pod(made.pod_sandbox_id, self.node.freezer(pod))
+            raise CommandFailed(f"RestorePod of {' and '.join(wanted)} returned {said or 'no container'}", runtime=True)
         return tuple(self._container(spec, ids[spec.name], pod) for spec in specs)
 
     def begin(self, container: Container) -> None:

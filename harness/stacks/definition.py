@@ -54,6 +54,8 @@ def folder() -> Path:
 def name_of(given: str) -> str:
     """Return the name of a stack that is given by it, or by the file that defines it, which becomes available."""
     if not given.endswith(ENDING):
+        if "/" in given:
+            raise UsageError(f"{given} is no stack", remedy=f"Name a stack, or its file, which ends in {ENDING}.")
         return given
     path = Path(given).absolute()
     name = path.stem

@@ -7,6 +7,7 @@ import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -219,3 +220,37 @@ def test_a_container_is_known_that_was_started_in_a_shell(node: FolderNode, name
     listed = {"containers": [{"id": "c0ffee", "metadata": {"name": SPEC.name}}]}
     with serving(node.path(cri.engine.socket), {"ListContainers": saying(listed)}):
         assert cri.known(SPEC).id == "c0ffee"
+
+
+POD = (CLONE, replace(CLONE, name="second"))
+
+
+def restored(*names: str) -> list[dict[str, str]]:
+    return [{"name": name.rstrip("*"), "container_id": "" if name.endswith("*") else name[:1]} for name in names]
+
+
+@every_engine
+def test_each_container_of_a_restored_pod_is_found_by_its_name(node: FolderNode, name: str) -> None:
+    answer = {"pod_sandbox_id": "pod", "restored_containers": restored("second", "clone")}
+    with engine(node, name, {"RestorePod": saying(answer)}) as (cri, asked):
+        assert [(each.name, each.id) for each in cri.restore_pod("/pod", POD)] == [("clone", "c"), ("second", "s")]
+    ((_, request),) = asked
+    assert request["checkpoint_path"] == "/pod"
+    assert [each["metadata"]["name"] for each in request["container_configs"]] == ["clone", "second"]
+    assert request["config"]["metadata"]["name"] == "clone"
+
+
+@every_engine
+@pytest.mark.parametrize(
+    "names", [(), ("clone",), ("clone", "second", "third"), ("clone", "clone"), ("clone", "second*"), ("clone", "cc")]
+)
+def test_an_answer_that_is_not_one_container_per_name_is_declined_and_its_pod_removed(
+    node: FolderNode, name: str, names: tuple[str, ...]
+) -> None:
+    answers = {"RestorePod": saying({"pod_sandbox_id": "pod", "restored_containers": restored(*names)})}
+    ends = {method: saying({}) for method in ("StopPodSandbox", "RemovePodSandbox")}
+    with engine(node, name, {**answers, **ends}) as (cri, asked):
+        with pytest.raises(CommandFailed, match="RestorePod of clone and second returned ") as declined:
+            cri.restore_pod("/pod", POD)
+        assert declined.value.runtime
+    assert [method for method, _ in asked] == ["RestorePod", *ends]

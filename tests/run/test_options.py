@@ -42,6 +42,15 @@ def test_a_file_stands_for_the_stack_that_it_defines(tmp_path: Path, monkeypatch
     assert parsed(*words) == options
 
 
+def test_a_stack_that_names_no_runtimes_says_where_to_name_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(definition, "_BROUGHT", {})
+    own = tmp_path / "own.toml"
+    own.write_text('name = "own"\ndescription = "A stack"\nroot = "/"\n', encoding="utf-8")
+    with pytest.raises(UsageError, match=r"no cell matches --stack own\. own names no `runtimes`\. Name one"):
+        _ = parsed("--stack", str(own)).cells
+    assert parsed("--stack", str(own), "--runtime", "runc").cells
+
+
 def test_every_option_is_read(tmp_path: Path) -> None:
     words = ["--stack", "host", "--stack", "debian-sid", "--runtime", "crun", "--policy", "none", "--cell", "*"]
     words += [

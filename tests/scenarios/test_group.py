@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.checkpoints.untrusted import Broken, Unreadable
 from harness.model.cells import FreezePolicy, Scenario, SurfaceKind
 from harness.model.errors import CommandFailed, StageFailed
 from harness.model.readings import Reading, Witness
@@ -151,3 +152,33 @@ def test_after_a_failure_the_source_is_examined_when_the_second_container_goes_o
     with pytest.raises(StageFailed):
         play(bench, Group, examines=True)
     assert steps == [*MOMENT, "pause second", "pause first", "resume first", "resume second", "examine", *ENDED]
+
+
+@pytest.mark.parametrize(
+    ("error", "broken", "unreadable"),
+    [
+        (Broken("it ends early"), "the second container's checkpoint was reported as a success: it ends early", ""),
+        (Unreadable("odd pages"), "", "the second container's checkpoint: odd pages"),
+    ],
+)
+def test_what_is_wrong_with_the_second_checkpoint_is_told_of_it(
+    bench: Bench, steps: list[str], monkeypatch: pytest.MonkeyPatch, error: Unreadable, broken: str, unreadable: str
+) -> None:
+    def contents(checkpoint: Checkpoint) -> Contents:
+        if checkpoint.container.spec.beside:
+            raise error
+        return Contents("/images", {})
+
+    monkeypatch.setattr(bench.runtime, "contents", contents)
+    played = play(bench, Group)
+    assert (played.evidence.broken, played.evidence.unreadable, played.evidence.group) == (broken, unreadable, [])
+
+
+def test_the_second_reading_has_to_be_of_the_second_container(
+    bench: Bench, steps: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = READING.model_copy(update={"nonce": "00000000c0ffee99"})
+    monkeypatch.setattr(bench, "read_offline", lambda *_: (other,))
+    played = play(bench, Group)
+    assert played.evidence.broken == "the second container's checkpoint holds another workload"
+    assert played.evidence.group == []

@@ -41,6 +41,11 @@ def test_a_root_that_is_no_root_of_a_file_system_is_told(own: Path) -> None:
         definition.name_of(str(own))
 
 
+def test_a_path_that_is_no_file_of_a_stack_is_told() -> None:
+    with pytest.raises(UsageError, match=r"^/some/root is no stack\. Name a stack, or its file"):
+        definition.name_of("/some/root")
+
+
 def stack(**changes: Any) -> StackDefinition:
     return StackDefinition(**{"name": "mine", "description": "A stack", "suite": "sid", **changes})
 
