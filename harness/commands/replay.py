@@ -12,7 +12,7 @@ from harness.host.wait import until
 from harness.model.cells import Cell, FreezePolicy, Participant, Scenario
 from harness.model.errors import FAULT, CommandFailed, Exit, StillframeError, UsageError, unknown
 from harness.model.outcomes import Outcome, Stage
-from harness.oracle.judge import skews
+from harness.oracle.skews import skews
 from harness.runtimes import way_of
 from harness.stacks.calls import Answer
 from harness.stacks.node import Node

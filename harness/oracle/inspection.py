@@ -16,10 +16,11 @@ from harness.checkpoints.layouts import Opened
 from harness.checkpoints.untrusted import Budget, Unreadable, reason_of, told_of
 from harness.model.description import Task
 from harness.model.errors import EnvironmentUnfit, UsageError
-from harness.oracle.judge import Evidence, anomalies, skews
+from harness.oracle.judge import Evidence, anomalies
 from harness.oracle.locations import Location, Locations, Outside, disk_files, location_of
 from harness.oracle.offline import Captured, reading_of
 from harness.oracle.processes import NoCounter, OwnSurface, Process, processes
+from harness.oracle.skews import skews
 from harness.privacy.redaction import FORMS
 from harness.records.inspection import Finding, InspectedCheckpoint, InspectedProcess, Inspection
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from harness.model.outcomes import Anomaly, Outcome, Refusal, Stage, Verdict
 from harness.model.readings import Reading, Skew, SourceHealth, SurfaceReading
 from harness.oracle.continuity import FINISHED_TICKS, breaks
+from harness.oracle.skews import apart, skews
 from harness.records.record import Continuation
 
 AGREEMENT_TICKS = FINISHED_TICKS
@@ -143,36 +144,6 @@ def overlapped(evidence: Evidence) -> bool:
     """Return whether the workload was ticking right up to the checkpoint, so that the trial can prove something."""
     cut, idle = evidence.cut, evidence.idle_ns
     return cut is not None and idle is not None and cut.counter > 0 and idle <= OVERLAP_NS + 3 * evidence.period_ns
-
-
-def skews(reading: Reading) -> tuple[Skew, ...]:
-    """Return the distance of each surface from memory in `reading`."""
-    return tuple(
-        Skew(
-            witness=reading.witness,
-            surface=surface.surface,
-            ticks=None if surface.newest is None else surface.newest - reading.counter,
-            microseconds=None
-            if surface.newest_wall_ns is None
-            else (surface.newest_wall_ns - reading.counter_wall_ns) / 1000,
-        )
-        for surface in reading.surfaces
-    )
-
-
-def apart(evidence: Evidence) -> tuple[Skew, ...]:
-    """Return the distance of each other container's memory from that of the first one, by the same witness."""
-    firsts = {each.witness: each for each in (evidence.offline, evidence.restored) if each is not None}
-    return tuple(
-        Skew(
-            witness=reading.witness,
-            surface=f"container {number}",
-            ticks=reading.counter - firsts[reading.witness].counter,
-            microseconds=(reading.counter_wall_ns - firsts[reading.witness].counter_wall_ns) / 1000,
-        )
-        for number, reading in enumerate(evidence.group, start=2)
-        if reading.witness in firsts
-    )
 
 
 def anomalies(

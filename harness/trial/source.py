@@ -13,7 +13,8 @@ from harness.host.wait import until
 from harness.model.commands import Command
 from harness.model.errors import Lost
 from harness.model.readings import SourceHealth, Witness
-from harness.oracle.judge import anomalies, skews
+from harness.oracle.judge import anomalies
+from harness.oracle.skews import skews
 from harness.runtimes.contract import Container
 from harness.workload.messages import Beat, Message, ReadingMessage, Start, read_messages
 

@@ -21,9 +21,10 @@ from harness.model.errors import CommandFailed, DeadlineExceeded, StageFailed
 from harness.model.machine import Component
 from harness.model.outcomes import Outcome, Prediction, Stage, Verdict
 from harness.model.readings import Abandoned, Concurrent, Witness
-from harness.oracle.judge import Evidence, apart, judge, overlapped, skews
+from harness.oracle.judge import Evidence, judge, overlapped
 from harness.oracle.lines import lag
 from harness.oracle.refusal import graded
+from harness.oracle.skews import apart, skews, skews_of_others
 from harness.records.plan import Plan
 from harness.records.record import Inspected, Record
 from harness.runtimes.contract import Checkpoint, Container
@@ -334,7 +335,11 @@ class Trial:
             end_ns=time.time_ns(),
             schedule=self.schedule,
             readings=tuple(readings),
-            skews=(*(skew for reading in readings for skew in skews(reading)), *apart(self.evidence)),
+            skews=(
+                *(skew for reading in readings for skew in skews(reading)),
+                *skews_of_others(self.evidence),
+                *apart(self.evidence),
+            ),
             continuation=self.evidence.log,
             source=self.evidence.source,
             abandoned=self.abandoned,

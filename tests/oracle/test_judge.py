@@ -8,7 +8,8 @@ import pytest
 
 from harness.model.outcomes import Anomaly, Outcome, Stage, Verdict
 from harness.model.readings import Reading, SourceHealth, Witness
-from harness.oracle.judge import OVERLAP_NS, Check, Evidence, anomalies, apart, judge, overlapped, skews
+from harness.oracle.judge import OVERLAP_NS, Check, Evidence, anomalies, judge, overlapped
+from harness.oracle.skews import apart, skews, skews_of_others
 from tests.oracle.histories import (
     AHEAD,
     BACKWARDS,
@@ -101,6 +102,9 @@ def test_containers_may_each_be_of_one_instant_and_not_together(ticks: int) -> N
     )
     assert judge(beside(ticks), frozenset({Check.TOGETHER})).outcome is Outcome.CONSISTENT
     (skew,) = apart(beside(ticks))
+    assert [each.surface for each in skews_of_others(beside(ticks))] == [
+        f"{each.surface} of container 2" for each in skews(beside(ticks).group[0])
+    ]
     assert (skew.surface, skew.ticks, skew.microseconds) == ("container 2", ticks, ticks * TICK_NS / 1000)
 
 
