@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from harness.checkpoints.disk import CapturedFiles
 from harness.host import cgroups
 from harness.host.wait import until
-from harness.model.cells import FreezePolicy, SurfaceKind
+from harness.model.cells import FreezePolicy, Scenario, SurfaceKind
 from harness.model.errors import CommandFailed, DeadlineExceeded, StillframeError
 from harness.model.machine import Component
 from harness.runtimes import criu_configuration, criu_log, image_archive, shim, versions
@@ -64,6 +64,7 @@ MOUNTED = {SurfaceKind.TMPFS: "tmpfs", SurfaceKind.BIND: "bind"}
 UNREAD = ("fresh-start", "garbage-image", "stopped-workload")
 """Controls that need no files of a captured disk."""
 BY_WHOM = (FreezePolicy.ENGINE, FreezePolicy.PAUSE)
+ANYBODY = (*BY_WHOM, FreezePolicy.CGROUP)
 
 IN_PLACE = Way(
     what="memory alone, restored into the same container",
@@ -105,7 +106,7 @@ class Docker:
         _on_host(IN_PLACE),
         COMMITTED,
         _on_host(
-            COMMITTED, surfaces=EVERY, terminal=True, scenarios=SCENARIOS, policies=(*BY_WHOM, FreezePolicy.CGROUP)
+            COMMITTED, surfaces=EVERY, terminal=True, scenarios=SCENARIOS, groups=(Scenario.GROUP,), policies=ANYBODY
         ),
     )
     by_criu: ClassVar[bool] = True

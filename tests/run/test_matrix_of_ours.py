@@ -60,7 +60,8 @@ GROUPS = {
         "group-at-once:pair.engine",
         "pod:pair.engine",
     ],
-    "docker/runc": [],
+    "docker/runc": ["group:pair.engine", "group:pair.pause", "group:pair.cgroup"],
+    "docker/runsc": [],
 }
 
 
