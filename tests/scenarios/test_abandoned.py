@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from harness.host import wait
 from harness.model.errors import CommandFailed, GivenUp, StageFailed
 from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Abandoned, GivesUp, Leftover
@@ -163,3 +165,54 @@ def test_the_trials_of_a_cell_cover_the_whole_call_in_both_ways(bench: Bench) ->
     assert [each._how for each in trials] == [GivesUp.DEADLINE, GivesUp.KILLED] * 6
     for how in GivesUp:
         assert [int(6 * each._share) for each in trials if each._how is how] == list(range(6))
+
+
+def test_each_call_is_given_up_on_at_its_share_of_a_whole_one_and_its_end_is_waited_for(
+    bench: Bench, experiments: list[Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell(bench, "beat", n_wall_ns=LATER)
+    clock = [100.0]
+    waited: list[float] = []
+    patience: list[float] = []
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(wait, "moment", waited.append)
+    monkeypatch.setattr(test_abandoned, "WORKING_SECONDS", 0.5)
+
+    def call(_: Checkpoint) -> None:
+        begun, wanted = clock[0], bench.node.patience
+        clock[0] += 2.0 if wanted is None else 1.0
+        if wanted is not None:
+            patience.append(wanted.seconds)
+            if len(patience) == 2:
+                raise GivenUp(f"at {begun}")
+
+    monkeypatch.setattr(bench.runtime, "live_checkpoint", call)
+    played = AbandonedCheckpoint(bench, CELL, PLAN, number=0, last=False)
+    monkeypatch.setattr(AbandonedCheckpoint, "_share", 0.5)
+    assert bench.source is not None
+    with contextlib.ExitStack() as acquired:
+        played.experiment(bench.source, acquired)
+    shorter = test_abandoned.SOONER * 1.0  # since a call that was to be given up on was done after a second
+    assert patience == [0.5 * 2.0, 0.5 * shorter]
+    assert waited == [103.0 + shorter + 0.5]
+    assert (found(played).after_us, found(played).whole_us) == (round(0.5e6 * shorter), round(1e6 * shorter))
+    assert bench.node.patience is None
+
+
+def test_a_tick_from_before_the_end_does_not_count(
+    bench: Bench, experiments: list[Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell(bench, "beat", n_wall_ns=1)
+    with pytest.raises(StageFailed, match="no longer ticks"):
+        abandon(bench, monkeypatch)
+    assert experiments == []
+
+
+def test_a_source_that_ticks_while_its_runtime_calls_it_paused_is_harmed(
+    bench: Bench, experiments: list[Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell(bench, "beat", n_wall_ns=LATER)
+    monkeypatch.setattr(bench.runtime, "state", lambda _: State.PAUSED)
+    with pytest.raises(StageFailed, match="calls it paused") as raised:
+        abandon(bench, monkeypatch)
+    assert raised.value.outcome is Outcome.SOURCE_HARMED

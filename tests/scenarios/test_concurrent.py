@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.checkpoints.untrusted import Broken
+from harness.host import wait
 from harness.model.errors import CommandFailed, DeadlineExceeded, StageFailed
 from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Leftover, Rival
@@ -155,3 +158,46 @@ def test_a_request_that_does_not_end_hangs(bench: Bench, monkeypatch: pytest.Mon
     with pytest.raises(StageFailed) as raised:
         race(bench, Rival.CHECKPOINT)
     assert raised.value.outcome is Outcome.HUNG
+
+
+def test_the_second_request_comes_while_the_first_one_is_done(
+    bench: Bench, sources_after: list[Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell(bench, "beat", n_wall_ns=LATER)
+    asked = threading.Event()
+    waited: list[float] = []
+
+    def takes(_: Checkpoint) -> None:
+        assert asked.wait(20), "the other request is made meanwhile"
+
+    monkeypatch.setattr(test_concurrent, "APART_SECONDS", 0.1)
+    monkeypatch.setattr(wait, "moment", waited.append)
+    monkeypatch.setattr(bench.runtime, "live_checkpoint", takes)
+    monkeypatch.setattr(bench.runtime, "pause", lambda _: asked.set())
+    before = time.monotonic()
+    race(bench, Rival.PAUSE)
+    (due,) = waited
+    assert before < due < time.monotonic() + 0.1
+
+
+def test_a_pause_that_was_done_is_undone(
+    bench: Bench, sources_after: list[Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell(bench, "beat", n_wall_ns=LATER)
+    done: list[str] = []
+    for name in ("pause", "resume"):
+        monkeypatch.setattr(bench.runtime, name, lambda _, name=name: done.append(name))
+    race(bench, Rival.PAUSE)
+    assert done == ["pause", "resume"]
+
+
+def test_a_failure_of_ours_is_not_declined_by_the_runtime(
+    bench: Bench, sources_after: list[Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: object) -> None:
+        raise CommandFailed("mv ended with code 1")
+
+    monkeypatch.setattr(bench.runtime, "live_checkpoint", fails)
+    with pytest.raises(StageFailed, match="mv ended") as raised:
+        race(bench, Rival.CHECKPOINT)
+    assert raised.value.outcome is Outcome.HARNESS_ERROR
