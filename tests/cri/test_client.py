@@ -71,43 +71,43 @@ def test_a_method_that_the_engine_does_not_have_is_said_to_be_so(node: FolderNod
         client.close()
 
 
-@pytest.mark.parametrize("cancels", [False, True], ids=["a deadline", "a client that gives up"])
-def test_an_engine_that_hangs_is_not_waited_for(node: FolderNode, *, cancels: bool) -> None:
-    begun, over = threading.Event(), threading.Event()
+class Hangs:
+    """An answer that takes until the client goes away."""
 
-    def hangs(_: dict[str, Any], context: grpc.ServicerContext) -> dict[str, Any]:
-        context.add_callback(over.set)
-        begun.set()
-        over.wait(60)
+    def __init__(self) -> None:
+        self.begun, self.over = threading.Event(), threading.Event()
+
+    def __call__(self, _: dict[str, Any], context: grpc.ServicerContext) -> dict[str, Any]:
+        context.add_callback(self.over.set)
+        self.begun.set()
+        self.over.wait(60)
         return {}
 
+
+@pytest.mark.parametrize("cancels", [False, True], ids=["a deadline", "a client that gives up"])
+def test_an_engine_that_hangs_is_not_waited_for(node: FolderNode, *, cancels: bool) -> None:
+    hangs = Hangs()
     with serving(node.path(SOCKET), {"CheckpointContainer": hangs}):
         client = Client(node, None, SOCKET)
         call = client.begin("CheckpointContainer", seconds=60 if cancels else 0.2, container_id="x", location="/a")
         if cancels:
-            begun.wait(60)
+            hangs.begun.wait(60)
             call.cancel()
         with pytest.raises(CommandFailed if cancels else DeadlineExceeded):
             call.answer()
-        assert over.wait(60), "the engine is told"
+        assert hangs.over.wait(60), "the engine is told"
         client.close()
 
 
 @pytest.mark.parametrize("how", GivesUp)
 def test_an_engine_is_told_that_its_caller_gives_up(node: FolderNode, how: GivesUp) -> None:
-    over = threading.Event()
-
-    def hangs(_: dict[str, Any], context: grpc.ServicerContext) -> dict[str, Any]:
-        context.add_callback(over.set)
-        over.wait(60)
-        return {}
-
+    hangs = Hangs()
     with serving(node.path(SOCKET), {"CheckpointContainer": hangs}):
         client = Client(node, None, SOCKET)
         node.patience = Patience(0.2, how)
         with pytest.raises(GivenUp, match=r"^CheckpointContainer on /cri\.sock of folder was given up on after"):
             client.call("CheckpointContainer", container_id="x", location="/a")
-        assert over.wait(60)
+        assert hangs.over.wait(60)
         assert node.patience is None
         client.close()
     assert [command.exit_code for command in node.journal.commands] == [CODES[how]]
@@ -210,13 +210,7 @@ def test_an_engine_that_answers_a_deadline_before_our_own_timer_was_given_up_on(
 
 
 def test_an_interrupt_ends_a_call_at_once(node: FolderNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun, over = threading.Event(), threading.Event()
-
-    def hangs(_: dict[str, Any], context: grpc.ServicerContext) -> dict[str, Any]:
-        context.add_callback(over.set)
-        begun.set()
-        over.wait(60)
-        return {}
+    hangs = Hangs()
 
     def interrupted(_: object) -> None:
         raise KeyboardInterrupt
@@ -224,10 +218,10 @@ def test_an_interrupt_ends_a_call_at_once(node: FolderNode, monkeypatch: pytest.
     with serving(node.path(SOCKET), {"CheckpointContainer": hangs}):
         client = Client(node, None, SOCKET)
         call = client.begin("CheckpointContainer", container_id="x", location="/a")
-        assert begun.wait(60)
+        assert hangs.begun.wait(60)
         monkeypatch.setattr(call._future, "result", interrupted)
         with pytest.raises(KeyboardInterrupt):
             call.answer()
-        assert over.wait(60), "the engine is told"
+        assert hangs.over.wait(60), "the engine is told"
         assert [command.exit_code for command in node.journal.commands] == [grpc.StatusCode.CANCELLED.value[0]]
         client.close()
