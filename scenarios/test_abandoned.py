@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.host import cgroups, wait
+from harness.host import audit, cgroups
 from harness.host.process import Patience, replay
+from harness.host.wait import until
 from harness.model.cells import Cell, Scenario
 from harness.model.commands import Command
 from harness.model.errors import CommandFailed, DeadlineExceeded, GivenUp, StageFailed
@@ -26,6 +27,8 @@ SOONER = 0.9
 """Part of a call that was done too early for its client, by which the next one is measured."""
 WORKING_SECONDS = 0.5
 """Time that an engine gets, besides that of a whole call, to end what nobody waits for any more."""
+LATE_SECONDS = 0.5
+"""Time that a source is seen frozen before it is called lost, where no daemon is left that could thaw it."""
 TICK_SECONDS = 4.0
 
 pytestmark = pytest.mark.scenario(Scenario.ABANDONED)
@@ -67,16 +70,28 @@ class AbandonedCheckpoint(Trial):
         with contextlib.ExitStack() as acquired:
             acquired.callback(self._remove_checkpoint, checkpoint)
             self.bench.node.make(checkpoint.folder)
+            before = self._processes() if whole else frozenset()
             begun, patience = time.monotonic(), Patience(whole * self._share, self._how) if whole else None
             with self.stages.at(Stage.CHECKPOINT):
                 given_up = self._take(checkpoint, patience)
             took = time.monotonic() - begun
             if given_up and patience:
-                wait.moment(begun + whole + WORKING_SECONDS)
+                self._let_work(begun + whole + WORKING_SECONDS, before)
                 after_us, whole_us = round(patience.seconds * 1e6), round(whole * 1e6)
                 self.abandoned = Abandoned(how=self._how, after_us=after_us, whole_us=whole_us)
                 self._see_what_became_of(source, checkpoint)
         return took
+
+    def _let_work(self, due: float, before: frozenset[str]) -> None:
+        """Wait until `due`, or until no daemon and no process is left that was not there `before`."""
+
+        def over() -> bool:
+            return time.monotonic() >= due or not (self.bench.node.daemons or self._processes() - before)
+
+        until(over, seconds=WORKING_SECONDS + max(due - time.monotonic(), 0), what="the end of the call")
+
+    def _processes(self) -> frozenset[str]:
+        return frozenset(audit.processes_of(self.bench.node.pid, detailed=False))
 
     def _take(self, checkpoint: Checkpoint, patience: Patience | None) -> bool:
         """Return whether the client gave up."""
@@ -107,7 +122,8 @@ class AbandonedCheckpoint(Trial):
 
     def _ticks(self, source: Source) -> bool:
         with contextlib.suppress(DeadlineExceeded):
-            source.tick_after(time.time_ns(), seconds=TICK_SECONDS)
+            late = None if self.bench.node.daemons else LATE_SECONDS
+            source.tick_after(time.time_ns(), seconds=TICK_SECONDS, late=late)
             return True
         return False
 

@@ -66,7 +66,7 @@ def open_bench(root: Path, held: set[str], monkeypatch: pytest.MonkeyPatch) -> B
     """Make a bench in the folder `root`; its node has the content `held`."""
     monkeypatch.setattr(audit, "of_node", lambda *_, **__: Snapshot(frozenset(held)))
     monkeypatch.setattr(audit, "groups_of", lambda _: [])
-    monkeypatch.setattr(audit, "processes_of", lambda _: ["9 criu state D cgroup 0::/one"])
+    monkeypatch.setattr(audit, "processes_of", lambda _, **__: ["9 criu state D cgroup 0::/one"])
     monkeypatch.setattr(trial, "SETTLE_SECONDS", 0.0)
     for module in (restored, source):
         monkeypatch.setattr(module, "LATE_SECONDS", 0.0)

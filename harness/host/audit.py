@@ -75,9 +75,9 @@ def groups_of(pid: int) -> list[str]:
     return found
 
 
-def processes_of(pid: int) -> list[str]:
-    """Return a line per process of the node, with its state and group: evidence for a trial that hangs."""
-    return sorted(_node_processes(f"/proc/{pid}/root", detailed=True))
+def processes_of(pid: int, *, detailed: bool = True) -> list[str]:
+    """Return a line per process of the node, by default with state and group: evidence for a trial that hangs."""
+    return sorted(_node_processes(f"/proc/{pid}/root", detailed=detailed))
 
 
 def _node_processes(root: str, *, alive: str = "", detailed: bool = False) -> Iterator[str]:

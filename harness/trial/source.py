@@ -23,29 +23,34 @@ TICK_SECONDS = 10.0
 SILENCE_SECONDS = 0.4
 LATE_SECONDS = 2.0
 """Seconds that a runtime may take to put running processes into their group."""
-STOPPED, ENDED = "all its processes are stopped", "it has no process"
+STOPPED, FROZEN, ENDED = "all its processes are stopped", "its control group is frozen", "it has no process"
 
 
 class Silence:
     """Asks the kernel whether a container can still say something: a process of its group has to be able to run."""
 
-    def __init__(self, group: str) -> None:
-        """Watch the group at the path `group`; without one, nobody is ever called lost."""
+    def __init__(self, group: str, late: float | None = None) -> None:
+        """Watch the group at the path `group`; without one, nobody is ever called lost.
+
+        `late`: seconds in which somebody may still set its processes going, by default `LATE_SECONDS`.
+        """
         self._group = group
+        self._late = LATE_SECONDS if late is None else late
         self._since: float | None = None
 
     def lost(self) -> str:
-        """Say why nothing can come any more, if that has been so for `LATE_SECONDS`; empty if something can."""
+        """Say why nothing can come any more, if that has been so for a while; empty if something can."""
         if not self._group:
             return ""
-        members = [pid for group in cgroups.subgroups(self._group) for pid in cgroups.processes(group)]
-        if not all(map(cgroups.is_stopped, members)):
+        members = {group: cgroups.processes(group) for group in cgroups.subgroups(self._group)}
+        running = [group for group, pids in members.items() if not all(map(cgroups.is_stopped, pids))]
+        if not all(map(cgroups.frozen, running)):
             self._since = None
             return ""
         self._since = self._since or time.monotonic()
-        if time.monotonic() - self._since < LATE_SECONDS:
+        if time.monotonic() - self._since < self._late:
             return ""
-        return STOPPED if members else ENDED
+        return FROZEN if running else STOPPED if any(members.values()) else ENDED
 
 
 class Channel:
@@ -71,9 +76,20 @@ class Channel:
         """Return the first of all messages for which `wanted` is true."""
         return next((said for said in self.listen() if wanted(said)), None)
 
-    def wait_for(self, wanted: Callable[[Message], bool], *, seconds: float, what: str, group: str = "") -> Message:
-        """Wait until `first` finds a message; `group`: the container's, so that a lost one is not waited for."""
-        silence = Silence(group)
+    def wait_for(
+        self,
+        wanted: Callable[[Message], bool],
+        *,
+        seconds: float,
+        what: str,
+        group: str = "",
+        late: float | None = None,
+    ) -> Message:
+        """Wait until `first` finds a message; `group`: the container's, so that a lost one is not waited for.
+
+        `late`: as for `Silence`.
+        """
+        silence = Silence(group, late)
 
         def probe() -> Message | None:
             lost = silence.lost()  # first: its last message may come meanwhile
@@ -115,13 +131,14 @@ class Source:
     """It ended because a restore needed that, or because its trials were over."""
     deleted: bool = False
 
-    def tick_after(self, wall_ns: int, *, seconds: float = TICK_SECONDS) -> Message:
-        """Wait up to `seconds` for a report of a tick after `wall_ns`."""
+    def tick_after(self, wall_ns: int, *, seconds: float = TICK_SECONDS, late: float | None = None) -> Message:
+        """Wait up to `seconds` for a report of a tick after `wall_ns`; `late`: as for `Silence`."""
         return self.channel.wait_for(
             lambda said: isinstance(said, Beat) and said.n_wall_ns > wall_ns,
             seconds=seconds,
             what="a tick of the source",
             group=self.group,
+            late=late,
         )
 
     def stands_still(self) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.host import wait
+from harness.host import audit
 from harness.model.errors import CommandFailed, GivenUp, StageFailed
 from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Abandoned, GivesUp, Leftover
@@ -175,7 +175,7 @@ def test_each_call_is_given_up_on_at_its_share_of_a_whole_one_and_its_end_is_wai
     waited: list[float] = []
     patience: list[float] = []
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(wait, "moment", waited.append)
+    monkeypatch.setattr(AbandonedCheckpoint, "_let_work", lambda _, due, __: waited.append(due))
     monkeypatch.setattr(test_abandoned, "WORKING_SECONDS", 0.5)
 
     def call(_: Checkpoint) -> None:
@@ -216,3 +216,17 @@ def test_a_source_that_ticks_while_its_runtime_calls_it_paused_is_harmed(
     with pytest.raises(StageFailed, match="calls it paused") as raised:
         abandon(bench, monkeypatch)
     assert raised.value.outcome is Outcome.SOURCE_HARMED
+
+
+@pytest.mark.parametrize(
+    ("daemon", "processes", "waits"), [(True, [], True), (False, ["9 criu"], True), (False, [], False)]
+)
+def test_an_engine_is_given_time_while_somebody_is_there_to_use_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, *, daemon: bool, processes: list[str], waits: bool
+) -> None:
+    monkeypatch.setattr(audit, "processes_of", lambda *_, **__: ["1 init", *processes])
+    monkeypatch.setattr(test_abandoned, "WORKING_SECONDS", 0.2)
+    monkeypatch.setattr(bench.node, "daemons", ["dockerd"] if daemon else [])
+    begun = time.monotonic()
+    AbandonedCheckpoint(bench, CELL, PLAN, number=0, last=False)._let_work(begun + 0.2, frozenset({"1 init"}))
+    assert (time.monotonic() >= begun + 0.2) is waits

@@ -200,6 +200,15 @@ def test_whoever_is_stopped_or_gone_is_not_waited_for(
         channel.wait_for(lambda _: True, seconds=1e9, what="a word", group=str(tmp_path))
 
 
+def test_whoever_is_frozen_is_not_waited_for(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
+    frozen, running = tmp_path / "cgroup.events", Silence(str(tmp_path), 0.0)
+    frozen.write_text("populated 1\nfrozen 1\n", encoding="ascii")
+    assert running.lost() == "its control group is frozen"
+    frozen.write_text("populated 1\nfrozen 0\n", encoding="ascii")
+    assert running.lost() == ""
+    assert Silence(str(tmp_path), 1e9).lost() == ""
+
+
 def test_a_message_that_came_before_the_end_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "LATE_SECONDS", 0.0)
     (tmp_path / "cgroup.procs").write_text("", encoding="ascii")
