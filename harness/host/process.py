@@ -243,7 +243,10 @@ class NodeProcess:
         """Return the exit code, negative for a signal, or None if the program still runs after `seconds`."""
         if not _readable(self._connection.fileno(), seconds):
             return None
-        answer = self._connection.recv(1024)
+        try:
+            answer = self._connection.recv(1024)
+        except ConnectionResetError:  # a signal has crossed the answer, which is the next to be received
+            answer = self._connection.recv(1024)
         self._connection.close()
         if not answer:
             raise CommandFailed("the node ended while a command was running in it")

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shlex
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness.host import process
-from harness.host.process import BASE_ENVIRONMENT, OUTPUT_LIMIT, Host, Patience, replay
+from harness.host.process import BASE_ENVIRONMENT, OUTPUT_LIMIT, Host, NodeProcess, Patience, replay
 from harness.host.wait import until
 from harness.model.commands import Command
 from harness.model.errors import CommandFailed, DeadlineExceeded, GivenUp
@@ -278,3 +279,18 @@ def test_no_descriptor_stays_open(host: Host, script: Script) -> None:
         with pytest.raises(CommandFailed):
             host.run([program, "1"])
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("answer", [b'{"code": 3}', b""], ids=["it has ended", "the node has ended"])
+def test_a_signal_may_cross_the_answer_of_a_node(answer: bytes) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if answer:
+        theirs.send(answer)
+    started = NodeProcess(ours)
+    started.signal(signal.SIGKILL)
+    theirs.close()  # with the signal unread, so that the kernel resets the connection
+    if answer:
+        assert started.wait(0) == 3
+    else:
+        with pytest.raises(CommandFailed, match="the node ended"):
+            started.wait(0)
