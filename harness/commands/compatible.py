@@ -24,9 +24,10 @@ from harness.model.errors import EnvironmentUnfit, Exit, StillframeError, UsageE
 from harness.model.machine import Component
 from harness.model.outcomes import Answer, Prediction
 from harness.model.values import Frozen
+from harness.run import variants
 from harness.run.options import Options
 from harness.runtimes import RUNTIMES, adapter, versions
-from harness.stacks import build, definition
+from harness.stacks import build, builds, definition
 from harness.stacks.node import Node
 from reports.text import clean, sayable
 
@@ -58,13 +59,18 @@ class Compatibility(Frozen):
 
 def act(arguments: argparse.Namespace) -> int:
     """Print who can restore a checkpoint, and why others cannot."""
-    stack, chosen = arguments.stack_name, arguments.restored_by
-    sides = of_stack(stack, chosen, Options.of(arguments)) if stack else of_this_machine(chosen)
+    stack = arguments.stack_name
+    chosen = [word for word in arguments.restored_by if "=" not in word]
+    arguments.builds = [word for word in arguments.restored_by if "=" in word]
+    options = Options.of(arguments)
+    if options.builds and not stack:
+        raise UsageError(f"--with {options.builds[0]} needs a stack", remedy="Name one with --stack.")
+    sides = of_stack(stack, chosen, options) if stack else of_this_machine(chosen)
     found = compatible(arguments.path, sides, container=arguments.container, budget=Budget.of(arguments.max_bytes))
     if arguments.json:
         print(json.dumps(sayable([each.model_dump(mode="json") for each in found]), indent=1))  # noqa: T201
     for each in () if arguments.json else found:
-        listed = ", ".join(f"{part.name} {part.version}" for part in each.components)
+        listed = ", ".join(map(str, each.components))
         print(f"{each.prediction.answer}: {clean(f'{each.runtime} ({listed})')}")  # noqa: T201
         for reason in each.prediction.reasons:
             print(f"  {clean(reason)}")  # noqa: T201
@@ -136,14 +142,17 @@ def of_stack(name: str, runtimes: Iterable[str], options: Options) -> Iterator[R
         if runtime not in RUNTIMES:
             raise unknown("runtime", runtime, RUNTIMES)
     root = build.prepare(stack, options.cache, mirror=options.mirror, progress=lambda _: None)
+    variant = variants.only(stack.name)
+    builds.check(variant, root)
     for runtime in chosen:
-        with Node(stack.name, root, name="versions") as node:
+        with Node(variant, root, name="versions") as node:
+            builds.prove(node)
             asked = adapter(runtime, "")(node)
             lacking = [each.evidence for each in asked.capabilities() if not each.available]
             if lacking:
                 raise EnvironmentUnfit(f"{runtime} of {name}: {'; '.join(lacking)}", remedy="Choose another.")
             asked.prepare()
-            components = asked.components()
+            components = builds.components(node, asked.components())
             with_criu = any(each.name == "criu" for each in components)
             yield Restorer(runtime, components, partial(_lacking, node.run) if with_criu else _lacks_nothing)
 

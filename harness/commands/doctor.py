@@ -8,15 +8,24 @@ from typing import Any
 
 from harness.host.probes import Finding, examine
 from harness.model import expectations
-from harness.model.errors import Exit, UsageError
-from harness.run import matrix
+from harness.model.cells import Participant
+from harness.model.errors import Exit, StillframeError, UsageError
+from harness.run import hindrances, matrix, variants
+from harness.run.options import Options
+from harness.run.prepare import need_root
+from harness.runtimes import RUNTIMES
+from harness.stacks import build, definition
 from harness.workload.definitions import available, find
+from reports.terminal.tell import tell
 
 
 def doctor(arguments: argparse.Namespace) -> int:
     """Print every finding, and what would mend it."""
     unfit = 0
-    for finding in (*examine(arguments.cache), *_definitions()):
+    options = Options.of(arguments)
+    if options.builds and not options.stack:
+        raise UsageError(f"--with {options.builds[0]} needs a stack", remedy="Name one with --stack.")
+    for finding in (*examine(arguments.cache), *_definitions(), *_stacks(options)):
         unfit += not finding.fit
         print(f"{'yes' if finding.fit else 'NO ':3} {finding.what}: {finding.evidence}")  # noqa: T201
         if not finding.fit and finding.remedy:
@@ -38,3 +47,27 @@ def _read(what: str, read: Callable[[], Any]) -> Finding:
     except UsageError as error:
         first, *more = str(error).splitlines()
         return Finding(what, fit=False, evidence=first, remedy="\n      ".join(more))
+
+
+def _stacks(options: Options) -> Iterator[Finding]:
+    """Ask in a node which runtimes of the chosen stacks work here; one answer for a stack that cannot be made ready."""
+    for stack in options.stack:
+        runtimes = options.runtime or definition.load(stack).runtimes or tuple(RUNTIMES)
+        try:
+            need_root()
+            root = build.prepare(definition.load(stack), options.cache, mirror=options.mirror, progress=tell)
+        except StillframeError as error:
+            yield Finding(f"stack {stack}", fit=False, evidence=error.what, remedy=error.remedy)
+            continue
+        for name in variants.of_stack(stack, alone=bool(options.builds)):
+            try:
+                hindrances.prove(name, root, options.cgroups)
+            except UsageError:
+                raise
+            except StillframeError as error:
+                yield Finding(f"stack {name}", fit=False, evidence=error.what, remedy=error.remedy)
+                continue
+            for runtime in runtimes:
+                who = Participant(runtime=runtime, stack=name)
+                lacking = hindrances.lacking(who, RUNTIMES[runtime].ways[0].name, root, options.cgroups)
+                yield Finding(str(who), fit=not lacking, evidence=lacking or "works here")

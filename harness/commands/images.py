@@ -14,6 +14,7 @@ from harness.model.errors import Exit
 from harness.model.expectations import About, unmatched
 from harness.records import run_files
 from harness.records.documents import check_writable
+from harness.run import variants
 from harness.run.options import Options
 from harness.run.prepare import need_root, redaction_for
 from reports.analysis.images import exit_code
@@ -27,7 +28,9 @@ def images(arguments: argparse.Namespace) -> int:
     """Make images in the chosen stacks."""
     options = Options.of(arguments)
     need_root()
-    return make_images(options, options.stack or (IMAGES_STACK,), arguments.run)
+    chosen = options.stack or (IMAGES_STACK,)
+    stacks = [name for stack in chosen for name in variants.of_stack(stack, alone=options.alone)]
+    return make_images(options, stacks, arguments.run)
 
 
 def make_images(options: Options, stacks: Iterable[str], run: Path | None) -> int:

@@ -17,9 +17,11 @@ from pathlib import Path
 from harness.commands.replay import Trials
 from harness.cri.codes import PROGRAM as CRI
 from harness.model.errors import CommandFailed, UsageError
+from harness.run import variants
 from harness.run.options import Options
 from harness.runtimes import adapter, criu_configuration, versions
-from harness.stacks import build, definition
+from harness.stacks import build, builds, definition, tools
+from harness.stacks.definition import StackDefinition
 from harness.stacks.node import Node
 from harness.trial import bench
 from harness.workload.programs import compile_all
@@ -47,27 +49,65 @@ exit 3
 
 
 def shell(arguments: argparse.Namespace) -> int:
-    """Open a shell in a fresh node of a stack, and return its exit code."""
+    """Open a shell in a fresh node of a stack, or run a command there, and return its exit code."""
     options = Options.of(arguments)
-    if sys.stdin is None or is_empty(sys.stdin.fileno()):
+    command = arguments.command
+    if not command and (sys.stdin is None or is_empty(sys.stdin.fileno())):
         remedy = "Pipe in what `stillframe show CELL` prints, or use a terminal."
         raise UsageError("standard input is empty, so the shell has nothing to do", remedy=remedy)
     stack = definition.load(definition.name_of(arguments.stack_name))
-    shared = shareable(arguments.share, options.cache) if arguments.share else None
+    shared = shareable("--share", arguments.share, options.cache) if arguments.share else None
+    built = shareable("--build", arguments.build, options.cache) if arguments.build else None
+    if (arguments.needs or arguments.install) and not built:
+        raise UsageError("--needs and --install are for a build", remedy="Name its folder with --build DIR.")
     root = build.prepare(stack, options.cache, mirror=options.mirror, progress=tell)
+    name = variants.only(stack.name)
+    builds.check(name, root)
+    layer = _layer(stack, root, built, arguments, options) if built else None
     binaries = compile_all(options.cache)
-    with Node(stack.name, root, name="shell", version=options.cgroups, share=shared) as node:
+    share = {**({Node.shared: shared} if shared else {}), **({str(built): built} if built else {})}
+    with Node(name, root, name="shell", version=options.cgroups, share=share, layer=layer) as node:
+        builds.prove(node)
         image = f"{node.storage}/image"
         bench.lay_out_image(node, image, binaries, options.settings)
         _configure(node)
         hint = f"Put checkpoints into {node.shared}. On the host they are in {shared}." if shared else HOW_TO_SHARE
         node.write("/usr/local/bin/stillframe", HINT.format(hint=shlex.quote(hint)), mode=0o755)
         node.write(f"/usr/local/bin/{CRI}", f'#!/bin/sh\nexec {PROGRAM} {CRI} "$@"\n', mode=0o755)
-        if sys.stdin.isatty():
-            tell("\n".join(greeting(stack.name, image, shared, _versions(node))))
+        if command:
+            tell(f"Running {shlex.join(command)} in a node of {name}.")
+        elif sys.stdin.isatty():
+            tell("\n".join(greeting(name, image, shared, _versions(node))))
         else:
-            tell(f"Running standard input in a node of {stack.name}.")
-        return node.interact(["bash", "--norc"], PROGRAM, Trials(node).answer)
+            tell(f"Running standard input in a node of {name}.")
+        argv = [*(_as_owner(built) if built else ()), *(command or ["bash", "--norc"])]
+        return node.interact(argv, PROGRAM, Trials(node).answer)
+
+
+def _layer(
+    stack: StackDefinition, root: Path, built: Path, arguments: argparse.Namespace, options: Options
+) -> Path | None:
+    """Install what a build needs; by default the build dependencies of the source package in the folder."""
+    sources = arguments.needs
+    if not sources and not arguments.install and stack.root is None:
+        sources = [tools.source_of(built)]
+        tell(f"Installing the build dependencies of Debian's source package {sources[0]}; --needs names others.")
+    return tools.prepare(stack, root, options.cache, sources=sources, packages=arguments.install, progress=tell)
+
+
+def _as_owner(folder: Path) -> Iterator[str]:
+    """Begin a command line that goes to a folder, and acts there as the folder's owner."""
+    status = folder.stat()
+    if status.st_uid:
+        yield from (
+            "setpriv",
+            f"--reuid={status.st_uid}",
+            f"--regid={status.st_gid}",
+            "--clear-groups",
+            "env",
+            "HOME=/tmp",
+        )
+    yield from ("sh", "-c", 'cd "$0" && exec "$@"', str(folder))
 
 
 def is_empty(descriptor: int) -> bool:
@@ -83,28 +123,28 @@ def is_empty(descriptor: int) -> bool:
     return not int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
-def shareable(folder: Path, cache: Path) -> Path:
+def shareable(flag: str, folder: Path, cache: Path) -> Path:
     """Give the folder that can be shared, without symbolic links; `UsageError` for one that cannot or must not be."""
     try:
         found = folder.resolve(strict=True)
         str(found).encode()
     except OSError as error:
-        raise UsageError(f"--share {folder}: {error.strerror}", remedy="Make the folder first.") from error
+        raise UsageError(f"{flag} {folder}: {error.strerror}", remedy="Make the folder first.") from error
     except UnicodeEncodeError as error:
-        raise UsageError(f"--share {str(folder)!r}: the name is not UTF-8", remedy="Choose another folder.") from error
+        raise UsageError(f"{flag} {str(folder)!r}: the name is not UTF-8", remedy="Choose another folder.") from error
     except (RuntimeError, ValueError) as error:
-        raise UsageError(f"--share {folder}: {error}") from error
+        raise UsageError(f"{flag} {folder}: {error}") from error
     if not found.is_dir():
-        raise UsageError(f"--share {folder} is not a folder", remedy="Name a folder of your own.")
+        raise UsageError(f"{flag} {folder} is not a folder", remedy="Name a folder of your own.")
     forbidden = [Path("/", name) for name in OF_THE_SYSTEM]
     whole = [Path("/", name) for name in OF_EVERYBODY]
     if found in whole or any(found == each or each in found.parents for each in forbidden):
         raise UsageError(
-            f"--share {folder}: root in the node could change the host's own files in {found}",
+            f"{flag} {folder}: root in the node could change the host's own files in {found}",
             remedy="Make a folder for this alone, and share that.",
         )
     if (kept := cache.resolve()) == found or kept in found.parents or found in kept.parents:
-        raise UsageError(f"--share {folder}: the stacks are in {kept}, which a node must not change")
+        raise UsageError(f"{flag} {folder}: the stacks are in {kept}, which a node must not change")
     return found
 
 

@@ -29,6 +29,13 @@ SHARED = "/srv/share"
 LEAF = "init"
 DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 PACKET = 1 << 20
+FOLDERS = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
+"""Where programs are, in the order of a node's PATH."""
+DEEPER = ("usr/local/libexec", "usr/local/lib", "usr/libexec", "usr/lib", "opt")
+"""Where engines have programs of their own."""
+KEPT = ".distrib"
+"""What `dpkg-divert` adds to the name of a program that it puts aside."""
+SCRIPT = b"#!"
 
 
 def run(spec: dict[str, Any], groups: list[str], unified: str) -> NoReturn:
@@ -68,24 +75,34 @@ def _enter(spec: dict[str, Any], groups: list[str], unified: str) -> None:
     )
     os.write(leaf, b"0")  # not earlier: the process's group becomes the namespace's root
     os.close(leaf)
+    builds = [(os.open(source, os.O_PATH), program) for source, program in spec["builds"]]  # see `_build_root`
     _build_root(spec["lower"], spec["v1"], spec["share"])
+    for source, program in builds:
+        lay(f"/proc/self/fd/{source}", program)
+        os.close(source)
     socket.sethostname(spec["name"][:64])
     syscalls.loopback_up()
 
 
-def _build_root(stack: str, v1: dict[str, str], share: str) -> None:
-    """Mount the node's root: the stack as the lower layer, one tmpfs for all that is written, and the shared folder."""
+def _build_root(layers: list[str], v1: dict[str, str], share: dict[str, str]) -> None:
+    """Mount the node's root: the stack below all, what is over it, one tmpfs for all that is written, shared folders.
+
+    `share`: folders of the host by their place in the node.
+    """
     syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
-    lower = os.open(stack, os.O_PATH | os.O_DIRECTORY)  # before the tmpfs covers /tmp: the stack may be there
-    shared = os.open(share, os.O_PATH | os.O_DIRECTORY) if share else -1
+    lower = [_opened(each) for each in layers]  # before the tmpfs covers /tmp: the stack may be there
+    shared = {target: _opened(each) for target, each in share.items()}
     syscalls.mount("stillframe", "/tmp", "tmpfs", options="mode=0700")  # noqa: S108
     os.chdir("/tmp")  # noqa: S108
-    for folder in ("lower", "upper", "work", "root", "storage"):
+    names = [f"lower{number}" for number in range(len(layers))]
+    for folder in (*names, "upper", "work", "root", "storage"):
         os.mkdir(folder, 0o755)
-    syscalls.mount(f"/proc/self/fd/{lower}", "lower", flags=syscalls.MS_BIND)
-    syscalls.mount("none", "lower", flags=syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY)
-    os.close(lower)
-    syscalls.mount("overlay", "root", "overlay", options="lowerdir=lower,upperdir=upper,workdir=work")
+    for name, layer in zip(names, lower, strict=True):
+        syscalls.mount(f"/proc/self/fd/{layer}", name, flags=syscalls.MS_BIND)
+        syscalls.mount("none", name, flags=syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY)
+        os.close(layer)
+    below = f"lowerdir={':'.join(names)}"
+    syscalls.mount("overlay", "root", "overlay", options=f"{below},upperdir=upper,workdir=work")
     quiet = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
     for source, target, kind, flags, options in (
         ("proc", "root/proc", "proc", quiet, ""),
@@ -99,14 +116,29 @@ def _build_root(stack: str, v1: dict[str, str], share: str) -> None:
         os.makedirs(target, exist_ok=True)
         syscalls.mount(source, target, kind, flags, options)
     _populate_dev("root/dev")
-    if share:
-        _share(shared, f"root{SHARED}")
+    for place, shown in shared.items():
+        _share(shown, _made("root", place))
     syscalls.pivot_root("root")
+
+
+def _opened(folder: str) -> int:
+    return os.open(folder, os.O_PATH | os.O_DIRECTORY)
+
+
+def _made(root: str, target: str) -> str:
+    """Make a folder below `root`, without following a link, which would lead to the host; return its path."""
+    path = root
+    for part in target.strip("/").split("/"):
+        path = f"{path}/{part}"
+        if os.path.islink(path):
+            raise OSError(errno.ELOOP, f"{path.removeprefix(root)} is a symbolic link in this stack")
+        if not os.path.isdir(path):
+            os.mkdir(path)
+    return path
 
 
 def _share(folder: int, target: str) -> None:
     """Mount a folder of the host, without what is mounted below it; no device and no set-user-ID program works."""
-    os.makedirs(target, exist_ok=True)
     syscalls.mount(f"/proc/self/fd/{folder}", target, flags=syscalls.MS_BIND)
     kept = os.statvfs(target).f_flag & (syscalls.MS_RDONLY | syscalls.MS_NOEXEC)  # or the host's own would be lifted
     limits = kept | syscalls.MS_NOSUID | syscalls.MS_NODEV
@@ -135,6 +167,65 @@ def _populate_dev(dev: str) -> None:
     syscalls.mount("devpts", f"{dev}/pts", "devpts", syscalls.MS_NOSUID, "newinstance,ptmxmode=0666,mode=0620")
     os.symlink("pts/ptmx", f"{dev}/ptmx")
     syscalls.mount("shm", f"{dev}/shm", "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=1777")
+
+
+def places(root: str, program: str) -> list[str]:
+    """Return where below `root` a program is, relative to it; what leads to one folder counts once."""
+    found: dict[str, str] = {}
+    for folder in FOLDERS:
+        _note(found, root, folder, program)
+    for base in DEEPER:
+        for at, _, files in os.walk(f"{root}/{base}"):
+            if program in files:
+                _note(found, root, os.path.relpath(at, root), program)
+    return list(found.values())
+
+
+def _note(found: dict[str, str], root: str, folder: str, program: str) -> None:
+    path = f"{root}/{folder}/{program}"
+    if os.path.islink(path) or (os.path.isfile(path) and os.access(path, os.X_OK)):
+        found.setdefault(os.path.realpath(f"{root}/{folder}"), f"{folder}/{program}")
+
+
+def lay(source: str, program: str) -> None:
+    """Lay a program, or the files of an install root that has it, over the root file system.
+
+    The program then is wherever the root file system has it. A script keeps what it replaces, with `.distrib` after
+    the name, so that it can call that.
+    """
+    there, own, given = places("/", program), "", source
+    if os.path.isdir(source):
+        own = places(source, program)[0]
+        given = f"{source}/{own}"
+        for at, folders, files in os.walk(source):
+            below = os.path.relpath(at, source)
+            os.makedirs(f"/{below}", exist_ok=True)
+            for name in (*files, *(each for each in folders if os.path.islink(f"{at}/{each}"))):
+                if os.path.islink(f"{at}/{name}"):
+                    _make_room(f"/{below}/{name}")
+                    os.symlink(os.readlink(f"{at}/{name}"), f"/{below}/{name}")
+                elif os.path.isfile(f"{at}/{name}"):
+                    _copy(f"{at}/{name}", f"/{below}/{name}")
+    for place in there:
+        if place != own:
+            _copy(given, f"/{place}")
+
+
+def _copy(source: str, target: str) -> None:
+    with open(source, "rb") as file:
+        _make_room(target, kept=file.read(len(SCRIPT)) == SCRIPT)
+        with open(target, "xb") as copy:
+            offset = 0
+            while sent := os.sendfile(copy.fileno(), file.fileno(), offset, 1 << 30):
+                offset += sent
+            os.fchmod(copy.fileno(), stat.S_IMODE(os.fstat(file.fileno()).st_mode))
+
+
+def _make_room(target: str, *, kept: bool = False) -> None:
+    if kept and os.path.lexists(target) and not os.path.lexists(f"{target}{KEPT}"):
+        os.rename(target, f"{target}{KEPT}")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(target)
 
 
 class _Init:

@@ -1,8 +1,9 @@
 """The process outside a node that owns its cgroups: starts the node's init, and cleans up however the node ends.
 
 It runs by file name with the standard library alone. Its argument is one JSON object {lower, name, lifeline, ready, v1,
-share}. `lifeline` is a descriptor whose other end only the harness holds: it closes when the harness ends, even by
-SIGKILL, and then the node ends too. `ready` gets one JSON line, {"pid": N} with the init's number, or {"error": "..."}.
+share, builds}. `lifeline` is a descriptor whose other end only the harness holds: it closes when the harness ends, even
+by SIGKILL, and then the node ends too. `ready` gets one JSON line, {"pid": N} with the init's number, or
+{"error": "..."}.
 """
 
 from __future__ import annotations

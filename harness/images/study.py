@@ -18,13 +18,14 @@ from harness.images.producers import Producer, Taken
 from harness.images.restore import ImageRestore
 from harness.images.routes import CARRIED, INDEX, REGISTRY, ROUTES, Route
 from harness.images.stores import Store
-from harness.model.cells import Participant
+from harness.model.cells import Participant, base_of
 from harness.model.commands import Command
 from harness.model.errors import CommandFailed, DeadlineExceeded, StillframeError
 from harness.model.expectations import About, known
 from harness.model.machine import Component
 from harness.model.outcomes import Outcome, Verdict
 from harness.records.image_path import EXPECTED, Attempt, Base, ImageFacts, ImagePath, Step, StepRefusal
+from harness.run import hindrances
 from harness.run.options import Options
 from harness.runtimes import adapter, versions
 from harness.runtimes.contract import Checkpoint
@@ -274,6 +275,7 @@ def planned(stack: str) -> Iterator[ImagePath]:
 def study(options: Options, stack: str, progress: Progress) -> Iterator[ImagePath]:
     """Study a stack, engine by engine; missing tools are `unsupported`. Raise `StackUnavailable`."""
     root = build.prepare(definition.load(stack), options.cache, mirror=options.mirror, progress=progress)
+    hindrances.prove(stack, root, options.cgroups)
     binaries = compile_all(options.cache)
     owed = {path.id: path for path in planned(stack)}
     for engine in ENGINES:
@@ -295,7 +297,8 @@ def every_image() -> Iterator[ImagePath]:
 
 
 def _expected(path: ImagePath, options: Options) -> ImagePath:
-    should_be = known(path, options.today, EXPECTED, About.IMAGES, conditions=host_facts().conditions)
+    own = path.model_copy(update={"stack": base_of(path.stack)})  # a variant has the known issues of its stack
+    should_be = known(own, options.today, EXPECTED, About.IMAGES, conditions=host_facts().conditions)
     return path.model_copy(update={"expectation": should_be})
 
 

@@ -62,14 +62,35 @@ class Scenario(StrEnum):
         return self in (Scenario.GROUP_AT_ONCE, Scenario.ABANDONED, Scenario.CONCURRENT)
 
 
+VARIANT = "+"
+"""Between the name of a stack and that of a variant, in which builds of the user's own replace its programs."""
+
+
+def base_of(stack: str) -> str:
+    """Return the stack that a variant is made of: `debian-sid` for `debian-sid+mine`."""
+    return stack.partition(VARIANT)[0]
+
+
 class Participant(Frozen):
-    """A runtime from a stack: `runc@debian-sid`. Versions are captured data, not part of its identity."""
+    """A runtime from a stack: `runc@debian-sid`, or from a variant of it: `runc@debian-sid+mine`.
+
+    Versions are captured data, not part of its identity.
+    """
 
     runtime: Name
     stack: Name
 
     def __str__(self) -> str:
         return f"{self.runtime}@{self.stack}"
+
+    @property
+    def variant(self) -> str:
+        """Name of the variant of the stack; empty for the stack itself."""
+        return self.stack.partition(VARIANT)[2]
+
+    def of(self, variant: str) -> Participant:
+        """Return the same runtime in a variant of its stack; an empty name means the stack itself."""
+        return self.model_copy(update={"stack": f"{base_of(self.stack)}{VARIANT * bool(variant)}{variant}"})
 
 
 class Cell(Frozen):
@@ -102,6 +123,16 @@ class Cell(Frozen):
             both += f"+{self.way}"
         asked = f"{self.scenario}:" if self.scenario is not Scenario.LIVE else ""
         return f"{asked}{what}.{both}"
+
+    @property
+    def base(self) -> Cell:
+        """The same cell of the unmodified stacks."""
+        return self.of("", "")
+
+    def of(self, checkpoint: str, restore: str) -> Cell:
+        """Return the same cell in variants of its stacks; an empty name means the stack itself."""
+        both = {"checkpoint": self.checkpoint.of(checkpoint), "restore": self.restore.of(restore)}
+        return self.model_copy(update=both)
 
     @property
     def slug(self) -> str:

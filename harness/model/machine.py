@@ -22,6 +22,17 @@ class Component(Frozen):
 
     name: str
     version: str
+    sha256: str = Field(default="", description="of a build of the user's own: digest of the program")
+    commit: str = Field(default="", description="of a build out of a Git checkout: what `git describe` says of it")
+
+    @property
+    def told(self) -> str:
+        """The version, and for a build what tells it from others with this version."""
+        own = self.commit or (self.sha256 and f"sha256 {self.sha256[:12]}")
+        return f"{self.version} ({own})" if own else self.version
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.told}"
 
 
 class Condition(StrEnum):

@@ -76,6 +76,36 @@ CHOICES: tuple[Flag, ...] = (
     ),
 )
 """What takes part."""
+BUILDS: tuple[Flag, ...] = (
+    (
+        "--with",
+        {
+            "action": "append",
+            "default": [],
+            "dest": "builds",
+            "metavar": "NAME=PATH",
+            "help": "test a build of your own: this program, or this install root (DESTDIR), replaces the program NAME "
+            "in a variant of each stack; repeatable; NAME@VARIANT=PATH puts it into a variant of its own",
+        },
+    ),
+    (
+        "--as",
+        {
+            "default": None,
+            "dest": "variant",
+            "metavar": "NAME",
+            "help": "name of the variant, as in `runc@debian-sid+NAME` (default mine)",
+        },
+    ),
+)
+"""Builds of the user's own."""
+ALONE: Flag = (
+    "--alone",
+    {
+        "action": "store_true",
+        "help": "with --with: try the variant alone, and leave out the comparison with the unmodified stack",
+    },
+)
 CORPUS: tuple[Flag, ...] = (
     (
         "--keep",
@@ -203,12 +233,13 @@ SETTINGS: tuple[Flag, ...] = (
 """How a run is carried out."""
 STACKS = (CACHE, MIRROR)
 """Where stacks are, and where they come from."""
-EVERY = (*CHOICES, *CORPUS, *SETTINGS)
+EVERY = (*CHOICES, *BUILDS, ALONE, *CORPUS, *SETTINGS)
 
 
 def name_of(flag: str) -> str:
     """Name of the value that an option sets: `--keep-names` sets `keep_names`."""
-    return flag.removeprefix("--").replace("-", "_")
+    own: dict[str, str] = {name: declaration["dest"] for name, declaration in BUILDS}
+    return own.get(flag, flag.removeprefix("--").replace("-", "_"))
 
 
 def add_to(parser: argparse.ArgumentParser, *groups: tuple[Flag, ...]) -> None:

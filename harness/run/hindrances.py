@@ -19,7 +19,7 @@ from harness.model.outcomes import Outcome, Stage, Verdict
 from harness.records.plan import Plan
 from harness.records.record import Record
 from harness.runtimes import adapter
-from harness.stacks import definition
+from harness.stacks import builds, definition
 from harness.stacks.node import Node
 from harness.trial.bench import Bench
 from reports.text import counted
@@ -39,7 +39,11 @@ def hindered(keys: Iterable[Key], stacks: Mapping[str, Path | str], version: Cgr
     """Return the participants that cannot take part, each with the reason.
 
     Those of a stack that could not be made ready; and of the machine's own binaries those that it does not have.
+    Raise an error for a build of the user's own that does not start.
     """
+    for stack in sorted({who.stack for who, _ in keys}):
+        if isinstance(root := stacks[stack], Path):
+            prove(stack, root, version)
     found: dict[str, str] = {}
     for who, way in sorted(keys, key=str):
         root = stacks[who.stack]
@@ -48,6 +52,14 @@ def hindered(keys: Iterable[Key], stacks: Mapping[str, Path | str], version: Cgr
         elif definition.load(who.stack).root == MACHINE and (reason := lacking(who, way, root, version)):
             found[str(who)] = reason
     return found
+
+
+def prove(stack: str, root: Path, version: CgroupVersion) -> None:
+    """Raise an error if a build of this variant replaces nothing, or does not start."""
+    if builds.over(stack):
+        builds.check(stack, root)
+        with Node(stack, root, name="probe", version=version) as node:
+            builds.prove(node)
 
 
 def lacking(who: Participant, way: str, root: Path, version: CgroupVersion) -> str:

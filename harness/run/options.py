@@ -16,9 +16,9 @@ from harness.model.controls import Control
 from harness.model.errors import UsageError
 from harness.model.invalid import requirement
 from harness.records.shard import Shard
-from harness.run import matrix
+from harness.run import matrix, variants
 from harness.run.flags import DEFAULT_ROUNDS, EVERY, name_of
-from harness.stacks import definition
+from harness.stacks import builds, definition
 from reports.analysis.statistics import clean_trials, rate_bound
 from reports.words.numbers import percent
 
@@ -41,6 +41,8 @@ class Options(Settings):
     keep_names: bool = False
     proof: Literal["full", "brief"] | None = None
     interop: bool = False
+    builds: tuple[str, ...] = Field(default=(), description="builds of the user's own, as `NAME@VARIANT=PATH`")
+    alone: bool = False
     keep: Path | None = None
     kept: Path | None = None
     shard: Shard | None = None
@@ -68,6 +70,10 @@ class Options(Settings):
                 raise UsageError(f"--shard {given['shard']} needs a --seed", remedy=remedy)
         if given["seed"] is None:
             given["seed"] = random.SystemRandom().getrandbits(32)
+        given["builds"] = builds.declare(given["builds"], given.pop("variant"))
+        variants.check()
+        if given["alone"] and not given["builds"]:
+            raise UsageError("--alone needs a build", remedy="Name one with --with NAME=PATH.")
         given |= {name: Path(given[name]).absolute() for name in ("out", "cache")}
         given |= {name: Path(given[name]).absolute() if given[name] else None for name in ("keep", "kept")}
         try:
@@ -130,13 +136,18 @@ class Options(Settings):
     @property
     def cells(self) -> tuple[Cell, ...]:
         """The cells that are asked for; `UsageError` for a name that does not exist."""
+        if self.corpus:
+            keepers = variants.of_participants(matrix.keepers(self.stack, self.runtime), alone=self.alone)
         if self.kept:
             from harness.trial import corpus  # noqa: PLC0415  # reads CRIU's images, and is for `corpus try` alone
 
-            return tuple(corpus.cells(corpus.read(self.kept), matrix.keepers(self.stack, self.runtime)))
+            return tuple(corpus.cells(corpus.read(self.kept), keepers))
         if self.keep:
-            return tuple(matrix.to_keep(matrix.keepers(self.stack, self.runtime)))
-        return matrix.plan(self.stack, self.runtime, self.policy, self.cell, interop=self.interop)
+            return tuple(matrix.to_keep(keepers))
+        planned = matrix.plan(self.stack, self.runtime, self.policy, variants.plain(self.cell), interop=self.interop)
+        if not self.builds:
+            return planned
+        return variants.cells(planned, self.cell, alone=self.alone, across=self.interop)
 
     @property
     def corpus(self) -> Path | None:
@@ -150,9 +161,13 @@ class Options(Settings):
 
     @property
     def controls(self) -> tuple[Control, ...]:
-        """The instrument's own proof; all of it where the user did not choose among participants or cells."""
+        """The instrument's own proof; all of it where the user did not choose among participants or cells.
+
+        It is played on the stacks themselves: in a variant nobody could tell a blind instrument from a broken build.
+        """
         whole = not (self.cell or self.runtime or self.policy or self.interop or self.corpus)
         cells = tuple(matrix.to_keep(dict.fromkeys(cell.restore for cell in self.cells))) if self.kept else self.cells
+        cells = tuple(dict.fromkeys(cell.base for cell in cells))
         return matrix.controls(cells, self.today, full=whole if self.proof is None else self.proof == "full")
 
     @property
@@ -169,9 +184,9 @@ class Options(Settings):
         """The same options as a command line."""
         words = []
         for flag, _ in EVERY:
-            value = getattr(self, name_of(flag))
+            value = getattr(self, name_of(flag), None)  # the name of a variant is in each build
             if flag == "--stack":
-                value = tuple(map(definition.given_as, value))
+                value = tuple(map(definition.given_as, self.stack))
             for one in value if isinstance(value, tuple) else () if value is None else (value,):
                 words += [flag] if one is True else [] if one is False else [flag, str(one)]
         return words

@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.host import audit, cgroups
 from harness.host.facts import host_facts
 from harness.host.names import redaction_here
-from harness.model.cells import Cell
+from harness.model.cells import Cell, base_of
 from harness.model.errors import EnvironmentUnfit, StillframeError
 from harness.model.expectations import STILL, covered, crashes, unmatched
 from harness.model.machine import Condition
@@ -182,8 +182,10 @@ def _prepare(names: Sequence[str], options: Options, progress: build.Progress) -
         except StillframeError as error:
             return str(error)
 
-    with ThreadPoolExecutor(max_workers=max(1, len(names))) as pool:
-        return dict(zip(names, pool.map(prepare, names), strict=True))
+    bases = sorted(set(map(base_of, names)))
+    with ThreadPoolExecutor(max_workers=max(1, len(bases))) as pool:
+        roots = dict(zip(bases, pool.map(prepare, bases), strict=True))
+    return {name: roots[base_of(name)] for name in names}
 
 
 def _point(link: Path, target: str) -> None:

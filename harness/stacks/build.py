@@ -7,8 +7,9 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from harness.host import probes
 from harness.host.process import HOST
@@ -53,7 +54,7 @@ def prepare(
     stacks = cache / "stacks"
     make_folder(stacks)
     ready = stacks / f"{definition.name}-{definition.key}"
-    with writable(stacks), _locked(stacks / f"{definition.name}.lock", waiting):
+    with writable(stacks), locked(stacks / f"{definition.name}.lock", waiting):
         for left_over in stacks.glob(f".building-{definition.name}-{'[0-9a-f]' * KEY_DIGITS}"):
             shutil.rmtree(left_over)
         if ready.exists() and not _intact(ready):
@@ -67,18 +68,45 @@ def prepare(
 def _build(
     definition: StackDefinition, ready: Path, mirror: str | None, progress: Progress, waiting: Callable[[], None]
 ) -> None:
-    _check_machine(ready.parent)
-    aside = ready.with_name(f".building-{ready.name}")
-    scratch = aside / "tmp"
-    scratch.mkdir(parents=True)
     mirror = mirror or os.environ.get(MIRROR_VARIABLE) or mirror_of_host()
-    argv = [*TIED, "mmdebstrap", *OPTIONS, f"--include={','.join(definition.packages)}"]
+    argv = ["mmdebstrap", *OPTIONS, f"--include={','.join(definition.packages)}"]
     for suite in definition.also:  # repeat the sources for the other suite
         sources = '"$1/etc/apt/sources.list'
         argv.append(f"--setup-hook=sed 's/ {definition.suite} / {suite} /' {sources}\" > {sources}.d/{suite}.list\"")
-    argv += [str(definition.suite), str(aside / "root"), *([mirror] if mirror else [])]
-    progress(f"{definition.name}: building with mmdebstrap")
-    said = ""
+    with made_aside(ready, definition.name, progress, waiting) as (aside, execute):
+        scratch = aside / "tmp"
+        scratch.mkdir()
+        progress(f"{definition.name}: building with mmdebstrap")
+        execute([*argv, str(definition.suite), str(aside / "root"), *([mirror] if mirror else [])], TMPDIR=str(scratch))
+        shutil.rmtree(scratch)
+        (aside / "fingerprint").write_text(_fingerprint(aside / "root"), encoding="ascii")
+    progress(f"{definition.name}: ready")
+
+
+class Execute(Protocol):
+    """Runs a command that works on a folder, and tells of its progress."""
+
+    def __call__(self, argv: Sequence[str], **env: str) -> None:
+        """Run it in a process tree of its own, which ends with the harness."""
+
+
+@contextlib.contextmanager
+def made_aside(
+    ready: Path,
+    name: str,
+    progress: Progress,
+    waiting: Callable[[], None],
+    *,
+    failure: str = "",
+    remedy: str = "Check the network, or name a Debian mirror with --mirror URL or in STILLFRAME_MIRROR.",
+) -> Iterator[tuple[Path, Execute]]:
+    """Give a folder that becomes `ready` if all goes well, and what runs commands for it.
+
+    `StackUnavailable` with `failure` and `remedy` if one of them fails; then nothing is left.
+    """
+    _check_machine(ready.parent)
+    aside, said = ready.with_name(f".building-{ready.name}"), ""
+    aside.mkdir(parents=True)
 
     def tell(output: bytes) -> None:
         nonlocal said
@@ -86,23 +114,21 @@ def _build(
         line = _last(output)
         if line not in ("", said):
             said = line
-            progress(f"{definition.name}: {line}")
+            progress(f"{name}: {line}")
+
+    def execute(argv: Sequence[str], **env: str) -> None:
+        HOST.run([*TIED, *argv], deadline=BUILD_SECONDS, env=env, on_tick=tell)
 
     try:
-        HOST.run(argv, deadline=BUILD_SECONDS, env={"TMPDIR": str(scratch)}, on_tick=tell)
-        shutil.rmtree(scratch)
-        (aside / "fingerprint").write_text(_fingerprint(aside / "root"), encoding="ascii")
+        yield aside, execute
     except (CommandFailed, DeadlineExceeded) as error:
         shutil.rmtree(aside, ignore_errors=True)
-        raise StackUnavailable(
-            f"the stack {definition.name} cannot be built: {_reason(error)}",
-            remedy="Check the network, or name a Debian mirror with --mirror URL or in STILLFRAME_MIRROR.",
-        ) from error
+        what = failure or f"the stack {name} cannot be built"
+        raise StackUnavailable(f"{what}: {_reason(error)}", remedy=remedy) from error
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
     aside.rename(ready)
-    progress(f"{definition.name}: ready")
 
 
 def _check_machine(folder: Path) -> None:
@@ -133,7 +159,7 @@ def mirror_of_host() -> str | None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+def locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
     """Lock a stack for one builder; the lock ends with its holder, even if the holder is killed."""
 
     def free() -> bool:

@@ -8,6 +8,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from harness.model.cells import base_of
 from harness.model.errors import UsageError, unknown
 from harness.model.invalid import fault, read_toml, wrong
 from harness.model.values import Frozen
@@ -83,7 +84,11 @@ def available() -> list[str]:
 
 
 def load(name: str) -> StackDefinition:
-    """Read the definition called `name`; `UsageError` if there is none, `WrongFile` if it is wrong."""
+    """Read the definition called `name`, for a variant that of its base.
+
+    `UsageError` if there is none, `WrongFile` if it is wrong.
+    """
+    name = base_of(name)
     if name not in available():
         raise unknown("stack", name, available())
     return _read(name, path_of(name))

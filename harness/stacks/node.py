@@ -16,7 +16,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from harness.model.cells import CgroupVersion
 from harness.model.commands import Command
 from harness.model.errors import CommandFailed, EnvironmentUnfit, StillframeError
 from harness.model.machine import Accommodation
+from harness.stacks import builds
 from harness.stacks.calls import PROGRAM, Answer, Calls
 
 START_SECONDS = 20.0
@@ -108,11 +109,13 @@ class Node(contextlib.AbstractContextManager["Node"]):
         *,
         name: str = "node",
         version: CgroupVersion = CgroupVersion.V2,
-        share: Path | None = None,
+        share: Mapping[str, Path] | None = None,
+        layer: Path | None = None,
     ) -> None:
         """Start a node called `name` over the root file system `lower`; `EnvironmentUnfit` if that fails.
 
-        `share` is a folder of the host that the node may read and write.
+        A variant of a stack has its builds laid over it. `share`: folders of the host that the node may read and write,
+        by their place in it. `layer`: a folder that lies over `lower`.
         """
         if os.geteuid() != 0:
             raise EnvironmentUnfit("a node needs root", remedy="Run it with sudo.")
@@ -128,8 +131,11 @@ class Node(contextlib.AbstractContextManager["Node"]):
         v1 = self._v1_mounts()
         reader, ready = os.pipe()
         lifeline, self._lifeline = os.pipe()
-        spec = {"lower": str(lower), "name": name, "lifeline": lifeline, "ready": ready, "v1": v1}
-        spec["share"] = str(share or "")
+        spec = {"name": name, "lifeline": lifeline, "ready": ready, "v1": v1}
+        over = builds.over(stack)
+        spec |= {"builds": [(str(each.path), each.program) for each in over]}
+        spec |= {"lower": [*([str(layer)] if layer else []), str(lower)]}
+        spec |= {"share": {target: str(folder) for target, folder in (share or {}).items()}}
         try:
             self._supervisor = HOST.launch(
                 [sys.executable, "-I", "-S", str(supervisor.__file__), json.dumps(spec)], pass_fds=(lifeline, ready)
@@ -146,6 +152,8 @@ class Node(contextlib.AbstractContextManager["Node"]):
             os.close(reader)
         self._executor = NodeExecutor(stack, self.path(init.ADDRESS))
         self.run, self.note = self._executor.run, self._executor.note
+        if any(each.path.is_dir() for each in over):
+            self.run(["ldconfig"])
 
     def _v1_mounts(self) -> dict[str, str]:
         """Return mount options by folder name for a node with cgroups version 1; empty for version 2."""

@@ -27,6 +27,7 @@ from harness.model.readings import Leftover, Reading
 from harness.oracle import offline
 from harness.runtimes import adapter
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, Runtime
+from harness.stacks import builds
 from harness.stacks.node import Node
 from harness.trial.corpus import IMAGE, lay_out
 from harness.trial.restored import size_of
@@ -97,7 +98,7 @@ class Bench:
             if bench.lacking:
                 return bench
             runtime.prepare()
-            bench.components = runtime.components()
+            bench.components = builds.components(node, runtime.components())
             folder = f"{node.storage}/image"
             bench.corpus = corpus
             if corpus and (corpus / IMAGE).exists():

@@ -61,7 +61,7 @@ class Trial:
         self.number = number
         self.last = last
         self.stages = Stages()
-        own_seed = random.Random(f"{plan.seed}/{cell.question}/{number}").getrandbits(63)  # noqa: S311
+        own_seed = random.Random(f"{plan.seed}/{cell.base.question}/{number}").getrandbits(63)  # noqa: S311
         delay = random.Random(own_seed).randrange(LATEST_MOMENT_US)  # noqa: S311
         self.schedule = Schedule(seed=own_seed, planned_delay_us=delay)
         self.evidence = self.new_evidence()

@@ -9,7 +9,6 @@ discoveries over all cells.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from enum import StrEnum
 
@@ -18,18 +17,14 @@ from pydantic import Field
 from harness.model.cells import Cell, Settings
 from harness.model.errors import Exit, NotComparable
 from harness.model.expectations import place
-from harness.model.outcomes import Outcome
 from harness.model.values import Frozen
 from harness.records.plan import Plan
-from harness.records.record import Record
-from reports.analysis.cells import MEASURED, CellSummary, summarise_cell
+from reports.analysis.cells import CellSummary, summarise_cell
 from reports.analysis.conditions import Conditions, Difference, changes, differences
+from reports.analysis.sides import Side, side_of
 from reports.analysis.statistics import LEVEL, adjusted, different_p
 from reports.analysis.tables import RunSummary
-from reports.text import counted, shorten
-
-NO_RESULT = "no result"
-NUMBERS = re.compile(r"0x[0-9a-f]+|\b(?=[0-9a-f]*\d)[0-9a-f]{6,}\b|\d+", re.IGNORECASE)
+from reports.text import counted
 
 
 class Kind(StrEnum):
@@ -52,31 +47,6 @@ MEANINGS = {
     Kind.SOMETIMES: "differs in some trials only, or although no version has changed",
 }
 FOR_THE_WORSE = frozenset({Kind.NEW, Kind.WORSE, Kind.DISAPPEARED})
-
-
-class Side(Frozen):
-    """A cell in one of the two runs: `n` trials prove something, and `k` of them violate."""
-
-    outcome: Outcome | None = Field(description="the worst outcome of a trial; null if no trial has a result")
-    signatures: tuple[str, ...] = Field(description="anomalies or reasons of the trials with this outcome, no numbers")
-    n: int
-    k: int
-
-    @property
-    def words(self) -> str:
-        """Outcome and signature, the same for cells that fail in the same way."""
-        return " ".join(filter(None, (self.outcome or NO_RESULT, *map(shorten, self.signatures[:1]))))
-
-    @property
-    def flaky(self) -> bool:
-        """Whether it violates sometimes."""
-        return 0 < self.k < self.n
-
-    def __str__(self) -> str:
-        if self.outcome is None:
-            return NO_RESULT
-        counts = f"{self.k}/{self.n}" if self.n else ""
-        return " ".join(filter(None, (self.outcome, counts, *map(shorten, self.signatures[:1]))))
 
 
 class CellDifference(Frozen):
@@ -197,7 +167,7 @@ def compare(before: RunSummary, after: RunSummary) -> Comparison:
     _check(before, after)
     there, now = before.by_id, after.by_id
     cells = [(each, now[each.cell.id]) for each in before.cells if each.cell.id in now]
-    sides = [(_side(old), _side(new)) for old, new in cells]
+    sides = [(side_of(old), side_of(new)) for old, new in cells]
     p_values = [different_p(old.k, old.n, new.k, new.n) if old.n and new.n else None for old, new in sides]
     corrected = iter(adjusted([p for p in p_values if p is not None]))
     found = []
@@ -313,26 +283,6 @@ def _unfinished(which: str, run: RunSummary) -> Iterator[str]:
         lacking = sum(each.missing > 0 for each in run.cells)
         told = f"{lacking} of {counted(len(run.cells), 'cell')} {'lacks' if lacking == 1 else 'lack'} results"
         yield f"The {which} run did not finish: {told}."
-
-
-def _side(cell: CellSummary) -> Side:
-    trials = cell.telling
-    worst = max((trial.verdict.outcome for trial in trials), key=lambda each: each.severity, default=None)
-    said = [trial.verdict.outcome.violates for trial in trials]
-    return Side(
-        outcome=worst,
-        signatures=tuple(sorted({_signature(trial) for trial in trials if trial.verdict.outcome is worst})),
-        n=len(said) - said.count(None),
-        k=said.count(True),
-    )
-
-
-def _signature(trial: Record) -> str:
-    """Return why a trial has its outcome: its anomalies, or its stage and reason without numbers."""
-    verdict = trial.verdict
-    if verdict.outcome in MEASURED:
-        return ", ".join(sorted(verdict.anomalies))
-    return "" if verdict.outcome is Outcome.CONSISTENT else f"{verdict.stage or ''}: {NUMBERS.sub('#', verdict.reason)}"
 
 
 def _changed(old: CellSummary, before: Plan, new: CellSummary, after: Plan) -> tuple[Difference, ...]:

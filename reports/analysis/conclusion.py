@@ -12,6 +12,7 @@ from harness.model.outcomes import Outcome
 from harness.model.values import Frozen
 from harness.records.plan import Closing
 from harness.records.shard import Shard
+from reports.analysis.against import EXIT, Against, Answer
 from reports.analysis.cells import CellSummary, ControlSummary, prevailing
 from reports.analysis.crashes import KnownCrash, demanded
 from reports.text import counted, shorten
@@ -62,9 +63,14 @@ def conclude(
     shard: Shard | None = None,
     *,
     crashes: Sequence[KnownCrash] = (),
+    against: Against | None = None,
 ) -> Conclusion:
-    """Sum up the run, or its one shard; the finding that prevails comes first."""
-    findings = [*_against(cells, controls, closing, unmatched, crashes)]
+    """Sum up the run, or its one shard; the finding that prevails comes first.
+
+    Where variants are compared with the unmodified stack, the comparison decides, and not what was expected.
+    """
+    findings = [*_amiss(() if against else cells, controls, closing, unmatched, () if against else crashes)]
+    findings += _compared(against) if against else ()
     if not (cells or shard):
         findings.append((Exit.INCOMPLETE, Finding(what="Nothing was planned, so there is no result")))
     if closing is None:
@@ -73,6 +79,8 @@ def conclude(
         findings.append((Exit.INCOMPLETE, Finding(what=f"Interrupted by {closing.interrupted}: {told}")))
     if not findings:
         what = _all_well(cells, crashes) if cells else "It has no cell of this run"
+        if against:
+            what = _as_before(against)
         findings.append((Exit.EXPECTED, Finding(what=what)))
     if shard:
         code, first = findings[0]
@@ -103,11 +111,26 @@ def _all_well(cells: Sequence[CellSummary], crashes: Sequence[KnownCrash]) -> st
     return f"{which} as expected{with_issue}, in {trials}{told}"
 
 
+def _compared(against: Against) -> Iterator[tuple[Exit, Finding]]:
+    """Yield what a comparison with the unmodified stack asks for."""
+    of_all = f"of {counted(len(against.cells), 'cell')}"
+    for answer, what in ((Answer.WORSE, "worse than the unmodified stack"), (Answer.CANNOT_TELL, "nobody can tell")):
+        if those := against.of(answer):
+            finding = Finding(what=f"{len(those)} {of_all}: {what}", cells=tuple(each.cell.id for each in those))
+            yield EXIT[answer], finding
+
+
+def _as_before(against: Against) -> str:
+    better, same = len(against.of(Answer.BETTER)), len(against.of(Answer.SAME))
+    told = f"The same as the unmodified stack in {counted(same, 'cell')}"
+    return f"{told}, better in {better}" if better else told
+
+
 def _crash(each: KnownCrash) -> str:
     return f"Known crash of {each.crash.component}, {each.shown} of {counted(each.trials, 'trial')}: {demanded(each)}"
 
 
-def _against(
+def _amiss(
     cells: Sequence[CellSummary],
     controls: Sequence[ControlSummary],
     closing: Closing | None,

@@ -94,7 +94,7 @@ def _unlike(old: Mapping[K, set[str]], new: Mapping[K, set[str]]) -> Iterator[tu
 def _versions(components: Iterable[Component]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for each in components:
-        found.setdefault(each.name, set()).add(each.version)
+        found.setdefault(each.name, set()).add(each.told)
     return found
 
 
@@ -103,7 +103,7 @@ def _facts(several: Iterable[Conditions]) -> dict[tuple[str, str], set[str]]:
     for each in several:
         for side, components in (("checkpoint", each.checkpoint), ("restore", each.restore)):
             for component in components:
-                facts.setdefault((side, component.name), set()).add(component.version)
+                facts.setdefault((side, component.name), set()).add(component.told)
         for what in ("kernel", "architecture", "cgroups"):
             facts.setdefault(("host", what), set()).add(getattr(each, what))
         facts.setdefault(("host", "accommodations"), set()).update(each.accommodations)

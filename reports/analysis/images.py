@@ -144,7 +144,7 @@ def findings(paths: Sequence[ImagePath]) -> Iterator[str]:
     said: dict[str, list[str]] = {}
     for stack in dict.fromkeys(path.stack for path in paths):
         every = (each for path in paths if path.stack == stack for each in path.components)
-        yield f"{stack}: {', '.join(f'{each.name} {each.version}' for each in dict.fromkeys(every))}"
+        yield f"{stack}: {', '.join(map(str, dict.fromkeys(every)))}"
     for path in paths:
         attempt = path.attempts[0]
         if attempt.verdict.outcome is not Outcome.CONSISTENT:

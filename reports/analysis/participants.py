@@ -129,7 +129,7 @@ def parts(run: RunSummary) -> tuple[Part, ...]:
     for who, components in run.versions.items():
         for each in components:
             versions = found.setdefault(each.name, {})
-            versions[each.version] = (*versions.get(each.version, ()), who)
+            versions[each.told] = (*versions.get(each.told, ()), who)
     return tuple(Part(name, found[name]) for name in sorted(found))
 
 

@@ -14,6 +14,7 @@ from harness.model.values import Frozen, SchemaVersion
 from harness.records.image_path import ImagePath
 from harness.records.plan import Closing, Plan, Tombstone, missing_trials
 from harness.records.record import Record, by_cell
+from reports.analysis.against import Against, against
 from reports.analysis.cells import (
     CellSummary,
     ControlSummary,
@@ -98,6 +99,9 @@ class RunSummary(Frozen):
     cells: tuple[CellSummary, ...]
     controls: tuple[ControlSummary, ...]
     freezing: tuple[FrozenPair, ...] = Field(description="effect of freezing, in pairs of trials")
+    against: Against | None = Field(
+        default=None, description="variants against the unmodified stacks; null in a run without both"
+    )
     sweeps: tuple[Sweep, ...] = Field(default=(), description="live checkpoints whose client gave up, by cell")
     declined: tuple[Declined, ...] = Field(description="declined cross-restores")
     bridges: tuple[Bridge, ...] = Field(description="bridges that may make declined cross-restores work")
@@ -123,8 +127,14 @@ class RunSummary(Frozen):
 
     @property
     def unexpected(self) -> tuple[CellSummary, ...]:
-        """Cells that somebody has to look at, by exit code; not those that an interrupted run has left out."""
+        """Cells that somebody has to look at, by exit code; not those that an interrupted run has left out.
+
+        In a run with variants these are cells that are worse, or of which nobody can tell.
+        """
+        compared = {each.cell: each.exit_code for each in self.against.cells} if self.against else {}
         cells = (each for each in self.cells if not each.as_expected and not (self.interrupted and each.cut_short))
+        if compared:
+            cells = (each for each in self.cells if compared.get(each.cell, Exit.EXPECTED) is not Exit.EXPECTED)
         return tuple(sorted(cells, key=lambda each: list(Exit).index(each.exit_code)))
 
     def found(self, code: Exit, *findings: Finding) -> RunSummary:
@@ -227,15 +237,17 @@ def summarise(
         for cell in dict.fromkeys((*plan.cells, *trials, *foreign))
     )
     controls = tuple(summarise_controls(plan, records, names))
+    compared = against(plan, cells)
     crashes = tuple(known_crashes(plan, [record for record in records if record.run in names]))
     return RunSummary(
         plan=plan,
         closing=closing,
         unfinished=closing is None,
-        conclusion=conclude(cells, controls, closing, plan.unmatched, plan.shard, crashes=crashes),
+        conclusion=conclude(cells, controls, closing, plan.unmatched, plan.shard, crashes=crashes, against=compared),
         cells=cells,
         controls=controls,
         freezing=freezing(cells),
+        against=compared,
         sweeps=sweeps(cells),
         declined=declined(cells),
         bridges=bridges(cells),

@@ -213,7 +213,7 @@ def _environment(run: RunSummary) -> Iterator[tuple[str, str]]:
     for name in ("os", "kernel", "architecture", "cgroups", "cpus", "memory_gib"):
         yield name, ", ".join(dict.fromkeys(str(getattr(host, name)) for host in run.hosts))
     for who, components in run.versions.items():
-        yield who, ", ".join(f"{each.name} {each.version}" for each in components)
+        yield who, ", ".join(map(str, components))
     yield "not.in.these.results", LEFT_OUT
 
 

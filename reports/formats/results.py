@@ -119,7 +119,7 @@ class Result(Frozen):
         listed: dict[str, dict[str, None]] = {}
         for side, components in self.versions.items():
             for each in components:
-                listed.setdefault(each.name if alike else f"{each.name} ({side})", {})[each.version] = None
+                listed.setdefault(each.name if alike else f"{each.name} ({side})", {})[each.told] = None
         return {name: ", ".join(versions) for name, versions in listed.items()}
 
     @property
@@ -355,6 +355,6 @@ def _parameters(cell: Cell) -> dict[str, str]:
 
 def _versions(components: Mapping[str, Iterable[Component]]) -> dict[str, tuple[Component, ...]]:
     return {
-        cut(side): tuple(Component(name=cut(each.name), version=cut(each.version)) for each in those)
+        cut(side): tuple(Component.model_validate({what: cut(said) for what, said in each}) for each in those)
         for side, those in components.items()
     }

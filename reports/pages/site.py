@@ -157,7 +157,7 @@ def _at(run: str, cell: CellSummary | None) -> charts.Past:
         return charts.Past(run, None)
     sides = cell.components.items() if cell.cell.restore != cell.cell.checkpoint else [("", cell.versions)]
     return charts.Past(
-        run, cell.outcome, {f"{side} {each.name}".strip(): each.version for side, listed in sides for each in listed}
+        run, cell.outcome, {f"{side} {each.name}".strip(): each.told for side, listed in sides for each in listed}
     )
 
 
@@ -168,7 +168,7 @@ def _changes(runs: Sequence[RunSummary]) -> Iterator[tuple[str, str, tuple[str, 
         for who, components in run.versions.items():
             for each in components:
                 listed = seen.setdefault((who, each.name), [""] * len(runs))
-                listed[number] = ", ".join(filter(None, (listed[number], each.version)))
+                listed[number] = ", ".join(filter(None, (listed[number], each.told)))
     for (who, name), listed in seen.items():
         if len(set(filter(None, listed))) > 1:
             yield who, name, tuple(listed)

@@ -91,7 +91,7 @@ def as_json(found: Fingerprint) -> str:
 
 def _named(runtime: str, way: str, components: Sequence[Component]) -> str:
     """Name a participant by its versions, not by its stack."""
-    listed = ", ".join(f"{each.name} {each.version}" for each in components)
+    listed = ", ".join(map(str, components))
     return f"{runtime}{f' {way}' if way else ''}: {listed}"
 
 

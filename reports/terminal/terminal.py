@@ -18,6 +18,7 @@ from harness.model.errors import Exit
 from harness.model.outcomes import Outcome
 from harness.records.image_path import ImagePath
 from reports.analysis import images
+from reports.analysis.against import Against
 from reports.analysis.cells import CellSummary, prevailing
 from reports.analysis.crashes import KnownCrash, demanded
 from reports.analysis.known import KnownIssue, advice
@@ -26,7 +27,7 @@ from reports.terminal import grid as tables
 from reports.terminal.folding import folded
 from reports.terminal.grid import KNOWN, LABEL, STYLES
 from reports.text import clean, counted, one_line, shorten
-from reports.words import proof
+from reports.words import against, proof
 from reports.words.cells import deadline, entry, flag
 from reports.words.findings import (
     abandoned_line,
@@ -86,6 +87,9 @@ def show_run(
     out.print(_plain(f"verdict: {told} (exit code {code.value})", STYLES[code]))
     for line in _unexpected(run, options, most=None if verbose else MOST_SHOWN):
         out.print(line, soft_wrap=line.style == COMMAND)
+    if run.against:
+        for line in _against(run.against):
+            out.print(line)
     if page:
         out.print(f"report: {page}", soft_wrap=True, highlight=False, markup=False)
     ascii_only = out.options.ascii_only
@@ -102,6 +106,15 @@ def show_run(
     known = _known(run, verbose=verbose)
     for line in (*known, *_proof(run), *_effort(run), *(_details(run) if verbose else _more(run))):
         out.print(line)
+
+
+def _against(found: Against) -> Iterator[Text]:
+    """Yield how the cells of variants differ from those of the unmodified stack."""
+    yield _plain(f"compared: {against.score(found)}")
+    for cause in found.causes:
+        yield _plain(against.heading(cause), STYLES[cause.cells[0].exit_code])
+        yield from (_plain(f"  {against.pairs(each)}") for each in cause.cells)
+    yield from map(_plain, against.remedies(found))
 
 
 def _unexpected(run: RunSummary, options: Sequence[str], most: int | None) -> Iterator[Text]:
@@ -179,7 +192,7 @@ def _details(run: RunSummary) -> Iterator[Text]:
         each = workaround.accommodation
         yield _plain(f"[{number}] {each.name}: lacking {each.lacking}; {each.change}")
     for participant, components in run.versions.items():
-        yield _plain(f"{participant}: {', '.join(f'{each.name} {each.version}' for each in components)}")
+        yield _plain(f"{participant}: {', '.join(map(str, components))}")
     yield from (*_cross_restores(run), *_rounds(run))
     if entries := suggested(run):
         told = "new failures; to declare them, fill in link and owner and add them to scenarios/expectations:"

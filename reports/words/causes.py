@@ -120,7 +120,7 @@ def remedy(each: Remedy) -> str:
     """Say what is different where the same question is consistent."""
     if each.bridge:
         return f"consistent in this run if the checkpoint is {each.bridge}"
-    told = ", ".join(f"{one.name} {one.version}" for one in each.versions)
+    told = ", ".join(map(str, each.versions))
     return f"consistent in this run with {told}" if told else "consistent in this run on another stack"
 
 

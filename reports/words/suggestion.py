@@ -17,7 +17,8 @@ from harness.model.outcomes import Outcome
 from harness.model.values import Frozen
 from harness.records.record import Record
 from reports.analysis.cells import CLEAN, MEASURED, NO_EVIDENCE, CellSummary
-from reports.analysis.compare import NUMBERS, Comparison
+from reports.analysis.compare import Comparison
+from reports.analysis.sides import NUMBERS
 from reports.analysis.statistics import rate_interval
 from reports.analysis.tables import RunSummary
 from reports.text import one_line, shorten

@@ -25,19 +25,19 @@ def cache(tmp_path: Path) -> Path:
 def test_a_folder_is_shared_by_the_path_that_it_really_has(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "link").symlink_to("there")
-    assert shareable(tmp_path / "link", cache) == tmp_path / "there"
+    assert shareable("--share", tmp_path / "link", cache) == tmp_path / "there"
 
 
 def test_what_is_no_folder_is_not_shared(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=rf"--share {tmp_path}/nothing: No such file or directory\. Make the folder"):
-        shareable(tmp_path / "nothing", cache)
+        shareable("--share", tmp_path / "nothing", cache)
     with pytest.raises(UsageError, match=rf"--share {tmp_path}/file is not a folder\. Name a folder of your own\."):
-        shareable(tmp_path / "file", cache)
+        shareable("--share", tmp_path / "file", cache)
     (tmp_path / "circle").symlink_to("circle")
     for broken in ("circle", "nul\0"):
         with pytest.raises(UsageError, match="--share"):
-            shareable(tmp_path / broken, cache)
+            shareable("--share", tmp_path / broken, cache)
 
 
 @pytest.mark.parametrize(
@@ -48,14 +48,14 @@ def test_the_system_s_folders_are_not_shared(folder: str, tmp_path: Path, cache:
     link.symlink_to(folder)
     for path in (Path(folder), link):
         with pytest.raises(UsageError, match="root in the node could change the host's own files"):
-            shareable(path, cache)
+            shareable("--share", path, cache)
 
 
 @pytest.mark.parametrize("name", [".", "cache", "cache/stacks"])
 def test_the_stacks_are_not_shared(name: str, tmp_path: Path, cache: Path) -> None:
     (cache / "stacks").mkdir(parents=True)
     with pytest.raises(UsageError, match="which a node must not change"):
-        shareable(tmp_path / name, cache)
+        shareable("--share", tmp_path / name, cache)
 
 
 @pytest.mark.parametrize("shared", [None, Path("/home/ada/share")])
@@ -131,4 +131,4 @@ def test_a_folder_without_a_name_or_with_one_that_is_no_text_is_not_shared(tmp_p
     odd = tmp_path / os.fsdecode(b"bad\xff")
     odd.mkdir()
     with pytest.raises(UsageError, match="the name is not UTF-8"):
-        shareable(odd, tmp_path / "cache")
+        shareable("--share", odd, tmp_path / "cache")

@@ -222,8 +222,9 @@ reads.
                 "dest": "restored_by",
                 "action": "append",
                 "default": [],
-                "metavar": "RUNTIME",
-                "help": f"only by this runtime; repeatable: {', '.join(PROGRAMS)}",
+                "metavar": "RUNTIME|NAME=PATH",
+                "help": f"only by this runtime ({', '.join(PROGRAMS)}), or with a build of your own in place of the "
+                "stack's program NAME; repeatable",
             },
         ),
         (

@@ -5,6 +5,8 @@ from __future__ import annotations
 from harness.commands.declarations.command import USAGE, Command, at_least_one
 from harness.model.errors import EXIT_CODES
 from harness.run.flags import (
+    ALONE,
+    BUILDS,
     CACHE,
     CGROUPS,
     CHOICES,
@@ -45,11 +47,13 @@ DOCTOR = Command(
 Checks everything that a run needs: rights, kernel, control groups, compiler,
 tools, disk space, and the files that define stacks, workloads and known
 issues. Each answer comes with its evidence and, if it is no, with a remedy.
-Without root it checks what can be checked without.
+Without root it checks what can be checked without. With --stack it also asks
+in a node which runtimes of this stack work here, and with --with whether your
+build does.
 """,
-    arguments=(CACHE,),
+    arguments=(CHOICES[0], *BUILDS, *STACKS),
     exit_codes={0: "this machine can run the matrix", 2: USAGE, 3: "something stands in the way"},
-    examples=("stillframe doctor", "sudo stillframe doctor --cache /var/cache/stillframe"),
+    examples=("stillframe doctor", "sudo stillframe doctor --stack host", "sudo stillframe doctor --stack own.toml"),
 )
 PLAN = Command(
     name="plan",
@@ -60,7 +64,13 @@ Lists the cells that `stillframe run` would run with the same choices, by their
 ids. On standard error it says how often each cell is tried, and which stacks
 are not part of the list. Starts nothing, and needs no root.
 """,
-    arguments=(*CHOICES, *TRIALS, ("--count", {"action": "store_true", "help": "print only how many there are"})),
+    arguments=(
+        *CHOICES,
+        *BUILDS,
+        ALONE,
+        *TRIALS,
+        ("--count", {"action": "store_true", "help": "print only how many there are"}),
+    ),
     exit_codes={0: "the plan is printed", 2: f"{USAGE}, an unknown name, or a wrong definition file"},
     examples=("stillframe plan --count", "stillframe plan --stack debian-sid --runtime runc"),
 )
@@ -77,6 +87,8 @@ with a report; Ctrl-C twice ends it at once.
 """,
     arguments=(
         *CHOICES,
+        *BUILDS,
+        ALONE,
         *SETTINGS,
         WORKERS,
         VERBOSE,
@@ -127,6 +139,8 @@ report.
                 "help": "add the images to this run and its report (default: a folder of their own)",
             },
         ),
+        *BUILDS,
+        ALONE,
         PERIOD,
         RING,
         CGROUPS,
@@ -156,6 +170,8 @@ and is readable by its owner alone.
         ),
         ("folder", {"type": path, "metavar": "DIR", "help": "folder of the kept checkpoints"}),
         *CHOICES[:2],
+        *BUILDS,
+        ALONE,
         SEED,
         OUT,
         *STACKS,
@@ -185,14 +201,53 @@ the trial runs again, is judged as in a run, and ends with a verdict.
             "stack_name",
             {"metavar": "STACK", "help": "name of the stack, as in ids of cells, or its file"},
         ),
+        *BUILDS,
         ("--share", {"type": path, "metavar": "DIR", "help": "share this folder; in the node it is /srv/share"}),
+        (
+            "--build",
+            {
+                "type": path,
+                "metavar": "DIR",
+                "help": "build a program for this stack: share this folder under its own path, install compiler and "
+                "libraries, and begin there as its owner",
+            },
+        ),
+        (
+            "--needs",
+            {
+                "action": "append",
+                "default": [],
+                "metavar": "SOURCE",
+                "help": "for --build: install the build dependencies of this Debian source package; repeatable "
+                "(default: the one that the folder is named after)",
+            },
+        ),
+        (
+            "--install",
+            {
+                "action": "append",
+                "default": [],
+                "metavar": "PACKAGE",
+                "help": "for --build: install this Debian package, too; repeatable",
+            },
+        ),
         RING,
         CGROUPS,
         CACHE,
         MIRROR,
+        (
+            "command",
+            {
+                "nargs": "*",
+                "default": [],
+                "metavar": "-- COMMAND",
+                "help": "run this command instead of a shell, and end with its exit code",
+            },
+        ),
     ),
+    hands_on="command",
     exit_codes={
-        0: "the repeated trial found nothing wrong; otherwise the shell's own code",
+        0: "the repeated trial found nothing wrong; otherwise the shell's or the command's own code",
         1: "the repeated trial found something wrong",
         2: USAGE,
         3: "the repeated trial proves nothing, or there is no root or no stack",
@@ -200,6 +255,7 @@ the trial runs again, is judged as in a run, and ends with a verdict.
     examples=(
         "sudo stillframe shell debian-sid --share share",
         "stillframe show 'ledger.none.crun@host' | sudo stillframe shell host",
+        "sudo stillframe shell debian-sid --build criu -- make",
     ),
 )
 COMMANDS = (DOCTOR, PLAN, RUN, IMAGES, CORPUS, SHELL)

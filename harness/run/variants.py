@@ -1,0 +1,73 @@
+"""The cells of variants: stacks in which builds of the user's own replace programs."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from harness.model.cells import VARIANT, Cell, Participant
+from harness.model.errors import UsageError
+from harness.runtimes import RUNTIMES
+from harness.stacks import builds
+
+
+def check() -> None:
+    """Raise `UsageError` for a variant that has the name of a way, since both are told by a `+` in an id."""
+    for name in builds.variants():
+        if any(way.name == name for each in RUNTIMES.values() for way in each.ways):
+            remedy = "Choose another with --as NAME."
+            raise UsageError(f"{name!r} is no name for a variant: it is a way to use a runtime", remedy=remedy)
+
+
+def only(stack: str) -> str:
+    """Return the one variant of a stack, or the stack itself if there is none; `UsageError` if there are several."""
+    names = builds.variants()
+    if len(names) > 1:
+        raise UsageError(f"a shell has one variant, not {' and '.join(names)}", remedy="Name builds of one of them.")
+    return f"{stack}{VARIANT}{names[0]}" if names else stack
+
+
+def of_stack(stack: str, *, alone: bool) -> tuple[str, ...]:
+    """Return the stack itself, unless `alone`, and its variants."""
+    return (*(() if alone else (stack,)), *(f"{stack}{VARIANT}{name}" for name in builds.variants()))
+
+
+def of_participants(participants: Iterable[Participant], *, alone: bool) -> tuple[Participant, ...]:
+    """Return the participants themselves, unless `alone`, and in each variant."""
+    names = (*(() if alone else ("",)), *builds.variants())
+    return tuple(who.of(name) for who in participants for name in names)
+
+
+def plain(patterns: Iterable[str]) -> tuple[str, ...]:
+    """Return patterns of ids of cells without the names of variants in them."""
+    names = "|".join(map(re.escape, builds.variants()))
+    return tuple(re.sub(rf"[{VARIANT}]({names})(?=$|[~{VARIANT}*])", "", each) if names else each for each in patterns)
+
+
+def cells(planned: Sequence[Cell], patterns: Sequence[str], *, alone: bool, across: bool) -> tuple[Cell, ...]:
+    """Give each cell that is planned in the stack itself, unless `alone`, and in each variant.
+
+    With `across`, each participant restores the checkpoints of its variants, and they restore its own: cross-restores
+    of other participants are left out. A pattern with the name of a variant chooses that alone.
+    """
+    found = [each for cell in planned for each in _varied(cell, alone=alone, across=across)]
+    if not patterns:
+        return tuple(found)
+    return tuple(cell for cell in found if any(_fits(cell, pattern) for pattern in patterns))
+
+
+def _varied(cell: Cell, *, alone: bool, across: bool) -> Iterator[Cell]:
+    if across and cell.checkpoint != cell.restore:
+        return
+    if not alone:
+        yield cell
+    for name in builds.variants():
+        yield cell.of(name, name)
+        if across:
+            yield cell.of("", name)
+            yield cell.of(name, "")
+
+
+def _fits(cell: Cell, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(cell.id, pattern) or fnmatch.fnmatchcase(cell.base.id, pattern)
