@@ -10,9 +10,8 @@ from harness.host.probes import Finding, examine
 from harness.model import expectations
 from harness.model.cells import Participant
 from harness.model.errors import Exit, StillframeError, UsageError
-from harness.run import hindrances, matrix, variants
+from harness.run import matrix, variants
 from harness.run.options import Options
-from harness.run.prepare import need_root
 from harness.runtimes import RUNTIMES
 from harness.stacks import build, definition
 from harness.workload.definitions import available, find
@@ -51,6 +50,10 @@ def _read(what: str, read: Callable[[], Any]) -> Finding:
 
 def _stacks(options: Options) -> Iterator[Finding]:
     """Ask in a node which runtimes of the chosen stacks work here; one answer for a stack that cannot be made ready."""
+    if options.stack:
+        from harness.run import hindrances  # noqa: PLC0415  # a look at the machine alone waits for no bench
+        from harness.run.prepare import need_root  # noqa: PLC0415
+
     for stack in options.stack:
         runtimes = options.runtime or definition.load(stack).runtimes or tuple(RUNTIMES)
         try:

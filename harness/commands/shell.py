@@ -89,7 +89,7 @@ def _layer(
 ) -> Path | None:
     """Install what a build needs; by default the build dependencies of the source package in the folder."""
     sources = arguments.needs
-    if not sources and not arguments.install and stack.root is None:
+    if not sources and not arguments.install and stack.suite is not None:
         sources = [tools.source_of(built)]
         tell(f"Installing the build dependencies of Debian's source package {sources[0]}; --needs names others.")
     return tools.prepare(stack, root, options.cache, sources=sources, packages=arguments.install, progress=tell)

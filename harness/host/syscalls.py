@@ -28,8 +28,13 @@ MNT_DETACH = 0x2
 
 PR_SET_PDEATHSIG = 1
 
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_IN_ROOT = 0x10
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_SYS_OPENAT2 = 437
+"""The same on every architecture."""
 
 
 def _checked(result: int, call: str) -> None:
@@ -62,6 +67,16 @@ def pivot_root(new_root: str) -> None:
     _checked(_libc.syscall(_SYS_PIVOT_ROOT[os.uname().machine], b".", b"."), f"pivot_root({new_root})")
     _checked(_libc.umount2(b".", MNT_DETACH), "umount2(old root)")
     os.chdir("/")
+
+
+def open_in_root(root: int, path: str, flags: int) -> int:
+    """Open `path` as if the folder with the descriptor `root` were the root: no link in it leads out (openat2(2))."""
+    how = struct.pack("QQQ", flags | os.O_CLOEXEC, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+    found = int(_libc.syscall(_SYS_OPENAT2, root, path.encode(errors="surrogateescape"), how, len(how)))
+    if found < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path)
+    return found
 
 
 def die_with_parent(signal_number: int) -> None:

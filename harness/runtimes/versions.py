@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from harness.model.machine import Component
 from harness.stacks.node import Node
 
 
@@ -13,3 +16,11 @@ def number(said: str) -> str:
 def of_program(node: Node, program: str, *, flag: str = "--version") -> str:
     """Ask a program in the node for its version."""
     return number(node.run([program, flag]).stdout)
+
+
+def of_system(node: Node) -> tuple[Component, ...]:
+    """Return the node's operating system as a component, if it is not Debian; its packages may be patched otherwise."""
+    said = dict(re.findall(r'^(\w+)="?(.*?)"?$', node.read("/etc/os-release"), re.MULTILINE))
+    if said.get("ID", "debian") == "debian":
+        return ()
+    return (Component(name="os", version=said.get("PRETTY_NAME") or said["ID"]),)

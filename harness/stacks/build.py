@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from harness.checkpoints.untrusted import Unreadable
 from harness.host import probes
 from harness.host.process import HOST
 from harness.host.wait import until
 from harness.model.errors import CommandFailed, DeadlineExceeded, StackUnavailable
 from harness.records.documents import writable
 from harness.records.run_files import make_folder
+from harness.stacks import images
 from harness.stacks.definition import KEY_DIGITS, StackDefinition
 
 BUILD_SECONDS = 900.0
@@ -68,6 +70,9 @@ def prepare(
 def _build(
     definition: StackDefinition, ready: Path, mirror: str | None, progress: Progress, waiting: Callable[[], None]
 ) -> None:
+    if definition.archive is not None:
+        _unpack(definition.name, definition.archive, ready, progress, waiting)
+        return
     mirror = mirror or os.environ.get(MIRROR_VARIABLE) or mirror_of_host()
     argv = ["mmdebstrap", *OPTIONS, f"--include={','.join(definition.packages)}"]
     for suite in definition.also:  # repeat the sources for the other suite
@@ -81,6 +86,27 @@ def _build(
         shutil.rmtree(scratch)
         (aside / "fingerprint").write_text(_fingerprint(aside / "root"), encoding="ascii")
     progress(f"{definition.name}: ready")
+
+
+def _unpack(name: str, archive: Path, ready: Path, progress: Progress, waiting: Callable[[], None]) -> None:
+    """Unpack the archive of a stack."""
+    progress(f"{name}: unpacking {archive.name}")
+    with made_aside(ready, name, progress, waiting, tools=False) as (aside, _):
+        root, scratch = aside / "root", aside / "layers"
+        for folder in (root, scratch):
+            folder.mkdir()
+        try:
+            images.unpack(archive, root, scratch)
+        except (Unreadable, OSError) as error:
+            what = f"the stack {name} cannot be unpacked from {archive}: {getattr(error, 'what', None) or error}"
+            raise StackUnavailable(what, remedy=getattr(error, "remedy", "")) from error
+        shutil.rmtree(scratch)
+        if not (root / "usr").is_dir():
+            raise StackUnavailable(
+                f"{archive} has no folder usr", remedy="Give the root of a file system, or an image."
+            )
+        (aside / "fingerprint").write_text(_fingerprint(root), encoding="ascii")
+    progress(f"{name}: ready")
 
 
 class Execute(Protocol):
@@ -99,12 +125,14 @@ def made_aside(
     *,
     failure: str = "",
     remedy: str = "Check the network, or name a Debian mirror with --mirror URL or in STILLFRAME_MIRROR.",
+    tools: bool = True,
 ) -> Iterator[tuple[Path, Execute]]:
     """Give a folder that becomes `ready` if all goes well, and what runs commands for it.
 
-    `StackUnavailable` with `failure` and `remedy` if one of them fails; then nothing is left.
+    `StackUnavailable` with `failure` and `remedy` if one of them fails; then nothing is left. `tools`: whether
+    mmdebstrap and what belongs to it are needed.
     """
-    _check_machine(ready.parent)
+    _check_machine(ready.parent, tools=tools)
     aside, said = ready.with_name(f".building-{ready.name}"), ""
     aside.mkdir(parents=True)
 
@@ -131,10 +159,10 @@ def made_aside(
     aside.rename(ready)
 
 
-def _check_machine(folder: Path) -> None:
+def _check_machine(folder: Path, *, tools: bool) -> None:
     if os.geteuid() != 0:
         raise StackUnavailable("building a stack needs root", remedy="Run it with sudo.")
-    for program in probes.missing_tools():
+    for program in probes.missing_tools() if tools else ():
         raise StackUnavailable(
             f"stacks cannot be built: {program} is not installed",
             remedy=f"On Debian or Ubuntu: {probes.INSTALL_TOOLS}.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Self
 
@@ -12,9 +13,11 @@ from harness.model.cells import base_of
 from harness.model.errors import UsageError, unknown
 from harness.model.invalid import fault, read_toml, wrong
 from harness.model.values import Frozen
+from harness.stacks import images
 
 KEY_DIGITS = 16
 ENDING = ".toml"
+VARIABLE = "STILLFRAME_STACKS"
 _BROUGHT: dict[str, Path] = {}
 """Definitions of the user's own, by name."""
 
@@ -31,18 +34,28 @@ class StackDefinition(Frozen):
     root: Path | None = Field(
         default=None, description="an existing root file system, used as it is; relative to this file"
     )
+    archive: Path | None = Field(
+        default=None,
+        description="a tar of a root file system, or a container image: an OCI layout, an OCI archive or a Docker "
+        "archive; relative to this file",
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if self.suite is None and self.root is None:
-            raise fault("needs a suite or a root. Name a Debian suite, or the root of an existing file system")
-        if self.suite is not None and self.root is not None:
-            raise fault("a stack has a suite or a root, not both. Remove one", "root")
+        named = [each for each in ("suite", "root", "archive") if getattr(self, each) is not None]
+        if not named:
+            raise fault("needs a suite, a root or an archive. Name a Debian suite, a root file system or an image")
+        if len(named) > 1:
+            raise fault(f"a stack has a suite, a root or an archive, not {' and '.join(named)}. Remove one", named[-1])
+        if self.packages and self.suite is None:
+            raise fault("packages are installed where a stack has a suite. Remove them", "packages")
         return self
 
     @property
     def key(self) -> str:
         """Digest of the content: a changed definition is another stack in the cache."""
+        if self.archive is not None:
+            return images.digest_of(self.archive)[:KEY_DIGITS]
         content = self.model_dump_json(include={"suite", "also", "packages"})
         return hashlib.sha256(content.encode()).hexdigest()[:KEY_DIGITS]
 
@@ -75,12 +88,26 @@ def given_as(name: str) -> str:
 
 def path_of(name: str) -> Path:
     """Return the file of the definition called `name`."""
-    return _BROUGHT.get(name) or folder() / f"{name}{ENDING}"
+    return _BROUGHT.get(name) or _files().get(name) or folder() / f"{name}{ENDING}"
 
 
 def available() -> list[str]:
-    """Return the names of all defined stacks."""
-    return sorted({*(path.stem for path in folder().glob(f"*{ENDING}")), *_BROUGHT})
+    """Return the names of all defined stacks; `UsageError` if the user's folder defines one again."""
+    return sorted({*_files(), *_BROUGHT})
+
+
+def _files() -> dict[str, Path]:
+    """Return the files of all definitions by name: the project's, and those in the folder `$STILLFRAME_STACKS`."""
+    found = {path.stem: path for path in folder().glob(f"*{ENDING}")}
+    if own := os.environ.get(VARIABLE):
+        if not Path(own).is_dir():
+            raise UsageError(f"${VARIABLE} names {own}, which is no folder", remedy="Correct it, or unset it.")
+        for path in sorted(Path(own).absolute().glob(f"*{ENDING}")):
+            if path.stem in found:
+                what = f"{path}: a stack called {path.stem!r} is already defined in {found[path.stem]}"
+                raise UsageError(what, remedy="Choose another name for the file and the stack.")
+            found[path.stem] = path
+    return found
 
 
 def load(name: str) -> StackDefinition:
@@ -98,6 +125,8 @@ def _read(name: str, path: Path) -> StackDefinition:
     definition = read_toml(StackDefinition, path)
     if definition.name != name:
         raise wrong(path, ("name",), f"must be {name!r} like the file, not {definition.name!r}. Rename one of them.")
+    if definition.archive is not None:
+        return definition.model_copy(update={"archive": _there(path, definition.archive)})
     if definition.root is None:
         return definition
     root = path.parent / definition.root
@@ -112,3 +141,16 @@ def _read(name: str, path: Path) -> StackDefinition:
     if what:
         raise wrong(path, ("root",), what)
     return definition.model_copy(update={"root": root})
+
+
+def _there(path: Path, archive: Path) -> Path:
+    """Return the archive that a definition names, or tell that there is none."""
+    found = path.parent / archive
+    try:
+        if not found.exists():
+            raise wrong(path, ("archive",), f"{found} does not exist.")
+        if found.is_dir() and not (found / images.INDEX).exists():
+            raise wrong(path, ("archive",), f"{found} has no {images.INDEX}. Name an OCI layout or an archive.")
+    except OSError as error:
+        raise wrong(path, ("archive",), f"{error.strerror}.") from error
+    return found

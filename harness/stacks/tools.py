@@ -59,7 +59,7 @@ def prepare(
     progress: Progress,
     waiting: Callable[[], None] = lambda: None,
 ) -> Path | None:
-    """Return the layer, made if the cache does not have it; None for a stack that has a root of its own.
+    """Return the layer, made if the cache does not have it; None for a stack that is not made of Debian's packages.
 
     `sources`: Debian source packages whose build dependencies are wanted. Raise `UsageError` for what is no name of a
     package, and `StackUnavailable` if apt cannot install them.
@@ -67,9 +67,9 @@ def prepare(
     for name in (*sources, *packages):
         if not PACKAGE.fullmatch(name):
             raise UsageError(f"{name!r} is no name of a Debian package")
-    if definition.root is not None:
+    if definition.suite is None:
         if sources or packages:
-            what = f"{definition.name} is a root file system of yours, so nothing is installed over it"
+            what = f"{definition.name} is not made of a suite, so nothing is installed over it"
             raise UsageError(what, remedy="Install there what the build needs, and leave out --needs.")
         return None
     intact = (root.parent / "fingerprint").read_text(encoding="ascii")

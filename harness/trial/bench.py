@@ -25,7 +25,7 @@ from harness.model.machine import Accommodation, Component
 from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Leftover, Reading
 from harness.oracle import offline
-from harness.runtimes import adapter
+from harness.runtimes import adapter, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, Runtime
 from harness.stacks import builds
 from harness.stacks.node import Node
@@ -98,7 +98,7 @@ class Bench:
             if bench.lacking:
                 return bench
             runtime.prepare()
-            bench.components = builds.components(node, runtime.components())
+            bench.components = builds.components(node, (*runtime.components(), *versions.of_system(node)))
             folder = f"{node.storage}/image"
             bench.corpus = corpus
             if corpus and (corpus / IMAGE).exists():

@@ -31,7 +31,7 @@ NOTHING_SAID = frozenset({Outcome.HARNESS_ERROR, Outcome.MISSING, Outcome.VACUOU
 """Outcomes of a trial that no other one can be compared with."""
 
 
-class Answer(StrEnum):
+class Effect(StrEnum):
     """How a variant is in a cell, compared with the unmodified stack; what has to be looked at comes first."""
 
     WORSE = "worse"
@@ -40,7 +40,7 @@ class Answer(StrEnum):
     SAME = "same"
 
 
-EXIT = {Answer.WORSE: Exit.UNEXPECTED, Answer.CANNOT_TELL: Exit.INCOMPLETE}
+EXIT = {Effect.WORSE: Exit.UNEXPECTED, Effect.CANNOT_TELL: Exit.INCOMPLETE}
 """Exit codes of the answers that are not `EXPECTED`."""
 
 
@@ -48,7 +48,7 @@ class Compared(Frozen):
     """A cell of a variant and the same cell of the unmodified stack."""
 
     cell: Cell = Field(description="of the variant")
-    answer: Answer
+    effect: Effect
     before: Side = Field(description="the unmodified stack")
     after: Side = Field(description="the variant")
     pairs: int = Field(description="pairs of trials that can be compared")
@@ -60,13 +60,13 @@ class Compared(Frozen):
     @property
     def exit_code(self) -> Exit:
         """What it means for the run."""
-        return EXIT.get(self.answer, Exit.EXPECTED)
+        return EXIT.get(self.effect, Exit.EXPECTED)
 
 
 class Cause(Frozen):
-    """Cells with the same answer that differ in the same way: they probably have one cause."""
+    """Cells with the same effect that differ in the same way: they probably have one cause."""
 
-    answer: Answer
+    effect: Effect
     before: str = Field(description="outcome and signature")
     after: str = Field(description="outcome and signature")
     why: str = ""
@@ -79,21 +79,21 @@ class Against(Frozen):
 
     cells: tuple[Compared, ...]
 
-    def of(self, answer: Answer) -> tuple[Compared, ...]:
-        """Return the cells with one answer."""
-        return tuple(each for each in self.cells if each.answer is answer)
+    def of(self, effect: Effect) -> tuple[Compared, ...]:
+        """Return the cells with one effect."""
+        return tuple(each for each in self.cells if each.effect is effect)
 
     @property
     def causes(self) -> tuple[Cause, ...]:
         """The cells that are not the same, grouped: the worst first, then the largest group."""
         groups: dict[object, list[Compared]] = {}
         for each in self.cells:
-            if each.answer is not Answer.SAME:
-                key = (each.answer, each.before.words, each.after.words, each.why, each.changed)
+            if each.effect is not Effect.SAME:
+                key = (each.effect, each.before.words, each.after.words, each.why, each.changed)
                 groups.setdefault(key, []).append(each)
         found = [
             Cause(
-                answer=those[0].answer,
+                effect=those[0].effect,
                 before=those[0].before.words,
                 after=those[0].after.words,
                 why=those[0].why,
@@ -102,7 +102,7 @@ class Against(Frozen):
             )
             for those in groups.values()
         ]
-        return tuple(sorted(found, key=lambda each: (list(Answer).index(each.answer), -len(each.cells))))
+        return tuple(sorted(found, key=lambda each: (list(Effect).index(each.effect), -len(each.cells))))
 
 
 def against(plan: Plan, cells: Sequence[CellSummary]) -> Against | None:
@@ -120,11 +120,11 @@ def _compared(plan: Plan, old: CellSummary, new: CellSummary) -> Compared:
     pairs = list(_pairs(old, new, plan.crash_of))
     more = [each.verdict.outcome.severity - other.verdict.outcome.severity for other, each in pairs]
     worse, better = sum(each > 0 for each in more), sum(each < 0 for each in more)
-    answer, why = _answer(old, new, len(pairs), worse, better)
+    effect, why = _effect(old, new, len(pairs), worse, better)
     first, second = Conditions.of_cell(old, plan), Conditions.of_cell(new, plan)
     return Compared(
         cell=new.cell,
-        answer=answer,
+        effect=effect,
         before=side_of(old),
         after=side_of(new),
         pairs=len(pairs),
@@ -145,21 +145,21 @@ def _telling(trials: Iterable[Record], struck: Struck) -> Iterator[Record]:
     return (each for each in trials if each.verdict.outcome not in NOTHING_SAID and struck(each) is None)
 
 
-def _answer(old: CellSummary, new: CellSummary, pairs: int, worse: int, better: int) -> tuple[Answer, str]:
+def _effect(old: CellSummary, new: CellSummary, pairs: int, worse: int, better: int) -> tuple[Effect, str]:
     """Judge the pairs of a cell; the second value is why nobody can tell."""
     if not pairs:
-        return Answer.CANNOT_TELL, "no pair of trials has a result on both sides"
+        return Effect.CANNOT_TELL, "no pair of trials has a result on both sides"
     sure = (paired_p(worse, better) or 1.0) < LEVEL
     steady = old.expectation.rate is None and len({each.verdict.outcome for each in old.trials}) == 1
-    for answer, these, others in ((Answer.WORSE, worse, better), (Answer.BETTER, better, worse)):
+    for effect, these, others in ((Effect.WORSE, worse, better), (Effect.BETTER, better, worse)):
         if these > others and (sure or (steady and these >= FEWEST and not others)):
-            return answer, ""
+            return effect, ""
     if old.missing or new.missing:
-        return Answer.CANNOT_TELL, "trials are missing"
+        return Effect.CANNOT_TELL, "trials are missing"
     if worse or better:
         declared = old.as_expected and new.as_expected
         few = f"the sides differ in {worse + better} of {pairs} pairs"
-        return (Answer.SAME, "") if declared else (Answer.CANNOT_TELL, few)
+        return (Effect.SAME, "") if declared else (Effect.CANNOT_TELL, few)
     if side_of(old).k and set(side_of(old).signatures).isdisjoint(side_of(new).signatures):
-        return Answer.CANNOT_TELL, "it fails in another way"
-    return Answer.SAME, ""
+        return Effect.CANNOT_TELL, "it fails in another way"
+    return Effect.SAME, ""

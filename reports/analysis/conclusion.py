@@ -12,7 +12,7 @@ from harness.model.outcomes import Outcome
 from harness.model.values import Frozen
 from harness.records.plan import Closing
 from harness.records.shard import Shard
-from reports.analysis.against import EXIT, Against, Answer
+from reports.analysis.against import EXIT, Against, Effect
 from reports.analysis.cells import CellSummary, ControlSummary, prevailing
 from reports.analysis.crashes import KnownCrash, demanded
 from reports.text import counted, shorten
@@ -114,14 +114,14 @@ def _all_well(cells: Sequence[CellSummary], crashes: Sequence[KnownCrash]) -> st
 def _compared(against: Against) -> Iterator[tuple[Exit, Finding]]:
     """Yield what a comparison with the unmodified stack asks for."""
     of_all = f"of {counted(len(against.cells), 'cell')}"
-    for answer, what in ((Answer.WORSE, "worse than the unmodified stack"), (Answer.CANNOT_TELL, "nobody can tell")):
-        if those := against.of(answer):
+    for effect, what in ((Effect.WORSE, "worse than the unmodified stack"), (Effect.CANNOT_TELL, "nobody can tell")):
+        if those := against.of(effect):
             finding = Finding(what=f"{len(those)} {of_all}: {what}", cells=tuple(each.cell.id for each in those))
-            yield EXIT[answer], finding
+            yield EXIT[effect], finding
 
 
 def _as_before(against: Against) -> str:
-    better, same = len(against.of(Answer.BETTER)), len(against.of(Answer.SAME))
+    better, same = len(against.of(Effect.BETTER)), len(against.of(Effect.SAME))
     told = f"The same as the unmodified stack in {counted(same, 'cell')}"
     return f"{told}, better in {better}" if better else told
 

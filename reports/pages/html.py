@@ -25,7 +25,7 @@ from reports.analysis.tables import RunSummary
 from reports.pages import timeline
 from reports.paths import TOOLS, badge_of, component_feed, document_of, feed_of, page_of, participant_page
 from reports.text import clean, counted, unbroken
-from reports.words import against, causes, cells, commands, findings, numbers, outcomes, proof, tables
+from reports.words import causes, cells, commands, findings, numbers, outcomes, proof, tables
 from reports.words.cells import mark
 from reports.words.numbers import duration
 
@@ -43,7 +43,7 @@ LONG_FILE = 12
 
 
 WORDS = SimpleNamespace(
-    against=against, causes=causes, cells=cells, findings=findings, numbers=numbers, outcomes=outcomes, tables=tables
+    causes=causes, cells=cells, findings=findings, numbers=numbers, outcomes=outcomes, tables=tables
 )
 """Modules with the words of the templates."""
 

@@ -27,12 +27,16 @@ from reports.terminal import grid as tables
 from reports.terminal.folding import folded
 from reports.terminal.grid import KNOWN, LABEL, STYLES
 from reports.text import clean, counted, one_line, shorten
-from reports.words import against, proof
+from reports.words import proof
 from reports.words.cells import deadline, entry, flag
 from reports.words.findings import (
     abandoned_line,
     agreement_of,
     bridge,
+    compared_cause,
+    compared_pairs,
+    compared_remedy,
+    compared_score,
     crash_of,
     effort_of,
     freezing_line,
@@ -110,11 +114,11 @@ def show_run(
 
 def _against(found: Against) -> Iterator[Text]:
     """Yield how the cells of variants differ from those of the unmodified stack."""
-    yield _plain(f"compared: {against.score(found)}")
+    yield _plain(f"compared: {compared_score(found)}")
     for cause in found.causes:
-        yield _plain(against.heading(cause), STYLES[cause.cells[0].exit_code])
-        yield from (_plain(f"  {against.pairs(each)}") for each in cause.cells)
-    yield from map(_plain, against.remedies(found))
+        yield _plain(compared_cause(cause), STYLES[cause.cells[0].exit_code])
+        yield from (_plain(f"  {compared_pairs(each)}") for each in cause.cells)
+    yield from map(_plain, compared_remedy(found))
 
 
 def _unexpected(run: RunSummary, options: Sequence[str], most: int | None) -> Iterator[Text]:

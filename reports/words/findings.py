@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from harness.model.outcomes import Answer
 from harness.model.readings import Abandoned
 from harness.records.plan import Effort
+from reports.analysis.against import Against, Cause, Compared, Effect
 from reports.analysis.crashes import KnownCrash
 from reports.analysis.cross_restores import Bridge, Declined
 from reports.analysis.freezing import FrozenPair
@@ -133,3 +136,29 @@ def missed(each: Missed) -> str:
     """Compare a wrong prediction with the result: `predicted no, because ...; the result is consistent: ...`."""
     because = f", because {'; '.join(each.reasons)}" if each.reasons else ""
     return f"predicted {each.answer}{because}; the result is {each.outcome}: {each.reason}"
+
+
+def compared_score(against: Against) -> str:
+    """Count the cells by answer, in one sentence."""
+    counts = ", ".join(f"{len(against.of(each))} {each}" for each in Effect)
+    return f"{counts}, of {counted(len(against.cells), 'cell')} that were also tried in the unmodified stack"
+
+
+def compared_cause(cause: Cause) -> str:
+    """Say what is different, by which components, and why nobody can tell if so."""
+    by = "; ".join(map(str, cause.changed))
+    told = f"{cause.before} -> {cause.after}" if cause.before != cause.after else cause.before
+    return " ".join(filter(None, (f"{cause.effect}: {told}", by and f"[{by}]", cause.why and f"({cause.why})")))
+
+
+def compared_pairs(each: Compared) -> str:
+    """Say how the pairs of a cell differ."""
+    some = (("worse", each.worse), ("better", each.better))
+    told = " and ".join(f"{what} in {number}" for what, number in some if number) or "not worse in any"
+    return f"{each.cell.id}: {told} of {counted(each.pairs, 'pair')}"
+
+
+def compared_remedy(against: Against) -> Iterator[str]:
+    """Say what may help where nobody can tell."""
+    if against.of(Effect.CANNOT_TELL):
+        yield "To tell more, try these cells again with more pairs: --rounds 20."

@@ -107,13 +107,15 @@ def test_the_list_of_commands_is_80_columns_wide(
 
 
 def test_a_command_has_the_options_that_mean_something_to_it() -> None:
-    assert options_of("doctor") == {"--cache"}
+    assert options_of("doctor") == {"--cache", "--mirror", "--stack", "--with", "--as"}
     assert options_of("plan") == {
         *("--stack", "--runtime", "--policy", "--cell", "--interop", "--shard", "--rounds", "--rate", "--count"),
+        *("--with", "--as", "--alone"),
     }
     assert options_of("run") >= {flag for flag, _ in SETTINGS}
     assert options_of("show") == {"--trial", "--run", "--out"}
-    assert options_of("shell") == {"--share", "--ring", "--cgroups", "--cache", "--mirror"}
+    building = {"--with", "--as", "--build", "--needs", "--install"}
+    assert options_of("shell") == {"--share", "--ring", "--cgroups", "--cache", "--mirror", *building}
     assert not {"--rounds", "--rate", "--seed", "--proof"} & (options_of("images") | options_of("compatible"))
     assert not {"--rounds", "--rate", "--ring", "--proof", "--cell"} & options_of("corpus")
 
@@ -135,7 +137,7 @@ def test_what_help_offers_is_what_there_is() -> None:
 
 
 def test_every_option_of_a_run_is_a_value() -> None:
-    assert {name_of(flag) for flag, _ in EVERY} == set(Options.model_fields)
+    assert {name_of(flag) for flag, _ in EVERY} == {*Options.model_fields, "variant"}, "its name is in each build"
 
 
 # ---- wrong words

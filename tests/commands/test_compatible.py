@@ -33,7 +33,8 @@ def test_who_is_here_is_asked(programs: Path, tmp_path: Path, capsys: pytest.Cap
     (programs / "criu").write_text("#!/bin/sh\necho 'Version: 4.3'\n")
     assert main(["compatible", str(old), "--with", "criu", "--json"]) == 1
     (told,) = json.loads(capsys.readouterr().out)
-    assert (told["components"], told["prediction"]["answer"]) == ([{"name": "criu", "version": "4.3"}], "no")
+    (criu,) = told["components"]
+    assert (criu["name"], criu["version"], told["prediction"]["answer"]) == ("criu", "4.3", "no")
 
 
 def test_the_reason_names_the_field(programs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +70,12 @@ def test_a_stack_is_what_its_file_says(stacks: Path) -> None:
         ("", ": name: is missing. Add it."),
         (
             'name = "mine"\ndescription = "neither"\n',
-            ": needs a suite or a root. Name a Debian suite, or the root of an existing file system.",
+            ": needs a suite, a root or an archive. Name a Debian suite, a root file system or an image.",
         ),
-        (SOUND + 'root = "/"\n', ":5: root: a stack has a suite or a root, not both. Remove one."),
+        (
+            SOUND + 'root = "/"\n',
+            ":5: root: a stack has a suite, a root or an archive, not suite and root. Remove one.",
+        ),
         (SOUND + "siute = 1\n", ":5: siute: is not a field here. Did you mean 'suite'? Fields: name,"),
         (SOUND.replace('["criu"]', '"criu"'), ":4: packages: must be a list in brackets, not 'criu'."),
         (
@@ -172,7 +176,7 @@ def test_an_unknown_stack_is_answered_with_the_nearest_name(stacks: Path) -> Non
         {"packages": ("criu", "runc")},
         {"suite": "trixie"},
         {"also": ("experimental",)},
-        {"suite": None, "root": Path("/")},
+        {"suite": None, "root": Path("/"), "packages": ()},
     ],
 )
 def test_a_changed_definition_is_another_stack_in_the_cache(changes: dict[str, Any]) -> None:
@@ -198,5 +202,26 @@ def test_a_stack_says_what_of_it_takes_part(stacks: Path) -> None:
 
 @pytest.mark.parametrize("changes", [{"suite": None}, {"root": Path("/")}])
 def test_a_stack_has_one_source(changes: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="a suite or a root"):
+    with pytest.raises(ValidationError, match="a suite, a root or an archive"):
         stack(**changes)
+
+
+def test_a_folder_of_the_users_own_has_more_stacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.toml").write_text(SOUND, encoding="utf-8")
+    monkeypatch.setenv(definition.VARIABLE, str(tmp_path))
+    assert "mine" in available()
+    assert load("mine").suite == "sid"
+    (tmp_path / "debian-sid.toml").write_text(SOUND.replace("mine", "debian-sid"), encoding="utf-8")
+    with pytest.raises(UsageError, match="a stack called 'debian-sid' is already defined in"):
+        available()
+    monkeypatch.setenv(definition.VARIABLE, str(tmp_path / "gone"))
+    with pytest.raises(UsageError, match=r"\$STILLFRAME_STACKS names .*gone, which is no folder"):
+        available()
+
+
+@pytest.mark.parametrize(("make", "told"), [(Path.mkdir, "has no index.json"), (lambda _: None, "does not exist")])
+def test_an_archive_that_is_none_is_told(stacks: Path, make: Callable[[Path], None], told: str) -> None:
+    make(stacks / "image")
+    (stacks / "mine.toml").write_text('name = "mine"\ndescription = "A"\narchive = "image"\n', encoding="utf-8")
+    with pytest.raises(WrongFile, match=rf"mine\.toml:3: archive: .*{told}"):
+        load("mine")

@@ -53,7 +53,7 @@ build does.
 """,
     arguments=(CHOICES[0], *BUILDS, *STACKS),
     exit_codes={0: "this machine can run the matrix", 2: USAGE, 3: "something stands in the way"},
-    examples=("stillframe doctor", "sudo stillframe doctor --stack host", "sudo stillframe doctor --stack own.toml"),
+    examples=("stillframe doctor", "sudo stillframe doctor --stack host"),
 )
 PLAN = Command(
     name="plan",
@@ -253,7 +253,6 @@ the trial runs again, is judged as in a run, and ends with a verdict.
         3: "the repeated trial proves nothing, or there is no root or no stack",
     },
     examples=(
-        "sudo stillframe shell debian-sid --share share",
         "stillframe show 'ledger.none.crun@host' | sudo stillframe shell host",
         "sudo stillframe shell debian-sid --build criu -- make",
     ),

@@ -82,7 +82,7 @@ def test_versions_are_told_by_side() -> None:
     trial = record(CROSSED)
     trial = trial.model_copy(update={"components": {"restore": (Component(name="crun", version="1.28"),)}})
     found = of(summary(plan([CROSSED], 1), [trial]), CROSSED)
-    assert found["versions"] == {"restore": [{"name": "crun", "version": "1.28"}]}
+    assert found["versions"] == {"restore": [{"name": "crun", "version": "1.28", "sha256": "", "commit": ""}]}
     assert (found["checkpoint"], found["restore"]) == ("runc@debian-sid", "crun@debian-sid")
 
 

@@ -14,9 +14,9 @@ from harness.model.expectations import Expectation
 from harness.model.machine import Component
 from harness.model.outcomes import Outcome
 from harness.records.plan import Closing
-from reports.analysis.against import Against, Answer
+from reports.analysis.against import Against, Effect
 from reports.analysis.tables import RunSummary, summarise
-from reports.words import against as words
+from reports.words import findings as words
 from tests.reports.synthetic import MOVING, NOON, STILL, plan, record
 
 GOOD, BAD, WORSE = Outcome.CONSISTENT, Outcome.INCONSISTENT, Outcome.RESTORE_FAILED
@@ -38,8 +38,8 @@ class Run:
         return self.summary.against
 
     @property
-    def answer(self) -> tuple[Answer, Exit]:
-        return self.found.cells[0].answer, self.summary.conclusion.exit_code
+    def effect(self) -> tuple[Effect, Exit]:
+        return self.found.cells[0].effect, self.summary.conclusion.exit_code
 
 
 def tried(
@@ -65,49 +65,49 @@ def tried(
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "answer"),
+    ("before", "after", "effect"),
     [
-        ([GOOD] * 6, [GOOD] * 6, Answer.SAME),
-        ([BAD] * 6, [BAD] * 6, Answer.SAME),
-        ([GOOD] * 2, [WORSE] * 2, Answer.WORSE),
-        ([BAD] * 2, [WORSE] * 2, Answer.WORSE),
-        ([GOOD] * 6, [GOOD] * 4 + [WORSE] * 2, Answer.WORSE),
-        ([GOOD] * 6, [GOOD] * 5 + [WORSE], Answer.CANNOT_TELL),
-        ([GOOD], [WORSE], Answer.CANNOT_TELL),
-        ([WORSE] * 2, [GOOD] * 2, Answer.BETTER),
-        ([WORSE] * 6, [GOOD] * 6, Answer.BETTER),
-        ([GOOD] * 3 + [WORSE] * 3, [WORSE] * 3 + [GOOD] * 3, Answer.CANNOT_TELL),
-        ([GOOD] * 5 + [WORSE], [WORSE] * 6, Answer.CANNOT_TELL),
-        ([GOOD] * 6 + [WORSE], [WORSE] * 7, Answer.WORSE),
-        ([Outcome.UNSUPPORTED] * 2, [Outcome.UNSUPPORTED] * 2, Answer.SAME),
-        ([GOOD] * 2, [Outcome.UNSUPPORTED] * 2, Answer.WORSE),
-        ([GOOD] * 2, [UNSAID] * 2, Answer.CANNOT_TELL),
-        ([VACUOUS] * 2, [VACUOUS] * 2, Answer.CANNOT_TELL),
-        ([GOOD] * 2, [GOOD], Answer.CANNOT_TELL),
+        ([GOOD] * 6, [GOOD] * 6, Effect.SAME),
+        ([BAD] * 6, [BAD] * 6, Effect.SAME),
+        ([GOOD] * 2, [WORSE] * 2, Effect.WORSE),
+        ([BAD] * 2, [WORSE] * 2, Effect.WORSE),
+        ([GOOD] * 6, [GOOD] * 4 + [WORSE] * 2, Effect.WORSE),
+        ([GOOD] * 6, [GOOD] * 5 + [WORSE], Effect.CANNOT_TELL),
+        ([GOOD], [WORSE], Effect.CANNOT_TELL),
+        ([WORSE] * 2, [GOOD] * 2, Effect.BETTER),
+        ([WORSE] * 6, [GOOD] * 6, Effect.BETTER),
+        ([GOOD] * 3 + [WORSE] * 3, [WORSE] * 3 + [GOOD] * 3, Effect.CANNOT_TELL),
+        ([GOOD] * 5 + [WORSE], [WORSE] * 6, Effect.CANNOT_TELL),
+        ([GOOD] * 6 + [WORSE], [WORSE] * 7, Effect.WORSE),
+        ([Outcome.UNSUPPORTED] * 2, [Outcome.UNSUPPORTED] * 2, Effect.SAME),
+        ([GOOD] * 2, [Outcome.UNSUPPORTED] * 2, Effect.WORSE),
+        ([GOOD] * 2, [UNSAID] * 2, Effect.CANNOT_TELL),
+        ([VACUOUS] * 2, [VACUOUS] * 2, Effect.CANNOT_TELL),
+        ([GOOD] * 2, [GOOD], Effect.CANNOT_TELL),
     ],
 )
-def test_an_answer_follows_from_pairs(before: list[Outcome], after: list[Outcome], answer: Answer) -> None:
-    code = {Answer.WORSE: Exit.UNEXPECTED, Answer.CANNOT_TELL: Exit.INCOMPLETE}.get(answer, Exit.EXPECTED)
-    assert tried(before, after).answer == (answer, code)
+def test_an_answer_follows_from_pairs(before: list[Outcome], after: list[Outcome], effect: Effect) -> None:
+    code = {Effect.WORSE: Exit.UNEXPECTED, Effect.CANNOT_TELL: Exit.INCOMPLETE}.get(effect, Exit.EXPECTED)
+    assert tried(before, after).effect == (effect, code)
 
 
 def test_what_is_declared_to_show_sometimes_is_the_same_unless_the_pairs_prove_a_difference() -> None:
-    assert tried([GOOD] * 4 + [WORSE] * 2, [WORSE] * 3 + [GOOD] * 3, known=SOMETIMES).answer[0] is Answer.SAME
-    assert tried([GOOD] * 6, [WORSE] * 6, known=SOMETIMES).answer[0] is Answer.WORSE
-    assert tried([GOOD] * 6, [WORSE] * 4 + [GOOD] * 2, known=SOMETIMES).answer[0] is Answer.SAME
+    assert tried([GOOD] * 4 + [WORSE] * 2, [WORSE] * 3 + [GOOD] * 3, known=SOMETIMES).effect[0] is Effect.SAME
+    assert tried([GOOD] * 6, [WORSE] * 6, known=SOMETIMES).effect[0] is Effect.WORSE
+    assert tried([GOOD] * 6, [WORSE] * 4 + [GOOD] * 2, known=SOMETIMES).effect[0] is Effect.SAME
 
 
 def test_a_known_issue_that_is_gone_is_better_and_no_surprise() -> None:
     always = SOMETIMES.model_copy(update={"rate": None})
     run = tried([WORSE] * 2, [GOOD] * 2, known=always)
-    assert run.answer == (Answer.BETTER, Exit.EXPECTED)
+    assert run.effect == (Effect.BETTER, Exit.EXPECTED)
     assert run.summary.conclusion.sentence == "The same as the unmodified stack in 0 cells, better in 1."
     assert run.summary.unexpected == ()
 
 
 def test_a_failure_that_both_have_is_no_surprise() -> None:
     run = tried([WORSE] * 2, [WORSE] * 2)
-    assert run.answer == (Answer.SAME, Exit.EXPECTED)
+    assert run.effect == (Effect.SAME, Exit.EXPECTED)
     assert run.summary.unexpected == ()
 
 
@@ -120,24 +120,25 @@ def test_another_way_to_fail_is_told() -> None:
     records = [*run.summary.cells[0].trials, *other]
     found = summarise(run.summary.plan, records, run.summary.closing).against
     assert found is not None
-    assert (found.cells[0].answer, found.cells[0].why) == (Answer.CANNOT_TELL, "it fails in another way")
+    assert (found.cells[0].effect, found.cells[0].why) == (Effect.CANNOT_TELL, "it fails in another way")
 
 
 def test_causes_come_in_the_order_in_which_to_read_them() -> None:
     run = tried([GOOD] * 2, [WORSE] * 2)
     (cause,) = run.found.causes
     assert (
-        words.heading(cause) == "worse: consistent -> restore-failed : broken [criu 4.2 -> 4.2 (sha256 abababababab)]"
+        words.compared_cause(cause)
+        == "worse: consistent -> restore-failed : broken [criu 4.2 -> 4.2 (sha256 abababababab)]"
     )
-    assert words.pairs(cause.cells[0]) == "ledger.pause.runc@debian-sid+mine: worse in 2 of 2 pairs"
-    assert words.score(run.found) == (
+    assert words.compared_pairs(cause.cells[0]) == "ledger.pause.runc@debian-sid+mine: worse in 2 of 2 pairs"
+    assert words.compared_score(run.found) == (
         "1 worse, 0 cannot tell, 0 better, 0 same, of 1 cell that were also tried in the unmodified stack"
     )
     assert run.summary.conclusion.sentence == (
         "1 of 1 cell: worse than the unmodified stack: ledger.pause.runc@debian-sid+mine."
     )
-    order = [each.answer for each in itertools.chain(tried([GOOD], [BAD]).found.causes)]
-    assert order == [Answer.CANNOT_TELL]
+    order = [each.effect for each in itertools.chain(tried([GOOD], [BAD]).found.causes)]
+    assert order == [Effect.CANNOT_TELL]
 
 
 def test_a_run_without_the_unmodified_stack_is_judged_by_what_is_expected() -> None:
