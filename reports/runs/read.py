@@ -68,7 +68,7 @@ def read_cell(run_folder: Path, cell_id: str, closely: Closely) -> CellSummary:
     cells = {id(cell): cell for cell in (*stored.plan.cells, *(record.cell for _, record in entries))}
     ids = {key: cell.id for key, cell in cells.items()}
     if cell_id not in ids.values():
-        raise unknown("cell", cell_id, set(ids.values()))
+        raise unknown("cell", cell_id, set(ids.values()), nearest=5)
     planned = tuple(cell for cell in stored.plan.cells if ids[id(cell)] == cell_id)
     plan = stored.plan.model_copy(update={"cells": planned, "controls": ()})
     own = [(place, record) for place, record in entries if ids[id(record.cell)] == cell_id]

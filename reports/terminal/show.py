@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.model.errors import unknown
+from harness.model.errors import UsageError, unknown
+from harness.records.plan import Plan
 from harness.records.record import Record
 from reports.analysis.cells import CellSummary, largest_ticks, largest_us, worst_trial
+from reports.runs import shards
 from reports.runs.read import read_cell
 from reports.text import one_line
 from reports.words.cells import entry, mark
@@ -26,6 +28,21 @@ def show_cell(run_folder: Path, cell_id: str, trial: int | None = None) -> str:
     chosen = choose(cell)
     lines = [*_overview(cell), *(script(chosen) if chosen else ())]
     return "\n".join(lines) + "\n"
+
+
+def chosen_trial(run_folder: Path, cell_id: str, trial: int | None = None) -> tuple[Plan, CellSummary, Record]:
+    """Read a run's plan, a cell of it, and one of its trials in full, by default the worst."""
+    chosen: list[Record] = []
+
+    def choose(cell: CellSummary) -> Iterator[Record]:
+        found = worst_trial(cell) if trial is None else _numbered(cell, trial)
+        yield from [found] if found else []
+
+    cell = read_cell(run_folder, cell_id, choose)
+    chosen += choose(cell)
+    if not chosen:
+        raise UsageError(f"{cell_id} has no trial in {run_folder}", remedy="Run it first.")
+    return shards.find(run_folder).plan, cell, chosen[0]
 
 
 def _numbered(cell: CellSummary, trial: int) -> Record:

@@ -37,6 +37,32 @@ paste into `stillframe shell`. All other lines are shell comments.
         "stillframe show 'ledger.none.runc@debian-sid' --run out/latest --trial 0",
     ),
 )
+REPRO = Command(
+    name="repro",
+    what="hand over a trial as a shell script that needs no Stillframe",
+    act="harness.commands.repro:repro",
+    description="""\
+Writes one trial of a run as a plain shell script, with the source of its
+workload in it, for a machine that has neither Python nor Stillframe. The script
+makes namespaces of its own, repeats the trial's commands, and judges by what
+the workload itself says. It ends with 0 if it has reproduced the failure, with
+1 if not, and with 2 if it cannot run there. Beside it are a report for the
+project that can mend it, and an archive of everything with the record.
+""",
+    arguments=(
+        *SHOW.arguments,
+        ("-o --out-folder", {"type": path, "required": True, "metavar": "DIR", "help": "new folder for the script"}),
+    ),
+    exit_codes={
+        0: "the script is written",
+        2: f"{USAGE}, there is no such run, cell or trial, or a script cannot tell its outcome",
+        3: UNREADABLE,
+    },
+    examples=(
+        "stillframe repro 'ledger.none.runc@debian-sid' -o repro",
+        "stillframe repro 'ledger.none.runc@debian-sid' --run out/latest --trial 0 -o repro",
+    ),
+)
 REPORT = Command(
     name="report",
     what="write the report of a run, with older runs as its past",
@@ -185,4 +211,4 @@ is gone.
         ),
     ),
 )
-COMMANDS = (SHOW, REPORT, COMPARE, POOL, FINGERPRINT, HISTORY)
+COMMANDS = (SHOW, REPRO, REPORT, COMPARE, POOL, FINGERPRINT, HISTORY)

@@ -1,0 +1,181 @@
+"""A trial as a shell script that needs neither Python nor Stillframe, with a report for its upstream.
+
+Comes in: the record of a trial, and the sources of its workload. Goes out: `repro.sh`, `README.md`, and an archive of
+both with the record, the plan and the log. The script judges by what the workload itself says after the restore, so
+what only a reading of the checkpoint's files or a look at the host can find is declined.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+import zstandard
+
+from harness.model.cells import Scenario
+from harness.model.errors import UsageError
+from harness.model.outcomes import Anomaly, Outcome
+from harness.records.documents import writable
+from harness.records.plan import Plan
+from harness.records.record import Record
+from reports.analysis.cells import CellSummary
+from reports.text import clean, one_line
+from reports.words.cells import entry
+from reports.words.outcomes import MEANINGS, expectation
+from reports.words.replay import PREAMBLE, PROGRAM
+from reports.words.script import script
+
+SCRIPT, README, BUNDLE = "repro.sh", "README.md", "bundle.tar.zst"
+TEMPLATE = Path(__file__).with_name(SCRIPT)
+SCENARIOS = (Scenario.LIVE, Scenario.PAUSED)
+TOLD = {
+    Outcome.INCONSISTENT,
+    Outcome.COLD_START,
+    Outcome.CHECKPOINT_FAILED,
+    Outcome.RESTORE_FAILED,
+    Outcome.SOURCE_HARMED,
+    Outcome.HUNG,
+}
+"""Outcomes that the workload and the commands themselves tell."""
+ANOMALIES = (Anomaly.DISK_AHEAD, Anomaly.DISK_BEHIND, Anomaly.TORN)
+"""Anomalies that the workload tells by these names; the others are told as inconsistent."""
+TOOLS = {
+    *("cp", "mkdir", "mv", "ln", "rm", "mount", "umount", "tar", "sha256sum", "printf", "install", "sh", "find"),
+    *("timeout", "test", "true", "cat", "sed", "grep"),
+}
+"""Programs that every system has."""
+
+
+def symptom_of(record: Record) -> str:
+    """Return what the script looks for; `any` for a trial without a failure. `UsageError` if it cannot tell."""
+    outcomes = [each for each in record.verdict.found if each in TOLD]
+    if record.verdict.outcome is Outcome.CONSISTENT:
+        return "any"
+    if not outcomes:
+        what = f"a script cannot tell {record.verdict.outcome} ({MEANINGS[record.verdict.outcome]})"
+        raise UsageError(what, remedy="`stillframe show` prints the commands, for `stillframe shell`.")
+    if outcomes[0] is Outcome.INCONSISTENT:
+        return next((each.value for each in ANOMALIES if each in record.verdict.anomalies), outcomes[0].value)
+    return outcomes[0].value
+
+
+def shell_script(record: Record, sources: Mapping[str, str], folders: Iterable[str], files: Mapping[str, int]) -> str:
+    """Write the script of a trial.
+
+    `sources`: the workload's C files by name; `folders` of its image; `files`: the image's files with their sizes.
+    """
+    cell = record.cell
+    if cell.restore != cell.checkpoint or cell.scenario not in SCENARIOS:
+        what = f"a script repeats live and paused checkpoints of one participant, and not {cell.id}"
+        raise UsageError(what, remedy="`stillframe show` prints its commands.")
+    if any(" cri " in f" {' '.join(command.argv)} " for command in record.commands if command.argv[:1] == ("cri",)):
+        raise UsageError("a script cannot make calls of CRI", remedy="`stillframe show` prints them.")
+    programs = " ".join(_programs(record))
+    values = {
+        "TITLE": f"{one_line(cell.id)}: {record.verdict.outcome}",
+        "CELL": one_line(cell.id),
+        "SYMPTOM": symptom_of(record),
+        "PROGRAMS": programs,
+        "NEEDED": programs,
+        "FOLDERS": " ".join(folders),
+        "FILES": "\n".join(f"    head -c {size} /dev/zero >storage/image{path}" for path, size in files.items()),
+        "PAUSED": "yes" if cell.scenario is Scenario.PAUSED else "",
+        "TRIAL": "\n".join(_trial(record)),
+        "SOURCES": "\n".join(_sources(sources)),
+    }
+    return re.sub(r"@([A-Z]+)@", lambda found: values[found[1]], TEMPLATE.read_text(encoding="utf-8"))
+
+
+def _programs(record: Record) -> list[str]:
+    names = (PurePosixPath(command.argv[0]).name for command in record.commands if command.argv)
+    found = [*names, *(each.name for each in record.every_component if each.name in ("criu", "runc", "crun", "runsc"))]
+    written = {PurePosixPath(command.write_path).name for command in record.commands if command.write_path}
+    return sorted({name for name in found if re.fullmatch(r"[\w.+-]+", name)} - TOOLS - written)
+
+
+def _trial(record: Record) -> Iterator[str]:
+    """Return the commands, with calls of the script's own function where a trial waits and reads."""
+    digests = {command.stdout.split()[0]: command.argv[1] for command in record.commands if _is_digest(command.argv)}
+    for line in script(record):
+        if line in PREAMBLE or line.startswith(f"{PROGRAM} begin "):
+            continue
+        told = line.replace(PROGRAM, PROGRAM.replace("-", "_"), 1) if line.startswith(PROGRAM) else line
+        for digest, path in digests.items():  # of a layer with the program, which is compiled anew
+            told = told.replace(f"sha256:{digest}", f"sha256:'\"$(sha256sum {path} | cut -d' ' -f1)\"'")
+        yield told
+
+
+def _is_digest(argv: tuple[str, ...]) -> bool:
+    return argv[:1] == ("sha256sum",) and len(argv) == 2  # noqa: PLR2004
+
+
+def _sources(sources: Mapping[str, str]) -> Iterator[str]:
+    for name, text in sources.items():
+        yield f"    cat >{name} <<'END_OF_SOURCE'\n{text.rstrip()}\nEND_OF_SOURCE"
+
+
+def upstream_report(cell: CellSummary, record: Record, plan: Plan) -> str:
+    """Write a report for the project that can mend it."""
+    host = record.host or plan.host
+    lines = [
+        f"# {one_line(cell.cell.id)}: {record.verdict.outcome}",
+        "",
+        f"**Seen**: {one_line(entry(cell))}. {MEANINGS[record.verdict.outcome]}.",
+        "",
+        f"> {one_line(record.verdict.reason)}",
+        "",
+        f"**Expected**: {expectation(cell.expectation)}, because {one_line(cell.expectation.reason)}.",
+        "",
+        "## Versions",
+        "",
+        *(f"- {side}: {', '.join(map(str, each))}" for side, each in record.components.items()),
+        f"- kernel {host.kernel}, {host.architecture}, control groups {host.cgroups}, {host.os}",
+        *(f"- workaround {each.name}: {one_line(each.change)}" for each in record.accommodations),
+        "",
+        "## How to run it",
+        "",
+        "```sh",
+        f"sudo sh {SCRIPT}",
+        "```",
+        "",
+        f"It needs root, a C compiler and {', '.join(_programs(record))}.",
+        "It ends with 0 if it has reproduced this, with 1 if not, and with 2 if it cannot run.",
+        "",
+    ]
+    if record.log:
+        lines += ["## Log", "", "```text", *(clean(line) for line in record.log), "```", ""]
+    return "\n".join(lines)
+
+
+def write(folder: Path, documents: Mapping[str, str], record: Record, plan: Plan) -> None:
+    """Write the documents, by name, and the archive of them with the record and the plan into a new folder."""
+    listed = {
+        **documents,
+        "record.json": record.model_dump_json(indent=1) + "\n",
+        "plan.json": json.dumps(_reduced(plan, record), indent=1) + "\n",
+    }
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, text in listed.items():
+            info, content = tarfile.TarInfo(name), text.encode()
+            info.size, info.mode = len(content), 0o755 if name == SCRIPT else 0o644
+            archive.addfile(info, io.BytesIO(content))
+    with writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in documents.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        (folder / SCRIPT).chmod(0o755)
+        (folder / BUNDLE).write_bytes(zstandard.ZstdCompressor().compress(packed.getvalue()))
+
+
+def _reduced(plan: Plan, record: Record) -> dict[str, object]:
+    """Return the plan with nothing but this cell."""
+    none: dict[str, object] = {"controls": (), "expectations": {}, "conditional": {}, "fewer": {}}
+    own = plan.model_copy(update={"cells": (record.cell,), **none})
+    raw = own.model_dump(mode="json")
+    raw["expectations"] = {record.cell.id: plan.expected(record.cell, record.host).model_dump(mode="json")}
+    return raw

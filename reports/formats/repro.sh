@@ -1,0 +1,288 @@
+#!/bin/sh
+# @TITLE@
+#
+# Repeats one trial of @CELL@, and judges by what the workload itself says.
+# Needs root, a C compiler (or LEDGER=PATH, a program that was compiled before), and: @PROGRAMS@
+# It works in namespaces and control groups of its own, and removes them at the end.
+#
+#   sh repro.sh [ROUNDS]       default: 5 rounds
+#
+# Ends with 0: reproduced at least once, 1: not reproduced, 2: it cannot run here.
+
+set -u
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
+symptom='@SYMPTOM@'
+needed='@NEEDED@'
+base=/srv/stillframe
+
+lacks() {
+    echo "This cannot run here: $*" >&2
+    exit 2
+}
+
+# ---- outside: programs, sources, a node for each round
+
+main() {
+    rounds=${1:-5}
+    case $rounds in '' | *[!0-9]* | 0) lacks "'$rounds' is no number of rounds." ;; esac
+    [ "$(id -u)" = 0 ] || lacks "it needs root."
+    missing=
+    for program in unshare mount umount chroot mknod readlink install sed grep cut tr $needed; do
+        command -v $program >/dev/null || missing="$missing $program"
+    done
+    [ -z "$missing" ] || lacks "missing:$missing. Install them."
+    work=$(mktemp -d) || exit 2
+    trap 'clear_groups; rm -rf "$work"' EXIT
+    trap 'exit 2' INT TERM HUP
+    cp "$0" "$work/repro.sh"
+    compile
+    count=0 void=0 round=0
+    while [ $round -lt "$rounds" ]; do
+        round=$((round + 1))
+        : >"$work/result"
+        own_groups
+        (
+            for group in $groups; do echo 0 >"$group/cgroup.procs" || exit 2; done
+            exec unshare --mount --pid --fork --kill-child --ipc --uts --net --cgroup \
+                sh "$work/repro.sh" --node "$work"
+        ) >"$work/log" 2>&1 9>"$work/result" </dev/null
+        clear_groups
+        found=$(cat "$work/result")
+        [ -n "$found" ] || found="void: $(tail -n 1 "$work/log")"
+        [ -z "${KEEP_LOG:-}" ] || cp "$work/log" "$KEEP_LOG.$round"
+        echo "round $round: $found"
+        case $found in
+            void*) void=$((void + 1)) ;;
+            *)
+                if [ "$symptom" = any ]; then
+                    case $found in consistent*) ;; *) count=$((count + 1)) ;; esac
+                else
+                    case " $found" in *" $symptom"*) count=$((count + 1)) ;; esac
+                fi
+                ;;
+        esac
+    done
+    [ $void -lt "$rounds" ] || lacks "no round came to a result. Set KEEP_LOG=FILE to keep what was said."
+    if [ $count -gt 0 ]; then
+        echo "reproduced $count/$rounds"
+        exit 0
+    fi
+    echo "not reproduced 0/$rounds"
+    exit 1
+}
+
+compile() {
+    if [ -n "${LEDGER:-}" ]; then
+        cp "$LEDGER" "$work/ledger" || exit 2
+        return
+    fi
+    for compiler in ${CC:-} cc gcc clang; do
+        command -v "$compiler" >/dev/null && break
+    done
+    command -v "$compiler" >/dev/null || lacks "there is no C compiler. Install gcc and libc6-dev, or set LEDGER=PATH."
+    mkdir "$work/src"
+    sources "$work/src"
+    "$compiler" -std=gnu11 -O2 -static -o "$work/ledger" "$work"/src/*.c || lacks "the workload cannot be compiled."
+}
+
+own_groups() { # in each hierarchy that is mounted, but for the old memory controller
+    groups=
+    while read -r _ _ _ root place _ rest; do
+        case " $rest" in
+            *" - cgroup2 "*) ;;
+            *" - cgroup "*memory*) continue ;;
+            *" - cgroup "*) ;;
+            *) continue ;;
+        esac
+        case " $groups " in *" $place/repro-$$ "*) continue ;; esac
+        mkdir "$place/repro-$$" 2>/dev/null || continue
+        for file in cpuset.cpus cpuset.mems; do
+            [ ! -e "$place/repro-$$/$file" ] || [ -n "$(cat "$place/repro-$$/$file")" ] ||
+                cat "$place/$file" >"$place/repro-$$/$file" 2>/dev/null
+        done
+        groups="$groups $place/repro-$$"
+    done </proc/self/mountinfo
+}
+
+clear_groups() {
+    for group in ${groups:-}; do
+        find "$group" -name cgroup.freeze 2>/dev/null | while read -r file; do echo 0 >"$file"; done
+        find "$group" -name freezer.state 2>/dev/null | while read -r file; do echo THAWED >"$file"; done
+        try=0
+        while [ -d "$group" ] && [ $try -lt 50 ]; do
+            find "$group" -name cgroup.procs -exec cat {} + 2>/dev/null | while read -r pid; do kill -9 "$pid"; done
+            find "$group" -depth -type d -exec rmdir {} + 2>/dev/null
+            try=$((try + 1))
+            [ ! -d "$group" ] || sleep 0.1
+        done
+    done
+    groups=
+}
+
+# ---- inside: a machine of its own, and the trial
+
+
+enter_node() {
+    work=$1
+    mount --make-rprivate / || exit 2
+    mkdir -p "$work/node" && mount -t tmpfs -o mode=0755 repro "$work/node" && cd "$work/node" || exit 2
+    mkdir upper work root storage
+    mount -t overlay -o lowerdir=/,upperdir=upper,workdir=work overlay root || exit 2
+    for folder in proc sys dev run tmp srv/stillframe; do mkdir -p "root/$folder"; done
+    mount -t proc proc root/proc && mount -t sysfs sysfs root/sys || exit 2
+    mount -t cgroup2 cgroup2 root/sys/fs/cgroup || exit 2
+    mount -t tmpfs -o mode=0755 dev root/dev
+    for device in null:3 zero:5 full:7 random:8 urandom:9; do mknod -m 666 "root/dev/${device%:*}" c 1 "${device#*:}"; done
+    mknod -m 666 root/dev/tty c 5 0
+    mkdir root/dev/pts root/dev/shm root/dev/mqueue
+    mount -t devpts -o newinstance,ptmxmode=0666,mode=0620 devpts root/dev/pts
+    ln -s pts/ptmx root/dev/ptmx
+    ln -s /proc/self/fd root/dev/fd
+    for stream in stdin:0 stdout:1 stderr:2; do ln -s "/proc/self/fd/${stream#*:}" "root/dev/${stream%:*}"; done
+    mount -t tmpfs -o mode=1777 shm root/dev/shm
+    mount -t tmpfs -o mode=0755 run root/run
+    mount -t tmpfs -o mode=1777 tmp root/tmp
+    mount --bind storage root/srv/stillframe || exit 2
+    mkdir -p storage/image storage/checkpoints storage/containers
+    for folder in @FOLDERS@; do mkdir -p "storage/image$folder"; done
+    cp "$work/ledger" storage/image/ledger
+@FILES@
+    cp "$work/repro.sh" storage/repro.sh
+    cd root && mount --move . / && exec chroot . sh $base/repro.sh --trial
+}
+
+settle() {
+    mkdir /sys/fs/cgroup/init && echo 0 >/sys/fs/cgroup/init/cgroup.procs
+    ip link set lo up 2>/dev/null
+    hostname repro 2>/dev/null
+    export HOME=/root
+    unset XDG_RUNTIME_DIR
+}
+
+last() { # the newest message in a folder
+    for link in "$1"/[0-9]*; do :; done
+    readlink "$link" 2>/dev/null
+}
+
+field() { # the first number of this name in a message
+    printf %s "$1" | sed -n "s/^[^[]*\"$2\":\([0-9][0-9]*\).*/\1/p"
+}
+
+await() { # SECONDS COMMAND: until it succeeds
+    tries=$(($1 * 20))
+    shift
+    until "$@"; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || return 1
+        sleep 0.05
+    done
+}
+
+ticks() { # whether the workload that reports to this folder has a later tick than this one
+    newest=$(field "$(last "$1")" n)
+    [ "${newest:-0}" -gt "$2" ]
+}
+
+says() { # whether one of its messages has this event
+    for link in "$1"/[0-9]*; do
+        case $(readlink "$link" 2>/dev/null) in *"\"event\":\"$2\""*) return 0 ;; esac
+    done
+    return 1
+}
+
+tell() {
+    [ -n "${told:-}" ] || echo "$*" >$base/result
+    told=yes
+}
+
+stillframe_trial() {
+    [ -z "${told:-}" ] || return 0
+    word=$1
+    shift
+    case $word in
+        started)
+            source=$1 heard=$base/containers/$1/heard report=$2
+            await 30 ticks "$heard" 0 || tell "void: the workload does not tick"
+            ;;
+        ended)
+            case $1.$2 in
+                *.0) ;;
+                start.*) tell "void: the container does not start" ;;
+                *.124) tell "hung: a command of the runtime did not end in time" ;;
+                *) tell "$1-failed: a command of the runtime ended with code $2" ;;
+            esac
+            ;;
+        runs-again)
+            await 10 ticks "$heard" "$(field "$(last "$heard")" n)" || tell "source-harmed: the source no longer ticks"
+            ;;
+        still-paused)
+            before=$(field "$(last "$heard")" n)
+            sleep 0.4
+            ! ticks "$heard" "$before" || tell "source-harmed: the source runs, although its user has paused it"
+            ;;
+        read)
+            [ -n "$paused" ] || await 10 ticks "$heard" "$(field "$(last "$heard")" n)" ||
+                tell "source-harmed: the source no longer ticks"
+            ;;
+        restored)
+            await 20 heard_of_restored || tell "restore-failed: the restored workload says nothing"
+            judge
+            ;;
+        verdict) tell "void: the trial ends before there is something to judge" ;;
+    esac
+}
+
+heard_of_restored() {
+    says "$report" start || says "$report" reading
+}
+
+judge() { # by the first reading of the restored workload
+    if says "$report" start; then
+        tell "cold-start: the workload was started anew"
+        return
+    fi
+    for link in "$report"/[0-9]*; do
+        message=$(readlink "$link")
+        case $message in *'"event":"reading"'*) break ;; esac
+    done
+    memory=$(field "$message" n)
+    wrong=
+    for each in $(printf %s "$message" | sed 's/.*"surfaces":\[//' | tr '{' '\n' | tr -d ' '); do
+        name=$(printf %s "$each" | sed -n 's/^"surface":"\([^"]*\)".*/\1/p')
+        [ -n "$name" ] || continue
+        disk=$(field "$each" newest)
+        if [ -z "$disk" ]; then
+            wrong="$wrong lost: $name has no record;"
+        elif [ "$disk" -gt "$memory" ]; then
+            wrong="$wrong disk-ahead: $name is ahead of memory by $((disk - memory)) ticks;"
+        elif [ $((disk + 1)) -lt "$memory" ]; then
+            wrong="$wrong disk-behind: $name is behind memory by $((memory - disk)) ticks;"
+        fi
+        for damage in torn foreign holes; do
+            number=$(field "$each" $damage)
+            [ "${number:-0}" = 0 ] || wrong="$wrong $damage: $name has $number such records;"
+        done
+    done
+    [ -z "$wrong" ] && tell "consistent at tick $memory" || tell "inconsistent$wrong"
+}
+
+trial() {
+    paused=@PAUSED@
+@TRIAL@
+}
+
+sources() {
+    cd "$1" || exit 2
+@SOURCES@
+    cd - >/dev/null || exit 2
+}
+
+if [ "${1:-}" = --node ]; then
+    enter_node "$2"
+elif [ "${1:-}" = --trial ]; then
+    settle
+    trial 9>&- # a program that holds a file from outside cannot be checkpointed
+    cat $base/result >&9
+else
+    main "$@"
+fi

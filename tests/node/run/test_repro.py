@@ -1,0 +1,43 @@
+"""Scripts of real trials, run in a fresh node that has neither Python nor Stillframe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.commands.cli import main
+from harness.run.flags import default_cache
+from harness.stacks.node import Node
+from harness.workload.definitions import find
+from harness.workload.programs import compile_workload
+from tests.node.conftest import STACK
+
+CELLS = {f"ledger.none.runc@{STACK}": (0, "reproduced 2/2"), f"ledger.pause.runc@{STACK}": (1, "not reproduced 0/2")}
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a cell that must be wrong and of its green neighbour."""
+    folder = tmp_path_factory.mktemp("out")
+    chosen = [word for cell in CELLS for word in ("--cell", cell)]
+    assert main(["run", *chosen, "--rounds", "1", "--proof", "brief", "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_script_reproduces_what_is_wrong_and_not_what_is_right(
+    out: Path, stack_root: Path, tmp_path: Path, cell: str
+) -> None:
+    assert main(["repro", cell, "--out", str(out), "-o", str(tmp_path / "repro")]) == 0
+    program = compile_workload(find("ledger"), default_cache())
+    code, told = CELLS[cell]
+    with Node(STACK, stack_root, name="repro", share={Node.shared: tmp_path}) as node:
+        (tmp_path / "ledger").write_bytes(program.read_bytes())
+        (tmp_path / "ledger").chmod(0o755)
+        assert node.run(["sh", "-c", "command -v python3"], accept=(0, 127, 1)).stdout == ""
+        before = node.run(["find", "/sys/fs/cgroup", "-type", "d"]).stdout
+        argv = ["env", f"LEDGER={Node.shared}/ledger", "sh", f"{Node.shared}/repro/repro.sh", "2"]
+        said = node.run(argv, accept=range(256), deadline=120)
+        assert (said.exit_code, said.stdout.splitlines()[-1]) == (code, told), said.stdout + said.stderr
+        assert node.run(["find", "/sys/fs/cgroup", "-type", "d"]).stdout == before

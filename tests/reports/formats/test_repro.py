@@ -1,0 +1,139 @@
+"""A trial as a script without Stillframe: what it has, how it judges, and what it declines."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from harness.host.process import HOST
+from harness.model.cells import Scenario
+from harness.model.commands import Command
+from harness.model.errors import UsageError
+from harness.model.outcomes import Anomaly, Outcome, Stage
+from harness.records.record import Record
+from reports.formats import repro
+from tests.reports.synthetic import MOVING, STILL, moving, plan, record, summary_of
+
+SOURCES = {"ledger.c": "int main(void) { return 0; }\n"}
+MEMORY = 1000
+
+
+def text_of(trial: Record) -> str:
+    return repro.shell_script(trial, SOURCES, ["/proc", "/report"], {"/data/image.ring": 64})
+
+
+def judged(tmp_path: Path, *messages: str) -> str:
+    """What the script says of a restored workload with these messages."""
+    report = tmp_path / "report"
+    report.mkdir()
+    for number, message in enumerate(messages):
+        (report / f"{number:012}").symlink_to(message)
+    functions = (
+        text_of(moving(MOVING)).rpartition('if [ "${1:-}" = --node ]')[0].replace("/srv/stillframe", str(tmp_path))
+    )
+    path = tmp_path / "judge.sh"
+    path.write_text(f"{functions}\nreport={report} paused=\nstillframe_trial restored clone\n", encoding="utf-8")
+    HOST.run(["sh", str(path)], deadline=60)
+    return (tmp_path / "result").read_text(encoding="utf-8").strip()
+
+
+def reading(**surfaces: tuple[int | None, int]) -> str:
+    listed = [
+        {"surface": name, "newest": newest, "newest_wall_ns": 5, "torn": torn, "foreign": 0, "holes": 0, "backwards": 0}
+        for name, (newest, torn) in surfaces.items()
+    ]
+    told = {"event": "reading", "nonce": "00", "n": MEMORY, "wall_ns": 7, "surfaces": listed}
+    return json.dumps(told, separators=(",", ":"))
+
+
+@pytest.mark.parametrize(
+    ("surfaces", "told"),
+    [
+        ({"added": (1000, 0), "tmpfs": (999, 0)}, "consistent at tick 1000"),
+        ({"added": (1001, 0)}, "inconsistent disk-ahead: added is ahead of memory by 1 ticks;"),
+        ({"added": (998, 0)}, "inconsistent disk-behind: added is behind memory by 2 ticks;"),
+        ({"added": (1000, 3)}, "inconsistent torn: added has 3 such records;"),
+        ({"added": (None, 0)}, "inconsistent lost: added has no record;"),
+    ],
+)
+def test_a_restored_workload_is_judged_by_its_first_reading(
+    tmp_path: Path, surfaces: dict[str, tuple[int | None, int]], told: str
+) -> None:
+    assert judged(tmp_path, '{"event":"beat","n":900}', reading(**surfaces), reading(added=(5000, 0))) == told
+
+
+def test_a_workload_that_was_started_anew_is_no_restored_one(tmp_path: Path) -> None:
+    assert judged(tmp_path, '{"event":"start","n":0}') == "cold-start: the workload was started anew"
+
+
+def test_the_script_is_a_shells(tmp_path: Path) -> None:
+    path = tmp_path / "repro.sh"
+    path.write_text(text_of(moving(MOVING)), encoding="utf-8")
+    HOST.run(["sh", "-n", str(path)], deadline=20)
+    assert "@" not in "".join(line for line in path.read_text().splitlines() if line.startswith(("symptom", "needed")))
+    for words, told in ((["x"], "'x' is no number of rounds"), (["0"], "'0' is no number of rounds")):
+        said = HOST.run(["sh", str(path), *words], deadline=20, accept=(2,))
+        assert f"This cannot run here: {told}" in said.stderr
+
+
+def test_a_program_that_is_missing_is_named(tmp_path: Path) -> None:
+    trial = moving(MOVING)
+    lacking = Command(where="debian-sid", stage=Stage.START, argv=("no-such-runtime", "run"), start_ns=0, seconds=0)
+    path = tmp_path / "repro.sh"
+    path.write_text(text_of(trial.model_copy(update={"commands": (lacking,)})), encoding="utf-8")
+    said = HOST.run(["sh", str(path)], deadline=20, accept=(2,))
+    assert "no-such-runtime" in said.stderr or "it needs root" in said.stderr
+
+
+def test_the_trials_commands_call_the_scripts_own_function() -> None:
+    text = text_of(moving(MOVING))
+    assert "stillframe-trial" not in text
+    assert "stillframe_trial verdict" in text
+    assert "cat >ledger.c <<'END_OF_SOURCE'\nint main(void) { return 0; }\nEND_OF_SOURCE" in text
+    assert "head -c 64 /dev/zero >storage/image/data/image.ring" in text
+
+
+@pytest.mark.parametrize(
+    ("trial", "symptom"),
+    [
+        (record(STILL), "any"),
+        (moving(MOVING), "disk-ahead"),
+        (record(STILL, 0, Outcome.INCONSISTENT, anomalies=(Anomaly.SURFACES_DISAGREE,)), "inconsistent"),
+        (record(STILL, 0, Outcome.RESTORE_FAILED), "restore-failed"),
+        (record(STILL, 0, Outcome.COLD_START), "cold-start"),
+    ],
+)
+def test_the_symptom_is_what_the_trial_has_found(trial: Record, symptom: str) -> None:
+    assert repro.symptom_of(trial) == symptom
+
+
+@pytest.mark.parametrize("outcome", [Outcome.LEAKED, Outcome.NOT_CAPTURED, Outcome.REFUSED, Outcome.UNSUPPORTED])
+def test_what_a_script_cannot_tell_is_declined(outcome: Outcome) -> None:
+    with pytest.raises(UsageError, match=f"a script cannot tell {outcome}"):
+        repro.symptom_of(record(STILL, 0, outcome))
+
+
+def test_what_a_script_cannot_repeat_is_declined() -> None:
+    across = STILL.model_copy(update={"restore": MOVING.checkpoint.model_copy(update={"runtime": "crun"})})
+    for cell in (across, STILL.model_copy(update={"scenario": Scenario.GROUP})):
+        with pytest.raises(UsageError, match="a script repeats live and paused checkpoints of one participant"):
+            text_of(record(cell))
+
+
+def test_the_archive_has_script_report_record_and_plan(tmp_path: Path) -> None:
+    trial, planned = moving(MOVING), plan([MOVING])
+    documents = {repro.SCRIPT: text_of(trial), repro.README: repro.upstream_report(summary_of(trial), trial, planned)}
+    repro.write(tmp_path / "new", documents, trial, planned)
+    assert sorted(each.name for each in (tmp_path / "new").iterdir()) == [repro.README, repro.BUNDLE, repro.SCRIPT]
+    packed = zstandard.ZstdDecompressor().stream_reader((tmp_path / "new" / repro.BUNDLE).read_bytes()).read()
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        assert archive.getnames() == [repro.SCRIPT, repro.README, "record.json", "plan.json"]
+    told = documents[repro.README]
+    assert "## Versions" in told
+    assert "sudo sh repro.sh" in told
+    assert "rootfs is ahead" in told
