@@ -11,6 +11,30 @@ from harness.model.errors import UsageError
 from harness.runtimes import RUNTIMES
 from harness.stacks import builds
 
+ENGINES = {
+    "podman": ("podman", "conmon", "netavark"),
+    "docker": ("dockerd", "containerd", "containerd-shim-runc-v2"),
+    "containerd": ("containerd", "containerd-shim-runc-v2", "ctr", "runc", "criu"),
+    "crio": ("crio", "conmon", "pinns"),
+}
+RUNTIMES_OF_OCI = {"runc": ("runc", "criu"), "crun": ("crun", "criu"), "criu": ("criu",), "runsc": ("runsc",)}
+"""Programs that the parts of a runtime's name stand for; a test holds them against the records of real runs."""
+
+
+def programs_of(runtime: str) -> frozenset[str]:
+    """Return the programs that a runtime runs: an engine's own, and those of the OCI runtime below it."""
+    parts = (ENGINES.get(part, ()) + RUNTIMES_OF_OCI.get(part, ()) for part in runtime.split("/"))
+    return frozenset(program for part in parts for program in part)
+
+
+def affected(planned: Sequence[Cell]) -> tuple[Cell, ...]:
+    """Return the cells that a build can affect; all of them for a program that no runtime is known to run."""
+    programs = {each.program for name in builds.variants() for each in builds.over(f"{VARIANT}{name}")}
+    known = {program for runtime in RUNTIMES for program in programs_of(runtime)}
+    if not programs <= known:
+        return tuple(planned)
+    return tuple(cell for cell in planned if programs & programs_of(cell.checkpoint.runtime))
+
 
 def check() -> None:
     """Raise `UsageError` for a variant that has the name of a way, since both are told by a `+` in an id."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from harness.model.cells import Cell
+from harness.model.cells import Cell, Scenario, base_of
+from harness.model.machine import Component
 from harness.model.outcomes import Outcome
 from reports.analysis.cells import NO_EVIDENCE, CellSummary
 from reports.analysis.crashes import KnownCrash, percent
@@ -124,17 +125,24 @@ def remedy(each: Remedy) -> str:
     return f"consistent in this run with {told}" if told else "consistent in this run on another stack"
 
 
-def reproduce(cell: Cell) -> tuple[Step, ...]:
-    """List the commands that repeat a cell and show its trials."""
-    name = quoted(cell.id)
+def reproduce(cell: Cell, components: Iterable[Component] = ()) -> tuple[Step, ...]:
+    """List the commands that repeat a cell and show its trials; `components` tell which programs were builds."""
+    name, variant = quoted(cell.id), cell.checkpoint.variant or cell.restore.variant
     shown = f"sudo ci/stillframe show {name}"
+    built = dict.fromkeys(f" --with {each.name}=PATH" for each in components if each.sha256)
+    given = "".join(built) + f" --as {variant}" * bool(variant and built)
     steps = [
-        Step(f"sudo ci/matrix --cell {name}", "Try this cell again, from a clone; a known issue is as expected:"),
+        Step(
+            f"sudo ci/matrix --cell {name}{given}", "Try this cell again, from a clone; a known issue is as expected:"
+        ),
         Step(shown, "Print each command of its worst trial in that run:"),
     ]
     if cell.restore == cell.checkpoint and not cell.scenario.overlaps:
-        shell = f"{shown} | sudo ci/stillframe shell {quoted(cell.checkpoint.stack)}"
+        shell = f"{shown} | sudo ci/stillframe shell {quoted(base_of(cell.checkpoint.stack))}{given}"
         steps.append(Step(shell, "Repeat that trial command by command, in a node of its stack:"))
+    if cell.restore == cell.checkpoint and cell.scenario in (Scenario.LIVE, Scenario.PAUSED):
+        handed = f"ci/stillframe repro {name} -o repro"
+        steps.append(Step(handed, "Write that trial as a shell script for somebody without Stillframe:"))
     return tuple(steps)
 
 

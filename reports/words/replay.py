@@ -55,7 +55,7 @@ class Cues:
         yield from PREAMBLE
         if self._cell.scenario.overlaps:
             yield OVERLAPPED
-        yield _cue("begin", self._cell.id, self._outcome)
+        yield _cue("begin", self._cell.base.id, self._outcome)
 
     def entering(self, stage: Stage | None) -> Iterator[str]:
         """Before the first command of a stage, or at the end of all."""

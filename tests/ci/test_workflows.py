@@ -17,6 +17,8 @@ from harness.host.process import HOST
 ROOT = Path(__file__).resolve().parents[2]
 GITHUB = ROOT / "ci/workflows/github.yml"
 TMT = ROOT / "ci/tmt/nightly.fmf"
+CHANGES = (ROOT / "ci/workflows/pull-request.yml", ROOT / "ci/tmt/pull-request.fmf")
+"""For a pull request of another project."""
 VALUES = {
     "${{ matrix.shard }}": "3",
     "${{ github.run_id }}": "19876543210",
@@ -25,7 +27,10 @@ VALUES = {
     '"$RUNS"': "shards",
     '"$TMT_PLAN_DATA/out"': "out",
     '"$TMT_PLAN_DATA/site"': "site",
-    "$OPTIONS": "--stack debian-sid",
+    '"$STACK"': "debian-sid",
+    '"$PROGRAM=install-root"': "criu=install-root",
+    '"$PROGRAM=$BUILD"': "criu=build",
+    "$OPTIONS": "--policy pause",
 }
 COMMANDS = {"ci/matrix": "run", "ci/report": "report"}
 
@@ -42,19 +47,20 @@ def commands(path: Path) -> list[list[str]]:
     return [shlex.split(found) for found in re.findall(r"ci/(?:matrix|report) .*", text) if not found.endswith(":")]
 
 
-@pytest.mark.parametrize("path", [GITHUB, TMT], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [GITHUB, TMT, *CHANGES], ids=lambda path: path.name)
 def test_what_a_workflow_calls_can_be_called(path: Path) -> None:
     called = commands(path)
-    assert {words[0] for words in called} == set(COMMANDS)
+    assert {words[0] for words in called} == ({"ci/matrix"} if path in CHANGES else set(COMMANDS))
     for program, *words in called:
         assert (ROOT / program).stat().st_mode & 0o100
         read_words([COMMANDS[program], *words])
         assert not [word for word in words if "$" in word], "a value that this test does not know"
 
 
-def test_github_understands_its_workflow() -> None:
+@pytest.mark.parametrize("path", [GITHUB, CHANGES[0]], ids=lambda path: path.name)
+def test_github_understands_its_workflow(path: Path) -> None:
     checker = str(Path(sys.executable).with_name("check-jsonschema"))
-    HOST.run([checker, "--builtin-schema", "vendor.github-workflows", str(GITHUB)], deadline=60)
+    HOST.run([checker, "--builtin-schema", "vendor.github-workflows", str(path)], deadline=60)
 
 
 def test_as_many_shards_are_started_as_there_are() -> None:
@@ -72,3 +78,6 @@ def test_a_plan_of_tmt_names_what_it_takes() -> None:
         (test,) = plans[name]["discover"]["tests"]
         given = {*plans["environment"], *plans[name]["environment+"], "TMT_PLAN_DATA"}
         assert set(re.findall(r"\$(\w+)", test["test"])) <= given
+    change = read(CHANGES[1])
+    (test,) = change["discover"]["tests"]
+    assert set(re.findall(r"\$(\w+)", test["test"])) <= {*change["environment"], "TMT_PLAN_DATA"}

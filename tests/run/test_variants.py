@@ -12,8 +12,9 @@ import pytest
 
 from harness.model.cells import Cell
 from harness.model.errors import UsageError
-from harness.run import matrix
+from harness.run import matrix, variants
 from harness.run.options import Options
+from harness.runtimes import RUNTIMES
 from harness.stacks import builds
 
 CELL = "ledger.pause.runc@debian-sid"
@@ -93,3 +94,17 @@ def test_the_instrument_is_proven_on_the_stack_itself(program: Path, *, alone: b
     found = options(f"criu={program}", alone=alone, cell=(CELL,)).controls
     assert {control.cell.checkpoint.stack for control in found} == {"debian-sid"}
     assert found == options(cell=(CELL,)).controls
+
+
+def test_a_build_is_tried_where_it_can_change_something(program: Path) -> None:
+    sid = ("debian-sid",)
+    tried = {cell.checkpoint.runtime for cell in options(f"criu={program}", stack=sid).cells}
+    assert {"runc", "crun", "criu", "podman/crun", "docker/runc", "containerd"} <= tried
+    assert not {"runsc", "docker/runsc"} & tried
+    assert {cell.checkpoint.runtime for cell in options(f"runsc={program}", stack=sid).cells} == {"docker/runsc"}
+    everybody = {cell.checkpoint.runtime for cell in options(stack=sid).cells}
+    assert {cell.checkpoint.runtime for cell in options(f"mount={program}", stack=sid).cells} == everybody
+
+
+def test_every_runtime_is_known_to_run_something() -> None:
+    assert all(map(variants.programs_of, RUNTIMES))

@@ -8,6 +8,7 @@ import shlex
 import pytest
 
 from harness.model.cells import FreezePolicy, Scenario
+from harness.model.machine import Component
 from harness.model.outcomes import Outcome, Refusal, Stage, Verdict
 from harness.records.record import Record
 from reports.analysis.cells import CellSummary
@@ -175,13 +176,22 @@ def test_what_fixes_a_cell_is_a_version_or_a_bridge_that_is_consistent_in_the_sa
 @pytest.mark.parametrize("name", ["ledger", "it's; rm -rf /", "a\x1b[2J"])
 def test_the_commands_can_be_pasted(name: str) -> None:
     odd = STILL.model_copy(update={"workload": name})
-    run, show, shell = causes.reproduce(odd)
+    run, show, shell, handed = causes.reproduce(odd)
     assert run.text.startswith("sudo ci/matrix --cell ")
     assert show.text.startswith("sudo ci/stillframe show ")
     assert shell.text == f"{show.text} | sudo ci/stillframe shell debian-sid"
+    assert handed.text.startswith("ci/stillframe repro ")
+    assert handed.text.endswith(" -o repro")
     assert "\x1b" not in run.text
     if name.isprintable():
         assert shlex.split(run.text)[-1] == shlex.split(show.text)[-1] == odd.id
+
+
+def test_a_variant_is_repeated_with_its_builds() -> None:
+    built = (Component(name="criu", version="4.2", sha256="ab" * 32), Component(name="runc", version="1.3"))
+    run, _, shell, _ = causes.reproduce(STILL.of("new", "new"), built * 2)
+    assert run.text == "sudo ci/matrix --cell ledger.pause.runc@debian-sid+new --with criu=PATH --as new"
+    assert shell.text.endswith("| sudo ci/stillframe shell debian-sid --with criu=PATH --as new")
 
 
 def test_requests_at_the_same_time_cannot_be_repeated_in_a_shell() -> None:
