@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness.commands.replay import Trials
 from harness.cri.codes import PROGRAM as CRI
 from harness.model.errors import CommandFailed, UsageError
 from harness.run import variants
@@ -24,6 +23,7 @@ from harness.stacks import build, builds, definition, tools
 from harness.stacks.definition import StackDefinition
 from harness.stacks.node import Node
 from harness.trial import bench
+from harness.trial.answers import Trials
 from harness.workload.programs import compile_all
 from reports.terminal.tell import tell
 from reports.text import one_line

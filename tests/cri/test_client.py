@@ -10,13 +10,13 @@ from typing import Any
 import grpc
 import pytest
 
-from harness.commands.replay import Trials
 from harness.cri import client as clients
 from harness.cri.client import Client
 from harness.cri.codes import NOT_FOUND
 from harness.host.process import Patience
 from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit, GivenUp
 from harness.model.readings import GivesUp
+from harness.trial.answers import Trials
 from tests.cri.engine import Answers, serving
 from tests.folder_node import FolderNode
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from harness.commands.replay import Trials, cell_of
 from harness.host import audit
 from harness.model.cells import Cell, FreezePolicy, Participant, Scenario
 from harness.model.errors import UsageError
@@ -18,6 +17,7 @@ from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Witness
 from harness.run import matrix
 from harness.trial import restored, source
+from harness.trial.answers import Trials, cell_of
 from harness.trial.replay import Conclusion, Replay, can_be_replayed
 from tests import criu_images
 from tests.folder_bench import CHECKPOINT, NONCE, NOW, SPEC, furnish, tell

@@ -40,7 +40,7 @@ paste into `stillframe shell`. All other lines are shell comments.
 REPRO = Command(
     name="repro",
     what="hand over a trial as a shell script that needs no Stillframe",
-    act="harness.commands.repro:repro",
+    act="harness.commands.show:repro",
     description="""\
 Writes one trial of a run as a plain shell script, with the source of its
 workload in it, for a machine that has neither Python nor Stillframe. The script

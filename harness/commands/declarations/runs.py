@@ -39,6 +39,29 @@ VERBOSE: Flag = (
     },
 )
 
+TOOLS: tuple[Flag, ...] = (
+    (
+        "--needs",
+        {
+            "action": "append",
+            "default": [],
+            "metavar": "SOURCE",
+            "help": "for --build: install the build dependencies of this Debian source package; repeatable "
+            "(default: the one that the folder is named after)",
+        },
+    ),
+    (
+        "--install",
+        {
+            "action": "append",
+            "default": [],
+            "metavar": "PACKAGE",
+            "help": "for --build: install this Debian package, too; repeatable",
+        },
+    ),
+)
+"""What a build needs in the node."""
+
 DOCTOR = Command(
     name="doctor",
     what="check what this machine can do, and how to mend what it cannot",
@@ -212,25 +235,7 @@ the trial runs again, is judged as in a run, and ends with a verdict.
                 "libraries, and begin there as its owner",
             },
         ),
-        (
-            "--needs",
-            {
-                "action": "append",
-                "default": [],
-                "metavar": "SOURCE",
-                "help": "for --build: install the build dependencies of this Debian source package; repeatable "
-                "(default: the one that the folder is named after)",
-            },
-        ),
-        (
-            "--install",
-            {
-                "action": "append",
-                "default": [],
-                "metavar": "PACKAGE",
-                "help": "for --build: install this Debian package, too; repeatable",
-            },
-        ),
+        *TOOLS,
         RING,
         CGROUPS,
         CACHE,
@@ -257,4 +262,53 @@ the trial runs again, is judged as in a run, and ends with a verdict.
         "sudo stillframe shell debian-sid --build criu -- make",
     ),
 )
-COMMANDS = (DOCTOR, PLAN, RUN, IMAGES, CORPUS, SHELL)
+BISECT = Command(
+    name="bisect",
+    what="find the commit of a program that makes a cell fail (root)",
+    act="harness.commands.bisect:bisect",
+    description="""\
+Builds commits of a program in a node of the cell's stack, tries the cell with
+each, and has git search for the first one that fails as the bad one does. A
+commit that does not build, or fails in another way, is skipped. How often each
+commit is tried follows from how often the bad one fails. SOURCE itself stays
+as it is: the commits are built in a clone.
+""",
+    arguments=(
+        ("cell_id", {"metavar": "CELL", "help": "id of the cell, as in `stillframe plan`"}),
+        ("--good", {"required": True, "metavar": "REF", "help": "a commit with which the cell is clean"}),
+        ("--bad", {"required": True, "metavar": "REF", "help": "a later commit with which it fails"}),
+        ("--source", {"type": path, "required": True, "metavar": "DIR", "help": "checkout of the program"}),
+        ("--build", {"required": True, "metavar": "COMMAND", "help": "what builds it, for a shell in its folder"}),
+        (
+            "--with",
+            {
+                "dest": "program",
+                "required": True,
+                "metavar": "NAME=PATH",
+                "help": "the program NAME that this builds: PATH of it, or of an install root, in the source",
+            },
+        ),
+        *TOOLS,
+        (
+            "--build-seconds",
+            {
+                "type": int,
+                "default": 1800,
+                "metavar": "N",
+                "help": "skip a build that takes longer (default 1800)",
+            },
+        ),
+        OUT,
+        CACHE,
+    ),
+    exit_codes={
+        0: "the commit is found",
+        2: f"{USAGE}, a dirty checkout, or ends that are not good and bad",
+        3: "commits that cannot be tried hide it, or this machine lacks something",
+    },
+    examples=(
+        "sudo stillframe bisect CELL --good v4.1 --bad HEAD --source criu --build make --with criu=criu/criu",
+        "sudo stillframe bisect CELL --good 1.27 --bad main --source crun --build ./build --with crun=root",
+    ),
+)
+COMMANDS = (DOCTOR, PLAN, RUN, IMAGES, CORPUS, SHELL, BISECT)
