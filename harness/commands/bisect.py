@@ -15,7 +15,6 @@ from pathlib import Path
 from harness.host.process import HOST
 from harness.model.cells import base_of
 from harness.model.errors import CommandFailed, EnvironmentUnfit, Exit, StillframeError, UsageError
-from harness.run.options import Options
 from harness.run.prepare import need_root
 from harness.stacks.builds import Build
 from reports.analysis.cells import CellSummary
@@ -123,7 +122,6 @@ class Search:
 def bisect(arguments: argparse.Namespace) -> int:
     """Search the commit, and tell it with the evidence on both sides."""
     need_root()
-    Options.of(arguments)
     source, name = arguments.source, arguments.program.partition("=")
     if not (name[1] and name[2]):
         remedy = "Write NAME=PATH; the path is relative to the source."
