@@ -14,7 +14,17 @@ from pathlib import Path
 
 from harness.host.process import HOST
 from harness.model.cells import base_of
-from harness.model.errors import CommandFailed, EnvironmentUnfit, Exit, StillframeError, UsageError
+from harness.model.commands import Command
+from harness.model.errors import (
+    USAGE,
+    CommandFailed,
+    DeadlineExceeded,
+    EnvironmentUnfit,
+    Exit,
+    StillframeError,
+    UsageError,
+)
+from harness.run import matrix
 from harness.run.prepare import need_root
 from harness.stacks.builds import Build
 from reports.analysis.cells import CellSummary
@@ -64,7 +74,9 @@ class Search:
         """Take the failure of the bad commit as the one to look for, and its rate for the number of trials."""
         cell, why = self._play(commit)
         if cell is None:
-            raise UsageError(f"the bad commit {commit[:12]} cannot be tried: {why}", remedy="Name another with --bad.")
+            raise UsageError(
+                f"the bad commit {commit[:12]} cannot be tried: {why.rstrip('.')}", remedy="Name another with --bad."
+            )
         side = side_of(cell)
         if not side.k:
             what = f"the bad commit {commit[:12]} does not fail in {counted(side.n, 'trial')}"
@@ -106,15 +118,19 @@ class Search:
             _ours(build, seconds=given.build_seconds)
             Build.read(f"{name}={self._clone / path}")
         except CommandFailed as error:
-            return None, f"it does not build: {(error.stderr.strip() or str(error)).splitlines()[-1]}"
+            said = [line for line in error.stderr.splitlines() if line.strip() and not line.startswith("Running ")]
+            return None, f"it does not build: {said[-1] if said else f'the command ends with code {error.exit_code}'}"
+        except DeadlineExceeded:
+            return None, f"it does not build within {given.build_seconds} s"
         except StillframeError as error:
             return None, f"it does not build: {error.what}"
         out = self._out / commit
         words = ["run", "--with", f"{name}={self._clone / path}", "--as", VARIANT, "--alone", "--cell", given.cell_id]
         words += ["--rounds", str(self.trials), "--proof", "brief", "--out", str(out), *cache]
-        code = _ours(words, seconds=PLAY_SECONDS, accept=range(256))
-        if code in (Exit.BLIND, 2) or not (out / "latest").exists():
-            return None, f"the run ended with exit code {code}"
+        played = _ours(words, seconds=PLAY_SECONDS, accept=range(256))
+        if played.exit_code in (Exit.BLIND, USAGE) or not (out / "latest").exists():
+            said = [line for line in played.stderr.splitlines() if line.strip()]
+            return None, f"exit code {played.exit_code} of the run: {said[-1] if said else 'it said nothing'}"
         cells = read_run(out / "latest").cells
         return (cells[0], "") if cells and side_of(cells[0]).outcome else (None, "the cell has no result")
 
@@ -126,6 +142,9 @@ def bisect(arguments: argparse.Namespace) -> int:
     if not (name[1] and name[2]):
         remedy = "Write NAME=PATH; the path is relative to the source."
         raise UsageError(f"--with {arguments.program}: no name and path of a program", remedy=remedy)
+    if len(planned := matrix.plan(cells=(arguments.cell_id,))) > 1:
+        what = f"{arguments.cell_id} is {counted(len(planned), 'cell')}"
+        raise UsageError(what, remedy="Name one: `stillframe plan` lists them.")
     good, bad = _commits(source, arguments.good, arguments.bad)
     arguments.cache = arguments.cache.absolute()
     out = arguments.out.absolute() / f"bisect-{bad[:12]}"
@@ -211,8 +230,8 @@ def _hand_over(run: Path, folder: Path) -> None:
         tell(f"no script: {error}")
 
 
-def _ours(words: list[str], *, seconds: float, accept: range = range(1)) -> int:
+def _ours(words: list[str], *, seconds: float, accept: range = range(1)) -> Command:
     """Call a command of ours."""
     argv = [sys.executable, "-m", "harness.commands.cli", *words]
     root = str(Path(__file__).resolve().parents[2])
-    return HOST.run(argv, deadline=seconds, accept=accept, env={"PYTHONPATH": root}).exit_code or 0
+    return HOST.run(argv, deadline=seconds, accept=accept, env={"PYTHONPATH": root})
