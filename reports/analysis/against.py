@@ -8,6 +8,7 @@ be a rare fault of either side, so nobody can tell.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 
@@ -64,11 +65,11 @@ class Compared(Frozen):
 
 
 class Cause(Frozen):
-    """Cells with the same effect that differ in the same way: they probably have one cause."""
+    """Cells with the same effect that end in the same way, by the same components: they probably have one cause."""
 
     effect: Effect
-    before: str = Field(description="outcome and signature")
-    after: str = Field(description="outcome and signature")
+    before: dict[Outcome | None, int] = Field(description="numbers of cells by outcome in the unmodified stack")
+    after: str = Field(description="outcome in the variant, with its signature in the first cell that has one")
     why: str = ""
     changed: tuple[Difference, ...]
     cells: tuple[Compared, ...]
@@ -89,13 +90,13 @@ class Against(Frozen):
         groups: dict[object, list[Compared]] = {}
         for each in self.cells:
             if each.effect is not Effect.SAME:
-                key = (each.effect, each.before.words, each.after.words, each.why, each.changed)
+                key = (each.effect, each.why, each.after.foremost, each.changed)
                 groups.setdefault(key, []).append(each)
         found = [
             Cause(
                 effect=those[0].effect,
-                before=those[0].before.words,
-                after=those[0].after.words,
+                before=dict(Counter(each.before.outcome for each in those)),
+                after=max((each.after for each in those), key=lambda side: side.outcome is side.foremost).words,
                 why=those[0].why,
                 changed=those[0].changed,
                 cells=tuple(those),

@@ -32,6 +32,11 @@ class Side(Frozen):
         return " ".join(filter(None, (found, *map(shorten, self.signatures[:1]))))
 
     @property
+    def foremost(self) -> Outcome | None:
+        """The outcome that explains the most: what was left behind is the end of another failure, if there is one."""
+        return self.also[0] if self.outcome is Outcome.LEAKED and self.also else self.outcome
+
+    @property
     def flaky(self) -> bool:
         """Whether it violates sometimes."""
         return 0 < self.k < self.n

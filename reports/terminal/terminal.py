@@ -53,6 +53,8 @@ NARROW = 12
 """Width of the narrowest entry of a table of images."""
 COMMAND = "bold"
 """Style of a command to paste, which is never folded."""
+MOST_OF_A_CAUSE = 3
+"""Cells of a cause that are listed without `--verbose`, where variants are compared."""
 MOST_SHOWN = 20
 """Unexpected cells that are listed without `--verbose`."""
 
@@ -89,11 +91,12 @@ def show_run(
     code = run.conclusion.exit_code
     told = " ".join(f"{each.what}." for each in run.conclusion.findings)  # their cells follow
     out.print(_plain(f"verdict: {told} (exit code {code.value})", STYLES[code]))
-    for line in _unexpected(run, options, most=None if verbose else MOST_SHOWN):
-        out.print(line, soft_wrap=line.style == COMMAND)
     if run.against:
-        for line in _against(run.against):
-            out.print(line)
+        listed = _against(run.against, options, most=None if verbose else MOST_OF_A_CAUSE)
+    else:
+        listed = _unexpected(run, options, most=None if verbose else MOST_SHOWN)
+    for line in listed:
+        out.print(line, soft_wrap=line.style == COMMAND)
     if page:
         out.print(f"report: {page}", soft_wrap=True, highlight=False, markup=False)
     ascii_only = out.options.ascii_only
@@ -112,12 +115,15 @@ def show_run(
         out.print(line)
 
 
-def _against(found: Against) -> Iterator[Text]:
-    """Yield how the cells of variants differ from those of the unmodified stack."""
+def _against(found: Against, options: Sequence[str], most: int | None) -> Iterator[Text]:
+    """Yield how the cells of variants differ from those of the unmodified stack, each cause with what shows it."""
     yield _plain(f"compared: {compared_score(found)}")
     for cause in found.causes:
         yield _plain(compared_cause(cause), STYLES[cause.cells[0].exit_code])
-        yield from (_plain(f"  {compared_pairs(each)}") for each in cause.cells)
+        yield from (_plain(f"  {compared_pairs(each)}") for each in cause.cells[:most])
+        if most and len(cause.cells) > most:
+            yield _plain(f"  and {counted(len(cause.cells) - most, 'cell')} more, which --verbose and the report list")
+        yield Text(f"  {shown(cause.cells[0].cell.id, options)}", style=COMMAND)
     yield from map(_plain, compared_remedy(found))
 
 

@@ -12,6 +12,7 @@ from reports.analysis.crashes import KnownCrash
 from reports.analysis.cross_restores import Bridge, Declined
 from reports.analysis.freezing import FrozenPair
 from reports.analysis.predictions import Agreement, Missed, Predictions
+from reports.analysis.sides import NO_RESULT
 from reports.analysis.statistics import LEVEL, fewest_pairs
 from reports.analysis.sweeps import Sweep
 from reports.text import counted
@@ -147,8 +148,9 @@ def compared_score(against: Against) -> str:
 def compared_cause(cause: Cause) -> str:
     """Say what is different, by which components, and why nobody can tell if so."""
     by = "; ".join(map(str, cause.changed))
-    told = f"{cause.before} -> {cause.after}" if cause.before != cause.after else cause.before
-    return " ".join(filter(None, (f"{cause.effect}: {told}", by and f"[{by}]", cause.why and f"({cause.why})")))
+    before = ", ".join(f"{outcome or NO_RESULT} in {number}" for outcome, number in cause.before.items())
+    told = f"{cause.effect}, {counted(len(cause.cells), 'cell')}: {cause.after} (before: {before})"
+    return " ".join(filter(None, (told, by and f"[{by}]", cause.why and f"({cause.why})")))
 
 
 def compared_pairs(each: Compared) -> str:

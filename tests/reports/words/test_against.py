@@ -12,10 +12,11 @@ from harness.model.cells import Cell
 from harness.model.errors import Exit
 from harness.model.expectations import Expectation
 from harness.model.machine import Component
-from harness.model.outcomes import Outcome
+from harness.model.outcomes import Outcome, Verdict
 from harness.records.plan import Closing
 from reports.analysis.against import Against, Effect
 from reports.analysis.tables import RunSummary, summarise
+from reports.terminal.terminal import show_run
 from reports.words import findings as words
 from tests.reports.synthetic import MOVING, NOON, STILL, plan, record
 
@@ -126,10 +127,9 @@ def test_another_way_to_fail_is_told() -> None:
 def test_causes_come_in_the_order_in_which_to_read_them() -> None:
     run = tried([GOOD] * 2, [WORSE] * 2)
     (cause,) = run.found.causes
-    assert (
-        words.compared_cause(cause)
-        == "worse: consistent -> restore-failed : broken [criu 4.2 -> 4.2 (sha256 abababababab)]"
-    )
+    changed = "[criu 4.2 -> 4.2 (sha256 abababababab)]"
+    told = words.compared_cause(cause)
+    assert told == f"worse, 1 cell: restore-failed : broken (before: consistent in 1) {changed}"
     assert words.compared_pairs(cause.cells[0]) == "ledger.pause.runc@debian-sid+mine: worse in 2 of 2 pairs"
     assert words.compared_score(run.found) == (
         "1 worse, 0 cannot tell, 0 better, 0 same, of 1 cell that were also tried in the unmodified stack"
@@ -146,3 +146,24 @@ def test_a_run_without_the_unmodified_stack_is_judged_by_what_is_expected() -> N
     alone = plan([variant], rounds=1)
     found = summarise(alone, [record(variant, 0, BAD)], Closing(run=alone.run, end_ns=NOON, leaks=()))
     assert found.against is None
+
+
+def test_the_end_of_a_run_tells_causes_and_not_each_cell(capsys: pytest.CaptureFixture[str]) -> None:
+    show_run(tried([GOOD] * 2, [WORSE] * 2).summary)
+    said = capsys.readouterr().out
+    assert "compared: 1 worse, 0 cannot tell, 0 better, 0 same" in said
+    assert "stillframe show ledger.pause.runc@debian-sid+mine" in said
+    assert "unexpected, should be" not in said
+    show_run(tried([GOOD], [WORSE]).summary)
+    assert "To tell more, try these cells again with more pairs: --rounds 20." in capsys.readouterr().out
+
+
+def test_what_was_left_behind_hides_no_failure() -> None:
+    leaked = Verdict(outcome=Outcome.LEAKED, reason="left behind: a file", also=(WORSE,))
+    run = tried([GOOD] * 2, [WORSE] * 2)
+    records = [each.model_copy(update={"verdict": leaked}) for each in run.summary.cells[1].trials]
+    found = summarise(run.summary.plan, [*run.summary.cells[0].trials, *records], run.summary.closing).against
+    assert found is not None
+    (cause,) = found.causes
+    assert cause.cells[0].after.foremost is WORSE
+    assert cause.after == "leaked, restore-failed : left behind: a file"
