@@ -310,10 +310,11 @@ def fewer(cells: Sequence[Cell], rounds: int) -> dict[str, int]:
 def expected(cell: Cell, today: dt.date, *, conditions: Collection[Condition] = ()) -> Expectation:
     """Return what `cell` should be: a declared known issue, or else what policy and captured surfaces imply.
 
-    Cells of the corpus have the expectation of the live cell, and those of a variant that of its stack. `conditions`
-    are those that are true on the machine.
+    Cells of the corpus have the expectation of the live cell. Those of a variant have that of its stack, but prove
+    nothing about the instrument. `conditions` are those that are true on the machine.
     """
-    cell = cell.base
+    if cell != cell.base:
+        return expected(cell.base, today, conditions=conditions).model_copy(update={"control": False})
     if cell.scenario in (Scenario.KEEP, Scenario.KEPT):
         cell = cell.model_copy(update={"scenario": Scenario.LIVE})
     return expectations.known(cell, today, otherwise=_follows(cell), conditions=conditions)

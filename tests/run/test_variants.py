@@ -73,7 +73,9 @@ def test_a_variant_has_the_known_issues_and_the_moments_of_its_stack(program: Pa
     today = dt.date(2026, 11, 30)
     pairs = [(cell, cell.base) for cell in both if cell != cell.base]
     assert len(pairs) == len(both) / 2
-    assert all(matrix.expected(cell, today) == matrix.expected(base, today) for cell, base in pairs)
+    proves_nothing = {"control": False}
+    for cell, base in pairs:
+        assert matrix.expected(cell, today) == matrix.expected(base, today).model_copy(update=proves_nothing)
     assert all(cell.base.question == base.question for cell, base in pairs)
 
 
