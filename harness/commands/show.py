@@ -9,6 +9,7 @@ from harness.model.cells import SurfaceKind
 from harness.model.errors import UsageError
 from harness.workload import definitions
 from harness.workload.definitions import RECORD_BYTES
+from reports.runs.read import read_played
 from reports.terminal import show as cells
 from reports.terminal.tell import tell
 
@@ -31,7 +32,10 @@ def repro(arguments: argparse.Namespace) -> int:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"-o {out} exists and is not an empty folder", remedy="Name a new folder.")
     folder = arguments.run or arguments.out.absolute() / "latest"
-    plan, cell, record = cells.chosen_trial(folder, arguments.cell_id, arguments.trial)
+    if arguments.control:
+        plan, cell, record = read_played(folder, arguments.cell_id, arguments.control)
+    else:
+        plan, cell, record = cells.chosen_trial(folder, arguments.cell_id, arguments.trial)
     workload = definitions.find(cell.cell.workload)
     if workload.program != PROGRAM or workload.printed or workload.containers > 1:
         what = f"a script judges by the files of one {PROGRAM}, and the workload {workload.name} has more"

@@ -18,7 +18,7 @@ from harness.records.record import Record
 from harness.records.run_files import Place, read_at, read_tombstone, record_files
 from harness.records.shard import Shard
 from reports.analysis import images
-from reports.analysis.cells import CellSummary, telling_trials
+from reports.analysis.cells import CellSummary, summarise_cell, telling_trials
 from reports.analysis.compare import Comparison, compare
 from reports.analysis.conclusion import Finding, named
 from reports.analysis.known import known_issues
@@ -73,6 +73,22 @@ def read_cell(run_folder: Path, cell_id: str, closely: Closely) -> CellSummary:
     plan = stored.plan.model_copy(update={"cells": planned, "controls": ()})
     own = [(place, record) for place, record in entries if ids[id(record.cell)] == cell_id]
     return _summed(stored, plan, own, closely).cells[0]
+
+
+def read_played(run_folder: Path, cell_id: str, control: str) -> tuple[Plan, CellSummary, Record]:
+    """Read a trial of the instrument's own proof in full, and its cell as if it had no other trial.
+
+    `UsageError` if the run has no such control, or did not play it.
+    """
+    stored = shards.find(run_folder)
+    played = [entry for entry in _entries(stored) if entry[1].control]
+    found = [entry for entry in played if (entry[1].cell.id, entry[1].control) == (cell_id, control)]
+    if not found:
+        names = sorted({f"{record.control} {record.cell.id}" for _, record in played})
+        raise unknown("control and cell", f"{control} {cell_id}", names, nearest=5)
+    record = read_at(found[0][0])
+    cell = summarise_cell(record.cell, [record], stored.plan.expected(record.cell), planned=1, missing=0)
+    return stored.plan, cell, record
 
 
 def _entries(stored: StoredRun) -> list[Entry]:

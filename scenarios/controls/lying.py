@@ -57,6 +57,7 @@ class Lying(Mutant):
     @contextlib.contextmanager
     def _wrapped(self) -> Iterator[None]:
         node, runtime = self.bench.node, self.bench.runtime.name
+        node.journal = self.stages.journal  # the trial's own: whoever repeats it needs the lie
         program = node.run(["sh", "-c", f"command -v {runtime}"]).stdout.strip()
         hidden = f"{program}.real"
         setting, (thawed, frozen) = cgroups.FREEZER[node.version]

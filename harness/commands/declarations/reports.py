@@ -51,6 +51,10 @@ project that can mend it, and an archive of everything with the record.
 """,
     arguments=(
         *SHOW.arguments,
+        (
+            "--control",
+            {"default": "", "metavar": "NAME", "help": "this control or mutant on the cell, instead of a trial of it"},
+        ),
         ("-o --out-folder", {"type": path, "required": True, "metavar": "DIR", "help": "new folder for the script"}),
     ),
     exit_codes={
