@@ -241,6 +241,8 @@ class NodeProcess:
 
     def wait(self, seconds: float) -> int | None:
         """Return the exit code, negative for a signal, or None if the program still runs after `seconds`."""
+        if self._connection.fileno() < 0:
+            return -signal.SIGKILL  # it has ended with its node, which was told
         if not _readable(self._connection.fileno(), seconds):
             return None
         try:

@@ -294,3 +294,4 @@ def test_a_signal_may_cross_the_answer_of_a_node(answer: bytes) -> None:
     else:
         with pytest.raises(CommandFailed, match="the node ended"):
             started.wait(0)
+        assert started.wait(0) == -signal.SIGKILL, "whoever stops it does not fail again"
