@@ -8,13 +8,11 @@ https://github.com/moby/docker-image-spec/blob/main/spec.md
 from __future__ import annotations
 
 import json
-import platform
 
+from harness.stacks.images import architecture
 from harness.stacks.node import Node
 
 NAME = "localhost/workload:latest"
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-"""Go's names of architectures by the kernel's names, where they differ."""
 
 
 def write(node: Node, folder: str, name: str = NAME, **config: object) -> str:
@@ -27,9 +25,8 @@ def write(node: Node, folder: str, name: str = NAME, **config: object) -> str:
     same = ("--format=ustar", "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner")
     node.run(["tar", "--create", *same, "--file", f"{parts}/layer.tar", "--directory", folder, "."])
     digest = node.run(["sha256sum", f"{parts}/layer.tar"]).stdout.split()[0]
-    machine = platform.machine()
     configuration = {
-        "architecture": ARCHITECTURES.get(machine, machine),
+        "architecture": architecture(),
         "config": config,
         "created": "1970-01-01T00:00:00Z",
         "history": [{"created": "1970-01-01T00:00:00Z"}],

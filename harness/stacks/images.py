@@ -28,9 +28,15 @@ LARGEST = 64 << 30
 """Bytes that a root file system may have, unpacked."""
 LAYOUT, DOCKER, INDEX = "oci-layout", "manifest.json", "index.json"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""Go's names of architectures by the kernel's names, where they differ."""
 DEEPEST = 4
 """Indexes within indexes."""
 PIECE = 1 << 20
+
+
+def architecture() -> str:
+    """Return this machine's architecture, as images name it."""
+    return ARCHITECTURES.get(platform.machine(), platform.machine())
 
 
 def digest_of(source: Path) -> str:
@@ -84,7 +90,7 @@ def _manifest(image: Path, index: Any, depth: int) -> Any:
     if isinstance(index, dict) and "layers" in index:
         return index
     listed = [each for each in _entries(index, "manifests") if isinstance(each, dict)]
-    here = ARCHITECTURES.get(platform.machine(), platform.machine())
+    here = architecture()
     fitting = [each for each in listed if (each.get("platform") or {"architecture": here}).get("architecture") == here]
     if not fitting or not depth:
         raise Unreadable(f"the image has no manifest for {here}", remedy="Export it for this machine.")

@@ -72,15 +72,13 @@ def shell_script(record: Record, sources: Mapping[str, str], folders: Iterable[s
     if cell.restore != cell.checkpoint or cell.scenario not in SCENARIOS:
         what = f"a script repeats live and paused checkpoints of one participant, and not {cell.id}"
         raise UsageError(what, remedy="`stillframe show` prints its commands.")
-    if any(" cri " in f" {' '.join(command.argv)} " for command in record.commands if command.argv[:1] == ("cri",)):
+    if any(command.argv[:1] == ("cri",) for command in record.commands):
         raise UsageError("a script cannot make calls of CRI", remedy="`stillframe show` prints them.")
-    programs = " ".join(_programs(record))
     values = {
         "TITLE": f"{one_line(cell.id)}: {record.verdict.outcome}",
         "CELL": one_line(cell.id),
         "SYMPTOM": symptom_of(record),
-        "PROGRAMS": programs,
-        "NEEDED": programs,
+        "PROGRAMS": " ".join(_programs(record)),
         "FOLDERS": " ".join(folders),
         "FILES": "\n".join(f"    head -c {size} /dev/zero >storage/image{path}" for path, size in files.items()),
         "PAUSED": "yes" if cell.scenario is Scenario.PAUSED else "",

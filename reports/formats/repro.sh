@@ -12,7 +12,7 @@
 set -u
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
 symptom='@SYMPTOM@'
-needed='@NEEDED@'
+needed='@PROGRAMS@'
 base=/srv/stillframe
 
 lacks() {

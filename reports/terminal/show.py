@@ -20,29 +20,25 @@ from reports.words.script import script
 
 def show_cell(run_folder: Path, cell_id: str, trial: int | None = None) -> str:
     """Describe a cell and one of its trials, by default the worst; everything but the commands is a shell comment."""
-
-    def choose(cell: CellSummary) -> Record | None:
-        return worst_trial(cell) if trial is None else _numbered(cell, trial)
-
-    cell = read_cell(run_folder, cell_id, lambda cell: filter(None, (choose(cell),)))
-    chosen = choose(cell)
+    cell, chosen = _read(run_folder, cell_id, trial)
     lines = [*_overview(cell), *(script(chosen) if chosen else ())]
     return "\n".join(lines) + "\n"
 
 
 def chosen_trial(run_folder: Path, cell_id: str, trial: int | None = None) -> tuple[Plan, CellSummary, Record]:
     """Read a run's plan, a cell of it, and one of its trials in full, by default the worst."""
-    chosen: list[Record] = []
-
-    def choose(cell: CellSummary) -> Iterator[Record]:
-        found = worst_trial(cell) if trial is None else _numbered(cell, trial)
-        yield from [found] if found else []
-
-    cell = read_cell(run_folder, cell_id, choose)
-    chosen += choose(cell)
-    if not chosen:
+    cell, chosen = _read(run_folder, cell_id, trial)
+    if chosen is None:
         raise UsageError(f"{cell_id} has no trial in {run_folder}", remedy="Run it first.")
-    return shards.find(run_folder).plan, cell, chosen[0]
+    return shards.find(run_folder).plan, cell, chosen
+
+
+def _read(run_folder: Path, cell_id: str, trial: int | None) -> tuple[CellSummary, Record | None]:
+    def choose(cell: CellSummary) -> Record | None:
+        return worst_trial(cell) if trial is None else _numbered(cell, trial)
+
+    cell = read_cell(run_folder, cell_id, lambda cell: filter(None, (choose(cell),)))
+    return cell, choose(cell)
 
 
 def _numbered(cell: CellSummary, trial: int) -> Record:
