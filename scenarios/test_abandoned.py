@@ -27,8 +27,6 @@ SOONER = 0.9
 """Part of a call that was done too early for its client, by which the next one is measured."""
 WORKING_SECONDS = 0.5
 """Time that an engine gets, besides that of a whole call, to end what nobody waits for any more."""
-LATE_SECONDS = 0.5
-"""Time that a source is seen frozen before it is called lost, where no daemon is left that could thaw it."""
 TICK_SECONDS = 4.0
 
 pytestmark = pytest.mark.scenario(Scenario.ABANDONED)
@@ -122,8 +120,7 @@ class AbandonedCheckpoint(Trial):
 
     def _ticks(self, source: Source) -> bool:
         with contextlib.suppress(DeadlineExceeded):
-            late = None if self.bench.node.daemons else LATE_SECONDS
-            source.tick_after(time.time_ns(), seconds=TICK_SECONDS, late=late)
+            source.tick_after(time.time_ns(), seconds=TICK_SECONDS)
             return True
         return False
 

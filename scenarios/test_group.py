@@ -37,7 +37,7 @@ class Group(Trial):
         with self.stages.at(Stage.START):
             container = self.bench.start("second", number=1, beside=source.container)
             channel, group = self.bench.channel(container), str(self.bench.node.path(container.cgroup))
-            self.second = Source(container, channel, "", group)
+            self.second = Source(container, channel, "", group, source.late)
             acquired.callback(self._end_second)
             self.second.nonce = first_tick(channel, group).nonce
             source.tick_after(time.time_ns(), seconds=JOIN_SECONDS)  # it waits until the second one has caught up

@@ -25,7 +25,7 @@ from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import GivesUp, Witness
 from harness.runtimes.contract import Checkpoint, Container, State, TakesPods
 from harness.trial.restored import begun, hear
-from harness.trial.source import Source
+from harness.trial.source import Source, late_in
 from harness.trial.trial import Trial
 from harness.workload.messages import ReadingMessage
 from scenarios.test_group import Group
@@ -138,9 +138,9 @@ class WholePod(Group):
         super().read_restored(clone, since)
         second = self.clones[1]
         with self.stages.at(Stage.READ):
-            group = str(self.bench.node.path(second.cgroup))
+            group, late = str(self.bench.node.path(second.cgroup)), late_in(self.bench.node)
             try:
-                said = hear(self.bench.channel(second), group, lambda said: begun(said) > since)
+                said = hear(self.bench.channel(second), group, lambda said: begun(said) > since, late=late)
             except DeadlineExceeded as error:
                 reason = "the second container says nothing"
                 raise StageFailed(Stage.READ, Outcome.RESTORE_FAILED, reason) from error

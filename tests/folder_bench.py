@@ -19,7 +19,7 @@ from harness.model.outcomes import Stage
 from harness.records.plan import Plan
 from harness.runtimes.contract import Checkpoint, Container, ContainerSpec
 from harness.runtimes.runc import Runc
-from harness.trial import restored, source, trial
+from harness.trial import source, trial
 from harness.trial.bench import Bench
 from harness.trial.source import Source
 from harness.trial.trial import Trial
@@ -68,8 +68,7 @@ def open_bench(root: Path, held: set[str], monkeypatch: pytest.MonkeyPatch) -> B
     monkeypatch.setattr(audit, "groups_of", lambda _: [])
     monkeypatch.setattr(audit, "processes_of", lambda _, **__: ["9 criu state D cgroup 0::/one"])
     monkeypatch.setattr(trial, "SETTLE_SECONDS", 0.0)
-    for module in (restored, source):
-        monkeypatch.setattr(module, "LATE_SECONDS", 0.0)
+    monkeypatch.setattr(source, "SOON_SECONDS", 0.0)
     node = FolderNode(root)
     furnish(node)
     node.path(SPEC.report).mkdir(parents=True)

@@ -58,6 +58,7 @@ class FolderNode(Node):
 
     def __init__(self, root: Path, version: CgroupVersion = CgroupVersion.V2) -> None:
         self.stack = "folder"
+        self._answers = {}
         self.name = "node"
         self.version = version
         self.pid = os.getpid()

@@ -145,7 +145,7 @@ class Containerd:
         """Check that all programs are installed, and ask CRIU whether it works on this kernel."""
         try:
             for program in ("containerd", "ctr", "containerd-shim-runc-v2", "runc"):
-                self.node.run([program, "-v"])
+                self.node.ask([program, "-v"])
             said = self.node.run(["criu", "check"])
         except CommandFailed as error:
             return (Capability("checkpoint", available=False, evidence=str(error)),)

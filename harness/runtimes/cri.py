@@ -93,7 +93,7 @@ class Cri:
         """Check that all programs are installed, and ask CRIU whether it works on this kernel."""
         try:
             for program, option in (*self._programs.items(), *((tool, "--version") for tool in self.engine.tools)):
-                self.node.run([program, option])
+                self.node.ask([program, option])
             said = self.node.run(["criu", "check"])
         except CommandFailed as error:
             return (Capability("checkpoint", available=False, evidence=str(error)),)

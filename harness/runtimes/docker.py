@@ -121,8 +121,8 @@ class Docker:
         """Check that all programs are installed, and ask CRIU whether it works on this kernel."""
         try:
             for program in ("dockerd", "containerd", "containerd-shim-runc-v2"):
-                self.node.run([program, "-v"])
-            said = self.node.run([self.program, "--version"])
+                self.node.ask([program, "-v"])
+            said = self.node.ask([self.program, "--version"])
             if self.by_criu:
                 said = self.node.run(["criu", "check"])
         except CommandFailed as error:

@@ -93,7 +93,7 @@ class OciRuntime(LayersOfOurs):
         return tuple(Component(name=name, version=self._version(name, before)) for name, before in programs)
 
     def _version(self, program: str, before: str) -> str:
-        said = self.node.run([program, "--version"]).stdout
+        said = self.node.ask([program, "--version"]).stdout
         if not said.startswith(before):
             raise CommandFailed(f"{program} --version printed {said[:80]!r}, which does not begin with {before!r}")
         return said.splitlines()[0].removeprefix(before).strip()
@@ -101,7 +101,7 @@ class OciRuntime(LayersOfOurs):
     def capabilities(self) -> tuple[Capability, ...]:
         """Check that the runtime is installed, and ask CRIU whether it works on this kernel."""
         try:
-            self.node.run([self.name, "--version"])
+            self.node.ask([self.name, "--version"])
             said = self.node.run(["criu", "check"])
         except CommandFailed as error:
             return (Capability("checkpoint", available=False, evidence=str(error)),)

@@ -99,7 +99,7 @@ class Podman:
         """Check that podman and its helpers are installed, and ask CRIU whether it works on this kernel."""
         try:
             for argv in (["podman", "help"], [self.program, "--version"], ["conmon", "--version"]):
-                self.node.run(argv)  # since 6.0, podman declines every command under cgroups version 1
+                self.node.ask(argv)  # since 6.0, podman declines every command under cgroups version 1
             said = self.node.run(["criu", "check"])
         except CommandFailed as error:
             return (Capability("checkpoint", available=False, evidence=str(error)),)
@@ -121,7 +121,7 @@ class Podman:
             "podman": said["version"]["Version"],
             "conmon": host["conmon"]["version"],
             self.program: host["ociRuntime"]["version"],
-            "criu": self.node.run(["criu", "--version"]).stdout,
+            "criu": self.node.ask(["criu", "--version"]).stdout,
             "netavark": host["networkBackendInfo"].get("version", ""),
         }
         found = [Component(name=name, version=versions.number(text)) for name, text in told.items() if text]

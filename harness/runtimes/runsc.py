@@ -95,10 +95,10 @@ class Runsc(OciRuntime):
         try:
             dated = re.search(r"\d{8}", self._version("runsc", "runsc version "))
             self._returns = dated is None or int(dated[0]) >= RETURNS_SINCE
-            known = "systrap" in self.node.run(["runsc", "flags"]).stderr
+            known = "systrap" in self.node.ask(["runsc", "flags"]).stderr
             platform = "systrap" if known and self.way.name != "ptrace" else "ptrace"
             self._flags = (f"--platform={platform}", f"--overlay2={self.OVERLAYS.get(self.way.name, 'root:self')}")
-            probe = self.node.run(["runsc", "--network=none", "--ignore-cgroups", *self._flags, "do", "true"])
+            probe = self.node.ask(["runsc", "--network=none", "--ignore-cgroups", *self._flags, "do", "true"])
         except CommandFailed as error:
             return (Capability("checkpoint", available=False, evidence=str(error)),)
         return (Capability("checkpoint", available=True, evidence=shlex.join(probe.argv)),)

@@ -15,7 +15,7 @@ def number(said: str) -> str:
 
 def of_program(node: Node, program: str, *, flag: str = "--version") -> str:
     """Ask a program in the node for its version."""
-    return number(node.run([program, flag]).stdout)
+    return number(node.ask([program, flag]).stdout)
 
 
 def of_system(node: Node) -> tuple[Component, ...]:

@@ -94,6 +94,10 @@ class Daemon:
         self._told = self._log.stat().st_size
 
 
+ANSWERS: dict[tuple[str, CgroupVersion], dict[tuple[str, ...], Command]] = {}
+"""What programs have answered in this process, by the root file system and the version of its nodes."""
+
+
 class Node(contextlib.AbstractContextManager["Node"]):
     """A running node; leaving its context ends everything in it."""
 
@@ -128,11 +132,12 @@ class Node(contextlib.AbstractContextManager["Node"]):
         """Files in the node with the crash messages of Go programs that have no other log; and how many are told."""
         self.remarks: list[str] = []
         """Warnings of adapters; each trial clears them when it starts."""
+        over = builds.over(stack)
+        self._answers = {} if over or layer else ANSWERS.setdefault((str(lower), version), {})
         v1 = self._v1_mounts()
         reader, ready = os.pipe()
         lifeline, self._lifeline = os.pipe()
         spec = {"name": name, "lifeline": lifeline, "ready": ready, "v1": v1}
-        over = builds.over(stack)
         spec |= {"builds": [(str(each.path), each.program) for each in over]}
         spec |= {"lower": [*([str(layer)] if layer else []), str(lower)]}
         spec |= {"share": {target: str(folder) for target, folder in (share or {}).items()}}
@@ -199,6 +204,19 @@ class Node(contextlib.AbstractContextManager["Node"]):
     @journal.setter
     def journal(self, journal: Journal) -> None:
         self._executor.journal = journal
+
+    def ask(self, argv: Sequence[str]) -> Command:
+        """Run a program whose answer is the same in each node of a stack (its version): it is asked once.
+
+        A build is asked in each node, since it may be built anew; and so is `criu check`, which also writes down for
+        later what the kernel can do.
+        """
+        known = self._answers.get(tuple(argv))
+        if known is None:
+            known = self._answers[tuple(argv)] = self.run(argv)
+        else:
+            self.note(known)
+        return known
 
     def path(self, inside: str) -> Path:
         """Return the host's path for a path in the node; an absolute symbolic link in it leads to the host's root."""

@@ -31,7 +31,7 @@ from harness.stacks import builds
 from harness.stacks.node import Node
 from harness.trial.corpus import IMAGE, lay_out
 from harness.trial.restored import size_of
-from harness.trial.source import Channel, Source, first_tick
+from harness.trial.source import Channel, Source, first_tick, late_in
 from harness.trial.stages import Stages
 from harness.workload.definitions import RECORD_BYTES, Workload, available, find
 from harness.workload.messages import Stop
@@ -254,7 +254,8 @@ class Bench:
         self.node.do(["mv", report, own], lambda: self.node.path(report).rename(self.node.path(own)))
         # for a runtime that restarts the source
         self.node.do(["ln", "-s", own, report], lambda: self.node.path(report).symlink_to(own))
-        return Source(container, Channel(self.node.path(own)), nonce, str(self.node.path(container.cgroup)))
+        group = str(self.node.path(container.cgroup))
+        return Source(container, Channel(self.node.path(own)), nonce, group, late_in(self.node))
 
     def channel(self, container: Container) -> Channel:
         """Return the report channel of a container that is not a source."""

@@ -16,7 +16,7 @@ from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Reading
 from harness.oracle.lines import LineReader, lag
 from harness.records.record import Continuation
-from harness.trial.source import LATE_SECONDS, Channel
+from harness.trial.source import Channel
 from harness.workload.definitions import Surface
 from harness.workload.messages import Beat, Message, ReadingMessage, Start
 
@@ -29,11 +29,11 @@ PIECE = 1 << 20
 ENDED = "the restored container has ended by itself"
 
 
-def hear(channel: Channel, group: str, wanted: Callable[[Message], bool]) -> Message:
-    """Wait for a message, but not long if no process of the container can run."""
+def hear(channel: Channel, group: str, wanted: Callable[[Message], bool], *, late: float) -> Message:
+    """Wait for a message, but not long if no process of the container can run; `late`: as for `Silence`."""
     what = "a message of the restored workload"
     try:
-        return channel.wait_for(wanted, seconds=WORD_SECONDS, what=what, group=group)
+        return channel.wait_for(wanted, seconds=WORD_SECONDS, what=what, group=group, late=late)
     except Lost as error:
         if any(map(cgroups.processes, cgroups.subgroups(group))):
             raise
@@ -47,10 +47,10 @@ def begun(said: Message) -> int:
     return said.wall_ns if isinstance(said, Start) else 0
 
 
-def see_alive(group: str) -> None:
-    """Check that the container still runs: it may have ended after its last message."""
+def see_alive(group: str, *, late: float) -> None:
+    """Check that the container still runs: it may have ended after its last message. `late`: as for `Silence`."""
     with contextlib.suppress(DeadlineExceeded):
-        until(lambda: any(map(_has_life, cgroups.subgroups(group))), seconds=LATE_SECONDS, what="a process")
+        until(lambda: any(map(_has_life, cgroups.subgroups(group))), seconds=late, what="a process")
         return
     raise StageFailed(Stage.READ, Outcome.RESTORE_FAILED, ENDED)
 

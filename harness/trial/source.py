@@ -16,13 +16,15 @@ from harness.model.readings import SourceHealth, Witness
 from harness.oracle.judge import anomalies
 from harness.oracle.skews import skews
 from harness.runtimes.contract import Container
+from harness.stacks.node import Node
 from harness.workload.messages import Beat, Message, ReadingMessage, Start, read_messages
 
 READY_SECONDS = 30.0
 TICK_SECONDS = 10.0
-SILENCE_SECONDS = 0.4
-LATE_SECONDS = 2.0
-"""Seconds that a runtime may take to put running processes into their group."""
+SILENCE_SECONDS, FROZEN_SECONDS = 0.4, 0.1
+"""Silence that tells that a source stands still, by itself and where the kernel says so, too."""
+LATE_SECONDS, SOON_SECONDS = 2.0, 0.5
+"""Seconds in which somebody may still set a silent container going: a daemon, or nobody but the kernel."""
 STOPPED, FROZEN, ENDED = "all its processes are stopped", "its control group is frozen", "it has no process"
 
 
@@ -101,6 +103,11 @@ class Channel:
         return until(probe, seconds=seconds, what=what)
 
 
+def late_in(node: Node) -> float:
+    """Return the seconds after which a silent container in the node is lost, as for `Silence`."""
+    return LATE_SECONDS if node.daemons else SOON_SECONDS
+
+
 def first_tick(channel: Channel, group: str = "") -> Start:
     """Wait until a new workload ticks; gives its first message. `Lost` if it ends before."""
 
@@ -125,26 +132,29 @@ class Source:
     nonce: str
     group: str = ""
     """Path of its control group on the host."""
+    late: float | None = None
+    """As for `Silence`."""
     commands: tuple[Command, ...] = ()
     """The commands that made the container, for the replay of every trial that uses it."""
     ended: bool = False
     """It ended because a restore needed that, or because its trials were over."""
     deleted: bool = False
 
-    def tick_after(self, wall_ns: int, *, seconds: float = TICK_SECONDS, late: float | None = None) -> Message:
-        """Wait up to `seconds` for a report of a tick after `wall_ns`; `late`: as for `Silence`."""
+    def tick_after(self, wall_ns: int, *, seconds: float = TICK_SECONDS) -> Message:
+        """Wait up to `seconds` for a report of a tick after `wall_ns`."""
         return self.channel.wait_for(
             lambda said: isinstance(said, Beat) and said.n_wall_ns > wall_ns,
             seconds=seconds,
             what="a tick of the source",
             group=self.group,
-            late=late,
+            late=self.late,
         )
 
     def stands_still(self) -> bool:
-        """Watch the source for several heartbeats, and return whether none came."""
+        """Watch the source for several heartbeats, or for one if the kernel holds it, and return whether none came."""
         known = len(self.channel.listen())
-        wait.moment(time.monotonic() + SILENCE_SECONDS)
+        held = bool(self.group and cgroups.processes(self.group) and cgroups.frozen(self.group))
+        wait.moment(time.monotonic() + (FROZEN_SECONDS if held else SILENCE_SECONDS))
         return len(self.channel.listen()) == known
 
 

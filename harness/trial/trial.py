@@ -32,7 +32,7 @@ from harness.trial import predict
 from harness.trial.bench import Bench
 from harness.trial.checkpoint import take
 from harness.trial.restored import begun, follow, go_on, hear, see_alive, size_of
-from harness.trial.source import Channel, Source, health_of
+from harness.trial.source import Channel, Source, health_of, late_in
 from harness.trial.stages import Stages
 from harness.workload.messages import BEAT_NS, Beat, ReadingMessage, Start
 
@@ -256,17 +256,17 @@ class Trial:
 
     def read_restored(self, clone: Container, since: int) -> None:
         """Read the restored workload's first report after `since`, and check that its counter moves."""
-        group = str(self.far.node.path(clone.cgroup))
+        group, late = str(self.far.node.path(clone.cgroup)), late_in(self.far.node)
         channel = self.far.channel(clone)
         with self.stages.at(Stage.READ), contextlib.suppress(DeadlineExceeded):
-            first = hear(channel, group, lambda said: begun(said) > since)
+            first = hear(channel, group, lambda said: begun(said) > since, late=late)
             self.stages.span("running again", first.wall_ns, first.wall_ns)
             self.evidence.started_afresh = isinstance(first, Start)
             if isinstance(first, ReadingMessage):
                 self.evidence.restored = first.to_reading(Witness.RESTORED)
-                hear(channel, group, lambda said: isinstance(said, Beat) and said.n > first.n)
+                hear(channel, group, lambda said: isinstance(said, Beat) and said.n > first.n, late=late)
                 self.evidence.restored_moves = True
-                see_alive(group)
+                see_alive(group, late=late)
                 self.read_log(clone, channel)
 
     def read_log(self, clone: Container, channel: Channel) -> None:
@@ -280,7 +280,7 @@ class Trial:
         size = size_of(path)
         due, stands = go_on(channel, restored.counter, ticks, period_ns=self.evidence.period_ns)
         if stands:
-            see_alive(str(self.far.node.path(clone.cgroup)))
+            see_alive(str(self.far.node.path(clone.cgroup)), late=late_in(self.far.node))
             self.evidence.restored_moves, self.evidence.stood_at = False, due
         travels = printed.name not in self.far.outside
         self.evidence.log = follow(path, printed, restored, due=due, travels=travels, channel=channel, size=size)

@@ -85,7 +85,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(trial, "LATEST_MOMENT_US", 1)
     monkeypatch.setattr(test_pod, "TIDY_SECONDS", 0.0)
     monkeypatch.setattr("harness.trial.restored.WORD_SECONDS", 0.5)
-    monkeypatch.setattr("harness.trial.trial.see_alive", lambda _: None)
+    monkeypatch.setattr("harness.trial.trial.see_alive", lambda *_, **__: None)
     opened = open_bench(tmp_path, set(), monkeypatch)
     opened.workload = find("pair")
     return opened

@@ -143,3 +143,13 @@ def test_the_name_of_a_node_is_no_path(tmp_path: Path, monkeypatch: pytest.Monke
     bench = Bench.open((who, ""), tmp_path, {}, Settings())
     assert isinstance(bench.node, Opened)
     assert bench.node.given[-2] == "podman-runc"
+
+
+def test_a_program_is_asked_once_for_its_version(tmp_path: Path) -> None:
+    node, answers = FolderNode(tmp_path), [(1, "", "out of memory"), (0, "Version: 4.1\n", "")]
+    node.programs["criu"] = lambda *_: answers.pop(0)
+    with pytest.raises(CommandFailed):
+        node.ask(["criu", "--version"])  # a failure may have been one of the machine
+    said = [node.ask(["criu", "--version"]), node.ask(["criu", "--version"])]
+    assert said[0] is said[1]
+    assert node.journal.commands[1:] == said, "both are on record"

@@ -16,7 +16,7 @@ from harness.model.errors import UsageError
 from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Witness
 from harness.run import matrix
-from harness.trial import restored, source
+from harness.trial import source
 from harness.trial.answers import Trials, cell_of
 from harness.trial.replay import Conclusion, Replay, can_be_replayed
 from tests import criu_images
@@ -33,9 +33,7 @@ START: dict[str, Any] = {"pid": 1, "ring": 65536, "period_us": 100, "surfaces": 
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderNode:
     monkeypatch.setattr(audit, "groups_of", lambda _: [])
-    for module in (restored, source):
-        monkeypatch.setattr(module, "LATE_SECONDS", 0.05)
-    for name in ("READY_SECONDS", "TICK_SECONDS"):
+    for name in ("LATE_SECONDS", "SOON_SECONDS", "READY_SECONDS", "TICK_SECONDS"):
         monkeypatch.setattr(source, name, 0.05)
     node = FolderNode(tmp_path)
     furnish(node)

@@ -6,11 +6,14 @@ import json
 import os
 import signal
 import subprocess  # noqa: TID251  # plays a container's process
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from harness.host import wait
 from harness.model.cells import SurfaceKind
 from harness.model.errors import Lost
 from harness.model.readings import Reading, Witness
@@ -18,9 +21,11 @@ from harness.oracle.lines import lag, line_of
 from harness.trial import restored
 from harness.trial import source as sources
 from harness.trial.restored import Log, follow, go_on
-from harness.trial.source import Channel, Silence
+from harness.trial.source import Channel, Silence, Source
 from harness.workload.definitions import Surface
 from harness.workload.messages import Message, read_messages
+from tests.folder_bench import CONTAINER
+from tests.folder_node import FolderNode
 
 NONCE, CUT = 0xC0FFEE, 1000
 READING = Reading(witness=Witness.RESTORED, nonce=f"{NONCE:016x}", counter=CUT, counter_wall_ns=1, surfaces=())
@@ -207,6 +212,29 @@ def test_whoever_is_frozen_is_not_waited_for(tmp_path: Path, sleeper: subprocess
     frozen.write_text("populated 1\nfrozen 0\n", encoding="ascii")
     assert running.lost() == ""
     assert Silence(str(tmp_path), 1e9).lost() == ""
+
+
+def test_the_silence_of_one_that_the_kernel_holds_need_not_be_long(
+    tmp_path: Path, sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched: list[float] = []
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
+    monkeypatch.setattr(wait, "moment", watched.append)
+    frozen, group = tmp_path / "cgroup.events", str(tmp_path)
+    for one, state in ((group, "frozen 1"), (group, "frozen 0"), ("", "frozen 1")):
+        frozen.write_text(f"{state}\n", encoding="ascii")
+        assert Source(CONTAINER, Channel(tmp_path), "", one).stands_still()
+    (tmp_path / "cgroup.procs").write_text("", encoding="ascii")
+    assert Source(CONTAINER, Channel(tmp_path), "", group).stands_still()
+    whole = sources.SILENCE_SECONDS
+    assert watched == [sources.FROZEN_SECONDS, whole, whole, whole], "nobody is in the last one"
+
+
+@pytest.mark.parametrize(("daemons", "late"), [([], sources.SOON_SECONDS), ([None], sources.LATE_SECONDS)])
+def test_only_a_daemon_may_still_set_a_container_going(tmp_path: Path, daemons: list[Any], late: float) -> None:
+    node = FolderNode(tmp_path)
+    node.daemons = daemons
+    assert sources.late_in(node) == late
 
 
 def test_a_message_that_came_before_the_end_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
