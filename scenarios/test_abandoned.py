@@ -27,6 +27,8 @@ SOONER = 0.9
 """Part of a call that was done too early for its client, by which the next one is measured."""
 WORKING_SECONDS = 0.5
 """Time that an engine gets, besides that of a whole call, to end what nobody waits for any more."""
+LATE_SECONDS = 1.0
+"""Time that a source is seen frozen before it is called lost: its engine has had the other time already."""
 TICK_SECONDS = 4.0
 
 pytestmark = pytest.mark.scenario(Scenario.ABANDONED)
@@ -105,6 +107,7 @@ class AbandonedCheckpoint(Trial):
     def _see_what_became_of(self, source: Source, checkpoint: Checkpoint) -> None:
         """Fill in `abandoned`; raise `StageFailed` if the source does not go on by itself, or if a part is left."""
         assert self.abandoned is not None
+        source.late = min(source.late or LATE_SECONDS, LATE_SECONDS)
         with self.stages.at(Stage.READ):
             ticking, frozen = self._ticks(source), self.bench.frozen(source.container)
             state = self.bench.runtime.state(source.container)

@@ -65,6 +65,13 @@ def test_nobody_is_waited_for_before_it_joins_and_then_until_it_has_caught_up(
     assert abs(counter(early) - memory.n) <= 1
 
 
+def test_one_that_catches_up_does_not_pause(start: Callable[..., Ledger], tmp_path: Path) -> None:
+    early = start(period_us=100, barrier=f"0/2={tmp_path}/file")
+    early.await_tick(2_000)
+    late = start(period_us=10_000_000, barrier=f"1/2={tmp_path}/file")
+    late.await_tick(2_000)  # with a pause of ten seconds after each tick, nobody would see that
+
+
 def test_a_file_that_cannot_be_shared_ends_it(ledger_binary: Path, tmp_path: Path) -> None:
     shared = f"{tmp_path}/no/file"
     argv = [str(ledger_binary), "--report", str(tmp_path), "--surface", f"a={tmp_path}/a", "--barrier", f"0/2={shared}"]

@@ -45,6 +45,14 @@ void await_others(u64 n)
         clock_nanosleep(CLOCK_MONOTONIC, 0, &moment, NULL);
 }
 
+int lags_behind(u64 n)
+{
+    for (u64 i = 0; barrier.path && i < barrier.parties; i++)
+        if (completed[i] > n + 2) /* in step, another one has completed tick n + 1 at most */
+            return 1;
+    return 0;
+}
+
 void complete(u64 n)
 {
     if (barrier.path)

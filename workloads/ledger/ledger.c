@@ -50,7 +50,7 @@ static void tick(u64 n)
     }
     complete(n);
     beat_when_due(now_ns);
-    if (memory.period_ns) {
+    if (memory.period_ns && !lags_behind(n)) {
         const struct timespec period = {(time_t)(memory.period_ns / 1000000000), (long)(memory.period_ns % 1000000000)};
         clock_nanosleep(CLOCK_MONOTONIC, 0, &period, NULL);
     }
