@@ -2,7 +2,7 @@
 
 Comes in: the record of a trial, and the sources of its workload. Goes out: `repro.sh`, `README.md`, and an archive of
 both with the record, the plan and the log. The script judges by what the workload itself says after the restore, so
-what only a reading of the checkpoint's files or a look at the host can find is declined.
+what only a reading of the checkpoint's files can find is declined.
 """
 
 from __future__ import annotations
@@ -39,10 +39,19 @@ TOLD = {
     Outcome.RESTORE_FAILED,
     Outcome.SOURCE_HARMED,
     Outcome.HUNG,
+    Outcome.LEAKED,
 }
-"""Outcomes that the workload and the commands themselves tell."""
+"""Outcomes that the workload and the commands themselves tell, or that one can look for by name."""
 ANOMALIES = (Anomaly.DISK_AHEAD, Anomaly.DISK_BEHIND, Anomaly.TORN)
 """Anomalies that the workload tells by these names; the others are told as inconsistent."""
+LEFT = re.compile(
+    r"(file) ([\w./+:-]+)|(mount) ([\w./+:-]+) \(.*|(cgroup) .*/([\w.+:-]+)|(process) \d+ ([\w.+:-]+).*"
+    r"|(nftables) \w+ ([\w.+:-]+).*",
+    re.ASCII,
+)
+"""Kind and name of something that was left behind, as the audit tells it."""
+RANDOM = re.compile(r"[0-9a-f]{12}")
+"""A part of a name that is another one each time."""
 TOOLS = {
     *("cp", "mkdir", "mv", "ln", "rm", "mount", "umount", "tar", "sha256sum", "printf", "install", "sh", "find"),
     *("timeout", "test", "true", "cat", "sed", "grep"),
@@ -55,8 +64,10 @@ def symptom_of(record: Record) -> str:
     outcomes = [each for each in record.verdict.found if each in TOLD]
     if record.verdict.outcome is Outcome.CONSISTENT:
         return "any"
-    if not outcomes:
-        what = f"a script cannot tell {record.verdict.outcome} ({MEANINGS[record.verdict.outcome]})"
+    deaf = record.source.stops is False
+    if not outcomes or deaf:
+        told = f"{record.verdict.outcome} ({MEANINGS[record.verdict.outcome]})"
+        what = f"a script cannot tell {'that a source does not end when it is asked to' if deaf else told}"
         raise UsageError(what, remedy="`stillframe show` prints the commands, for `stillframe shell`.")
     if outcomes[0] is Outcome.INCONSISTENT:
         return next((each.value for each in ANOMALIES if each in record.verdict.anomalies), outcomes[0].value)
@@ -74,11 +85,13 @@ def shell_script(record: Record, sources: Mapping[str, str], folders: Iterable[s
         raise UsageError(what, remedy="`stillframe show` prints its commands.")
     if any(command.argv[:1] == ("cri",) for command in record.commands):
         raise UsageError("a script cannot make calls of CRI", remedy="`stillframe show` prints them.")
+    symptom = symptom_of(record)
     values = {
         "TITLE": f"{one_line(cell.id)}: {record.verdict.outcome}",
         "CELL": one_line(cell.id),
-        "SYMPTOM": symptom_of(record),
+        "SYMPTOM": symptom,
         "PROGRAMS": " ".join(_programs(record)),
+        "LEFT": "\n".join(_left(record)) if symptom == Outcome.LEAKED else "",
         "FOLDERS": " ".join(folders),
         "FILES": "\n".join(f"    head -c {size} /dev/zero >storage/image{path}" for path, size in files.items()),
         "PAUSED": "yes" if cell.scenario is Scenario.PAUSED else "",
@@ -93,6 +106,16 @@ def _programs(record: Record) -> list[str]:
     found = [*names, *(each.name for each in record.every_component if each.name in ("criu", "runc", "crun", "runsc"))]
     written = {PurePosixPath(command.write_path).name for command in record.commands if command.write_path}
     return sorted({name for name in found if re.fullmatch(r"[\w.+-]+", name)} - TOOLS - written)
+
+
+def _left(record: Record) -> Iterator[str]:
+    """Return kinds and names of what the trial has left behind; `UsageError` if a name is another one each time."""
+    for item in record.leaks:
+        kind, name = [*filter(None, found.groups())] if (found := LEFT.fullmatch(item)) else ("", "")
+        if not kind or RANDOM.search(name):
+            what = f"a script cannot look for what was left behind: {one_line(item)}"
+            raise UsageError(what, remedy="`stillframe show` prints the commands, for `stillframe shell`.")
+        yield f"{kind} {name}"
 
 
 def _trial(record: Record) -> Iterator[str]:

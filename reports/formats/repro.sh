@@ -13,6 +13,7 @@ set -u
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
 symptom='@SYMPTOM@'
 needed='@PROGRAMS@'
+left='@LEFT@'
 base=/srv/stillframe
 
 lacks() {
@@ -169,13 +170,16 @@ field() { # the first number of this name in a message
 }
 
 await() { # SECONDS COMMAND: until it succeeds
-    tries=$(($1 * 20))
+    by=$(($(uptime_seconds) + $1 + 1))
     shift
     until "$@"; do
-        tries=$((tries - 1))
-        [ $tries -gt 0 ] || return 1
+        [ "$(uptime_seconds)" -lt $by ] || return 1
         sleep 0.05
     done
+}
+
+uptime_seconds() {
+    cut -d. -f1 /proc/uptime
 }
 
 ticks() { # whether the workload that reports to this folder has a later tick than this one
@@ -203,6 +207,7 @@ stillframe_trial() {
         started)
             source=$1 heard=$base/containers/$1/heard report=$2
             await 30 ticks "$heard" 0 || tell "void: the workload does not tick"
+            nonce=$(last "$heard" | sed 's/.*\("nonce":"[0-9a-f]*"\).*/\1/')
             ;;
         ended)
             case $1.$2 in
@@ -221,15 +226,31 @@ stillframe_trial() {
             ! ticks "$heard" "$before" || tell "source-harmed: the source runs, although its user has paused it"
             ;;
         read)
-            [ -n "$paused" ] || await 10 ticks "$heard" "$(field "$(last "$heard")" n)" ||
-                tell "source-harmed: the source no longer ticks"
+            [ -n "$paused" ] || examine
             ;;
         restored)
             await 20 heard_of_restored || tell "restore-failed: the restored workload says nothing"
             judge
             ;;
-        verdict) tell "void: the trial ends before there is something to judge" ;;
+        verdict)
+            [ -n "$left" ] || tell "void: the trial ends before there is something to judge"
+            await 3 nothing_is_left || tell "leaked: $(what_is_left)"
+            tell "consistent, and nothing is left"
+            ;;
     esac
+}
+
+examine() { # the source after its checkpoint
+    ! find /sys/fs/cgroup -name cgroup.events -exec cat {} + | grep -qx 'frozen 1' ||
+        tell "source-harmed: the source is still frozen"
+    await 10 ticks "$heard" "$(field "$(last "$heard")" n)" || tell "source-harmed: the source no longer ticks"
+    for link in "$heard"/[0-9]*; do
+        message=$(readlink "$link")
+        case $message in *"$nonce"*) ;; *) tell "source-harmed: the source was started anew" ;; esac
+        case $message in *'"event":"reading"'*) ;; *) continue ;; esac
+        weigh "$message"
+        [ -z "$wrong" ] || tell "source-harmed: the source finds$wrong"
+    done
 }
 
 heard_of_restored() {
@@ -245,9 +266,20 @@ judge() { # by the first reading of the restored workload
         message=$(readlink "$link")
         case $message in *'"event":"reading"'*) break ;; esac
     done
-    memory=$(field "$message" n)
+    weigh "$message"
+    if [ -n "$wrong" ]; then
+        tell "inconsistent$wrong"
+    elif ! await 10 ticks "$report" "$(field "$(last "$report")" n)"; then
+        tell "restore-failed: the restored workload does not go on"
+    elif [ -z "$left" ]; then
+        tell "consistent at tick $memory"
+    fi
+}
+
+weigh() { # fill in `wrong`, by what a reading says about memory and each surface
+    memory=$(field "$1" n)
     wrong=
-    for each in $(printf %s "$message" | sed 's/.*"surfaces":\[//' | tr '{' '\n' | tr -d ' '); do
+    for each in $(printf %s "$1" | sed 's/.*"surfaces":\[//' | tr '{' '\n' | tr -d ' '); do
         name=$(printf %s "$each" | sed -n 's/^"surface":"\([^"]*\)".*/\1/p')
         [ -n "$name" ] || continue
         disk=$(field "$each" newest)
@@ -263,10 +295,31 @@ judge() { # by the first reading of the restored workload
             [ "${number:-0}" = 0 ] || wrong="$wrong $damage: $name has $number such records;"
         done
     done
-    [ -z "$wrong" ] && tell "consistent at tick $memory" || tell "inconsistent$wrong"
+}
+
+what_is_left() { # of what the trial on record has left behind
+    printf '%s\n' "$left" | while read -r kind name; do
+        ! is_there "$kind" "$name" || printf '%s %s; ' "$kind" "$name"
+    done
+}
+
+nothing_is_left() {
+    [ -z "$(what_is_left)" ]
+}
+
+is_there() { # KIND NAME
+    case $1 in
+        file) [ -e "$2" ] ;;
+        mount) cut -d' ' -f5 /proc/self/mountinfo | grep -qxF "$2" ;;
+        process) cat /proc/[0-9]*/comm 2>/dev/null | grep -qxF "$2" ;;
+        cgroup) find /sys/fs/cgroup -type d -name "$2" | grep -q . ;;
+        nftables) nft list ruleset | grep -qwF "$2" ;;
+        *) false ;;
+    esac
 }
 
 trial() {
+    nothing_is_left || tell "void: there before the trial: $(what_is_left)"
     paused=@PAUSED@
 @TRIAL@
 }

@@ -11,33 +11,37 @@ import pytest
 import zstandard
 
 from harness.host.process import HOST
-from harness.model.cells import Scenario
+from harness.model.cells import Cell, Scenario
 from harness.model.commands import Command
 from harness.model.errors import UsageError
 from harness.model.outcomes import Anomaly, Outcome, Stage
+from harness.model.readings import SourceHealth
 from harness.records.record import Record
 from reports.formats import repro
 from tests.reports.synthetic import MOVING, STILL, moving, plan, record, summary_of
 
 SOURCES = {"ledger.c": "int main(void) { return 0; }\n"}
 MEMORY = 1000
+BEAT = '{"event":"beat","n":1001}'
 
 
 def text_of(trial: Record) -> str:
     return repro.shell_script(trial, SOURCES, ["/proc", "/report"], {"/data/image.ring": 64})
 
 
-def judged(tmp_path: Path, *messages: str) -> str:
-    """What the script says of a restored workload with these messages."""
+def judged(tmp_path: Path, *messages: str, goes_on: bool = True) -> str:
+    """What the script says of a restored workload with these messages, and with a later one if it `goes_on`."""
     report = tmp_path / "report"
     report.mkdir()
     for number, message in enumerate(messages):
         (report / f"{number:012}").symlink_to(message)
-    functions = (
-        text_of(moving(MOVING)).rpartition('if [ "${1:-}" = --node ]')[0].replace("/srv/stillframe", str(tmp_path))
-    )
+    functions = text_of(moving(MOVING)).rpartition('if [ "${1:-}" = --node ]')[0]
+    lines = [functions.replace("/srv/stillframe", str(tmp_path)).replace("await 10", "await 1")]
+    lines += [f"report={report} paused="]
+    lines += [f"(sleep 0.2; ln -s '{BEAT}' {report}/999999999999) &"] if goes_on else []
+    lines += ["stillframe_trial restored clone", "wait", ""]
     path = tmp_path / "judge.sh"
-    path.write_text(f"{functions}\nreport={report} paused=\nstillframe_trial restored clone\n", encoding="utf-8")
+    path.write_text("\n".join(lines), encoding="utf-8")
     HOST.run(["sh", str(path)], deadline=60)
     return (tmp_path / "result").read_text(encoding="utf-8").strip()
 
@@ -65,6 +69,11 @@ def test_a_restored_workload_is_judged_by_its_first_reading(
     tmp_path: Path, surfaces: dict[str, tuple[int | None, int]], told: str
 ) -> None:
     assert judged(tmp_path, '{"event":"beat","n":900}', reading(**surfaces), reading(added=(5000, 0))) == told
+
+
+def test_a_restored_workload_has_to_go_on(tmp_path: Path) -> None:
+    told = judged(tmp_path, reading(added=(1000, 0)), goes_on=False)
+    assert told == "restore-failed: the restored workload does not go on"
 
 
 def test_a_workload_that_was_started_anew_is_no_restored_one(tmp_path: Path) -> None:
@@ -112,10 +121,43 @@ def test_the_symptom_is_what_the_trial_has_found(trial: Record, symptom: str) ->
     assert repro.symptom_of(trial) == symptom
 
 
-@pytest.mark.parametrize("outcome", [Outcome.LEAKED, Outcome.NOT_CAPTURED, Outcome.REFUSED, Outcome.UNSUPPORTED])
+@pytest.mark.parametrize("outcome", [Outcome.VACUOUS, Outcome.NOT_CAPTURED, Outcome.REFUSED, Outcome.UNSUPPORTED])
 def test_what_a_script_cannot_tell_is_declined(outcome: Outcome) -> None:
     with pytest.raises(UsageError, match=f"a script cannot tell {outcome}"):
         repro.symptom_of(record(STILL, 0, outcome))
+
+
+def test_an_end_that_is_not_heeded_is_declined() -> None:
+    deaf = record(STILL, 0, Outcome.SOURCE_HARMED)
+    assert repro.symptom_of(deaf) == "source-harmed"
+    with pytest.raises(UsageError, match="a script cannot tell that a source does not end"):
+        repro.symptom_of(deaf.model_copy(update={"source": SourceHealth(ticking=True, stops=False)}))
+
+
+def leaking(cell: Cell, item: str, outcome: Outcome) -> Record:
+    return record(cell, 0, outcome).model_copy(update={"leaks": (item,)})
+
+
+@pytest.mark.parametrize(
+    ("item", "line"),
+    [
+        ("file /run/left", "file /run/left"),
+        ("mount /mnt (tmpfs), again: 2", "mount /mnt"),
+        ("cgroup /sys/fs/cgroup/unified/stillframe-1-2-runc/left", "cgroup left"),
+        ("process 232 sleep state S cgroup 0::/one", "process sleep"),
+        ("nftables table left 1", "nftables left"),
+    ],
+)
+def test_what_was_left_behind_is_looked_for_by_its_name(item: str, line: str) -> None:
+    text = text_of(leaking(STILL, item, Outcome.LEAKED))
+    assert f"\nleft='{line}'\n" in text
+    assert "\nleft=''\n" in text_of(leaking(MOVING, item, Outcome.INCONSISTENT))
+
+
+@pytest.mark.parametrize("item", ["link eth0", f"mount /run/{64 * 'a'} (tmpfs)", "file /run/';reboot;'", "file /a\nb"])
+def test_what_has_no_name_to_look_for_is_declined(item: str) -> None:
+    with pytest.raises(UsageError, match="a script cannot look for what was left behind"):
+        text_of(leaking(STILL, item, Outcome.LEAKED))
 
 
 def test_what_a_script_cannot_repeat_is_declined() -> None:
