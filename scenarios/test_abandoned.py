@@ -6,6 +6,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,7 +108,7 @@ class AbandonedCheckpoint(Trial):
     def _see_what_became_of(self, source: Source, checkpoint: Checkpoint) -> None:
         """Fill in `abandoned`; raise `StageFailed` if the source does not go on by itself, or if a part is left."""
         assert self.abandoned is not None
-        source.late = min(source.late or LATE_SECONDS, LATE_SECONDS)
+        source = replace(source, late=min(source.late, LATE_SECONDS))
         with self.stages.at(Stage.READ):
             ticking, frozen = self._ticks(source), self.bench.frozen(source.container)
             state = self.bench.runtime.state(source.container)

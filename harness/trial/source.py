@@ -132,7 +132,7 @@ class Source:
     nonce: str
     group: str = ""
     """Path of its control group on the host."""
-    late: float | None = None
+    late: float = LATE_SECONDS
     """As for `Silence`."""
     commands: tuple[Command, ...] = ()
     """The commands that made the container, for the replay of every trial that uses it."""

@@ -95,7 +95,7 @@ class StoppedWorkload(Broken):
         runtime = self.bench.runtime
         runtime.signal(source.container, "STOP")
         acquired.callback(runtime.signal, source.container, "CONT")
-        wait.moment(time.monotonic() + 1.05e-9 * OVERLAP_NS)
+        wait.moment(time.monotonic() + 1.2e-9 * OVERLAP_NS)
         self.played = True
         return super().checkpoint(source, acquired)
 
