@@ -25,7 +25,7 @@ from harness.host.process import HOST, Journal, NodeExecutor, NodeProcess, Patie
 from harness.host.wait import until
 from harness.model.cells import CgroupVersion
 from harness.model.commands import Command
-from harness.model.errors import CommandFailed, EnvironmentUnfit, StillframeError
+from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit, StillframeError
 from harness.model.machine import Accommodation
 from harness.stacks import builds
 from harness.stacks.calls import PROGRAM, Answer, Calls
@@ -33,6 +33,7 @@ from harness.stacks.calls import PROGRAM, Answer, Calls
 START_SECONDS = 20.0
 END_SECONDS = 30.0
 FREEZE_SECONDS = 10.0
+REMOVE_SECONDS = 2.0
 TAIL_BYTES, LONGEST_LINE = 1 << 16, 2000
 """What is read at the end of a daemon's log, in bytes, and of a line there, in characters."""
 CRASH = re.compile("panic: |fatal error: ")
@@ -257,13 +258,17 @@ class Node(contextlib.AbstractContextManager["Node"]):
         self._log(argv=tuple(argv), exit_code=0, start=start, begun=begun)
 
     def remove(self, inside: str, *, again: bool = False) -> None:
-        """Remove a folder or a file in the node; with `again` the journal keeps it for a replay."""
+        """Remove a folder or a file in the node; with `again` the journal keeps it for a replay.
+
+        A process that ends meanwhile may still make files in the folder: CRIU does when crun has reported its failure.
+        """
         start, begun = time.time_ns(), time.monotonic()
         path = self.path(inside)
         if path.is_symlink() or path.is_file():
             path.unlink()
         else:
-            shutil.rmtree(path, ignore_errors=True)
+            with contextlib.suppress(DeadlineExceeded):
+                until(lambda: _removed(path), seconds=REMOVE_SECONDS, what=f"the removal of {inside}")
         if again:
             self._log(argv=("rm", "-rf", inside), exit_code=0, start=start, begun=begun)
 
@@ -368,3 +373,8 @@ class Node(contextlib.AbstractContextManager["Node"]):
 
     def __exit__(self, *_: object) -> None:
         self.end()
+
+
+def _removed(folder: Path) -> bool:
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()

@@ -107,6 +107,15 @@ def test_a_missing_program_and_a_signal_are_told_apart(node: Node) -> None:
         node.run(["sh", "-c", "kill -9 $$"])
 
 
+def test_a_folder_in_which_a_process_still_writes_is_removed(node: Node) -> None:
+    writes = "cd /tmp/full && for i in $(seq 3000); do : >$i; done"
+    node.make("/tmp/full")
+    node.run(["sh", "-c", f"({writes}) </dev/null >/dev/null 2>&1 &"])
+    until(lambda: any(node.path("/tmp/full").iterdir()), seconds=5, what="the first file")
+    node.remove("/tmp/full")
+    assert not node.path("/tmp/full").exists()
+
+
 def test_a_node_that_died_says_so(node: Node) -> None:
     os.kill(node.pid, signal.SIGKILL)
     with pytest.raises(CommandFailed, match=r"gone|ended"):
