@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -125,19 +126,15 @@ def _files(root: str, folder: str, depth: int) -> Iterator[str]:
 
 def _network() -> list[str]:
     """List links, firewall tables, chains and rules in the calling thread's network namespace."""
-    from pyroute2 import IPRoute  # noqa: PLC0415  # slow to load, and only a look at a network needs it
-    from pyroute2.nftables.main import NFTables  # noqa: PLC0415
+    from pyroute2.nftables.main import NFTables  # noqa: PLC0415  # slow to load, and only a look at a network needs it
 
-    with IPRoute() as links:
-        found = [f"link {link.get('ifname')}" for link in links.get_links()]
+    found = [f"link {name}" for _, name in socket.if_nameindex()]
     with NFTables(nfgen_family=ALL_FAMILIES) as firewall:
-        for kind, listing in (
-            ("table", firewall.get_tables()),
-            ("chain", firewall.get_chains()),
-            ("rule", firewall.get_rules()),
-        ):
-            found += [f"nftables {kind} {_nft_name(item)}" for item in listing]
-    return found
+        tables = tuple(firewall.get_tables())
+        listings = {"table": tables}
+        if tables:
+            listings |= {"chain": firewall.get_chains(), "rule": firewall.get_rules()}
+    return found + [f"nftables {kind} {_nft_name(item)}" for kind, listing in listings.items() for item in listing]
 
 
 def _nft_name(item: object) -> str:

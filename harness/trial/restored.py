@@ -21,7 +21,7 @@ from harness.workload.definitions import Surface
 from harness.workload.messages import Beat, Message, ReadingMessage, Start
 
 WORD_SECONDS = 20.0
-STILL_SECONDS = 3.0
+STILL_SECONDS = 2.0
 """Seconds without a tick after which a counter stands still, even on a machine that pauses processes for a while."""
 LOG_SECONDS, OVERDUE_SECONDS = 10.0, 1.0
 PIECE = 1 << 20

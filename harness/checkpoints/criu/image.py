@@ -117,11 +117,11 @@ def _messages_in(message: Message) -> Iterator[Message]:
 
 def _is_text(message: Message) -> bool:
     """Return whether all texts are UTF-8; protobuf gives other texts as bytes."""
-    for field, value in message.ListFields():
-        values = value if _is_list(message, field.name) else (value,)
-        if field.message_type and not all(map(_is_text, values)):
-            return False
-        if field.type == TEXT and any(isinstance(each, bytes) for each in values):
+    for field, many, inner in _TEXTS[message.DESCRIPTOR.name]:
+        if inner and not many and not message.HasField(field):
+            continue
+        values = getattr(message, field) if many else (getattr(message, field),)
+        if not all(_is_text(each) if inner else isinstance(each, str) for each in values):
             return False
     return True
 
@@ -143,4 +143,13 @@ def _with(wanted: Callable[[Any], bool]) -> frozenset[str]:
 
 
 _WITH_TEXTS = _with(lambda kind: TEXT in (kind, getattr(kind, "of", None)))
+_TEXTS = {
+    name: tuple(
+        (field, isinstance(kind, Many), kind_of(name, field) != TEXT)
+        for field, (_, kind) in FIELDS[name].items()
+        if kind_of(name, field) in (TEXT, *_WITH_TEXTS)
+    )
+    for name in FIELDS
+}
+"""Fields with texts by message: name, whether it is a list, and whether the texts are in an inner message."""
 _WITH_LISTS = _with(lambda kind: isinstance(kind, Many) and (isinstance(kind.of, str) or kind.of == TEXT))
