@@ -92,6 +92,8 @@ class Trials:
                 replay.read(folder)
             case "restored", [name]:
                 replay.restored(name)
+            case "stopping", []:
+                replay.stopping()
             case _:
                 raise UsageError(f"{' '.join((word, *words))!r} is not a line that `stillframe show` prints")
 

@@ -34,7 +34,6 @@ from harness.trial.restored import size_of
 from harness.trial.source import Channel, Source, first_tick, late_in
 from harness.trial.stages import Stages
 from harness.workload.definitions import RECORD_BYTES, Workload, available, find
-from harness.workload.messages import Stop
 
 REPORT = "/report"
 IMAGE_FOLDERS = ("proc", "sys", "dev", "etc", "run", "tmp", REPORT)
@@ -319,12 +318,12 @@ class Bench:
             return True
         group = str(self.node.path(self.source.container.cgroup))
         self.runtime.signal(self.source.container, "TERM")
-        try:
-            self.source.channel.wait_for(lambda said: isinstance(said, Stop), seconds=STOP_SECONDS, what="its stop")
-            until(lambda: not cgroups.processes(group), seconds=STOP_SECONDS, what="its end")
-            answered = True
-        except DeadlineExceeded:
-            answered = False
+        answered = self.source.says_stop(seconds=STOP_SECONDS)
+        if answered:
+            try:
+                until(lambda: not cgroups.processes(group), seconds=STOP_SECONDS, what="its end")
+            except DeadlineExceeded:
+                answered = False
         self.runtime.kill(self.source.container)
         self.source.ended = True
         if not (self.runtime.way.in_place or self.runtime.way.in_pod):

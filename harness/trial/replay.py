@@ -18,7 +18,7 @@ from harness.runtimes import adapter
 from harness.runtimes.contract import WORK, Checkpoint, ContainerSpec
 from harness.runtimes.criu_log import CLOCK_STEP_SECONDS, KEPT, telling_lines
 from harness.stacks.node import Node
-from harness.trial.bench import REPORT, Bench
+from harness.trial.bench import REPORT, STOP_SECONDS, Bench
 from harness.trial.source import Channel, Source, first_tick
 from harness.trial.trial import Trial
 from harness.workload.definitions import find
@@ -144,6 +144,12 @@ class Replay(Trial):
             with self.stages.at(Stage.RESTORE):
                 clone = self.bench.runtime.known(self._spec(name, self._source.container.spec.report))
             self.read_restored(clone, self._since_ns)
+
+    def stopping(self) -> None:
+        """See whether the source ends, now that it was asked to."""
+        if self._source and self.evidence.source.ticking:
+            stops = self._source.says_stop(seconds=STOP_SECONDS)
+            self.evidence.source = self.evidence.source.model_copy(update={"stops": stops})
 
     def conclude(self) -> Conclusion:
         """Judge what was seen, as the trial does; nothing that was left behind is looked for."""

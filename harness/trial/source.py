@@ -11,13 +11,13 @@ from typing import cast
 from harness.host import cgroups, wait
 from harness.host.wait import until
 from harness.model.commands import Command
-from harness.model.errors import Lost
+from harness.model.errors import DeadlineExceeded, Lost
 from harness.model.readings import SourceHealth, Witness
 from harness.oracle.judge import anomalies
 from harness.oracle.skews import skews
 from harness.runtimes.contract import Container
 from harness.stacks.node import Node
-from harness.workload.messages import Beat, Message, ReadingMessage, Start, read_messages
+from harness.workload.messages import Beat, Message, ReadingMessage, Start, Stop, read_messages
 
 READY_SECONDS = 30.0
 TICK_SECONDS = 10.0
@@ -149,6 +149,14 @@ class Source:
             group=self.group,
             late=self.late,
         )
+
+    def says_stop(self, *, seconds: float) -> bool:
+        """Wait up to `seconds` for its last message, which a request to end brings, and return whether it comes."""
+        try:
+            self.channel.wait_for(lambda said: isinstance(said, Stop), seconds=seconds, what="its stop")
+        except DeadlineExceeded:
+            return False
+        return True
 
     def stands_still(self) -> bool:
         """Watch the source for several heartbeats, or for one if the kernel holds it, and return whether none came."""

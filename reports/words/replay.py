@@ -49,6 +49,7 @@ class Cues:
         """Of a checkpoint that was begun and not read yet."""
         self._clone = ""
         """What is being restored."""
+        self._stopping = False
 
     def begin(self) -> Iterator[str]:
         """Name the cell, before all commands."""
@@ -77,13 +78,16 @@ class Cues:
         command = step.command
         if command.runtime and command.stage in OF_RUNTIMES and not step.failures and not step.given:
             yield f"{_cue('ended', command.stage)} $?"
+        if command.stage is Stage.STOP and not self._stopping:
+            self._stopping = True
+            yield _cue("stopping")
         match command.argv:
             case ("mkdir", "-p", folder) if command.stage is Stage.CHECKPOINT and CHECKPOINT.fullmatch(folder):
                 self._folder = folder
             case ("mkdir", "-p", folder) if command.stage is Stage.RESTORE and CONTAINER.fullmatch(folder):
                 self._clone = PurePosixPath(folder).name
             case ("ln", "-s", heard, report) if heard.endswith("/heard"):
-                self._source = PurePosixPath(heard).parent.name
+                self._source, self._stopping = PurePosixPath(heard).parent.name, False
                 yield _cue("started", self._source, report)
 
     def end(self) -> Iterator[str]:

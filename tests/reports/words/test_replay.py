@@ -94,7 +94,7 @@ def test_where_nobody_holds_still_the_source_is_seen_running_before_the_capture(
 
 def test_what_a_checkpoint_is_read_with_comes_before_the_source_ends() -> None:
     found = cues(ran("start", "checkpoint", "read", "stop", "restore"))
-    assert found[3:] == [READ, "ended restore $?", "restored clone-3"]
+    assert found[3:] == [READ, "stopping", "ended restore $?", "restored clone-3"]
 
 
 def test_a_pause_of_the_user_is_looked_at_before_it_is_undone() -> None:
