@@ -67,6 +67,12 @@ def prepare(
     return ready / "root"
 
 
+def cached(definition: StackDefinition, cache: Path) -> Path | None:
+    """Return the stack's root file system if the cache has it."""
+    root = definition.root or cache / "stacks" / f"{definition.name}-{definition.key}" / "root"
+    return root if root.is_dir() else None
+
+
 def _build(
     definition: StackDefinition, ready: Path, mirror: str | None, progress: Progress, waiting: Callable[[], None]
 ) -> None:
