@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from harness.model.cells import SurfaceKind
-from harness.model.errors import UsageError
+from harness.model.cells import SurfaceKind, base_of
+from harness.model.errors import StillframeError, UsageError
+from harness.records.plan import Plan
+from harness.records.record import Record
 from harness.workload import definitions
 from harness.workload.definitions import RECORD_BYTES
 from reports.runs.read import read_played
@@ -14,6 +18,11 @@ from reports.terminal import show as cells
 from reports.terminal.tell import tell
 
 PROGRAM = "ledger"
+MOST_ROUNDS = 100
+KEPT = (
+    "checkpoint.tar in the archive is out of a round of this script that has failed; "
+    "it has the memory of the workload and of nothing else."
+)
 
 
 def show(arguments: argparse.Namespace) -> int:
@@ -45,11 +54,57 @@ def repro(arguments: argparse.Namespace) -> int:
     folders = [f"/{name.lstrip('/')}" for name in dict.fromkeys((*IMAGE_FOLDERS, *parents))]
     kinds = (SurfaceKind.IMAGE, SurfaceKind.DELETED)
     files = {each.path: plan.settings.ring * RECORD_BYTES for each in workload.files if each.kind in kinds}
+    write = partial(script.shell_script, sources=sources, folders=folders, files=files)
+    plays = arguments.play or arguments.minimise
+    shorter, notes, checkpoint = _played(plan, record, write, arguments) if plays else (record, (), b"")
     documents = {
-        script.SCRIPT: script.shell_script(record, sources, folders, files),
-        script.README: script.upstream_report(cell, record, plan),
+        script.SCRIPT: write(shorter, notes=notes),
+        script.README: script.upstream_report(cell, record, plan, notes, _packages(record, arguments.cache)),
     }
-    script.write(out, documents, record, plan)
+    script.write(out, documents, record, plan, checkpoint)
     tell(f"written: {out / script.SCRIPT}, {script.README}, {script.BUNDLE}")
     tell(f"Run it on any machine with these programs: sudo sh {out / script.SCRIPT}")
     return 0
+
+
+def _packages(record: Record, cache: Path) -> list[str]:
+    """Say which packages the programs are out of, as the cache has the stack now; nothing if it does not."""
+    from harness.stacks import build, definition, packages  # noqa: PLC0415
+
+    try:
+        root = build.cached(definition.load(base_of(record.cell.checkpoint.stack)), cache.absolute())
+    except StillframeError:  # a stack of another machine
+        return []
+    names = dict.fromkeys(each.name for each in record.every_component)
+    return [str(each) for each in packages.packaged(root, names)] if root else []
+
+
+def _played(
+    plan: Plan, record: Record, write: Callable[[Record], str], arguments: argparse.Namespace
+) -> tuple[Record, tuple[str, ...], bytes]:
+    """Play the script here; gives what is left of the record, what does not matter in words, and a checkpoint."""
+    from harness.run import minimise, prepare  # noqa: PLC0415  # slow to load, too
+    from harness.stacks import build, builds, definition  # noqa: PLC0415
+    from harness.workload.programs import compile_workload  # noqa: PLC0415
+    from reports.formats import repro as script  # noqa: PLC0415
+
+    if (symptom := script.symptom_of(record)) == script.ANY:
+        remedy = "Choose a trial that has failed with --trial N."
+        raise UsageError(f"trial {record.trial} has not failed, so its script has nothing to show", remedy=remedy)
+    prepare.need_root()
+    if not 1 <= arguments.rounds <= MOST_ROUNDS:
+        raise UsageError(f"--rounds {arguments.rounds}: give a number from 1 to {MOST_ROUNDS}")
+    if not 0 < arguments.rate <= 1:
+        raise UsageError(f"--rate {arguments.rate:g}: give a number above 0 and up to 1")
+    builds.declare(tuple(arguments.builds), arguments.variant)
+    stack, cache = record.cell.checkpoint.stack, arguments.cache.absolute()
+    root = build.prepare(definition.load(base_of(stack)), cache, mirror=arguments.mirror, progress=tell)
+    builds.check(stack, root)
+    player = minimise.Player(stack, root, compile_workload(definitions.find(PROGRAM), cache), plan.settings.cgroups)
+    found = minimise.Minimiser(record, write, player, symptom, tell, arguments.rounds, arguments.rate)
+    found.see_that_it_shows()
+    if arguments.minimise:
+        found.minimise()
+    checkpoint = found.checkpoint()
+    kept = (KEPT,) if checkpoint else ()
+    return found.record, (*(found.notes() if arguments.minimise else ()), *kept), checkpoint

@@ -11,8 +11,9 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from textwrap import wrap
 
 import zstandard
 
@@ -29,19 +30,23 @@ from reports.words.outcomes import MEANINGS, expectation
 from reports.words.replay import PREAMBLE, PROGRAM
 from reports.words.script import script
 
-SCRIPT, README, BUNDLE = "repro.sh", "README.md", "bundle.tar.zst"
+ANY = "any"
+"""Symptom that the script of a clean trial looks for."""
+WIDTH = 110
+"""Characters of a note's line in the script."""
+SCRIPT, README, BUNDLE, CHECKPOINT = "repro.sh", "README.md", "bundle.tar.zst", "checkpoint.tar"
 TEMPLATE = Path(__file__).with_name(SCRIPT)
 SCENARIOS = (Scenario.LIVE, Scenario.PAUSED)
-TOLD = {
-    Outcome.INCONSISTENT,
-    Outcome.COLD_START,
-    Outcome.CHECKPOINT_FAILED,
-    Outcome.RESTORE_FAILED,
-    Outcome.SOURCE_HARMED,
+TOLD = (
     Outcome.HUNG,
+    Outcome.CHECKPOINT_FAILED,
+    Outcome.SOURCE_HARMED,
+    Outcome.RESTORE_FAILED,
+    Outcome.COLD_START,
+    Outcome.INCONSISTENT,
     Outcome.LEAKED,
-}
-"""Outcomes that the workload and the commands themselves tell, or that one can look for by name."""
+)
+"""Outcomes that the workload and the commands themselves tell, or that one can look for by name: the first to show."""
 ANOMALIES = (Anomaly.DISK_AHEAD, Anomaly.DISK_BEHIND, Anomaly.TORN)
 """Anomalies that the workload tells by these names; the others are told as inconsistent."""
 LEFT = re.compile(
@@ -60,24 +65,29 @@ TOOLS = {
 
 
 def symptom_of(record: Record) -> str:
-    """Return what the script looks for; `any` for a trial without a failure. `UsageError` if it cannot tell."""
-    outcomes = [each for each in record.verdict.found if each in TOLD]
+    """Return what the script looks for; `ANY` for a trial without a failure. `UsageError` if it cannot tell."""
+    outcomes = [each for each in TOLD if each in record.verdict.found]
     if record.verdict.outcome is Outcome.CONSISTENT:
-        return "any"
-    deaf = record.source.stops is False
-    if not outcomes or deaf:
-        told = f"{record.verdict.outcome} ({MEANINGS[record.verdict.outcome]})"
-        what = f"a script cannot tell {'that a source does not end when it is asked to' if deaf else told}"
+        return ANY
+    if not outcomes:
+        what = f"a script cannot tell {record.verdict.outcome} ({MEANINGS[record.verdict.outcome]})"
         raise UsageError(what, remedy="`stillframe show` prints the commands, for `stillframe shell`.")
     if outcomes[0] is Outcome.INCONSISTENT:
         return next((each.value for each in ANOMALIES if each in record.verdict.anomalies), outcomes[0].value)
     return outcomes[0].value
 
 
-def shell_script(record: Record, sources: Mapping[str, str], folders: Iterable[str], files: Mapping[str, int]) -> str:
+def shell_script(
+    record: Record,
+    sources: Mapping[str, str],
+    folders: Iterable[str],
+    files: Mapping[str, int],
+    notes: Sequence[str] = (),
+) -> str:
     """Write the script of a trial.
 
-    `sources`: the workload's C files by name; `folders` of its image; `files`: the image's files with their sizes.
+    `sources`: the workload's C files by name; `folders` of its image; `files`: the image's files with their sizes;
+    `notes`: lines about the script.
     """
     cell = record.cell
     if cell.restore != cell.checkpoint or cell.scenario not in SCENARIOS:
@@ -89,9 +99,13 @@ def shell_script(record: Record, sources: Mapping[str, str], folders: Iterable[s
     values = {
         "TITLE": f"{one_line(cell.id)}: {record.verdict.outcome}",
         "CELL": one_line(cell.id),
+        "NOTES": "".join(f"# {line}\n" for note in (*notes, "") for line in wrap(one_line(note), WIDTH) or [""])
+        if notes
+        else "",
         "SYMPTOM": symptom,
         "PROGRAMS": " ".join(_programs(record)),
         "LEFT": "\n".join(_left(record)) if symptom == Outcome.LEAKED else "",
+        "DEAF": "yes" if record.source.stops is False else "",
         "FOLDERS": " ".join(folders),
         "FILES": "\n".join(f"    head -c {size} /dev/zero >storage/image{path}" for path, size in files.items()),
         "PAUSED": "yes" if cell.scenario is Scenario.PAUSED else "",
@@ -139,8 +153,10 @@ def _sources(sources: Mapping[str, str]) -> Iterator[str]:
         yield f"    cat >{name} <<'END_OF_SOURCE'\n{text.rstrip()}\nEND_OF_SOURCE"
 
 
-def upstream_report(cell: CellSummary, record: Record, plan: Plan) -> str:
-    """Write a report for the project that can mend it."""
+def upstream_report(
+    cell: CellSummary, record: Record, plan: Plan, notes: Sequence[str] = (), packages: Sequence[str] = ()
+) -> str:
+    """Write a report for the project that can mend it; `notes`: lines about script and checkpoint, `packages`."""
     host = record.host or plan.host
     lines = [
         f"# {one_line(cell.cell.id)}: {record.verdict.outcome}",
@@ -156,6 +172,7 @@ def upstream_report(cell: CellSummary, record: Record, plan: Plan) -> str:
         *(f"- {side}: {', '.join(map(str, each))}" for side, each in record.components.items()),
         f"- kernel {host.kernel}, {host.architecture}, control groups {host.cgroups}, {host.os}",
         *(f"- workaround {each.name}: {one_line(each.change)}" for each in record.accommodations),
+        *(f"- {one_line(each)}, in the stack as it is now" for each in packages),
         "",
         "## How to run it",
         "",
@@ -167,22 +184,24 @@ def upstream_report(cell: CellSummary, record: Record, plan: Plan) -> str:
         "It ends with 0 if it has reproduced this, with 1 if not, and with 2 if it cannot run.",
         "",
     ]
+    lines += [f"- {one_line(note)}" for note in notes] + [""] * bool(notes)
     if record.log:
         lines += ["## Log", "", "```text", *(clean(line) for line in record.log), "```", ""]
     return "\n".join(lines)
 
 
-def write(folder: Path, documents: Mapping[str, str], record: Record, plan: Plan) -> None:
-    """Write the documents, by name, and the archive of them with the record and the plan into a new folder."""
+def write(folder: Path, documents: Mapping[str, str], record: Record, plan: Plan, checkpoint: bytes = b"") -> None:
+    """Write the documents, by name, and the archive of them with record, plan and checkpoint into a new folder."""
     listed = {
-        **documents,
-        "record.json": record.model_dump_json(indent=1) + "\n",
-        "plan.json": json.dumps(_reduced(plan, record), indent=1) + "\n",
+        **{name: text.encode() for name, text in documents.items()},
+        "record.json": f"{record.model_dump_json(indent=1)}\n".encode(),
+        "plan.json": f"{json.dumps(_reduced(plan, record), indent=1)}\n".encode(),
+        **({CHECKPOINT: checkpoint} if checkpoint else {}),
     }
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
-        for name, text in listed.items():
-            info, content = tarfile.TarInfo(name), text.encode()
+        for name, content in listed.items():
+            info = tarfile.TarInfo(name)
             info.size, info.mode = len(content), 0o755 if name == SCRIPT else 0o644
             archive.addfile(info, io.BytesIO(content))
     with writable(folder):

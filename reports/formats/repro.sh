@@ -5,8 +5,9 @@
 # Needs root, a C compiler (or LEDGER=PATH, a program that was compiled before), and: @PROGRAMS@
 # It works in namespaces and control groups of its own, and removes them at the end.
 #
-#   sh repro.sh [ROUNDS]       default: 5 rounds
+@NOTES@#   sh repro.sh [ROUNDS]       default: 5 rounds
 #
+# KEEP_CHECKPOINT=FILE keeps the checkpoint of a round that has reproduced it, KEEP_LOG=FILE what was said.
 # Ends with 0: reproduced at least once, 1: not reproduced, 2: it cannot run here.
 
 set -u
@@ -14,6 +15,7 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=
 symptom='@SYMPTOM@'
 needed='@PROGRAMS@'
 left='@LEFT@'
+deaf=@DEAF@
 base=/srv/stillframe
 
 lacks() {
@@ -46,22 +48,21 @@ main() {
             for group in $groups; do echo 0 >"$group/cgroup.procs" || exit 2; done
             exec unshare --mount --pid --fork --kill-child --ipc --uts --net --cgroup \
                 sh "$work/repro.sh" --node "$work"
-        ) >"$work/log" 2>&1 9>"$work/result" </dev/null
+        ) >"$work/log" 2>&1 8>"$work/checkpoint.tar" 9>"$work/result" </dev/null
         clear_groups
         found=$(cat "$work/result")
         [ -n "$found" ] || found="void: $(tail -n 1 "$work/log")"
         [ -z "${KEEP_LOG:-}" ] || cp "$work/log" "$KEEP_LOG.$round"
         echo "round $round: $found"
-        case $found in
-            void*) void=$((void + 1)) ;;
-            *)
-                if [ "$symptom" = any ]; then
-                    case $found in consistent*) ;; *) count=$((count + 1)) ;; esac
-                else
-                    case " $found" in *" $symptom"*) count=$((count + 1)) ;; esac
-                fi
-                ;;
+        case $found in void*) void=$((void + 1)) && continue ;; esac
+        case "$symptom $found " in
+            "any consistent"*) continue ;;
+            any*) ;;
+            *" $symptom"*) ;;
+            *) continue ;;
         esac
+        count=$((count + 1))
+        [ -z "${KEEP_CHECKPOINT:-}" ] || cp "$work/checkpoint.tar" "$KEEP_CHECKPOINT"
     done
     [ $void -lt "$rounds" ] || lacks "no round came to a result. Set KEEP_LOG=FILE to keep what was said."
     if [ $count -gt 0 ]; then
@@ -149,15 +150,14 @@ enter_node() {
     cp "$work/ledger" storage/image/ledger
 @FILES@
     cp "$work/repro.sh" storage/repro.sh
-    cd root && mount --move . / && exec chroot . sh $base/repro.sh --trial
+    cd root && mount --move . / && exec chroot . env -i \
+        "PATH=$PATH" LC_ALL=C HOME=/root "KEEP=${KEEP_CHECKPOINT:+yes}" sh $base/repro.sh --trial
 }
 
 settle() {
     mkdir /sys/fs/cgroup/init && echo 0 >/sys/fs/cgroup/init/cgroup.procs
     ip link set lo up 2>/dev/null
     hostname repro 2>/dev/null
-    export HOME=/root
-    unset XDG_RUNTIME_DIR
 }
 
 last() { # the newest message in a folder
@@ -194,6 +194,12 @@ says() { # whether one of its messages has this event
     return 1
 }
 
+reason() { # CRIU's first error since the trial began, or else the last words of the command
+    said=$(find $base /run /var/log -name '*.log' -newer $base/begun \
+        -exec grep -hs -e 'Error (' -e 'level.\{1,3\}error' {} + | sed 's/^([0-9. ]*) *//' | head -n 1)
+    printf %s "${said:-$(tail -n 1 /proc/self/fd/2 2>/dev/null)}" | tr -d '\000-\037'
+}
+
 tell() {
     [ -n "${told:-}" ] || echo "$*" >$base/result
     told=yes
@@ -214,7 +220,7 @@ stillframe_trial() {
                 *.0) ;;
                 start.*) tell "void: the container does not start" ;;
                 *.124) tell "hung: a command of the runtime did not end in time" ;;
-                *) tell "$1-failed: a command of the runtime ended with code $2" ;;
+                *) tell "$1-failed: a command of the runtime ended with code $2: $(reason)" ;;
             esac
             ;;
         runs-again)
@@ -232,10 +238,13 @@ stillframe_trial() {
             await 20 heard_of_restored || tell "restore-failed: the restored workload says nothing"
             judge
             ;;
+        stopping)
+            [ -z "$deaf" ] || await 5 says "$heard" stop || tell "source-harmed: it does not end when it is asked to"
+            ;;
         verdict)
-            [ -n "$left" ] || tell "void: the trial ends before there is something to judge"
-            await 3 nothing_is_left || tell "leaked: $(what_is_left)"
-            tell "consistent, and nothing is left"
+            [ -n "$left$deaf" ] || tell "void: the trial ends before there is something to judge"
+            [ -z "$left" ] || await 3 nothing_is_left || tell "leaked: $(what_is_left)"
+            tell "consistent to the end of the trial"
             ;;
     esac
 }
@@ -271,7 +280,7 @@ judge() { # by the first reading of the restored workload
         tell "inconsistent$wrong"
     elif ! await 10 ticks "$report" "$(field "$(last "$report")" n)"; then
         tell "restore-failed: the restored workload does not go on"
-    elif [ -z "$left" ]; then
+    elif [ -z "$left$deaf" ]; then
         tell "consistent at tick $memory"
     fi
 }
@@ -321,6 +330,7 @@ is_there() { # KIND NAME
 trial() {
     nothing_is_left || tell "void: there before the trial: $(what_is_left)"
     paused=@PAUSED@
+    : >$base/begun
 @TRIAL@
 }
 
@@ -334,7 +344,8 @@ if [ "${1:-}" = --node ]; then
     enter_node "$2"
 elif [ "${1:-}" = --trial ]; then
     settle
-    trial 9>&- # a program that holds a file from outside cannot be checkpointed
+    trial 8>&- 9>&- # a program that holds a file from outside cannot be checkpointed
+    [ -z "$KEEP" ] || tar -C $base -cf - checkpoints >&8
     cat $base/result >&9
 else
     main "$@"

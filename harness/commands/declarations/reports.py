@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.commands.declarations.command import USAGE, Command
-from harness.run.flags import OUT, Flag, path
+from harness.run.flags import BUILDS, OUT, STACKS, Flag, path
 
 KEEP_LOGS = 30
 """Newest runs whose logs are kept, unless told otherwise."""
@@ -56,15 +56,49 @@ project that can mend it, and an archive of everything with the record.
             {"default": "", "metavar": "NAME", "help": "this control or mutant on the cell, instead of a trial of it"},
         ),
         ("-o --out-folder", {"type": path, "required": True, "metavar": "DIR", "help": "new folder for the script"}),
+        (
+            "--play",
+            {
+                "action": "store_true",
+                "help": "play the script here, and add the checkpoint of a round that has failed to the archive (root)",
+            },
+        ),
+        (
+            "--minimise",
+            {
+                "action": "store_true",
+                "help": "like --play, and leave out what the failure does not need: play shorter and shorter scripts",
+            },
+        ),
+        (
+            "--rounds",
+            {
+                "type": int,
+                "default": 3,
+                "metavar": "N",
+                "help": "with --minimise: rounds of each script (default 3)",
+            },
+        ),
+        (
+            "--rate",
+            {
+                "type": float,
+                "default": 0.5,
+                "metavar": "R",
+                "help": "part of the rounds in which the failure has to show (default 0.5)",
+            },
+        ),
+        *BUILDS,
+        *STACKS,
     ),
     exit_codes={
         0: "the script is written",
         2: f"{USAGE}, there is no such run, cell or trial, or a script cannot tell its outcome",
-        3: UNREADABLE,
+        3: f"{UNREADABLE}; or the failure does not show here, so that --minimise has nothing to go by",
     },
     examples=(
         "stillframe repro 'ledger.none.runc@debian-sid' -o repro",
-        "stillframe repro 'ledger.none.runc@debian-sid' --run out/latest --trial 0 -o repro",
+        "sudo stillframe repro 'ledger.none.runc@debian-sid' --minimise -o repro",
     ),
 )
 REPORT = Command(

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from harness.commands.cli import main
+from harness.run import minimise
 from harness.run.flags import default_cache
 from harness.stacks.node import Node
 from harness.workload.definitions import find
 from harness.workload.programs import compile_workload
+from reports.analysis.reductions import parts
+from reports.formats.repro import CHECKPOINT
 from tests.node.conftest import STACK
 
-CELLS = {f"ledger.none.runc@{STACK}": (0, "reproduced 2/2"), f"ledger.pause.runc@{STACK}": (1, "not reproduced 0/2")}
+RED = f"ledger.none.runc@{STACK}"
+CELLS = {RED: (0, "reproduced 2/2"), f"ledger.pause.runc@{STACK}": (1, "not reproduced 0/2")}
 
 
 @pytest.fixture(scope="module")
@@ -41,3 +48,23 @@ def test_a_script_reproduces_what_is_wrong_and_not_what_is_right(
         said = node.run(argv, accept=range(256), deadline=120)
         assert (said.exit_code, said.stdout.splitlines()[-1]) == (code, told), said.stdout + said.stderr
         assert node.run(["find", "/sys/fs/cgroup", "-type", "d"]).stdout == before
+
+
+def test_a_script_is_minimised_and_its_checkpoint_kept(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = ("hostname", "runc --leave-running")  # of about forty parts, which take a minute
+    monkeypatch.setattr(minimise, "parts", lambda record: [each for each in parts(record) if each.what in tried])
+    argv = ["repro", RED, "--minimise", "--rounds", "1", "--out", str(out), "-o", str(tmp_path / "repro")]
+    assert main(argv) == 0
+    told = (tmp_path / "repro/README.md").read_text(encoding="utf-8")
+    assert "\n- settings that do not matter: hostname\n" in told
+    assert "\n- options that it needs: runc --leave-running\n" in told
+    assert "- runc: package runc " in told
+    packed = zstandard.ZstdDecompressor().stream_reader((tmp_path / "repro/bundle.tar.zst").read_bytes()).read()
+    with (
+        tarfile.open(fileobj=io.BytesIO(packed)) as bundle,
+        tarfile.open(fileobj=bundle.extractfile(CHECKPOINT)) as kept,
+    ):
+        names = {Path(name).name for name in kept.getnames()}
+    assert {"inventory.img", "pages-1.img", "added.ring"} <= names
