@@ -22,7 +22,10 @@ class Component(Frozen):
 
     name: str
     version: str
-    sha256: str = Field(default="", description="of a build of the user's own: digest of the program")
+    sha256: str = Field(
+        default="",
+        description="of a build of the user's own: digest of the program, or of all files of an install root",
+    )
     commit: str = Field(default="", description="of a build out of a Git checkout: what `git describe` says of it")
 
     @property

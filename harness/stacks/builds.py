@@ -164,7 +164,7 @@ def components(node: Node, found: Iterable[Component]) -> tuple[Component, ...]:
     listed = {each.name: each for each in found}
     for build in over(node.stack):
         there = _path_in(node, build.program)
-        digest = hashlib.sha256(node.path(there).read_bytes()).hexdigest()
+        digest = _digest(build.path) if build.path.is_dir() else _of_file(node.path(there))
         known = listed.get(build.program)
         version = known.version if known else _version(node, build.program)
         listed[build.program] = Component(name=build.program, version=version, sha256=digest, commit=build.commit)
@@ -177,6 +177,24 @@ def _listed(folder: Path) -> list[Path]:
 
 def _path_in(node: Node, program: str) -> str:
     return f"/{init.places(str(node.path('/')), program)[0]}"
+
+
+def _of_file(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _digest(root: Path) -> str:
+    """Return the digest of everything in an install root: a library of it may be all that is new."""
+    whole = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        if path.is_symlink():
+            content = str(path.readlink())
+        elif path.is_file():
+            content = _of_file(path)
+        else:
+            continue
+        whole.update(f"{path.relative_to(root)}\0{content}\0".encode(errors="surrogateescape"))
+    return whole.hexdigest()
 
 
 def _version(node: Node, program: str) -> str:

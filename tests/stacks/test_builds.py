@@ -144,3 +144,22 @@ def test_components_tell_the_build_apart(tmp_path: Path, program: Path) -> None:
     (found,) = builds.components(node, [Component(name="criu", version="4.2")])
     assert (found.version, found.told) == ("4.2", f"4.2 (sha256 {found.sha256[:12]})")
     assert builds.components(FolderNode(tmp_path / "node"), [found]) == (found,)
+
+
+def test_an_install_root_is_told_apart_by_any_of_its_files(tmp_path: Path) -> None:
+    install(tmp_path, "made/usr/bin/crun")
+    library = tmp_path / "made/usr/lib/libcriu.so.2.0"
+    library.parent.mkdir()
+    library.with_name("libcriu.so.2").symlink_to(library.name)
+    library.with_name("libcriu.so").symlink_to("libcriu.so.2")
+    builds.declare([f"crun={tmp_path / 'made'}"])
+    node = FolderNode(tmp_path / "node")
+    node.stack = STACK
+    install(tmp_path / "node", "usr/bin/crun")
+    digests = set()
+    for content in (b"one", b"two"):
+        library.write_bytes(content)
+        digests.add(builds.components(node, [Component(name="crun", version="1.28")])[0].sha256)
+    library.with_name("libcriu.so").unlink()
+    digests.add(builds.components(node, [Component(name="crun", version="1.28")])[0].sha256)
+    assert len(digests) == 3
