@@ -148,7 +148,7 @@ def bisect(arguments: argparse.Namespace) -> int:
     good, bad = _commits(source, arguments.good, arguments.bad)
     arguments.cache = arguments.cache.absolute()
     out = arguments.out.absolute() / f"bisect-{bad[:12]}"
-    with tempfile.TemporaryDirectory(prefix="stillframe-bisect-") as folder:
+    with tempfile.TemporaryDirectory(prefix="bisected-") as folder:
         clone = Path(folder, source.resolve().name)
         HOST.run(["git", "clone", "--quiet", "--shared", str(source.resolve()), str(clone)], deadline=GIT_SECONDS)
         search = Search(arguments, clone, out)

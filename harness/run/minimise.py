@@ -11,7 +11,6 @@ import itertools
 import math
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +27,8 @@ from reports.text import counted
 ROUND_SECONDS = 300.0
 """For a round of the whole script; a shorter script may take `SLOWER` times as long as that took, and a bit."""
 SLOWER, GRACE_SECONDS = 4.0, 10.0
+FOLDER = "/srv/repro"
+"""In the node: script, program and checkpoint."""
 ROUND = re.compile(r"^round 1: (.*)$", re.MULTILINE)
 READ = re.compile(r"inconsistent|source-harmed: the source finds")
 """Begins what a reading has found: its words have each surface in them."""
@@ -46,25 +47,23 @@ class Player:
     def rounds(self, script: str) -> Generator[str]:
         """Yield what one round after the other comes to, without an end; all are in one node."""
         limit = SLOWER * self._slowest + GRACE_SECONDS if self._slowest else ROUND_SECONDS
-        with tempfile.TemporaryDirectory(prefix="stillframe-") as folder:
-            Path(folder, "repro.sh").write_text(script, encoding="utf-8")
-            shutil.copy(self._program, Path(folder, "ledger"))
-            share = {Node.shared: Path(folder)}
-            with Node(self._stack, self._root, name="repro", version=self._version, share=share) as node:
-                builds.prove(node)
-                given = (f"LEDGER={node.shared}/ledger", f"KEEP_CHECKPOINT={node.shared}/checkpoint.tar")
-                argv = ["env", *given, "sh", f"{node.shared}/repro.sh", "1"]
-                while True:
-                    begun, found = time.monotonic(), f"void: it did not end within {limit:.0f} s"
-                    with contextlib.suppress(DeadlineExceeded):
-                        said = node.run(argv, deadline=limit, accept=range(256))
-                        told = ROUND.search(said.stdout)
-                        found = told[1] if told else f"void: {said.stderr.strip()}"
-                    with contextlib.suppress(FileNotFoundError):
-                        self.checkpoint = Path(folder, "checkpoint.tar").read_bytes()
-                    yield found
-                    if limit == ROUND_SECONDS:
-                        self._slowest = max(self._slowest, time.monotonic() - begun)
+        with Node(self._stack, self._root, name="repro", version=self._version) as node:
+            builds.prove(node)
+            node.write(f"{FOLDER}/repro.sh", script)
+            shutil.copy(self._program, node.path(f"{FOLDER}/ledger"))
+            given = (f"LEDGER={FOLDER}/ledger", f"KEEP_CHECKPOINT={FOLDER}/checkpoint.tar")
+            argv = ["env", *given, "sh", f"{FOLDER}/repro.sh", "1"]
+            while True:
+                begun, found = time.monotonic(), f"void: it did not end within {limit:.0f} s"
+                with contextlib.suppress(DeadlineExceeded):
+                    said = node.run(argv, deadline=limit, accept=range(256))
+                    told = ROUND.search(said.stdout)
+                    found = told[1] if told else f"void: {said.stderr.strip()}"
+                with contextlib.suppress(FileNotFoundError):
+                    self.checkpoint = node.path(f"{FOLDER}/checkpoint.tar").read_bytes()
+                yield found
+                if limit == ROUND_SECONDS:
+                    self._slowest = max(self._slowest, time.monotonic() - begun)
 
 
 @dataclass

@@ -254,7 +254,8 @@ class Bench:
         # for a runtime that restarts the source
         self.node.do(["ln", "-s", own, report], lambda: self.node.path(report).symlink_to(own))
         group = str(self.node.path(container.cgroup))
-        return Source(container, Channel(self.node.path(own)), nonce, group, late_in(self.node))
+        channel, crashes = Channel(self.node.path(own)), dict(self.node.crash_logs)
+        return Source(container, channel, nonce, group, late_in(self.node), crashes_before=crashes)
 
     def channel(self, container: Container) -> Channel:
         """Return the report channel of a container that is not a source."""

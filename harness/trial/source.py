@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -139,6 +139,8 @@ class Source:
     ended: bool = False
     """It ended because a restore needed that, or because its trials were over."""
     deleted: bool = False
+    crashes_before: Mapping[str, int] = field(default_factory=dict)
+    """As `Node.crash_logs`, when it began."""
 
     def tick_after(self, wall_ns: int, *, seconds: float = TICK_SECONDS) -> Message:
         """Wait up to `seconds` for a report of a tick after `wall_ns`."""

@@ -17,7 +17,7 @@ from harness.host import audit, wait
 from harness.model.cells import Cell
 from harness.model.commands import Command, Schedule
 from harness.model.description import Statistics
-from harness.model.errors import CommandFailed, DeadlineExceeded, StageFailed
+from harness.model.errors import CommandFailed, DeadlineExceeded, Lost, StageFailed
 from harness.model.machine import Component
 from harness.model.outcomes import Outcome, Prediction, Stage, Verdict
 from harness.model.readings import Abandoned, Concurrent, Witness
@@ -147,7 +147,13 @@ class Trial:
     def await_moment(self, source: Source) -> None:
         """Wait for the planned delay while the workload ticks; on a busy machine, wait for a tick first."""
         with self.stages.at(Stage.START):
-            source.tick_after(time.time_ns() - BEAT_NS)  # usually the latest beat
+            try:
+                source.tick_after(time.time_ns() - BEAT_NS)  # usually the latest beat
+            except Lost as error:
+                self.bench.node.crash_logs = dict(source.crashes_before)  # a trial before may have seen it, too
+                if crashes := self.bench.node.crashes():
+                    raise StageFailed(Stage.START, Outcome.CHECKPOINT_FAILED, crashes[0]) from error
+                raise
         begun = time.monotonic()
         wait.moment(begun + self.schedule.planned_delay_us / 1e6)
         realised = round((time.monotonic() - begun) * 1e6)

@@ -10,7 +10,7 @@ import pytest
 
 from harness.model.cells import SurfaceKind
 from harness.model.commands import Command
-from harness.model.errors import CommandFailed, StageFailed
+from harness.model.errors import CommandFailed, Lost, StageFailed
 from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Reading, SourceHealth, Witness
 from harness.runtimes.contract import Checkpoint, Container
@@ -155,6 +155,27 @@ def test_a_source_that_nobody_has_seen_after_a_failure_serves_no_other_trial(ben
     assert verdict.found == (Outcome.CHECKPOINT_FAILED,)
     assert bench.source is None
     assert DELETED in node_of(bench).said()
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+def test_a_source_that_crashed_after_the_trial_before_is_told_with_its_crash(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, crashes: bool
+) -> None:
+    source, log = bench.source, "/var/log/panics"
+    assert source
+    node_of(bench).put(log, "panic: of an earlier source\n" + "panic: of this one\n" * crashes)
+    source.crashes_before, bench.node.crash_logs = {log: 1}, {log: 0}
+    bench.node.mark()  # the trial before is over
+
+    def lost(*_: object, **__: object) -> None:
+        raise Lost("a tick of the source cannot come: it has no process")
+
+    monkeypatch.setattr(Source, "tick_after", lost)
+    record = Played(bench, lambda played, _: played.await_moment(source), last=False).run()
+    told = "panic: of this one" if crashes else "a tick of the source cannot come: it has no process"
+    assert (record.verdict.outcome, record.verdict.reason) == (Outcome.CHECKPOINT_FAILED, told)
+    assert ("panic: of this one" in record.log) is crashes
+    assert bench.source is None
 
 
 @pytest.mark.parametrize("spent", [False, True])
