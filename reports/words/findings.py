@@ -142,7 +142,7 @@ def missed(each: Missed) -> str:
 def compared_score(against: Against) -> str:
     """Count the cells by answer, in one sentence."""
     counts = ", ".join(f"{len(against.of(each))} {each}" for each in Effect)
-    return f"{counts}, of {counted(len(against.cells), 'cell')} that were also tried in the unmodified stack"
+    return f"{counts}, of {counted(len(against.cells), 'cell')} also tried in the unmodified stack"
 
 
 def compared_cause(cause: Cause) -> str:

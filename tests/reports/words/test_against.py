@@ -132,7 +132,7 @@ def test_causes_come_in_the_order_in_which_to_read_them() -> None:
     assert told == f"worse, 1 cell: restore-failed : broken (before: consistent in 1) {changed}"
     assert words.compared_pairs(cause.cells[0]) == "ledger.pause.runc@debian-sid+mine: worse in 2 of 2 pairs"
     assert words.compared_score(run.found) == (
-        "1 worse, 0 cannot tell, 0 better, 0 same, of 1 cell that were also tried in the unmodified stack"
+        "1 worse, 0 cannot tell, 0 better, 0 same, of 1 cell also tried in the unmodified stack"
     )
     assert run.summary.conclusion.sentence == (
         "1 of 1 cell: worse than the unmodified stack: ledger.pause.runc@debian-sid+mine."
