@@ -30,7 +30,7 @@ mount -t proc proc proc
 for name in resolv.conf hosts; do
     [ ! -e /etc/$name ] || { touch etc/$name; mount --bind "$(realpath /etc/$name)" etc/$name; }
 done
-apt-config dump | grep '^Acquire::' >etc/apt/apt.conf.d/90host || true
+apt-config dump | grep '^Acquire::' | grep -v '^Acquire::IndexTargets' >etc/apt/apt.conf.d/90host || true
 cat >>etc/apt/apt.conf.d/90host <<'END'
 Acquire::Check-Valid-Until "false";
 Acquire::Check-Date "false";
