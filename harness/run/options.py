@@ -147,8 +147,6 @@ class Options(Settings):
         planned = matrix.plan(self.stack, self.runtime, self.policy, variants.plain(self.cell), interop=self.interop)
         if not self.builds:
             return planned
-        if not (self.runtime or self.cell):
-            planned = variants.affected(planned)
         return variants.cells(planned, self.cell, alone=self.alone, across=self.interop)
 
     @property

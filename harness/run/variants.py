@@ -27,13 +27,15 @@ def programs_of(runtime: str) -> frozenset[str]:
     return frozenset(program for part in parts for program in part)
 
 
-def affected(planned: Sequence[Cell]) -> tuple[Cell, ...]:
-    """Return the cells that a build can affect; all of them for a program that no runtime is known to run."""
-    programs = {each.program for name in builds.variants() for each in builds.over(f"{VARIANT}{name}")}
+def affects(variant: str, cell: Cell) -> bool:
+    """Return whether a build of a variant is among the programs that the cell's runtimes run.
+
+    A program that no runtime is known to run may affect every cell.
+    """
+    programs = {each.program for each in builds.over(f"{VARIANT}{variant}")}
     known = {program for runtime in RUNTIMES for program in programs_of(runtime)}
-    if not programs <= known:
-        return tuple(planned)
-    return tuple(cell for cell in planned if programs & programs_of(cell.checkpoint.runtime))
+    used = programs_of(cell.checkpoint.runtime) | programs_of(cell.restore.runtime)
+    return bool(programs & used) or not programs <= known
 
 
 def check() -> None:
@@ -70,12 +72,17 @@ def plain(patterns: Iterable[str]) -> tuple[str, ...]:
 
 
 def cells(planned: Sequence[Cell], patterns: Sequence[str], *, alone: bool, across: bool) -> tuple[Cell, ...]:
-    """Give each cell that is planned in the stack itself, unless `alone`, and in each variant.
+    """Give each cell that is planned in the stack itself, unless `alone`, and in each variant that can affect it.
 
     With `across`, each participant restores the checkpoints of its variants, and they restore its own: cross-restores
-    of other participants are left out. A pattern with the name of a variant chooses that alone.
+    of other participants are left out. A pattern with the name of a variant chooses that alone. `UsageError` if no
+    build can affect what was chosen.
     """
     found = [each for cell in planned for each in _varied(cell, alone=alone, across=across)]
+    if planned and not found:
+        names = dict.fromkeys(each.program for name in builds.variants() for each in builds.over(f"{VARIANT}{name}"))
+        what = f"--with: no cell that was chosen runs {' or '.join(names)}"
+        raise UsageError(what, remedy="Choose cells of a runtime that runs it: `stillframe plan` lists them.")
     if not patterns:
         return tuple(found)
     return tuple(cell for cell in found if any(_fits(cell, pattern) for pattern in patterns))
@@ -84,9 +91,10 @@ def cells(planned: Sequence[Cell], patterns: Sequence[str], *, alone: bool, acro
 def _varied(cell: Cell, *, alone: bool, across: bool) -> Iterator[Cell]:
     if across and cell.checkpoint != cell.restore:
         return
-    if not alone:
+    names = [name for name in builds.variants() if affects(name, cell)]
+    if names and not alone:
         yield cell
-    for name in builds.variants():
+    for name in names:
         yield cell.of(name, name)
         if across:
             yield cell.of("", name)

@@ -135,7 +135,8 @@ def over(stack: str) -> tuple[Build, ...]:
     """Return the builds that are laid over a stack; none if it is no variant."""
     variant = stack.partition(VARIANT)[2]
     if variant and variant not in _VARIANTS:
-        raise unknown("variant", variant, _VARIANTS)
+        what = f"{stack} has a build that was not given"
+        raise UsageError(what, remedy=f"Give it with --with NAME=PATH --as {variant}.")
     return _VARIANTS.get(variant, ())
 
 

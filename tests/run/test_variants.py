@@ -60,6 +60,14 @@ def test_a_pattern_that_names_a_variant_chooses_it_alone(program: Path) -> None:
     assert all(each.endswith("@debian-sid+old") for each in several)
 
 
+def test_a_build_that_no_chosen_cell_runs_is_told(program: Path) -> None:
+    shutil.copy(program, program.with_name("crun"))
+    given = (f"crun={program.with_name('crun')}", f"criu@old={program}")
+    assert ids(options(*given, cell=(CELL,)).cells) == [CELL, f"{CELL}+old"]
+    with pytest.raises(UsageError, match=r"--with: no cell that was chosen runs crun\. Choose cells of a runtime"):
+        _ = options(given[0], cell=(CELL,)).cells
+
+
 def test_across_each_side_restores_the_checkpoints_of_the_other(program: Path) -> None:
     cells = options(f"criu={program}", interop=True, stack=("debian-sid",), runtime=("runc",)).cells
     ways = {cell.way for cell in cells}
