@@ -63,10 +63,14 @@ def prove(stack: str, root: Path, version: CgroupVersion) -> None:
 
 
 def lacking(who: Participant, way: str, root: Path, version: CgroupVersion) -> str:
-    """Ask the machine's own binaries whether they work; return what is lacking, empty if nothing is."""
+    """Ask the programs of a stack whether they work; return what is lacking, empty if nothing is."""
     try:
         with Node(who.stack, root, name="probe", version=version) as node:
-            probed = adapter(who.runtime, way)(node).capabilities()
+            runtime = adapter(who.runtime, way)(node)
+            probed = runtime.capabilities()
+            if all(each.available for each in probed):
+                runtime.prepare()
+                runtime.components()  # a program of another kind does not give the version
     except StillframeError as error:
         return str(error)
     said = "; ".join(_told(each.evidence) for each in probed if not each.available)

@@ -15,7 +15,7 @@ from harness.host import audit, cgroups, facts
 from harness.host.audit import Snapshot
 from harness.model import expectations
 from harness.model.cells import CgroupVersion, Participant, Scenario
-from harness.model.errors import EnvironmentUnfit, StackUnavailable
+from harness.model.errors import CommandFailed, EnvironmentUnfit, StackUnavailable
 from harness.model.expectations import About, Declaration, Declared, declared
 from harness.model.machine import Condition
 from harness.model.outcomes import Outcome
@@ -294,3 +294,15 @@ def test_a_program_that_is_missing_is_told_plainly(
     lacks = hindrances.lacking(Participant(runtime="crun", stack="host"), "", tmp_path, CgroupVersion.V2)
     assert lacks.startswith(told)
     assert lacks.endswith(". Install what is missing, or choose another stack with --stack.")
+
+
+def test_a_program_of_another_kind_does_not_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def components() -> None:
+        raise CommandFailed("runc --version printed 'true (GNU coreutils) 9.1'")
+
+    works = Capability("checkpoint", available=True, evidence="Looks good.")
+    probed = SimpleNamespace(capabilities=lambda: (works,), prepare=lambda: None, components=components)
+    monkeypatch.setattr(hindrances, "Node", lambda *_, **__: contextlib.nullcontext())
+    monkeypatch.setattr(hindrances, "adapter", lambda *_: lambda _: probed)
+    lacks = hindrances.lacking(Participant(runtime="runc", stack="host"), "", tmp_path, CgroupVersion.V2)
+    assert lacks == "runc --version printed 'true (GNU coreutils) 9.1'"
