@@ -37,6 +37,8 @@ class Trials:
         self._replay: Replay | None = None
         self._begun = False
         self._recorded = Outcome.MISSING
+        self._stack = ""
+        """Where the trial on record ran."""
         self._hindrance = f"No line `{PROGRAM} begin` has named a cell."
 
     def answer(self, words: list[str], said: str) -> Answer:
@@ -54,7 +56,8 @@ class Trials:
         if not all(map(WORD.fullmatch, words)):
             raise UsageError(f"{' '.join(words)!r} is not a line that `stillframe show` prints")
         match words:
-            case ["begin", cell, outcome]:
+            case ["begin", cell, outcome, *stack]:
+                self._stack = "".join(stack)
                 self._begin(cell, outcome)
             case ["verdict"]:
                 return self._verdict()
@@ -102,7 +105,8 @@ class Trials:
             return Exit.INCOMPLETE, f"verdict: none. {one_line(self._hindrance)}\n"
         found = self._replay.conclude()
         readings = [(reading, skews(reading)) for reading in found.readings]
-        lines = conclusion(found.verdict, readings, found.log, self._recorded)
+        there = "" if self._stack in ("", self._node.stack) else f"{self._stack}, and this node is {self._node.stack}"
+        lines = conclusion(found.verdict, readings, found.log, self._recorded, there)
         code = CODES[found.verdict.outcome.violates if found.verdict else None]
         return code, "\n".join(("", *lines, ""))
 

@@ -56,7 +56,7 @@ class Cues:
         yield from PREAMBLE
         if self._cell.scenario.overlaps:
             yield OVERLAPPED
-        yield _cue("begin", self._cell.base.id, self._outcome)
+        yield _cue("begin", self._cell.base.id, self._outcome, self._cell.checkpoint.stack)
 
     def entering(self, stage: Stage | None) -> Iterator[str]:
         """Before the first command of a stage, or at the end of all."""
@@ -105,8 +105,12 @@ def conclusion(
     readings: Sequence[tuple[Reading, Sequence[Skew]]],
     log: Sequence[str],
     recorded: Outcome,
+    elsewhere: str = "",
 ) -> Iterator[str]:
-    """Tell what came of a trial's commands, line by line; `verdict` is None where they did not go far enough."""
+    """Tell what came of a trial's commands, line by line; `verdict` is None where they did not go far enough.
+
+    `elsewhere`: where the trial on record ran, if that was not here.
+    """
     for reading, skews in readings:
         yield from _table(reading, skews)
     if verdict is None:
@@ -121,7 +125,9 @@ def conclusion(
         yield "recorded: the same"
         return
     yield f"recorded: {recorded}: {MEANINGS[recorded]}"
-    if recorded is Outcome.LEAKED:
+    if elsewhere:
+        yield f"The trial on record ran on {elsewhere}."
+    elif recorded is Outcome.LEAKED:
         yield "This shell does not look for what is left behind, so it cannot find that again."
     elif verdict:
         yield "Trials of the same cell can differ where the result depends on timing."

@@ -278,6 +278,15 @@ def test_the_lines_of_a_script_lead_to_a_verdict(node: FolderNode) -> None:
     assert "recorded: inconsistent: " in text
 
 
+def test_a_trial_of_another_stack_or_build_is_told_to_be_one(node: FolderNode) -> None:
+    for stack, told in ((node.stack, False), (f"{node.stack}+mine", True)):
+        answer = answers(node)
+        answer(f"begin {CELL.id} inconsistent {stack}")
+        answer("ended start 1")
+        _, text = answer("verdict")
+        assert (f"The trial on record ran on {stack}, and this node is {node.stack}.\n" in text) is told
+
+
 def test_a_failed_restore_is_a_violation_in_the_exit_code(node: FolderNode) -> None:
     answer = answers(node)
     answer(f"begin {CELL.id} restore-failed")

@@ -69,7 +69,7 @@ def ran(*stages: str, trial: Record | None = None, **last: object) -> Record:
 def cues(trial: Record) -> list[str]:
     """What its script asks of the shell, after the cell was named."""
     lines = [line.removeprefix(f"{PROGRAM} ") for line in script(trial) if line.startswith(PROGRAM)]
-    assert lines[0] == f"begin {trial.cell.id} {trial.verdict.outcome}"
+    assert lines[0] == f"begin {trial.cell.id} {trial.verdict.outcome} {trial.cell.checkpoint.stack}"
     assert lines[-1] == "verdict"
     assert list(script(trial))[-1] == f"{PROGRAM} verdict"
     return lines[1:-1]
