@@ -41,6 +41,8 @@ MOST_TRIALS = 100
 FIRST_BAD = re.compile(r"^([0-9a-f]{7,64}) is the first bad commit$", re.MULTILINE)
 GOOD, BAD, SKIP = "good", "bad", "skip"
 VARIANT = "bisected"
+OURS = "stillframe: "
+"""Begins the last line of a command of ours that has failed."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ class Search:
             Build.read(f"{name}={self._clone / path}")
         except CommandFailed as error:
             said = [line for line in error.stderr.splitlines() if line.strip() and not line.startswith("Running ")]
+            if said and said[-1].startswith(OURS):
+                raise EnvironmentUnfit(said[-1].removeprefix(OURS).rstrip(".")) from error
             return None, f"it does not build: {said[-1] if said else f'the command ends with code {error.exit_code}'}"
         except DeadlineExceeded:
             return None, f"it does not build within {given.build_seconds} s"
@@ -181,6 +185,9 @@ def _commits(source: Path, good: str, bad: str) -> tuple[str, str]:
             found.append(git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}"))
         except CommandFailed as error:
             raise UsageError(f"{flag} {ref} is no commit of {source}") from error
+    if found[0] == found[1]:
+        what = f"--good {good} and --bad {bad} are the same commit"
+        raise UsageError(what, remedy="Name an older commit with --good.")
     try:
         git("merge-base", "--is-ancestor", found[0], found[1])
     except CommandFailed as error:

@@ -12,7 +12,8 @@ from harness.commands import bisect
 from harness.commands.bisect import BAD, GOOD, SKIP, Search
 from harness.commands.declarations.runs import BISECT
 from harness.host.process import HOST
-from harness.model.errors import UsageError
+from harness.model.commands import Command
+from harness.model.errors import CommandFailed, EnvironmentUnfit, UsageError
 from harness.model.outcomes import Outcome
 from reports.analysis.cells import CellSummary
 from tests.reports.synthetic import of_still
@@ -126,11 +127,35 @@ def test_a_bad_commit_that_is_not_bad_is_told(source: Path, tmp_path: Path, monk
 
 
 @pytest.mark.parametrize(
+    ("said", "ours"),
+    [
+        ("make: *** no rule", False),
+        ("stillframe: what the build needs cannot be installed over debian-sid. Name packages with --install.", True),
+    ],
+)
+def test_what_hinders_every_build_is_no_fault_of_a_commit(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, ours: bool
+) -> None:
+    def fail(*_: object, **__: object) -> Command:
+        raise CommandFailed("it failed", stderr=f"Running sh in a node of debian-sid.\n{said}\n", exit_code=2)
+
+    monkeypatch.setattr(bisect, "_ours", fail)
+    search = Search(asked(source), source, tmp_path)
+    commit = git(source, "rev-parse", "HEAD")
+    if ours:
+        with pytest.raises(EnvironmentUnfit, match="what the build needs cannot be installed over debian-sid"):
+            search.attempt(commit)
+    else:
+        assert search.attempt(commit).why == f"it does not build: {said}"
+
+
+@pytest.mark.parametrize(
     ("good", "bad", "told"),
     [
         ("v99", "v16", "--good v99 is no commit"),
         ("v1", "nothing", "--bad nothing is no commit"),
         ("v16", "v1", "--good v16 is not an ancestor of --bad v1"),
+        ("v16", "HEAD", "--good v16 and --bad HEAD are the same commit"),
     ],
 )
 def test_ends_that_are_no_range_are_told(source: Path, good: str, bad: str, told: str) -> None:
