@@ -121,9 +121,11 @@ def _compared(against: Against) -> Iterator[tuple[Exit, Finding]]:
 
 
 def _as_before(against: Against) -> str:
-    better, same = len(against.of(Effect.BETTER)), len(against.of(Effect.SAME))
-    told = f"The same as the unmodified stack in {counted(same, 'cell')}"
-    return f"{told}, better in {better}" if better else told
+    better, same = len(against.of(Effect.BETTER)), against.of(Effect.SAME)
+    told = f"The same as the unmodified stack in {counted(len(same), 'cell')}"
+    if same:
+        told += f", as far as {counted(min(each.pairs for each in same), 'pair')} of trials can tell"
+    return f"{told}; better in {better}" if better else told
 
 
 def _crash(each: KnownCrash) -> str:

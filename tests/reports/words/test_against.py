@@ -102,7 +102,7 @@ def test_a_known_issue_that_is_gone_is_better_and_no_surprise() -> None:
     always = SOMETIMES.model_copy(update={"rate": None})
     run = tried([WORSE] * 2, [GOOD] * 2, known=always)
     assert run.effect == (Effect.BETTER, Exit.EXPECTED)
-    assert run.summary.conclusion.sentence == "The same as the unmodified stack in 0 cells, better in 1."
+    assert run.summary.conclusion.sentence == "The same as the unmodified stack in 0 cells; better in 1."
     assert run.summary.unexpected == ()
 
 
