@@ -34,12 +34,15 @@ def show(arguments: argparse.Namespace) -> int:
 
 def repro(arguments: argparse.Namespace) -> int:
     """Write the script, a report for its upstream, and an archive of both into a folder."""
-    from harness.trial.bench import IMAGE_FOLDERS  # noqa: PLC0415  # both are slow to load, and `show` needs neither
+    from harness.stacks import definition  # noqa: PLC0415  # slow to load, and `show` needs none of them
+    from harness.trial.bench import IMAGE_FOLDERS  # noqa: PLC0415
     from reports.formats import repro as script  # noqa: PLC0415
 
     out: Path = arguments.out_folder
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"-o {out} exists and is not an empty folder", remedy="Name a new folder.")
+    for each in arguments.stack:
+        definition.name_of(each)
     folder = arguments.run or arguments.out.absolute() / "latest"
     if arguments.control:
         plan, cell, record = read_played(folder, arguments.cell_id, arguments.control)
@@ -75,7 +78,7 @@ def _packages(record: Record, cache: Path) -> list[str]:
         root = build.cached(definition.load(base_of(record.cell.checkpoint.stack)), cache.absolute())
     except StillframeError:  # a stack of another machine
         return []
-    names = dict.fromkeys(each.name for each in record.every_component)
+    names = dict.fromkeys(each.name for each in record.every_component if not each.sha256)
     return [str(each) for each in packages.packaged(root, names)] if root else []
 
 

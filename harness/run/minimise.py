@@ -7,10 +7,12 @@ not matter. Each attempt plays the script in a node of the trial's stack, as any
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import math
 import re
 import shutil
+import tarfile
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +32,8 @@ SLOWER, GRACE_SECONDS = 4.0, 10.0
 FOLDER = "/srv/repro"
 """In the node: script, program and checkpoint."""
 ROUND = re.compile(r"^round 1: (.*)$", re.MULTILINE)
+MEMORY = frozenset({"inventory.img", "checkpoint.img", "checkpoint.tar"})
+"""Files that a checkpoint with memory has: of CRIU, of gVisor, and of Podman."""
 READ = re.compile(r"inconsistent|source-harmed: the source finds")
 """Begins what a reading has found: its words have each surface in them."""
 
@@ -54,6 +58,8 @@ class Player:
             given = (f"LEDGER={FOLDER}/ledger", f"KEEP_CHECKPOINT={FOLDER}/checkpoint.tar")
             argv = ["env", *given, "sh", f"{FOLDER}/repro.sh", "1"]
             while True:
+                self.checkpoint = b""
+                node.remove(f"{FOLDER}/checkpoint.tar")
                 begun, found = time.monotonic(), f"void: it did not end within {limit:.0f} s"
                 with contextlib.suppress(DeadlineExceeded):
                     said = node.run(argv, deadline=limit, accept=range(256))
@@ -83,12 +89,14 @@ class Minimiser:
     unneeded: list[Part] = field(default_factory=list)
     needed: list[Part] = field(default_factory=list)
     _reasons: set[str] = field(default_factory=set)
+    _has_memory: bool = False
 
     def see_that_it_shows(self) -> None:
         """Play the whole script, and take note of why it fails; `EnvironmentUnfit` if that is too rare here."""
         found = list(itertools.islice(self.player.rounds(self.write(self.record)), self.rounds))
         shown = [each for each in found if self.symptom in each]
         self._reasons = set(map(reason_of, shown))
+        self._has_memory = has_memory(self.player.checkpoint)
         self.tell(f"the whole trial: {self.symptom} in {len(shown)} of {counted(self.rounds, 'round')}")
         if len(shown) < self._enough:
             what = f"{self.symptom} is too rare here for --rate {self.rate:g}: {'; '.join(dict.fromkeys(found))}"
@@ -102,13 +110,12 @@ class Minimiser:
             self._try(list(group))
 
     def checkpoint(self) -> bytes:
-        """Play the script until the failure shows; gives a tar with that checkpoint, empty if it does not show."""
-        self.player.checkpoint = b""
+        """Play the script until the failure shows; gives a tar with that checkpoint, empty if it has no memory."""
         with contextlib.closing(self.player.rounds(self.write(self.record))) as rounds:
             for found in itertools.islice(rounds, self.rounds):
                 if self.symptom in found:
                     break
-        return self.player.checkpoint
+        return self.player.checkpoint if has_memory(self.player.checkpoint) else b""
 
     def notes(self) -> Iterator[str]:
         """Say what does not matter, and what of the tried parts it needs."""
@@ -141,12 +148,20 @@ class Minimiser:
         with contextlib.closing(self.player.rounds(self.write(record))) as rounds:
             for found in rounds:
                 hit = self.symptom in found and reason_of(found) in self._reasons
+                hit &= has_memory(self.player.checkpoint) or not self._has_memory
                 hits, misses = hits + hit, misses + (not hit)
                 if hits >= self._enough or misses > self.rounds - self._enough:
                     break
         what = group[0].what if len(group) == 1 else f"{len(group)} {group[0].kind}s"
         self.tell(f"without {what}: {hits} of {hits + misses}" + ("" if hits >= self._enough else f", then {found}"))
         return hits >= self._enough
+
+
+def has_memory(checkpoint: bytes) -> bool:
+    """Return whether a tar of checkpoints has the memory of one, where the adapters put it."""
+    with contextlib.suppress(tarfile.TarError), tarfile.open(fileobj=io.BytesIO(checkpoint)) as archive:
+        return any(Path(each.name).name in MEMORY and each.size for each in archive)
+    return False
 
 
 def reason_of(found: str) -> str:

@@ -158,20 +158,29 @@ def upstream_report(
 ) -> str:
     """Write a report for the project that can mend it; `notes`: lines about script and checkpoint, `packages`."""
     host = record.host or plan.host
+    built = {each.name: each for each in record.every_component if each.sha256}.values()
+    clean_trial = record.verdict.outcome is Outcome.CONSISTENT
+    ends = (
+        "0 if any round fails, with 1 if all are clean" if clean_trial else "0 if it has reproduced this, with 1 if not"
+    )
     lines = [
         f"# {one_line(cell.cell.id)}: {record.verdict.outcome}",
         "",
-        f"**Seen**: {one_line(entry(cell))}. {MEANINGS[record.verdict.outcome]}.",
+        f"**Seen**: {one_line(entry(cell))}. {MEANINGS[record.verdict.outcome]}. Trial {record.trial} of that run:",
         "",
         f"> {one_line(record.verdict.reason)}",
         "",
         f"**Expected**: {expectation(cell.expectation)}, because {one_line(cell.expectation.reason)}.",
+        "",
+        "A small program, `ledger`, counts in memory and writes each tick into files, which are called surfaces.",
+        "A checkpoint of one instant has the same tick in memory and on disk.",
         "",
         "## Versions",
         "",
         *(f"- {side}: {', '.join(map(str, each))}" for side, each in record.components.items()),
         f"- kernel {host.kernel}, {host.architecture}, control groups {host.cgroups}, {host.os}",
         *(f"- workaround {each.name}: {one_line(each.change)}" for each in record.accommodations),
+        *(f"- {each.name}: a build of its maker's own, sha256 {each.sha256}" for each in built),
         *(f"- {one_line(each)}, in the stack as it is now" for each in packages),
         "",
         "## How to run it",
@@ -181,7 +190,7 @@ def upstream_report(
         "```",
         "",
         f"It needs root, a C compiler and {', '.join(_programs(record))}.",
-        "It ends with 0 if it has reproduced this, with 1 if not, and with 2 if it cannot run.",
+        f"It ends with {ends}, and with 2 if it cannot run.",
         "",
     ]
     lines += [f"- {one_line(note)}" for note in notes] + [""] * bool(notes)

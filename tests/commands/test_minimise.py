@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from collections.abc import Generator
 
 import pytest
@@ -11,7 +13,7 @@ from harness.model.commands import Command
 from harness.model.errors import EnvironmentUnfit
 from harness.model.outcomes import Stage
 from harness.records.record import Record
-from harness.run.minimise import Minimiser, Player, reason_of
+from harness.run.minimise import Minimiser, Player, has_memory, reason_of
 from reports.analysis.reductions import Part, parts
 from tests.reports.synthetic import MOVING, moving
 
@@ -115,7 +117,7 @@ class Played(Player):
     """Says that a failure shows as long as the trial has what it needs."""
 
     def __init__(self, *needed: str, says: str = "inconsistent disk-ahead: a is ahead;") -> None:
-        self.needed, self.says, self.played = needed, says, 0
+        self.needed, self.says, self.played, self.checkpoint = needed, says, 0, b""
 
     def rounds(self, script: str) -> Generator[str]:
         while True:
@@ -158,6 +160,33 @@ def test_another_reason_for_a_failure_is_another_failure() -> None:
     found.minimise()
     assert [each.what for each in found.needed] == ["runc --detach"]
     assert reason_of("x-failed: Error (criu/a.c:12): 0x1f") == reason_of("x-failed: Error (criu/a.c:7): 0x2a")
+
+
+def tar_of(*names: str) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name in names:
+            info = tarfile.TarInfo(f"checkpoints/one/{name}")
+            info.size = 1
+            archive.addfile(info, io.BytesIO(b"x"))
+    return packed.getvalue()
+
+
+def test_where_the_checkpoint_lies_is_needed_as_long_as_it_had_memory() -> None:
+    class Elsewhere(Played):
+        def rounds(self, script: str) -> Generator[str]:
+            while True:
+                self.checkpoint = tar_of("images/inventory.img" if "--image-path" in script else "upper/added.ring")
+                yield self.says
+
+    record = trial(command(5, "runc", "checkpoint", "--image-path", "/images", "--debug", "one"))
+    found = minimiser(Elsewhere(), record)
+    found.see_that_it_shows()
+    found.minimise()
+    assert [each.what for each in found.needed] == ["runc --image-path"]
+    assert has_memory(found.checkpoint())
+    assert not has_memory(b"")
+    assert not has_memory(b"no tar")
 
 
 def test_a_failure_that_is_too_rare_here_is_told_with_what_came_instead() -> None:

@@ -88,6 +88,10 @@ project that can mend it, and an archive of everything with the record.
                 "help": "part of the rounds in which the failure has to show (default 0.5)",
             },
         ),
+        (
+            "--stack",
+            {"action": "append", "default": [], "metavar": "FILE", "help": "file of a stack of your own; repeatable"},
+        ),
         *BUILDS,
         *STACKS,
     ),
