@@ -82,6 +82,7 @@ def answered(table: Table, cell: CellSummary) -> str:
     return f"{sign(table, cell)} {causes.entry(table, cell)}"
 
 
+CORNER = "participant"
 FORMS: tuple[Form, ...] = (measured, worded, counted)
 """The forms that name their columns, the longest first."""
 
@@ -90,7 +91,7 @@ def grids(table: Table, width: int, *, numbered: bool, ascii_only: bool) -> Iter
     """Yield a table in the longest form in which each row fits, and what its headings mean if they are letters."""
     labels = [_label(table, row, numbered=numbered) for row in table.rows]
     headings = [heading(column) for column in table.columns]
-    longest = max(map(len, labels))
+    longest = max(map(len, (CORNER, *labels)))
     for form, needed in itertools.product((answered, counted) if table.by_pair else FORMS, (len, longest_piece)):
         widths = [max(needed(name), _widest(table, number, form)) for number, name in enumerate(headings)]
         if longest + sum(widths) + GAP * len(widths) <= width:
@@ -105,7 +106,7 @@ def _lettered(
     table: Table, labels: Sequence[str], letters: Sequence[str], width: int, *, ascii_only: bool
 ) -> Iterator[Grid]:
     """Yield a table under letters; in parts, if not even the signs of all columns fit."""
-    longest = max(map(len, labels))
+    longest = max(map(len, (CORNER, *labels)))
     least = min(longest, LABEL)
     for form in (counted, sign):
         widths = [max(len(letter), _widest(table, number, form)) for number, letter in enumerate(letters)]
@@ -176,7 +177,7 @@ def _grid(
         padding=(0, GAP - 1, 0, 0),  # the box adds a blank
         pad_edge=False,
     )
-    grid.add_column("participant", overflow="fold", width=room)
+    grid.add_column(CORNER, overflow="fold", width=room)
     for name, width in columns:
         grid.add_column(folded(name, width), overflow="fold", width=width)
     for label, row in zip(labels, table.rows, strict=True):

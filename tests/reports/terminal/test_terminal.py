@@ -17,6 +17,7 @@ from tests.reports import engines
 from tests.reports.synthetic import (
     MOVING,
     STILL,
+    cell,
     closing,
     expected_run,
     matrix,
@@ -83,6 +84,13 @@ def test_a_participant_is_a_row(width: int) -> None:
         rows = [line.removeprefix(label).split() for line in lines if line.startswith(f"{label} ")]
         assert rows
         assert all(any(sign in row for sign in ("✓", "✗", "✗*", "✗=", "✓!", "?!", "◇")) for row in rows)
+
+
+def test_the_heading_of_short_names_is_whole() -> None:
+    short = cell(runtime="runc", stack="my")
+    run = summary(plan([short], rounds=1), [record(short)])
+    (heading,) = [line for line in printed(run, 80).splitlines() if line.startswith("partic")]
+    assert heading.split() == ["participant", "pause"]
 
 
 def test_the_wider_it_is_the_more_is_told() -> None:
