@@ -22,6 +22,8 @@ from harness.stacks import images
 from harness.stacks.definition import KEY_DIGITS, StackDefinition
 
 BUILD_SECONDS = 900.0
+OF_FOREIGN = (ValueError, OverflowError, RecursionError, AttributeError, TypeError, LookupError)
+"""Errors of Python's own for names, numbers and documents in an archive that are not what they should be."""
 NEEDED_BYTES = 1 << 30
 MIRROR_VARIABLE = "STILLFRAME_MIRROR"
 OPTIONS = (
@@ -103,7 +105,7 @@ def _unpack(name: str, archive: Path, ready: Path, progress: Progress, waiting: 
             folder.mkdir()
         try:
             images.unpack(archive, root, scratch)
-        except (Unreadable, OSError) as error:
+        except (Unreadable, OSError, *OF_FOREIGN) as error:
             what = f"the stack {name} cannot be unpacked from {archive}: {getattr(error, 'what', None) or error}"
             raise StackUnavailable(what, remedy=getattr(error, "remedy", "")) from error
         shutil.rmtree(scratch)

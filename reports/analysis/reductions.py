@@ -177,7 +177,7 @@ def _in_document(value: Any, change: Callable[[list[str]], list[str]]) -> Any:
 def _document(text: str) -> dict[str, Any] | None:
     try:
         document = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
 

@@ -18,6 +18,7 @@ from textwrap import wrap
 import zstandard
 
 from harness.model.cells import Scenario
+from harness.model.commands import Command
 from harness.model.errors import UsageError
 from harness.model.outcomes import Anomaly, Outcome
 from harness.records.documents import writable
@@ -134,7 +135,7 @@ def _left(record: Record) -> Iterator[str]:
 
 def _trial(record: Record) -> Iterator[str]:
     """Return the commands, with calls of the script's own function where a trial waits and reads."""
-    digests = {command.stdout.split()[0]: command.argv[1] for command in record.commands if _is_digest(command.argv)}
+    digests = {command.stdout.split()[0]: command.argv[1] for command in record.commands if _is_digest(command)}
     for line in script(record):
         if line in PREAMBLE or line.startswith(f"{PROGRAM} begin "):
             continue
@@ -144,8 +145,8 @@ def _trial(record: Record) -> Iterator[str]:
         yield told
 
 
-def _is_digest(argv: tuple[str, ...]) -> bool:
-    return argv[:1] == ("sha256sum",) and len(argv) == 2  # noqa: PLR2004
+def _is_digest(command: Command) -> bool:
+    return command.argv[:1] == ("sha256sum",) and len(command.argv) == 2 and bool(command.stdout.split())  # noqa: PLR2004
 
 
 def _sources(sources: Mapping[str, str]) -> Iterator[str]:

@@ -113,6 +113,11 @@ def test_a_specification_of_another_form_has_no_parts(damage: dict[str, object])
     assert {each.kind for each in parts(record)} <= {"surface", "period"}
 
 
+def test_a_document_that_is_too_deep_has_no_parts() -> None:
+    deep = '{"ociVersion": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    assert parts(trial(command(1, text=deep))) == []
+
+
 class Played(Player):
     """Says that a failure shows as long as the trial has what it needs."""
 

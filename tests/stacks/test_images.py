@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from harness.checkpoints.untrusted import Unreadable
-from harness.stacks import images
+from harness.model.errors import StackUnavailable
+from harness.stacks import build, images
+from harness.stacks.definition import StackDefinition
 
 File = tuple[str, str | bytes | None]
 """Name, and content: bytes of a file, a text for the target of a link, or nothing for a folder."""
@@ -186,3 +188,15 @@ def test_a_digest_is_of_the_content(tmp_path: Path) -> None:
     before = images.digest_of(tmp_path / "root.tar")
     (tmp_path / "root.tar").write_bytes(UPPER)
     assert images.digest_of(tmp_path / "root.tar") != before == hashlib.sha256(LOWER).hexdigest()
+
+
+@pytest.mark.parametrize("index", ["[" * 100_000, '{"manifests": [{"platform": "linux"}]}', '{"manifests": 1}'])
+def test_a_stack_out_of_a_damaged_image_is_told_in_one_sentence(tmp_path: Path, index: str) -> None:
+    folder = tmp_path / "image"
+    folder.mkdir()
+    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}', encoding="utf-8")
+    (folder / "index.json").write_text(index, encoding="utf-8")
+    stack = StackDefinition(name="mine", description="an image", archive=folder)
+    with pytest.raises(StackUnavailable, match=r"the stack mine cannot be unpacked from .*image"):
+        build.prepare(stack, tmp_path / "cache", mirror=None, progress=lambda _: None)
+    assert [each.name for each in (tmp_path / "cache/stacks").iterdir()] == ["mine.lock"]

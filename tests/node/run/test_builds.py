@@ -42,6 +42,12 @@ def script(path: Path, *lines: str) -> Path:
     return path
 
 
+def nameless(path: Path) -> Path:
+    path.write_text("#! \n", encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
 def program(path: Path, source: str, *flags: str) -> Path:
     """Compile a program."""
     code = path.with_suffix(".c")
@@ -94,6 +100,7 @@ def test_a_build_that_does_not_start_is_told_in_one_sentence(node: Callable[...,
         arm: "it is for AArch64",
         script(tmp_path / "loop", 'exec /usr/sbin/criu "$@"'): r"did not end within .*criu\.distrib",
         script(tmp_path / "gone", "exec /nowhere/criu"): "/nowhere/criu",
+        nameless(tmp_path / "nameless"): "its first line names no interpreter",
         script(tmp_path / "killed", "kill -9 $$"): "SIGKILL",
     }
     for path, sentence in told.items():

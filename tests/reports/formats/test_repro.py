@@ -167,6 +167,12 @@ def test_what_has_no_name_to_look_for_is_declined(item: str) -> None:
         text_of(leaking(STILL, item, Outcome.LEAKED))
 
 
+def test_a_digest_that_was_never_told_stays_as_it_is() -> None:
+    asked = Command(where="debian-sid", stage=Stage.PREPARE, argv=("sha256sum", "/layer"), start_ns=0, seconds=0)
+    trial = moving(MOVING)
+    assert "sha256sum /layer" in text_of(trial.model_copy(update={"commands": (asked, *trial.commands)}))
+
+
 def test_what_a_script_cannot_repeat_is_declined() -> None:
     across = STILL.model_copy(update={"restore": MOVING.checkpoint.model_copy(update={"runtime": "crun"})})
     for cell in (across, STILL.model_copy(update={"scenario": Scenario.GROUP})):
