@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -54,6 +55,12 @@ def read_regular(path: Path) -> bytes:
     if len(content) > MOST_DOCUMENT:
         raise OSError(errno.EFBIG, f"it has more than {MOST_DOCUMENT:,} bytes", str(path))
     return content
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def lines(path: Path) -> Iterator[bytes]:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.checkpoints.untrusted import Unreadable, read_regular
 from harness.model.cells import CgroupVersion
 from harness.model.errors import DeadlineExceeded, EnvironmentUnfit
 from harness.records.record import Record
@@ -31,6 +32,8 @@ ROUND_SECONDS = 300.0
 SLOWER, GRACE_SECONDS = 4.0, 10.0
 FOLDER = "/srv/repro"
 """In the node: script, program and checkpoint."""
+MOST_CHECKPOINT = 1 << 30
+"""Bytes of a checkpoint that is kept."""
 ROUND = re.compile(r"^round 1: (.*)$", re.MULTILINE)
 MEMORY = frozenset({"inventory.img", "checkpoint.img", "checkpoint.tar"})
 """Files that a checkpoint with memory has: of CRIU, of gVisor, and of Podman."""
@@ -65,11 +68,11 @@ class Player:
                     said = node.run(argv, deadline=limit, accept=range(256))
                     told = ROUND.search(said.stdout)
                     found = told[1] if told else f"void: {said.stderr.strip()}"
-                with contextlib.suppress(FileNotFoundError):
-                    self.checkpoint = node.path(f"{FOLDER}/checkpoint.tar").read_bytes()
-                yield found
                 if limit == ROUND_SECONDS:
                     self._slowest = max(self._slowest, time.monotonic() - begun)
+                with contextlib.suppress(Unreadable):
+                    self.checkpoint = read_regular(node.path(f"{FOLDER}/checkpoint.tar"), most=MOST_CHECKPOINT)
+                yield found
 
 
 @dataclass
@@ -93,7 +96,8 @@ class Minimiser:
 
     def see_that_it_shows(self) -> None:
         """Play the whole script, and take note of why it fails; `EnvironmentUnfit` if that is too rare here."""
-        found = list(itertools.islice(self.player.rounds(self.write(self.record)), self.rounds))
+        with contextlib.closing(self.player.rounds(self.write(self.record))) as rounds:
+            found = list(itertools.islice(rounds, self.rounds))
         shown = [each for each in found if self.symptom in each]
         self._reasons = set(map(reason_of, shown))
         self._has_memory = has_memory(self.player.checkpoint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -32,10 +33,19 @@ def affects(variant: str, cell: Cell) -> bool:
 
     A program that no runtime is known to run may affect every cell.
     """
-    programs = {each.program for each in builds.over(f"{VARIANT}{variant}")}
-    known = {program for runtime in RUNTIMES for program in programs_of(runtime)}
+    programs = _programs(variant)
     used = programs_of(cell.checkpoint.runtime) | programs_of(cell.restore.runtime)
-    return bool(programs & used) or not programs <= known
+    return bool(programs & used) or not programs <= _known()
+
+
+def _programs(variant: str) -> frozenset[str]:
+    return frozenset(each.program for each in builds.over(f"{VARIANT}{variant}"))
+
+
+@functools.cache
+def _known() -> frozenset[str]:
+    """Return the programs that any runtime runs."""
+    return frozenset(program for runtime in RUNTIMES for program in programs_of(runtime))
 
 
 def check() -> None:
@@ -80,7 +90,7 @@ def cells(planned: Sequence[Cell], patterns: Sequence[str], *, alone: bool, acro
     """
     found = [each for cell in planned for each in _varied(cell, alone=alone, across=across)]
     if planned and not found:
-        names = dict.fromkeys(each.program for name in builds.variants() for each in builds.over(f"{VARIANT}{name}"))
+        names = sorted({program for name in builds.variants() for program in _programs(name)})
         what = f"--with: no cell that was chosen runs {' or '.join(names)}"
         raise UsageError(what, remedy="Choose cells of a runtime that runs it: `stillframe plan` lists them.")
     if not patterns:

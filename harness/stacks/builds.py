@@ -19,7 +19,7 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.segments import InterpSegment
 
-from harness.foreign.files import open_regular
+from harness.foreign.files import open_regular, sha256_of
 from harness.host import init
 from harness.host.process import HOST
 from harness.model.cells import VARIANT, base_of
@@ -165,7 +165,7 @@ def components(node: Node, found: Iterable[Component]) -> tuple[Component, ...]:
     listed = {each.name: each for each in found}
     for build in over(node.stack):
         there = _path_in(node, build.program)
-        digest = _digest(build.path) if build.path.is_dir() else _of_file(node.path(there))
+        digest = _digest(build.path) if build.path.is_dir() else sha256_of(node.path(there))
         known = listed.get(build.program)
         version = known.version if known else _version(node, build.program)
         listed[build.program] = Component(name=build.program, version=version, sha256=digest, commit=build.commit)
@@ -180,10 +180,6 @@ def _path_in(node: Node, program: str) -> str:
     return f"/{init.places(str(node.path('/')), program)[0]}"
 
 
-def _of_file(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def _digest(root: Path) -> str:
     """Return the digest of everything in an install root: a library of it may be all that is new."""
     whole = hashlib.sha256()
@@ -191,7 +187,7 @@ def _digest(root: Path) -> str:
         if path.is_symlink():
             content = str(path.readlink())
         elif path.is_file():
-            content = _of_file(path)
+            content = sha256_of(path)
         else:
             continue
         whole.update(f"{path.relative_to(root)}\0{content}\0".encode(errors="surrogateescape"))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import platform
@@ -22,6 +21,7 @@ from typing import Any
 from harness.checkpoints import archive
 from harness.checkpoints.archive import DELETED_BY, OPAQUE, Member, members
 from harness.checkpoints.untrusted import Broken, Budget, Unreadable, beneath, read_regular
+from harness.foreign.files import sha256_of
 from harness.host import syscalls
 
 LARGEST = 64 << 30
@@ -31,7 +31,6 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 """Go's names of architectures by the kernel's names, where they differ."""
 DEEPEST = 4
 """Indexes within indexes."""
-PIECE = 1 << 20
 
 
 def architecture() -> str:
@@ -41,11 +40,7 @@ def architecture() -> str:
 
 def digest_of(source: Path) -> str:
     """Return the SHA-256 of an archive, or of the index of an OCI layout, which names all of its content."""
-    file, digest = (source / INDEX if source.is_dir() else source), hashlib.sha256()
-    with file.open("rb") as content:
-        while piece := content.read(PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
+    return sha256_of(source / INDEX if source.is_dir() else source)
 
 
 def unpack(source: Path, root: Path, scratch: Path) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.foreign.files import sha256_of
 from harness.host import init
 
 DATABASE = "var/lib/dpkg"
@@ -32,23 +32,22 @@ class Packaged:
 
 def packaged(root: Path, programs: Iterable[str]) -> Iterator[Packaged]:
     """Yield what is known of each program that is a file of the root file system."""
-    versions = _versions(root)
-    for program in programs:
-        for place in init.places(str(root), program)[:1]:
-            if (root / place).is_symlink():  # it may lead to the host's
-                continue
-            package = _package_of(root, place)
-            digest = hashlib.sha256((root / place).read_bytes()).hexdigest()
-            yield Packaged(program, digest, package, versions.get(package, ""))
+    places = {program: place for program in programs for place in init.places(str(root), program)[:1]}
+    places = {program: place for program, place in places.items() if not (root / place).is_symlink()}  # to the host's
+    packages, versions = _packages(root, places.values()), _versions(root)
+    for program, place in places.items():
+        package = packages.get(place, "")
+        yield Packaged(program, sha256_of(root / place), package, versions.get(package, ""))
 
 
-def _package_of(root: Path, place: str) -> str:
-    """Return the package that lists a path, also by its path before the merge of /usr."""
-    lines = {f"/{place}", f"/{place.removeprefix('usr/')}"}
+def _packages(root: Path, places: Iterable[str]) -> dict[str, str]:
+    """Return the package that lists each place, also by its path before the merge of /usr."""
+    wanted = {path: place for place in places for path in (f"/{place}", f"/{place.removeprefix('usr/')}")}
+    found: dict[str, str] = {}
     for listed in sorted((root / DATABASE / "info").glob("*.list")):
-        if not lines.isdisjoint(listed.read_text(encoding="utf-8", errors="replace").splitlines()):
-            return listed.name.removesuffix(".list").partition(":")[0]
-    return ""
+        for path in wanted.keys() & set(listed.read_text(encoding="utf-8", errors="replace").splitlines()):
+            found.setdefault(wanted[path], listed.name.removesuffix(".list").partition(":")[0])
+    return found
 
 
 def _versions(root: Path) -> dict[str, str]:

@@ -297,12 +297,21 @@ class Bench:
 
     @contextlib.contextmanager
     def _or_removed(self, container: Container) -> Iterator[None]:
-        """Remove a container that never ticks; if its runtime has crashed, that is the reason."""
+        """Remove a container that never ticks."""
+        try:
+            yield
+        except StillframeError:
+            with contextlib.suppress(StillframeError):
+                self.remove(container)
+            with self.blaming_a_crash():
+                raise
+
+    @contextlib.contextmanager
+    def blaming_a_crash(self) -> Iterator[None]:
+        """Where a source does not tick and its runtime has crashed, give that as the reason."""
         try:
             yield
         except StillframeError as error:
-            with contextlib.suppress(StillframeError):
-                self.remove(container)
             if crashes := self.node.crashes():
                 raise StageFailed(Stage.START, Outcome.CHECKPOINT_FAILED, crashes[0]) from error
             raise
@@ -317,14 +326,8 @@ class Bench:
         """Ask the source to end and return whether it does; kill it in any case."""
         if self.source is None:
             return True
-        group = str(self.node.path(self.source.container.cgroup))
         self.runtime.signal(self.source.container, "TERM")
-        answered = self.source.says_stop(seconds=STOP_SECONDS)
-        if answered:
-            try:
-                until(lambda: not cgroups.processes(group), seconds=STOP_SECONDS, what="its end")
-            except DeadlineExceeded:
-                answered = False
+        answered = self.source.ends(seconds=STOP_SECONDS)
         self.runtime.kill(self.source.container)
         self.source.ended = True
         if not (self.runtime.way.in_place or self.runtime.way.in_pod):

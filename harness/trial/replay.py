@@ -148,7 +148,7 @@ class Replay(Trial):
     def stopping(self) -> None:
         """See whether the source ends, now that it was asked to."""
         if self._source and self.evidence.source.ticking:
-            stops = self._source.says_stop(seconds=STOP_SECONDS)
+            stops = self._source.ends(seconds=STOP_SECONDS)
             self.evidence.source = self.evidence.source.model_copy(update={"stops": stops})
 
     def conclude(self) -> Conclusion:

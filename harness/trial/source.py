@@ -152,10 +152,11 @@ class Source:
             late=self.late,
         )
 
-    def says_stop(self, *, seconds: float) -> bool:
-        """Wait up to `seconds` for its last message, which a request to end brings, and return whether it comes."""
+    def ends(self, *, seconds: float) -> bool:
+        """Wait for what a request to end brings, up to `seconds` for each: its last message, and its processes' end."""
         try:
             self.channel.wait_for(lambda said: isinstance(said, Stop), seconds=seconds, what="its stop")
+            until(lambda: not cgroups.processes(self.group), seconds=seconds, what="its end")
         except DeadlineExceeded:
             return False
         return True

@@ -149,11 +149,10 @@ class Trial:
         with self.stages.at(Stage.START):
             try:
                 source.tick_after(time.time_ns() - BEAT_NS)  # usually the latest beat
-            except Lost as error:
+            except Lost:
                 self.bench.node.crash_logs = dict(source.crashes_before)  # a trial before may have seen it, too
-                if crashes := self.bench.node.crashes():
-                    raise StageFailed(Stage.START, Outcome.CHECKPOINT_FAILED, crashes[0]) from error
-                raise
+                with self.bench.blaming_a_crash():
+                    raise
         begun = time.monotonic()
         wait.moment(begun + self.schedule.planned_delay_us / 1e6)
         realised = round((time.monotonic() - begun) * 1e6)

@@ -6,6 +6,7 @@ import hashlib
 import tempfile
 from pathlib import Path
 
+from harness.foreign.files import sha256_of
 from harness.host import compiler
 from harness.host.process import HOST
 from harness.model.errors import CommandFailed, EnvironmentUnfit
@@ -57,17 +58,13 @@ def _build(command: list[str], binary: Path) -> None:
         built, digest = Path(aside, binary.name), Path(aside, "sha256")
         HOST.run([*command, "-o", str(built)], deadline=COMPILE_SECONDS)
         built.chmod(0o755)
-        digest.write_text(_digest(built), encoding="ascii")
+        digest.write_text(sha256_of(built), encoding="ascii")
         built.rename(binary)
         digest.rename(binary.parent / digest.name)
 
 
 def _intact(binary: Path) -> bool:
     try:
-        return (binary.parent / "sha256").read_text(encoding="ascii") == _digest(binary)
+        return (binary.parent / "sha256").read_text(encoding="ascii") == sha256_of(binary)
     except (OSError, UnicodeDecodeError):
         return False
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

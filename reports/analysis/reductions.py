@@ -68,7 +68,7 @@ def _steps(record: Record) -> Iterator[Part]:
 def _surfaces(record: Record) -> Iterator[Part]:
     found = {word for command in record.commands for word in _words_after(command, SURFACE)}
     for word in sorted(found):
-        yield Part("surface", word, _each(_edited(partial(_unpaired, pair=(SURFACE, word)))))
+        yield Part("surface", word, _each(_edited(partial(_replaced, old=(SURFACE, word)))))
 
 
 def _mounts(record: Record) -> Iterator[Part]:
@@ -199,17 +199,9 @@ def _words_after(command: Command, option: str) -> Iterator[str]:
     yield from found
 
 
-def _unpaired(words: list[str], pair: tuple[str, str]) -> list[str]:
-    """Leave out two words where they follow each other."""
-    for at in range(len(words) - 2, -1, -1):
-        if tuple(words[at : at + 2]) == pair:
-            words = words[:at] + words[at + 2 :]
-    return words
-
-
-def _replaced(words: list[str], old: tuple[str, str], new: tuple[str, str]) -> list[str]:
+def _replaced(words: list[str], old: tuple[str, str], new: tuple[str, ...] = ()) -> list[str]:
     """Replace two words where they follow each other."""
-    for at in range(len(words) - 1):
+    for at in range(len(words) - 2, -1, -1):
         if tuple(words[at : at + 2]) == old:
             words = [*words[:at], *new, *words[at + 2 :]]
     return words

@@ -98,15 +98,14 @@ def grids(table: Table, width: int, *, numbered: bool, ascii_only: bool) -> Iter
             yield _grid(table, labels, longest, list(zip(headings, widths, strict=True)), form, ascii_only=ascii_only)
             return
     letters = list(itertools.islice(_letters(), len(headings)))
-    yield from _lettered(table, labels, letters, width, ascii_only=ascii_only)
+    yield from _lettered(table, labels, longest, letters, width, ascii_only=ascii_only)
     yield _listed(f"{letter} {name}" for letter, name in zip(letters, headings, strict=True))
 
 
 def _lettered(
-    table: Table, labels: Sequence[str], letters: Sequence[str], width: int, *, ascii_only: bool
+    table: Table, labels: Sequence[str], longest: int, letters: Sequence[str], width: int, *, ascii_only: bool
 ) -> Iterator[Grid]:
     """Yield a table under letters; in parts, if not even the signs of all columns fit."""
-    longest = max(map(len, (CORNER, *labels)))
     least = min(longest, LABEL)
     for form in (counted, sign):
         widths = [max(len(letter), _widest(table, number, form)) for number, letter in enumerate(letters)]

@@ -81,7 +81,7 @@ def read(path: Path, kind: Kind, budget: Budget) -> Iterator[Any]:
             found = message.FromString(data[at : at + length])
         except DecodeError as error:
             raise Unreadable(f"{path.name} is damaged: {error}") from error
-        if message.DESCRIPTOR.name in _WITH_TEXTS and not _is_text(found):
+        if not _is_text(found):
             raise Unreadable(f"{path.name} holds a text that is not in UTF-8")
         yield found
         at += length

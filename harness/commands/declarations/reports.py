@@ -76,7 +76,7 @@ project that can mend it, and an archive of everything with the record.
                 "type": int,
                 "default": 3,
                 "metavar": "N",
-                "help": "with --minimise: rounds of each script (default 3)",
+                "help": "rounds of each script that is played (default 3)",
             },
         ),
         (
