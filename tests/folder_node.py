@@ -74,6 +74,8 @@ class FolderNode(Node):
     def path(self, inside: str) -> Path:
         return self.root / inside.lstrip("/")
 
+    entry = path
+
     def answer(self, word: str, code: int = 0, *, stdout: str = "", stderr: str = "") -> None:
         """Set the answer to commands with that word."""
         self.programs[word] = lambda *_: (code, stdout, stderr)

@@ -176,7 +176,7 @@ def _folded(words: Iterator[str], width: int = 80) -> Iterator[str]:
 
 
 def _has(node: Node, program: str) -> bool:
-    return any((node.path("/") / folder / program).is_file() for folder in BIN)
+    return any(node.path(f"/{folder}/{program}").is_file() for folder in BIN)
 
 
 def _configure(node: Node) -> None:

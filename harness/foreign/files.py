@@ -14,6 +14,8 @@ MOST_DOCUMENT = 16 << 20
 much."""
 MOST_ENTRIES = 100_000
 """Maximum number of entries of a folder."""
+MOST_LINKS = 40
+"""Links that a path may lead over: path_resolution(7)."""
 KINDS = {
     stat.S_IFREG: "a regular file",
     stat.S_IFLNK: "a symbolic link",
@@ -61,6 +63,33 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def in_root(root: Path, inside: str) -> Path:
+    """Return the path below `root` that `inside` leads to where `root` is the root: no link leads out of it.
+
+    Parts that do not exist are kept. `OSError` for a loop of links.
+    """
+    found: list[str] = []
+    left, links = inside.split("/")[::-1], 0
+    while left:
+        part = left.pop()
+        if part == "..":
+            found = found[:-1]
+        if part in ("", ".", ".."):
+            continue
+        try:
+            target = str(root.joinpath(*found, part).readlink())
+        except OSError:  # it is no link
+            found.append(part)
+            continue
+        links += 1
+        if links > MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), inside)
+        if target.startswith("/"):
+            found = []
+        left += target.split("/")[::-1]
+    return root.joinpath(*found)
 
 
 def lines(path: Path) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.foreign.files import in_root
 from harness.host import cgroups, syscalls
 
 NODE_FOLDERS = ("/run", "/tmp", "/dev/shm", "/etc/criu", "/var/tmp", "/srv/stillframe")  # noqa: S108
@@ -51,7 +52,7 @@ def of_node(pid: int, alive: str = "") -> Snapshot:
         items |= {f"cgroup {below}" for below in cgroups.subgroups(group)}
     items |= set(_network_of(pid))
     for folder in NODE_FOLDERS:
-        items |= {f"file {path}" for path in _files(root, folder, DEPTH)}
+        items |= {f"file {path}" for path in _files(in_root(Path(root), folder), folder, DEPTH)}
     return Snapshot(frozenset(items))
 
 
@@ -63,7 +64,7 @@ def of_host() -> Snapshot:
     items |= {f"process {line}" for group in groups for line in _processes_below(group)}
     items |= set(_network())
     for folder in HOST_FOLDERS:
-        items |= {f"file {path}" for path in _files("", folder, 1) if MARK in path}
+        items |= {f"file {path}" for path in _files(Path(folder), folder, 1) if MARK in path}
     return Snapshot(frozenset(items))
 
 
@@ -115,13 +116,13 @@ def _mounts(mountinfo: str) -> Iterator[str]:
             yield where if seen[where] == 1 else f"{where}, again: {seen[where]}"
 
 
-def _files(root: str, folder: str, depth: int) -> Iterator[str]:
-    with contextlib.suppress(OSError), os.scandir(root + folder) as entries:
+def _files(where: Path, folder: str, depth: int) -> Iterator[str]:
+    with contextlib.suppress(OSError), os.scandir(where) as entries:
         for entry in entries:
             path = f"{folder}/{entry.name}"
             yield path
             if depth > 1 and entry.is_dir(follow_symlinks=False):
-                yield from _files(root, path, depth - 1)
+                yield from _files(where / entry.name, path, depth - 1)
 
 
 def _network() -> list[str]:

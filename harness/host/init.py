@@ -19,8 +19,10 @@ import socket
 import stat
 import termios
 import warnings  # noqa: F401  # exec imports it later, when the host's files are unreachable
+from pathlib import Path
 from typing import Any, NoReturn
 
+from harness.foreign.files import in_root
 from harness.host import cgroups, syscalls
 
 ADDRESS = "/run/stillframe/init"
@@ -105,17 +107,16 @@ def _build_root(layers: list[str], v1: dict[str, str], share: dict[str, str]) ->
     syscalls.mount("overlay", "root", "overlay", options=f"{below},upperdir=upper,workdir=work")
     quiet = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
     for source, target, kind, flags, options in (
-        ("proc", "root/proc", "proc", quiet, ""),
-        ("sysfs", "root/sys", "sysfs", quiet, ""),
+        ("proc", "/proc", "proc", quiet, ""),
+        ("sysfs", "/sys", "sysfs", quiet, ""),
         *_cgroup_mounts(v1, quiet),
-        ("dev", "root/dev", "tmpfs", syscalls.MS_NOSUID, "mode=0755"),
-        ("run", "root/run", "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=0755"),
-        ("tmp", "root/tmp", "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=1777"),
-        ("storage", f"root{STORAGE}", "", syscalls.MS_BIND, ""),
+        ("dev", "/dev", "tmpfs", syscalls.MS_NOSUID, "mode=0755"),
+        ("run", "/run", "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=0755"),
+        ("tmp", "/tmp", "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=1777"),  # noqa: S108
+        ("storage", STORAGE, "", syscalls.MS_BIND, ""),
     ):
-        os.makedirs(target, exist_ok=True)
-        syscalls.mount(source, target, kind, flags, options)
-    _populate_dev("root/dev")
+        syscalls.mount(source, _made("root", target), kind, flags, options)
+    _populate_dev(_made("root", "/dev"))
     for place, shown in shared.items():
         _share(shown, _made("root", place))
     syscalls.pivot_root("root")
@@ -126,15 +127,10 @@ def _opened(folder: str) -> int:
 
 
 def _made(root: str, target: str) -> str:
-    """Make a folder below `root`, without following a link, which would lead to the host; return its path."""
-    path = root
-    for part in target.strip("/").split("/"):
-        path = f"{path}/{part}"
-        if os.path.islink(path):
-            raise OSError(errno.ELOOP, f"{path.removeprefix(root)} is a symbolic link in this stack")
-        if not os.path.isdir(path):
-            os.mkdir(path)
-    return path
+    """Make a folder that the node will have at `target`; return its path. No link of the stack leads to the host."""
+    path = in_root(Path(root), target)
+    path.mkdir(parents=True, exist_ok=True)
+    return str(path)
 
 
 def _share(folder: int, target: str) -> None:
@@ -148,7 +144,7 @@ def _share(folder: int, target: str) -> None:
 
 def _cgroup_mounts(v1: dict[str, str], flags: int) -> list[tuple[str, str, str, int, str]]:
     """Return the mounts for cgroup2, or for every v1 hierarchy in which the node owns a group."""
-    where = "root/sys/fs/cgroup"
+    where = "/sys/fs/cgroup"
     if not v1:
         return [("cgroup2", where, "cgroup2", flags, "")]
     each = [("cgroup", f"{where}/{name}", "cgroup", flags, options) for name, options in v1.items()]
@@ -175,16 +171,18 @@ def places(root: str, program: str) -> list[str]:
     for folder in FOLDERS:
         _note(found, root, folder, program)
     for base in DEEPER:
-        for at, _, files in os.walk(f"{root}/{base}"):
+        top = in_root(Path(root), base)
+        for at, _, files in os.walk(top):
             if program in files:
-                _note(found, root, os.path.relpath(at, root), program)
+                _note(found, root, f"{base}/{os.path.relpath(at, top)}".removesuffix("/."), program)
     return list(found.values())
 
 
 def _note(found: dict[str, str], root: str, folder: str, program: str) -> None:
-    path = f"{root}/{folder}/{program}"
-    if os.path.islink(path) or (os.path.isfile(path) and os.access(path, os.X_OK)):
-        found.setdefault(os.path.realpath(f"{root}/{folder}"), f"{folder}/{program}")
+    there = in_root(Path(root), folder)
+    path = there / program
+    if path.is_symlink() or (path.is_file() and os.access(path, os.X_OK)):
+        found.setdefault(str(there), f"{folder}/{program}")
 
 
 def lay(source: str, program: str) -> None:
@@ -193,21 +191,22 @@ def lay(source: str, program: str) -> None:
     The program then is wherever the root file system has it. A script keeps what it replaces, with `.distrib` after
     the name, so that it can call that.
     """
-    there, own, given = places("/", program), "", source
+    there, given, laid = places("/", program), source, set()
     if os.path.isdir(source):
-        own = places(source, program)[0]
-        given = f"{source}/{own}"
+        given = str(in_root(Path(source), places(source, program)[0]))
         for at, folders, files in os.walk(source):
-            below = os.path.relpath(at, source)
-            os.makedirs(f"/{below}", exist_ok=True)
+            below = os.path.normpath(f"/{os.path.relpath(at, source)}")
+            os.makedirs(below, exist_ok=True)
             for name in (*files, *(each for each in folders if os.path.islink(f"{at}/{each}"))):
-                if os.path.islink(f"{at}/{name}"):
-                    _make_room(f"/{below}/{name}")
-                    os.symlink(os.readlink(f"{at}/{name}"), f"/{below}/{name}")
-                elif os.path.isfile(f"{at}/{name}"):
-                    _copy(f"{at}/{name}", f"/{below}/{name}")
+                target = f"{below}/{name}"
+                if not os.path.islink(f"{at}/{name}"):
+                    _copy(f"{at}/{name}", target)
+                elif os.path.islink(target) or not os.path.isdir(target):  # a folder stays, with what is in it
+                    _make_room(target)
+                    os.symlink(os.readlink(f"{at}/{name}"), target)
+                laid.add(os.path.realpath(target))
     for place in there:
-        if place != own:
+        if os.path.realpath(f"/{place}") not in laid:
             _copy(given, f"/{place}")
 
 

@@ -19,7 +19,7 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.segments import InterpSegment
 
-from harness.foreign.files import open_regular, sha256_of
+from harness.foreign.files import in_root, open_regular, sha256_of
 from harness.host import init
 from harness.host.process import HOST
 from harness.model.cells import VARIANT, base_of
@@ -94,7 +94,7 @@ class Build:
     @property
     def file(self) -> Path:
         """The program itself."""
-        return self.path / init.places(str(self.path), self.program)[0] if self.path.is_dir() else self.path
+        return in_root(self.path, init.places(str(self.path), self.program)[0]) if self.path.is_dir() else self.path
 
     @property
     def commit(self) -> str:
@@ -141,10 +141,13 @@ def over(stack: str) -> tuple[Build, ...]:
 
 
 def check(stack: str, root: Path) -> None:
-    """Raise `UsageError` if the root file system of a variant has no program that a build is to replace."""
+    """Raise `UsageError` if a build has nothing to replace in a variant's root file system, or no room there."""
     for build in over(stack):
+        if taken := _taken(build, root):
+            remedy = "Install to where the stack has it: `stillframe shell STACK` shows that."
+            raise UsageError(f"--with {build}: /{taken} is a folder on one side, and not on the other", remedy=remedy)
         if not build.path.is_dir() and not init.places(str(root), build.program):
-            names = {each.name for folder in init.FOLDERS for each in _listed(root / folder)}
+            names = {each.name for folder in init.FOLDERS for each in _listed(in_root(root, folder))}
             found = unknown(f"program of {base_of(stack)}", build.program, sorted(names), nearest=3)
             raise UsageError(f"--with {build}: {found.what}", remedy=found.remedy)
 
@@ -170,6 +173,17 @@ def components(node: Node, found: Iterable[Component]) -> tuple[Component, ...]:
         version = known.version if known else _version(node, build.program)
         listed[build.program] = Component(name=build.program, version=version, sha256=digest, commit=build.commit)
     return tuple(listed.values())
+
+
+def _taken(build: Build, root: Path) -> str:
+    """Return what is a folder either in an install root or in the root file system, but not in both; else empty."""
+    for at, folders, files in os.walk(build.path):
+        below = os.path.relpath(at, build.path)
+        for name in (*folders, *files):
+            own, there = Path(at, name), in_root(root, f"{below}/{name}")
+            if there.exists() and not own.is_symlink() and own.is_dir() != there.is_dir():
+                return os.path.normpath(f"{below}/{name}")
+    return ""
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.foreign.files import in_root
 from harness.host import cgroups, init, supervisor, terminal
 from harness.host.process import HOST, Journal, NodeExecutor, NodeProcess, Patience
 from harness.host.wait import until
@@ -220,8 +221,13 @@ class Node(contextlib.AbstractContextManager["Node"]):
         return known
 
     def path(self, inside: str) -> Path:
-        """Return the host's path for a path in the node; an absolute symbolic link in it leads to the host's root."""
-        return Path(f"/proc/{self.pid}/root{inside}")
+        """Return the host's path of a path in the node; links are followed as in the node: none leads to the host."""
+        return in_root(Path(f"/proc/{self.pid}/root"), inside)
+
+    def entry(self, inside: str) -> Path:
+        """Return the host's path of a folder's entry in the node: of a link itself."""
+        folder, _, name = inside.rpartition("/")
+        return self.path(folder) / name
 
     def write(self, inside: str, text: str, *, mode: int = 0o644) -> None:
         """Write a file in the node; the journal keeps it, so that a replay writes it too."""
@@ -263,7 +269,7 @@ class Node(contextlib.AbstractContextManager["Node"]):
         A process that ends meanwhile may still make files in the folder: CRIU does when crun has reported its failure.
         """
         start, begun = time.time_ns(), time.monotonic()
-        path = self.path(inside)
+        path = self.entry(inside)
         if path.is_symlink() or path.is_file():
             path.unlink()
         else:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.foreign.files import sha256_of
+from harness.foreign.files import in_root, sha256_of
 from harness.host import init
 
 DATABASE = "var/lib/dpkg"
@@ -33,11 +33,11 @@ class Packaged:
 def packaged(root: Path, programs: Iterable[str]) -> Iterator[Packaged]:
     """Yield what is known of each program that is a file of the root file system."""
     places = {program: place for program in programs for place in init.places(str(root), program)[:1]}
-    places = {program: place for program, place in places.items() if not (root / place).is_symlink()}  # to the host's
     packages, versions = _packages(root, places.values()), _versions(root)
     for program, place in places.items():
-        package = packages.get(place, "")
-        yield Packaged(program, sha256_of(root / place), package, versions.get(package, ""))
+        if (file := in_root(root, place)).is_file():
+            package = packages.get(place, "")
+            yield Packaged(program, sha256_of(file), package, versions.get(package, ""))
 
 
 def _packages(root: Path, places: Iterable[str]) -> dict[str, str]:

@@ -241,7 +241,7 @@ class Bench:
 
     def _link_again(self, spec: ContainerSpec) -> None:
         """Link the source's report folder again at the path that its clone's report folder had."""
-        heard, report = self.node.path(f"{spec.folder}/heard"), self.node.path(spec.report)
+        heard, report = self.node.path(f"{spec.folder}/heard"), self.node.entry(spec.report)
         if heard.exists():
             shutil.rmtree(report, ignore_errors=True)
             report.unlink(missing_ok=True)
@@ -250,9 +250,9 @@ class Bench:
     def adopt(self, container: Container, nonce: str) -> Source:
         """Make a running container a source, and move its report folder: its clone needs the same path."""
         own, report = f"{container.spec.folder}/heard", container.spec.report
-        self.node.do(["mv", report, own], lambda: self.node.path(report).rename(self.node.path(own)))
+        self.node.do(["mv", report, own], lambda: self.node.entry(report).rename(self.node.path(own)))
         # for a runtime that restarts the source
-        self.node.do(["ln", "-s", own, report], lambda: self.node.path(report).symlink_to(own))
+        self.node.do(["ln", "-s", own, report], lambda: self.node.entry(report).symlink_to(own))
         group = str(self.node.path(container.cgroup))
         channel, crashes = Channel(self.node.path(own)), dict(self.node.crash_logs)
         return Source(container, channel, nonce, group, late_in(self.node), crashes_before=crashes)

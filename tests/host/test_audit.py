@@ -57,10 +57,10 @@ def test_what_hangs_is_described_with_state_and_group(root: Path) -> None:
 
 
 def test_files_are_listed_down_to_a_depth_and_links_are_not_followed(root: Path) -> None:
-    listed = set(audit._files(str(root), "/run", 3))
+    listed = set(audit._files(root / "run", "/run", 3))
     assert listed == {"/run/runc", "/run/runc/one", "/run/runc/one/deep", "/run/runc/one/state.json", "/run/link"}
-    assert set(audit._files(str(root), "/run", 1)) == {"/run/runc", "/run/link"}
-    assert set(audit._files(str(root), "/nowhere", 3)) == set()
+    assert set(audit._files(root / "run", "/run", 1)) == {"/run/runc", "/run/link"}
+    assert set(audit._files(root / "nowhere", "/nowhere", 3)) == set()
 
 
 def test_mounts_are_named_by_place_and_kind(tmp_path: Path) -> None:

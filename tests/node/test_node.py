@@ -44,6 +44,21 @@ def test_writes_stay_in_the_node(node: Node, stack_root: Path) -> None:
     assert "spoiled" not in (stack_root / "etc/hostname").read_text()
 
 
+def test_no_link_in_the_node_leads_to_the_host(node: Node, tmp_path: Path) -> None:
+    node.run(["ln", "-s", f"{tmp_path}", "/srv/away"])
+    node.run(["ln", "-s", f"{tmp_path}/new", "/srv/file"])
+    node.make(str(tmp_path))
+    node.write("/srv/away/written", "in the node")
+    node.write("/srv/file", "in the node")
+    node.make("/srv/away/made")
+    assert not list(tmp_path.iterdir())
+    listed = node.run(["sh", "-c", f"cd {tmp_path} && ls && cat written new"]).stdout
+    assert listed == "made\nnew\nwritten\nin the nodein the node"
+    node.remove("/srv/file")
+    assert node.run(["readlink", "/srv/file"], accept=(1,)).exit_code == 1
+    assert node.read(f"{tmp_path}/new") == "in the node"
+
+
 def test_storage_is_no_overlay(node: Node) -> None:
     assert node.run(["stat", "-f", "-c", "%T", node.storage]).stdout.strip() == "tmpfs"
 

@@ -39,11 +39,13 @@ def test_a_program_is_told_with_its_package_and_its_digest(tmp_path: Path) -> No
     runc = program(tmp_path, "usr/sbin/runc", b"runc")
     own = program(tmp_path, "usr/local/bin/crun", b"crun")
     (tmp_path / "usr/sbin/linked").symlink_to("/etc/passwd")
-    found = list(packaged(tmp_path, ("criu", "runc", "crun", "linked", "absent")))
+    (tmp_path / "usr/sbin/podman").symlink_to("/usr/local/bin/crun")
+    found = list(packaged(tmp_path, ("criu", "runc", "crun", "linked", "podman", "absent")))
     assert found == [
         Packaged("criu", criu, "criu", "4.2-1"),
         Packaged("runc", runc, "runc", "1.3.6+ds1-1"),
         Packaged("crun", own),
+        Packaged("podman", own),
     ]
     assert str(found[0]) == f"criu: package criu 4.2-1, sha256 {criu}"
     assert str(found[2]) == f"crun: in no package of Debian's, sha256 {own}"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.host.process import HOST
-from harness.model.errors import EnvironmentUnfit
+from harness.model.errors import EnvironmentUnfit, UsageError
 from harness.model.machine import Component
 from harness.stacks import builds
 from harness.stacks.node import Node
@@ -54,6 +54,25 @@ def program(path: Path, source: str, *flags: str) -> Path:
     code.write_text(source, encoding="utf-8")
     HOST.run(["cc", "-o", str(path), str(code), *flags], deadline=60)
     return path
+
+
+def test_an_install_root_with_a_link_for_a_folder_replaces_the_program_in_both(
+    node: Callable[..., Node], tmp_path: Path
+) -> None:
+    (tmp_path / "usr/bin").mkdir(parents=True)
+    (tmp_path / "usr/sbin").symlink_to("/usr/bin")
+    script(tmp_path / "usr/bin/runc", "echo mine")
+    there = node(f"runc={tmp_path}")
+    assert there.run(["/usr/sbin/runc"]).stdout == there.run(["/usr/bin/runc"]).stdout == "mine\n"
+    assert there.run(["readlink", "/usr/sbin"], accept=(1,)).stdout == ""
+
+
+def test_a_file_where_the_stack_has_a_folder_is_told(node: Callable[..., Node], tmp_path: Path) -> None:
+    (tmp_path / "usr/bin").mkdir(parents=True)
+    script(tmp_path / "usr/bin/runc", "echo mine")
+    (tmp_path / "usr/lib").touch()
+    with pytest.raises(UsageError, match="/usr/lib is a folder on one side, and not on the other"):
+        node(f"runc={tmp_path}")
 
 
 def test_a_wrapper_calls_what_it_replaces(node: Callable[..., Node], tmp_path: Path) -> None:
