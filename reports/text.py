@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+MOST_LETTERS = 1_000
+"""Characters of one value in Markdown, so that no row is as long as a page."""
 _HALF = re.compile("[\ud800-\udfff]")
+_MARKUP = re.compile(r"[\\`*\[\]~]|(?<![^\W_])_|_(?![^\W_])")
 _UNIT = re.compile(r"(?<=\d) (?=[%µmst])")
 
 
@@ -42,6 +45,12 @@ def shorten(text: str, limit: int = 90) -> str:
     """Cut to one line of at most `limit` characters; read only the beginning of a very long text."""
     line = one_line(text[: 20 * limit])
     return line if len(line) <= limit and len(text) <= 20 * limit else line[: limit - 1].rstrip() + "…"
+
+
+def in_markdown(value: object) -> str:
+    """Return one line of text that Markdown shows literally: no markup, no HTML, no end of a table cell."""
+    text = shorten(str(value), MOST_LETTERS).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _MARKUP.sub(r"\\\g<0>", text).replace("|", "&#124;")
 
 
 def counted(number: int, noun: str, several: str = "") -> str:

@@ -26,11 +26,10 @@ from attr import asdict
 
 from harness.records.record import Record
 from reports.analysis.tables import RunSummary
-from reports.formats.markdown import escape
 from reports.formats.results import BETTER, UNCOUNTED, Part, Result, Status, cut
 from reports.pages import timeline
 from reports.pages.html import detailed_trials
-from reports.text import clean
+from reports.text import clean, in_markdown
 from reports.words.cells import source_notes
 from reports.words.script import script
 
@@ -113,7 +112,7 @@ def _test(each: Result, run: RunSummary, close: set[int], files: dict[str, str])
         name=each.name,
         fullName=each.id,
         titlePath=[each.group, each.who],
-        description=f"{escape(f'Expected: {each.expected}')}\n\n{escape(each.reason)}",
+        description=f"{in_markdown(f'Expected: {each.expected}')}\n\n{in_markdown(each.reason)}",
         status=WORDS[each.status],
         statusDetails=StatusDetails(
             known=known or None,

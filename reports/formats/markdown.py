@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import itertools
-import re
 from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -13,19 +12,14 @@ from harness.records.image_path import ImagePath
 from reports.analysis import crashes, images, known
 from reports.analysis.tables import RunSummary
 from reports.pages.html import WORDS
-from reports.text import counted, shorten
+from reports.text import counted, in_markdown
 from reports.words import proof
 
 MOST_BYTES = 1024 * 1024
 """Limit of GitHub for the summary of a step. It shows nothing of a longer summary."""
 
-MOST_LETTERS = 1_000
-"""Characters of one value, so that no row is as long as a page."""
-
 RULE = "| ---"
 """Start of the line below the head of a table."""
-
-_ACTIVE = re.compile(r"[\\`*\[\]~]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def render(run: RunSummary) -> str:
@@ -75,17 +69,11 @@ def _left_out(kept: Sequence[str], rest: Sequence[str]) -> str:
 
 
 def _environment() -> Environment:
-    return Environment(  # noqa: S701 - `escape` escapes HTML and Markdown
+    return Environment(  # noqa: S701 - `in_markdown` escapes HTML and Markdown
         loader=PackageLoader("reports.pages"),
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
-        finalize=escape,
+        finalize=in_markdown,
         keep_trailing_newline=True,
     )
-
-
-def escape(value: object) -> str:
-    """Return one line of text that Markdown shows literally: no markup, no HTML, no end of a table cell."""
-    text = shorten(str(value), MOST_LETTERS).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _ACTIVE.sub(r"\\\g<0>", text).replace("|", "&#124;")

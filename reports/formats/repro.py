@@ -18,14 +18,13 @@ from textwrap import wrap
 import zstandard
 
 from harness.model.cells import Scenario
-from harness.model.commands import Command
 from harness.model.errors import UsageError
 from harness.model.outcomes import Anomaly, Outcome
 from harness.records.documents import writable
 from harness.records.plan import Plan
 from harness.records.record import Record
 from reports.analysis.cells import CellSummary
-from reports.text import clean, one_line
+from reports.text import clean, in_markdown, one_line
 from reports.words.cells import entry
 from reports.words.outcomes import MEANINGS, expectation
 from reports.words.replay import PREAMBLE, PROGRAM
@@ -135,18 +134,10 @@ def _left(record: Record) -> Iterator[str]:
 
 def _trial(record: Record) -> Iterator[str]:
     """Return the commands, with calls of the script's own function where a trial waits and reads."""
-    digests = {command.stdout.split()[0]: command.argv[1] for command in record.commands if _is_digest(command)}
     for line in script(record):
         if line in PREAMBLE or line.startswith(f"{PROGRAM} begin "):
             continue
-        told = line.replace(PROGRAM, PROGRAM.replace("-", "_"), 1) if line.startswith(PROGRAM) else line
-        for digest, path in digests.items():  # of a layer with the program, which is compiled anew
-            told = told.replace(f"sha256:{digest}", f"sha256:'\"$(sha256sum {path} | cut -d' ' -f1)\"'")
-        yield told
-
-
-def _is_digest(command: Command) -> bool:
-    return command.argv[:1] == ("sha256sum",) and len(command.argv) == 2 and bool(command.stdout.split())  # noqa: PLR2004
+        yield line.replace(PROGRAM, PROGRAM.replace("-", "_"), 1) if line.startswith(PROGRAM) else line
 
 
 def _sources(sources: Mapping[str, str]) -> Iterator[str]:
@@ -165,24 +156,24 @@ def upstream_report(
         "0 if any round fails, with 1 if all are clean" if clean_trial else "0 if it has reproduced this, with 1 if not"
     )
     lines = [
-        f"# {one_line(cell.cell.id)}: {record.verdict.outcome}",
+        f"# {in_markdown(cell.cell.id)}: {record.verdict.outcome}",
         "",
-        f"**Seen**: {one_line(entry(cell))}. {MEANINGS[record.verdict.outcome]}. Trial {record.trial} of that run:",
+        f"**Seen**: {in_markdown(entry(cell))}. {MEANINGS[record.verdict.outcome]}. Trial {record.trial} of that run:",
         "",
-        f"> {one_line(record.verdict.reason)}",
+        f"> {in_markdown(record.verdict.reason)}",
         "",
-        f"**Expected**: {expectation(cell.expectation)}, because {one_line(cell.expectation.reason)}.",
+        f"**Expected**: {expectation(cell.expectation)}, because {in_markdown(cell.expectation.reason)}.",
         "",
         "A small program, `ledger`, counts in memory and writes each tick into files, which are called surfaces.",
         "A checkpoint of one instant has the same tick in memory and on disk.",
         "",
         "## Versions",
         "",
-        *(f"- {side}: {', '.join(map(str, each))}" for side, each in record.components.items()),
-        f"- kernel {host.kernel}, {host.architecture}, control groups {host.cgroups}, {host.os}",
-        *(f"- workaround {each.name}: {one_line(each.change)}" for each in record.accommodations),
-        *(f"- {each.name}: a build of its maker's own, sha256 {each.sha256}" for each in built),
-        *(f"- {one_line(each)}, in the stack as it is now" for each in packages),
+        *(_item(f"{side}: {', '.join(map(str, each))}") for side, each in record.components.items()),
+        _item(f"kernel {host.kernel}, {host.architecture}, control groups {host.cgroups}, {host.os}"),
+        *(_item(f"workaround {each.name}: {each.change}") for each in record.accommodations),
+        *(_item(f"{each.name}: a build of its maker's own, sha256 {each.sha256}") for each in built),
+        *(_item(f"{each}, in the stack as it is now") for each in packages),
         "",
         "## How to run it",
         "",
@@ -194,10 +185,16 @@ def upstream_report(
         f"It ends with {ends}, and with 2 if it cannot run.",
         "",
     ]
-    lines += [f"- {one_line(note)}" for note in notes] + [""] * bool(notes)
+    lines += [*map(_item, notes)] + [""] * bool(notes)
     if record.log:
-        lines += ["## Log", "", "```text", *(clean(line) for line in record.log), "```", ""]
+        told = [clean(line) for line in record.log]
+        fence = "`" * (2 + max(map(len, re.findall("`+", "\n".join(("`", *told))))))  # longer than any in the log
+        lines += ["## Log", "", f"{fence}text", *told, fence, ""]
     return "\n".join(lines)
+
+
+def _item(text: str) -> str:
+    return f"- {in_markdown(text)}"
 
 
 def write(folder: Path, documents: Mapping[str, str], record: Record, plan: Plan, checkpoint: bytes = b"") -> None:

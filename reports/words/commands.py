@@ -26,6 +26,13 @@ OWN = frozenset({"start_ns", "seconds", "stdout", "stderr", "exit_code"})
 """Fields that differ between repetitions of a command."""
 
 IDENTITY = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+SHELLS_OWN = re.compile(
+    r"[!{}.:]|\[\[|\]\]|case|do|done|elif|else|esac|fi|for|function|if|in|select|then|time|until|while|coproc"
+    r"|alias|bg|break|cd|command|continue|eval|exec|exit|export|fg|getopts|hash|jobs|local|read|readonly|return|set"
+    r"|shift|source|times|trap|type|ulimit|umask|unalias|unset|wait"
+)
+"""Words that begin something else in a shell than a program of this name."""
+DELIMITERS = re.compile("END_*")
 VARIABLE = re.compile(rf"{IDENTITY.pattern}|(?<![^=:,])~(?=/|\Z)")
 """Texts that a variable replaces: an id, and the home directory."""
 
@@ -56,7 +63,10 @@ def steps(commands: tuple[Command, ...]) -> tuple[Step, ...]:
 
 def _named(runs: list[list[Command]]) -> Iterator[Step]:
     names: dict[str, str] = {}
-    used = [set(IDENTITY.findall(" ".join((*run[-1].argv, run[-1].write_path or "")))) for run in runs]
+    used = [
+        set(IDENTITY.findall(" ".join((*run[-1].argv, run[-1].write_path or "", run[-1].write_text or ""))))
+        for run in runs
+    ]
     after = list(accumulate(reversed(used[1:]), set.union, initial=set[str]()))[::-1]
     for number, (run, later) in enumerate(zip(runs, after, strict=False)):
         new = [
@@ -131,8 +141,13 @@ def _succeeded_at_last(before: Command, after: Command) -> bool:
 
 def _spelled(command: Command, names: Mapping[str, str]) -> str:
     if command.write_path is not None:
-        return _writing(_expanded(command.write_path, names), command.write_text or "", command.write_mode)
+        return _writing(_expanded(command.write_path, names), command.write_text or "", command.write_mode, names)
     line = " ".join(_expanded(word, names) for word in command.argv)
+    program = "".join(command.argv[:1])
+    if SHELLS_OWN.fullmatch(program):
+        line = f"env {line}"
+    elif "=" in program:  # else it sets a variable
+        line = f"''{line}"
     if command.exit_code is None and not command.background:
         line = f"timeout {math.ceil(command.seconds)} {line}"  # it did not end by itself
     if command.background:
@@ -146,22 +161,21 @@ def _spelled(command: Command, names: Mapping[str, str]) -> str:
     return line if command.cwd == "/" else f"(cd {_expanded(command.cwd, names)} && {line})"
 
 
-def _writing(path: str, text: str, mode: int | None) -> str:
+def _writing(path: str, text: str, mode: int | None, names: Mapping[str, str]) -> str:
+    words = _expanded(text, names, IDENTITY)
     if mode is None:
-        return f"printf %s {quoted(text)} > {path}"
+        return f"printf %s {words} > {path}"
     made = f"install -D -m {mode:o} /dev/stdin {path}"
-    if not text.endswith("\n") or clean(text) != text:
-        return f"printf %s {quoted(text)} | {made}"
-    delimiter = "END"
-    while delimiter in text:
-        delimiter += "_"
+    if not text.endswith("\n") or not _inert(text) or not names.keys().isdisjoint(IDENTITY.findall(text)):
+        return f"printf %s {words} | {made}"
+    delimiter = max((f"{each}_" for each in DELIMITERS.findall(text)), key=len, default="END")
     return f"{made} <<'{delimiter}'\n{text}{delimiter}"
 
 
-def _expanded(word: str, names: Mapping[str, str]) -> str:
+def _expanded(word: str, names: Mapping[str, str], variable: re.Pattern[str] = VARIABLE) -> str:
     """Quote a word, but not the variables in it."""
     spelled, at = "", 0
-    for found in VARIABLE.finditer(word):
+    for found in variable.finditer(word):
         name = "HOME" if found[0] == HOME else names.get(found[0])
         if name:
             before = word[at : found.start()]
@@ -171,15 +185,20 @@ def _expanded(word: str, names: Mapping[str, str]) -> str:
 
 
 def quoted(word: str) -> str:
-    """Quote a word for a shell; nothing in it acts on the terminal where it is pasted."""
-    if clean(word) == word:
+    """Quote a word for any POSIX shell; nothing in it acts on the terminal where it is pasted."""
+    if _inert(word):
         return shlex.quote(word)
-    # Pasted control characters act on the terminal; bash's $'' spells them out.
-    spelled = "".join(
-        sign if clean(sign) == sign else sign.encode("unicode_escape").decode()
-        for sign in word.replace("\\", "\\\\").replace("'", "\\'")
-    )
-    return f"$'{spelled}'"
+    # A pasted control character acts on the terminal, and a tab completes a word: printf(1) spells them out.
+    spelled = ""
+    for inert, signs in groupby(word, key=_inert):
+        text = "".join(signs)
+        octal = "".join(f"\\{byte:03o}" for byte in text.encode(errors="surrogatepass"))
+        spelled += shlex.quote(text) if inert else f"\"$(printf '{octal}')\""
+    return spelled
+
+
+def _inert(text: str) -> bool:
+    return "\t" not in text and clean(text) == text
 
 
 def _signal_name(number: int) -> str:

@@ -5,7 +5,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from harness.model.outcomes import Outcome
-from reports.formats.markdown import MOST_BYTES, MOST_LETTERS, escape, fitting, render
+from reports.formats.markdown import MOST_BYTES, fitting, render
+from reports.text import MOST_LETTERS, in_markdown
 from tests.reports import engines
 from tests.reports.synthetic import MOVING, STILL, expected_run, matrix, moving, plan, poisoned, record, summary
 
@@ -136,11 +137,11 @@ def test_a_huge_run_fits_into_a_step_summary() -> None:
 
 @pytest.mark.parametrize("text", ["x86_64", "runc@debian-sid", "a.b/c", "1.3.6+dfsg-1"])
 def test_ordinary_words_stay_readable(text: str) -> None:
-    assert escape(text) == text
+    assert in_markdown(text) == text
 
 
 @pytest.mark.parametrize("text", ["a\\*b*", "&lt;", "<b>", "a|b", "_a_", "*a*", "~~a~~", "[a](b)", "`a`", "a\\.b"])
 def test_what_is_escaped_is_shown_as_it_was(text: str) -> None:
-    (inline,) = [token for token in tokens(f"x{escape(text)}") if token.type == "inline"]
+    (inline,) = [token for token in tokens(f"x{in_markdown(text)}") if token.type == "inline"]
     assert {child.type for child in inline.children or []} <= {"text", "text_special"}
     assert "".join(child.content for child in inline.children or []) == f"x{text}"

@@ -6,9 +6,11 @@ import io
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
+from markdown_it import MarkdownIt
 
 from harness.host.process import HOST
 from harness.model.cells import Cell, Scenario
@@ -36,7 +38,8 @@ def judged(tmp_path: Path, *messages: str, goes_on: bool = True) -> str:
     for number, message in enumerate(messages):
         (report / f"{number:012}").symlink_to(message)
     functions = text_of(moving(MOVING)).rpartition('if [ "${1:-}" = --node ]')[0]
-    lines = [functions.replace("/srv/stillframe", str(tmp_path)).replace("await 10", "await 1")]
+    here = functions.replace("/srv/stillframe", str(tmp_path))
+    lines = [here if goes_on else here.replace("await 10", "await 1")]
     lines += [f"report={report} paused="]
     lines += [f"(sleep 0.2; ln -s '{BEAT}' {report}/999999999999) &"] if goes_on else []
     lines += ["stillframe_trial restored clone", "wait", ""]
@@ -165,6 +168,43 @@ def test_what_was_left_behind_is_looked_for_by_its_name(item: str, line: str) ->
 def test_what_has_no_name_to_look_for_is_declined(item: str) -> None:
     with pytest.raises(UsageError, match="a script cannot look for what was left behind"):
         text_of(leaking(STILL, item, Outcome.LEAKED))
+
+
+LINES = "\n}\ntouch RAN\n"
+HOSTILE = (f"'{LINES}", f"\x1b'{LINES}#", f"END{LINES}", "$(touch RAN)", "`touch RAN`", '"; touch RAN; "')
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_word_of_a_record_acts_before_the_trial(tmp_path: Path, text: str) -> None:
+    word, digest = text.replace("RAN", str(tmp_path / "ran")), "ab" * 32
+    told: list[dict[str, Any]] = [
+        {"argv": ("runc", word)},
+        {"argv": (word, "x")},
+        {"argv": ("runc",), "cwd": word},
+        {"argv": ("sha256sum", word), "stdout": f"{digest}  {word}"},
+        {"argv": ("runc", f"sha256:{digest}"), "exit_code": 1, "stderr": word},
+        {"write_path": word, "write_text": word, "write_mode": 0o644},
+        {"write_path": f"/{digest}", "write_text": f"{word}\n", "write_mode": 0o644},
+        {"argv": ("runc",), "background": True, "where": word},
+    ]
+    commands = [Command(**({"where": "x", "stage": Stage.START, "start_ns": 0, "seconds": 0} | each)) for each in told]
+    trial = moving(MOVING).model_copy(update={"commands": tuple(commands), "log": (word,)})
+    functions = text_of(trial).rpartition('if [ "${1:-}" = --node ]')[0]
+    for shell in ("sh", "bash"):
+        assert HOST.run([shell, "-c", f"{functions}\necho whole"], deadline=20).stdout == "whole\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_word_of_a_record_is_markup_in_the_report() -> None:
+    trial, planned = moving(MOVING), plan([MOVING])
+    poison = "<img src=x>\n# heading [a](http://b)"
+    verdict = trial.verdict.model_copy(update={"reason": poison})
+    hostile = trial.model_copy(update={"log": ("```", "# heading", "````"), "verdict": verdict})
+    told = repro.upstream_report(summary_of(trial), hostile, planned, notes=[poison], packages=[poison])
+    tokens = MarkdownIt().parse(told)
+    assert [each.content for each in tokens if each.type == "fence"][-1] == "```\n# heading\n````\n"
+    assert not [each for each in tokens if each.type in ("html_block", "link_open")]
+    assert [tokens[at + 1].content for at, each in enumerate(tokens) if each.type == "heading_open"][-1] == "Log"
 
 
 def test_a_digest_that_was_never_told_stays_as_it_is() -> None:

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.host.process import HOST
 from harness.model.commands import Command
 from harness.model.outcomes import Stage
-from reports.words.commands import ending, failed, heading, last_words, shell, steps
+from reports.words.commands import _inert, ending, failed, heading, last_words, shell, steps
 from tests.reports.synthetic import STILL, commands
 
 
@@ -39,6 +41,7 @@ def test_a_directory_is_entered_for_the_command_alone() -> None:
 
 def test_a_file_is_a_heredoc_whose_end_is_not_in_it() -> None:
     assert written("x\n", "/x") == "install -D -m 640 /dev/stdin /x <<'END'\nx\nEND"
+    assert len(written("END" + "_END" * 100_000 + "\n")) < 1_000_000, "in one look"
     assert written("END\nEND_\n").endswith("/dev/stdin '/etc/a b' <<'END__'\nEND\nEND_\nEND__")
 
 
@@ -99,7 +102,39 @@ def test_a_replay_uses_the_ids_of_its_own() -> None:
 
 
 def test_control_characters_are_spelled_out() -> None:
-    assert spelled(command(argv=("echo", "a\x1b'\\"))) == "echo $'a\\x1b\\'\\\\'"
+    assert spelled(command(argv=("echo", "a\x1bb"))) == """echo a"$(printf '\\033')"b"""
+
+
+@pytest.mark.parametrize("with_shell", ["sh", "bash"])
+@given(words=st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8")), min_size=1))
+@settings(max_examples=40, deadline=None)
+def test_any_word_is_the_same_in_any_shell(with_shell: str, words: list[str]) -> None:
+    line = spelled(command(argv=("printf", r"%s\0", *words)))
+    assert _inert(line)
+    assert HOST.run([with_shell, "-c", line]).stdout == "".join(f"{word}\0" for word in words)
+
+
+@pytest.mark.parametrize("word", ["fi", "}", "exit", "PATH=x", "A=", "case", "export", "!", "[["])
+def test_a_program_with_a_name_that_the_shell_has_is_a_program(word: str, tmp_path: Path) -> None:
+    (tmp_path / word).write_text("#!/bin/sh\necho ran\n", encoding="utf-8")
+    (tmp_path / word).chmod(0o755)
+    line = spelled(command(argv=(word, "--flag")))
+    for with_shell in ("sh", "bash"):
+        said = HOST.run([with_shell, "-c", f"PATH={tmp_path}:/usr/bin:/bin\n{line}\necho after"]).stdout
+        assert said == "ran\nafter\n"
+
+
+def test_a_digest_that_was_printed_is_a_new_one_in_a_file() -> None:
+    told = [
+        command(argv=("sha256sum", "/a b/layer.tar"), stdout=f"{FIRST}  /a b/layer.tar\n"),
+        command(write_path="/new", write_text=f'["sha256:{FIRST}", "it\'s", "~"]\n', write_mode=0o644),
+        command(write_path="/other", write_text=f"{OTHER}\n", write_mode=0o644),
+    ]
+    assert [shell(step) for step in steps(tuple(told))] == [
+        "id1=$(sha256sum '/a b/layer.tar' | grep -oE '[0-9a-f]{64}' | sed -n 1p)",
+        """printf %s '["sha256:'"${id1}"'", "it'"'"'s", "~"]\n' | install -D -m 644 /dev/stdin /new""",
+        f"install -D -m 644 /dev/stdin /other <<'END'\n{OTHER}\nEND",
+    ]
 
 
 @pytest.mark.parametrize(
