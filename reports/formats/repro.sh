@@ -8,6 +8,7 @@
 @NOTES@#   sh repro.sh [ROUNDS]       default: 5 rounds
 #
 # KEEP_CHECKPOINT=FILE keeps the checkpoint of a round that has reproduced it, KEEP_LOG=FILE what was said.
+# ROUND_SECONDS=N: a round that takes longer is given up (240).
 # Ends with 0: reproduced at least once, 1: not reproduced, 2: it cannot run here.
 
 set -u
@@ -27,15 +28,17 @@ lacks() {
 
 main() {
     rounds=${1:-5}
-    case $rounds in '' | *[!0-9]* | 0) lacks "'$rounds' is no number of rounds." ;; esac
+    case $rounds in '' | *[!0-9]* | 0* | ?????*) lacks "'$rounds' is no number of rounds from 1 to 9999." ;; esac
     [ "$(id -u)" = 0 ] || lacks "it needs root."
     missing=
-    for program in unshare mount umount chroot mknod readlink install sed grep cut tr $needed; do
+    for program in unshare mkfifo mount umount chroot mknod readlink install sed grep cut tr $needed; do
         command -v $program >/dev/null || missing="$missing $program"
     done
     [ -z "$missing" ] || lacks "missing:$missing. Install them."
-    work=$(mktemp -d) || exit 2
-    trap 'clear_groups; rm -rf "$work"' EXIT
+    work=$(mktemp -d) && mkfifo "$work/alive" && : >"$work/groups" || exit 2
+    clear_at_the_end &
+    exec 7>"$work/alive"
+    trap 'exec 7>&-; wait' EXIT
     trap 'exit 2' INT TERM HUP
     cp "$0" "$work/repro.sh"
     compile
@@ -45,10 +48,11 @@ main() {
         : >"$work/result"
         own_groups
         (
-            for group in $groups; do echo 0 >"$group/cgroup.procs" || exit 2; done
-            exec unshare --mount --pid --fork --kill-child --ipc --uts --net --cgroup \
+            while read -r group; do echo 0 >"$group/cgroup.procs" || exit 2; done <"$work/groups"
+            exec env --default-signal=INT,QUIT unshare --mount --pid --fork --kill-child --ipc --uts --net --cgroup \
                 sh "$work/repro.sh" --node "$work"
-        ) >"$work/log" 2>&1 8>"$work/checkpoint.tar" 9>"$work/result" </dev/null
+        ) >"$work/log" 2>&1 7>&- 8>"$work/checkpoint.tar" 9>"$work/result" </dev/null &
+        wait $!  # a signal ends this, and not a program in the foreground
         clear_groups
         found=$(cat "$work/result")
         [ -n "$found" ] || found="void: $(tail -n 1 "$work/log")"
@@ -87,8 +91,14 @@ compile() {
     "$compiler" -std=gnu11 -O2 -static -o "$work/ledger" "$work"/src/*.c || lacks "the workload cannot be compiled."
 }
 
+clear_at_the_end() { # also if nobody can do it who is killed
+    trap '' INT TERM HUP
+    read -r _ <"$work/alive"
+    clear_groups
+    rm -rf "$work"
+}
+
 own_groups() { # in each hierarchy that is mounted, but for the old memory controller
-    groups=
     while read -r _ _ _ root place _ rest; do
         case " $rest" in
             *" - cgroup2 "*) ;;
@@ -96,18 +106,17 @@ own_groups() { # in each hierarchy that is mounted, but for the old memory contr
             *" - cgroup "*) ;;
             *) continue ;;
         esac
-        case " $groups " in *" $place/repro-$$ "*) continue ;; esac
         mkdir "$place/repro-$$" 2>/dev/null || continue
         for file in cpuset.cpus cpuset.mems; do
             [ ! -e "$place/repro-$$/$file" ] || [ -n "$(cat "$place/repro-$$/$file")" ] ||
                 cat "$place/$file" >"$place/repro-$$/$file" 2>/dev/null
         done
-        groups="$groups $place/repro-$$"
+        echo "$place/repro-$$" >>"$work/groups"
     done </proc/self/mountinfo
 }
 
 clear_groups() {
-    for group in ${groups:-}; do
+    while read -r group; do
         find "$group" -name cgroup.freeze 2>/dev/null | while read -r file; do echo 0 >"$file"; done
         find "$group" -name freezer.state 2>/dev/null | while read -r file; do echo THAWED >"$file"; done
         try=0
@@ -117,8 +126,8 @@ clear_groups() {
             try=$((try + 1))
             [ ! -d "$group" ] || sleep 0.1
         done
-    done
-    groups=
+    done <"$work/groups"
+    : >"$work/groups"
 }
 
 # ---- inside: a machine of its own, and the trial
@@ -151,13 +160,19 @@ enter_node() {
 @FILES@
     cp "$work/repro.sh" storage/repro.sh
     cd root && mount --move . / && exec chroot . env -i \
-        "PATH=$PATH" LC_ALL=C HOME=/root "KEEP=${KEEP_CHECKPOINT:+yes}" sh $base/repro.sh --trial
+        "PATH=$PATH" LC_ALL=C HOME=/root "KEEP=${KEEP_CHECKPOINT:+yes}" "ROUND_SECONDS=${ROUND_SECONDS:-}" sh $base/repro.sh --trial
 }
 
 settle() {
     mkdir /sys/fs/cgroup/init && echo 0 >/sys/fs/cgroup/init/cgroup.procs
     ip link set lo up 2>/dev/null
     hostname repro 2>/dev/null
+}
+
+end_what_hangs() { # all processes of the node but the first
+    sleep "${ROUND_SECONDS:-240}"
+    echo "void: the round did not end within ${ROUND_SECONDS:-240} s" >$base/late
+    while kill -9 -1; do sleep 1; done
 }
 
 last() { # the newest message in a folder
@@ -206,7 +221,7 @@ tell() {
 }
 
 stillframe_trial() {
-    [ -z "${told:-}" ] || return 0
+    [ -z "${told:-}" ] && [ ! -e $base/late ] || return 0
     word=$1
     shift
     case $word in
@@ -340,13 +355,15 @@ sources() {
     cd - >/dev/null || exit 2
 }
 
+case ${1:-} in --*) [ $$ = 1 ] || lacks "the script uses $1 itself. Use: sh repro.sh [ROUNDS]." ;; esac
 if [ "${1:-}" = --node ]; then
     enter_node "$2"
 elif [ "${1:-}" = --trial ]; then
     settle
+    end_what_hangs >/dev/null 2>&1 8>&- 9>&- &
     trial 8>&- 9>&- # a program that holds a file from outside cannot be checkpointed
     [ -z "$KEEP" ] || tar -C $base -cf - checkpoints >&8
-    cat $base/result >&9
+    cat $base/late >&9 2>/dev/null || cat $base/result >&9
 else
     main "$@"
 fi

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import zstandard
 
 from harness.commands.cli import main
+from harness.host import audit
+from harness.host.wait import until
+from harness.model.commands import Command
+from harness.model.outcomes import Stage
 from harness.run import minimise
 from harness.run.flags import default_cache
 from harness.stacks.node import Node
 from harness.workload.definitions import find
 from harness.workload.programs import compile_workload
 from reports.analysis.reductions import parts
-from reports.formats.repro import CHECKPOINT
+from reports.formats.repro import CHECKPOINT, shell_script
 from tests.node.conftest import STACK
+from tests.reports.synthetic import MOVING, moving
 
 RED = f"ledger.none.runc@{STACK}"
 CELLS = {RED: (0, "reproduced 2/2"), f"ledger.pause.runc@{STACK}": (1, "not reproduced 0/2")}
@@ -68,3 +74,38 @@ def test_a_script_is_minimised_and_its_checkpoint_kept(
     ):
         names = {Path(name).name for name in kept.getnames()}
     assert {"inventory.img", "pages-1.img", "added.ring"} <= names
+
+
+@pytest.fixture
+def hanging(stack_root: Path, tmp_path: Path) -> Iterator[Node]:
+    """A node with the script of a trial whose first command never ends."""
+    endless = Command(where=STACK, stage=Stage.START, argv=("sleep", "600"), start_ns=0, seconds=0, exit_code=0)
+    trial = moving(MOVING).model_copy(update={"commands": (endless,), "components": {}})
+    (tmp_path / "repro.sh").write_text(shell_script(trial, {}, [], {}), encoding="utf-8")
+    with Node(STACK, stack_root, name="repro", share={Node.shared: tmp_path}) as node:
+        yield node
+
+
+def left(node: Node) -> list[str]:
+    groups = node.run(["find", "/sys/fs/cgroup", "-name", "repro-*"]).stdout.split()
+    files = node.run(["find", "/tmp", "-mindepth", "1"]).stdout.split()
+    return [*groups, *files, *(each for each in audit.processes_of(node.pid, detailed=False) if "sleep" in each)]
+
+
+def test_a_round_that_does_not_end_is_given_up(hanging: Node) -> None:
+    argv = ["env", "LEDGER=/bin/true", "ROUND_SECONDS=2", "sh", f"{Node.shared}/repro.sh", "1"]
+    said = hanging.run(argv, accept=(2,), deadline=60)
+    assert said.stdout == "round 1: void: the round did not end within 2 s\n"
+    assert "This cannot run here: no round came to a result" in said.stderr
+    assert not left(hanging)
+
+
+@pytest.mark.parametrize("sent", ["INT", "TERM", "HUP", "KILL"])
+def test_a_script_that_is_ended_leaves_nothing(hanging: Node, sent: str) -> None:
+    began = (
+        f"env --default-signal=INT LEDGER=/bin/true sh {Node.shared}/repro.sh 1 </dev/null >/dev/null 2>&1 & echo $!"
+    )
+    pid = hanging.run(["sh", "-c", began]).stdout.strip()
+    until(lambda: any("sleep" in each for each in left(hanging)), seconds=20, what="the trial")
+    hanging.run(["kill", f"-{sent}", pid])
+    until(lambda: not left(hanging), seconds=20, what="the end of all that it made")

@@ -88,9 +88,12 @@ def test_the_script_is_a_shells(tmp_path: Path) -> None:
     path.write_text(text_of(moving(MOVING)), encoding="utf-8")
     HOST.run(["sh", "-n", str(path)], deadline=20)
     assert "@" not in "".join(line for line in path.read_text().splitlines() if line.startswith(("symptom", "needed")))
-    for words, told in ((["x"], "'x' is no number of rounds"), (["0"], "'0' is no number of rounds")):
-        said = HOST.run(["sh", str(path), *words], deadline=20, accept=(2,))
-        assert f"This cannot run here: {told}" in said.stderr
+    for word in ("x", "0", "-1", "1.5", "99999", "9" * 30):
+        said = HOST.run(["sh", str(path), word], deadline=20, accept=(2,))
+        assert f"This cannot run here: '{word}' is no number of rounds from 1 to 9999" in said.stderr
+    for word in ("--node", "--trial", "--help"):
+        said = HOST.run(["sh", str(path), word], deadline=20, accept=(2,))
+        assert f"the script uses {word} itself. Use: sh repro.sh [ROUNDS]." in said.stderr
 
 
 def test_a_program_that_is_missing_is_named(tmp_path: Path) -> None:
