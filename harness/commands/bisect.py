@@ -7,8 +7,7 @@ import math
 import re
 import shutil
 import sys
-import tempfile
-from collections.abc import Callable
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from harness.host.process import HOST
 from harness.model.cells import base_of
 from harness.model.commands import Command
 from harness.model.errors import (
-    USAGE,
     CommandFailed,
     DeadlineExceeded,
     EnvironmentUnfit,
@@ -27,6 +25,7 @@ from harness.model.errors import (
 from harness.run import matrix
 from harness.run.prepare import need_root
 from harness.stacks.builds import Build
+from harness.stacks.checkouts import GIT_SECONDS, Tree, git, workspace
 from reports.analysis.cells import CellSummary
 from reports.analysis.sides import side_of
 from reports.analysis.statistics import LEVEL
@@ -34,12 +33,14 @@ from reports.runs.read import read_run
 from reports.terminal.tell import tell
 from reports.text import counted
 
-GIT_SECONDS, BUILD_SECONDS, PLAY_SECONDS = 120.0, 3600.0, 3600.0
+BUILD_SECONDS, PLAY_SECONDS = 3600.0, 3600.0
 MEASURED = 6
 """Trials by which the rate of the failure is measured."""
 MOST_TRIALS = 100
 FIRST_BAD = re.compile(r"^([0-9a-f]{7,64}) is the first bad commit$", re.MULTILINE)
 GOOD, BAD, SKIP = "good", "bad", "skip"
+RESULTS = (Exit.EXPECTED, Exit.UNEXPECTED, Exit.INCOMPLETE)
+"""Exit codes of a run whose cell can be looked at."""
 VARIANT = "bisected"
 OURS = "stillframe: "
 """Begins the last line of a command of ours that has failed."""
@@ -57,20 +58,16 @@ class Tried:
 
 
 class Search:
-    """Tries commits of a source tree in a clone of it, which the user's own checkout does not notice."""
+    """Tries commits of a source tree in a copy of it, which the user's own checkout does not notice."""
 
-    def __init__(self, arguments: argparse.Namespace, clone: Path, out: Path) -> None:
-        """Take what was asked for; `clone`: of the source, `out`: for the runs."""
+    def __init__(self, arguments: argparse.Namespace, tree: Tree, out: Path) -> None:
+        """Take what was asked for; `tree`: a copy of the source, `out`: a new folder for the runs."""
         self._arguments = arguments
-        self._clone = clone
+        self.tree = tree
         self._out = out
         self.signature = ""
         self.trials = MEASURED
         self.tried: dict[str, Tried] = {}
-
-    def git(self, *words: str) -> str:
-        """Call git in the clone."""
-        return HOST.run(["git", "-C", str(self._clone), *words], deadline=GIT_SECONDS).stdout.strip()
 
     def measure(self, commit: str) -> None:
         """Take the failure of the bad commit as the one to look for, and its rate for the number of trials."""
@@ -109,16 +106,15 @@ class Search:
 
     def _play(self, commit: str) -> tuple[CellSummary | None, str]:
         """Return the cell as it is with a commit, or None and the reason."""
-        self.git("checkout", "--quiet", "--force", commit)
-        self.git("clean", "--quiet", "-d", "--force", "-x")
         given, (name, _, path) = self._arguments, self._arguments.program.partition("=")
         needs = [word for flag in ("needs", "install") for each in getattr(given, flag) for word in (f"--{flag}", each)]
         cache = ["--cache", str(given.cache)]
         stack = base_of(given.cell_id.rpartition("@")[2])
         try:
-            build = ["shell", stack, "--build", str(self._clone), *needs, *cache, "--", "sh", "-c", given.build]
-            _ours(build, seconds=given.build_seconds)
-            Build.read(f"{name}={self._clone / path}")
+            build = ["shell", stack, "--build", str(self.tree.path), *needs, *cache, "--", "sh", "-c", given.build]
+            with self.tree.at(commit):
+                _ours(build, seconds=given.build_seconds)
+            Build.read(f"{name}={self.tree.path / path}")
         except CommandFailed as error:
             said = [line for line in error.stderr.splitlines() if line.strip() and not line.startswith("Running ")]
             if said and said[-1].startswith(OURS):
@@ -129,10 +125,19 @@ class Search:
         except StillframeError as error:
             return None, f"it does not build: {error.what}"
         out = self._out / commit
-        words = ["run", "--with", f"{name}={self._clone / path}", "--as", VARIANT, "--alone", "--cell", given.cell_id]
+        words = [
+            "run",
+            "--with",
+            f"{name}={self.tree.path / path}",
+            "--as",
+            VARIANT,
+            "--alone",
+            "--cell",
+            given.cell_id,
+        ]
         words += ["--rounds", str(self.trials), "--proof", "brief", "--out", str(out), *cache]
         played = _ours(words, seconds=PLAY_SECONDS, accept=range(256))
-        if played.exit_code in (Exit.BLIND, USAGE) or not (out / "latest").exists():
+        if played.exit_code not in RESULTS or not (out / "latest").exists():
             said = [line for line in played.stderr.splitlines() if line.strip()]
             return None, f"exit code {played.exit_code} of the run: {said[-1] if said else 'it said nothing'}"
         cells = read_run(out / "latest").cells
@@ -151,11 +156,9 @@ def bisect(arguments: argparse.Namespace) -> int:
         raise UsageError(what, remedy="Name one: `stillframe plan` lists them.")
     good, bad = _commits(source, arguments.good, arguments.bad)
     arguments.cache = arguments.cache.absolute()
-    out = arguments.out.absolute() / f"bisect-{bad[:12]}"
-    with tempfile.TemporaryDirectory(prefix="bisected-") as folder:
-        clone = Path(folder, source.resolve().name)
-        HOST.run(["git", "clone", "--quiet", "--shared", str(source.resolve()), str(clone)], deadline=GIT_SECONDS)
-        search = Search(arguments, clone, out)
+    out = arguments.out.absolute() / f"bisect-{bad[:12]}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    with workspace("stillframe-bisected-") as folder:
+        search = Search(arguments, Tree(source, folder, bad), out)
         search.measure(bad)
         before = search.attempt(good)
         if before.answer != GOOD:
@@ -169,11 +172,8 @@ def _commits(source: Path, good: str, bad: str) -> tuple[str, str]:
     """Return the ids of both ends; `UsageError` for what is no checkout, dirty, or no range."""
     if shutil.which("git") is None:
         raise EnvironmentUnfit("git is not installed", remedy="Install git.")
-    git: Callable[..., str] = lambda *words: HOST.run(  # noqa: E731
-        ["git", "-c", "safe.directory=*", "-C", str(source), *words], deadline=GIT_SECONDS
-    ).stdout.strip()
     try:
-        changed = git("status", "--porcelain", "--untracked-files=no")
+        changed = git(source, "status", "--porcelain", "--untracked-files=no")
     except CommandFailed as error:
         raise UsageError(f"--source {source} is no checkout of git", remedy="Name its folder.") from error
     if changed:
@@ -182,14 +182,14 @@ def _commits(source: Path, good: str, bad: str) -> tuple[str, str]:
     found = []
     for flag, ref in (("--good", good), ("--bad", bad)):
         try:
-            found.append(git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}"))
+            found.append(git(source, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}"))
         except CommandFailed as error:
             raise UsageError(f"{flag} {ref} is no commit of {source}") from error
     if found[0] == found[1]:
         what = f"--good {good} and --bad {bad} are the same commit"
         raise UsageError(what, remedy="Name an older commit with --good.")
     try:
-        git("merge-base", "--is-ancestor", found[0], found[1])
+        git(source, "merge-base", "--is-ancestor", found[0], found[1])
     except CommandFailed as error:
         what = f"--good {good} is not an ancestor of --bad {bad}"
         raise UsageError(what, remedy="Name an older commit with --good.") from error
@@ -198,12 +198,12 @@ def _commits(source: Path, good: str, bad: str) -> tuple[str, str]:
 
 def _searched(search: Search, good: str, bad: str) -> str:
     """Have git search; return the first bad commit, or an empty text if commits that cannot be tried hide it."""
-    said = search.git("bisect", "start", "--no-checkout", bad, good)
+    said = search.tree.git("bisect", "start", "--no-checkout", bad, good)
     while not (found := FIRST_BAD.search(said)):
-        commit = search.git("rev-parse", "BISECT_HEAD")
+        commit = search.tree.git("rev-parse", "BISECT_HEAD")
         answer = search.attempt(commit).answer
         try:
-            said = search.git("bisect", answer, commit)
+            said = search.tree.git("bisect", answer, commit)
         except CommandFailed as error:  # only commits that cannot be tried are left
             tell(error.stdout.strip() or str(error))
             return ""
@@ -215,7 +215,7 @@ def _told(search: Search, first: str, out: Path) -> int:
     if not first:
         tell("verdict: the commits that are left cannot be tried")
         return Exit.INCOMPLETE
-    print(f"first bad commit: {search.git('log', '-1', '--format=%H %s', first)}")  # noqa: T201
+    print(f"first bad commit: {search.tree.git('log', '-1', '--format=%H %s', first)}")  # noqa: T201
     for answer in (BAD, GOOD):
         shown = [(commit, each) for commit, each in search.tried.items() if each.answer == answer and each.run]
         for commit, each in shown[-1:]:
@@ -238,7 +238,7 @@ def _hand_over(run: Path, folder: Path) -> None:
 
 
 def _ours(words: list[str], *, seconds: float, accept: range = range(1)) -> Command:
-    """Call a command of ours."""
-    argv = [sys.executable, "-m", "harness.commands.cli", *words]
+    """Call a command of ours, which ends with us."""
+    argv = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "harness.commands.cli", *words]
     root = str(Path(__file__).resolve().parents[2])
     return HOST.run(argv, deadline=seconds, accept=accept, env={"PYTHONPATH": root})

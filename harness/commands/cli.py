@@ -104,17 +104,17 @@ def _obey(words: Sequence[str]) -> int:
         raise
     if command.runs_cells:
         return stopping.tidily(lambda: command.load()(arguments))
-    act = command.load()
-    return _tidily(act, arguments) if command.unpacks else act(arguments)
+    return _tidily(command.load(), arguments)
 
 
 def _tidily(act: Act, arguments: argparse.Namespace) -> int:
-    """Act, and let no signal that asks for an end leave behind what was unpacked, which holds memory of processes."""
+    """Act, and let no signal that asks for an end leave anything behind."""
     ends = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_DFL]
 
     def end(number: int, _: FrameType | None) -> None:
         for each in ends:
             signal.signal(each, signal.SIG_IGN)
+        tell(f"stillframe: ended by {signal.Signals(number).name}")
         sys.exit(128 + number)
 
     try:

@@ -25,6 +25,7 @@ from harness.host.process import HOST
 from harness.model.cells import VARIANT, base_of
 from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit, StillframeError, UsageError, unknown
 from harness.model.machine import Component
+from harness.stacks import checkouts
 
 if TYPE_CHECKING:
     from harness.stacks.node import Node
@@ -102,9 +103,8 @@ class Build:
         if shutil.which("git") is None:
             return ""
         folder = self.path if self.path.is_dir() else self.path.parent
-        argv = ["git", "-c", "safe.directory=*", "-C", str(folder), "describe", "--always", "--dirty", "--tags"]
         try:
-            return HOST.run(argv, deadline=ASK_SECONDS).stdout.strip()
+            return checkouts.git(folder, "describe", "--always", "--dirty", "--tags", deadline=ASK_SECONDS)
         except StillframeError:
             return ""
 

@@ -15,6 +15,7 @@ from harness.host.process import HOST
 from harness.model.commands import Command
 from harness.model.errors import CommandFailed, EnvironmentUnfit, UsageError
 from harness.model.outcomes import Outcome
+from harness.stacks.checkouts import Tree
 from reports.analysis.cells import CellSummary
 from tests.reports.synthetic import of_still
 
@@ -26,6 +27,11 @@ Plays = Callable[[int], tuple[CellSummary | None, str]]
 def git(folder: Path, *words: str) -> str:
     own = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main"]
     return HOST.run(["git", *own, "-C", str(folder), *words], deadline=60).stdout.strip()
+
+
+@pytest.fixture
+def tree(source: Path, tmp_path: Path) -> Tree:
+    return Tree(source, tmp_path, git(source, "rev-parse", "HEAD"))
 
 
 @pytest.fixture(scope="module")
@@ -52,16 +58,14 @@ def cell(*outcomes: Outcome) -> tuple[CellSummary, str]:
 
 def searched(source: Path, tmp_path: Path, plays: Plays, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Search]:
     """Search between the first and the last commit; gives the number of the first bad one."""
-    clone = tmp_path / "clone"
-    git(tmp_path, "clone", "--quiet", "--shared", str(source), str(clone))
-    search = Search(asked(source), clone, tmp_path / "out")
+    good, bad = bisect._commits(source, "v1", "v16")
+    search = Search(asked(source), Tree(source, tmp_path, bad), tmp_path / "out")
 
     def play(self: Search, commit: str) -> tuple[CellSummary | None, str]:
-        self.git("checkout", "--quiet", "--force", commit)
-        return plays(int((clone / "number").read_text()))
+        with self.tree.at(commit):
+            return plays(int((self.tree.path / "number").read_text()))
 
     monkeypatch.setattr(Search, "_play", play)
-    good, bad = bisect._commits(source, "v1", "v16")
     search.measure(bad)
     assert search.attempt(good).answer == GOOD
     first = bisect._searched(search, good, bad)
@@ -106,9 +110,9 @@ def test_commits_that_cannot_be_tried_may_hide_it(
     [([BROKEN] * 6, 2), ([BROKEN] * 3 + [CLEAN] * 3, 5), ([BROKEN] + [CLEAN] * 5, 17)],
 )
 def test_the_rate_of_the_failure_decides_how_many_trials_are_enough(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcomes: list[Outcome], trials: int
+    source: Path, tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcomes: list[Outcome], trials: int
 ) -> None:
-    search = Search(asked(source), tmp_path, tmp_path)
+    search = Search(asked(source), tree, tmp_path)
     monkeypatch.setattr(Search, "_play", lambda *_: cell(*outcomes))
     search.measure("0" * 40)
     assert search.trials == trials
@@ -116,8 +120,10 @@ def test_the_rate_of_the_failure_decides_how_many_trials_are_enough(
     assert search.attempt("1" * 40).answer == SKIP, "too few to be good"
 
 
-def test_a_bad_commit_that_is_not_bad_is_told(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    search = Search(asked(source), tmp_path, tmp_path)
+def test_a_bad_commit_that_is_not_bad_is_told(
+    source: Path, tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = Search(asked(source), tree, tmp_path)
     monkeypatch.setattr(Search, "_play", lambda *_: cell(CLEAN, CLEAN))
     with pytest.raises(UsageError, match=r"does not fail in 2 trials.*--bad"):
         search.measure("0" * 40)
@@ -134,13 +140,13 @@ def test_a_bad_commit_that_is_not_bad_is_told(source: Path, tmp_path: Path, monk
     ],
 )
 def test_what_hinders_every_build_is_no_fault_of_a_commit(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, ours: bool
+    source: Path, tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, ours: bool
 ) -> None:
     def fail(*_: object, **__: object) -> Command:
         raise CommandFailed("it failed", stderr=f"Running sh in a node of debian-sid.\n{said}\n", exit_code=2)
 
     monkeypatch.setattr(bisect, "_ours", fail)
-    search = Search(asked(source), source, tmp_path)
+    search = Search(asked(source), tree, tmp_path)
     commit = git(source, "rev-parse", "HEAD")
     if ours:
         with pytest.raises(EnvironmentUnfit, match="what the build needs cannot be installed over debian-sid"):

@@ -85,7 +85,6 @@ BAD = (
 INSPECT = Command(
     name="inspect",
     what="read a checkpoint without restoring it",
-    unpacks=True,
     act="harness.commands.checkpoints:inspect",
     description="""\
 Reads a checkpoint without restoring it. Of any checkpoint it tells who made
@@ -138,7 +137,6 @@ TMPDIR, and declines what would take too much memory, disk or time.
 KUBELET = Command(
     name="checkpoint",
     what="have a kubelet checkpoint a container, and read the checkpoint",
-    unpacks=True,
     act="harness.commands.checkpoints:checkpoint",
     description="""\
 Asks the kubelet of a node to checkpoint a container that runs in a pod, and
@@ -206,7 +204,6 @@ and some engines then leave the container frozen.
 COMPATIBLE = Command(
     name="compatible",
     what="predict whether a checkpoint can be restored, and why not",
-    unpacks=True,
     act="harness.commands.compatible:act",
     description="""\
 Predicts whether a checkpoint can be restored here or by a stack, and why not.
@@ -251,7 +248,6 @@ reads.
 TRANSLATE = Command(
     name="translate",
     what="rewrite a checkpoint for another engine, runtime or CRIU version",
-    unpacks=True,
     act="harness.commands.checkpoints:rewrite",
     description="""\
 Rewrites a checkpoint so that another engine, OCI runtime or version of CRIU

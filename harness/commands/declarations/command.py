@@ -50,9 +50,6 @@ class Command:
     tasks: tuple[Command, ...] = ()
     hands_on: str = ""
     """Name of the argument that gets the words after `--`, for another program."""
-    unpacks: bool = False
-    """It unpacks memory of processes, of which nothing may stay behind when it is told to end."""
-
     runs_cells: bool = False
     """It runs cells, of which no trial may be cut off when it is told to end."""
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import subprocess  # noqa: TID251  # another process, to be told to end
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from harness.commands.cli import main
+from harness.host import cgroups
 from harness.host.process import HOST
+from harness.host.wait import until
 from tests.node.conftest import STACK
+
+ROOT = Path(__file__).resolve().parents[3]
 
 GOOD = '#!/bin/sh\nexec runc.distrib "$@"\n'
 LAZY = '#!/bin/sh\ncase "$*" in *" pause "*) exit 0 ;; esac\nexec runc.distrib "$@"\n'
@@ -43,3 +53,34 @@ def test_the_commit_that_no_longer_pauses_is_found(
     assert said.out.splitlines()[0].endswith(" wrapper 2"), said.out + said.err
     assert "is bad in 6 of 6 trials: source-harmed" in said.err
     assert [*(tmp_path / "out").glob("*/repro-bad/repro.sh")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
+def test_a_search_that_is_ended_leaves_no_process_and_no_folder(
+    source: Path, stack_root: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    ends = ["--good", "v0", "--bad", "v3", "--source", str(source), "--install", "coreutils"]
+    words = ["bisect", f"ledger.pause.runc@{STACK}", *ends, "--build", "sleep 600", "--with", "runc=made/runc"]
+    argv = [sys.executable, "-m", "harness.commands.cli", *words, "--out", str(tmp_path / "out")]
+    (temporary := tmp_path / "temporary").mkdir()
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    with subprocess.Popen(argv, cwd=ROOT, env=environment, stderr=subprocess.PIPE, start_new_session=True) as search:
+        tree: list[psutil.Process] = []
+
+        def builds() -> bool:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                tree[:] = psutil.Process(search.pid).children(recursive=True)
+                return any(each.name() == "sleep" for each in tree)
+            return False
+
+        until(builds, seconds=60, what="the build")
+        search.send_signal(number)
+        _, said = search.communicate(timeout=60)
+    until(lambda: not any(each.is_running() for each in tree), seconds=30, what="the end of all processes")
+    until(
+        lambda: not [each for each in cgroups.of_nodes() if not cgroups.of_another_run(each)], seconds=30, what="groups"
+    )
+    told = {signal.SIGTERM: "ended by SIGTERM", signal.SIGHUP: "ended by SIGHUP", signal.SIGINT: "interrupted"}
+    if number in told:
+        assert said.decode().splitlines()[-1] == f"stillframe: {told[number]}"
+        assert not list(temporary.iterdir())
