@@ -22,6 +22,7 @@ from harness.model.errors import (
     StillframeError,
     UsageError,
 )
+from harness.records.documents import check_writable
 from harness.run import matrix
 from harness.run.prepare import need_root
 from harness.stacks.builds import Build
@@ -154,6 +155,9 @@ def bisect(arguments: argparse.Namespace) -> int:
     if len(planned := matrix.plan(cells=(arguments.cell_id,))) > 1:
         what = f"{arguments.cell_id} is {counted(len(planned), 'cell')}"
         raise UsageError(what, remedy="Name one: `stillframe plan` lists them.")
+    if arguments.build_seconds <= 0:
+        raise UsageError(f"--build-seconds {arguments.build_seconds:g}: give a number above 0")
+    check_writable(arguments.out.absolute())
     good, bad = _commits(source, arguments.good, arguments.bad)
     arguments.cache = arguments.cache.absolute()
     out = arguments.out.absolute() / f"bisect-{bad[:12]}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"

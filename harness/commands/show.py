@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.model.cells import SurfaceKind, base_of
 from harness.model.errors import StillframeError, UsageError
+from harness.records.documents import check_writable
 from harness.records.plan import Plan
 from harness.records.record import Record
 from harness.workload import definitions
@@ -41,6 +42,8 @@ def repro(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out_folder
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"-o {out} exists and is not an empty folder", remedy="Name a new folder.")
+    check_writable(out)
+    plays = _checked(arguments)
     for each in arguments.stack:
         definition.name_of(each)
     folder = arguments.run or arguments.out.absolute() / "latest"
@@ -58,7 +61,6 @@ def repro(arguments: argparse.Namespace) -> int:
     kinds = (SurfaceKind.IMAGE, SurfaceKind.DELETED)
     files = {each.path: plan.settings.ring * RECORD_BYTES for each in workload.files if each.kind in kinds}
     write = partial(script.shell_script, sources=sources, folders=folders, files=files)
-    plays = arguments.play or arguments.minimise
     shorter, notes, checkpoint = _played(plan, record, write, arguments) if plays else (record, (), b"")
     documents = {
         script.SCRIPT: write(shorter, notes=notes),
@@ -68,6 +70,17 @@ def repro(arguments: argparse.Namespace) -> int:
     tell(f"written: {out / script.SCRIPT}, {script.README}, {script.BUNDLE}")
     tell(f"Run it on any machine with these programs: sudo sh {out / script.SCRIPT}")
     return 0
+
+
+def _checked(arguments: argparse.Namespace) -> bool:
+    """Return whether the script is to be played; `UsageError` for what only a play needs, and for what is no number."""
+    if not 1 <= arguments.rounds <= MOST_ROUNDS:
+        raise UsageError(f"--rounds {arguments.rounds}: give a number from 1 to {MOST_ROUNDS}")
+    if not 0 < arguments.rate <= 1:
+        raise UsageError(f"--rate {arguments.rate:g}: give a number above 0 and up to 1")
+    if arguments.builds and not (arguments.play or arguments.minimise):
+        raise UsageError("--with is for a script that is played here", remedy="Add --play or --minimise.")
+    return bool(arguments.play or arguments.minimise)
 
 
 def _packages(record: Record, cache: Path) -> list[str]:
@@ -86,7 +99,7 @@ def _played(
     plan: Plan, record: Record, write: Callable[[Record], str], arguments: argparse.Namespace
 ) -> tuple[Record, tuple[str, ...], bytes]:
     """Play the script here; gives what is left of the record, what does not matter in words, and a checkpoint."""
-    from harness.run import minimise, prepare  # noqa: PLC0415  # slow to load, too
+    from harness.run import minimise, prepare, variants  # noqa: PLC0415  # slow to load, too
     from harness.stacks import build, builds, definition  # noqa: PLC0415
     from harness.workload.programs import compile_workload  # noqa: PLC0415
     from reports.formats import repro as script  # noqa: PLC0415
@@ -95,12 +108,14 @@ def _played(
         remedy = "Choose a trial that has failed with --trial N."
         raise UsageError(f"trial {record.trial} has not failed, so its script has nothing to show", remedy=remedy)
     prepare.need_root()
-    if not 1 <= arguments.rounds <= MOST_ROUNDS:
-        raise UsageError(f"--rounds {arguments.rounds}: give a number from 1 to {MOST_ROUNDS}")
-    if not 0 < arguments.rate <= 1:
-        raise UsageError(f"--rate {arguments.rate:g}: give a number above 0 and up to 1")
     builds.declare(tuple(arguments.builds), arguments.variant)
-    stack, cache = record.cell.checkpoint.stack, arguments.cache.absolute()
+    recorded, cache = record.cell.checkpoint.stack, arguments.cache.absolute()
+    stack = variants.only(base_of(recorded)) if arguments.builds else recorded
+    before = {each.name: each.sha256 for each in record.every_component if each.sha256}
+    others = [each for each in builds.over(stack) if before.get(each.program) != each.sha256]
+    notes = [f"Played with {each.program} of sha256 {each.sha256}, which the trial did not have." for each in others]
+    for each in notes:
+        tell(each)
     root = build.prepare(definition.load(base_of(stack)), cache, mirror=arguments.mirror, progress=tell)
     builds.check(stack, root)
     player = minimise.Player(stack, root, compile_workload(definitions.find(PROGRAM), cache), plan.settings.cgroups)
@@ -110,4 +125,4 @@ def _played(
         found.minimise()
     checkpoint = found.checkpoint()
     kept = (KEPT,) if checkpoint else ()
-    return found.record, (*(found.notes() if arguments.minimise else ()), *kept), checkpoint
+    return found.record, (*notes, *(found.notes() if arguments.minimise else ()), *kept), checkpoint

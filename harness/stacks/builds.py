@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from harness.stacks.node import Node
 
 DEFAULT_VARIANT = "mine"
-NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,39}")
+NAME = re.compile(r"(?=.{1,40}$)[a-z0-9][a-z0-9-]*([.][a-z0-9-]+)*")
 """A variant's name becomes a part of a participant's."""
 PROGRAM = re.compile(r"[A-Za-z0-9][\w.+-]{0,99}")
 ELF = b"\x7fELF"
@@ -96,6 +96,11 @@ class Build:
     def file(self) -> Path:
         """The program itself."""
         return in_root(self.path, init.places(str(self.path), self.program)[0]) if self.path.is_dir() else self.path
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the program, or of everything in an install root: a library of it may be all that is new."""
+        return _digest(self.path) if self.path.is_dir() else sha256_of(self.path)
 
     @property
     def commit(self) -> str:
@@ -167,8 +172,7 @@ def components(node: Node, found: Iterable[Component]) -> tuple[Component, ...]:
     """Add to the components of a participant what tells the builds of its variant apart."""
     listed = {each.name: each for each in found}
     for build in over(node.stack):
-        there = _path_in(node, build.program)
-        digest = _digest(build.path) if build.path.is_dir() else sha256_of(node.path(there))
+        digest = build.sha256 if build.path.is_dir() else sha256_of(node.path(_path_in(node, build.program)))
         known = listed.get(build.program)
         version = known.version if known else _version(node, build.program)
         listed[build.program] = Component(name=build.program, version=version, sha256=digest, commit=build.commit)
@@ -195,7 +199,6 @@ def _path_in(node: Node, program: str) -> str:
 
 
 def _digest(root: Path) -> str:
-    """Return the digest of everything in an install root: a library of it may be all that is new."""
     whole = hashlib.sha256()
     for path in sorted(root.rglob("*")):
         if path.is_symlink():

@@ -7,6 +7,7 @@ what only a reading of the checkpoint's files can find is declined.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -211,12 +212,15 @@ def write(folder: Path, documents: Mapping[str, str], record: Record, plan: Plan
             info = tarfile.TarInfo(name)
             info.size, info.mode = len(content), 0o755 if name == SCRIPT else 0o644
             archive.addfile(info, io.BytesIO(content))
-    with writable(folder):
+    bundle = zstandard.ZstdCompressor().compress(packed.getvalue())
+    written = {**{name: listed[name] for name in documents}, BUNDLE: bundle}
+    with writable(folder), contextlib.ExitStack() as undo:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in documents.items():
-            (folder / name).write_text(text, encoding="utf-8")
+        for name, content in written.items():
+            undo.callback((folder / name).unlink, missing_ok=True)
+            (folder / name).write_bytes(content)
         (folder / SCRIPT).chmod(0o755)
-        (folder / BUNDLE).write_bytes(zstandard.ZstdCompressor().compress(packed.getvalue()))
+        undo.pop_all()
 
 
 def _reduced(plan: Plan, record: Record) -> dict[str, object]:

@@ -76,6 +76,19 @@ def test_a_script_is_minimised_and_its_checkpoint_kept(
     assert {"inventory.img", "pages-1.img", "added.ring"} <= names
 
 
+def test_a_script_is_played_with_a_build(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrapper = tmp_path / "runc"
+    refusing = 'case "$*" in *checkpoint*) echo no, thank you >&2; exit 9 ;; esac'
+    wrapper.write_text(f'#!/bin/sh\n{refusing}\nexec runc.distrib "$@"\n', encoding="utf-8")
+    wrapper.chmod(0o755)
+    build = ["--with", f"runc={wrapper}", "--as", "refusing"]
+    argv = ["repro", RED, "--play", "--rounds", "1", "--out", str(out), "-o", str(tmp_path / "repro"), *build]
+    assert main(argv) == 3
+    said = capsys.readouterr().err
+    assert "Played with runc of sha256 " in said
+    assert "checkpoint-failed: a command of the runtime ended with code 9" in said
+
+
 @pytest.fixture
 def hanging(stack_root: Path, tmp_path: Path) -> Iterator[Node]:
     """A node with the script of a trial whose first command never ends."""
