@@ -9,8 +9,9 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from harness.foreign import files as foreign
 from harness.foreign.files import MOST_DOCUMENT, WrongKind
@@ -47,7 +48,10 @@ class Broken(Unreadable):
 
 
 class Budget:
-    """The limits for the reading of one checkpoint; each method raises `Unreadable` beyond a limit."""
+    """The limits for the reading of one checkpoint; each method raises `Unreadable` beyond a limit.
+
+    `remedy` is for too many bytes. `waiting` is called at each step, and what it raises ends the reading.
+    """
 
     def __init__(
         self,
@@ -56,16 +60,19 @@ class Budget:
         kept: int = MOST_KEPT,
         parts: int = MOST_PARTS,
         seconds: float = MOST_SECONDS,
+        remedy: str = "If you trust it and it really is that large, raise --max-bytes.",
+        waiting: Callable[[], None] = lambda: None,
     ) -> None:
+        self._remedy, self._waiting = remedy, waiting
         self._limits = {"read": read, "kept": kept, "parts": parts}
         self._left = dict(self._limits)
         self._seconds = seconds
         self._due = time.monotonic() + seconds
 
     @classmethod
-    def of(cls, most: int) -> Budget:
+    def of(cls, most: int, **how: Any) -> Budget:
         """Return the budget for a checkpoint that may unpack to `most` bytes."""
-        return cls(read=TIMES_READ * most, kept=most, seconds=max(MOST_SECONDS, most / SLOWEST))
+        return cls(read=TIMES_READ * most, kept=most, seconds=max(MOST_SECONDS, most / SLOWEST), **how)
 
     def read(self, size: int) -> None:
         """Account for bytes that were read."""
@@ -80,6 +87,7 @@ class Budget:
         self._spend("parts", 1, "it has more than")
 
     def _spend(self, what: str, amount: int, told: str) -> None:
+        self._waiting()
         self._left[what] -= max(0, amount)
         if self._left[what] < 0:
             bound, unit = (
@@ -88,7 +96,7 @@ class Budget:
             )
             raise Unreadable(
                 f"{told} {bound:,} {unit}, which is the limit",
-                remedy="If you trust it and it really is that large, raise --max-bytes." if unit == "bytes" else "",
+                remedy=self._remedy if unit == "bytes" else "",
             )
         if time.monotonic() > self._due:
             raise Unreadable(f"its reading takes more than {self._seconds:.0f} s, which is the limit")

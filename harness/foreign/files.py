@@ -60,8 +60,8 @@ def read_regular(path: Path) -> bytes:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
+    """Return the SHA-256 of a regular file, as hexadecimal digits; `WrongKind` for anything else."""
+    with os.fdopen(open_regular(path), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -104,7 +104,7 @@ def _unpack(name: str, archive: Path, ready: Path, progress: Progress, waiting: 
         for folder in (root, scratch):
             folder.mkdir()
         try:
-            images.unpack(archive, root, scratch)
+            images.unpack(archive, root, scratch, waiting)
         except (Unreadable, OSError, *OF_FOREIGN) as error:
             what = f"the stack {name} cannot be unpacked from {archive}: {getattr(error, 'what', None) or error}"
             raise StackUnavailable(what, remedy=getattr(error, "remedy", "")) from error

@@ -100,7 +100,7 @@ class Build:
     @property
     def sha256(self) -> str:
         """Digest of the program, or of everything in an install root: a library of it may be all that is new."""
-        return _digest(self.path) if self.path.is_dir() else sha256_of(self.path)
+        return _digest(self.path) if self.path.is_dir() else sha256_of(self.path.resolve())
 
     @property
     def commit(self) -> str:

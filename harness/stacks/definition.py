@@ -9,6 +9,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from harness.foreign.files import open_regular
 from harness.model.cells import base_of
 from harness.model.errors import UsageError, unknown
 from harness.model.invalid import fault, read_toml, wrong
@@ -151,6 +152,7 @@ def _there(path: Path, archive: Path) -> Path:
             raise wrong(path, ("archive",), f"{found} does not exist.")
         if found.is_dir() and not (found / images.INDEX).exists():
             raise wrong(path, ("archive",), f"{found} has no {images.INDEX}. Name an OCI layout or an archive.")
+        os.close(open_regular(found / images.INDEX if found.is_dir() else found.resolve()))
     except OSError as error:
         raise wrong(path, ("archive",), f"{error.strerror}.") from error
     return found

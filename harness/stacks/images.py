@@ -14,18 +14,20 @@ import os
 import platform
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from harness.checkpoints import archive
 from harness.checkpoints.archive import DELETED_BY, OPAQUE, Member, members
-from harness.checkpoints.untrusted import Broken, Budget, Unreadable, beneath, read_regular
+from harness.checkpoints.untrusted import Broken, Budget, Unreadable, beneath, inside, read_regular
 from harness.foreign.files import sha256_of
 from harness.host import syscalls
 
 LARGEST = 64 << 30
 """Bytes that a root file system may have, unpacked."""
+SPARED = 512 << 20
+"""Bytes of free space that are left to others."""
 LAYOUT, DOCKER, INDEX = "oci-layout", "manifest.json", "index.json"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 """Go's names of architectures by the kernel's names, where they differ."""
@@ -40,15 +42,18 @@ def architecture() -> str:
 
 def digest_of(source: Path) -> str:
     """Return the SHA-256 of an archive, or of the index of an OCI layout, which names all of its content."""
-    return sha256_of(source / INDEX if source.is_dir() else source)
+    return sha256_of(source / INDEX if source.is_dir() else source.resolve())
 
 
-def unpack(source: Path, root: Path, scratch: Path) -> None:
+def unpack(source: Path, root: Path, scratch: Path, waiting: Callable[[], None] = lambda: None) -> None:
     """Unpack an archive or an image into the empty folder `root`; `scratch` is a folder for its layers.
 
-    Raise `Unreadable` or `OSError` if that cannot be done.
+    `waiting` is called often, and what it raises ends the unpacking. Raise `Unreadable` or `OSError` if it cannot be
+    unpacked, also for lack of space.
     """
-    budget = Budget.of(LARGEST)
+    room = max(0, shutil.disk_usage(root).free - SPARED)
+    remedy = "Free some space, or choose another folder with --cache." if room < LARGEST else "Export a smaller image."
+    budget = Budget.of(min(LARGEST, room), remedy=remedy, waiting=waiting)
     layers = [source]
     if source.is_dir():
         layers = _layers(source)
@@ -76,7 +81,7 @@ def _layers(image: Path) -> list[Path]:
     if (image / DOCKER).exists():
         images = _document(image / DOCKER)
         if isinstance(images, list) and images and isinstance(images[0], dict):
-            return [beneath(image, str(name)) for name in _entries(images[0], "Layers")]
+            return [beneath(image, inside(str(name))) for name in _entries(images[0], "Layers")]
     raise Unreadable(f"{image.name} is no OCI layout and no Docker archive: it has no {INDEX} with a manifest")
 
 
@@ -172,11 +177,15 @@ def _opened(place: int, folder: str) -> Iterator[int]:
 
 
 def _attributes(parent: int, name: str, member: Member) -> None:
-    """Set owner and mode; a folder may be behind a link, whose target keeps its own."""
+    """Set owner and mode; a folder may be behind a link, whose target keeps its own.
+
+    No file gets another user's rights: the cache is on the machine itself, and a node is root's anyway.
+    """
     if stat.S_ISLNK(os.lstat(name, dir_fd=parent).st_mode):
         return
     os.chown(name, member.info.uid, member.info.gid, dir_fd=parent, follow_symlinks=False)
-    os.chmod(name, member.info.mode & 0o7777, dir_fd=parent)
+    kept = stat.S_ISVTX | 0o777 if member.info.isreg() else 0o7777
+    os.chmod(name, member.info.mode & kept, dir_fd=parent)
 
 
 def _remove(parent: int, name: str) -> None:

@@ -49,7 +49,7 @@ def test_what_is_no_name_and_path_is_told(given: str) -> None:
         Build.read(given)
 
 
-@pytest.mark.parametrize("name", ["Mine", "a+b", "a~b", "x" * 41, "-a", "a/b"])
+@pytest.mark.parametrize("name", ["Mine", "a+b", "a~b", "x" * 41, "-a", "a/b", "a..b", "a.", "a\n"])
 def test_what_is_no_name_for_a_variant_is_told(program: Path, name: str) -> None:
     with pytest.raises(UsageError, match="is no name for a variant"):
         Build.read(f"criu={program}", name)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -219,7 +220,21 @@ def test_a_folder_of_the_users_own_has_more_stacks(tmp_path: Path, monkeypatch: 
         available()
 
 
-@pytest.mark.parametrize(("make", "told"), [(Path.mkdir, "has no index.json"), (lambda _: None, "does not exist")])
+def layout_with_a_pipe(path: Path) -> None:
+    path.mkdir()
+    os.mkfifo(path / "index.json")
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (Path.mkdir, "has no index.json"),
+        (lambda _: None, "does not exist"),
+        (os.mkfifo, "it is a pipe, not a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "it is a character device, not a regular file"),
+        (layout_with_a_pipe, "it is a pipe, not a regular file"),
+    ],
+)
 def test_an_archive_that_is_none_is_told(stacks: Path, make: Callable[[Path], None], told: str) -> None:
     make(stacks / "image")
     (stacks / "mine.toml").write_text('name = "mine"\ndescription = "A"\narchive = "image"\n', encoding="utf-8")

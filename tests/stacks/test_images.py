@@ -6,6 +6,8 @@ import hashlib
 import io
 import json
 import os
+import shutil
+import stat
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -117,6 +119,47 @@ def test_a_docker_archive_names_its_layers_in_its_manifest(tmp_path: Path) -> No
     (folder / "b.tar").write_bytes(UPPER)
     (folder / "manifest.json").write_text(json.dumps([{"Layers": ["a.tar", "b.tar"]}]), encoding="utf-8")
     check(unpacked(packed(folder, tmp_path / "image.tar"), tmp_path))
+
+
+def test_a_docker_archive_does_not_name_a_file_of_the_machine(tmp_path: Path) -> None:
+    (tmp_path / "secret.tar").write_bytes(LOWER)
+    for name in ("../secret.tar", "../../secret.tar", str(tmp_path / "secret.tar"), "a/../../secret.tar"):
+        folder = tmp_path / f"image-{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        (folder / "manifest.json").write_text(json.dumps([{"Layers": [name]}]), encoding="utf-8")
+        with pytest.raises(Unreadable, match="leads outside"):
+            images._layers(folder)
+
+
+def test_what_unpacks_to_more_than_there_is_room_for_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "root.tar").write_bytes(tar([("usr", None), ("usr/large", bytes(1 << 20))]))
+    full = shutil.disk_usage(tmp_path)._replace(free=images.SPARED + (1 << 19))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    with pytest.raises(Unreadable, match=r"more than 524,288 bytes.*--cache"):
+        unpacked(tmp_path / "root.tar", tmp_path)
+
+
+def test_who_is_asked_to_end_unpacks_no_further(tmp_path: Path) -> None:
+    def end() -> None:
+        raise KeyboardInterrupt
+
+    (tmp_path / "root.tar").write_bytes(LOWER)
+    (tmp_path / "root").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        images.unpack(tmp_path / "root.tar", tmp_path / "root", tmp_path, end)
+
+
+def test_no_file_gives_the_rights_of_another_user(tmp_path: Path) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as made:
+        for name, kind, mode in (("su", tarfile.REGTYPE, 0o6755), ("mail", tarfile.DIRTYPE, 0o3775)):
+            info = tarfile.TarInfo(name)
+            info.type, info.mode = kind, mode
+            made.addfile(info)
+    (tmp_path / "root.tar").write_bytes(out.getvalue())
+    root = unpacked(tmp_path / "root.tar", tmp_path)
+    assert stat.S_IMODE((root / "su").stat().st_mode) == 0o755
+    assert stat.S_IMODE((root / "mail").stat().st_mode) == 0o3775
 
 
 def test_a_tar_is_a_root_file_system(tmp_path: Path) -> None:
