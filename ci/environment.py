@@ -4,13 +4,17 @@
 environments.
 """
 
-import hashlib
-import importlib.util
-import json
-import os
 import sys
-from pathlib import Path
-from typing import Any
+
+try:
+    import hashlib
+    import importlib.util
+    import json
+    import os
+    from pathlib import Path
+    from typing import Any
+except KeyboardInterrupt:  # in the very first moment, of which nobody wants a traceback
+    sys.exit(130)
 
 OLDEST = (3, 11)
 LOCK = "ci/requirements.txt"
@@ -46,4 +50,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

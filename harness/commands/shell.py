@@ -15,11 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness.cri.codes import PROGRAM as CRI
+from harness.model.cells import VARIANT
 from harness.model.errors import CommandFailed, UsageError
 from harness.run import variants
 from harness.run.options import Options
 from harness.runtimes import adapter, criu_configuration, versions
 from harness.stacks import build, builds, definition, tools
+from harness.stacks.checkouts import as_owner
 from harness.stacks.definition import StackDefinition
 from harness.stacks.node import Node
 from harness.trial import bench
@@ -55,13 +57,15 @@ def shell(arguments: argparse.Namespace) -> int:
     if not command and (sys.stdin is None or is_empty(sys.stdin.fileno())):
         remedy = "Pipe in what `stillframe show CELL` prints, or use a terminal."
         raise UsageError("standard input is empty, so the shell has nothing to do", remedy=remedy)
-    stack = definition.load(definition.name_of(arguments.stack_name))
+    given = definition.name_of(arguments.stack_name)
+    builds.over(given)
+    stack = definition.load(given)
     shared = shareable("--share", arguments.share, options.cache) if arguments.share else None
     built = shareable("--build", arguments.build, options.cache) if arguments.build else None
     if (arguments.needs or arguments.install) and not built:
         raise UsageError("--needs and --install are for a build", remedy="Name its folder with --build DIR.")
     root = build.prepare(stack, options.cache, mirror=options.mirror, progress=tell)
-    name = variants.only(stack.name)
+    name = given if VARIANT in given else variants.only(stack.name)
     builds.check(name, root)
     layer = _layer(stack, root, built, arguments, options) if built else None
     binaries = compile_all(options.cache)
@@ -99,14 +103,7 @@ def _as_owner(folder: Path) -> Iterator[str]:
     """Begin a command line that goes to a folder, and acts there as the folder's owner."""
     status = folder.stat()
     if status.st_uid:
-        yield from (
-            "setpriv",
-            f"--reuid={status.st_uid}",
-            f"--regid={status.st_gid}",
-            "--clear-groups",
-            "env",
-            "HOME=/tmp",
-        )
+        yield from (*as_owner(status), "env", "HOME=/tmp")
     yield from ("sh", "-c", 'cd "$0" && exec "$@"', str(folder))
 
 

@@ -57,8 +57,9 @@ def run(spec: dict[str, Any], groups: list[str], unified: str) -> NoReturn:
             _Init(server).serve()
         code = 0
     except OSError as error:
+        told = ": ".join(map(str, filter(None, (error.filename, error.strerror)))) or str(error)
         with contextlib.suppress(OSError):
-            os.write(spec["ready"], json.dumps({"error": str(error)}).encode() + b"\n")
+            os.write(spec["ready"], json.dumps({"error": told}).encode() + b"\n")
     finally:
         os._exit(code)
 

@@ -106,7 +106,8 @@ def _unpack(name: str, archive: Path, ready: Path, progress: Progress, waiting: 
         try:
             images.unpack(archive, root, scratch, waiting)
         except (Unreadable, OSError, *OF_FOREIGN) as error:
-            what = f"the stack {name} cannot be unpacked from {archive}: {getattr(error, 'what', None) or error}"
+            reason = getattr(error, "strerror", None) or error
+            what = f"the stack {name} cannot be unpacked from {archive}: {getattr(error, 'what', reason)}"
             raise StackUnavailable(what, remedy=getattr(error, "remedy", "")) from error
         shutil.rmtree(scratch)
         if not (root / "usr").is_dir():

@@ -75,7 +75,7 @@ class Build:
             if not self.path.exists():
                 return "there is no such file or folder", "Build it first, or correct the path."
             if self.path.is_dir() and not init.places(str(self.path), self.program):
-                remedy = f"Install into it with `make install DESTDIR={self.path}`, or name the program itself."
+                remedy = "Name the program itself, or an install root: `make install DESTDIR=DIR` makes one."
                 return f"this folder has no program {self.program} in usr/bin, usr/sbin or the like", remedy
             with os.fdopen(open_regular(self.file.resolve()), "rb") as file:
                 begin = file.read(BEGIN)

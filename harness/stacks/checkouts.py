@@ -21,9 +21,13 @@ def git(folder: Path, *words: str, deadline: float = GIT_SECONDS) -> str:
     found = (each / ".git" for each in (folder.absolute(), *folder.absolute().parents))
     status = next((each for each in found if each.exists()), folder).stat()
     argv = ["git", "-c", "safe.directory=*", "-C", str(folder), *words]
-    if status.st_uid:
-        argv = ["setpriv", f"--reuid={status.st_uid}", f"--regid={status.st_gid}", "--clear-groups", *argv]
-    return HOST.run(argv, deadline=deadline).stdout.strip()
+    return HOST.run([*as_owner(status), *argv], deadline=deadline).stdout.strip()
+
+
+def as_owner(status: os.stat_result) -> list[str]:
+    """Begin a command line that acts as the owner of a file; empty for root's."""
+    user = ["setpriv", f"--reuid={status.st_uid}", f"--regid={status.st_gid}", "--clear-groups"]
+    return user if status.st_uid else []
 
 
 class Tree:

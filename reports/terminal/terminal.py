@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -48,6 +49,8 @@ from reports.words.findings import (
 from reports.words.suggestion import suggested
 from reports.words.tables import scenarios
 
+CALLED = "STILLFRAME_CALLED"
+"""Environment variable: how the user has called Stillframe, if not by its name."""
 LOG_WIDTH = 120
 NARROW = 12
 """Width of the narrowest entry of a table of images."""
@@ -148,8 +151,9 @@ def _unexpected(run: RunSummary, options: Sequence[str], most: int | None) -> It
 
 
 def shown(cell: str, options: Sequence[str] = ()) -> str:
-    """Return the command that shows a cell."""
-    return clean(shlex.join(("stillframe", "show", one_line(cell), *options)))
+    """Return the command that shows a cell, as the command was called that prints it."""
+    called = os.environ.get(CALLED, "stillframe")
+    return clean(f"{called} {shlex.join(('show', one_line(cell), *options))}")
 
 
 def _known(run: RunSummary, *, verbose: bool) -> Iterator[Text]:

@@ -161,6 +161,6 @@ def compared_pairs(each: Compared) -> str:
 
 
 def compared_remedy(against: Against) -> Iterator[str]:
-    """Say what may help where nobody can tell."""
-    if against.of(Effect.CANNOT_TELL):
+    """Say what may help where nobody can tell because too few pairs differ."""
+    if any(each.worse or each.better for each in against.of(Effect.CANNOT_TELL)):
         yield "To tell more, try these cells again with more pairs: --rounds 20."
