@@ -154,10 +154,22 @@ def compared_cause(cause: Cause) -> str:
 
 
 def compared_pairs(each: Compared) -> str:
+    """Say of which cell how its pairs differ."""
+    return f"{each.cell.id}: {paired(each)}"
+
+
+def answered(each: Compared) -> str:
+    """Say whether a cell is worse in the variant, and how its pairs differ or why nobody can tell."""
+    if each.effect.value in paired(each):
+        return paired(each)
+    return f"{each.effect}, {each.why or paired(each)}"
+
+
+def paired(each: Compared) -> str:
     """Say how the pairs of a cell differ."""
     some = (("worse", each.worse), ("better", each.better))
     told = " and ".join(f"{what} in {number}" for what, number in some if number) or "not worse in any"
-    return f"{each.cell.id}: {told} of {counted(each.pairs, 'pair')}"
+    return f"{told} of {counted(each.pairs, 'pair')}"
 
 
 def compared_remedy(against: Against) -> Iterator[str]:

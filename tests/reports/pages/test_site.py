@@ -50,6 +50,17 @@ def test_there_is_one_script_and_no_other_could_run() -> None:
         assert used <= set(page.ids)
 
 
+def test_a_cell_with_a_build_and_the_unmodified_one_lead_to_each_other() -> None:
+    built = STILL.of("mine", "mine")
+    trials = [record(STILL, number) for number in range(2)]
+    trials += [record(built, number, Outcome.RESTORE_FAILED, reason="broken") for number in range(2)]
+    found = site(*trials, cells=[STILL, built], rounds=2)
+    arrive(found)
+    told = "Compared: worse in 2 of 2 pairs"
+    assert f"unmodified stack{STILL.id}: consistent. {told}" in found.of(built).text
+    assert f"with a build{built.id}: restore-failed : broken. {told}" in found.of(STILL).text
+
+
 def test_the_verdict_comes_first() -> None:
     text = site(moving(MOVING), moving(STILL))["index.html"].text
     positions = [
