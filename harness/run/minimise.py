@@ -25,7 +25,7 @@ from harness.records.record import Record
 from harness.stacks import builds
 from harness.stacks.node import Node
 from reports.analysis.reductions import Part, parts
-from reports.text import counted
+from reports.text import counted, shorten
 
 ROUND_SECONDS = 300.0
 """For a round of the whole script; a shorter script may take `SLOWER` times as long as that took, and a bit."""
@@ -37,6 +37,8 @@ MOST_CHECKPOINT = 1 << 30
 ROUND = re.compile(r"^round 1: (.*)$", re.MULTILINE)
 MEMORY = frozenset({"inventory.img", "checkpoint.img", "checkpoint.tar"})
 """Files that a checkpoint with memory has: of CRIU, of gVisor, and of Podman."""
+WIDTH = 60
+"""Characters for what an attempt leaves out."""
 READ = re.compile(r"inconsistent|source-harmed: the source finds")
 """Begins what a reading has found: its words have each surface in them."""
 
@@ -156,7 +158,7 @@ class Minimiser:
                 hits, misses = hits + hit, misses + (not hit)
                 if hits >= self._enough or misses > self.rounds - self._enough:
                     break
-        what = group[0].what if len(group) == 1 else f"{len(group)} {group[0].kind}s"
+        what = shorten("; ".join(dict.fromkeys(part.what for part in group)), WIDTH)
         self.tell(f"without {what}: {hits} of {hits + misses}" + ("" if hits >= self._enough else f", then {found}"))
         return hits >= self._enough
 

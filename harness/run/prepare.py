@@ -30,6 +30,7 @@ from harness.run.hindrances import hindered, hit, keys_of, records, sentences
 from harness.run.options import Options
 from harness.stacks import build, definition
 from harness.workload.programs import compile_all
+from reports.text import counted
 
 
 def need_root() -> None:
@@ -104,7 +105,10 @@ class Run:
             executed = (*plan.share.cells, *(control.cell for control in plan.share.controls))
             keys = {key for cell in executed for key in keys_of(cell)}
             binaries = compile_all(options.cache)
-            stacks = _prepare(sorted({who.stack for who, _ in keys}), options, progress)
+            names = sorted({who.stack for who, _ in keys})
+            progress(f"checking {counted(len(set(map(base_of, names))), 'stack')}")
+            stacks = _prepare(names, options, progress)
+            progress(f"asking {counted(len({who for who, _ in keys}), 'participant')} what they can do")
             lost = hindered(keys, stacks, options.cgroups)
             run = cls(folder, plan, stacks, binaries, options.corpus, redaction, before, lost)
             run._write_off([*map(redaction.of, records(plan, lost))], [*sentences(plan, lost)], progress)

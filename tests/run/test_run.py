@@ -164,7 +164,11 @@ def test_what_is_lacking_is_told_once_and_costs_its_own_cells(machine: Path, mon
     monkeypatch.setattr(hindrances, "lacking", lacking)
     told: list[str] = []
     run = Run.begin(options(machine, runtime=("runc", "crun"), rounds=2), progress=told.append)
-    assert told == ["18 cells and 4 controls cannot run (crun@host): crun is not installed"]
+    assert told == [
+        "checking 1 stack",
+        "asking 2 participants what they can do",
+        "18 cells and 4 controls cannot run (crun@host): crun is not installed",
+    ]
     assert {cell.checkpoint.runtime for cell in run.plan.cells if run.loses(cell)} == {"crun"}
     assert Run.join(run.folder).lost == run.lost == {"crun@host": "crun is not installed"}
     run.close()
