@@ -120,7 +120,7 @@ class Search:
             said = [line for line in error.stderr.splitlines() if line.strip() and not line.startswith("Running ")]
             if said and said[-1].startswith(OURS):
                 raise EnvironmentUnfit(said[-1].removeprefix(OURS).rstrip(".")) from error
-            return None, f"it does not build: {said[-1] if said else f'the command ends with code {error.exit_code}'}"
+            return None, f"it does not build: {said[-1] if said else f'the command ends with code {error.code}'}"
         except DeadlineExceeded:
             return None, f"it does not build within {given.build_seconds} s"
         except StillframeError as error:

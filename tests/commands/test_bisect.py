@@ -136,6 +136,7 @@ def test_a_bad_commit_that_is_not_bad_is_told(
     ("said", "ours"),
     [
         ("make: *** no rule", False),
+        ("", False),
         ("stillframe: what the build needs cannot be installed over debian-sid. Name packages with --install.", True),
     ],
 )
@@ -152,7 +153,7 @@ def test_what_hinders_every_build_is_no_fault_of_a_commit(
         with pytest.raises(EnvironmentUnfit, match="what the build needs cannot be installed over debian-sid"):
             search.attempt(commit)
     else:
-        assert search.attempt(commit).why == f"it does not build: {said}"
+        assert search.attempt(commit).why == f"it does not build: {said or 'the command ends with code 2'}"
 
 
 @pytest.mark.parametrize(
