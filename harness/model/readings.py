@@ -19,12 +19,12 @@ class SurfaceReading(Frozen):
     foreign: Whole = Field(default=0, description="whole records of another nonce or in the wrong slot")
     holes: Whole = Field(default=0, description="records missing below the newest, within the ring")
     backwards: Whole = Field(default=0, description="neighbouring records whose wall clock runs backwards")
-    repeated: Whole = Field(default=0, description="lines of a log that appear again")
+    repeated: Whole = Field(default=0, description="records that were appended, or lines of a log, that appear again")
     lag: Whole = Field(
         default=1,
         description=(
-            "ticks by which it may be behind memory at one instant; more than 1: a log, "
-            "0: a deletion that has not happened"
+            "ticks by which it may be behind memory at one instant; more than 1: a log, 0: what is done once, at the "
+            "start: a deleted file, or one that is written and never again"
         ),
     )
 

@@ -158,11 +158,16 @@ def anomalies(
 def _anomalies(surfaces: Sequence[SurfaceReading], counter: int) -> Iterator[tuple[Check, Anomaly]]:
     for surface in surfaces:
         yield from _surface_anomalies(surface, counter)
-    files = [surface.newest for surface in surfaces if surface.newest is not None and not _is_log(surface)]
+    files = [surface.newest for surface in surfaces if surface.newest is not None and _ticks(surface)]
     if files and max(files) - min(files) > 1:
         yield Check.AGREEMENT, Anomaly.SURFACES_DISAGREE
     if any(_overtakes(surface, surfaces[:number]) for number, surface in enumerate(surfaces)):
         yield Check.ORDER, Anomaly.ORDER_BROKEN
+
+
+def _ticks(surface: SurfaceReading) -> bool:
+    """Return whether the surface gets each tick at once, so that it can be compared with others like it."""
+    return surface.lag == 1
 
 
 def _is_log(surface: SurfaceReading) -> bool:
@@ -172,8 +177,8 @@ def _is_log(surface: SurfaceReading) -> bool:
 
 def _overtakes(surface: SurfaceReading, before: Sequence[SurfaceReading]) -> bool:
     """Return whether the surface is newer than the file that is written before it."""
-    files = [each.newest for each in before if each.newest is not None and not _is_log(each)]
-    return bool(files) and surface.newest is not None and surface.newest > files[-1]
+    files = [each.newest for each in before if each.newest is not None and _ticks(each)]
+    return bool(files) and surface.newest is not None and surface.lag > 0 and surface.newest > files[-1]
 
 
 def _surface_anomalies(surface: SurfaceReading, counter: int) -> Iterator[tuple[Check, Anomaly]]:

@@ -19,8 +19,8 @@ from harness.model.description import Task
 from harness.oracle.processes import Form, OwnSurface, Process
 from harness.oracle.ring import LARGEST_RING, RECORD
 
-LARGEST_SURFACE = LARGEST_RING * RECORD.itemsize
-"""Bytes of the largest ring."""
+LARGEST_SURFACE = 4 * LARGEST_RING * RECORD.itemsize
+"""Bytes of a surface that are read: more than the largest ring has, and than is appended in an hour."""
 TMPFS = "tmpfs"
 """The kernel's name of the file system."""
 
@@ -128,8 +128,8 @@ class Locations:
 
 
 def _opened(process: Process, files: ProcessFiles) -> Iterator[tuple[str, OpenFile]]:
-    """Yield the open file of each ring, found by its descriptor, its path, or the order of opening."""
-    rings = [surface for surface in process.surfaces if surface.form is Form.RING]
+    """Yield the open file of each surface that gets ticks, by its descriptor, its path, or the order of opening."""
+    rings = [surface for surface in process.surfaces if surface.form in (Form.RING, Form.APPENDED)]
     writable = [file for file in files.files if file.writable]
     for number, surface in enumerate(rings):
         path = files.absolute(surface.path)

@@ -25,7 +25,7 @@ from harness.oracle.locations import (
     tmpfs_files,
 )
 from harness.oracle.processes import Form, OwnSurface, Process, processes
-from harness.oracle.ring import MemoryCounter, read_ring
+from harness.oracle.ring import MemoryCounter, is_sentinel, read_appended, read_ring
 
 
 def read(
@@ -85,10 +85,15 @@ def reading_of(process: Process, places: Mapping[str, Location], captured: Captu
         if surface.form is Form.STDOUT:
             surfaces.append(_printed(surface, counter, captured.log if isinstance(place, InLog) else None))
         elif surface.form is Form.DELETED:
-            surfaces.append(_deletion(surface.name, surfaces, counter, done=_is_gone(place, captured, held)))
+            surfaces.append(_done(surface.name, counter, done=_is_gone(place, captured, held)))
         else:
             data = _content(place, captured, held)
-            surfaces.append(read_ring(data, surface=surface.name, nonce=counter.nonce, ring=counter.ring))
+            if surface.form is Form.SENTINEL:
+                surfaces.append(_done(surface.name, counter, done=is_sentinel(data, nonce=counter.nonce)))
+            elif surface.form is Form.APPENDED:
+                surfaces.append(read_appended(data, surface=surface.name, nonce=counter.nonce))
+            else:
+                surfaces.append(read_ring(data, surface=surface.name, nonce=counter.nonce, ring=counter.ring))
     return Reading(
         witness=Witness.OFFLINE,
         nonce=f"{counter.nonce:016x}",
@@ -116,13 +121,11 @@ def _is_gone(place: Location, captured: Captured, held: Mapping[InTmpfs, bytes |
     return isinstance(place, OnDisk) and captured.disks[place.mount].lacks(place.name)
 
 
-def _deletion(name: str, before: list[SurfaceReading], counter: MemoryCounter, *, done: bool) -> SurfaceReading:
-    """Return the reading of a deletion: if done, it is as new as the surface written before it; else it has no tick."""
-    if not done:
-        return SurfaceReading(surface=name, newest=None, newest_wall_ns=None, lag=0)
-    if before:
-        return SurfaceReading(surface=name, newest=before[-1].newest, newest_wall_ns=before[-1].newest_wall_ns)
-    return SurfaceReading(surface=name, newest=counter.n, newest_wall_ns=counter.wall_ns)
+def _done(name: str, counter: MemoryCounter, *, done: bool) -> SurfaceReading:
+    """Return the reading of what is done once, at the start: it is as new as memory, or else it has no tick."""
+    if done:
+        return SurfaceReading(surface=name, newest=counter.n, newest_wall_ns=counter.wall_ns, lag=0)
+    return SurfaceReading(surface=name, newest=None, newest_wall_ns=None, lag=0)
 
 
 def _regular(path: Path) -> bytes:

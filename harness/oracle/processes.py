@@ -39,6 +39,8 @@ class Form(StrEnum):
     RING = "ring"
     DELETED = "deleted"
     STDOUT = "stdout"
+    APPENDED = "appended"
+    SENTINEL = "sentinel"
 
 
 OPTIONS = {b"--surface": Form.RING, b"--deleted": Form.DELETED}

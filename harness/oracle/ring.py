@@ -88,6 +88,36 @@ def read_ring(data: bytes, *, surface: str, nonce: int, ring: int) -> SurfaceRea
     )
 
 
+def read_appended(data: bytes, *, surface: str, nonce: int) -> SurfaceReading:
+    """Judge the bytes of a file to which each tick appended its record, captured at the same moment as memory."""
+    records = np.frombuffer(data[: len(data) // RECORD.itemsize * RECORD.itemsize], RECORD)
+    whole = (records != np.zeros((), RECORD)) & (records["check"] == _check(records))
+    own = whole & (records["nonce"] == np.uint64(nonce)) & (records["n"] != 0)
+    n: Ticks = records["n"][own]
+    before = np.concatenate(([np.uint64(0)], np.maximum.accumulate(n)[:-1])) if len(n) else n
+    new = n > before
+    wall: Ticks = records["wall_ns"][own][new]
+    newest = int(n.max(initial=0))
+    return SurfaceReading(
+        surface=surface,
+        newest=newest or None,
+        newest_wall_ns=int(wall[-1]) if newest else None,
+        torn=int(np.count_nonzero(~whole)) + (len(data) % RECORD.itemsize != 0),
+        foreign=int(np.count_nonzero(whole & ~own)),
+        holes=newest - int(np.count_nonzero(new)),
+        backwards=int(np.count_nonzero(wall[1:] < wall[:-1])),
+        repeated=int(np.count_nonzero(~new)),
+    )
+
+
+def is_sentinel(data: bytes, *, nonce: int) -> bool:
+    """Return whether a file has what the workload wrote at its start, its record of tick 0, and nothing else."""
+    if len(data) != RECORD.itemsize:
+        return False
+    (record,) = np.frombuffer(data, RECORD)
+    return bool(record == make_records([0], [record["wall_ns"]], nonce)[0])
+
+
 def parse_counter(pages: bytes, at: int = 0) -> MemoryCounter | None:
     """Read the counter whose magic is at `at`; None if it is incomplete, invalid or of an unknown version."""
     if at + COUNTER_BYTES > len(pages):

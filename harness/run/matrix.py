@@ -31,6 +31,7 @@ from harness.runtimes import RUNTIMES, way_of
 from harness.runtimes.contract import Way
 from harness.stacks import definition
 from harness.workload import definitions
+from harness.workload.definitions import Workload
 
 DEFAULT_STACKS = ("debian-trixie", "debian-sid", "debian-experimental", "debian-bookworm")
 PAUSED_BY_USER = (FreezePolicy.PAUSE, FreezePolicy.ENGINE)
@@ -220,7 +221,7 @@ def _participants(stacks: Sequence[str], runtimes: Sequence[str]) -> Iterator[Pa
 def _cells(who: Participant, *, sparing: bool = True) -> Iterator[Cell]:
     """Give the participant's cells: in every way, the default workload under every policy, and every scenario.
 
-    Other workloads are held still if `sparing`, except those with `every_policy`; otherwise they get every policy.
+    If `sparing`, other workloads have the policies that they ask for; otherwise they get every policy.
     """
     known = [definitions.find(name) for name in definitions.available()]
     others = [each for each in known if not (each.proof and sparing)]
@@ -229,7 +230,7 @@ def _cells(who: Participant, *, sparing: bool = True) -> Iterator[Cell]:
             yield _cell(who, way, policy)
         for other in others:
             if other.name != way.plain and other.containers == 1 and way.carries(other):
-                for policy in way.policies if other.every_policy or not sparing else (way.still,):
+                for policy in _policies(who, way, other) if sparing else way.policies:
                     yield _cell(who, way, policy, name=other.name)
         for scenario in way.groups:
             for policy in way.policies if scenario is Scenario.GROUP else way.policies[:1]:
@@ -239,6 +240,22 @@ def _cells(who: Participant, *, sparing: bool = True) -> Iterator[Cell]:
             by_user = next((each for each in PAUSED_BY_USER if each in way.policies), way.still)
             policy = by_user if scenario is Scenario.PAUSED else way.still
             yield _cell(who, way, policy, scenario=scenario)
+
+
+def _first_way(who: Participant, workload: Workload) -> Way | None:
+    """Return the first way of a participant that captures every surface of a workload."""
+    kinds = {surface.kind for surface in workload.surfaces}
+    fitting = (way for way in RUNTIMES[who.runtime].ways if way.carries(workload) and not kinds & way.outside)
+    return next(fitting, None)
+
+
+def _policies(who: Participant, way: Way, workload: Workload) -> Iterable[FreezePolicy]:
+    """Give the policies under which a workload is tried that is not the default one."""
+    if workload.every_policy:
+        return way.policies
+    if not workload.moving:
+        return (way.still,)
+    return dict.fromkeys((way.policies[0], way.still)) if way is _first_way(who, workload) else ()
 
 
 def _cell(

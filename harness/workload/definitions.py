@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import Self
 
@@ -26,7 +27,20 @@ MOUNTED = frozenset(SurfaceKind) - {
 BARRIER = "/barrier"
 """Folder of the host in which containers that tick together share a file."""
 OPTIONS = {SurfaceKind.DELETED: "--deleted", SurfaceKind.STDOUT: "--print"}
-"""The workload's options for surfaces without a ring."""
+"""The workload's options for kinds of surface that have only one form."""
+
+
+class Form(StrEnum):
+    """How a file carries the counter."""
+
+    RING = "ring"
+    APPEND = "append"
+    SENTINEL = "sentinel"
+
+    @property
+    def option(self) -> str:
+        """The workload's option for it."""
+        return "--surface" if self is Form.RING else f"--{self}"
 
 
 class Surface(Frozen):
@@ -38,6 +52,11 @@ class Surface(Frozen):
         default=1, ge=1, le=1_000_000, description="of standard output: it prints a line at every Nth tick"
     )
     kind: SurfaceKind
+    form: Form = Field(
+        default=Form.RING,
+        description="`ring`: it has the latest records; `append`: each tick adds its record, so that the file grows; "
+        "`sentinel`: written once, at the start, and equal to memory as long as nobody changes it",
+    )
     description: str
 
     @model_validator(mode="after")
@@ -48,12 +67,14 @@ class Surface(Frozen):
             raise fault("a surface that is a file needs a path. Add it")
         if self.kind is not SurfaceKind.STDOUT and self.every != 1:
             raise fault("only standard output skips ticks. Remove it", "every")
+        if self.form is not Form.RING and self.kind in (*OPTIONS, SurfaceKind.IMAGE):
+            raise fault(f"a surface of kind {self.kind} has no form of its own. Remove it", "form")
         return self
 
     @property
     def arguments(self) -> tuple[str, str]:
         """The workload's option for the surface, and its value."""
-        return OPTIONS.get(self.kind, "--surface"), f"{self.name}={self.path or self.every}"
+        return OPTIONS.get(self.kind, self.form.option), f"{self.name}={self.path or self.every}"
 
 
 class Workload(Frozen):
@@ -71,6 +92,11 @@ class Workload(Frozen):
     tty: bool = Field(default=False, description="its standard output is a terminal")
     every_policy: bool = Field(
         default=False, description="it has a cell for every freeze policy, not only for the best one"
+    )
+    moving: bool = Field(
+        default=False,
+        description="it runs once per participant, in the first way that captures all of it, under the best policy and "
+        "under the first, in which at most the engine holds the container still",
     )
     folder: Path
 

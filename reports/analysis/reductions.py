@@ -18,7 +18,7 @@ from harness.model.commands import Command
 from harness.model.outcomes import Stage
 from harness.records.record import Record
 
-SURFACE, PERIOD = "--surface", "--period-us"
+SURFACES, PERIOD = ("--surface", "--append", "--sentinel", "--deleted"), "--period-us"
 LONGER = 10
 """How many times the period is as long."""
 AROUND = frozenset({Stage.PREPARE, Stage.FREEZE, Stage.THAW, Stage.STOP, Stage.CLEAN_UP})
@@ -66,9 +66,9 @@ def _steps(record: Record) -> Iterator[Part]:
 
 
 def _surfaces(record: Record) -> Iterator[Part]:
-    found = {word for command in record.commands for word in _words_after(command, SURFACE)}
-    for word in sorted(found):
-        yield Part("surface", word, _each(_edited(partial(_replaced, old=(SURFACE, word)))))
+    for option in SURFACES:
+        for word in sorted({word for command in record.commands for word in _words_after(command, option)}):
+            yield Part("surface", word, _each(_edited(partial(_replaced, old=(option, word)))))
 
 
 def _mounts(record: Record) -> Iterator[Part]:
@@ -155,13 +155,14 @@ def _edited(change: Callable[[list[str]], list[str]]) -> Callable[[Command], Com
 
 
 def _in_text(text: str, change: Callable[[list[str]], list[str]]) -> str:
-    if SURFACE not in text and PERIOD not in text:
+    if not any(option in text for option in (*SURFACES, PERIOD)):
         return text
     document = _document(text)
     if document is not None:
         return _written(_in_document(document, change), text)
     return "\n".join(
-        " ".join(change(line.split(" "))) if SURFACE in line or PERIOD in line else line for line in text.split("\n")
+        " ".join(change(line.split(" "))) if any(option in line for option in (*SURFACES, PERIOD)) else line
+        for line in text.split("\n")
     )
 
 

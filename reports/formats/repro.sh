@@ -314,7 +314,7 @@ weigh() { # fill in `wrong`, by what a reading says about memory and each surfac
         elif [ $((disk + 1)) -lt "$memory" ]; then
             wrong="$wrong disk-behind: $name is behind memory by $((memory - disk)) ticks;"
         fi
-        for damage in torn foreign holes; do
+        for damage in torn foreign holes repeated; do
             number=$(field "$each" $damage)
             [ "${number:-0}" = 0 ] || wrong="$wrong $damage: $name has $number such records;"
         done

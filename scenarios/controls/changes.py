@@ -23,6 +23,9 @@ HEAD = 40
 """Bytes of the counter's page before its two records."""
 USED = HEAD + 2 * RECORD.itemsize
 """Bytes of head and records in the counter's page; the process's description of itself follows."""
+ADDED, OTHER, IMAGE = "upper/data/added.ring", "upper/data/other.ring", "upper/image/image.ring"
+APPENDED, SENTINEL = "upper/data/appended", "upper/data/z-last"
+"""Files of surfaces in the folder of a checkpoint."""
 FEW = 8
 """Ticks or lines that a change removes or adds."""
 
@@ -37,7 +40,7 @@ class Files:
     @property
     def ring(self) -> Path:
         """The ring of the surface `added`."""
-        return self.folder / "upper/data/added.ring"
+        return self.folder / ADDED
 
     @property
     def pages(self) -> Path:
@@ -152,13 +155,7 @@ def rewound(files: Files) -> None:
 
 def other_rewound(files: Files) -> None:
     """Remove the newest records of the second workload."""
-    _edit(files.folder / "upper/data/other.ring", lambda slots, _: rewind(slots, FEW))
-
-
-def other_copied(files: Files) -> None:
-    """Replace the second workload's ring with a copy of itself."""
-    path = files.folder / "upper/data/other.ring"
-    write(path, path.read_bytes())
+    _edit(files.folder / OTHER, lambda slots, _: rewind(slots, FEW))
 
 
 def advanced(files: Files) -> None:
@@ -242,12 +239,17 @@ def mixed(files: Files) -> None:
     write(files.ring, files.of_second(files.ring).read_bytes())
 
 
-def copied(files: Files) -> None:
-    """Replace the ring with a copy that has another inode and another time."""
-    write(files.ring, files.ring.read_bytes(), times=(1, 1))
-
-
 # ---- layers
+
+
+def copy_of(place: str) -> Change:
+    """Return what replaces a file of the checkpoint with a copy that has another inode and another time."""
+
+    def change(files: Files) -> None:
+        path = files.folder / place
+        write(path, path.read_bytes(), times=(1, 1))
+
+    return change
 
 
 def surface_missing(files: Files) -> None:
@@ -262,13 +264,27 @@ def unrelated_file(files: Files) -> None:
 
 def image_file_missing(files: Files) -> None:
     """Remove the modified file of the image."""
-    (files.folder / "upper/image/image.ring").unlink()
+    (files.folder / IMAGE).unlink()
 
 
-def image_file_copied(files: Files) -> None:
-    """Replace the modified file of the image with a copy of itself."""
-    path = files.folder / "upper/image/image.ring"
-    write(path, path.read_bytes(), times=(1, 1))
+def sentinel_left_out(files: Files) -> None:
+    """Remove a file that was written once."""
+    (files.folder / SENTINEL).unlink()
+
+
+def _edit_appended(files: Files, edit: Callable[[bytes], bytes]) -> None:
+    path = files.folder / APPENDED
+    write(path, edit(path.read_bytes()), times=(1, 1))
+
+
+def appended_cut_short(files: Files) -> None:
+    """Remove the last records."""
+    _edit_appended(files, lambda data: data[: -FEW * RECORD.itemsize])
+
+
+def appended_repeated(files: Files) -> None:
+    """Append the last records once more."""
+    _edit_appended(files, lambda data: data + data[-FEW * RECORD.itemsize :])
 
 
 def deleted_file_back(files: Files) -> None:

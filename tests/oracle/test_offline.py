@@ -6,14 +6,16 @@ import errno
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.checkpoints.disk import CapturedFiles
 from harness.checkpoints.untrusted import Broken, Unreadable
 from harness.model.outcomes import Anomaly
-from harness.model.readings import Reading, Witness
+from harness.model.readings import Reading, SurfaceReading, Witness
 from harness.oracle.judge import anomalies
 from harness.oracle.offline import read
+from harness.oracle.ring import make_records
 from tests.criu_images import COUNTER, MOUNTS, NONCE, NOW, PAGE, RING, Surface, dump, memory, mount, ring, tmpfs
 
 ADDED: Surface = ("ring", "added", "/data/added.ring")
@@ -187,19 +189,16 @@ def test_a_file_that_may_not_be_read_is_not_taken_for_one_that_is_missing(
 # ---- deletions
 
 
-def test_a_deletion_is_as_new_as_what_was_written_before_it(tmp_path: Path, upper: Path) -> None:
+def test_a_deletion_is_as_new_as_memory_whatever_was_written_before_it(tmp_path: Path, upper: Path) -> None:
     (upper / "data/added.ring").write_bytes(ring(COUNTER + 30))
     (upper / "data/.wh.gone").touch()
-    added, deleted = reading(having(tmp_path, TMPFS, ADDED, GONE), upper).surfaces[1:]
-    assert (
-        (deleted.newest, deleted.newest_wall_ns) == (added.newest, added.newest_wall_ns) == (COUNTER + 30, NOW + 30_000)
-    )
-
-
-def test_a_deletion_alone_is_as_new_as_memory(tmp_path: Path, upper: Path) -> None:
-    (upper / "data/.wh.gone").touch()
-    (deleted,) = reading(having(tmp_path, GONE), upper).surfaces
-    assert (deleted.newest, deleted.newest_wall_ns) == (COUNTER, NOW)
+    found = reading(having(tmp_path, TMPFS, ADDED, GONE), upper)
+    deleted = SurfaceReading(surface="gone", newest=COUNTER, newest_wall_ns=NOW, lag=0)
+    assert found.surfaces[-1] == deleted
+    assert anomalies(found) == (Anomaly.DISK_AHEAD, Anomaly.SURFACES_DISAGREE, Anomaly.ORDER_BROKEN)
+    for ticks in (COUNTER, COUNTER - 1):
+        (upper / "data/added.ring").write_bytes(ring(ticks))
+        assert anomalies(reading(having(tmp_path, GONE, ADDED), upper)) == ()
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -218,3 +217,44 @@ def test_a_deletion_on_a_tmpfs_is_what_its_archive_lacks(
     images = having(tmp_path, ("deleted", "gone", "/scratch/gone"))
     tmpfs(images, members)
     assert held(reading(images, upper)) == {"gone": newest}
+
+
+# ---- files that grow, and files that are written once
+
+GROWS: Surface = ("appended", "grows", "/data/grows")
+KEPT: Surface = ("sentinel", "kept", "/data/kept")
+
+
+def sentinel(nonce: int = NONCE, n: int = 0) -> bytes:
+    return make_records([n], [NOW - 5], nonce).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "newest"),
+    [
+        (sentinel(), COUNTER),
+        (None, None),
+        (b"", None),
+        (sentinel(NONCE + 1), None),
+        (sentinel(n=1), None),
+        (sentinel() + b"x", None),
+        (sentinel()[:-1] + b"x", None),
+    ],
+)
+def test_a_file_that_is_written_once_must_be_as_it_was(
+    tmp_path: Path, upper: Path, content: bytes | None, newest: int | None
+) -> None:
+    if content is not None:
+        (upper / "data/kept").write_bytes(content)
+    found = reading(having(tmp_path, ADDED, KEPT), upper)
+    assert held(found) == {"added": COUNTER, "kept": newest}
+    assert anomalies(found) == (() if newest else (Anomaly.DISK_BEHIND,))
+
+
+@pytest.mark.parametrize(("ticks", "found"), [(COUNTER, ()), (COUNTER - 1, ()), (COUNTER + 9, (Anomaly.DISK_AHEAD,))])
+def test_a_file_that_grows_has_all_ticks(tmp_path: Path, upper: Path, ticks: int, found: tuple[Anomaly, ...]) -> None:
+    records = make_records(np.arange(1, ticks + 1), NOW - 1000 * np.arange(ticks)[::-1], NONCE)
+    (upper / "data/grows").write_bytes(records.tobytes())
+    said = reading(having(tmp_path, GROWS), upper)
+    assert held(said) == {"grows": ticks}
+    assert anomalies(said) == found

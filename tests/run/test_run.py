@@ -167,7 +167,7 @@ def test_what_is_lacking_is_told_once_and_costs_its_own_cells(machine: Path, mon
     assert told == [
         "checking 1 stack",
         "asking 2 participants what they can do",
-        "18 cells and 4 controls cannot run (crun@host): crun is not installed",
+        "20 cells and 4 controls cannot run (crun@host): crun is not installed",
     ]
     assert {cell.checkpoint.runtime for cell in run.plan.cells if run.loses(cell)} == {"crun"}
     assert Run.join(run.folder).lost == run.lost == {"crun@host": "crun is not installed"}
@@ -196,7 +196,7 @@ def test_a_run_of_which_nothing_is_left_ends_before_it_begins_and_says_why(
         raise StackUnavailable("it cannot be built")
 
     monkeypatch.setattr(build, "prepare", refuse)
-    with pytest.raises(EnvironmentUnfit, match=r"^18 cells and 5 controls cannot run .*: it cannot be built$"):
+    with pytest.raises(EnvironmentUnfit, match=r"^20 cells and 5 controls cannot run .*: it cannot be built$"):
         begin(options(machine, runtime=("crun",)))
     found = read_run(machine / "out" / "latest")
     assert (found.closing is not None, found.conclusion.exit_code) == (True, 3)

@@ -73,7 +73,14 @@ def test_what_is_tampered_with_is_read_as_what_it_is(
 
 
 @pytest.mark.parametrize(
-    "change", [changes.other_padding, changes.copied, changes.reordered, changes.unrelated_file, changes.whole_copy]
+    "change",
+    [
+        changes.other_padding,
+        changes.copy_of(changes.ADDED),
+        changes.reordered,
+        changes.unrelated_file,
+        changes.whole_copy,
+    ],
 )
 def test_a_neutral_change_is_read_as_nothing(files: Files, change: Callable[[Files], None]) -> None:
     change(files)

@@ -69,6 +69,16 @@ def test_a_deleted_surface_has_an_option_of_its_own() -> None:
     )
 
 
+def test_a_file_has_the_option_of_its_form() -> None:
+    appended = find("appended")
+    assert appended.argv("/ledger", "/report", period_us=0, ring=4)[-6:] == (
+        *("--sentinel", "first=/data/0-first"),
+        *("--append", "appended=/data/appended"),
+        *("--sentinel", "last=/data/z-last"),
+    )
+    assert appended.moving
+
+
 @pytest.mark.parametrize(("name", "tty", "every_policy"), [("chatty", False, True), ("chatty-tty", True, False)])
 def test_what_prints_has_an_option_of_its_own_and_no_path(name: str, tty: bool, every_policy: bool) -> None:
     chatty = find(name)
@@ -101,6 +111,16 @@ def test_most_workloads_print_nothing_and_ask_under_the_policy_that_holds_best()
             'path = "/data/added.ring"\nkind = "added"',
             'kind = "stdout"',
             "surfaces: two surfaces are standard output. Remove one.",
+        ),
+        (
+            'kind = "stdout"',
+            'kind = "stdout"\nform = "append"',
+            "form: a surface of kind stdout has no form of its own.",
+        ),
+        (
+            'kind = "added"',
+            'kind = "image"\nform = "sentinel"',
+            "form: a surface of kind image has no form of its own.",
         ),
         ('kind = "stdout"', 'kind = "tmpfs"\npath = "/scratch/x"', "tty: has a terminal, but prints nothing."),
     ],

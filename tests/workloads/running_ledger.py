@@ -40,11 +40,15 @@ class Ledger:
         ring: int,
         period_us: int = 0,
         deleted: bool = False,
+        grows: bool = False,
         prints: int = 0,
         barrier: str = "",
         stdout: int = subprocess.PIPE,
     ) -> None:
-        """`deleted` adds a deleted surface with that name in second place; `prints` adds a line at every Nth tick."""
+        """`deleted` adds a deleted surface with that name in second place; `prints` adds a line at every Nth tick.
+
+        `grows` adds a file that grows, between two that are written once, behind the others.
+        """
         self.ring = ring
         self.folder = folder
         self.report = folder / "report"
@@ -53,6 +57,8 @@ class Ledger:
         if deleted:
             self.deleted.touch()
             options.insert(1, ("--deleted", self.deleted.name))
+        if grows:
+            options += [("--sentinel", "first"), ("--append", "grows"), ("--sentinel", "last")]
         surfaces = list(itertools.chain.from_iterable((option, f"{name}={folder / name}") for option, name in options))
         if prints:
             surfaces += ["--print", f"out={prints}"]

@@ -24,7 +24,7 @@ def test_a_file_that_stays_away_holds_what_memory_holds(start: Callable[..., Led
         ledger.hold()
         ledger.resume()
         reading = ledger.hear(ReadingMessage)
-        clean = SurfaceReading(surface="deleted", newest=reading.n, newest_wall_ns=reading.n_wall_ns)
+        clean = SurfaceReading(surface="deleted", newest=reading.n, newest_wall_ns=reading.n_wall_ns, lag=0)
         assert reading.reason == "gap"
         assert reading.surfaces[1] == clean
     assert not ledger.deleted.exists()
@@ -38,7 +38,7 @@ def test_a_file_that_is_there_again_holds_nothing(start: Callable[..., Ledger]) 
     ledger.hold()
     ledger.resume()
     reading = ledger.hear(ReadingMessage)
-    assert reading.surfaces[1] == SurfaceReading(surface="deleted", newest=None, newest_wall_ns=None)
+    assert reading.surfaces[1] == SurfaceReading(surface="deleted", newest=None, newest_wall_ns=None, lag=0)
     assert {each.newest for each in reading.surfaces if each.surface != "deleted"} <= {reading.n, reading.n - 1}
 
 
@@ -61,7 +61,7 @@ def test_a_file_that_comes_back_between_two_ticks_is_told_once(
     else:
         pytest.fail("no reading that came of the look between two ticks")
     assert reading.n <= memory.n + within
-    assert reading.surfaces[1] == SurfaceReading(surface="deleted", newest=None, newest_wall_ns=None)
+    assert reading.surfaces[1] == SurfaceReading(surface="deleted", newest=None, newest_wall_ns=None, lag=0)
     ledger.await_tick(reading.n + (3000 if period_us == 0 else 2 * ledger.ring))
     assert [each.n for each in ledger.messages(ReadingMessage) if each.reason == "discrepancy"] == [reading.n]
 

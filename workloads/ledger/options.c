@@ -12,7 +12,8 @@ enum { NAME_LENGTH_MAX = 32, PERIOD_US_MAX = 10000000, PRINT_MAX = 1000000 };
 
 static const char usage[] =
     "usage: ledger [--period-us N] [--ring K] --report DIR --surface NAME=PATH [--surface NAME=PATH ...]\n"
-    "              [--deleted NAME=PATH ...] [--print NAME=N] [--barrier I/N=PATH]\n"
+    "              [--deleted NAME=PATH ...] [--append NAME=PATH ...] [--sentinel NAME=PATH ...]\n"
+    "              [--print NAME=N] [--barrier I/N=PATH]\n"
     "\n"
     "Keeps the same counter in memory and in a ring of records in each PATH, ticks it, and reports when memory\n"
     "and files are not of one instant, for example after a restore from an inconsistent checkpoint.\n"
@@ -23,6 +24,8 @@ static const char usage[] =
     "  --surface NAME=PATH   file that carries the counter, made if missing; up to 16, written in the given order;\n"
     "                        NAME has at most 32 characters of a-z, 0-9 and -\n"
     "  --deleted NAME=PATH   existing file that the program deletes; it must not come back\n"
+    "  --append NAME=PATH    file that gets a record at every tick, and grows\n"
+    "  --sentinel NAME=PATH  file that is written at the start, and must stay as it is\n"
     "  --print NAME=N        print a line on standard output at every Nth tick; N is 1 to 1000000\n"
     "  --barrier I/N=PATH    tick together with the other ones of N ledgers, which share the file PATH; this is number\n"
     "                        I, from 0; N is 2 to 16\n"
@@ -115,6 +118,10 @@ void read_arguments(char **argument)
             add_surface(option, value, RING);
         else if (strcmp(option, "--deleted") == 0)
             add_surface(option, value, DELETED);
+        else if (strcmp(option, "--append") == 0)
+            add_surface(option, value, APPENDED);
+        else if (strcmp(option, "--sentinel") == 0)
+            add_surface(option, value, SENTINEL);
         else if (strcmp(option, "--print") == 0)
             add_surface(option, value, STDOUT);
         else if (strcmp(option, "--barrier") == 0)

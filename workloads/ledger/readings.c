@@ -9,7 +9,8 @@ enum { SCAN_SLOTS = 2048, SCAN_ATTEMPTS = 3, SCAN_SLOT_NS = 100 /* several times
 
 struct finding {
     u64 newest, newest_wall_ns; /* 0: none */
-    u64 torn, foreign, holes, backwards;
+    u64 torn, foreign, holes, backwards, repeated;
+    u64 scanned; /* slots, or records of an appended surface */
 };
 
 u64 pause_ns = 10 * MS;
@@ -64,15 +65,15 @@ static struct finding look_for(struct surface *surface)
 {
     const struct record *record = &memory.slot[memory.n & 1];
 
-    surface->returned = !is_absent(surface);
-    if (surface->returned)
+    surface->spoiled = !is_sound(surface);
+    if (surface->spoiled)
         return (struct finding){0};
     return (struct finding){.newest = record->n, .newest_wall_ns = record->wall_ns};
 }
 
 static struct finding scan(const struct surface *surface)
 {
-    struct finding finding = {0};
+    struct finding finding = {.scanned = memory.ring};
     block_start = RING_MAX;
     const struct record newest = newest_of(surface, &finding);
     const u64 expected = newest.n < memory.ring ? newest.n : memory.ring;
@@ -96,10 +97,58 @@ static struct finding scan(const struct surface *surface)
     return finding;
 }
 
+/*
+ * Scans what was appended. The last record may be record c, the counter in memory, written after the process was
+ * resumed: it counts only if it follows the one before it, or was there before.
+ */
+static struct finding scan_appended(struct surface *surface)
+{
+    struct finding finding = {0}, before = {0};
+    struct record record = {0};
+    u64 size, count;
+
+    begin_reading(surface);
+    size = size_of(surface);
+    count = size / sizeof record;
+    for (u64 i = 0; i < count; i++) {
+        if (i % SCAN_SLOTS == 0)
+            read_slots(surface, i, count - i < SCAN_SLOTS ? count - i : SCAN_SLOTS, block);
+        record = block[i % SCAN_SLOTS];
+        before = finding;
+        if (record.check != check_of(&record) || is_empty(&record)) {
+            finding.torn++;
+        } else if (record.nonce != memory.nonce || record.n == 0) {
+            finding.foreign++;
+        } else if (record.n <= finding.newest) {
+            finding.repeated++;
+        } else {
+            finding.holes += record.n - finding.newest - 1;
+            finding.backwards += record.wall_ns < finding.newest_wall_ns;
+            finding.newest = record.n;
+            finding.newest_wall_ns = record.wall_ns;
+        }
+    }
+    end_reading(surface);
+    if (count && holds(&record, memory.n) && before.newest != memory.n && before.newest + 1 != memory.n)
+        finding = before;
+    finding.scanned = count;
+    finding.torn += size % sizeof record != 0;
+    return finding;
+}
+
+static struct finding find(struct surface *surface)
+{
+    if (surface->kind == RING)
+        return scan(surface);
+    if (surface->kind == APPENDED)
+        return scan_appended(surface);
+    return surface->kind == STDOUT ? (struct finding){0} : look_for(surface);
+}
+
 static int is_wrong(const struct finding *finding)
 {
     return finding->newest > memory.n || finding->newest + 1 < memory.n || finding->torn || finding->foreign ||
-           finding->holes;
+           finding->holes || finding->repeated;
 }
 
 static void put_finding(const struct surface *surface, const struct finding *finding)
@@ -113,22 +162,25 @@ static void put_finding(const struct surface *surface, const struct finding *fin
     put_field("foreign", finding->foreign);
     put_field("holes", finding->holes);
     put_field("backwards", finding->backwards);
+    put_field("repeated", finding->repeated);
+    put_field("lag", surface->kind != DELETED && surface->kind != SENTINEL);
     put("}");
 }
 
 void report(const char *reason)
 {
-    const u64 found_ns = clock_ns(), limit_ns = pause_ns + (u64)surface_count * memory.ring * SCAN_SLOT_NS;
-    u64 gap_ns = found_ns > last_ns ? found_ns - last_ns : 0, begun_ns, took_ns;
+    const u64 found_ns = clock_ns();
+    u64 gap_ns = found_ns > last_ns ? found_ns - last_ns : 0, begun_ns, took_ns, limit_ns;
     struct finding findings[SURFACES_MAX];
     int attempts = 0;
 
     do { /* a checkpoint may have interrupted a scan that took too long; the scan is then of two instants */
         begun_ns = clock_ns();
-        for (int i = 0; i < surface_count; i++)
-            findings[i] = surfaces[i].kind == DELETED ? look_for(&surfaces[i])
-                          : surfaces[i].kind == RING  ? scan(&surfaces[i])
-                                                      : (struct finding){0};
+        limit_ns = pause_ns;
+        for (int i = 0; i < surface_count; i++) {
+            findings[i] = find(&surfaces[i]);
+            limit_ns += findings[i].scanned * SCAN_SLOT_NS;
+        }
         last_ns = clock_ns();
         took_ns = last_ns - begun_ns;
         if (took_ns > limit_ns && last_ns > begun_ns && took_ns > gap_ns)

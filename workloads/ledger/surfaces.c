@@ -12,7 +12,7 @@
 
 enum { LOOK_TICKS = 1024 };
 
-static const char *const kind_names[] = {"ring", "deleted", "stdout"};
+static const char *const kind_names[] = {"ring", "deleted", "stdout", "appended", "sentinel"};
 
 struct surface surfaces[SURFACES_MAX];
 int surface_count;
@@ -37,11 +37,48 @@ static _Noreturn void fail(const char *call, const struct surface *surface, int 
 void read_slots(const struct surface *surface, u64 slot, u64 count, struct record *records)
 {
     size_t size = count * sizeof *records;
-    ssize_t got = pread(surface->fd, records, size, (off_t)(slot * sizeof *records));
+    const int fd = surface->kind == APPENDED ? surface->reader : surface->fd;
+    ssize_t got = pread(fd, records, size, (off_t)(slot * sizeof *records));
 
     if (got < 0)
         fail("pread", surface, errno);
     memset((char *)records + got, 0, size - (size_t)got);
+}
+
+/* Not through the descriptor that appends, nor through one that stays open: see surfaces.h. */
+void begin_reading(struct surface *surface)
+{
+    surface->reader = open(surface->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (surface->reader < 0 && errno != ENOENT)
+        fail("open", surface, errno);
+}
+
+void end_reading(struct surface *surface)
+{
+    if (surface->reader >= 0)
+        close(surface->reader);
+}
+
+static u64 bytes_of(const struct surface *surface, int fd)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) < 0)
+        fail("fstat", surface, errno);
+    return (u64)status.st_size;
+}
+
+u64 size_of(const struct surface *surface)
+{
+    return surface->reader < 0 ? 0 : bytes_of(surface, surface->reader);
+}
+
+static void append_record(const struct surface *surface, const struct record *record)
+{
+    const ssize_t written = write(surface->fd, record, sizeof *record);
+
+    if (written != sizeof *record)
+        fail("write", surface, written < 0 ? errno : ENOSPC);
 }
 
 static void write_record(const struct surface *surface, const struct record *record)
@@ -88,9 +125,11 @@ void write_tick(const struct surface *surface, u64 n)
         write_record(surface, &memory.slot[n & 1]);
     else if (surface->kind == STDOUT)
         print_line(surface, n);
+    else if (surface->kind == APPENDED)
+        append_record(surface, &memory.slot[n & 1]);
 }
 
-int is_absent(const struct surface *surface)
+static int is_absent(const struct surface *surface)
 {
     struct stat status;
 
@@ -99,6 +138,24 @@ int is_absent(const struct surface *surface)
     if (errno != ENOENT)
         fail("lstat", surface, errno);
     return 1;
+}
+
+static int is_as_written(const struct surface *surface)
+{
+    const int fd = open(surface->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct record found[2];
+    ssize_t got;
+
+    if (fd < 0)
+        return 0;
+    got = read(fd, found, sizeof found);
+    close(fd);
+    return got == sizeof found[0] && holds(&found[0], 0);
+}
+
+int is_sound(const struct surface *surface)
+{
+    return surface->kind == DELETED ? is_absent(surface) : is_as_written(surface);
 }
 
 /*
@@ -112,8 +169,10 @@ int fits(const struct surface *surface, u64 n)
 
     if (surface->kind == STDOUT)
         return 1;
-    if (surface->kind == DELETED)
-        return surface->returned || (!memory.period_ns && n % LOOK_TICKS) || is_absent(surface);
+    if (surface->kind == DELETED || surface->kind == SENTINEL)
+        return surface->spoiled || (!memory.period_ns && n % LOOK_TICKS) || is_sound(surface);
+    if (surface->kind == APPENDED)
+        return bytes_of(surface, surface->fd) == (n - 1) * sizeof(struct record);
     read_slots(surface, first, whole, near);
     if (whole < 3)
         read_slots(surface, 0, 3 - whole, near + whole);
@@ -155,6 +214,24 @@ static void open_ring(struct surface *surface)
     describe(path_of(surface, surface->fd));
 }
 
+static void open_appended(struct surface *surface)
+{
+    surface->fd = open(surface->path, O_WRONLY | O_APPEND | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (surface->fd < 0)
+        fail("open", surface, errno);
+    describe(path_of(surface, surface->fd));
+}
+
+static void write_sentinel(struct surface *surface)
+{
+    surface->fd = open(surface->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (surface->fd < 0)
+        fail("open", surface, errno);
+    append_record(surface, &memory.slot[0]);
+    describe(path_of(surface, surface->fd));
+    close(surface->fd);
+}
+
 static void delete_file(const struct surface *surface)
 {
     const int fd = open(surface->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -173,12 +250,16 @@ void open_surface(struct surface *surface)
     describe(surface->name);
     if (surface->kind == RING)
         open_ring(surface);
+    else if (surface->kind == APPENDED)
+        open_appended(surface);
+    else if (surface->kind == SENTINEL)
+        write_sentinel(surface);
     else if (surface->kind == DELETED)
         delete_file(surface);
     else
         describe(surface->path);
     used = 0;
-    if (surface->kind != DELETED)
+    if (surface->kind != DELETED && surface->kind != SENTINEL)
         put_number((u64)surface->fd);
     text[used] = 0;
     describe(text);
