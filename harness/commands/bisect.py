@@ -126,17 +126,9 @@ class Search:
         except StillframeError as error:
             return None, f"it does not build: {error.what}"
         out = self._out / commit
-        words = [
-            "run",
-            "--with",
-            f"{name}={self.tree.path / path}",
-            "--as",
-            VARIANT,
-            "--alone",
-            "--cell",
-            given.cell_id,
-        ]
-        words += ["--rounds", str(self.trials), "--proof", "brief", "--out", str(out), *cache]
+        built = ["--with", f"{name}={self.tree.path / path}", "--as", VARIANT, "--alone"]
+        words = ["run", *built, "--cell", given.cell_id, *cache]
+        words += ["--rounds", str(self.trials), "--proof", "brief", "--out", str(out)]
         played = _ours(words, seconds=PLAY_SECONDS, accept=range(256))
         if played.exit_code not in RESULTS or not (out / "latest").exists():
             said = [line for line in played.stderr.splitlines() if line.strip()]

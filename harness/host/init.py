@@ -201,7 +201,8 @@ def lay(source: str, program: str) -> None:
             for name in (*files, *(each for each in folders if os.path.islink(f"{at}/{each}"))):
                 target = f"{below}/{name}"
                 if not os.path.islink(f"{at}/{name}"):
-                    _copy(f"{at}/{name}", target)
+                    if os.path.isfile(f"{at}/{name}"):
+                        _copy(f"{at}/{name}", target)
                 elif os.path.islink(target) or not os.path.isdir(target):  # a folder stays, with what is in it
                     _make_room(target)
                     os.symlink(os.readlink(f"{at}/{name}"), target)

@@ -38,14 +38,14 @@ class Tree:
 
     def __init__(self, source: Path, folder: Path, bad: str) -> None:
         """Copy the history of the commit `bad` from a checkout into a folder."""
-        self.path = folder / source.resolve().name
+        self.path = folder / "tree" / source.resolve().name
         self._history, self._own = folder / "history.git", folder / "own.git"
         (folder / "gitconfig").write_text("[safe]\n\tdirectory = *\n", encoding="ascii")  # the source is another user's
         shared = ["git", "clone", "--quiet", "--bare", "--shared", str(source.resolve()), str(self._history)]
         HOST.run(shared, deadline=GIT_SECONDS, env={"GIT_CONFIG_GLOBAL": str(folder / "gitconfig")})
         self.git("update-ref", BAD, bad)
         self.git("repack", "-a", "-d", "-q")
-        (self._history / "objects/info/alternates").unlink()
+        (self._history / "objects/info/alternates").unlink(missing_ok=True)  # a shallow one was copied
 
     def git(self, *words: str) -> str:
         """Call git in the copied history, where no build comes to."""

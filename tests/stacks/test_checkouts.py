@@ -73,6 +73,7 @@ def test_a_build_has_a_whole_repository_and_none_that_the_machine_works_with(tmp
     HOST.run(["git", "-C", str(source), "reset", "--quiet", "--hard", first])  # the second is on no branch
     (tmp_path / "copied").mkdir()
     tree = Tree(source, tmp_path / "copied", second)
+    assert not tree.path.exists()
     shutil.rmtree(source)
     hook = tree.path / ".git/hooks/post-checkout"
     for commit, text, described in ((second, "second", "v1-1-g"), (first, "first", "v1"), (second, "second", "v1-1-g")):
@@ -89,6 +90,19 @@ def test_a_build_has_a_whole_repository_and_none_that_the_machine_works_with(tmp
         assert now.startswith(described)
         assert not now.endswith("dirty")
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["history.git", "own.git", "gitconfig", "tree"])
+def test_a_shallow_checkout_of_any_name_is_copied(tmp_path: Path, name: str) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    _, second = make(source, "first", "second")
+    shallow = tmp_path / name
+    HOST.run(["git", "clone", "--quiet", "--depth=1", source.as_uri(), str(shallow)])
+    (tmp_path / "copied").mkdir()
+    tree = Tree(shallow, tmp_path / "copied", second)
+    with tree.at(second):
+        assert (tree.path / "file").read_text() == "second"
 
 
 def test_a_repository_that_a_build_made_a_link_is_not_followed(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,6 +63,7 @@ def test_an_install_root_with_a_link_for_a_folder_replaces_the_program_in_both(
     (tmp_path / "usr/bin").mkdir(parents=True)
     (tmp_path / "usr/sbin").symlink_to("/usr/bin")
     script(tmp_path / "usr/bin/runc", "echo mine")
+    os.mkfifo(tmp_path / "usr/bin/pipe")
     there = node(f"runc={tmp_path}")
     assert there.run(["/usr/sbin/runc"]).stdout == there.run(["/usr/bin/runc"]).stdout == "mine\n"
     assert there.run(["readlink", "/usr/sbin"], accept=(1,)).stdout == ""
