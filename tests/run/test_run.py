@@ -176,7 +176,7 @@ def test_what_is_lacking_is_told_once_and_costs_its_own_cells(machine: Path, mon
     written = [each for each in found.cells if each.n]
     assert {each.cell.checkpoint.runtime for each in written} == {"crun"}
     assert not any(each.missing for each in written)
-    assert "18 of 36 cells with incomplete evidence (crun is not installed): " in found.conclusion.sentence
+    assert "20 of 40 cells with incomplete evidence (crun is not installed): " in found.conclusion.sentence
 
 
 def test_what_a_stack_of_the_users_own_lacks_is_a_result(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,7 +200,7 @@ def test_a_run_of_which_nothing_is_left_ends_before_it_begins_and_says_why(
         begin(options(machine, runtime=("crun",)))
     found = read_run(machine / "out" / "latest")
     assert (found.closing is not None, found.conclusion.exit_code) == (True, 3)
-    assert [each.missing for each in found.cells] == [0] * 18
+    assert [each.missing for each in found.cells] == [0] * 20
 
 
 @pytest.mark.parametrize("kept", [False, True])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,19 +33,23 @@ def make(folder: Path, *texts: str) -> list[str]:
 
 
 @pytest.fixture
-def theirs(tmp_path: Path) -> Path:
-    """A checkout of nobody's, whose configuration names a program that leaves a file."""
-    for each in (tmp_path, *tmp_path.parents[:2]):
-        each.chmod(0o755)
-    folder = tmp_path / "theirs"
-    folder.mkdir()
-    make(folder, "first")
+def theirs() -> Iterator[Path]:
+    """A checkout of nobody's, where nobody can reach it, whose configuration names a program that leaves a file."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as made:  # a test's own folder is root's alone
+        Path(made).chmod(0o755)
+        folder = Path(made, "theirs")
+        folder.mkdir()
+        make(folder, "first")
+        _plant(folder)
+        yield folder
+
+
+def _plant(folder: Path) -> None:
     told = folder / "program"
     told.write_text(f"#!/bin/sh\nid -u >{folder}/ran\n", encoding="utf-8")
     told.chmod(0o755)
     HOST.run(["git", "-C", str(folder), "config", "core.fsmonitor", str(told)])
     HOST.run(["chown", "-R", f"{NOBODY}:{NOBODY}", str(folder)])
-    return folder
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
