@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess  # noqa: TID251  # another process, to be told to end
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -55,14 +57,20 @@ def test_the_commit_that_no_longer_pauses_is_found(
     assert [*(tmp_path / "out").glob("*/repro-bad/repro.sh")]
 
 
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A folder for temporary files that is not in the cache, in which a test's own folder may be."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
 def test_a_search_that_is_ended_leaves_no_process_and_no_folder(
-    source: Path, stack_root: Path, tmp_path: Path, number: signal.Signals
+    source: Path, stack_root: Path, tmp_path: Path, temporary: Path, number: signal.Signals
 ) -> None:
     ends = ["--good", "v0", "--bad", "v3", "--source", str(source), "--install", "coreutils"]
     words = ["bisect", f"ledger.pause.runc@{STACK}", *ends, "--build", "sleep 600", "--with", "runc=made/runc"]
     argv = [sys.executable, "-m", "harness.commands.cli", *words, "--out", str(tmp_path / "out")]
-    (temporary := tmp_path / "temporary").mkdir()
     environment = {**os.environ, "TMPDIR": str(temporary)}
     with subprocess.Popen(argv, cwd=ROOT, env=environment, stderr=subprocess.PIPE, start_new_session=True) as search:
         tree: list[psutil.Process] = []
