@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,10 +21,17 @@ def done() -> Done:
     return {}
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Where the commands are typed: outside the cache, of which nothing is shared, and in which a test's folder is."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as made:
+        yield Path(made)
+
+
 @pytest.mark.parametrize("page", sorted(BY_PAGE), ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_commands_of_a_page_do_what_it_says(page: Path, tmp_path: Path, done: Done) -> None:
-    desk = Desk(tmp_path)
-    (tmp_path / "share").mkdir()
-    (tmp_path / "share/live.tar").write_bytes(plain("still-ledger"))
+def test_the_commands_of_a_page_do_what_it_says(page: Path, folder: Path, done: Done) -> None:
+    desk = Desk(folder)
+    (folder / "share").mkdir()
+    (folder / "share/live.tar").write_bytes(plain("still-ledger"))
     for block in BY_PAGE[page]:
         desk.follow(block, done)
