@@ -20,7 +20,7 @@ from harness.oracle.processes import Form, OwnSurface, Process
 from harness.oracle.ring import LARGEST_RING, RECORD
 
 LARGEST_SURFACE = 4 * LARGEST_RING * RECORD.itemsize
-"""Bytes of a surface that are read: more than the largest ring has, and than is appended in an hour."""
+"""Bytes of a surface that are read at most: more than the largest ring has."""
 TMPFS = "tmpfs"
 """The kernel's name of the file system."""
 

@@ -10,7 +10,7 @@ from harness.checkpoints import completeness
 from harness.checkpoints.criu.tasks import tasks
 from harness.checkpoints.disk import CapturedFiles
 from harness.checkpoints.sources import Part
-from harness.checkpoints.untrusted import Absent, Budget, open_regular, pread
+from harness.checkpoints.untrusted import Absent, Budget, Unreadable, open_regular, pread
 from harness.model.readings import Reading, SurfaceReading, Witness
 from harness.oracle.lines import FILLED_SINCE, LINE, UNFILLED, read_lines
 from harness.oracle.locations import (
@@ -91,6 +91,8 @@ def reading_of(process: Process, places: Mapping[str, Location], captured: Captu
             if surface.form is Form.SENTINEL:
                 surfaces.append(_done(surface.name, counter, done=is_sentinel(data, nonce=counter.nonce)))
             elif surface.form is Form.APPENDED:
+                if len(data) == LARGEST_SURFACE:  # the rest is not known, and no fault of the checkpoint
+                    raise Unreadable(f"{surface.name} has {LARGEST_SURFACE:,} bytes or more, and is read up to there")
                 surfaces.append(read_appended(data, surface=surface.name, nonce=counter.nonce))
             else:
                 surfaces.append(read_ring(data, surface=surface.name, nonce=counter.nonce, ring=counter.ring))

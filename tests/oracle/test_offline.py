@@ -14,6 +14,7 @@ from harness.checkpoints.untrusted import Broken, Unreadable
 from harness.model.outcomes import Anomaly
 from harness.model.readings import Reading, SurfaceReading, Witness
 from harness.oracle.judge import anomalies
+from harness.oracle.locations import LARGEST_SURFACE
 from harness.oracle.offline import read
 from harness.oracle.ring import make_records
 from tests.criu_images import COUNTER, MOUNTS, NONCE, NOW, PAGE, RING, Surface, dump, memory, mount, ring, tmpfs
@@ -258,3 +259,10 @@ def test_a_file_that_grows_has_all_ticks(tmp_path: Path, upper: Path, ticks: int
     said = reading(having(tmp_path, GROWS), upper)
     assert held(said) == {"grows": ticks}
     assert anomalies(said) == found
+
+
+def test_a_file_that_grows_beyond_what_is_read_is_no_finding(tmp_path: Path, upper: Path) -> None:
+    (upper / "data/grows").touch()
+    os.truncate(upper / "data/grows", LARGEST_SURFACE)
+    with pytest.raises(Unreadable, match="grows has 134,217,728 bytes or more"):
+        reading(having(tmp_path, GROWS), upper)
