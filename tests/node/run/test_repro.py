@@ -14,7 +14,7 @@ from harness.commands.cli import main
 from harness.host import audit
 from harness.host.wait import until
 from harness.model.commands import Command
-from harness.model.outcomes import Stage
+from harness.model.outcomes import Outcome, Stage, Verdict
 from harness.run import minimise
 from harness.run.flags import default_cache
 from harness.stacks.node import Node
@@ -122,3 +122,14 @@ def test_a_script_that_is_ended_leaves_nothing(hanging: Node, sent: str) -> None
     until(lambda: any("sleep" in each for each in left(hanging)), seconds=20, what="the trial")
     hanging.run(["kill", f"-{sent}", pid])
     until(lambda: not left(hanging), seconds=20, what="the end of all that it made")
+
+
+def test_the_scripts_own_process_is_not_what_a_trial_left(stack_root: Path, tmp_path: Path) -> None:
+    verdict = Verdict(outcome=Outcome.LEAKED, reason="left behind: process 12 sleep")
+    ends = Command(where=STACK, stage=Stage.START, argv=("true",), start_ns=0, seconds=0, exit_code=0)
+    left_behind = {"verdict": verdict, "leaks": ("process 12 sleep",), "commands": (ends,), "components": {}}
+    trial = moving(MOVING).model_copy(update=left_behind)
+    (tmp_path / "repro.sh").write_text(shell_script(trial, {}, [], {}), encoding="utf-8")
+    with Node(STACK, stack_root, name="repro", share={Node.shared: tmp_path}) as node:
+        said = node.run(["env", "LEDGER=/bin/true", "sh", f"{Node.shared}/repro.sh", "1"], accept=(1,), deadline=60)
+    assert said.stdout.splitlines()[-1] == "not reproduced 0/1"
