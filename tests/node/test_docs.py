@@ -21,11 +21,17 @@ def done() -> Done:
     return {}
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Where the commands are typed: outside the cache, of which nothing is shared, and in which a test's folder is."""
+@pytest.fixture(scope="session")
+def outside() -> Iterator[Path]:
+    """A folder outside the cache, which is not shared, and in which tests have theirs; it stays as long as `done`."""
     with tempfile.TemporaryDirectory(dir="/tmp") as made:
         yield Path(made)
+
+
+@pytest.fixture
+def folder(outside: Path) -> Path:
+    """Where the commands of one page are typed; it stays, since later pages copy what was made in it."""
+    return Path(tempfile.mkdtemp(dir=outside))
 
 
 @pytest.mark.parametrize("page", sorted(BY_PAGE), ids=lambda page: str(page.relative_to(ROOT)))
