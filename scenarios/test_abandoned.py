@@ -20,6 +20,7 @@ from harness.model.errors import CommandFailed, DeadlineExceeded, GivenUp, Stage
 from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Abandoned, GivesUp, Leftover
 from harness.runtimes.contract import Checkpoint, Container, State
+from harness.trial.checkpoint import left_of
 from harness.trial.source import Source
 from harness.trial.trial import Trial
 
@@ -112,7 +113,7 @@ class AbandonedCheckpoint(Trial):
         with self.stages.at(Stage.READ):
             ticking, frozen = self._ticks(source), self.bench.frozen(source.container)
             state = self.bench.runtime.state(source.container)
-            left = self.bench.left(checkpoint) if self.bench.node.daemons else None
+            left = left_of(self.bench.node, checkpoint) if self.bench.node.daemons else None
             repair = "" if ticking and state is State.RUNNING else self._repair(source)
         seen = {"ticking": ticking, "frozen": frozen, "state": state.value, "archive": left, "repair": repair}
         self.abandoned = self.abandoned.model_copy(update=seen)

@@ -17,6 +17,7 @@ from harness.model.errors import CommandFailed, DeadlineExceeded, StageFailed
 from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Concurrent, Leftover, Rival
 from harness.runtimes.contract import Checkpoint, State
+from harness.trial.checkpoint import left_of
 from harness.trial.source import Source
 from harness.trial.trial import Trial
 
@@ -82,7 +83,7 @@ class TwoAtOnce(Trial):
 
     def _archive(self, checkpoint: Checkpoint) -> Leftover:
         """Read a checkpoint that was reported as done; some are in the engine's own store."""
-        left = self.bench.left(checkpoint)
+        left = left_of(self.bench.node, checkpoint)
         if left is Leftover.GONE:
             with contextlib.suppress(Unreadable, CommandFailed):
                 self.bench.runtime.contents(checkpoint)

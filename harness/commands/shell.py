@@ -24,8 +24,8 @@ from harness.stacks import build, builds, definition, tools
 from harness.stacks.checkouts import as_owner
 from harness.stacks.definition import StackDefinition
 from harness.stacks.node import Node
-from harness.trial import bench
 from harness.trial.answers import Trials
+from harness.workload.image import lay_out_image
 from harness.workload.programs import compile_all
 from reports.terminal.tell import tell
 from reports.text import one_line
@@ -73,7 +73,7 @@ def shell(arguments: argparse.Namespace) -> int:
     with Node(name, root, name="shell", version=options.cgroups, share=share, layer=layer) as node:
         builds.prove(node)
         image = f"{node.storage}/image"
-        bench.lay_out_image(node, image, binaries, options.settings)
+        lay_out_image(node.path(image), binaries, options.settings.ring)
         _configure(node)
         hint = f"Put checkpoints into {node.shared}. On the host they are in {shared}." if shared else HOW_TO_SHARE
         node.write("/usr/local/bin/stillframe", HINT.format(hint=shlex.quote(hint)), mode=0o755)

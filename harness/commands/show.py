@@ -36,7 +36,7 @@ def show(arguments: argparse.Namespace) -> int:
 def repro(arguments: argparse.Namespace) -> int:
     """Write the script, a report for its upstream, and an archive of both into a folder."""
     from harness.stacks import definition  # noqa: PLC0415  # slow to load, and `show` needs none of them
-    from harness.trial.bench import IMAGE_FOLDERS  # noqa: PLC0415
+    from harness.workload.image import FOLDERS  # noqa: PLC0415
     from reports.formats import repro as script  # noqa: PLC0415
 
     out: Path = arguments.out_folder
@@ -52,12 +52,12 @@ def repro(arguments: argparse.Namespace) -> int:
     else:
         plan, cell, record = cells.chosen_trial(folder, arguments.cell_id, arguments.trial)
     workload = definitions.find(cell.cell.workload)
-    if workload.program != PROGRAM or workload.printed or workload.containers > 1:
+    if workload.program != PROGRAM or workload.printed or workload.applied or workload.containers > 1:
         what = f"a script judges by the files of one {PROGRAM}, and the workload {workload.name} has more"
         raise UsageError(what, remedy="Choose a cell of another workload.")
     sources = {path.name: path.read_text(encoding="utf-8") for path in sorted(workload.program_folder.glob("*.[ch]"))}
     parents = (str(Path(each.path).parent) for each in workload.files)
-    folders = [f"/{name.lstrip('/')}" for name in dict.fromkeys((*IMAGE_FOLDERS, *parents))]
+    folders = [f"/{name.lstrip('/')}" for name in dict.fromkeys((*FOLDERS, *parents))]
     kinds = (SurfaceKind.IMAGE, SurfaceKind.DELETED)
     files = {each.path: plan.settings.ring * RECORD_BYTES for each in workload.files if each.kind in kinds}
     write = partial(script.shell_script, sources=sources, folders=folders, files=files)

@@ -17,6 +17,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     UNSUPPORTED = "unsupported"
     VACUOUS = "vacuous"
+    UNFIT = "unfit"
     INCONSISTENT = "inconsistent"
     COLD_START = "cold-start"
     CHECKPOINT_FAILED = "checkpoint-failed"
@@ -53,6 +54,7 @@ class Anomaly(StrEnum):
     ORDER_BROKEN = "order-broken"
     RECORD_LOST = "record-lost"
     RECORD_REPEATED = "record-repeated"
+    DAMAGED = "damaged"
     CONTAINERS_DISAGREE = "containers-disagree"
 
 

@@ -27,6 +27,7 @@ class SurfaceReading(Frozen):
             "start: a deleted file, or one that is written and never again"
         ),
     )
+    damaged: str = Field(default="", description="why an application calls its files damaged; empty: it does not")
 
 
 class Witness(StrEnum):
@@ -34,6 +35,8 @@ class Witness(StrEnum):
 
     RESTORED = "restored"
     OFFLINE = "offline"
+    RECOVERED = "recovered"
+    AFTERWARDS = "afterwards"
     SOURCE = "source"
 
 

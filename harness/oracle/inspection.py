@@ -16,7 +16,8 @@ from harness.checkpoints.layouts import Opened
 from harness.checkpoints.untrusted import Budget, Unreadable, reason_of, told_of
 from harness.model.description import Task
 from harness.model.errors import EnvironmentUnfit, UsageError
-from harness.oracle.judge import Evidence, anomalies
+from harness.oracle.evidence import Evidence
+from harness.oracle.judge import anomalies
 from harness.oracle.locations import Location, Locations, Outside, disk_files, location_of
 from harness.oracle.offline import Captured, reading_of
 from harness.oracle.processes import NoCounter, OwnSurface, Process, processes

@@ -6,14 +6,13 @@ Every check has a name, so that a caller can leave it out: the mutants that then
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 from harness.model.outcomes import Anomaly, Outcome, Refusal, Stage, Verdict
 from harness.model.readings import Reading, Skew, SourceHealth, SurfaceReading
 from harness.oracle.continuity import FINISHED_TICKS, breaks
+from harness.oracle.evidence import Evidence
 from harness.oracle.skews import apart, skews
-from harness.records.record import Continuation
 
 AGREEMENT_TICKS = FINISHED_TICKS
 """Ticks by which two readings may differ."""
@@ -55,7 +54,11 @@ class Check(StrEnum):
     AGREEMENT = "the newest ticks of the surfaces differ by at most one"
     ORDER = "no surface is newer than a surface that is written before it"
     COMPLETE = "no record below the newest is missing"
-    REPEATED = "no line is in a log twice"
+    REPEATED = "no record was appended twice, and no line is in a log twice"
+    DAMAGED = "no application calls its own files damaged"
+    RECOVERED = "a fresh application finds the captured files of one instant with memory"
+    AFTERWARDS = "so it finds the restored container's files, after it has run on and ended"
+    GOES_ON = "the restored application can go on"
     CONTINUES = "the restored container's log goes on where memory does"
 
 
@@ -70,55 +73,6 @@ OF_LOGS = frozenset({Check.REPEATED, Check.CONTINUES})
 """Checks that only logs need."""
 
 NONE_LEFT_OUT: frozenset[Check] = frozenset()
-
-
-@dataclass
-class Evidence:
-    """All observations of a trial, filled in step by step; None means not observed."""
-
-    source_nonce: str | None = None
-    freeze_begin_ns: int | None = None
-    period_ns: int = 0
-    outside: frozenset[str] = frozenset()
-    """Surfaces that are documented as outside the checkpoint."""
-    offline: Reading | None = None
-    others: list[Reading] = field(default_factory=list)
-    """Offline readings of further workloads in the same checkpoint."""
-    group: list[Reading] = field(default_factory=list)
-    """Readings of the other containers that tick together with this one."""
-    unreadable: str = ""
-    """Why the expected offline reading is missing."""
-    broken: str = ""
-    """How the archive is cut off or incomplete, although the engine reported success."""
-    lacking: str = ""
-    """What the images lack; if the checkpoint restores well all the same, our reading is wrong."""
-    restored: Reading | None = None
-    restored_moves: bool = False
-    """The restored counter was seen to grow."""
-    stood_at: int | None = None
-    """The restored counter at which it stood still, after it had moved."""
-    log: Continuation | None = None
-    """How the restored container's log goes on, for a workload that prints."""
-    started_afresh: bool = False
-    """The restored container announced a start of its own."""
-    source: SourceHealth = field(default_factory=SourceHealth)
-    refusal: Refusal | None = None
-    """How the restore was declined, if it was."""
-    leaks: tuple[str, ...] = ()
-    failures: list[Verdict] = field(default_factory=list)
-    """How the failed stages ended."""
-
-    @property
-    def cut(self) -> Reading | None:
-        """The reading that gives the instant of the checkpoint."""
-        return self.offline or self.restored
-
-    @property
-    def idle_ns(self) -> int | None:
-        """Time from the last tick to the begin of the freeze; negative if the workload ticked after that."""
-        if self.cut is None or self.freeze_begin_ns is None:
-            return None
-        return self.freeze_begin_ns - self.cut.counter_wall_ns
 
 
 def judge(evidence: Evidence, without: frozenset[Check] = NONE_LEFT_OUT) -> Verdict:
@@ -183,6 +137,9 @@ def _overtakes(surface: SurfaceReading, before: Sequence[SurfaceReading]) -> boo
 
 def _surface_anomalies(surface: SurfaceReading, counter: int) -> Iterator[tuple[Check, Anomaly]]:
     """Yield the anomalies of one surface: memory gets a tick first, so a surface may be behind by its `lag`."""
+    if surface.damaged:
+        yield Check.DAMAGED, Anomaly.DAMAGED
+        return
     nothing_yet = surface.newest is None and surface.lag > 0 and counter <= surface.lag
     if not nothing_yet and (surface.newest is None or counter - surface.newest > surface.lag):
         yield Check.BEHIND, Anomaly.DISK_BEHIND
@@ -241,6 +198,8 @@ def _of_offline(evidence: Evidence, without: frozenset[Check]) -> Iterator[tuple
         yield from _of_reading(Check.OFFLINE, evidence.offline, evidence.outside, without)
     for reading in (*evidence.others, *evidence.group):
         yield from _of_reading(Check.EVERY_WORKLOAD, reading, evidence.outside, without)
+    if evidence.recovered is not None:
+        yield from _of_reading(Check.RECOVERED, evidence.recovered, evidence.outside, without)
     for skew in apart(evidence):
         if abs(skew.ticks or 0) > 1:
             told = Anomaly.CONTAINERS_DISAGREE
@@ -267,20 +226,27 @@ def _of_restored(evidence: Evidence, without: frozenset[Check]) -> Iterator[tupl
         stage=Stage.RESTORE,
         reason="the restored container is a new process: its nonce differs",
     )
+    if evidence.unfit:
+        reason = f"the restored application cannot go on: {evidence.unfit}"
+        yield Check.GOES_ON, Verdict(outcome=Outcome.UNFIT, stage=Stage.READ, reason=reason)
     if evidence.started_afresh:
         yield Check.SAME_PROCESS, new
+    elif restored is None and evidence.unfit:
+        return
     elif restored is None:
         reason = "the restored container said nothing"
         yield Check.HEARD, Verdict(outcome=Outcome.RESTORE_FAILED, stage=Stage.READ, reason=reason)
     elif restored.nonce != evidence.source_nonce:
         yield Check.SAME_NONCE, new
     else:
-        if not evidence.restored_moves:
+        if not evidence.restored_moves and not evidence.unfit:
             reason = "the restored counter does not move"
             if evidence.stood_at is not None:
                 reason = f"the restored counter stands still after {evidence.stood_at - restored.counter:,} ticks"
             yield Check.MOVES, Verdict(outcome=Outcome.RESTORE_FAILED, stage=Stage.READ, reason=reason)
         yield from _of_reading(Check.RESTORED, restored, evidence.outside, without)
+        if evidence.afterwards is not None:
+            yield from _of_reading(Check.AFTERWARDS, evidence.afterwards, evidence.outside, without)
         yield from _of_log(evidence, without)
         yield from _of_outside(restored, evidence)
         if evidence.offline is not None:
@@ -312,7 +278,9 @@ def _of_reading(
     if found:
         apart = [skew for skew in skews(reading) if skew.surface not in outside]
         worst = max(apart, key=lambda skew: abs(skew.ticks) if skew.ticks is not None else 1 << 62)
-        reason = f"{', '.join(found)}: {worst.surface} holds {_distance(worst)} ({reading.witness} reading)"
+        damaged = next((each.damaged for each in reading.surfaces if each.damaged), "")
+        told = damaged or f"{worst.surface} holds {_distance(worst)}"
+        reason = f"{', '.join(found)}: {told} ({reading.witness} reading)"
         yield check, Verdict(outcome=Outcome.INCONSISTENT, stage=Stage.READ, reason=reason, anomalies=found)
 
 
@@ -361,7 +329,9 @@ def _of_disagreement(
     elif not 0 <= restored.counter - offline.counter <= AGREEMENT_TICKS:
         yield disagree(Check.ONE_MEMORY, "memory", offline.counter, restored.counter)
     said = {skew.surface: skew.ticks for skew in skews(restored)}
+    read = {surface.surface for surface in offline.surfaces}
     outside |= {surface.surface for surface in offline.surfaces if _is_log(surface)}  # a workload cannot read its log
+    outside |= said.keys() - read  # nor can we read an application's files
     one_is_clean = bool(anomalies(offline, outside, without)) != bool(anomalies(restored, outside, without))
     for skew in skews(offline):
         if skew.surface in outside:

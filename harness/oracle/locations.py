@@ -56,6 +56,10 @@ class Outside:
 
 
 Location = OnDisk | InTmpfs | InLog | Outside
+NO_FILE = {
+    Form.STDOUT: "the checkpoint does not contain the engine's log",
+    Form.APPLICATION: "the files are an application's, and only the application reads them",
+}
 
 
 def location_of(
@@ -72,8 +76,8 @@ def location_of(
     `disks`: their mount points. `absent`: why a mount point is not in the checkpoint. `log`: whether the engine's log
     is. `named`: disks that the user named; they have priority over the mounts, also for a folder below a mount.
     """
-    if surface.form is Form.STDOUT:
-        return InLog() if log else Outside("the checkpoint does not contain the engine's log")
+    if surface.form in NO_FILE:
+        return InLog() if surface.form is Form.STDOUT and log else Outside(NO_FILE[surface.form])
     opened = where.opened.get(surface.name)
     if opened and opened.nameless:
         return Outside(f"{opened.path} was deleted while open, so its content is only in CRIU's images")

@@ -80,7 +80,7 @@ def reading_of(process: Process, places: Mapping[str, Location], captured: Captu
     surfaces: list[SurfaceReading] = []
     for surface in process.surfaces:
         place = places.get(surface.name)
-        if place is None:
+        if place is None or surface.form is Form.APPLICATION:  # only the application knows its files
             continue
         if surface.form is Form.STDOUT:
             surfaces.append(_printed(surface, counter, captured.log if isinstance(place, InLog) else None))

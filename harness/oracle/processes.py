@@ -41,6 +41,7 @@ class Form(StrEnum):
     STDOUT = "stdout"
     APPENDED = "appended"
     SENTINEL = "sentinel"
+    APPLICATION = "application"
 
 
 OPTIONS = {b"--surface": Form.RING, b"--deleted": Form.DELETED}

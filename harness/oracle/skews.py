@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from harness.model.readings import Reading, Skew
 
 if TYPE_CHECKING:
-    from harness.oracle.judge import Evidence
+    from harness.oracle.evidence import Evidence
 
 
 def skews(reading: Reading) -> tuple[Skew, ...]:

@@ -64,7 +64,8 @@ ANOMALIES = {
     Anomaly.TIME_BACKWARDS: "a record has an earlier clock time than the record before it",
     Anomaly.ORDER_BROKEN: "a surface is newer than a file that is written before it",
     Anomaly.RECORD_LOST: "a record or line is missing below the newest one",
-    Anomaly.RECORD_REPEATED: "a line is in a log twice",
+    Anomaly.RECORD_REPEATED: "a record was appended twice, or a line is in a log twice",
+    Anomaly.DAMAGED: "an application calls its own files damaged",
     Anomaly.CONTAINERS_DISAGREE: "the memories of containers that tick together are more than one tick apart",
 }
 STAGES = {
@@ -83,6 +84,8 @@ STAGES = {
 WITNESSES = {
     Witness.RESTORED: "the restored workload reports what it finds",
     Witness.OFFLINE: "the harness reads the checkpoint's files, without a restore",
+    Witness.RECOVERED: "a fresh application reads the files of the checkpoint, without a restore",
+    Witness.AFTERWARDS: "a fresh application reads the restored container's files after that has run on and ended",
     Witness.SOURCE: "the source workload reports what it finds after the checkpoint",
 }
 FINDINGS = {

@@ -49,6 +49,16 @@ CHOICES: tuple[Flag, ...] = (
     ("--runtime", {"action": "append", "default": [], "metavar": "NAME", "help": "only this runtime; repeatable"}),
     ("--policy", {"action": "append", "default": [], "metavar": "NAME", "help": "only this freeze policy; repeatable"}),
     (
+        "--workload",
+        {
+            "action": "append",
+            "default": [],
+            "metavar": "NAME",
+            "help": "only this workload; the path of a folder with a workload.toml brings one of your own; `all`: "
+            "every one under every policy; repeatable",
+        },
+    ),
+    (
         "--cell",
         {
             "action": "append",

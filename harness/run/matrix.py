@@ -36,6 +36,8 @@ from harness.workload.definitions import Workload
 DEFAULT_STACKS = ("debian-trixie", "debian-sid", "debian-experimental", "debian-bookworm")
 PAUSED_BY_USER = (FreezePolicy.PAUSE, FreezePolicy.ENGINE)
 """Policies for a container that its user has paused, best first: nothing else has to hold it still."""
+ALL = "all"
+"""In place of a workload's name: every workload under every policy."""
 VARIED = (Scenario.ABANDONED, Scenario.CONCURRENT)
 """Scenarios whose trials differ: in moment and means, or in the second request."""
 ACROSS_ENGINES = "deleted-file"
@@ -52,6 +54,7 @@ def plan(
     policies: Sequence[str] = (),
     cells: Sequence[str] = (),
     *,
+    workloads: Sequence[str] = (),
     interop: bool = False,
 ) -> tuple[Cell, ...]:
     """Plan the cells of every runtime of every stack, restored by the same participant; empty choices mean the default.
@@ -63,11 +66,14 @@ def plan(
     _check("stack", stacks, carried())
     _check("runtime", runtimes, RUNTIMES)
     _check("policy", policies, list(FreezePolicy))
+    _check("workload", workloads, [ALL, *definitions.available()])
     participants = list(_participants(stacks, runtimes))
-    planned = _of_policies(policies, _asked(participants, interop=interop))
+    planned = _of_policies(policies, _asked(participants, interop=interop, sparing=ALL not in workloads))
+    if workloads and ALL not in workloads:
+        planned = tuple(cell for cell in planned if cell.workload in workloads)
     if not cells:
         if not planned:
-            raise _nothing(stacks, runtimes, policies, interop=interop)
+            raise _nothing(stacks, runtimes, policies, workloads, interop=interop)
         return planned
     every = every_cell()
     wider = [cell for who in participants for cell in _cells(who, sparing=False)] if not interop else []
@@ -89,8 +95,14 @@ def _of_policies(policies: Sequence[str], cells: Iterable[Cell]) -> tuple[Cell, 
     return tuple(cell for cell in cells if not policies or cell.policy in policies)
 
 
-def _nothing(stacks: Sequence[str], runtimes: Sequence[str], policies: Sequence[str], *, interop: bool) -> UsageError:
+def _nothing(
+    stacks: Sequence[str], runtimes: Sequence[str], policies: Sequence[str], workloads: Sequence[str], *, interop: bool
+) -> UsageError:
     """Say which of the choices leaves no cell, and what there would be without it."""
+    if workloads and (left := plan(stacks, runtimes, policies, interop=interop)):
+        there = ", ".join(dict.fromkeys(cell.workload for cell in left))
+        what = f"no cell with these choices has the workload {' or '.join(workloads)}"
+        raise UsageError(what, remedy=f"There are {len(left)} cells with {there}.")
     given = {"--stack": stacks, "--runtime": runtimes, "--policy": policies, "--interop": ("",) if interop else ()}
     chosen = [f"{flag} {' '.join(names)}".rstrip() for flag, names in given.items() if names]
     told = []
@@ -186,9 +198,9 @@ def _shared(who: Participant) -> list[Way]:
     return [way for way in RUNTIMES[who.runtime].ways if way.kind]
 
 
-def _asked(participants: Iterable[Participant], *, interop: bool) -> Iterator[Cell]:
+def _asked(participants: Iterable[Participant], *, interop: bool, sparing: bool = True) -> Iterator[Cell]:
     if not interop:
-        yield from (cell for who in participants for cell in _cells(who))
+        yield from (cell for who in participants for cell in _cells(who, sparing=sparing))
         return
     users = [(who, way) for who in participants for way in _shared(who)]
     for who, way in users:

@@ -19,6 +19,7 @@ from harness.records.shard import Shard
 from harness.run import matrix, variants
 from harness.run.flags import DEFAULT_ROUNDS, EVERY, name_of
 from harness.stacks import builds, definition
+from harness.workload import definitions
 from reports.analysis.statistics import clean_trials, rate_bound
 from reports.words.numbers import percent
 
@@ -31,6 +32,7 @@ class Options(Settings):
     stack: tuple[str, ...] = ()
     runtime: tuple[str, ...] = ()
     policy: tuple[str, ...] = ()
+    workload: tuple[str, ...] = ()
     cell: tuple[str, ...] = ()
     rounds: int | None = Field(default=None, ge=1, le=MOST_ROUNDS)
     rate: float | None = Field(default=None, gt=0, lt=1, allow_inf_nan=False)
@@ -51,6 +53,11 @@ class Options(Settings):
     @classmethod
     def _by_name(cls, given: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(definition.name_of, given))
+
+    @field_validator("workload")
+    @classmethod
+    def _workloads_by_name(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(each if each == matrix.ALL else definitions.name_of(each) for each in given)
 
     @classmethod
     def read(cls, value: Callable[[str], Any]) -> Options:
@@ -144,7 +151,14 @@ class Options(Settings):
             return tuple(corpus.cells(corpus.read(self.kept), keepers))
         if self.keep:
             return tuple(matrix.to_keep(keepers))
-        planned = matrix.plan(self.stack, self.runtime, self.policy, variants.plain(self.cell), interop=self.interop)
+        planned = matrix.plan(
+            self.stack,
+            self.runtime,
+            self.policy,
+            variants.plain(self.cell),
+            workloads=self.workload,
+            interop=self.interop,
+        )
         if not self.builds:
             return planned
         return variants.cells(planned, self.cell, alone=self.alone, across=self.interop)
@@ -165,7 +179,7 @@ class Options(Settings):
 
         It is played on the stacks themselves: in a variant nobody could tell a blind instrument from a broken build.
         """
-        whole = not (self.cell or self.runtime or self.policy or self.interop or self.corpus)
+        whole = not (self.cell or self.runtime or self.policy or self.workload or self.interop or self.corpus)
         cells = tuple(matrix.to_keep(dict.fromkeys(cell.restore for cell in self.cells))) if self.kept else self.cells
         cells = tuple(dict.fromkeys(cell.base for cell in cells))
         return matrix.controls(cells, self.today, full=whole if self.proof is None else self.proof == "full")
@@ -177,8 +191,8 @@ class Options(Settings):
 
     @property
     def chosen(self) -> bool:
-        """Whether cells were chosen one by one."""
-        return bool(self.cell)
+        """Whether cells were chosen one by one, or by their workload."""
+        return bool(self.cell or set(self.workload) - {matrix.ALL})
 
     def arguments(self) -> list[str]:
         """The same options as a command line."""
@@ -187,6 +201,8 @@ class Options(Settings):
             value = getattr(self, name_of(flag), None)  # the name of a variant is in each build
             if flag == "--stack":
                 value = tuple(map(definition.given_as, self.stack))
+            if flag == "--workload":
+                value = tuple(map(definitions.given_as, self.workload))
             for one in value if isinstance(value, tuple) else () if value is None else (value,):
                 words += [flag] if one is True else [] if one is False else [flag, str(one)]
         return words

@@ -29,6 +29,7 @@ from harness.run import matrix, stopping
 from harness.run.hindrances import hindered, hit, keys_of, records, sentences
 from harness.run.options import Options
 from harness.stacks import build, definition
+from harness.workload import definitions
 from harness.workload.programs import compile_all
 from reports.text import counted
 
@@ -51,6 +52,8 @@ class Run:
     plan: Plan
     stacks: dict[str, Path | str]
     binaries: dict[str, Path]
+    images: dict[str, Path | str] = field(default_factory=dict)
+    """Root file system of each application's image, or the reason why there is none."""
     corpus: Path | None = None
     redaction: Redaction = FORMS
     """Redaction of everything that is written."""
@@ -108,9 +111,10 @@ class Run:
             names = sorted({who.stack for who, _ in keys})
             progress(f"checking {counted(len(set(map(base_of, names))), 'stack')}")
             stacks = _prepare(names, options, progress)
+            images = _images({cell.workload for cell in executed}, options, progress)
             progress(f"asking {counted(len({who for who, _ in keys}), 'participant')} what they can do")
             lost = hindered(keys, stacks, options.cgroups)
-            run = cls(folder, plan, stacks, binaries, options.corpus, redaction, before, lost)
+            run = cls(folder, plan, stacks, binaries, images, options.corpus, redaction, before, lost)
             run._write_off([*map(redaction.of, records(plan, lost))], [*sentences(plan, lost)], progress)
             run._write_down(keep_names=options.keep_names)
         except BaseException:
@@ -122,9 +126,9 @@ class Run:
     def _write_down(self, *, keep_names: bool) -> None:
         """Write for the workers what was prepared."""
         state = {
-            "stacks": {
-                stack: {"root" if isinstance(at, Path) else "error": str(at)} for stack, at in self.stacks.items()
-            },
+            "stacks": _told(self.stacks),
+            "images": _told(self.images),
+            "workloads": [definitions.given_as(cell.workload) for cell in self.plan.cells],
             "binaries": {which: str(path) for which, path in self.binaries.items()},
             "lost": dict(self.lost),
             "corpus": self.corpus and str(self.corpus),
@@ -136,11 +140,16 @@ class Run:
     def join(cls, folder: Path) -> Run:
         """Read in another process what `begin` has prepared."""
         state = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
-        stacks = {name: Path(at["root"]) if "root" in at else at["error"] for name, at in state["stacks"].items()}
+        stacks, images = (
+            {name: Path(at["root"]) if "root" in at else at["error"] for name, at in state[which].items()}
+            for which in ("stacks", "images")
+        )
+        for each in state["workloads"]:
+            definitions.name_of(each)
         binaries = {name: Path(path) for name, path in state["binaries"].items()}
         corpus, plan = Path(state["corpus"]) if state["corpus"] else None, run_files.read_plan(folder)
         redaction = redaction_for(plan.cells, keep_names=state["keep_names"])
-        return cls(folder, plan, stacks, binaries, corpus, redaction, lost=state["lost"])
+        return cls(folder, plan, stacks, binaries, images, corpus, redaction, lost=state["lost"])
 
     def loses(self, cell: Cell) -> bool:
         """Whether a participant of the cell cannot take part."""
@@ -178,11 +187,34 @@ def redaction_for(named: Iterable[Cell | ImagePath], *, keep_names: bool) -> Red
     return FORMS if keep_names else redaction_here({word for each in named for word in re.findall(r"\w+", each.id)})
 
 
+def _told(roots: Mapping[str, Path | str]) -> dict[str, dict[str, str]]:
+    return {name: {"root" if isinstance(at, Path) else "error": str(at)} for name, at in roots.items()}
+
+
+def _images(names: Iterable[str], options: Options, progress: build.Progress) -> dict[str, Path | str]:
+    """Prepare the images of the applications among these workloads, one after the other."""
+    found: dict[str, Path | str] = {}
+    for name in sorted(names):
+        if application := definitions.find(name).application:
+            image = definition.ImageDefinition(
+                name=f"image-{name}", description="", **application.model_dump(exclude={"criu"})
+            )
+            found[name] = _built(image, options, progress)
+    return found
+
+
+def _built(what: definition.StackDefinition, options: Options, progress: build.Progress) -> Path | str:
+    check = stopping.STOPPING.check
+    try:
+        return build.prepare(what, options.cache, mirror=options.mirror, progress=progress, waiting=check)
+    except StillframeError as error:
+        return str(error)
+
+
 def _prepare(names: Sequence[str], options: Options, progress: build.Progress) -> dict[str, Path | str]:
     def prepare(name: str) -> Path | str:
         try:
-            stack, check = definition.load(name), stopping.STOPPING.check
-            return build.prepare(stack, options.cache, mirror=options.mirror, progress=progress, waiting=check)
+            return _built(definition.load(name), options, progress)
         except StillframeError as error:
             return str(error)
 

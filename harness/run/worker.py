@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from harness.model.cells import Cell
 from harness.model.errors import EnvironmentUnfit, StillframeError
 from harness.model.outcomes import Outcome, Stage, Verdict
-from harness.oracle.judge import Evidence
+from harness.oracle.evidence import Evidence
 from harness.records import run_files
 from harness.records.plan import Effort
 from harness.records.record import Record
@@ -114,8 +114,10 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
                 root = self.run.stacks[key[0].stack]
                 if isinstance(root, str):
                     raise EnvironmentUnfit(root)
-                self._benches[key] = Bench.open(key, root, self.run.binaries, self.run.plan.settings, self.run.corpus)
-            self._benches[key].workload = find(cell.workload)
+                self._benches[key] = Bench.open(
+                    key, root, self.run.binaries, self.run.plan.settings, self.run.corpus, roots=self.run.images
+                )
+            self._benches[key].use(find(cell.workload))
         return self._benches[keys[0]], self._benches[keys[1]]
 
     def _close(self) -> None:

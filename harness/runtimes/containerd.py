@@ -171,12 +171,12 @@ class Containerd:
         found["storage-driver"] = SNAPSHOTTER
         return tuple(Component(name=name, version=version) for name, version in found.items())
 
-    def load_image(self, folder: str) -> str:
+    def load_image(self, folder: str, name: str = image_archive.NAME) -> str:
         """Import the image from an archive."""
-        archive = image_archive.write(self.node, folder)
+        archive = image_archive.write(self.node, folder, name)
         self._ctr("images", "import", archive)
         self.node.remove(archive, again=True)
-        return image_archive.NAME
+        return name
 
     def start(self, spec: ContainerSpec) -> Container:
         """Start a container with an empty writable layer, in a control group with the container's name.

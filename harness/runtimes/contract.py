@@ -84,6 +84,7 @@ class Way:
             self.surfaces.issuperset(each.kind for each in workload.surfaces)
             and (self.terminal or not workload.tty)
             and (self.pods or not workload.pods)
+            and not (self.pods and workload.application)
         )
 
     @property
@@ -250,8 +251,11 @@ class Runtime(Protocol):
     def components(self) -> tuple[Component, ...]:
         """Return the versions of all components, read from the binaries."""
 
-    def load_image(self, folder: str) -> str:
-        """Make an image whose only layer is the content of `folder`; return the name for `ContainerSpec.image`."""
+    def load_image(self, folder: str, name: str = ...) -> str:
+        """Make an image whose only layer is the content of `folder`; return the name for `ContainerSpec.image`.
+
+        `name`: what it is called, where that can be chosen.
+        """
 
     def start(self, spec: ContainerSpec) -> Container:
         """Start a container with an empty writable layer; a failed start leaves nothing behind."""

@@ -121,15 +121,15 @@ class Cri:
         found = {program: versions.of_program(self.node, program, flag=option) for program, option in programs.items()}
         return tuple(Component(name=name, version=version) for name, version in found.items())
 
-    def load_image(self, folder: str) -> str:
+    def load_image(self, folder: str, name: str = WORKLOAD) -> str:
         """Give the engine the image, and one for the process that holds a pod: the same, but for what it runs."""
-        for name, config in ((SANDBOX, {"Entrypoint": [SANDBOX_ENTRY]}), (WORKLOAD, {"Cmd": ["/ledger"]})):
-            archive = image_archive.write(self.node, folder, name, **config)
-            self.engine.load(self.node, archive, name)
+        for each, config in ((SANDBOX, {"Entrypoint": [SANDBOX_ENTRY]}), (name, {"Cmd": ["/ledger"]})):
+            archive = image_archive.write(self.node, folder, each, **config)
+            self.engine.load(self.node, archive, each)
             self.node.remove(archive, again=True)
             if self.engine.pulls:
-                self._client.call("PullImage", image={"image": name})
-        return WORKLOAD
+                self._client.call("PullImage", image={"image": each})
+        return name
 
     def start(self, spec: ContainerSpec) -> Container:
         """Start a container with an empty writable layer in a new pod, or in that of another container."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from harness.stacks.node import Node
 
 DEFAULT = "/etc/criu/default.conf"
+_ADDED = "# for the workload\n"
 
 
 def configure(node: Node, *programs: str) -> None:
@@ -26,3 +29,11 @@ def configure(node: Node, *programs: str) -> None:
         lacking="a pure cgroup2 hierarchy: CRIU sees the host's v1 hierarchies in /proc/1/cgroup",
         change="manage-cgroups=ignore and cgroup-root=CONTROLLER:/ in CRIU's configuration",
     )
+
+
+def add(node: Node, options: Collection[str]) -> None:
+    """Add options that a workload needs, in place of those that an earlier one needed."""
+    before = node.read(DEFAULT)
+    text = before.partition(_ADDED)[0] + (_ADDED + "".join(f"{option}\n" for option in options)) * bool(options)
+    if text != before:
+        node.write(DEFAULT, text)

@@ -168,13 +168,13 @@ class Docker:
         found["storage-driver"] = self._client.info()["Driver"]
         return tuple(Component(name=name, version=version) for name, version in found.items())
 
-    def load_image(self, folder: str) -> str:
+    def load_image(self, folder: str, name: str = image_archive.NAME) -> str:
         """Load the image from an archive."""
-        archive = image_archive.write(self.node, folder)
+        archive = image_archive.write(self.node, folder, name)
         with self.node.path(archive).open("rb") as data:
             self._client.load_image(data)
         self.node.remove(archive, again=True)
-        return image_archive.NAME
+        return name
 
     def start(self, spec: ContainerSpec) -> Container:
         """Start a container with an empty writable layer."""

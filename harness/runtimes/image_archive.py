@@ -13,6 +13,14 @@ from harness.stacks.images import architecture
 from harness.stacks.node import Node
 
 NAME = "localhost/workload:latest"
+"""Image with the workloads that are single programs."""
+OF_APPLICATION = "localhost/application-"
+"""Beginning of the names of images with an application."""
+SAME = ("--format=ustar", "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner")
+"""Options by which tar(1) writes the same bytes in every node."""
+TIMELESS = "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime"
+WHOLE = ("--format=pax", "--sort=name", "--mtime=@0", "--numeric-owner", "--xattrs", TIMELESS)
+"""Likewise, for the root file system of an application: with owners, long names and attributes."""
 
 
 def write(node: Node, folder: str, name: str = NAME, **config: object) -> str:
@@ -22,8 +30,18 @@ def write(node: Node, folder: str, name: str = NAME, **config: object) -> str:
     """
     parts, archive = f"{node.storage}/workload", f"{node.storage}/workload.tar"
     node.make(parts)
-    same = ("--format=ustar", "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner")
-    node.run(["tar", "--create", *same, "--file", f"{parts}/layer.tar", "--directory", folder, "."])
+    node.run(
+        [
+            "tar",
+            "--create",
+            *(WHOLE if name.startswith(OF_APPLICATION) else SAME),
+            "--file",
+            f"{parts}/layer.tar",
+            "--directory",
+            folder,
+            ".",
+        ]
+    )
     digest = node.run(["sha256sum", f"{parts}/layer.tar"]).stdout.split()[0]
     configuration = {
         "architecture": architecture(),

@@ -16,7 +16,7 @@ class LayersOfOurs:
 
     node: Node
 
-    def load_image(self, folder: str) -> str:
+    def load_image(self, folder: str, name: str = "") -> str:  # noqa: ARG002  # the folder is its name
         """Return the folder, which is the image itself."""
         return folder
 

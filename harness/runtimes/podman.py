@@ -127,12 +127,12 @@ class Podman:
         found = [Component(name=name, version=versions.number(text)) for name, text in told.items() if text]
         return (*found, Component(name="storage-driver", version=said["store"]["graphDriverName"]))
 
-    def load_image(self, folder: str) -> str:
+    def load_image(self, folder: str, name: str = image_archive.NAME) -> str:
         """Load the image from an archive."""
-        archive = image_archive.write(self.node, folder)
+        archive = image_archive.write(self.node, folder, name)
         self._podman("load", "--quiet", "--input", archive)
         self.node.remove(archive, again=True)
-        return image_archive.NAME
+        return name
 
     def start(self, spec: ContainerSpec) -> Container:
         """Start a container with an empty writable layer."""

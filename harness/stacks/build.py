@@ -27,7 +27,6 @@ OF_FOREIGN = (ValueError, OverflowError, RecursionError, AttributeError, TypeErr
 NEEDED_BYTES = 1 << 30
 MIRROR_VARIABLE = "STILLFRAME_MIRROR"
 OPTIONS = (
-    "--variant=apt",
     # The metadata of development suites expires when a mirror lags. apt still checks the signatures.
     '--aptopt=Acquire::Check-Valid-Until "false"',
     '--aptopt=Acquire::Check-Date "false"',
@@ -79,10 +78,11 @@ def _build(
     definition: StackDefinition, ready: Path, mirror: str | None, progress: Progress, waiting: Callable[[], None]
 ) -> None:
     if definition.archive is not None:
-        _unpack(definition.name, definition.archive, ready, progress, waiting)
+        _unpack(definition, definition.archive, ready, progress, waiting)
         return
     mirror = mirror or os.environ.get(MIRROR_VARIABLE) or mirror_of_host()
-    argv = ["mmdebstrap", *OPTIONS, f"--include={','.join(definition.packages)}"]
+    argv = ["mmdebstrap", f"--variant={definition.variant}", *OPTIONS]
+    argv += [f"--include={','.join(definition.packages)}"] if definition.packages else []
     for suite in definition.also:  # repeat the sources for the other suite
         sources = '"$1/etc/apt/sources.list'
         argv.append(f"--setup-hook=sed 's/ {definition.suite} / {suite} /' {sources}\" > {sources}.d/{suite}.list\"")
@@ -96,8 +96,11 @@ def _build(
     progress(f"{definition.name}: ready")
 
 
-def _unpack(name: str, archive: Path, ready: Path, progress: Progress, waiting: Callable[[], None]) -> None:
+def _unpack(
+    definition: StackDefinition, archive: Path, ready: Path, progress: Progress, waiting: Callable[[], None]
+) -> None:
     """Unpack the archive of a stack."""
+    name = definition.name
     progress(f"{name}: unpacking {archive.name}")
     with made_aside(ready, name, progress, waiting, tools=False) as (aside, _):
         root, scratch = aside / "root", aside / "layers"
@@ -110,7 +113,7 @@ def _unpack(name: str, archive: Path, ready: Path, progress: Progress, waiting: 
             what = f"the stack {name} cannot be unpacked from {archive}: {getattr(error, 'what', reason)}"
             raise StackUnavailable(what, remedy=getattr(error, "remedy", "")) from error
         shutil.rmtree(scratch)
-        if not (root / "usr").is_dir():
+        if definition.system and not (root / "usr").is_dir():
             raise StackUnavailable(
                 f"{archive} has no folder usr", remedy="Give the root of a file system, or an image."
             )

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Self
+from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from harness.foreign.files import open_regular
+from harness.foreign.roots import RootSource
 from harness.model.cells import base_of
 from harness.model.errors import UsageError, unknown
-from harness.model.invalid import fault, read_toml, wrong
-from harness.model.values import Frozen
+from harness.model.invalid import read_toml, wrong
 from harness.stacks import images
 
 KEY_DIGITS = 16
@@ -23,34 +22,17 @@ _BROUGHT: dict[str, Path] = {}
 """Definitions of the user's own, by name."""
 
 
-class StackDefinition(Frozen):
-    """A set of binaries: either packages of Debian suites, or an existing root file system."""
+class StackDefinition(RootSource):
+    """A set of binaries: the root file system that has them."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=100)
     description: str
-    suite: str | None = Field(default=None, pattern=r"^[a-z0-9-]+$", description="Debian suite of the base system")
-    also: tuple[str, ...] = Field(default=(), description="further suites, for packages written as PACKAGE/SUITE")
-    packages: tuple[str, ...] = ()
     runtimes: tuple[str, ...] = Field(default=(), description="its runtimes that are in the matrix by default")
-    root: Path | None = Field(
-        default=None, description="an existing root file system, used as it is; relative to this file"
-    )
-    archive: Path | None = Field(
-        default=None,
-        description="a tar of a root file system, or a container image: an OCI layout, an OCI archive or a Docker "
-        "archive; relative to this file",
-    )
 
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        named = [each for each in ("suite", "root", "archive") if getattr(self, each) is not None]
-        if not named:
-            raise fault("needs a suite, a root or an archive. Name a Debian suite, a root file system or an image")
-        if len(named) > 1:
-            raise fault(f"a stack has a suite, a root or an archive, not {' and '.join(named)}. Remove one", named[-1])
-        if self.packages and self.suite is None:
-            raise fault("packages are installed where a stack has a suite. Remove them", "packages")
-        return self
+    variant: ClassVar[str] = "apt"
+    """Which packages it has in any case, as `mmdebstrap --variant` names them."""
+    system: ClassVar[bool] = True
+    """It is a whole system, with a folder usr."""
 
     @property
     def key(self) -> str:
@@ -59,6 +41,13 @@ class StackDefinition(Frozen):
             return images.digest_of(self.archive)[:KEY_DIGITS]
         content = self.model_dump_json(include={"suite", "also", "packages"})
         return hashlib.sha256(content.encode()).hexdigest()[:KEY_DIGITS]
+
+
+class ImageDefinition(StackDefinition):
+    """The root file system of a container's image; it may have nothing but one program."""
+
+    variant = "essential"
+    system = False
 
 
 def folder() -> Path:
@@ -126,33 +115,4 @@ def _read(name: str, path: Path) -> StackDefinition:
     definition = read_toml(StackDefinition, path)
     if definition.name != name:
         raise wrong(path, ("name",), f"must be {name!r} like the file, not {definition.name!r}. Rename one of them.")
-    if definition.archive is not None:
-        return definition.model_copy(update={"archive": _there(path, definition.archive)})
-    if definition.root is None:
-        return definition
-    root = path.parent / definition.root
-    what = ""
-    try:
-        if not root.is_dir():
-            what = f"{root} is no folder."
-        elif not (root / "usr").is_dir():
-            what = f"{root} has no folder usr. Give the root of a file system."
-    except OSError as error:
-        what = f"{error.strerror}."
-    if what:
-        raise wrong(path, ("root",), what)
-    return definition.model_copy(update={"root": root})
-
-
-def _there(path: Path, archive: Path) -> Path:
-    """Return the archive that a definition names, or tell that there is none."""
-    found = path.parent / archive
-    try:
-        if not found.exists():
-            raise wrong(path, ("archive",), f"{found} does not exist.")
-        if found.is_dir() and not (found / images.INDEX).exists():
-            raise wrong(path, ("archive",), f"{found} has no {images.INDEX}. Name an OCI layout or an archive.")
-        os.close(open_regular(found / images.INDEX if found.is_dir() else found.resolve()))
-    except OSError as error:
-        raise wrong(path, ("archive",), f"{error.strerror}.") from error
-    return found
+    return definition.beside(path)

@@ -22,13 +22,14 @@ from harness.checkpoints import archive
 from harness.checkpoints.archive import DELETED_BY, OPAQUE, Member, members
 from harness.checkpoints.untrusted import Broken, Budget, Unreadable, beneath, inside, read_regular
 from harness.foreign.files import sha256_of
+from harness.foreign.roots import INDEX
 from harness.host import syscalls
 
 LARGEST = 64 << 30
 """Bytes that a root file system may have, unpacked."""
 SPARED = 512 << 20
 """Bytes of free space that are left to others."""
-LAYOUT, DOCKER, INDEX = "oci-layout", "manifest.json", "index.json"
+LAYOUT, DOCKER = "oci-layout", "manifest.json"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 """Go's names of architectures by the kernel's names, where they differ."""
 DEEPEST = 4

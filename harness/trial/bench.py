@@ -9,11 +9,9 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.checkpoints.needs import needs
-from harness.checkpoints.untrusted import Unreadable
 from harness.host import audit, cgroups
 from harness.host.process import HOST
 from harness.host.wait import until
@@ -23,20 +21,20 @@ from harness.model.controls import DEFAULT_WORKLOAD
 from harness.model.errors import DeadlineExceeded, StageFailed, StillframeError
 from harness.model.machine import Accommodation, Component
 from harness.model.outcomes import Outcome, Stage
-from harness.model.readings import Leftover, Reading
+from harness.model.readings import Reading
 from harness.oracle import offline
-from harness.runtimes import adapter, versions
+from harness.runtimes import adapter, criu_configuration, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, Runtime
 from harness.stacks import builds
 from harness.stacks.node import Node
+from harness.trial import application
 from harness.trial.corpus import IMAGE, lay_out
 from harness.trial.restored import size_of
 from harness.trial.source import Channel, Source, first_tick, late_in
 from harness.trial.stages import Stages
-from harness.workload.definitions import RECORD_BYTES, Workload, available, find
+from harness.workload.definitions import Workload, find
+from harness.workload.image import REPORT, lay_out_image
 
-REPORT = "/report"
-IMAGE_FOLDERS = ("proc", "sys", "dev", "etc", "run", "tmp", REPORT)
 STOP_SECONDS = 5.0
 BRING_SECONDS = 60.0
 LONGEST_LOG = 16 << 20
@@ -65,6 +63,10 @@ class Bench:
     source: Source | None = None
     corpus: Path | None = None
     """Folder of the corpus."""
+    binaries: Mapping[str, Path] = field(default_factory=dict)
+    roots: Mapping[str, Path | str] = field(default_factory=dict)
+    _images: dict[str, str] = field(default_factory=dict)
+    """Images of applications that are loaded, by workload."""
     _names: int = 0
     _quiet: audit.Snapshot | None = None
     """Snapshot after a trial that has left nothing, beside a source that still runs."""
@@ -87,23 +89,29 @@ class Bench:
         binaries: Mapping[str, Path],
         settings: Settings,
         corpus: Path | None = None,
+        *,
+        roots: Mapping[str, Path | str] = {},  # nobody changes it
     ) -> Bench:
-        """Start the node and prepare it; the image comes from the corpus if the corpus has one."""
+        """Start the node and prepare it; the image comes from the corpus if the corpus has one.
+
+        `roots`: root file system of each application's image, or why there is none.
+        """
         who, way = key
         node = Node(who.stack, lower, name=who.runtime.replace("/", "-"), version=settings.cgroups)
         try:
             runtime = adapter(who.runtime, way)(node)
             bench = cls(key, node, runtime, find(DEFAULT_WORKLOAD), settings, runtime.capabilities())
+            bench.binaries, bench.roots = binaries, roots
             if bench.lacking:
                 return bench
             runtime.prepare()
             bench.components = builds.components(node, (*runtime.components(), *versions.of_system(node)))
-            folder = f"{node.storage}/image"
+            folder = bench.image_folder
             bench.corpus = corpus
             if corpus and (corpus / IMAGE).exists():
                 lay_out(corpus / IMAGE, node.path(folder))
             else:
-                lay_out_image(node, folder, binaries, settings)
+                lay_out_image(node.path(folder), binaries, settings.ring)
             bench.image = runtime.load_image(folder)
             for name in ("checkpoints", "containers"):
                 node.path(f"{node.storage}/{name}").mkdir()
@@ -151,19 +159,37 @@ class Bench:
         del stages.journal.commands[before:]  # the trial does not need them
         self.idle = audit.of_node(self.node.pid)
 
+    def use(self, workload: Workload) -> None:
+        """Make it ready for containers of another workload; raise `EnvironmentUnfit` if it has no image."""
+        self.workload = workload
+        if self.lacking:
+            return
+        if workload.application and workload.name not in self._images:
+            root, binary = self.roots[workload.name], self.binaries[workload.program]
+            image = application.load(self.runtime, self.image_folder, root, binary, workload)
+            self._images[workload.name] = image
+            if self.warm:
+                self.idle = audit.of_node(self.node.pid)
+        criu_configuration.add(self.node, workload.application.criu if workload.application else ())
+
+    @property
+    def image_folder(self) -> str:
+        """Folder in the node with the content of the workload's image."""
+        return f"{self.node.storage}/image" + f"-{self.workload.name}" * bool(self.workload.application)
+
     def close(self) -> None:
         """End the node and everything in it."""
         self.source = None
         self.node.end()
 
-    def _folder(self, kind: str, role: str) -> str:
+    def new_folder(self, kind: str, role: str) -> str:
         """Return a folder with an unused name."""
         self._names += 1
         return f"{self.node.storage}/{kind}/{role}-{self._names}"
 
     def start(self, role: str, *, number: int = 0, beside: Container | None = None) -> Container:
         """Start container `number` of the workload; with the mounts of the one `beside` it, and in its pod."""
-        folder = self._folder("containers", role)
+        folder = self.new_folder("containers", role)
         mounts = (
             beside.spec.mounts
             if beside
@@ -174,7 +200,7 @@ class Bench:
         )
         spec = ContainerSpec(
             name=Path(folder).name,
-            image=self.image,
+            image=self._images.get(self.workload.name, self.image),
             argv=self.workload.argv(
                 f"/{self.workload.program}",
                 REPORT,
@@ -195,11 +221,11 @@ class Bench:
 
     def checkpoint_of(self, container: Container) -> Checkpoint:
         """Return a `Checkpoint` value for `container`, with a new folder; nothing is taken yet."""
-        return Checkpoint(container, self._folder("checkpoints", "checkpoint"))
+        return Checkpoint(container, self.new_folder("checkpoints", "checkpoint"))
 
     def bring(self, checkpoint: Checkpoint, origin: Bench) -> Checkpoint:
         """Copy a checkpoint's files, and nothing else, from another node."""
-        here = replace(checkpoint, folder=self._folder("checkpoints", "brought"))
+        here = replace(checkpoint, folder=self.new_folder("checkpoints", "brought"))
         source, target = origin.node.path(checkpoint.folder), self.node.path(here.folder)
         HOST.run(["cp", "--archive", str(source), str(target)], deadline=BRING_SECONDS)
         return here
@@ -216,7 +242,7 @@ class Bench:
     def clone_of(self, origin: ContainerSpec) -> ContainerSpec:
         """Return the order for a restored container, with a new folder and the emptied report folder of its source."""
         self._empty_report(origin)
-        folder = self._folder("containers", "clone")
+        folder = self.new_folder("containers", "clone")
         self.node.make(folder)
         return replace(origin, name=Path(folder).name, folder=folder)
 
@@ -270,17 +296,6 @@ class Bench:
         """Read a checkpoint without a restore: one reading per workload process, the one with `nonce` first."""
         images = self.node.path(contents.images or "")
         return offline.read(images, contents.disks, contents.log, nonce=nonce, outside=self.outside)
-
-    def left(self, checkpoint: Checkpoint) -> Leftover:
-        """Say what there is of a checkpoint in its folder."""
-        folder, archive = self.node.path(checkpoint.folder), self.node.path(checkpoint.archive)
-        if not any(path.is_file() for path in folder.rglob("*")):
-            return Leftover.GONE
-        try:
-            needs(archive if archive.exists() else folder)
-        except Unreadable:
-            return Leftover.PARTIAL
-        return Leftover.WHOLE
 
     def running_source(self, stages: Stages) -> Source:
         """Return the source container, starting it and waiting for its first tick if needed."""
@@ -384,15 +399,3 @@ class Bench:
         alive = self.source.container  # the runtime's files about it are not leaks
         kept = [f"/{name}/" for name in (alive.name, alive.id) if name]
         return tuple(leak for leak in found if not (leak.startswith("file ") and any(one in leak for one in kept)))
-
-
-def lay_out_image(node: Node, image: str, binaries: Mapping[str, Path], settings: Settings) -> None:
-    """Write the image's content in the node, for all workloads together: programs, folders and files of the image."""
-    surfaces = [surface for name in available() for surface in find(name).files]
-    for name in (*IMAGE_FOLDERS, *(str(Path(surface.path).parent) for surface in surfaces)):
-        node.path(f"{image}/{name.lstrip('/')}").mkdir(parents=True, exist_ok=True)
-    for program, binary in binaries.items():
-        shutil.copy(binary, node.path(f"{image}/{program}"))
-    for surface in surfaces:
-        if surface.kind in (SurfaceKind.IMAGE, SurfaceKind.DELETED):
-            node.path(f"{image}{surface.path}").write_bytes(bytes(settings.ring * RECORD_BYTES))

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from harness.checkpoints.needs import needs
+from harness.checkpoints.untrusted import Unreadable
 from harness.model.cells import FreezePolicy
-from harness.model.outcomes import Stage
+from harness.model.errors import StageFailed
+from harness.model.outcomes import Outcome, Stage
+from harness.model.readings import Leftover
 from harness.runtimes.contract import Checkpoint, Runtime
-from harness.trial import capture
+from harness.stacks.node import Node
 from harness.trial.freeze import POLICIES, NoFreeze
 from harness.trial.stages import Stages
 
@@ -42,7 +46,30 @@ def take_held(freeze: NoFreeze, *, runs_again: Callable[[], object]) -> None:
         with stages.at(Stage.THAW):
             runs_again()
     if freeze.captures_in_hook:
-        capture.confirm_hook(runtime.node, checkpoint.upper, stages)
+        confirm_hook(runtime.node, checkpoint.upper, stages)
     else:
         with stages.at(Stage.CAPTURE):
             runtime.capture(checkpoint)
+
+
+def confirm_hook(node: Node, target: str, stages: Stages) -> None:
+    """Check that the post-dump script took the layer, and add its span to the timeline."""
+    try:
+        begun, ended = (int(node.path(f"{target}.{when}").read_text(encoding="ascii")) for when in ("begun", "ended"))
+    except (OSError, ValueError) as error:
+        raise StageFailed(
+            Stage.CAPTURE, Outcome.HARNESS_ERROR, f"CRIU's post-dump script did not capture the disk: {error}"
+        ) from error
+    stages.span(Stage.CAPTURE.value, begun, ended)
+
+
+def left_of(node: Node, checkpoint: Checkpoint) -> Leftover:
+    """Say what there is of a checkpoint in its folder."""
+    folder, archive = node.path(checkpoint.folder), node.path(checkpoint.archive)
+    if not any(path.is_file() for path in folder.rglob("*")):
+        return Leftover.GONE
+    try:
+        needs(archive if archive.exists() else folder)
+    except Unreadable:
+        return Leftover.PARTIAL
+    return Leftover.WHOLE

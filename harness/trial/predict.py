@@ -11,8 +11,8 @@ from harness.checkpoints.untrusted import Unreadable
 from harness.host import facts
 from harness.model.errors import StillframeError
 from harness.model.outcomes import Answer, Prediction
+from harness.oracle.evidence import Evidence
 from harness.oracle.inspection import agrees, inspect
-from harness.oracle.judge import Evidence
 from harness.records.record import Inspected
 from harness.runtimes.contract import Checkpoint
 from harness.trial.bench import Bench

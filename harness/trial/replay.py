@@ -18,10 +18,11 @@ from harness.runtimes import adapter
 from harness.runtimes.contract import WORK, Checkpoint, ContainerSpec
 from harness.runtimes.criu_log import CLOCK_STEP_SECONDS, KEPT, telling_lines
 from harness.stacks.node import Node
-from harness.trial.bench import REPORT, STOP_SECONDS, Bench
+from harness.trial.bench import STOP_SECONDS, Bench
 from harness.trial.source import Channel, Source, first_tick
 from harness.trial.trial import Trial
 from harness.workload.definitions import find
+from harness.workload.image import REPORT
 from harness.workload.messages import BEAT_NS
 
 NO_HOST = HostFacts(kernel="", architecture="", cgroups="", cpus=0, memory_gib=0, os="")
@@ -47,8 +48,9 @@ LOGS = (
 
 
 def can_be_replayed(cell: Cell) -> bool:
-    """Whether all commands of a trial ran in one node."""
-    return cell.restore == cell.checkpoint and cell.scenario in ON_ONE_NODE
+    """Whether all commands of a trial ran in one node, on the image that every node has."""
+    one_node = cell.restore == cell.checkpoint and cell.scenario in ON_ONE_NODE
+    return one_node and not find(cell.workload).application
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from harness.host.process import Journal
-from harness.model.commands import Span
+from harness.model.commands import Command, Span
 from harness.model.errors import CommandFailed, DeadlineExceeded, Lost, StageFailed
 from harness.model.outcomes import Outcome, Stage
 
@@ -57,3 +57,22 @@ class Stages:
     def span(self, name: str, start_ns: int, end_ns: int) -> None:
         """Add a span to the timeline."""
         self.timeline.append(Span(name=name, start_ns=start_ns, end_ns=end_ns))
+
+
+def warnings(commands: Sequence[Command]) -> Iterator[str]:
+    """Give the lines of stderr from checkpoint commands that succeeded."""
+    for command in commands:
+        if command.runtime and command.stage is Stage.CHECKPOINT and command.exit_code == 0:
+            yield from (line.strip() for line in command.stderr.splitlines() if line.strip())
+
+
+def behind(error: BaseException) -> list[BaseException]:
+    """Return `error` and the earlier errors of the unwinding, oldest first, without causes of `raise ... from`."""
+    found = []
+    at: BaseException | None = error
+    while at is not None:
+        found.append(at)
+        while at.__cause__ is not None:
+            at = at.__cause__
+        at = at.__context__
+    return found[::-1]

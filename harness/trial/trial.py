@@ -9,7 +9,7 @@ import contextlib
 import random
 import time
 import traceback
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 
 from harness.checkpoints.description import statistics
 from harness.checkpoints.untrusted import Broken, Unreadable
@@ -21,20 +21,21 @@ from harness.model.errors import CommandFailed, DeadlineExceeded, Lost, StageFai
 from harness.model.machine import Component
 from harness.model.outcomes import Outcome, Prediction, Stage, Verdict
 from harness.model.readings import Abandoned, Concurrent, Witness
-from harness.oracle.judge import Evidence, judge, overlapped
+from harness.oracle.evidence import Evidence
+from harness.oracle.judge import judge, overlapped
 from harness.oracle.lines import lag
 from harness.oracle.refusal import graded
 from harness.oracle.skews import apart, skews, skews_of_others
 from harness.records.plan import Plan
 from harness.records.record import Inspected, Record
 from harness.runtimes.contract import Checkpoint, Container
-from harness.trial import predict
+from harness.trial import application, predict
 from harness.trial.bench import Bench
 from harness.trial.checkpoint import take
 from harness.trial.restored import begun, follow, go_on, hear, see_alive, size_of
 from harness.trial.source import Channel, Source, health_of, late_in
-from harness.trial.stages import Stages
-from harness.workload.messages import BEAT_NS, Beat, ReadingMessage, Start
+from harness.trial.stages import Stages, behind, warnings
+from harness.workload.messages import BEAT_NS, Beat, Failed, Message, ReadingMessage, Start
 
 LATEST_MOMENT_US = 20_000
 SETTLE_SECONDS = 2.0
@@ -198,6 +199,7 @@ class Trial:
                 self.statistics = statistics(self.bench.node.path(checkpoint.folder))
                 nonce = self.evidence.source_nonce or ""
                 self.evidence.offline, *self.evidence.others = self.bench.read_offline(contents, nonce)
+                self.evidence.recovered = application.recovered(self.bench, contents, self.evidence.offline)
             except Broken as error:
                 self.evidence.lacking = str(error)
                 self.log += (f"the checkpoint is incomplete: {error}",)
@@ -269,10 +271,27 @@ class Trial:
             self.evidence.started_afresh = isinstance(first, Start)
             if isinstance(first, ReadingMessage):
                 self.evidence.restored = first.to_reading(Witness.RESTORED)
-                hear(channel, group, lambda said: isinstance(said, Beat) and said.n > first.n, late=late)
-                self.evidence.restored_moves = True
-                see_alive(group, late=late)
-                self.read_log(clone, channel)
+                said = hear(channel, group, lambda said: application.moves(said, first.n), late=late)
+                if isinstance(said, Beat):
+                    self.evidence.restored_moves = True
+                    see_alive(group, late=late)
+                    self.read_log(clone, channel)
+                self.read_application(clone, channel, said)
+
+    def read_application(self, clone: Container, channel: Channel, said: Message) -> None:
+        """For an application: let the restored one run on and end, and have a fresh one read its files.
+
+        `said`: a tick of it, or why it cannot go on.
+        """
+        if self.bench.workload.applied is None:
+            return
+        group, source = str(self.far.node.path(clone.cgroup)), self.bench.source
+        ended = application.afterwards(self.far.runtime, clone, channel, said, group=group)
+        if isinstance(ended, Failed):
+            heard = source.channel if source else None
+            self.evidence.unfit = application.unfit(ended, self.evidence.restored, heard)
+        else:
+            self.evidence.afterwards = ended
 
     def read_log(self, clone: Container, channel: Channel) -> None:
         """For a workload that prints: wait for twice the log's largest lag, then read the engine's log."""
@@ -296,7 +315,7 @@ class Trial:
         try:
             yield
         except Exception as error:  # noqa: BLE001  # no error of the harness may be blamed on a runtime
-            for each in _behind(error):
+            for each in behind(error):
                 if isinstance(each, StageFailed):
                     self._fail(each.outcome, each.stage, each.reason, each.log)
                 elif isinstance(each, Exception):
@@ -329,7 +348,7 @@ class Trial:
             self.log += tuple(line for bench in self._benches for line in bench.node.crashes()[-DAEMON_LINES:])
         for bench in self._benches:
             bench.node.mark()
-        readings = [reading for reading in (self.evidence.offline, self.evidence.restored) if reading is not None]
+        readings = self.evidence.readings
         return Record(
             run=self.plan.run,
             cell=self.cell,
@@ -357,7 +376,7 @@ class Trial:
             warnings=tuple(
                 dict.fromkeys(
                     (
-                        *_warnings(self.stages.journal.commands),
+                        *warnings(self.stages.journal.commands),
                         *(remark for bench in self._benches for remark in bench.node.remarks),
                     )
                 )
@@ -371,22 +390,3 @@ class Trial:
             log=self.log,
             played=self.played,
         )
-
-
-def _warnings(commands: Sequence[Command]) -> Iterator[str]:
-    """Give the lines of stderr from checkpoint commands that succeeded."""
-    for command in commands:
-        if command.runtime and command.stage is Stage.CHECKPOINT and command.exit_code == 0:
-            yield from (line.strip() for line in command.stderr.splitlines() if line.strip())
-
-
-def _behind(error: BaseException) -> list[BaseException]:
-    """Return `error` and the earlier errors of the unwinding, oldest first, without causes of `raise ... from`."""
-    found = []
-    at: BaseException | None = error
-    while at is not None:
-        found.append(at)
-        while at.__cause__ is not None:
-            at = at.__cause__
-        at = at.__context__
-    return found[::-1]

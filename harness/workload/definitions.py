@@ -6,17 +6,20 @@ import functools
 import os
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
-from typing import Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from harness.foreign.roots import RootSource
 from harness.model.cells import SurfaceKind
-from harness.model.errors import unknown
+from harness.model.errors import UsageError, unknown
 from harness.model.invalid import fault, read_toml, wrong
 from harness.model.values import Frozen
 
 RECORD_BYTES = 32
 _ROOT = Path(__file__).resolve().parents[2] / "workloads"
+_BROUGHT: dict[str, Path] = {}
+"""Folders of the user's own workloads, by name."""
 MOUNTED = frozenset(SurfaceKind) - {
     SurfaceKind.ADDED,
     SurfaceKind.IMAGE,
@@ -26,6 +29,13 @@ MOUNTED = frozenset(SurfaceKind) - {
 """Kinds of surface on a mount instead of the container's root file system."""
 BARRIER = "/barrier"
 """Folder of the host in which containers that tick together share a file."""
+PROGRAMS = ("drive", "verify")
+"""The programs of an application."""
+APPLICATION = "/application"
+"""Folder of the container with what is in the folder of an application's workload."""
+DATA = "/data"
+"""Folder of the container for an application's files."""
+CriuOption = Annotated[str, Field(pattern=r"^[a-z-]+(=[A-Za-z0-9]+)?$")]
 OPTIONS = {SurfaceKind.DELETED: "--deleted", SurfaceKind.STDOUT: "--print"}
 """The workload's options for kinds of surface that have only one form."""
 
@@ -36,6 +46,7 @@ class Form(StrEnum):
     RING = "ring"
     APPEND = "append"
     SENTINEL = "sentinel"
+    APPLICATION = "application"
 
     @property
     def option(self) -> str:
@@ -55,7 +66,8 @@ class Surface(Frozen):
     form: Form = Field(
         default=Form.RING,
         description="`ring`: it has the latest records; `append`: each tick adds its record, so that the file grows; "
-        "`sentinel`: written once, at the start, and equal to memory as long as nobody changes it",
+        "`sentinel`: written once, at the start, and equal to memory as long as nobody changes it; `application`: a "
+        "folder with the programs drive and verify, which keep it in files of their own",
     )
     description: str
 
@@ -77,15 +89,54 @@ class Surface(Frozen):
         return OPTIONS.get(self.kind, self.form.option), f"{self.name}={self.path or self.every}"
 
 
+OF_APPLICATION: tuple[dict[str, Any], ...] = (
+    {
+        "name": "first",
+        "path": f"{DATA}/0-first",
+        "kind": "added",
+        "form": "sentinel",
+        "description": "file that is written at the start, before the others in an archive",
+    },
+    {
+        "name": "application",
+        "path": APPLICATION,
+        "kind": "added",
+        "form": "application",
+        "description": "files of the application",
+    },
+    {
+        "name": "last",
+        "path": f"{DATA}/z-last",
+        "kind": "added",
+        "form": "sentinel",
+        "description": "file that is written at the start, behind the others in an archive",
+    },
+)
+"""The surfaces of an application."""
+
+
+class Application(RootSource):
+    """An application in an image of its own, driven by the programs `drive` and `verify` in the workload's folder."""
+
+    criu: tuple[CriuOption, ...] = Field(
+        default=(), description="options that CRIU needs for it, as in CRIU's configuration files"
+    )
+
+
 class Workload(Frozen):
     """A program that ticks, with its surfaces in writing order."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     description: str
     program: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9-]*$", description="folder in `workloads` whose C files are compiled to it"
+        default="ledger",
+        pattern=r"^[a-z0-9][a-z0-9-]*$",
+        description="folder in `workloads` whose C files are compiled to it",
     )
-    surfaces: tuple[Surface, ...] = Field(min_length=1, max_length=16)
+    surfaces: tuple[Surface, ...] = Field(
+        default=(), max_length=16, description="by default, for an application: two sentinels and the application"
+    )
+    application: Application | None = None
     containers: int = Field(default=1, ge=1, le=16, description="containers that tick together over a shared file")
     pods: bool = Field(default=False, description="only for containers of pods, which have no tmpfs of their own")
     proof: bool = Field(default=False, description="it is part of the instrument's own proof, not of the matrix")
@@ -100,11 +151,23 @@ class Workload(Frozen):
     )
     folder: Path
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_an_application(cls, given: object) -> object:
+        if isinstance(given, dict) and "application" in given:
+            return {"surfaces": OF_APPLICATION, "moving": True} | given
+        return given
+
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         for values in ([each.name for each in self.surfaces], [each.path for each in self.files]):
             if len(set(values)) < len(values):
                 raise fault("two surfaces have the same name or path. Rename one", "surfaces")
+        driven = [each for each in self.surfaces if each.form is Form.APPLICATION]
+        if not self.surfaces:
+            raise fault("has no surface. Add one, or an application", "surfaces")
+        if len(driven) != (self.application is not None):
+            raise fault("one surface of the form 'application' belongs to an application. Correct it", "surfaces")
         printed = [each for each in self.surfaces if each.kind is SurfaceKind.STDOUT]
         if len(printed) > 1:
             raise fault("two surfaces are standard output. Remove one", "surfaces")
@@ -118,6 +181,11 @@ class Workload(Frozen):
         return tuple(each for each in self.surfaces if each.path)
 
     @property
+    def applied(self) -> Surface | None:
+        """The surface of its application, if it has one."""
+        return next((each for each in self.surfaces if each.form is Form.APPLICATION), None)
+
+    @property
     def printed(self) -> Surface | None:
         """The surface on standard output, if there is one."""
         return next((each for each in self.surfaces if each.kind is SurfaceKind.STDOUT), None)
@@ -125,7 +193,7 @@ class Workload(Frozen):
     @property
     def program_folder(self) -> Path:
         """Return the folder with the C files of its program; several workloads may share it."""
-        return self.folder.parent / self.program
+        return (workloads_root() if self.application else self.folder.parent) / self.program
 
     @property
     def mounts(self) -> tuple[tuple[SurfaceKind, str], ...]:
@@ -145,9 +213,32 @@ def workloads_root() -> Path:
     return _ROOT
 
 
+def name_of(given: str) -> str:
+    """Return the name of a workload that is given by it, or by its folder, which becomes available."""
+    if "/" not in given and given not in (".", ".."):
+        if given not in available():
+            raise unknown("workload", given, available())
+        return given
+    folder = Path(given).absolute()
+    name = folder.resolve().name
+    if not folder.is_dir():
+        raise UsageError(f"{given} is no folder", remedy="Name a workload, or the folder with its workload.toml.")
+    if name in available() and available()[name].resolve() != folder.resolve():
+        what = f"{given}: a workload called {name!r} is already defined in {available()[name]}"
+        raise UsageError(what, remedy="Choose another name for the folder and the workload.")
+    load(folder.resolve())
+    _BROUGHT[name] = folder.resolve()
+    return name
+
+
+def given_as(name: str) -> str:
+    """Return what names a workload on a command line: its name, or the folder that the user brought."""
+    return str(_BROUGHT.get(name, name))
+
+
 def available() -> dict[str, Path]:
-    """Folder of each workload by name."""
-    return _folders(workloads_root())
+    """Folder of each workload by name: the project's, and those that the user brought."""
+    return _folders(workloads_root()) | _BROUGHT
 
 
 @functools.cache
@@ -163,6 +254,17 @@ def find(name: str) -> Workload:
     return load(folders[name])
 
 
+def check_programs(workload: Workload) -> None:
+    """Raise `UsageError` unless an application's folder has its programs, as executable files."""
+    for name in PROGRAMS:
+        program = workload.folder / name
+        if not program.is_file():
+            remedy = "Write it: it is any executable, and speaks lines."
+            raise UsageError(f"the workload {workload.name} has no program {name} in {workload.folder}", remedy=remedy)
+        if not program.stat().st_mode & 0o111:
+            raise UsageError(f"{program} is not executable", remedy=f"Make it so: chmod +x {program}")
+
+
 @functools.cache
 def load(folder: Path) -> Workload:
     """Read the definition in `folder`; `WrongFile` if it is wrong."""
@@ -171,6 +273,10 @@ def load(folder: Path) -> Workload:
     if workload.name != folder.name:
         remedy = "Rename one of them."
         raise wrong(path, ("name",), f"must be {folder.name!r} like the folder, not {workload.name!r}. {remedy}")
+    if workload.application is not None:
+        check_programs(workload)
+        own = workload.application.beside(path, "application", system=False)
+        return workload.model_copy(update={"application": own})
     if not any(workload.program_folder.glob("*.c")):
         raise wrong(
             path,

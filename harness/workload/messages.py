@@ -51,10 +51,13 @@ class Beat(Message):
 
 
 class ReadingMessage(Message):
-    """The content of memory and all surfaces, read after a pause or at a slot with a wrong record."""
+    """The content of memory and all surfaces.
+
+    Read after a pause, at a slot with a wrong record, when the application failed, or after it was asked to end.
+    """
 
     event: Literal["reading"]
-    reason: Literal["gap", "discrepancy"]
+    reason: Literal["gap", "discrepancy", "failed", "afterwards"]
     n_wall_ns: Count
     gap_ns: Count
     scan_ns: Count = 0
@@ -75,11 +78,12 @@ class Stop(Message):
 
 
 class Failed(Message):
-    """The workload ends because a call failed on a surface."""
+    """The workload ends because a call failed on a surface, or because its application cannot go on."""
 
     event: Literal["failed"]
-    errno: Count
+    errno: Count = 0
     what: str
+    by: Literal["surface", "application"] = "surface"
 
 
 @functools.cache

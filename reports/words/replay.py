@@ -35,6 +35,8 @@ CONTAINER = re.compile(r".*/containers/[^/]+")
 WITNESSES = {
     Witness.OFFLINE: "Read in the files of the checkpoint",
     Witness.RESTORED: "Found by the restored workload",
+    Witness.RECOVERED: "Found by a fresh application in the files of the checkpoint",
+    Witness.AFTERWARDS: "Found by a fresh application in the restored container's files, after it had run on and ended",
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.model.outcomes import Anomaly, Outcome, Stage, Verdict
 from harness.model.readings import Reading, SourceHealth, SurfaceReading, Witness
-from harness.oracle.judge import Evidence
+from harness.oracle.evidence import Evidence
 from harness.records.record import Continuation
 
 NOW = 1_795_435_200_000_000_000

@@ -8,7 +8,8 @@ import pytest
 
 from harness.model.outcomes import Anomaly, Outcome, Stage, Verdict
 from harness.model.readings import Reading, SourceHealth, Witness
-from harness.oracle.judge import OVERLAP_NS, Check, Evidence, anomalies, judge, overlapped
+from harness.oracle.evidence import Evidence
+from harness.oracle.judge import OVERLAP_NS, Check, anomalies, judge, overlapped
 from harness.oracle.skews import apart, skews, skews_of_others
 from tests.oracle.histories import (
     AHEAD,

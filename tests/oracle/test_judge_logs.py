@@ -8,7 +8,8 @@ import pytest
 
 from harness.model.outcomes import Anomaly, Outcome, Stage
 from harness.model.readings import Reading
-from harness.oracle.judge import Evidence, anomalies, judge
+from harness.oracle.evidence import Evidence
+from harness.oracle.judge import anomalies, judge
 from harness.records.record import Continuation
 from tests.oracle.histories import (
     AGAIN,

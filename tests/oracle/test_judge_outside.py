@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from harness.model.outcomes import Outcome, Stage
-from harness.oracle.judge import Evidence, anomalies, judge
+from harness.oracle.evidence import Evidence
+from harness.oracle.judge import anomalies, judge
 from tests.oracle.histories import AHEAD, BEHIND, DISAGREE, FAILURE, NAMES, both, reading, restored
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from harness.model.machine import Component
 from harness.model.outcomes import Outcome, Refusal, Stage, Verdict
-from harness.oracle.judge import Evidence, judge
+from harness.oracle.evidence import Evidence
+from harness.oracle.judge import judge
 from harness.oracle.refusal import graded
 
 PODMAN = "checkpoint archive F was created with runtime 'crun' and cannot be restored with runtime 'runc'"

@@ -16,7 +16,7 @@ from harness.model.commands import Schedule
 from harness.model.errors import EnvironmentUnfit
 from harness.model.machine import Component
 from harness.model.outcomes import Outcome, Stage, Verdict
-from harness.oracle.judge import Evidence
+from harness.oracle.evidence import Evidence
 from harness.privacy.redaction import HOME, USER, Redaction
 from harness.records import run_files
 from harness.records.plan import Plan, missing_trials

@@ -16,10 +16,11 @@ from harness.model.outcomes import Outcome, Stage
 from harness.runtimes import RUNTIMES, contract
 from harness.runtimes.runc import Runc
 from harness.trial import bench as benches
-from harness.trial.bench import Bench, lay_out_image
+from harness.trial.bench import Bench
 from harness.trial.stages import Stages
 from harness.trial.trial import Trial
 from harness.workload.definitions import RECORD_BYTES, available, find
+from harness.workload.image import lay_out_image
 from tests.folder_bench import CELL, PLAN, furnish, node_of
 from tests.folder_node import Answer, FolderNode
 
@@ -27,7 +28,7 @@ from tests.folder_node import Answer, FolderNode
 def test_the_image_is_the_same_for_all_workloads(tmp_path: Path) -> None:
     node, binary = FolderNode(tmp_path / "node"), tmp_path / "built"
     binary.write_text("#!", encoding="ascii")
-    lay_out_image(node, "/i", {"ledger": binary}, Settings(ring=8))
+    lay_out_image(node.path("/i"), {"ledger": binary}, ring=8)
     for name in available():
         for surface in find(name).files:
             file = node.path(f"/i{surface.path}")

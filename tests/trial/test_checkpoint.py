@@ -13,6 +13,7 @@ from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Leftover
 from harness.runtimes import criu_configuration
 from harness.runtimes.contract import Checkpoint
+from harness.trial.checkpoint import left_of
 from tests.folder_bench import CHECKPOINT, open_bench
 from tests.folder_node import Answer
 from tests.real_checkpoints import files, plain
@@ -120,11 +121,11 @@ def test_an_archive_is_whole_or_partial_or_gone(tmp_path: Path, monkeypatch: pyt
     bench = open_bench(tmp_path, set(), monkeypatch)
     archive = bench.node.path(CHECKPOINT.archive)
     archive.parent.mkdir(parents=True)
-    assert bench.left(CHECKPOINT) is Leftover.GONE
+    assert left_of(bench.node, CHECKPOINT) is Leftover.GONE
     archive.write_bytes(plain("still-ledger"))
-    assert bench.left(CHECKPOINT) is Leftover.WHOLE
+    assert left_of(bench.node, CHECKPOINT) is Leftover.WHOLE
     archive.write_bytes(plain("still-ledger")[:-20_000])
-    assert bench.left(CHECKPOINT) is Leftover.PARTIAL
+    assert left_of(bench.node, CHECKPOINT) is Leftover.PARTIAL
 
 
 def test_images_without_an_archive_are_read_in_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,6 +135,6 @@ def test_images_without_an_archive_are_read_in_their_folder(tmp_path: Path, monk
     for name, content in files("still-ledger").items():
         if name.startswith("checkpoint/"):
             (images / Path(name).name).write_bytes(content)
-    assert bench.left(CHECKPOINT) is Leftover.WHOLE
+    assert left_of(bench.node, CHECKPOINT) is Leftover.WHOLE
     (images / "pages-1.img").unlink()
-    assert bench.left(CHECKPOINT) is Leftover.PARTIAL
+    assert left_of(bench.node, CHECKPOINT) is Leftover.PARTIAL

@@ -12,7 +12,7 @@ from harness.model.cells import CgroupVersion, FreezePolicy
 from harness.model.errors import StageFailed
 from harness.model.outcomes import Outcome, Stage
 from harness.runtimes import criu_configuration
-from harness.trial import capture, freeze
+from harness.trial import checkpoint, freeze
 from harness.trial.freeze import POLICIES
 from tests.trial.machine import TARGET, Machine
 
@@ -114,7 +114,7 @@ def test_a_hook_that_did_not_run_to_its_end_is_our_own_fault(machine: Machine, e
     if ended is not None:
         machine.put(f"{TARGET}.ended", ended)
     with pytest.raises(StageFailed, match="post-dump script did not capture the disk") as raised:
-        capture.confirm_hook(machine, TARGET, machine.stages)
+        checkpoint.confirm_hook(machine, TARGET, machine.stages)
     assert (raised.value.stage, raised.value.outcome) == (Stage.CAPTURE, Outcome.HARNESS_ERROR)
 
 

@@ -16,7 +16,8 @@ from harness.model.cells import Settings
 from harness.model.errors import StageFailed
 from harness.model.outcomes import Anomaly, Outcome, Stage
 from harness.model.readings import Reading, SourceHealth, Witness
-from harness.oracle.judge import Evidence, judge
+from harness.oracle.evidence import Evidence
+from harness.oracle.judge import judge
 from harness.oracle.lines import lag, line_of
 from harness.runtimes.contract import Contents
 from harness.trial import restored, trial

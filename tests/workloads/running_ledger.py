@@ -41,13 +41,15 @@ class Ledger:
         period_us: int = 0,
         deleted: bool = False,
         grows: bool = False,
+        application: Path | None = None,
         prints: int = 0,
         barrier: str = "",
         stdout: int = subprocess.PIPE,
     ) -> None:
         """`deleted` adds a deleted surface with that name in second place; `prints` adds a line at every Nth tick.
 
-        `grows` adds a file that grows, between two that are written once, behind the others.
+        `grows` adds a file that grows, between two that are written once, behind the others. `application`: folder of
+        one, in place of the rings.
         """
         self.ring = ring
         self.folder = folder
@@ -59,7 +61,11 @@ class Ledger:
             options.insert(1, ("--deleted", self.deleted.name))
         if grows:
             options += [("--sentinel", "first"), ("--append", "grows"), ("--sentinel", "last")]
+        if application:
+            options = [("--sentinel", "first")]
         surfaces = list(itertools.chain.from_iterable((option, f"{name}={folder / name}") for option, name in options))
+        if application:
+            surfaces += ["--application", f"app={application}"]
         if prints:
             surfaces += ["--print", f"out={prints}"]
         if barrier:
@@ -76,7 +82,11 @@ class Ledger:
         ]
         # SIGXFSZ stays ignored, so that a file size limit is an error and does not end the process
         self.process = subprocess.Popen(
-            argv, stdout=stdout if prints else None, stderr=subprocess.PIPE, restore_signals=False
+            argv,
+            stdout=stdout if prints else None,
+            stderr=subprocess.PIPE,
+            restore_signals=False,
+            start_new_session=True,
         )
         self.stopped_ns = 0
 
@@ -86,7 +96,8 @@ class Ledger:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.process.kill()
+        with contextlib.suppress(ProcessLookupError):  # an application ends with it
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.communicate()
 
     def messages(self, kind: type[M]) -> list[M]:

@@ -7,7 +7,8 @@
  *     text        a buffer for text, and errors that end the program
  *     memory      the counter in memory, a record, and the description that an offline reader finds
  *     messages    what the program tells whoever watches it
- *     surfaces    rings, deleted files and standard output
+ *     application two programs of anybody's that keep the counter, too
+ *     surfaces    files that the counter is in, standard output, and applications
  *     beats       messages that the counter moves
  *     readings    scans of all surfaces, after a pause or where one is wrong
  *     barrier     ticks together with the ledgers of other containers
@@ -28,6 +29,24 @@
 #include <time.h>
 #include <unistd.h>
 
+#define APPLICATION_PAUSE_NS (60 * MS) /* it writes a tick durably, which takes long on some disks */
+
+static void end_if_application_failed(void)
+{
+    if (!*application_failure)
+        return;
+    begin_message("failed", clock_ns());
+    put_text("what", application_failure);
+    put_text("by", "application");
+    send_message();
+    used = 0;
+    put("ledger: ");
+    put(application_failure);
+    put("\n");
+    say();
+    _exit(1);
+}
+
 static void tick(u64 n)
 {
     u64 now_ns;
@@ -38,6 +57,7 @@ static void tick(u64 n)
     /* if the clock goes back, as after a restore on another machine, the difference is huge and also counts as a gap */
     if (now_ns - last_ns > pause_ns || scan_again) {
         report("gap");
+        end_if_application_failed();
         now_ns = last_ns;
     }
     count_gap(now_ns - last_ns);
@@ -47,6 +67,9 @@ static void tick(u64 n)
         if (n > muted_until && !fits(&surfaces[i], n))
             report("discrepancy");
         write_tick(&surfaces[i], n);
+        if (*application_failure)
+            report("failed"); /* what there was; it may still be able to read */
+        end_if_application_failed();
     }
     complete(n);
     beat_when_due(now_ns);
@@ -74,8 +97,18 @@ static void send_start(u64 now_ns)
 
 static void on_signal(int number)
 {
-    (void)number;
-    stopping = 1;
+    stopping = number;
+}
+
+/* Ends the applications; asked by SIGUSR1, tells what their files have then, according to a fresh one. */
+static void end_applications(void)
+{
+    for (int i = 0; i < surface_count; i++)
+        if (surfaces[i].kind == APPLICATION)
+            end_application(&surfaces[i].application, stopping == SIGUSR1);
+    if (stopping == SIGUSR1)
+        report("afterwards");
+    end_if_application_failed();
 }
 
 int main(int argc, char **argv)
@@ -86,7 +119,11 @@ int main(int argc, char **argv)
     read_arguments(argv);
     if (3 * memory.period_ns > pause_ns)
         pause_ns = 3 * memory.period_ns;
+    for (int i = 0; i < surface_count; i++)
+        if (surfaces[i].kind == APPLICATION && pause_ns < APPLICATION_PAUSE_NS)
+            pause_ns = APPLICATION_PAUSE_NS;
     sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGUSR1, &stop, NULL);
     sigaction(SIGINT, &stop, NULL);
     begin_memory(clock_ns());
     for (int i = 0; i < surface_count; i++)
@@ -105,6 +142,7 @@ int main(int argc, char **argv)
     for (u64 n = 1; !stopping; n++)
         tick(n);
     leave_barrier();
+    end_applications();
     begin_message("stop", clock_ns());
     send_message();
     return 0;

@@ -58,6 +58,19 @@ void put_field_or_null(const char *name, u64 value)
     }
 }
 
+void put_text(const char *name, const char *words)
+{
+    char character[] = "\\?";
+
+    put_name(name);
+    put("\"");
+    for (; *words; words++) {
+        character[1] = *words >= ' ' && *words <= '~' ? *words : '?';
+        put(character + (*words != '"' && *words != '\\'));
+    }
+    put("\"");
+}
+
 void send_message(void)
 {
     put("}");

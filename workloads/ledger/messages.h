@@ -15,6 +15,7 @@ int set_report(const char *folder); /* 0: its path is too long */
 void begin_message(const char *event, u64 wall_ns);
 void put_field(const char *name, u64 value);
 void put_field_or_null(const char *name, u64 value);
+void put_text(const char *name, const char *words); /* what is not printable ASCII becomes a question mark */
 void send_message(void);
 
 #endif

@@ -13,7 +13,7 @@ enum { NAME_LENGTH_MAX = 32, PERIOD_US_MAX = 10000000, PRINT_MAX = 1000000 };
 static const char usage[] =
     "usage: ledger [--period-us N] [--ring K] --report DIR --surface NAME=PATH [--surface NAME=PATH ...]\n"
     "              [--deleted NAME=PATH ...] [--append NAME=PATH ...] [--sentinel NAME=PATH ...]\n"
-    "              [--print NAME=N] [--barrier I/N=PATH]\n"
+    "              [--application NAME=DIR] [--print NAME=N] [--barrier I/N=PATH]\n"
     "\n"
     "Keeps the same counter in memory and in a ring of records in each PATH, ticks it, and reports when memory\n"
     "and files are not of one instant, for example after a restore from an inconsistent checkpoint.\n"
@@ -26,11 +26,16 @@ static const char usage[] =
     "  --deleted NAME=PATH   existing file that the program deletes; it must not come back\n"
     "  --append NAME=PATH    file that gets a record at every tick, and grows\n"
     "  --sentinel NAME=PATH  file that is written at the start, and must stay as it is\n"
+    "  --application NAME=DIR\n"
+    "                        program DIR/drive, which keeps the counter in files of its own and answers lines: `tick N`\n"
+    "                        by `ok N`, `read` by `disk N` or `damaged WHY`, each by `failed WHY` if it cannot; and\n"
+    "                        DIR/verify, which answers as to `read`, of the files that drive has left\n"
     "  --print NAME=N        print a line on standard output at every Nth tick; N is 1 to 1000000\n"
     "  --barrier I/N=PATH    tick together with the other ones of N ledgers, which share the file PATH; this is number\n"
     "                        I, from 0; N is 2 to 16\n"
     "\n"
-    "Ends on SIGTERM or SIGINT. Exit code 0: stopped; 1: a file or the folder failed; 2: a wrong argument.\n"
+    "Ends on SIGTERM or SIGINT; on SIGUSR1 it ends the applications first, and reads their files.\n"
+    "Exit code 0: stopped; 1: a file, the folder or an application failed; 2: a wrong argument.\n"
     "\n"
     "Example: mkdir /tmp/report && ledger --period-us 1000 --report /tmp/report --surface disk=/tmp/disk.ring\n";
 
@@ -122,6 +127,8 @@ void read_arguments(char **argument)
             add_surface(option, value, APPENDED);
         else if (strcmp(option, "--sentinel") == 0)
             add_surface(option, value, SENTINEL);
+        else if (strcmp(option, "--application") == 0)
+            add_surface(option, value, APPLICATION);
         else if (strcmp(option, "--print") == 0)
             add_surface(option, value, STDOUT);
         else if (strcmp(option, "--barrier") == 0)

@@ -5,12 +5,16 @@
 #include "messages.h"
 #include "surfaces.h"
 
+#include <string.h>
+
 enum { SCAN_SLOTS = 2048, SCAN_ATTEMPTS = 3, SCAN_SLOT_NS = 100 /* several times the time of one slot */ };
 
 struct finding {
     u64 newest, newest_wall_ns; /* 0: none */
     u64 torn, foreign, holes, backwards, repeated;
-    u64 scanned; /* slots, or records of an appended surface */
+    u64 scanned; /* slots, or records of an appended surface; of an application, what takes as long */
+    int unknown; /* an application does not say it */
+    char damaged[ANSWER_MAX + 1]; /* why an application's files are damaged; empty: they are not */
 };
 
 u64 pause_ns = 10 * MS;
@@ -136,8 +140,22 @@ static struct finding scan_appended(struct surface *surface)
     return finding;
 }
 
+static struct finding ask_for(struct surface *surface)
+{
+    const struct answer answer = read_application(&surface->application);
+    const struct record *record = &memory.slot[answer.disk & 1];
+    struct finding finding = {.newest = answer.disk, .unknown = !answer.known};
+
+    finding.newest_wall_ns = record->n == answer.disk ? record->wall_ns : 0;
+    finding.scanned = (surface->application.over ? 60000 : 1000) * (u64)MS / SCAN_SLOT_NS;
+    strcpy(finding.damaged, answer.damaged);
+    return finding;
+}
+
 static struct finding find(struct surface *surface)
 {
+    if (surface->kind == APPLICATION)
+        return ask_for(surface);
     if (surface->kind == RING)
         return scan(surface);
     if (surface->kind == APPENDED)
@@ -148,7 +166,7 @@ static struct finding find(struct surface *surface)
 static int is_wrong(const struct finding *finding)
 {
     return finding->newest > memory.n || finding->newest + 1 < memory.n || finding->torn || finding->foreign ||
-           finding->holes || finding->repeated;
+           finding->holes || finding->repeated || *finding->damaged;
 }
 
 static void put_finding(const struct surface *surface, const struct finding *finding)
@@ -164,6 +182,8 @@ static void put_finding(const struct surface *surface, const struct finding *fin
     put_field("backwards", finding->backwards);
     put_field("repeated", finding->repeated);
     put_field("lag", surface->kind != DELETED && surface->kind != SENTINEL);
+    if (*finding->damaged)
+        put_text("damaged", finding->damaged);
     put("}");
 }
 
@@ -188,15 +208,13 @@ void report(const char *reason)
     } while (took_ns > limit_ns && ++attempts < SCAN_ATTEMPTS);
 
     begin_message("reading", last_ns);
-    put(",\"reason\":\"");
-    put(reason);
-    put("\"");
+    put_text("reason", reason);
     put_field("n_wall_ns", memory.slot[memory.n & 1].wall_ns);
     put_field("gap_ns", gap_ns);
     put_field("scan_ns", took_ns);
     put(",\"surfaces\":[");
     for (int i = 0, told = 0; i < surface_count; i++) {
-        if (surfaces[i].kind == STDOUT)
+        if (surfaces[i].kind == STDOUT || findings[i].unknown)
             continue;
         put(told++ ? "," : "");
         put_finding(&surfaces[i], &findings[i]);

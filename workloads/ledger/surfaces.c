@@ -12,7 +12,7 @@
 
 enum { LOOK_TICKS = 1024 };
 
-static const char *const kind_names[] = {"ring", "deleted", "stdout", "appended", "sentinel"};
+static const char *const kind_names[] = {"ring", "deleted", "stdout", "appended", "sentinel", "application"};
 
 struct surface surfaces[SURFACES_MAX];
 int surface_count;
@@ -119,7 +119,7 @@ static void print_line(const struct surface *surface, u64 n)
     }
 }
 
-void write_tick(const struct surface *surface, u64 n)
+void write_tick(struct surface *surface, u64 n)
 {
     if (surface->kind == RING)
         write_record(surface, &memory.slot[n & 1]);
@@ -127,6 +127,8 @@ void write_tick(const struct surface *surface, u64 n)
         print_line(surface, n);
     else if (surface->kind == APPENDED)
         append_record(surface, &memory.slot[n & 1]);
+    else if (surface->kind == APPLICATION)
+        confirm_tick(&surface->application, n);
 }
 
 static int is_absent(const struct surface *surface)
@@ -167,7 +169,7 @@ int fits(const struct surface *surface, u64 n)
     const u64 ring = memory.ring, first = (n + ring - 2) % ring, whole = ring - first < 3 ? ring - first : 3;
     struct record near[3];
 
-    if (surface->kind == STDOUT)
+    if (surface->kind == STDOUT || surface->kind == APPLICATION)
         return 1;
     if (surface->kind == DELETED || surface->kind == SENTINEL)
         return surface->spoiled || (!memory.period_ns && n % LOOK_TICKS) || is_sound(surface);
@@ -244,6 +246,15 @@ static void delete_file(const struct surface *surface)
         fail("unlink", surface, errno);
 }
 
+static void open_application(struct surface *surface)
+{
+    const int error = start_application(&surface->application, surface->path);
+
+    describe(surface->path);
+    if (error)
+        fail("start the program drive of", surface, error);
+}
+
 void open_surface(struct surface *surface)
 {
     describe(kind_names[surface->kind]);
@@ -256,10 +267,12 @@ void open_surface(struct surface *surface)
         write_sentinel(surface);
     else if (surface->kind == DELETED)
         delete_file(surface);
+    else if (surface->kind == APPLICATION)
+        open_application(surface);
     else
         describe(surface->path);
     used = 0;
-    if (surface->kind != DELETED && surface->kind != SENTINEL)
+    if (surface->kind == RING || surface->kind == APPENDED || surface->kind == STDOUT)
         put_number((u64)surface->fd);
     text[used] = 0;
     describe(text);

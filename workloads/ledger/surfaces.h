@@ -9,6 +9,8 @@
  * An appended surface grows: tick n appends record n, through a descriptor that only appends. CRIU does not compare
  * the size of a file that is open for writing alone, so that a file which has grown since is not refused at a restore.
  *
+ * An application keeps the counter in files of its own; its path is the folder of its programs.
+ *
  * Standard output as a surface has no ring either: record n is a line, at every tick or at every Nth tick. The
  * program cannot read it again, so it says nothing about it; the keeper of the log can.
  *
@@ -21,21 +23,23 @@
 #ifndef LEDGER_SURFACES_H
 #define LEDGER_SURFACES_H
 
+#include "application.h"
 #include "memory.h"
 
 #include <signal.h>
 
 enum { SURFACES_MAX = 16, LINE_BYTES = 256 };
 
-enum kind { RING, DELETED, STDOUT, APPENDED, SENTINEL };
+enum kind { RING, DELETED, STDOUT, APPENDED, SENTINEL, APPLICATION };
 
 struct surface {
     const char *name, *path; /* the path of STDOUT is `every` in digits */
     enum kind kind;
-    int fd;       /* unused for DELETED and SENTINEL */
+    int fd;       /* unused for DELETED, SENTINEL and APPLICATION */
     int reader;   /* for APPENDED, while it is scanned: it has been opened for that; -1: the file is absent */
     int spoiled;  /* the deleted file is back, or the sentinel is not as it was written; that was reported */
     u64 every;    /* for STDOUT: a line at every tick that this number divides */
+    struct application application;
 };
 
 extern struct surface surfaces[SURFACES_MAX];
@@ -47,7 +51,7 @@ void begin_reading(struct surface *surface);
 void end_reading(struct surface *surface);
 u64 size_of(const struct surface *surface); /* in bytes, of an appended surface that is read */
 void read_slots(const struct surface *surface, u64 slot, u64 count, struct record *records);
-void write_tick(const struct surface *surface, u64 n);
+void write_tick(struct surface *surface, u64 n); /* of an application, it may set application_failure */
 int fits(const struct surface *surface, u64 n); /* whether it holds what it has to, before record n is written */
 int is_sound(const struct surface *surface); /* whether a deleted file is absent, or a sentinel as it was written */
 

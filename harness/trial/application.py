@@ -1,0 +1,147 @@
+"""Applications: what a fresh one makes of the files of a checkpoint and of a restored container, and why one fails."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from harness.checkpoints.archive import DELETED_BY
+from harness.checkpoints.disk import CapturedFiles
+from harness.model.errors import DeadlineExceeded, EnvironmentUnfit, StageFailed
+from harness.model.outcomes import Outcome, Stage
+from harness.model.readings import Reading, SurfaceReading, Witness
+from harness.oracle.continuity import FINISHED_TICKS
+from harness.runtimes.contract import Container, Contents, Runtime
+from harness.runtimes.image_archive import OF_APPLICATION
+from harness.stacks.node import Node
+from harness.trial.source import Channel
+from harness.workload.definitions import APPLICATION, PROGRAMS, Workload
+from harness.workload.image import lay_out_application
+from harness.workload.messages import Beat, Failed, Message, ReadingMessage
+
+if TYPE_CHECKING:
+    from harness.trial.bench import Bench
+
+COPY_SECONDS = 120.0
+VERIFY_SECONDS = 60.0
+AFTER_SECONDS = 60.0
+AFTER_TICKS = 30
+"""Ticks for which a restored application runs on before it is asked to end."""
+SAID = re.compile(r"disk ([0-9]{1,19})|damaged ?(.*)")
+"""What `verify` prints; workloads/ledger/application.h has the same words."""
+ISOLATED = ("unshare", "--mount", "--net", "--ipc", "--uts", "--pid", "--fork", "--kill-child")
+VERIFY = r"""set -e
+mount -n -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
+for name in proc dev; do mkdir -p "$2/root/$name"; done
+mount -n -t proc proc "$2/root/proc"
+mount -n --rbind /dev "$2/root/dev"
+root=$2/root program=$3
+shift 3
+for name; do rm -rf -- "$root/$name"; done
+exec chroot "$root" "$program" </dev/null
+"""
+"""Arguments: the image, a folder of its own, the program, and the names of deleted files, relative to the root."""
+
+
+def recovered(bench: Bench, contents: Contents, memory: Reading) -> Reading | None:
+    """Have a fresh application read the captured files, if the workload has one and they are captured.
+
+    `memory`: the reading with the counter. A program `verify` that does not speak as it should is no finding about a
+    runtime: raise `StageFailed`.
+    """
+    surface, disk = bench.workload.applied, contents.disks.get("/")
+    if surface is None or disk is None:
+        return None
+    folder = bench.new_folder("checkpoints", "recovered")
+    try:
+        disk_tick, why = _verified(bench.node, bench.image_folder, folder, disk)
+    finally:
+        bench.node.remove(folder)
+    found = SurfaceReading(surface=surface.name, newest=disk_tick or None, newest_wall_ns=None, damaged=why)
+    return memory.model_copy(update={"witness": Witness.RECOVERED, "surfaces": (found,)})
+
+
+def _verified(node: Node, image: str, folder: str, captured: CapturedFiles) -> tuple[int, str]:
+    """Run `verify` on captured files over an image: return the tick that it finds, and why they are damaged."""
+    node.make(f"{folder}/work", f"{folder}/root")
+    own = f"/{captured.folder.relative_to(node.path('/'))}"
+    node.run(["cp", "--archive", own, f"{folder}/upper"], deadline=COPY_SECONDS)
+    gone = list(captured.deleted)
+    if not captured.listed:
+        upper = node.path(f"{folder}/upper")
+        for path in sorted(upper.rglob(f"{DELETED_BY}*")):
+            gone.append(str(path.relative_to(upper).with_name(path.name.removeprefix(DELETED_BY))))
+            path.unlink()
+    program = f"{APPLICATION}/{PROGRAMS[1]}"
+    try:
+        said = node.run(
+            [*ISOLATED, "sh", "-c", VERIFY, "verify", image, folder, program, *sorted(gone)],
+            deadline=VERIFY_SECONDS,
+            accept=range(256),
+        )
+    except DeadlineExceeded as error:
+        what = f"verify did not end within {VERIFY_SECONDS:g} s on the captured files"
+        raise StageFailed(Stage.READ, Outcome.HARNESS_ERROR, what) from error
+    first = said.stdout.strip().splitlines()[:1]
+    found = SAID.fullmatch(first[0].strip()) if first else None
+    if found is None:
+        told = repr(first[0][:200]) if first else f"nothing (exit code {said.exit_code}): {said.stderr.strip()[-200:]}"
+        what = f"verify says neither `disk N` nor `damaged WHY` of the captured files, but {told}"
+        raise StageFailed(Stage.READ, Outcome.HARNESS_ERROR, what)
+    disk, why = found.groups()
+    return int(disk or 0), "" if disk else why or "it does not say why"
+
+
+def unfit(said: Failed, restored: Reading | None, source: Channel | None) -> str:
+    """Say why a restored application cannot go on; raise `StageFailed` if it might have failed without a checkpoint.
+
+    It might not if the source has passed that tick, or if it is the one in which the checkpoint was taken.
+    """
+    passed = max((each.n for each in source.listen() if isinstance(each, Beat)), default=0) if source else 0
+    if passed >= said.n or (restored is not None and said.n <= restored.counter + FINISHED_TICKS):
+        return said.what
+    what = f"the application failed at tick {said.n:,}, to which the source did not come: {said.what}"
+    raise StageFailed(Stage.READ, Outcome.HARNESS_ERROR, what)
+
+
+def afterwards(
+    runtime: Runtime, container: Container, channel: Channel, said: Message, *, group: str
+) -> Reading | Failed:
+    """Let a restored application run on, have it end, and return what a fresh one then reads in its files.
+
+    `said`: its first tick. If it fails before the end, return its message instead.
+    """
+
+    def ended(later: Message) -> bool:
+        return has_failed(later) or (isinstance(later, ReadingMessage) and later.reason == "afterwards")
+
+    what, until = "ticks of the restored application", said.n + AFTER_TICKS
+    last = channel.wait_for(lambda later: moves(later, until), seconds=AFTER_SECONDS, what=what, group=group)
+    if isinstance(last, Beat):
+        runtime.signal(container, "USR1")
+        last = channel.wait_for(ended, seconds=AFTER_SECONDS, what="the end of the restored application", group=group)
+        if isinstance(last, Failed):  # it speaks of its files, or breaks the contract
+            raise StageFailed(Stage.READ, Outcome.HARNESS_ERROR, f"after the end of the application: {last.what}")
+    return last if isinstance(last, Failed) else cast(ReadingMessage, last).to_reading(Witness.AFTERWARDS)
+
+
+def has_failed(said: Message) -> bool:
+    """Return whether an application says that it cannot go on."""
+    return isinstance(said, Failed) and said.by == "application"
+
+
+def moves(said: Message, since: int) -> bool:
+    """Return whether a message is about a tick after `since`, or about an application that cannot go on."""
+    return has_failed(said) or (isinstance(said, Beat) and said.n > since)
+
+
+def load(runtime: Runtime, folder: str, root: Path | str, binary: Path, workload: Workload) -> str:
+    """Load an application's image, whose content is laid out in `folder` of the node, and return its name.
+
+    `root`: its root file system, or why there is none; then raise `EnvironmentUnfit`.
+    """
+    if isinstance(root, str):
+        raise EnvironmentUnfit(root)
+    lay_out_application(runtime.node.path(folder), root, binary, workload)
+    return runtime.load_image(folder, f"{OF_APPLICATION}{workload.name}:latest")

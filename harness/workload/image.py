@@ -1,0 +1,48 @@
+"""The content of the images: one for all workloads that are single programs, and one for each application."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.host.process import HOST
+from harness.model.cells import SurfaceKind
+from harness.workload.definitions import APPLICATION, DATA, RECORD_BYTES, Workload, available, find
+
+REPORT = "/report"
+"""Folder of the container for the workload's messages."""
+FOLDERS = ("proc", "sys", "dev", "etc", "run", "tmp", REPORT)
+COPY_SECONDS = 120.0
+
+
+def lay_out_image(image: Path, binaries: Mapping[str, Path], ring: int) -> None:
+    """Write the image for all programs together: themselves, and folders and files of the image.
+
+    `ring`: records that a file of the image has room for.
+    """
+    surfaces = [surface for name in available() for surface in find(name).files if not find(name).application]
+    _make(image, *FOLDERS, *(str(Path(surface.path).parent) for surface in surfaces))
+    for program, binary in binaries.items():
+        shutil.copy(binary, image / program)
+    for surface in surfaces:
+        if surface.kind in (SurfaceKind.IMAGE, SurfaceKind.DELETED):
+            (image / surface.path.lstrip("/")).write_bytes(bytes(ring * RECORD_BYTES))
+
+
+def lay_out_application(image: Path, root: Path, binary: Path, workload: Workload) -> None:
+    """Write the image of an application: its root file system, the files beside its definition, and the program."""
+    HOST.run(["cp", "--archive", "--reflink=auto", str(root), str(image)], deadline=COPY_SECONDS)
+    _make(image, *FOLDERS, DATA, APPLICATION)
+    shutil.copy(binary, image / workload.program)
+    for path in sorted(workload.folder.iterdir()):
+        to = image / APPLICATION.lstrip("/") / path.name
+        if path.is_dir():
+            shutil.copytree(path, to, symlinks=True)
+        elif path.name != "workload.toml":
+            shutil.copy(path, to, follow_symlinks=False)
+
+
+def _make(image: Path, *folders: str) -> None:
+    for name in folders:
+        (image / name.lstrip("/")).mkdir(parents=True, exist_ok=True)
