@@ -196,10 +196,9 @@ def _images(names: Iterable[str], options: Options, progress: build.Progress) ->
     found: dict[str, Path | str] = {}
     for name in sorted(names):
         if application := definitions.find(name).application:
-            image = definition.ImageDefinition(
-                name=f"image-{name}", description="", **application.model_dump(exclude={"criu"})
-            )
-            found[name] = _built(image, options, progress)
+            image = definition.ImageDefinition(name="image", description="", **application.model_dump(exclude={"criu"}))
+            root = _built(image, options, progress)
+            found[name] = root if isinstance(root, Path) else f"the workload {name} has no image: {root}"
     return found
 
 

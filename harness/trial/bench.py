@@ -165,9 +165,8 @@ class Bench:
         if self.lacking:
             return
         if workload.application and workload.name not in self._images:
-            root, binary = self.roots[workload.name], self.binaries[workload.program]
-            image = application.load(self.runtime, self.image_folder, root, binary, workload)
-            self._images[workload.name] = image
+            parts = self.roots[workload.name], self.binaries[workload.program]
+            self._images[workload.name] = application.load(self.runtime, self.image_folder, *parts, workload)
             if self.warm:
                 self.idle = audit.of_node(self.node.pid)
         criu_configuration.add(self.node, workload.application.criu if workload.application else ())

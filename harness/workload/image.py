@@ -38,9 +38,9 @@ def lay_out_application(image: Path, root: Path, binary: Path, workload: Workloa
     for path in sorted(workload.folder.iterdir()):
         to = image / APPLICATION.lstrip("/") / path.name
         if path.is_dir():
-            shutil.copytree(path, to, symlinks=True)
+            shutil.copytree(path, to)
         elif path.name != "workload.toml":
-            shutil.copy(path, to, follow_symlinks=False)
+            shutil.copy(path, to)
 
 
 def _make(image: Path, *folders: str) -> None:

@@ -286,7 +286,7 @@ def test_milder_findings_are_told_too_worst_first() -> None:
 def test_outcomes_are_ordered_by_severity() -> None:
     ordered = sorted(Outcome, key=lambda outcome: outcome.severity)
     assert " ".join(ordered) == (
-        "consistent not-captured refused unsupported vacuous inconsistent cold-start checkpoint-failed "
+        "consistent not-captured refused unsupported vacuous unfit inconsistent cold-start checkpoint-failed "
         "restore-failed source-harmed checkpoint-broken leaked hung harness-error missing"
     )
 

@@ -61,6 +61,9 @@ class Seat:
         default_factory=lambda: SimpleNamespace(runtime_seconds=2.0, storage="srv", path=lambda at: Path("/node", at))
     )
 
+    def use(self, workload: Any) -> None:
+        self.workload = workload
+
     def close(self) -> None:
         self.closed += 1
 
@@ -78,7 +81,9 @@ class Room:
     folders: set[str] = field(default_factory=set)
     """Where trials have their temporary files."""
 
-    def open(self, key: tuple[Participant, str], _: Path, __: object, settings: Settings, ___: object) -> Seat:
+    def open(
+        self, key: tuple[Participant, str], _: Path, __: object, settings: Settings, ___: object, **____: object
+    ) -> Seat:
         if self.error is not None:
             raise self.error
         self.opened.append(Seat(key, settings, self.lacking))
