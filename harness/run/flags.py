@@ -59,6 +59,15 @@ CHOICES: tuple[Flag, ...] = (
         },
     ),
     (
+        "--suite",
+        {
+            "choices": ["quick", "default", "full"],
+            "default": "default",
+            "help": "how much of the matrix: `quick` has the ledger alone, with and without a freeze; `full` also has "
+            "applications; `plan` tells how long each takes (default %(default)s)",
+        },
+    ),
+    (
         "--cell",
         {
             "action": "append",

@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import datetime as dt
 import fnmatch
-import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from harness.model import expectations
 from harness.model.cells import Cell, FreezePolicy, Participant, Scenario
 from harness.model.controls import (
-    CANARY,
-    CANARY_OF_A_GROUP,
-    CONTROLS,
     DEFAULT_WORKLOAD,
     GROUP_WORKLOAD,
     POD_WORKLOAD,
-    Control,
-    ControlKind,
-    Ground,
 )
 from harness.model.errors import UsageError, unknown
 from harness.model.expectations import AT_ONCE, MOVING, ONE_AFTER_ANOTHER, OUTSIDE, STILL, Expectation
 from harness.model.invalid import wrong
 from harness.model.machine import Condition
-from harness.model.mutants import MUTANTS
-from harness.model.outcomes import Outcome
 from harness.runtimes import RUNTIMES, way_of
 from harness.runtimes.contract import Way
 from harness.stacks import definition
 from harness.workload import definitions
-from harness.workload.definitions import Workload
+from harness.workload.definitions import Suite, Workload
 
 DEFAULT_STACKS = ("debian-trixie", "debian-sid", "debian-experimental", "debian-bookworm")
 PAUSED_BY_USER = (FreezePolicy.PAUSE, FreezePolicy.ENGINE)
@@ -48,6 +40,22 @@ NEAREST = 5
 """Number of suggestions for an unknown cell."""
 
 
+class Extent(NamedTuple):
+    """Which workloads take part besides the default one."""
+
+    suite: Suite
+    named: frozenset[str] = frozenset()
+    """Workloads that are named, of whatever suite."""
+
+    def has(self, workload: Workload) -> bool:
+        """Return whether a workload takes part."""
+        asked = not workload.proof and (workload.suite is not Suite.FULL or self.suite is Suite.FULL)
+        return asked or workload.name in self.named or self is EVERYTHING
+
+
+QUICK, DEFAULT, EVERYTHING = Extent(Suite.QUICK), Extent(Suite.DEFAULT), Extent(Suite.FULL, frozenset({ALL}))
+
+
 def plan(
     stacks: Sequence[str] = (),
     runtimes: Sequence[str] = (),
@@ -55,6 +63,7 @@ def plan(
     cells: Sequence[str] = (),
     *,
     workloads: Sequence[str] = (),
+    suite: Suite = Suite.DEFAULT,
     interop: bool = False,
 ) -> tuple[Cell, ...]:
     """Plan the cells of every runtime of every stack, restored by the same participant; empty choices mean the default.
@@ -62,13 +71,15 @@ def plan(
     With `interop`, plan cross-restore instead: each participant restores the checkpoints of each participant with the
     same kind, as they are and over bridges. `cells` narrows the plan to ids; shell patterns are allowed. A pattern that
     spells out workload and policy also finds cells outside the default plan. An unknown name raises `UsageError`.
+    `workloads`: only these, of whatever suite; `all`: every one under every policy.
     """
     _check("stack", stacks, carried())
     _check("runtime", runtimes, RUNTIMES)
     _check("policy", policies, list(FreezePolicy))
     _check("workload", workloads, [ALL, *definitions.available()])
-    participants = list(_participants(stacks, runtimes))
-    planned = _of_policies(policies, _asked(participants, interop=interop, sparing=ALL not in workloads))
+    participants = list(participants_of(stacks, runtimes))
+    extent = Extent(suite, frozenset(workloads)) if ALL not in workloads else EVERYTHING
+    planned = _of_policies(policies, _asked(participants, interop=interop, extent=extent))
     if workloads and ALL not in workloads:
         planned = tuple(cell for cell in planned if cell.workload in workloads)
     if not cells:
@@ -76,7 +87,7 @@ def plan(
             raise _nothing(stacks, runtimes, policies, workloads, interop=interop)
         return planned
     every = every_cell()
-    wider = [cell for who in participants for cell in _cells(who, sparing=False)] if not interop else []
+    wider = [cell for who in participants for cell in cells_of(who, EVERYTHING)] if not interop else []
     spelled = _of_policies(policies, dict.fromkeys((*planned, *wider)))
     chosen: set[Cell] = set()
     for pattern in cells:  # an id alone can name any cell, even one outside the default plan
@@ -108,7 +119,7 @@ def _nothing(
     told = []
     for flag, names in given.items():
         fewer = {name: () if name == flag else values for name, values in given.items()}
-        who = _participants(fewer["--stack"], fewer["--runtime"])
+        who = participants_of(fewer["--stack"], fewer["--runtime"])
         left = _of_policies(fewer["--policy"], _asked(who, interop=bool(fewer["--interop"]))) if names else ()
         if left:
             has = {
@@ -146,14 +157,14 @@ def _named(pattern: str, cells: Iterable[Cell]) -> list[Cell]:
 
 def default_cells() -> tuple[Cell, ...]:
     """Return all cells of the default plan, including cross-restore."""
-    everybody = list(_participants((), ()))
+    everybody = list(participants_of((), ()))
     return tuple(dict.fromkeys((*_asked(everybody, interop=False), *_asked(everybody, interop=True))))
 
 
 def every_cell() -> tuple[Cell, ...]:
     """Return all possible cells: every runtime in every defined stack, every workload under every policy."""
-    everybody = list(_participants(definition.available(), list(RUNTIMES)))
-    alone = (cell for who in everybody for cell in _cells(who, sparing=False))
+    everybody = list(participants_of(definition.available(), list(RUNTIMES)))
+    alone = (cell for who in everybody for cell in cells_of(who, EVERYTHING))
     return tuple(dict.fromkeys((*alone, *_asked(everybody, interop=True))))
 
 
@@ -183,14 +194,14 @@ def keepers(stacks: Sequence[str] = (), runtimes: Sequence[str] = ()) -> tuple[P
     """Return the chosen participants that take part in cross-restore; an unknown name raises `UsageError`."""
     _check("stack", stacks, carried())
     _check("runtime", runtimes, RUNTIMES)
-    return tuple(who for who in _participants(stacks, runtimes) if _shared(who))
+    return tuple(who for who in participants_of(stacks, runtimes) if _shared(who))
 
 
 def to_keep(participants: Iterable[Participant]) -> Iterator[Cell]:
     """Plan one cell per participant that keeps a checkpoint: in the plainest way, and held still."""
     for who in participants:
         for way in _shared(who)[:1]:
-            yield _cell(who, way, way.still, scenario=Scenario.KEEP)
+            yield cell_of(who, way, way.still, scenario=Scenario.KEEP)
 
 
 def _shared(who: Participant) -> list[Way]:
@@ -198,19 +209,20 @@ def _shared(who: Participant) -> list[Way]:
     return [way for way in RUNTIMES[who.runtime].ways if way.kind]
 
 
-def _asked(participants: Iterable[Participant], *, interop: bool, sparing: bool = True) -> Iterator[Cell]:
+def _asked(participants: Iterable[Participant], *, interop: bool, extent: Extent = DEFAULT) -> Iterator[Cell]:
     if not interop:
-        yield from (cell for who in participants for cell in _cells(who, sparing=sparing))
+        of = _quickly if extent == QUICK else cells_of
+        yield from (cell for who in participants for cell in of(who, extent))
         return
     users = [(who, way) for who in participants for way in _shared(who)]
     for who, way in users:
         for other, others in users:
             if (others.kind, others.name) == (way.kind, way.name):
                 for scenario in (Scenario.LIVE, *(way.bridges if other != who else ())):
-                    yield _cell(who, way, way.still, scenario=scenario).model_copy(update={"restore": other})
+                    yield cell_of(who, way, way.still, scenario=scenario).model_copy(update={"restore": other})
             elif _across_engines((who, way), (other, others)):
                 for scenario in (Scenario.LIVE, Scenario.TRANSLATED):
-                    cell = _cell(who, way, way.still, name=ACROSS_ENGINES, scenario=scenario)
+                    cell = cell_of(who, way, way.still, name=ACROSS_ENGINES, scenario=scenario)
                     yield cell.model_copy(update={"restore": other})
 
 
@@ -221,7 +233,7 @@ def _across_engines(one: tuple[Participant, Way], other: tuple[Participant, Way]
     return same and bool(way.form and others.form) and way.form != others.form
 
 
-def _participants(stacks: Sequence[str], runtimes: Sequence[str]) -> Iterator[Participant]:
+def participants_of(stacks: Sequence[str], runtimes: Sequence[str]) -> Iterator[Participant]:
     """Give each stack's default runtimes; another runtime needs both names on the command line."""
     for stack in stacks or DEFAULT_STACKS:
         own = definition.load(stack).runtimes
@@ -230,28 +242,34 @@ def _participants(stacks: Sequence[str], runtimes: Sequence[str]) -> Iterator[Pa
                 yield Participant(runtime=runtime, stack=stack)
 
 
-def _cells(who: Participant, *, sparing: bool = True) -> Iterator[Cell]:
+def cells_of(who: Participant, extent: Extent = DEFAULT) -> Iterator[Cell]:
     """Give the participant's cells: in every way, the default workload under every policy, and every scenario.
 
-    If `sparing`, other workloads have the policies that they ask for; otherwise they get every policy.
+    Other workloads have the policies that they ask for, and in `EVERYTHING` every policy.
     """
     known = [definitions.find(name) for name in definitions.available()]
-    others = [each for each in known if not (each.proof and sparing)]
+    others = [each for each in known if extent.has(each)]
     for way in RUNTIMES[who.runtime].ways:
         for policy in way.policies:
-            yield _cell(who, way, policy)
+            yield cell_of(who, way, policy)
         for other in others:
             if other.name != way.plain and other.containers == 1 and way.carries(other):
-                for policy in _policies(who, way, other) if sparing else way.policies:
-                    yield _cell(who, way, policy, name=other.name)
+                for policy in way.policies if extent is EVERYTHING else _policies(who, way, other):
+                    yield cell_of(who, way, policy, name=other.name)
         for scenario in way.groups:
             for policy in way.policies if scenario is Scenario.GROUP else way.policies[:1]:
                 if policy is not FreezePolicy.HOOK:
-                    yield _cell(who, way, policy, name=GROUP_WORKLOAD, scenario=scenario)
+                    yield cell_of(who, way, policy, name=GROUP_WORKLOAD, scenario=scenario)
         for scenario in way.scenarios:
             by_user = next((each for each in PAUSED_BY_USER if each in way.policies), way.still)
             policy = by_user if scenario is Scenario.PAUSED else way.still
-            yield _cell(who, way, policy, scenario=scenario)
+            yield cell_of(who, way, policy, scenario=scenario)
+
+
+def _quickly(who: Participant, _: Extent) -> Iterator[Cell]:
+    """Give the default workload in the plainest way, under the first policy and under the one that holds best."""
+    way = RUNTIMES[who.runtime].ways[0]
+    yield from (cell_of(who, way, policy) for policy in dict.fromkeys((way.policies[0], way.still)))
 
 
 def _first_way(who: Participant, workload: Workload) -> Way | None:
@@ -270,7 +288,7 @@ def _policies(who: Participant, way: Way, workload: Workload) -> Iterable[Freeze
     return dict.fromkeys((way.policies[0], way.still)) if way is _first_way(who, workload) else ()
 
 
-def _cell(
+def cell_of(
     who: Participant,
     way: Way,
     policy: FreezePolicy,
@@ -278,50 +296,8 @@ def _cell(
     name: str = "",
     scenario: Scenario = Scenario.LIVE,
 ) -> Cell:
+    """Return a cell of a participant alone; without a name, of the default workload of its way."""
     return Cell(workload=name or way.plain, policy=policy, checkpoint=who, restore=who, way=way.name, scenario=scenario)
-
-
-def controls(cells: Sequence[Cell], today: dt.date, *, full: bool) -> tuple[Control, ...]:
-    """Plan the instrument's own proof for `cells`: canary, controls per participant, and if `full` all mutants."""
-    found = list(_canary(cells, today))
-    for who in dict.fromkeys(cell.checkpoint for cell in cells):
-        ways = sorted(RUNTIMES[who.runtime].ways, key=lambda way: not way.scenarios)
-        stills = [(way, _cell(who, way, way.still)) for way in ways]
-        possible = (each for each in stills if expected(each[1], today).outcome is not Outcome.UNSUPPORTED)
-        way, cell = next(possible, stills[0])
-        found += [CONTROLS[name].control(cell, ControlKind.CONTROL) for name in way.controls]
-    return (*found, *_mutants(cells)) if full else tuple(found)
-
-
-def _canary(cells: Sequence[Cell], today: dt.date) -> Iterator[Control]:
-    """Give one cell with a known issue that must show: from `cells`, or else from their stacks."""
-    for proof in (CANARY, CANARY_OF_A_GROUP):
-        neighbours = (cell for who in _neighbours(cells) for cell in _cells(who))
-        for cell in itertools.chain(cells, neighbours):
-            if cell.scenario is proof.scenario and expected(cell, today).control:
-                yield proof.control(cell, ControlKind.CANARY)
-                return
-
-
-def _mutants(cells: Sequence[Cell]) -> Iterator[Control]:
-    """Give every mutant and its neutral neighbour, on the first participant of these stacks that can run them."""
-    grounds: dict[Ground, tuple[Participant, Way]] = {}
-    for who in _neighbours(cells):
-        for way in RUNTIMES[who.runtime].ways:
-            if way.mutants:
-                grounds.setdefault(way.mutants, (who, way))
-    for proof in MUTANTS:
-        if proof.ground in grounds:
-            who, way = grounds[proof.ground]
-            cell = _cell(who, way, way.still, name=proof.workload, scenario=proof.scenario)
-            yield proof.control(cell, ControlKind.MUTANT)
-            yield proof.neighbour(cell.model_copy(update={"workload": proof.beside or proof.workload}))
-
-
-def _neighbours(cells: Iterable[Cell]) -> Iterator[Participant]:
-    """Give all default participants of the stacks of `cells`."""
-    stacks = tuple(dict.fromkeys(cell.checkpoint.stack for cell in cells))
-    return _participants(stacks, ()) if stacks else iter(())
 
 
 def fewer(cells: Sequence[Cell], rounds: int) -> dict[str, int]:
@@ -353,7 +329,8 @@ def _follows(cell: Cell) -> Expectation:
     """Return the expectation that follows from the freeze policy and the runtime's documentation."""
     way = way_of(cell.checkpoint.runtime, cell.way)
     if way.leaves_disk and cell.policy in (FreezePolicy.NONE, FreezePolicy.ENGINE) and cell.scenario is Scenario.LIVE:
-        return MOVING
+        # an application of anybody's proves nothing about the instrument
+        return MOVING.model_copy(update={"control": not definitions.find(cell.workload).application})
     if cell.scenario is Scenario.GROUP and cell.policy in (FreezePolicy.NONE, FreezePolicy.ENGINE):
         return ONE_AFTER_ANOTHER
     if cell.scenario is Scenario.GROUP_AT_ONCE:

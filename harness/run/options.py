@@ -16,10 +16,11 @@ from harness.model.controls import Control
 from harness.model.errors import UsageError
 from harness.model.invalid import requirement
 from harness.records.shard import Shard
-from harness.run import matrix, variants
+from harness.run import matrix, proof, variants
 from harness.run.flags import DEFAULT_ROUNDS, EVERY, name_of
 from harness.stacks import builds, definition
 from harness.workload import definitions
+from harness.workload.definitions import Suite
 from reports.analysis.statistics import clean_trials, rate_bound
 from reports.words.numbers import percent
 
@@ -33,6 +34,7 @@ class Options(Settings):
     runtime: tuple[str, ...] = ()
     policy: tuple[str, ...] = ()
     workload: tuple[str, ...] = ()
+    suite: Suite = Suite.DEFAULT
     cell: tuple[str, ...] = ()
     rounds: int | None = Field(default=None, ge=1, le=MOST_ROUNDS)
     rate: float | None = Field(default=None, gt=0, lt=1, allow_inf_nan=False)
@@ -157,11 +159,17 @@ class Options(Settings):
             self.policy,
             variants.plain(self.cell),
             workloads=self.workload,
+            suite=self.suite,
             interop=self.interop,
         )
         if not self.builds:
             return planned
         return variants.cells(planned, self.cell, alone=self.alone, across=self.interop)
+
+    @property
+    def quick(self) -> bool:
+        """Whether only the quick suite is run, whose proof is brief."""
+        return self.suite is Suite.QUICK
 
     @property
     def corpus(self) -> Path | None:
@@ -179,10 +187,12 @@ class Options(Settings):
 
         It is played on the stacks themselves: in a variant nobody could tell a blind instrument from a broken build.
         """
-        whole = not (self.cell or self.runtime or self.policy or self.workload or self.interop or self.corpus)
+        whole = not (
+            self.cell or self.runtime or self.policy or self.workload or self.quick or self.interop or self.corpus
+        )
         cells = tuple(matrix.to_keep(dict.fromkeys(cell.restore for cell in self.cells))) if self.kept else self.cells
         cells = tuple(dict.fromkeys(cell.base for cell in cells))
-        return matrix.controls(cells, self.today, full=whole if self.proof is None else self.proof == "full")
+        return proof.controls(cells, self.today, full=whole if self.proof is None else self.proof == "full")
 
     @property
     def share(self) -> tuple[tuple[Cell, ...], tuple[Control, ...]]:

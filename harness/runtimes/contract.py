@@ -126,6 +126,12 @@ class ContainerSpec:
     """Standard output is a surface: the engine has to keep a log of it."""
     tty: bool = False
     """Standard output is a terminal."""
+    criu: tuple[str, ...] = ()
+    """Options of CRIU that its application needs; they are in CRIU's configuration files, too."""
+
+    def offered(self, *options: str) -> tuple[str, ...]:
+        """Return those of a runtime's own `options` for CRIU that the application needs, as words of a command line."""
+        return tuple(f"--{each}" for each in self.criu if each in options)
 
 
 @dataclass(frozen=True)

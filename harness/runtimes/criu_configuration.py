@@ -7,7 +7,14 @@ from collections.abc import Collection
 from harness.stacks.node import Node
 
 DEFAULT = "/etc/criu/default.conf"
+PROGRAMS = ("runc", "crun")
+"""Runtimes that have CRIU read a configuration of theirs."""
 _ADDED = "# for the workload\n"
+
+
+def of_program(program: str) -> str:
+    """Return the path of a runtime's own configuration of CRIU."""
+    return f"/etc/criu/{program}.conf"
 
 
 def configure(node: Node, *programs: str) -> None:
@@ -21,7 +28,7 @@ def configure(node: Node, *programs: str) -> None:
         node.write(DEFAULT, "")  # the freeze policy `hook` appends to this file
         return
     for program in programs:
-        node.write(f"/etc/criu/{program}.conf", "manage-cgroups=ignore\n")
+        node.write(of_program(program), "manage-cgroups=ignore\n")
     # For crun 1.21, which does not pass on manage-cgroups: no groups may appear in hierarchies outside the node.
     node.write(DEFAULT, "".join(f"cgroup-root={controller}:/\n" for controller in roots))
     node.accommodate(
@@ -32,8 +39,13 @@ def configure(node: Node, *programs: str) -> None:
 
 
 def add(node: Node, options: Collection[str]) -> None:
-    """Add options that a workload needs, in place of those that an earlier one needed."""
-    before = node.read(DEFAULT)
-    text = before.partition(_ADDED)[0] + (_ADDED + "".join(f"{option}\n" for option in options)) * bool(options)
-    if text != before:
-        node.write(DEFAULT, text)
+    """Add options that a workload needs, in place of those that an earlier one needed.
+
+    What a runtime says by RPC counts more than CRIU's default configuration, and less than that of the runtime.
+    https://criu.org/Configuration_files
+    """
+    for path in (DEFAULT, *map(of_program, PROGRAMS)):
+        before = node.read(path)
+        text = before.partition(_ADDED)[0] + (_ADDED + "".join(f"{option}\n" for option in options)) * bool(options)
+        if text != before:
+            node.write(path, text)

@@ -34,6 +34,8 @@ NOT_MOUNTED = 32
 """Exit code of umount(8) for `mount failed`, which includes `not mounted`."""
 KIND = "CRIU images and a layer"
 UNMASKED = "unmasked"
+OF_CRIU = ("file-locks", "tcp-established")
+"""Options of CRIU that runc and crun have themselves, for a checkpoint and a restore."""
 OF_ENGINES = {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME, SurfaceKind.STDOUT}
 """Kinds of surface that only an engine has."""
 
@@ -166,6 +168,7 @@ class OciRuntime(LayersOfOurs):
         with self._explained(f"{work}/dump.log", own=own):
             self._call(
                 *("--log", own, "checkpoint", kind, "--image-path", images, *parent),
+                *checkpoint.container.spec.offered(*OF_CRIU),
                 *("--work-path", work, checkpoint.container.name),
                 deadline=CHECKPOINT_SECONDS,
             )
@@ -179,7 +182,7 @@ class OciRuntime(LayersOfOurs):
             self._begin(
                 container,
                 *("--log", self._log(container), "restore", *self._bundled(spec)),
-                *("--image-path", checkpoint.images, "--work-path", work, spec.name),
+                *("--image-path", checkpoint.images, "--work-path", work, *spec.offered(*OF_CRIU), spec.name),
                 deadline=RESTORE_SECONDS,
             )
         return container

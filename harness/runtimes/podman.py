@@ -51,6 +51,8 @@ runroot = "{STORE}/run"
 UNLIMITED = """[containers]
 pids_limit = 0
 """
+OF_CRIU = ("file-locks", "tcp-established")
+"""Options of CRIU that podman has itself."""
 CGROUPS = "libpod_parent"
 """Parent of the containers' groups when podman makes them itself, without systemd."""
 VOLUMES = frozenset({SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME})
@@ -179,6 +181,7 @@ class Podman:
             self._podman(
                 *("container", "checkpoint", "--leave-running", *to),
                 *(() if self._by_image else ("--compress", "none")),
+                *checkpoint.container.spec.offered(*OF_CRIU),
                 checkpoint.container.name,
                 deadline=CHECKPOINT_SECONDS,
             )
@@ -209,7 +212,8 @@ class Podman:
         """Restore a new container from the checkpoint, which determines its mounts."""
         out_of = (_image(checkpoint),) if self._by_image else ("--import", checkpoint.archive)
         with self._undone_on_failure(spec), self._explained("restore.log"):
-            said = self._podman("container", "restore", "--name", spec.name, *out_of, deadline=RESTORE_SECONDS)
+            argv = ("container", "restore", *spec.offered(*OF_CRIU), "--name", spec.name, *out_of)
+            said = self._podman(*argv, deadline=RESTORE_SECONDS)
         return self._container(spec, said.stdout.split()[-1])
 
     def translation(self, checkpoint: Checkpoint) -> Order:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from harness.checkpoints.archive import DELETED_BY
 from harness.checkpoints.disk import CapturedFiles
+from harness.model.commands import Command
 from harness.model.errors import DeadlineExceeded, EnvironmentUnfit, StageFailed
 from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Reading, SurfaceReading, Witness
@@ -31,17 +33,17 @@ AFTER_TICKS = 30
 SAID = re.compile(r"disk ([0-9]{1,19})|damaged ?(.*)")
 """What `verify` prints; workloads/ledger/application.h has the same words."""
 ISOLATED = ("unshare", "--mount", "--net", "--ipc", "--uts", "--pid", "--fork", "--kill-child")
-VERIFY = r"""set -e
+AFRESH = r"""set -e
 mount -n -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
 for name in proc dev; do mkdir -p "$2/root/$name"; done
 mount -n -t proc proc "$2/root/proc"
 mount -n --rbind /dev "$2/root/dev"
-root=$2/root program=$3
-shift 3
+root=$2/root program=$3 input=$4
+shift 4
 for name; do rm -rf -- "$root/$name"; done
-exec chroot "$root" "$program" </dev/null
+printf %s "$input" | chroot "$root" "$program"
 """
-"""Arguments: the image, a folder of its own, the program, and the names of deleted files, relative to the root."""
+"""Arguments: image, a folder of its own, program, its input, and names of deleted files, relative to the root."""
 
 
 def recovered(bench: Bench, contents: Contents, memory: Reading) -> Reading | None:
@@ -73,13 +75,8 @@ def _verified(node: Node, image: str, folder: str, captured: CapturedFiles) -> t
         for path in sorted(upper.rglob(f"{DELETED_BY}*")):
             gone.append(str(path.relative_to(upper).with_name(path.name.removeprefix(DELETED_BY))))
             path.unlink()
-    program = f"{APPLICATION}/{PROGRAMS[1]}"
     try:
-        said = node.run(
-            [*ISOLATED, "sh", "-c", VERIFY, "verify", image, folder, program, *sorted(gone)],
-            deadline=VERIFY_SECONDS,
-            accept=range(256),
-        )
+        said = afresh(node, image, folder, PROGRAMS[1], gone=sorted(gone))
     except DeadlineExceeded as error:
         what = f"verify did not end within {VERIFY_SECONDS:g} s on the captured files"
         raise StageFailed(Stage.READ, Outcome.HARNESS_ERROR, what) from error
@@ -91,6 +88,15 @@ def _verified(node: Node, image: str, folder: str, captured: CapturedFiles) -> t
         raise StageFailed(Stage.READ, Outcome.HARNESS_ERROR, what)
     disk, why = found.groups()
     return int(disk or 0), "" if disk else why or "it does not say why"
+
+
+def afresh(node: Node, image: str, folder: str, program: str, *, words: str = "", gone: Sequence[str] = ()) -> Command:
+    """Run a program of an application over its image, and over the files in the folder `upper` of `folder`.
+
+    `words`: its input; `gone`: files that are deleted. Raise `DeadlineExceeded` after a minute.
+    """
+    argv = [*ISOLATED, "sh", "-c", AFRESH, program, image, folder, f"{APPLICATION}/{program}", words, *gone]
+    return node.run(argv, deadline=VERIFY_SECONDS, accept=range(256))
 
 
 def unfit(said: Failed, restored: Reading | None, source: Channel | None) -> str:

@@ -101,13 +101,12 @@ class Bench:
         try:
             runtime = adapter(who.runtime, way)(node)
             bench = cls(key, node, runtime, find(DEFAULT_WORKLOAD), settings, runtime.capabilities())
-            bench.binaries, bench.roots = binaries, roots
+            bench.corpus, bench.binaries, bench.roots = corpus, binaries, roots
             if bench.lacking:
                 return bench
             runtime.prepare()
             bench.components = builds.components(node, (*runtime.components(), *versions.of_system(node)))
             folder = bench.image_folder
-            bench.corpus = corpus
             if corpus and (corpus / IMAGE).exists():
                 lay_out(corpus / IMAGE, node.path(folder))
             else:
@@ -167,9 +166,9 @@ class Bench:
         if workload.application and workload.name not in self._images:
             parts = self.roots[workload.name], self.binaries[workload.program]
             self._images[workload.name] = application.load(self.runtime, self.image_folder, *parts, workload)
-            if self.warm:
-                self.idle = audit.of_node(self.node.pid)
-        criu_configuration.add(self.node, workload.application.criu if workload.application else ())
+        criu_configuration.add(self.node, workload.criu)
+        if workload.application and self.warm:
+            self.idle = audit.of_node(self.node.pid)
 
     @property
     def image_folder(self) -> str:
@@ -214,6 +213,7 @@ class Bench:
             beside=beside.name if beside else "",
             prints=self.workload.printed is not None,
             tty=self.workload.tty,
+            criu=self.workload.criu,
         )
         self.node.make(spec.report, *(mount.source for mount in mounts if mount.source))
         return self._made(spec, lambda: self.runtime.start(spec))

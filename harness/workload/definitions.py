@@ -40,6 +40,14 @@ OPTIONS = {SurfaceKind.DELETED: "--deleted", SurfaceKind.STDOUT: "--print"}
 """The workload's options for kinds of surface that have only one form."""
 
 
+class Suite(StrEnum):
+    """How much of the matrix is run: each one has what is in those before it."""
+
+    QUICK = "quick"
+    DEFAULT = "default"
+    FULL = "full"
+
+
 class Form(StrEnum):
     """How a file carries the counter."""
 
@@ -141,6 +149,9 @@ class Workload(Frozen):
     pods: bool = Field(default=False, description="only for containers of pods, which have no tmpfs of their own")
     proof: bool = Field(default=False, description="it is part of the instrument's own proof, not of the matrix")
     tty: bool = Field(default=False, description="its standard output is a terminal")
+    suite: Suite = Field(
+        default=Suite.DEFAULT, description="the smallest suite that it is in: `default`, or `full` if it is a long one"
+    )
     every_policy: bool = Field(
         default=False, description="it has a cell for every freeze policy, not only for the best one"
     )
@@ -179,6 +190,11 @@ class Workload(Frozen):
     def files(self) -> tuple[Surface, ...]:
         """The surfaces that are files."""
         return tuple(each for each in self.surfaces if each.path)
+
+    @property
+    def criu(self) -> tuple[str, ...]:
+        """Options of CRIU that its application needs."""
+        return self.application.criu if self.application else ()
 
     @property
     def applied(self) -> Surface | None:

@@ -15,13 +15,13 @@ from harness.model.cells import Cell, FreezePolicy
 from harness.model.controls import Control, ControlKind
 from harness.model.errors import UsageError
 from harness.records.shard import MOST_SHARDS, Shard
-from harness.run import matrix
+from harness.run import matrix, proof
 from harness.run.items import items_of
 from harness.run.options import Options
 from harness.run.stopping import SIGNALS
 
 CELLS = matrix.plan()
-CONTROLS = matrix.controls(CELLS, dt.date(2026, 11, 23), full=True)
+CONTROLS = proof.controls(CELLS, dt.date(2026, 11, 23), full=True)
 SIXTEEN = [Shard(number=number, of=16) for number in range(1, 17)]
 
 

@@ -12,7 +12,7 @@ from harness.model.controls import CONTROLS, Control, ControlKind, Ground
 from harness.model.expectations import MOVING, ONE_AFTER_ANOTHER
 from harness.model.mutants import MUTANTS
 from harness.model.outcomes import Anomaly, Outcome
-from harness.run import matrix
+from harness.run import matrix, proof
 from harness.runtimes import RUNTIMES
 from tests.run.sample import COMMIT, ENGINE, TODAY, cell, declare, sample
 
@@ -21,33 +21,33 @@ pytestmark = pytest.mark.usefixtures("_neither_root_nor_processes")
 
 @sample
 def test_every_participant_has_the_controls_that_can_be_played_on_it() -> None:
-    found = matrix.controls(matrix.plan(cells=["ledger.none.*@first*"]), TODAY, full=False)
+    found = proof.controls(matrix.plan(cells=["ledger.none.*@first*"]), TODAY, full=False)
     assert [(control.name, control.cell.id) for control in found] == [
         ("canary", "ledger.none.alone@first"),
         *((name, "ledger.pause.alone@first") for name in CONTROLS),
         ("fresh-start", "ledger.engine.engine/alone@first"),
         ("stopped-workload", "ledger.engine.engine/alone@first"),
     ]
-    assert matrix.controls((), TODAY, full=False) == ()
+    assert proof.controls((), TODAY, full=False) == ()
 
 
 def played(cells: Sequence[Cell]) -> list[Control]:
-    found = matrix.controls(cells, TODAY, full=False)
+    found = proof.controls(cells, TODAY, full=False)
     return [control for control in found if control.kind is ControlKind.CONTROL]
 
 
 @sample
 def test_the_canary_is_a_cell_that_must_come_out_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    (told,) = [each for each in matrix.controls([cell()], TODAY, full=False) if each.kind is ControlKind.CANARY]
+    (told,) = [each for each in proof.controls([cell()], TODAY, full=False) if each.kind is ControlKind.CANARY]
     assert matrix.expected(told.cell, TODAY) == MOVING
     assert told.cell.checkpoint.stack == cell().checkpoint.stack
     assert (told.outcome, told.anomaly) == (Outcome.INCONSISTENT, Anomaly.DISK_AHEAD)
 
 
 def test_where_nothing_but_a_group_must_come_out_wrong_it_is_the_canary(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matrix, "_neighbours", lambda cells: (cells[0].checkpoint,))
+    monkeypatch.setattr(proof, "_neighbours", lambda cells: (cells[0].checkpoint,))
     cells = matrix.plan(["host"], ["cri/crio/runc"], cells=["pod-frozen:*"])
-    (told,) = [each for each in matrix.controls(cells, TODAY, full=False) if each.kind is ControlKind.CANARY]
+    (told,) = [each for each in proof.controls(cells, TODAY, full=False) if each.kind is ControlKind.CANARY]
     assert told.cell.id == "group:pair.engine.cri/crio/runc@host"
     assert matrix.expected(told.cell, TODAY) == ONE_AFTER_ANOTHER
     assert (told.outcome, told.anomaly) == (Outcome.INCONSISTENT, Anomaly.CONTAINERS_DISAGREE)
@@ -55,7 +55,7 @@ def test_where_nothing_but_a_group_must_come_out_wrong_it_is_the_canary(monkeypa
 
 def test_mutants_are_played_once_each_beside_a_neighbour_where_they_can_be() -> None:
     cells = matrix.plan(["debian-sid", "debian-trixie"], ["podman/crun"])
-    every = matrix.controls(cells, TODAY, full=True)
+    every = proof.controls(cells, TODAY, full=True)
     mutants = [each for each in every if each.kind is ControlKind.MUTANT]
     neutral = [each for each in every if each.kind is ControlKind.NEUTRAL]
     assert [each.name for each in mutants] == [each.name for each in neutral] == [proof.name for proof in MUTANTS]
@@ -69,7 +69,7 @@ def test_mutants_are_played_once_each_beside_a_neighbour_where_they_can_be() -> 
 
 
 def test_what_a_neighbour_is_played_on_is_expected_to_be_consistent() -> None:
-    for each in matrix.controls(matrix.plan(["debian-sid"]), TODAY, full=True):
+    for each in proof.controls(matrix.plan(["debian-sid"]), TODAY, full=True):
         if each.kind is ControlKind.NEUTRAL:
             assert matrix.expected(each.cell, TODAY).outcome is Outcome.CONSISTENT
 

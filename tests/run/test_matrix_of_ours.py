@@ -10,7 +10,7 @@ import pytest
 from harness.model.cells import FreezePolicy, Scenario
 from harness.model.controls import CONTROLS
 from harness.model.expectations import MOVING, ONE_AFTER_ANOTHER
-from harness.run import matrix
+from harness.run import matrix, proof
 from harness.runtimes import RUNTIMES
 from harness.stacks import definition
 
@@ -41,7 +41,7 @@ def test_every_runtime_of_ours_takes_part_by_default_if_a_suite_has_it() -> None
 def test_every_runtime_of_ours_is_asked_something_in_every_way(runtime: str) -> None:
     cells = matrix.plan(["host"], [runtime])
     assert {each.way for each in cells} == {way.name for way in RUNTIMES[runtime].ways}
-    assert {control.name for control in matrix.controls(cells, TODAY, full=False)} <= {"canary", *CONTROLS}
+    assert {control.name for control in proof.controls(cells, TODAY, full=False)} <= {"canary", *CONTROLS}
 
 
 @pytest.mark.parametrize("runtime", sorted(RUNTIMES))

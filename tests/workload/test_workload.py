@@ -186,7 +186,7 @@ def test_an_unknown_workload_is_told_with_its_nearest_match() -> None:
         ('name = "ledger"', "", "workload.toml: name: is missing"),
         ('kind = "tmpfs"', 'kind = "disk"', "surfaces.kind: must be one of"),
         ('name = "tmpfs"', 'name = "added"', "surfaces: two surfaces have the same name or path. Rename one."),
-        ('program = "ledger"', "", "workload.toml: program: is missing"),
+        ("[[surfaces]]", "[[facades]]", "facades"),
         ('program = "ledger"', 'program = ""', ":3: program: must match the pattern"),
         ('program = "ledger"', 'program = ".."', ":3: program: must match the pattern"),
         ('program = "ledger"', 'program = "../ledger"', ":3: program: must match the pattern"),

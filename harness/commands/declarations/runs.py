@@ -81,7 +81,7 @@ build does.
 PLAN = Command(
     name="plan",
     what="list the cells that a run would have; needs no root",
-    act="harness.commands.plan:plan",
+    act="harness.commands.run:plan",
     description="""\
 Lists the cells that `stillframe run` would run with the same choices, by their
 ids. On standard error it says how often each cell is tried, and which stacks
@@ -96,6 +96,51 @@ are not part of the list. Starts nothing, and needs no root.
     ),
     exit_codes={0: "the plan is printed", 2: f"{USAGE}, an unknown name, or a wrong definition file"},
     examples=("stillframe plan --count", "stillframe plan --stack debian-sid --runtime runc"),
+)
+WORKLOAD = Command(
+    name="workload",
+    what="try a workload of your own, before it is checkpointed (root)",
+    tasks=(
+        Command(
+            name="workload check",
+            what="try whether an application keeps the contract, without a checkpoint (root)",
+            act="harness.commands.workload:check",
+            description="""\
+Starts the application of a workload in a container, and tries what a run relies
+on: drive confirms tick after tick, says after a pause what its files have, ends
+when its input ends, and then a fresh verify finds the last tick. Nothing is
+checkpointed. What is wrong is said in one sentence, with what drive says on
+standard error.
+
+DIR has a workload.toml and the programs drive and verify; a how-to page of the
+documentation has an example.
+""",
+            arguments=(
+                ("folder", {"type": path, "metavar": "DIR", "help": "folder of the workload"}),
+                (
+                    "--stack",
+                    {
+                        "dest": "stack_name",
+                        "default": "debian-trixie",
+                        "metavar": "NAME",
+                        "help": "stack whose runc starts the container (default %(default)s)",
+                    },
+                ),
+                PERIOD,
+                *STACKS,
+            ),
+            exit_codes={
+                0: "the application keeps the contract",
+                1: "it does not",
+                2: f"{USAGE}, or a wrong definition file",
+                3: "it could not be tried: no root, no image, or no stack",
+            },
+            examples=(
+                "sudo stillframe workload check ./counter",
+                "sudo stillframe workload check ./counter --stack debian-sid",
+            ),
+        ),
+    ),
 )
 RUN = Command(
     name="run",
@@ -311,4 +356,4 @@ as it is: the commits are built in a clone.
         "sudo stillframe bisect CELL --good 1.27 --bad main --source crun --build ./build --with crun=root",
     ),
 )
-COMMANDS = (DOCTOR, PLAN, RUN, IMAGES, CORPUS, SHELL, BISECT)
+COMMANDS = (DOCTOR, PLAN, RUN, WORKLOAD, IMAGES, CORPUS, SHELL, BISECT)
