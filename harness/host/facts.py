@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
 import platform
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -60,7 +62,20 @@ def lacks_mem_dirty_track(process: Path = Path("/proc/self")) -> bool:
     return not entry >> SOFT_DIRTY & 1
 
 
-PROBES: Mapping[Condition, Callable[[], bool]] = {Condition.LACKS_MEM_DIRTY_TRACK: lacks_mem_dirty_track}
+def declines_passcred() -> bool:
+    """Return whether the kernel knows SO_PASSCRED of unix sockets alone, as since 6.16; older CRIU asks of all."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        try:
+            asked.getsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED)
+        except OSError as error:
+            return error.errno == errno.EOPNOTSUPP
+    return False
+
+
+PROBES: Mapping[Condition, Callable[[], bool]] = {
+    Condition.LACKS_MEM_DIRTY_TRACK: lacks_mem_dirty_track,
+    Condition.DECLINES_PASSCRED: declines_passcred,
+}
 """A quick and harmless probe for each condition of this machine."""
 
 

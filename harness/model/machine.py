@@ -42,6 +42,7 @@ class Condition(StrEnum):
     """A fact that holds on some machines only and changes an expectation; features have CRIU's names."""
 
     LACKS_MEM_DIRTY_TRACK = "kernel lacks mem_dirty_track"
+    DECLINES_PASSCRED = "kernel declines SO_PASSCRED for an inet socket"
 
 
 class HostFacts(Frozen):

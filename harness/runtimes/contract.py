@@ -19,7 +19,7 @@ from harness.model.cells import FreezePolicy, Scenario, SurfaceKind
 from harness.model.controls import CONTROLS, DEFAULT_WORKLOAD, POD_WORKLOAD, Ground
 from harness.model.machine import Component
 from harness.stacks.node import Node
-from harness.workload.definitions import Workload
+from harness.workload.definitions import Application, Workload
 
 if TYPE_CHECKING:
     from harness.checkpoints.translation.translate import Order
@@ -126,12 +126,15 @@ class ContainerSpec:
     """Standard output is a surface: the engine has to keep a log of it."""
     tty: bool = False
     """Standard output is a terminal."""
-    criu: tuple[str, ...] = ()
-    """Options of CRIU that its application needs; they are in CRIU's configuration files, too."""
+    application: Application | None = None
+    """It needs the capabilities that engines give by default, and runtimes alone do not."""
 
     def offered(self, *options: str) -> tuple[str, ...]:
-        """Return those of a runtime's own `options` for CRIU that the application needs, as words of a command line."""
-        return tuple(f"--{each}" for each in self.criu if each in options)
+        """Return those of a runtime's own `options` for CRIU that the application needs, as words of a command line.
+
+        All that it needs are in CRIU's configuration files, too.
+        """
+        return tuple(f"--{each}" for each in (self.application.criu if self.application else ()) if each in options)
 
 
 @dataclass(frozen=True)

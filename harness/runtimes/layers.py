@@ -6,9 +6,14 @@ upper folder is captured beside the checkpoint.
 
 from __future__ import annotations
 
+import re
+
 from harness.checkpoints.disk import CapturedFiles
+from harness.model.errors import CommandFailed
 from harness.runtimes.contract import Checkpoint, Container, ContainerSpec, Contents
 from harness.stacks.node import Node
+
+VANISHED = re.compile(r"cp: cannot \w+ '.*'.*: No such file or directory")
 
 
 class LayersOfOurs:
@@ -22,7 +27,12 @@ class LayersOfOurs:
 
     def capture(self, checkpoint: Checkpoint) -> None:
         """Copy the writable layer with all attributes, and with whiteouts, which are device nodes."""
-        self.node.run(["cp", "--archive", checkpoint.container.upper, checkpoint.upper])
+        said = self.node.run(["cp", "--archive", checkpoint.container.upper, checkpoint.upper], accept=(0, 1))
+        told = said.stderr.splitlines()
+        if said.exit_code and not all(map(VANISHED.fullmatch, told)):
+            raise CommandFailed(f"the writable layer cannot be copied: {said.stderr.strip()}", stderr=said.stderr)
+        if told:  # nobody holds the container still
+            self.node.remark(f"{len(told)} files vanished while the writable layer was copied: {told[0]}")
 
     def contents(self, checkpoint: Checkpoint) -> Contents:
         """Return the folders of the images and of the writable layer."""

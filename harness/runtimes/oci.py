@@ -34,8 +34,26 @@ NOT_MOUNTED = 32
 """Exit code of umount(8) for `mount failed`, which includes `not mounted`."""
 KIND = "CRIU images and a layer"
 UNMASKED = "unmasked"
-OF_CRIU = ("file-locks", "tcp-established")
-"""Options of CRIU that runc and crun have themselves, for a checkpoint and a restore."""
+OF_DOCKER = [
+    f"CAP_{name}"
+    for name in [
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "FSETID",
+        "FOWNER",
+        "MKNOD",
+        "NET_RAW",
+        "SETGID",
+        "SETUID",
+        "SETFCAP",
+        "SETPCAP",
+        "NET_BIND_SERVICE",
+        "SYS_CHROOT",
+        "KILL",
+        "AUDIT_WRITE",
+    ]
+]
+"""Capabilities of a container, unless somebody says otherwise (moby, daemon/pkg/oci/caps/defaults.go)."""
 OF_ENGINES = {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME, SurfaceKind.STDOUT}
 """Kinds of surface that only an engine has."""
 
@@ -44,6 +62,8 @@ class OciRuntime(LayersOfOurs):
     """Adapter for a runtime with runc's command line; a subclass names the program and overrides what differs."""
 
     name: ClassVar[str]
+    of_criu: ClassVar[tuple[str, ...]] = ("file-locks", "tcp-established")
+    """Options of CRIU that the runtime has itself, for a checkpoint and a restore."""
     ways: ClassVar[tuple[Way, ...]] = (
         Way(
             what="the runtime alone; the harness keeps image and writable layer, as an engine would",
@@ -168,7 +188,7 @@ class OciRuntime(LayersOfOurs):
         with self._explained(f"{work}/dump.log", own=own):
             self._call(
                 *("--log", own, "checkpoint", kind, "--image-path", images, *parent),
-                *checkpoint.container.spec.offered(*OF_CRIU),
+                *checkpoint.container.spec.offered(*self.of_criu),
                 *("--work-path", work, checkpoint.container.name),
                 deadline=CHECKPOINT_SECONDS,
             )
@@ -182,7 +202,7 @@ class OciRuntime(LayersOfOurs):
             self._begin(
                 container,
                 *("--log", self._log(container), "restore", *self._bundled(spec)),
-                *("--image-path", checkpoint.images, "--work-path", work, *spec.offered(*OF_CRIU), spec.name),
+                *("--image-path", checkpoint.images, "--work-path", work, *spec.offered(*self.of_criu), spec.name),
                 deadline=RESTORE_SECONDS,
             )
         return container
@@ -236,6 +256,8 @@ class OciRuntime(LayersOfOurs):
         """Return the runtime's own default specification, with as few changes as possible."""
         config = self._default_config()
         config["process"] |= {"terminal": False, "args": list(spec.argv)}
+        if spec.application:
+            config["process"]["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), OF_DOCKER)
         config["root"] |= {"path": "rootfs", "readonly": False}
         config["mounts"] = [mount for mount in config["mounts"] if mount["type"] not in ("sysfs", "cgroup")]
         config["mounts"] += [_mount(mount) for mount in spec.mounts if mount.kind is not SurfaceKind.SHM]

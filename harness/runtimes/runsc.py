@@ -50,6 +50,7 @@ class Runsc(OciRuntime):
     """Adapter for runsc without an engine."""
 
     name = "runsc"
+    of_criu = ()
     ways: ClassVar[tuple[Way, ...]] = (
         Way(
             what="root file system under an overlay inside the sandbox, backed by a file (root:self, the default)",

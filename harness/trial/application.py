@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from harness.checkpoints.archive import DELETED_BY
 from harness.checkpoints.disk import CapturedFiles
 from harness.model.commands import Command
-from harness.model.errors import DeadlineExceeded, EnvironmentUnfit, StageFailed
+from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit, StageFailed
 from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Reading, SurfaceReading, Witness
 from harness.oracle.continuity import FINISHED_TICKS
@@ -125,16 +125,20 @@ def afterwards(
     what, until = "ticks of the restored application", said.n + AFTER_TICKS
     last = channel.wait_for(lambda later: moves(later, until), seconds=AFTER_SECONDS, what=what, group=group)
     if isinstance(last, Beat):
-        runtime.signal(container, "USR1")
+        try:
+            runtime.signal(container, "USR1")
+        except CommandFailed:  # it has just failed, and with it its container has ended
+            if not any(map(has_failed, channel.listen())):
+                raise
         last = channel.wait_for(ended, seconds=AFTER_SECONDS, what="the end of the restored application", group=group)
-        if isinstance(last, Failed):  # it speaks of its files, or breaks the contract
+        if isinstance(last, Failed) and last.by == "ending":  # it breaks the contract
             raise StageFailed(Stage.READ, Outcome.HARNESS_ERROR, f"after the end of the application: {last.what}")
     return last if isinstance(last, Failed) else cast(ReadingMessage, last).to_reading(Witness.AFTERWARDS)
 
 
 def has_failed(said: Message) -> bool:
     """Return whether an application says that it cannot go on."""
-    return isinstance(said, Failed) and said.by == "application"
+    return isinstance(said, Failed) and said.by != "surface"
 
 
 def moves(said: Message, since: int) -> bool:

@@ -213,7 +213,7 @@ class Bench:
             beside=beside.name if beside else "",
             prints=self.workload.printed is not None,
             tty=self.workload.tty,
-            criu=self.workload.criu,
+            application=self.workload.application,
         )
         self.node.make(spec.report, *(mount.source for mount in mounts if mount.source))
         return self._made(spec, lambda: self.runtime.start(spec))

@@ -83,7 +83,8 @@ class Failed(Message):
     event: Literal["failed"]
     errno: Count = 0
     what: str
-    by: Literal["surface", "application"] = "surface"
+    by: Literal["surface", "application", "ending"] = "surface"
+    """What failed: a file, an application, or an application that was asked to end."""
 
 
 @functools.cache

@@ -193,7 +193,8 @@ def test_an_unknown_condition_is_declined_with_its_place_and_those_that_are_know
     path = declare(folder, SOUND + SOUND + f'when = "{name}"\n')
     with pytest.raises(UsageError) as raised:
         declared()
-    told = f"expectation.when: must be one of 'kernel lacks mem_dirty_track', not {name!r}."
+    names = " or ".join(map(repr, map(str, Condition)))
+    told = f"expectation.when: must be one of {names}, not {name!r}."
     assert str(raised.value).startswith(f"{path}:23: {told}")
 
 

@@ -131,7 +131,9 @@ def test_an_image_has_the_root_the_programs_beside_the_definition_and_the_ledger
 
 def test_the_projects_applications_are_in_the_full_suite_and_their_links_lead_to_each_other() -> None:
     ours = [find(name) for name in available() if find(name).application]
-    assert {each.name for each in ours} == {"loopback", "sqlite-rollback", "sqlite-wal", "valkey"}
+    assert {each.name for each in ours} == {
+        *("inotify", "loopback", "postgresql", "sqlite-rollback", "sqlite-wal", "valkey")
+    }
     for each in ours:
         assert each.suite is Suite.FULL
         assert all(path.resolve().is_relative_to(ROOT / "workloads") for path in each.folder.iterdir())

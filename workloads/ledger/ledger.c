@@ -31,19 +31,29 @@
 
 #define APPLICATION_PAUSE_NS (60 * MS) /* it writes a tick durably, which takes long on some disks */
 
-static void end_if_application_failed(void)
+/*
+ * Says it at once, and goes on living until it is asked to end: an engine whose container has ended before the engine
+ * is done with its restore would tell of a failure of its own.
+ */
+static void end_if_application_failed(const char *by)
 {
+    const struct timespec moment = {0, 50 * MS};
+
     if (!*application_failure)
         return;
     begin_message("failed", clock_ns());
     put_text("what", application_failure);
-    put_text("by", "application");
+    put_text("by", by);
     send_message();
     used = 0;
     put("ledger: ");
     put(application_failure);
     put("\n");
     say();
+    while (!stopping)
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &moment, NULL);
+    begin_message("stop", clock_ns());
+    send_message();
     _exit(1);
 }
 
@@ -57,7 +67,7 @@ static void tick(u64 n)
     /* if the clock goes back, as after a restore on another machine, the difference is huge and also counts as a gap */
     if (now_ns - last_ns > pause_ns || scan_again) {
         report("gap");
-        end_if_application_failed();
+        end_if_application_failed("application");
         now_ns = last_ns;
     }
     count_gap(now_ns - last_ns);
@@ -69,7 +79,7 @@ static void tick(u64 n)
         write_tick(&surfaces[i], n);
         if (*application_failure)
             report("failed"); /* what there was; it may still be able to read */
-        end_if_application_failed();
+        end_if_application_failed("application");
     }
     complete(n);
     beat_when_due(now_ns);
@@ -108,7 +118,7 @@ static void end_applications(void)
             end_application(&surfaces[i].application, stopping == SIGUSR1);
     if (stopping == SIGUSR1)
         report("afterwards");
-    end_if_application_failed();
+    end_if_application_failed("ending");
 }
 
 int main(int argc, char **argv)
