@@ -12,6 +12,7 @@ BLAMED = {
     Stage.START: Outcome.CHECKPOINT_FAILED,
     Stage.FREEZE: Outcome.CHECKPOINT_FAILED,
     Stage.CHECKPOINT: Outcome.CHECKPOINT_FAILED,
+    Stage.CAPTURE: Outcome.CHECKPOINT_FAILED,
     Stage.THAW: Outcome.SOURCE_HARMED,
     Stage.RESTORE: Outcome.RESTORE_FAILED,
     Stage.STOP: Outcome.SOURCE_HARMED,
