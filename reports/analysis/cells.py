@@ -232,11 +232,14 @@ def summarise_cell(
 
 
 def judge(verdict: Verdict, log: tuple[str, ...], expectation: Expectation) -> Exit:
-    """Return the exit code of one trial; the instrument is not blind if the trial found more, and worse, as well."""
+    """Return the exit code of one trial; the instrument is not blind if the trial found more, and worse, as well.
+
+    A known issue shows also where a declared other outcome of the same trial is worse.
+    """
     same_anomaly = expectation.anomaly is None or expectation.anomaly in verdict.anomalies
     signed = expectation.signed(verdict.reason, *log)
     seen = expectation.outcome in verdict.found and same_anomaly and signed
-    if seen and verdict.outcome is expectation.outcome:
+    if seen and verdict.outcome in (expectation.outcome, *expectation.besides):
         return Exit.EXPECTED
     if verdict.outcome in NO_EVIDENCE:
         return Exit.INCOMPLETE

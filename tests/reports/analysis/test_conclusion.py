@@ -193,6 +193,17 @@ def test_whatever_else_happens_is_judged_as_ever() -> None:
     assert flaky(0, 0, *[Outcome.LEAKED] * 36, should=besides) is Exit.UNEXPECTED, "it counts as a clean trial"
 
 
+def test_an_issue_shows_also_where_a_declared_companion_is_worse() -> None:
+    always = SOMETIMES.model_copy(update={"rate": None, "besides": (Outcome.LEAKED,)})
+    shown = moving(STILL, 0)
+    both = {"outcome": Outcome.LEAKED, "also": (Outcome.INCONSISTENT,)}
+    worse = shown.model_copy(update={"verdict": shown.verdict.model_copy(update=both)})
+    assert summary_of(worse, should=always).exit_code is Exit.EXPECTED
+    assert summary_of(worse, should=always.model_copy(update={"besides": ()})).exit_code is Exit.UNEXPECTED
+    alone = worse.verdict.model_copy(update={"also": ()})
+    assert summary_of(worse.model_copy(update={"verdict": alone}), should=always).exit_code is Exit.UNEXPECTED
+
+
 def test_an_issue_that_shows_sometimes_says_so() -> None:
     cell = summary_of(record(STILL), should=SOMETIMES)
     assert mark(cell) == "known"
