@@ -1,4 +1,4 @@
-"""`stillframe plan`, `stillframe run` and `stillframe corpus`: list cells, or hand them to pytest, which runs them."""
+"""`stillframe run` and `stillframe corpus`: hand the cells to pytest, which runs them."""
 
 from __future__ import annotations
 
@@ -11,25 +11,21 @@ import pytest
 
 from harness.commands.declarations.runs import IMAGES_STACK
 from harness.commands.images import make_images
-from harness.commands.watching import durations, ending
+from harness.commands.watching import ending
 from harness.commands.watching.reporter import BLOCKED, Reporter
 from harness.model.cells import Settings
 from harness.model.errors import USAGE, Exit, Interrupted, StillframeError, UsageError
 from harness.model.expectations import declared
 from harness.records.documents import check_writable
-from harness.run import matrix, stopping
+from harness.run import stopping
 from harness.run.flags import SCENARIOS
 from harness.run.matrix import DEFAULT_STACKS
 from harness.run.options import Options
 from harness.run.prepare import need_root
 from harness.trial import corpus as kept
-from harness.workload.definitions import Suite
 from reports.analysis.cells import prevailing
 from reports.terminal.tell import tell
 from reports.text import counted
-
-WORKERS = 2
-"""For which the minutes of a suite are told."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -103,28 +99,3 @@ def run_cells(options: Options, arguments: argparse.Namespace, more: Sequence[st
         return code, None
     ending.tell(reporter.summary, reporter.page, arguments.out, verbose=arguments.verbose)
     return code, stopping.STOPPING.folder
-
-
-def plan(arguments: argparse.Namespace) -> int:
-    """Print the cells or their number; say on standard error how often each is tried, and what is left out."""
-    options = Options.of(arguments)
-    declared()  # a wrong known issue would stop the run
-    cells = options.shard.cells(options.cells) if options.shard else options.cells
-    print(len(cells) if arguments.count else "\n".join(cell.id for cell in cells))  # noqa: T201
-    tell(options.rule)
-    if not (options.cell or options.workload or options.interop):
-        for suite in Suite:
-            tell(_size_of(suite, options))
-    for told in matrix.outdated(cells, options.today):
-        tell(told)
-    if not options.stack and not options.cell and (others := matrix.others()):
-        tell(f"Not in the default plan: {', '.join(others)}. Choose stacks with --stack NAME.")
-    return 0
-
-
-def _size_of(suite: Suite, options: Options) -> str:
-    """Tell how many cells a suite has with these choices, and how long they take."""
-    chosen = options.model_copy(update={"suite": suite})
-    cells, fewer = chosen.cells, chosen.fewer
-    took = durations.minutes(cells, lambda cell: fewer.get(cell.id, chosen.trials), options.out, WORKERS)
-    return f"--suite {suite}: {counted(len(cells), 'cell')}, about {max(1, round(took))} min with {WORKERS} workers"

@@ -19,8 +19,8 @@ from harness.model.cells import Scenario, SurfaceKind
 from harness.model.controls import CANARY, CONTROLS, Control, ControlKind
 from harness.model.mutants import ARCHIVED, MUTANTS
 from harness.model.outcomes import Stage
+from harness.oracle.judge import OF_APPLICATIONS, OVERLAP_NS, Check, judge
 from harness.oracle.judge import OF_LOGS as CHECKS_OF_LOGS
-from harness.oracle.judge import OVERLAP_NS, Check, judge
 from harness.records.record import Record
 from harness.run.worker import Worker
 from harness.runtimes.contract import Checkpoint, Container
@@ -153,7 +153,7 @@ def test_control_is_noticed(control: Control, execute: Callable[..., list[Record
 def test_every_check_of_the_oracle_is_needed(mutants: tuple[Control, ...], worker: Worker) -> None:
     """Without any single check, a broken checkpoint would pass or get another verdict.
 
-    The checks of logs are tested only in runs whose mutants break a log.
+    The checks of logs are tested only in runs whose mutants break a log, and those of applications in unit tests alone.
     """
     evidence = {control.id: worker.evidence.get((control.id, control.cell)) for control in mutants}
     if None in evidence.values():
@@ -166,6 +166,6 @@ def test_every_check_of_the_oracle_is_needed(mutants: tuple[Control, ...], worke
 
     broken = [control for control in mutants if control.kind is not ControlKind.NEUTRAL]
     of_logs = any(control.name == proof.name for control in broken for proof in ARCHIVED)
-    asked = CHECKS_OF_LOGS if of_logs else set(Check) - CHECKS_OF_LOGS
+    asked = CHECKS_OF_LOGS if of_logs else set(Check) - CHECKS_OF_LOGS - OF_APPLICATIONS
     needless = [check for check in Check if check in asked and not any(escapes(control, check) for control in broken)]
     assert needless == []

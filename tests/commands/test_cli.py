@@ -109,8 +109,8 @@ def test_the_list_of_commands_is_80_columns_wide(
 def test_a_command_has_the_options_that_mean_something_to_it() -> None:
     assert options_of("doctor") == {"--cache", "--mirror", "--stack", "--with", "--as"}
     assert options_of("plan") == {
-        *("--stack", "--runtime", "--policy", "--workload", "--cell", "--interop", "--shard", "--rounds", "--rate"),
-        *("--count", "--with", "--as", "--alone"),
+        *("--stack", "--runtime", "--policy", "--workload", "--suite", "--cell", "--interop", "--shard"),
+        *("--rounds", "--rate", "--count", "--with", "--as", "--alone"),
     }
     assert options_of("run") >= {flag for flag, _ in SETTINGS}
     assert options_of("show") == {"--trial", "--run", "--out"}

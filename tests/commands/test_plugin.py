@@ -117,7 +117,7 @@ def test_a_cell_is_an_xfail_where_its_plan_knows_an_issue(tmp_path: Path, condit
     host = HOST_FACTS.model_copy(update={"conditions": conditions})
     promised = plan([STILL], 1).model_copy(update={"host": host, "conditional": {STILL.id: there}})
     marks = _marks(Item("cell", STILL, STILL.id, STILL), Run(tmp_path, promised, {}, {}))
-    assert [mark.kwargs["reason"] for mark in marks if mark.name == "xfail"] == ["https://x/1"] * len(conditions)
+    assert [mark.kwargs["reason"] for mark in marks if mark.name == "xfail"] == ["https://x/1"] * bool(conditions)
     assert [mark.name for mark in _marks(Item("cell", STILL, STILL.id, STILL), None)] == ["timeout"]
 
 

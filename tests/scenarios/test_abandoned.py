@@ -149,7 +149,7 @@ def test_what_an_engine_leaves_of_the_archive_is_read(
 ) -> None:
     tell(bench, "beat", n_wall_ns=LATER)
     bench.node.daemons.append(object.__new__(Daemon))
-    monkeypatch.setattr(bench, "left", lambda _: left)
+    monkeypatch.setattr("scenarios.test_abandoned.left_of", lambda *_: left)
     if left is Leftover.PARTIAL:
         with pytest.raises(StageFailed) as raised:
             abandon(bench, monkeypatch)

@@ -77,7 +77,7 @@ def test_a_stack_is_what_its_file_says(stacks: Path) -> None:
             SOUND + 'root = "/"\n',
             ":5: root: can be a suite, a root or an archive, not suite and root. Remove one.",
         ),
-        (SOUND + "siute = 1\n", ":5: siute: is not a field here. Did you mean 'suite'? Fields: name,"),
+        (SOUND + "siute = 1\n", ":5: siute: is not a field here. Did you mean 'suite'? Fields: suite, also,"),
         (SOUND.replace('["criu"]', '"criu"'), ":4: packages: must be a list in brackets, not 'criu'."),
         (
             SOUND.replace('"sid"', '"sid; reboot"'),

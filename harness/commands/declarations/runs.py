@@ -81,7 +81,7 @@ build does.
 PLAN = Command(
     name="plan",
     what="list the cells that a run would have; needs no root",
-    act="harness.commands.run:plan",
+    act="harness.commands.watching.plan:plan",
     description="""\
 Lists the cells that `stillframe run` would run with the same choices, by their
 ids. On standard error it says how often each cell is tried, and which stacks
