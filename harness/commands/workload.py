@@ -24,7 +24,7 @@ from harness.trial.restored import newest_tick
 from harness.trial.source import READY_SECONDS, Channel
 from harness.workload import definitions
 from harness.workload.messages import Beat, Failed, Message, ReadingMessage
-from harness.workload.programs import compile_workload
+from harness.workload.programs import compile_all
 from reports.terminal.tell import tell
 
 RUNTIME = "runc"
@@ -48,13 +48,14 @@ def check(arguments: argparse.Namespace) -> int:
         raise UsageError(f"the workload {name} has no application", remedy=remedy)
     stack = definition.load(definition.name_of(arguments.stack_name))
     need_root()
-    binary = compile_workload(workload, options.cache)
-    image = image_of(name, options, tell)
+    binaries = compile_all(options.cache)
+    image = image_of(name, options, tell) if workload.application.needed else None
     if isinstance(image, str):
         raise EnvironmentUnfit(image)
     root = build.prepare(stack, options.cache, mirror=options.mirror, progress=tell)
     who = Participant(runtime=RUNTIME, stack=stack.name)
-    bench = Bench.open((who, ""), root, {workload.program: binary}, options.settings, roots={name: image})
+    roots = {name: image} if image else {}
+    bench = Bench.open((who, ""), root, binaries, options.settings, roots=roots)
     try:
         if bench.lacking:
             raise EnvironmentUnfit(

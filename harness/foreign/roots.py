@@ -19,6 +19,11 @@ INDEX = "index.json"
 class RootSource(Frozen):
     """One source of a root file system."""
 
+    @property
+    def needed(self) -> bool:
+        """Whether there has to be one."""
+        return True
+
     suite: str | None = Field(default=None, pattern=r"^[a-z0-9-]+$", description="Debian suite of the base system")
     also: tuple[str, ...] = Field(default=(), description="further suites, for packages written as PACKAGE/SUITE")
     packages: tuple[str, ...] = ()
@@ -34,7 +39,7 @@ class RootSource(Frozen):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         named = [each for each in ("suite", "root", "archive") if getattr(self, each) is not None]
-        if not named:
+        if not named and self.needed:
             raise fault("needs a suite, a root or an archive. Name a Debian suite, a root file system or an image")
         if len(named) > 1:
             raise fault(f"can be a suite, a root or an archive, not {' and '.join(named)}. Remove one", named[-1])

@@ -132,3 +132,40 @@ CONTROLS = {
         Proof("stopped-workload", "the workload stops ticking long before the checkpoint", Outcome.VACUOUS),
     )
 }
+APPLIED = tuple(
+    replace(proof, workload="journal")
+    for proof in (
+        Proof(
+            "application-advanced",
+            "a fresh application finds ticks from the future in the captured files",
+            Outcome.INCONSISTENT,
+            Anomaly.DISK_AHEAD,
+            signature="recovered reading",
+            neutral="the same file is replaced by a copy of itself, with another inode and time",
+        ),
+        Proof(
+            "application-holed",
+            "a fresh application finds a tick missing in the captured files",
+            Outcome.INCONSISTENT,
+            Anomaly.DAMAGED,
+            signature="recovered reading",
+            neutral="the same file is replaced by a copy of itself, with another inode and time",
+        ),
+        Proof(
+            "application-overwritten",
+            "somebody writes into a file of the restored application while it runs on",
+            Outcome.INCONSISTENT,
+            Anomaly.DAMAGED,
+            signature="afterwards reading",
+            neutral="the file of the restored application gets another time",
+        ),
+        Proof(
+            "application-killed",
+            "the restored application is killed, and the container lives on",
+            Outcome.UNFIT,
+            signature="cannot go on: drive has ended",
+            neutral="the restored application gets a signal that does nothing",
+        ),
+    )
+)
+"""Mutants of an application; they are in every full proof, whatever suite is run."""

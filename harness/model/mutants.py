@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.model.cells import Scenario
-from harness.model.controls import DEFAULT_WORKLOAD, GROUP_WORKLOAD, Ground, Proof
+from harness.model.controls import APPLIED, DEFAULT_WORKLOAD, GROUP_WORKLOAD, Ground, Proof
 from harness.model.outcomes import Anomaly, Outcome
 
 PRINTING = "chatty"
@@ -393,4 +393,4 @@ APART = Proof(
     workload=GROUP_WORKLOAD,
     scenario=Scenario.GROUP,
 )
-MUTANTS = (*TAMPERED, *LYING, APART, *ARCHIVED)
+MUTANTS = (*TAMPERED, *LYING, APART, *APPLIED, *ARCHIVED)

@@ -71,8 +71,6 @@ OF_LINES = {
 
 OF_LOGS = frozenset({Check.REPEATED, Check.CONTINUES})
 """Checks that only logs need."""
-OF_APPLICATIONS = frozenset({Check.DAMAGED, Check.RECOVERED, Check.AFTERWARDS, Check.GOES_ON})
-"""Checks that only applications need; no mutant has one yet, and unit tests show what escapes without each."""
 
 NONE_LEFT_OUT: frozenset[Check] = frozenset()
 

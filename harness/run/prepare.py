@@ -195,7 +195,8 @@ def _images(names: Iterable[str], options: Options, progress: build.Progress) ->
     """Prepare the images of the applications among these workloads, one after the other."""
     found: dict[str, Path | str] = {}
     for name in sorted(names):
-        if definitions.find(name).application:
+        application = definitions.find(name).application
+        if application and application.needed:
             found[name] = image_of(name, options, progress)
     return found
 
@@ -203,7 +204,7 @@ def _images(names: Iterable[str], options: Options, progress: build.Progress) ->
 def image_of(name: str, options: Options, progress: build.Progress) -> Path | str:
     """Prepare the root file system of an application's image, or tell why there is none; `name`: of the workload."""
     application = definitions.find(name).application
-    given = application.model_dump(exclude={"criu"}) if application else {}
+    given = application.model_dump(exclude={"criu", "program"}) if application else {}
     root = _built(definition.ImageDefinition(name="image", description="", **given), options, progress)
     return root if isinstance(root, Path) else f"the workload {name} has no image: {root}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -30,7 +30,7 @@ VERIFY_SECONDS = 60.0
 AFTER_SECONDS = 60.0
 AFTER_TICKS = 30
 """Ticks for which a restored application runs on before it is asked to end."""
-SAID = re.compile(r"disk ([0-9]{1,19})|damaged ?(.*)")
+SAID = re.compile(r"disk ([0-9]{1,19})|damaged(?: (.*))?")
 """What `verify` prints; workloads/ledger/application.h has the same words."""
 ISOLATED = ("unshare", "--mount", "--net", "--ipc", "--uts", "--pid", "--fork", "--kill-child")
 AFRESH = r"""set -e
@@ -146,12 +146,14 @@ def moves(said: Message, since: int) -> bool:
     return has_failed(said) or (isinstance(said, Beat) and said.n > since)
 
 
-def load(runtime: Runtime, folder: str, root: Path | str, binary: Path, workload: Workload) -> str:
+def load(
+    runtime: Runtime, folder: str, root: Path | str | None, binaries: Mapping[str, Path], workload: Workload
+) -> str:
     """Load an application's image, whose content is laid out in `folder` of the node, and return its name.
 
-    `root`: its root file system, or why there is none; then raise `EnvironmentUnfit`.
+    `root`: its root file system, or why there is none; then raise `EnvironmentUnfit`. None if it needs none.
     """
     if isinstance(root, str):
         raise EnvironmentUnfit(root)
-    lay_out_application(runtime.node.path(folder), root, binary, workload)
+    lay_out_application(runtime.node.path(folder), root, binaries, workload)
     return runtime.load_image(folder, f"{OF_APPLICATION}{workload.name}:latest")

@@ -164,7 +164,7 @@ class Bench:
         if self.lacking:
             return
         if workload.application and workload.name not in self._images:
-            parts = self.roots[workload.name], self.binaries[workload.program]
+            parts = self.roots.get(workload.name), self.binaries
             self._images[workload.name] = application.load(self.runtime, self.image_folder, *parts, workload)
         criu_configuration.add(self.node, workload.criu)
         if workload.application and self.warm:

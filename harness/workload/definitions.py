@@ -126,9 +126,20 @@ OF_APPLICATION: tuple[dict[str, Any], ...] = (
 class Application(RootSource):
     """An application in an image of its own, driven by the programs `drive` and `verify` in the workload's folder."""
 
+    program: str = Field(
+        default="",
+        pattern=r"^([a-z0-9][a-z0-9-]*)?$",
+        description="instead of an image, and of the two programs: folder in `workloads` whose C files are compiled to "
+        "one program, which is both, by its name",
+    )
     criu: tuple[CriuOption, ...] = Field(
         default=(), description="options that CRIU needs for it, as in CRIU's configuration files"
     )
+
+    @property
+    def needed(self) -> bool:
+        """Whether it needs a root file system; a program that is compiled for it needs none."""
+        return not self.program
 
 
 class Workload(Frozen):
@@ -212,6 +223,12 @@ class Workload(Frozen):
         return (workloads_root() if self.application else self.folder.parent) / self.program
 
     @property
+    def program_folders(self) -> tuple[Path, ...]:
+        """Return the folders of all programs that are compiled for it."""
+        own = self.application.program if self.application else ""
+        return (self.program_folder, *((workloads_root() / own,) if own else ()))
+
+    @property
     def mounts(self) -> tuple[tuple[SurfaceKind, str], ...]:
         """Kind and folder of each mount that the surfaces need."""
         found = [(each.kind, str(PurePosixPath(each.path).parent)) for each in self.surfaces if each.kind in MOUNTED]
@@ -272,7 +289,7 @@ def find(name: str) -> Workload:
 
 def check_programs(workload: Workload) -> None:
     """Raise `UsageError` unless an application's folder has its programs, as executable files."""
-    for name in PROGRAMS:
+    for name in PROGRAMS if workload.application and not workload.application.program else ():
         program = workload.folder / name
         if not program.is_file():
             remedy = "Write it: it is any executable, and speaks lines."
@@ -292,11 +309,8 @@ def load(folder: Path) -> Workload:
     if workload.application is not None:
         check_programs(workload)
         own = workload.application.beside(path, "application", system=False)
-        return workload.model_copy(update={"application": own})
-    if not any(workload.program_folder.glob("*.c")):
-        raise wrong(
-            path,
-            ("program",),
-            f"{workload.program!r} has no C file in {workload.program_folder}. Name a folder that has C files.",
-        )
+        workload = workload.model_copy(update={"application": own})
+    for each, place in zip(workload.program_folders, (("program",), ("application", "program")), strict=False):
+        if not any(each.glob("*.c")):
+            raise wrong(path, place, f"{each.name!r} has no C file in {each}. Name a folder that has C files.")
     return workload

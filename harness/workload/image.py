@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.host.process import HOST
 from harness.model.cells import SurfaceKind
-from harness.workload.definitions import APPLICATION, DATA, RECORD_BYTES, Workload, available, find
+from harness.workload.definitions import APPLICATION, DATA, PROGRAMS, RECORD_BYTES, Workload, available, find
 
 REPORT = "/report"
 """Folder of the container for the workload's messages."""
@@ -30,16 +30,23 @@ def lay_out_image(image: Path, binaries: Mapping[str, Path], ring: int) -> None:
             (image / surface.path.lstrip("/")).write_bytes(bytes(ring * RECORD_BYTES))
 
 
-def lay_out_application(image: Path, root: Path, binary: Path, workload: Workload) -> None:
-    """Write the image of an application: its root file system, the files beside its definition, and the program."""
-    HOST.run(["cp", "--archive", "--reflink=auto", str(root), str(image)], deadline=COPY_SECONDS)
+def lay_out_application(image: Path, root: Path | None, binaries: Mapping[str, Path], workload: Workload) -> None:
+    """Write the image of an application: its root file system, the files beside its definition, and the programs.
+
+    `root`: None if it needs no root file system.
+    """
+    if root is not None:
+        HOST.run(["cp", "--archive", "--reflink=auto", str(root), str(image)], deadline=COPY_SECONDS)
     _make(image, *FOLDERS, DATA, APPLICATION)
-    shutil.copy(binary, image / workload.program)
+    shutil.copy(binaries[workload.program], image / workload.program)
+    own = workload.application.program if workload.application else ""
+    for name in PROGRAMS if own else ():
+        shutil.copy(binaries[own], image / APPLICATION.lstrip("/") / name)
     for path in sorted(workload.folder.iterdir()):
         to = image / APPLICATION.lstrip("/") / path.name
         if path.is_dir():
             shutil.copytree(path, to)
-        elif path.name != "workload.toml":
+        elif path.name != "workload.toml" and not own:
             shutil.copy(path, to)
 
 

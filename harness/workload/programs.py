@@ -47,7 +47,7 @@ def compile_program(folder: Path, cache: Path) -> Path:
 
 def compile_all(cache: Path) -> dict[str, Path]:
     """Compile the programs of all workloads, and `SANDBOX`, and return the binaries by program."""
-    folders = {definitions.find(name).program_folder for name in definitions.available()}
+    folders = {folder for name in definitions.available() for folder in definitions.find(name).program_folders}
     folders.add(definitions.workloads_root() / SANDBOX)
     return {folder.name: compile_program(folder, cache) for folder in sorted(folders)}
 

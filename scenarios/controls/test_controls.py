@@ -19,15 +19,15 @@ from harness.model.cells import Scenario, SurfaceKind
 from harness.model.controls import CANARY, CONTROLS, Control, ControlKind
 from harness.model.mutants import ARCHIVED, MUTANTS
 from harness.model.outcomes import Stage
-from harness.oracle.judge import OF_APPLICATIONS, OVERLAP_NS, Check, judge
 from harness.oracle.judge import OF_LOGS as CHECKS_OF_LOGS
+from harness.oracle.judge import OVERLAP_NS, Check, judge
 from harness.records.record import Record
 from harness.run.worker import Worker
 from harness.runtimes.contract import Checkpoint, Container
 from harness.trial.source import Source
 from harness.trial.trial import Trial
 from harness.workload.definitions import RECORD_BYTES
-from scenarios.controls import apart, lying, tampered
+from scenarios.controls import apart, applications, lying, tampered
 from scenarios.test_group import Group
 
 
@@ -131,6 +131,7 @@ KINDS: dict[str, type[Trial]] = {
     **dict(tampered.kinds()),
     **dict(lying.kinds()),
     **dict(apart.kinds()),
+    **dict(applications.kinds()),
 }
 
 
@@ -153,7 +154,7 @@ def test_control_is_noticed(control: Control, execute: Callable[..., list[Record
 def test_every_check_of_the_oracle_is_needed(mutants: tuple[Control, ...], worker: Worker) -> None:
     """Without any single check, a broken checkpoint would pass or get another verdict.
 
-    The checks of logs are tested only in runs whose mutants break a log, and those of applications in unit tests alone.
+    The checks of logs are tested only in runs whose mutants break a log.
     """
     evidence = {control.id: worker.evidence.get((control.id, control.cell)) for control in mutants}
     if None in evidence.values():
@@ -166,6 +167,6 @@ def test_every_check_of_the_oracle_is_needed(mutants: tuple[Control, ...], worke
 
     broken = [control for control in mutants if control.kind is not ControlKind.NEUTRAL]
     of_logs = any(control.name == proof.name for control in broken for proof in ARCHIVED)
-    asked = CHECKS_OF_LOGS if of_logs else set(Check) - CHECKS_OF_LOGS - OF_APPLICATIONS
+    asked = CHECKS_OF_LOGS if of_logs else set(Check) - CHECKS_OF_LOGS
     needless = [check for check in Check if check in asked and not any(escapes(control, check) for control in broken)]
     assert needless == []

@@ -10,7 +10,7 @@ import pytest
 from harness.checkpoints.disk import CapturedFiles
 from harness.checkpoints.untrusted import Unreadable
 from harness.model.cells import Cell, FreezePolicy, Participant
-from harness.model.controls import ControlKind
+from harness.model.controls import APPLIED, ControlKind
 from harness.model.mutants import APART, MUTANTS
 from harness.model.outcomes import Anomaly, Outcome, Verdict
 from harness.oracle import offline
@@ -119,13 +119,12 @@ def test_a_second_checkpoint_that_is_not_there_is_an_error(tmp_path: Path) -> No
 def test_every_mutant_has_a_name_of_its_own_a_neighbour_and_a_maker() -> None:
     names = [proof.name for proof in MUTANTS]
     assert len(set(names)) == len(names)
-    assert sorted(names) == sorted((*TAMPERINGS, *LIES, APART.name))
+    assert sorted(names) == sorted((*TAMPERINGS, *LIES, APART.name, *(proof.name for proof in APPLIED)))
     assert all(proof.neutral and proof.what for proof in MUTANTS)
 
 
 def test_every_anomaly_is_made_by_some_mutant() -> None:
-    of_applications = {Anomaly.DAMAGED}
-    assert {proof.anomaly for proof in MUTANTS} - {None} == set(Anomaly) - of_applications
+    assert {proof.anomaly for proof in MUTANTS} - {None} == set(Anomaly)
 
 
 def verdict(outcome: Outcome, *also: Outcome, anomaly: Anomaly | None = None) -> Verdict:

@@ -15,15 +15,16 @@ import pytest
 
 from harness.host import wait
 from harness.model.cells import SurfaceKind
-from harness.model.errors import Lost
+from harness.model.errors import Lost, StageFailed
+from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Reading, Witness
 from harness.oracle.lines import lag, line_of
-from harness.trial import restored
+from harness.trial import application, restored
 from harness.trial import source as sources
 from harness.trial.restored import Log, follow, go_on
 from harness.trial.source import Channel, Silence, Source
 from harness.workload.definitions import Surface
-from harness.workload.messages import Message, read_messages
+from harness.workload.messages import Failed, Message, read_messages
 from tests.folder_bench import CONTAINER
 from tests.folder_node import FolderNode
 
@@ -262,3 +263,55 @@ def test_a_folder_without_change_is_not_read_again(tmp_path: Path, monkeypatch: 
     tell(tmp_path, 10, 1010)
     os.utime(tmp_path, ns=(before, before))
     assert channel.listen()[-1].n == 1010, "its clock may be too coarse to show a change"
+
+
+# ---- an application that cannot go on
+
+
+def failed(n: int) -> Failed:
+    return Failed(event="failed", nonce=READING.nonce, n=n, wall_ns=3, what="no space", by="application")
+
+
+@pytest.mark.parametrize(
+    ("n", "source", "blamed"),
+    [
+        (CUT, 0, True),
+        (CUT + 2, 0, True),
+        (CUT + 3, 0, False),
+        (CUT + 50, CUT + 49, False),
+        (CUT + 50, CUT + 50, True),
+        (CUT + 50, None, False),
+    ],
+)
+def test_it_is_unfit_only_where_it_would_have_gone_on_without_a_checkpoint(
+    tmp_path: Path, n: int, source: int | None, blamed: bool
+) -> None:
+    channel = None if source is None else Speaker(tmp_path, source)
+    if blamed:
+        assert application.unfit(failed(n), READING, channel) == "no space"
+        return
+    with pytest.raises(StageFailed) as raised:
+        application.unfit(failed(n), READING, channel)
+    assert (raised.value.stage, raised.value.outcome) == (Stage.READ, Outcome.HARNESS_ERROR)
+    assert raised.value.reason == f"the application failed at tick {n:,}, to which the source did not come: no space"
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("disk 0", ("0", None)),
+        ("disk 1234567890123456789", ("1234567890123456789", None)),
+        ("damaged rows 3 and 4", (None, "rows 3 and 4")),
+        ("damaged", (None, None)),
+        ("damagedly", None),
+        ("disk -1", None),
+        ("disk 12345678901234567890", None),
+        ("disk", None),
+        ("Traceback (most recent call last):", None),
+    ],
+)
+def test_what_verify_prints_is_read_as_the_ledger_reads_it(
+    line: str, found: tuple[str | None, str | None] | None
+) -> None:
+    said = application.SAID.fullmatch(line)
+    assert (said and said.groups()) == found

@@ -113,7 +113,7 @@ def test_an_image_has_the_root_the_programs_beside_the_definition_and_the_ledger
     (own / "more").mkdir()
     (own / "more/file").write_text("of the application")
     name_of(str(own))
-    image.lay_out_application(tmp_path / "image", root, binary, find("mine"))
+    image.lay_out_application(tmp_path / "image", root, {"ledger": binary}, find("mine"))
     found = {str(path.relative_to(tmp_path / "image")) for path in (tmp_path / "image").rglob("*")}
     assert found > {
         "ledger",
@@ -132,7 +132,7 @@ def test_an_image_has_the_root_the_programs_beside_the_definition_and_the_ledger
 def test_the_projects_applications_are_in_the_full_suite_and_their_links_lead_to_each_other() -> None:
     ours = [find(name) for name in available() if find(name).application]
     assert {each.name for each in ours} == {
-        *("inotify", "loopback", "postgresql", "sqlite-rollback", "sqlite-wal", "valkey")
+        *("inotify", "journal", "loopback", "postgresql", "sqlite-rollback", "sqlite-wal", "valkey")
     }
     for each in ours:
         assert each.suite is Suite.FULL
