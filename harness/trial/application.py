@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from harness.checkpoints.archive import DELETED_BY
 from harness.checkpoints.disk import CapturedFiles
+from harness.host import audit
 from harness.model.commands import Command
 from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit, StageFailed
 from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Reading, SurfaceReading, Witness
 from harness.oracle.continuity import FINISHED_TICKS
+from harness.runtimes import criu_configuration
 from harness.runtimes.contract import Container, Contents, Runtime
 from harness.runtimes.image_archive import OF_APPLICATION
 from harness.stacks.node import Node
 from harness.trial.source import Channel
-from harness.workload.definitions import APPLICATION, PROGRAMS, Workload
+from harness.workload.definitions import APPLICATION, PROGRAMS
 from harness.workload.image import lay_out_application
 from harness.workload.messages import Beat, Failed, Message, ReadingMessage
 
@@ -146,14 +147,23 @@ def moves(said: Message, since: int) -> bool:
     return has_failed(said) or (isinstance(said, Beat) and said.n > since)
 
 
-def load(
-    runtime: Runtime, folder: str, root: Path | str | None, binaries: Mapping[str, Path], workload: Workload
-) -> str:
-    """Load an application's image, whose content is laid out in `folder` of the node, and return its name.
+def ready(bench: Bench) -> tuple[Command, ...]:
+    """Load the image of the bench's workload, and tell CRIU what it needs; return the commands that did it.
 
-    `root`: its root file system, or why there is none; then raise `EnvironmentUnfit`. None if it needs none.
+    Raise `EnvironmentUnfit` if there is no root file system for the image.
     """
-    if isinstance(root, str):
-        raise EnvironmentUnfit(root)
-    lay_out_application(runtime.node.path(folder), root, binaries, workload)
-    return runtime.load_image(folder, f"{OF_APPLICATION}{workload.name}:latest")
+    node, workload = bench.node, bench.workload
+    if workload.application and workload.name not in bench.images:
+        root = bench.roots.get(workload.name)
+        if isinstance(root, str):
+            raise EnvironmentUnfit(root)
+        before = len(node.journal.commands)
+        lay_out_application(node.path(bench.image_folder), root, bench.binaries, workload)
+        image = bench.runtime.load_image(bench.image_folder, f"{OF_APPLICATION}{workload.name}:latest")
+        bench.images[workload.name] = image, tuple(node.journal.commands[before:])
+    before = len(node.journal.commands)
+    criu_configuration.add(node, workload.criu)
+    configured = tuple(node.journal.commands[before:])
+    if workload.application and bench.warm:
+        bench.idle = audit.of_node(node.pid)
+    return (*bench.images.get(workload.name, ("", ()))[1], *configured)

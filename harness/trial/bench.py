@@ -23,7 +23,7 @@ from harness.model.machine import Accommodation, Component
 from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Reading
 from harness.oracle import offline
-from harness.runtimes import adapter, criu_configuration, versions
+from harness.runtimes import adapter, versions
 from harness.runtimes.contract import Capability, Checkpoint, Container, ContainerSpec, Contents, Mount, Runtime
 from harness.stacks import builds
 from harness.stacks.node import Node
@@ -65,8 +65,10 @@ class Bench:
     """Folder of the corpus."""
     binaries: Mapping[str, Path] = field(default_factory=dict)
     roots: Mapping[str, Path | str] = field(default_factory=dict)
-    _images: dict[str, str] = field(default_factory=dict)
-    """Images of applications that are loaded, by workload."""
+    images: dict[str, tuple[str, tuple[Command, ...]]] = field(default_factory=dict)
+    """Images of applications that are loaded, by workload, with the commands that loaded them."""
+    readied: tuple[Command, ...] = ()
+    """The commands that made it ready for the workload, besides `setup`."""
     _names: int = 0
     _quiet: audit.Snapshot | None = None
     """Snapshot after a trial that has left nothing, beside a source that still runs."""
@@ -160,15 +162,9 @@ class Bench:
 
     def use(self, workload: Workload) -> None:
         """Make it ready for containers of another workload; raise `EnvironmentUnfit` if it has no image."""
-        self.workload = workload
-        if self.lacking:
-            return
-        if workload.application and workload.name not in self._images:
-            parts = self.roots.get(workload.name), self.binaries
-            self._images[workload.name] = application.load(self.runtime, self.image_folder, *parts, workload)
-        criu_configuration.add(self.node, workload.criu)
-        if workload.application and self.warm:
-            self.idle = audit.of_node(self.node.pid)
+        if workload != self.workload or (workload.application and workload.name not in self.images):
+            self.workload = workload
+            self.readied = () if self.lacking else application.ready(self)
 
     @property
     def image_folder(self) -> str:
@@ -198,7 +194,7 @@ class Bench:
         )
         spec = ContainerSpec(
             name=Path(folder).name,
-            image=self._images.get(self.workload.name, self.image),
+            image=self.images.get(self.workload.name, (self.image,))[0],
             argv=self.workload.argv(
                 f"/{self.workload.program}",
                 REPORT,

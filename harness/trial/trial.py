@@ -78,9 +78,10 @@ class Trial:
         self.free_ns = 0
         """When the source was let go on after its checkpoint."""
         self._heard = 0
-        self.inherited: tuple[Command, ...] = bench.setup + (bench.source.commands if bench.source else ())
+        made = bench.source.commands if bench.source else ()
+        self.inherited: tuple[Command, ...] = (*bench.setup, *bench.readied, *made)
         if self.far is not bench:
-            self.inherited = self.far.setup + self.inherited
+            self.inherited = (*self.far.setup, *self.far.readied, *self.inherited)
 
     @property
     def _benches(self) -> tuple[Bench, ...]:

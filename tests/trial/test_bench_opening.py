@@ -11,7 +11,7 @@ import pytest
 from harness.host import audit
 from harness.host.audit import Snapshot
 from harness.model.cells import CgroupVersion, Participant, Settings, SurfaceKind
-from harness.model.errors import CommandFailed
+from harness.model.errors import CommandFailed, EnvironmentUnfit
 from harness.model.outcomes import Outcome, Stage
 from harness.runtimes import RUNTIMES, contract
 from harness.runtimes.runc import Runc
@@ -21,7 +21,7 @@ from harness.trial.stages import Stages
 from harness.trial.trial import Trial
 from harness.workload.definitions import RECORD_BYTES, available, find
 from harness.workload.image import lay_out_image
-from tests.folder_bench import CELL, PLAN, furnish, node_of
+from tests.folder_bench import CELL, PLAN, furnish, node_of, open_bench
 from tests.folder_node import Answer, FolderNode
 
 
@@ -154,3 +154,49 @@ def test_a_program_is_asked_once_for_its_version(tmp_path: Path) -> None:
     said = [node.ask(["criu", "--version"]), node.ask(["criu", "--version"])]
     assert said[0] is said[1]
     assert node.journal.commands[1:] == said, "both are on record"
+
+
+# ---- another workload
+
+
+@pytest.fixture
+def furnished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return open_bench(tmp_path, set(), monkeypatch)
+
+
+def test_an_application_has_an_image_of_its_own_which_is_loaded_once(
+    furnished: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = furnished
+    bench.binaries = {name: Path(__file__) for name in ("ledger", "journal")}
+    journal = find("journal")
+    bench.use(journal)
+    assert bench.node.path(f"{bench.image_folder}/application/verify").exists()
+    assert bench.images["journal"][0] == bench.image_folder
+    first = bench.start("first")
+    assert first.spec.image == bench.image_folder
+    assert first.spec.application == journal.application
+    monkeypatch.delattr("harness.trial.application.lay_out_application")
+    bench.use(find("ledger"))
+    assert bench.start("second").spec.image == bench.image
+    bench.use(journal)
+    assert bench.start("third").spec.image == first.spec.image
+
+
+def test_an_application_without_an_image_is_told_at_each_trial(furnished: Bench) -> None:
+    bench = furnished
+    bench.roots = {"valkey": "the workload valkey has no image: no network"}
+    for _ in range(2):
+        with pytest.raises(EnvironmentUnfit, match="the workload valkey has no image: no network"):
+            bench.use(find("valkey"))
+
+
+def test_what_criu_needs_for_a_workload_is_configured_for_it_alone_and_on_record(furnished: Bench) -> None:
+    bench = furnished
+    bench.images["sqlite-wal"] = "image", ()
+    bench.use(find("sqlite-wal"))
+    paths = ("/etc/criu/default.conf", "/etc/criu/runc.conf", "/etc/criu/crun.conf")
+    assert all("file-locks\n" in bench.node.read(path) for path in paths)
+    assert [each.write_path for each in bench.readied] == list(paths)
+    bench.use(find("ledger"))
+    assert not any("file-locks" in bench.node.read(path) for path in paths)
