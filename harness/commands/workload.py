@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -30,6 +31,11 @@ from reports.terminal.tell import tell
 RUNTIME = "runc"
 TICKING_SECONDS = 2.0
 STILL_SECONDS = 0.5
+HINTS = {
+    errno.ENOENT: " (drive, or the program that its first line names, is not in the image)",
+    errno.ENOEXEC: " (drive has no first line such as #!/bin/sh)",
+}
+"""What may be behind an error of the start."""
 LINES = 5
 """Lines of standard error that are shown."""
 
@@ -129,6 +135,7 @@ class _Application:
             raise Broken(f"{error}{self._alone()}") from error
         if isinstance(said, Failed):
             why = f": {os.strerror(said.errno)}" if said.errno else ""
+            why += HINTS.get(said.errno, "") if said.errno else ""
             raise Broken(f"{said.what}{why}{self._alone()}")
         return said
 

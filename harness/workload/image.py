@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.host.process import HOST
 from harness.model.cells import SurfaceKind
+from harness.model.errors import EnvironmentUnfit
 from harness.workload.definitions import APPLICATION, DATA, PROGRAMS, RECORD_BYTES, Workload, available, find
 
 REPORT = "/report"
@@ -33,8 +34,16 @@ def lay_out_image(image: Path, binaries: Mapping[str, Path], ring: int) -> None:
 def lay_out_application(image: Path, root: Path | None, binaries: Mapping[str, Path], workload: Workload) -> None:
     """Write the image of an application: its root file system, the files beside its definition, and the programs.
 
-    `root`: None if it needs no root file system.
+    `root`: None if it needs no root file system. Raise `EnvironmentUnfit` if something cannot be copied.
     """
+    try:
+        _lay_out_application(image, root, binaries, workload)
+    except (OSError, shutil.Error) as error:
+        what = f"the image of the workload {workload.name} cannot be made: {error}"
+        raise EnvironmentUnfit(what, remedy=f"Only files and folders can be in {workload.folder}.") from error
+
+
+def _lay_out_application(image: Path, root: Path | None, binaries: Mapping[str, Path], workload: Workload) -> None:
     if root is not None:
         HOST.run(["cp", "--archive", "--reflink=auto", str(root), str(image)], deadline=COPY_SECONDS)
     _make(image, *FOLDERS, DATA, APPLICATION)

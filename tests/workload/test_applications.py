@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from harness.model.errors import UsageError
+from harness.model.errors import EnvironmentUnfit, UsageError
 from harness.workload import definitions, image
 from harness.workload.definitions import Form, Suite, available, find, given_as, load, name_of
 from tests.docs.pages import ROOT
@@ -127,6 +128,15 @@ def test_an_image_has_the_root_the_programs_beside_the_definition_and_the_ledger
     assert "application/workload.toml" not in found
     assert (tmp_path / "image/bin").is_symlink()
     assert (tmp_path / "image/application/drive").stat().st_mode & 0o111
+
+
+def test_what_is_no_file_beside_the_definition_is_told(own: Path, tmp_path: Path) -> None:
+    os.mkfifo(own / "pipe")
+    name_of(str(own))
+    with pytest.raises(
+        EnvironmentUnfit, match=r"the image of the workload mine cannot be made: .*pipe.* is a named pipe"
+    ):
+        image.lay_out_application(tmp_path / "image", None, {"ledger": own / "drive"}, find("mine"))
 
 
 def test_the_projects_applications_are_in_the_full_suite_and_their_links_lead_to_each_other() -> None:

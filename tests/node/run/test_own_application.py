@@ -19,7 +19,7 @@ PAGE = ROOT / "docs/how-to/own-application.md"
 FILES = ("workload.toml", "drive", "verify")
 CHECK, RUN = (block.commands[0] for block in blocks(PAGE) if block.mark)
 WRONG = {
-    "#!/no/such/shell\n": "start the program drive of application: No such file or directory",
+    "#!/no/such/shell\n": "start the program drive of application: No such file or directory (drive, or the program",
     "#!/bin/sh\necho oh no >&2\n":
         "drive has ended, asked to tick 1\n  By itself, asked to tick 1, drive says:\n  oh no",
     "#!/bin/sh\nwhile read x n; do echo ok 1; done\n": "drive, asked to tick 2, answered ok 1",
