@@ -312,7 +312,13 @@ def unpack(
 
 
 def save(member: Member, folder: Path, budget: Budget, most: int | None = None) -> None:
-    """Write a member, if it is a regular file, under its name below a folder that is free of foreign links."""
+    """Write a member, if it is a file or a folder, under its name below a folder that is free of foreign links.
+
+    Some applications need their empty folders, and cannot read their own files without them.
+    """
+    if member.info.isdir():
+        with _told(folder / member.name):
+            (folder / member.name).mkdir(parents=True, exist_ok=True)
     if not member.info.isreg():
         return
     budget.keep(member.info.size if most is None else min(most, member.info.size))

@@ -104,6 +104,17 @@ def test_of_an_archive_what_is_wanted_is_taken_and_what_says_that_it_was_deleted
     assert [name for name in ("a/x", "a/y", "b/z", "c/z", "d/z") if found.lacks(name)] == ["a/y", "b/z", "c/z"]
 
 
+def test_empty_folders_of_an_archive_are_kept_with_all_of_it(tmp_path: Path) -> None:
+    (tmp_path / "it").mkdir()
+    with tarfile.open(tmp_path / "it/layer.tar", "w") as archive:
+        for name in ("database", "database/pg_notify"):
+            folder = tarfile.TarInfo(name)
+            folder.type = tarfile.DIRTYPE
+            archive.addfile(folder)
+    Disk(Folder(tmp_path / "it", Budget()), "layer.tar").take(None, tmp_path / "to")
+    assert (tmp_path / "to/database/pg_notify").is_dir()
+
+
 def test_of_an_archive_of_an_overlay_s_folder_devices_and_attributes_say_so(tmp_path: Path) -> None:
     (tmp_path / "it").mkdir()
     with tarfile.open(tmp_path / "it/upper.tar", "w", format=tarfile.PAX_FORMAT) as made:
