@@ -93,7 +93,8 @@ class StoppedWorkload(Broken):
     def checkpoint(self, source: Source, acquired: contextlib.ExitStack) -> Checkpoint:
         """Stop the workload, wait for more than the overlap limit, then take the checkpoint."""
         runtime = self.bench.runtime
-        runtime.signal(source.container, "STOP")
+        with self.stages.at(Stage.FREEZE):
+            runtime.signal(source.container, "STOP")
         acquired.callback(runtime.signal, source.container, "CONT")
         wait.moment(time.monotonic() + 1.2e-9 * OVERLAP_NS)
         self.played = True
@@ -101,13 +102,15 @@ class StoppedWorkload(Broken):
 
     def examine(self, source: Source) -> None:
         """Let the source go on first."""
-        self.bench.runtime.signal(source.container, "CONT")
+        with self.stages.at(Stage.THAW):
+            self.bench.runtime.signal(source.container, "CONT")
         super().examine(source)
 
     def restore(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> Container:
         """Restore, and let the restored workload go on."""
         clone = super().restore(checkpoint, acquired)
-        self.bench.runtime.signal(clone, "CONT")
+        with self.stages.at(Stage.RESTORE):
+            self.bench.runtime.signal(clone, "CONT")
         return clone
 
 
