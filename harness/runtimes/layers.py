@@ -29,9 +29,9 @@ class LayersOfOurs:
         """Copy the writable layer with all attributes, and with whiteouts, which are device nodes."""
         said = self.node.run(["cp", "--archive", checkpoint.container.upper, checkpoint.upper], accept=(0, 1))
         told = said.stderr.splitlines()
-        if said.exit_code and not all(map(VANISHED.fullmatch, told)):
+        if said.exit_code and not (told and all(map(VANISHED.fullmatch, told))):
             raise CommandFailed(f"the writable layer cannot be copied: {said.stderr.strip()}", stderr=said.stderr)
-        if told:  # nobody holds the container still
+        if said.exit_code:  # nobody holds the container still
             self.node.remark(f"{len(told)} files vanished while the writable layer was copied: {told[0]}")
 
     def contents(self, checkpoint: Checkpoint) -> Contents:

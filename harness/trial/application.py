@@ -18,7 +18,8 @@ from harness.runtimes import criu_configuration
 from harness.runtimes.contract import Container, Contents, Runtime
 from harness.runtimes.image_archive import OF_APPLICATION
 from harness.stacks.node import Node
-from harness.trial.source import Channel
+from harness.trial.restored import newest_tick
+from harness.trial.source import Channel, has_failed
 from harness.workload.definitions import APPLICATION, PROGRAMS
 from harness.workload.image import lay_out_application
 from harness.workload.messages import Beat, Failed, Message, ReadingMessage
@@ -105,7 +106,7 @@ def unfit(said: Failed, restored: Reading | None, source: Channel | None) -> str
 
     It might not if the source has passed that tick, or if it is the one in which the checkpoint was taken.
     """
-    passed = max((each.n for each in source.listen() if isinstance(each, Beat)), default=0) if source else 0
+    passed = newest_tick(source, 0) if source else 0
     if passed >= said.n or (restored is not None and said.n <= restored.counter + FINISHED_TICKS):
         return said.what
     what = f"the application failed at tick {said.n:,}, to which the source did not come: {said.what}"
@@ -135,11 +136,6 @@ def afterwards(
         if isinstance(last, Failed) and last.by == "ending":  # it breaks the contract
             raise StageFailed(Stage.READ, Outcome.HARNESS_ERROR, f"after the end of the application: {last.what}")
     return last if isinstance(last, Failed) else cast(ReadingMessage, last).to_reading(Witness.AFTERWARDS)
-
-
-def has_failed(said: Message) -> bool:
-    """Return whether an application says that it cannot go on."""
-    return isinstance(said, Failed) and said.by != "surface"
 
 
 def moves(said: Message, since: int) -> bool:

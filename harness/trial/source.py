@@ -17,7 +17,7 @@ from harness.oracle.judge import anomalies
 from harness.oracle.skews import skews
 from harness.runtimes.contract import Container
 from harness.stacks.node import Node
-from harness.workload.messages import Beat, Message, ReadingMessage, Start, Stop, read_messages
+from harness.workload.messages import Beat, Failed, Message, ReadingMessage, Start, Stop, read_messages
 
 READY_SECONDS = 30.0
 TICK_SECONDS = 10.0
@@ -55,6 +55,11 @@ class Silence:
         return FROZEN if running else STOPPED if any(members.values()) else ENDED
 
 
+def has_failed(said: Message) -> bool:
+    """Return whether an application says that it cannot go on."""
+    return isinstance(said, Failed) and said.by != "surface"
+
+
 class Channel:
     """The messages of one container on its report channel, in order."""
 
@@ -89,13 +94,15 @@ class Channel:
     ) -> Message:
         """Wait until `first` finds a message; `group`: the container's, so that a lost one is not waited for.
 
-        `late`: as for `Silence`.
+        `late`: as for `Silence`. An application that cannot go on is lost, too, and that is no fault of a runtime.
         """
         silence = Silence(group, late)
 
         def probe() -> Message | None:
             lost = silence.lost()  # first: its last message may come meanwhile
             said = self.first(wanted)
+            if said is None and (failed := self.first(has_failed)) is not None:
+                raise Lost(f"{what} cannot come, since the application failed: {cast(Failed, failed).what}", ours=True)
             if said is None and lost:
                 raise Lost(f"{what} cannot come: {lost}")
             return said

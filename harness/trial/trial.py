@@ -215,7 +215,9 @@ class Trial:
             try:
                 source.tick_after(self.free_ns)
                 ticking = True
-            except DeadlineExceeded:
+            except DeadlineExceeded as error:
+                if error.ours:
+                    raise
                 ticking = False
             self.evidence.source = health_of(
                 source, source.channel.heard[self._heard :], ticking=ticking, frozen=frozen

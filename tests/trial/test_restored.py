@@ -23,6 +23,7 @@ from harness.trial import application, restored
 from harness.trial import source as sources
 from harness.trial.restored import Log, follow, go_on
 from harness.trial.source import Channel, Silence, Source
+from harness.trial.stages import Stages
 from harness.workload.definitions import Surface
 from harness.workload.messages import Failed, Message, read_messages
 from tests.folder_bench import CONTAINER
@@ -294,6 +295,15 @@ def test_it_is_unfit_only_where_it_would_have_gone_on_without_a_checkpoint(
         application.unfit(failed(n), READING, channel)
     assert (raised.value.stage, raised.value.outcome) == (Stage.READ, Outcome.HARNESS_ERROR)
     assert raised.value.reason == f"the application failed at tick {n:,}, to which the source did not come: no space"
+
+
+def test_who_waits_for_an_application_that_has_failed_is_told_and_no_runtime_is_blamed(tmp_path: Path) -> None:
+    (tmp_path / f"{0:012}").symlink_to(failed(7).model_dump_json())
+    with pytest.raises(StageFailed) as raised, Stages().at(Stage.START):
+        Channel(tmp_path).wait_for(lambda said: said.n > 7, seconds=5, what="the first tick")
+    assert raised.value.outcome is Outcome.HARNESS_ERROR
+    assert raised.value.reason == "the first tick cannot come, since the application failed: no space"
+    assert Channel(tmp_path).wait_for(sources.has_failed, seconds=5, what="it").n == 7
 
 
 @pytest.mark.parametrize(
