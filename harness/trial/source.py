@@ -99,9 +99,9 @@ class Channel:
         silence = Silence(group, late)
 
         def probe() -> Message | None:
-            lost = silence.lost()  # first: its last message may come meanwhile
+            lost, failed = silence.lost(), self.first(has_failed)  # first: what is wanted may come meanwhile
             said = self.first(wanted)
-            if said is None and (failed := self.first(has_failed)) is not None:
+            if said is None and failed is not None:
                 raise Lost(f"{what} cannot come, since the application failed: {cast(Failed, failed).what}", ours=True)
             if said is None and lost:
                 raise Lost(f"{what} cannot come: {lost}")
