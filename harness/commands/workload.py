@@ -134,8 +134,7 @@ class _Application:
         except DeadlineExceeded as error:
             raise Broken(f"{error}{self._alone()}") from error
         if isinstance(said, Failed):
-            why = f": {os.strerror(said.errno)}" if said.errno else ""
-            why += HINTS.get(said.errno, "") if said.errno else ""
+            why = f": {os.strerror(said.errno)}{HINTS.get(said.errno, '')}" if said.errno else ""
             raise Broken(f"{said.what}{why}{self._alone()}")
         return said
 

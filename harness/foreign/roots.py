@@ -19,11 +19,6 @@ INDEX = "index.json"
 class RootSource(Frozen):
     """One source of a root file system."""
 
-    @property
-    def needed(self) -> bool:
-        """Whether there has to be one."""
-        return True
-
     suite: str | None = Field(default=None, pattern=r"^[a-z0-9-]+$", description="Debian suite of the base system")
     also: tuple[str, ...] = Field(default=(), description="further suites, for packages written as PACKAGE/SUITE")
     packages: tuple[str, ...] = ()
@@ -35,6 +30,11 @@ class RootSource(Frozen):
         description="a tar of a root file system, or a container image: an OCI layout, an OCI archive or a Docker "
         "archive; relative to this file",
     )
+
+    @property
+    def needed(self) -> bool:
+        """Whether there has to be one."""
+        return True
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

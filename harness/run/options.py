@@ -167,11 +167,6 @@ class Options(Settings):
         return variants.cells(planned, self.cell, alone=self.alone, across=self.interop)
 
     @property
-    def quick(self) -> bool:
-        """Whether only the quick suite is run, whose proof is brief."""
-        return self.suite is Suite.QUICK
-
-    @property
     def corpus(self) -> Path | None:
         """Folder of checkpoints that were kept, or are to be."""
         return self.keep or self.kept
@@ -183,13 +178,12 @@ class Options(Settings):
 
     @property
     def controls(self) -> tuple[Control, ...]:
-        """The instrument's own proof; all of it where the user did not choose among participants or cells.
+        """The instrument's own proof; all of it where the user did not choose participants, cells or the quick suite.
 
         It is played on the stacks themselves: in a variant nobody could tell a blind instrument from a broken build.
         """
-        whole = not (
-            self.cell or self.runtime or self.policy or self.workload or self.quick or self.interop or self.corpus
-        )
+        chosen = self.cell or self.runtime or self.policy or self.workload or self.interop or self.corpus
+        whole = not chosen and self.suite is not Suite.QUICK
         cells = tuple(matrix.to_keep(dict.fromkeys(cell.restore for cell in self.cells))) if self.kept else self.cells
         cells = tuple(dict.fromkeys(cell.base for cell in cells))
         return proof.controls(cells, self.today, full=whole if self.proof is None else self.proof == "full")

@@ -30,18 +30,8 @@ def write(node: Node, folder: str, name: str = NAME, **config: object) -> str:
     """
     parts, archive = f"{node.storage}/workload", f"{node.storage}/workload.tar"
     node.make(parts)
-    node.run(
-        [
-            "tar",
-            "--create",
-            *(WHOLE if name.startswith(OF_APPLICATION) else SAME),
-            "--file",
-            f"{parts}/layer.tar",
-            "--directory",
-            folder,
-            ".",
-        ]
-    )
+    how = WHOLE if name.startswith(OF_APPLICATION) else SAME
+    node.run(["tar", "--create", *how, "--file", f"{parts}/layer.tar", "--directory", folder, "."])
     digest = node.run(["sha256sum", f"{parts}/layer.tar"]).stdout.split()[0]
     configuration = {
         "architecture": architecture(),
