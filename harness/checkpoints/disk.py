@@ -20,6 +20,9 @@ from harness.checkpoints.untrusted import Budget, Unreadable, beneath, inside
 
 MOST_LINKED = 8
 """Maximum length of a chain of hard links."""
+ATTRIBUTE = "SCHILY.xattr."
+"""How the header of an extended attribute begins in an archive."""
+OF_USER = f"{ATTRIBUTE}user."
 OPAQUE_TO_OVERLAY = ("trusted.overlay.opaque", "user.overlay.opaque")
 """Attributes of an opaque folder in overlayfs (Documentation/filesystems/overlayfs.rst)."""
 
@@ -102,9 +105,10 @@ class Disk:
 def extract(
     members: Callable[[], Iterable[Member]], wanted: Collection[str] | None, to: Path, budget: Budget, archive: str
 ) -> None:
-    """Extract the regular files of these names, or all files, into the folder `to`.
+    """Extract the regular files of these names, or all files as they were, into the folder `to`.
 
-    The last member of a name counts, of any kind. A hard link gets the content of its target.
+    The last member of a name counts, of any kind. A hard link gets the content of its target. All files have their
+    owners, permissions, attributes and symbolic links, too: who asks for all lets an application read them.
     """
     links = _save(members(), None if wanted is None else _with_folders(wanted), to, budget, archive)
     for _ in range(MOST_LINKED):
@@ -122,6 +126,26 @@ def extract(
         if not os.path.lexists(to / name) and os.path.isfile(to / target):  # noqa: PTH113  # accepts a name that is too long
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             os.link(to / target, to / name)
+    if wanted is None:
+        _dress(members(), to)
+
+
+def _dress(members: Iterable[Member], to: Path) -> None:
+    """Give files what they have besides content; make symbolic links last, so that nothing is changed through one."""
+    last = {member.name: member.info for member in members if member.name}
+    for name, info in last.items():
+        path = to / name
+        if info.issym() or not os.path.lexists(path):
+            continue
+        os.chown(path, info.uid, info.gid, follow_symlinks=False)
+        path.chmod(info.mode & 0o7777)
+        for key, value in info.pax_headers.items():
+            if key.startswith(OF_USER):
+                os.setxattr(path, key.removeprefix(ATTRIBUTE), value.encode("utf-8", "surrogateescape"))
+    for name, info in last.items():
+        if info.issym():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            (to / name).symlink_to(info.linkname)
 
 
 def _save(
@@ -195,7 +219,7 @@ def _marks_of(member: Member) -> Iterator[str]:
     folder, _, last = member.name.rpartition("/")
     if member.info.ischr() and (member.info.devmajor, member.info.devminor) == (0, 0):
         yield f"{folder}/{DELETED_BY}{last}".lstrip("/")
-    if any(member.info.pax_headers.get(f"SCHILY.xattr.{name}") == "y" for name in OPAQUE_TO_OVERLAY):
+    if any(member.info.pax_headers.get(f"{ATTRIBUTE}{name}") == "y" for name in OPAQUE_TO_OVERLAY):
         yield f"{member.name}/{OPAQUE}"
 
 

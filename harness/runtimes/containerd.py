@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from harness.checkpoints.archive import unpack
+from harness.checkpoints.archive import members, unpack
 from harness.checkpoints.carriers import LAYER, MEMORY
-from harness.checkpoints.disk import CapturedFiles
-from harness.checkpoints.untrusted import Broken, beneath, inside
+from harness.checkpoints.disk import CapturedFiles, extract
+from harness.checkpoints.untrusted import Broken, Budget, beneath, inside
 from harness.host import cgroups
 from harness.host.wait import until
 from harness.model.cells import CgroupVersion, FreezePolicy, Scenario, SurfaceKind
@@ -271,7 +271,9 @@ class Containerd:
             if media not in blobs:
                 raise Broken(f"ctr reported success, but the checkpoint has no {what}")
             found[what] = self.node.path(f"{checkpoint.folder}/{what.split()[-1]}.unpacked")
-            unpack(blobs[media], found[what])
+        unpack(blobs[MEMORY], found["memory"])
+        budget, layer = Budget(), blobs[f"{LAYER}+gzip"]
+        extract(lambda: members(layer, budget), None, found["writable layer"], budget, "the writable layer")
         images = f"{checkpoint.folder}/{found['memory'].name}"
         return Contents(images, {"/": CapturedFiles(found["writable layer"])})
 

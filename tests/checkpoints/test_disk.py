@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.checkpoints import disk
+from harness.checkpoints.archive import members
 from harness.checkpoints.disk import CapturedFiles, Disk, listed_names
 from harness.checkpoints.sources import Archive, Folder, Source
 from harness.checkpoints.untrusted import Broken, Budget, Unreadable
@@ -172,3 +173,54 @@ def test_a_folder_may_be_the_layer_and_only_one_of_its_folders_be_mounted(tmp_pa
     assert (found.file("a/x").exists(), found.file("a/y").exists()) == (True, False)
     found = Disk(source, "upper", whole=True, below="a").take({"x"}, tmp_path / "again")
     assert (found.file("x").exists(), found.lacks("x"), found.lacks("y")) == (True, False, True)
+
+
+# ---- all files, as they were
+
+
+def test_who_asks_for_all_files_gets_them_as_they_were(tmp_path: Path) -> None:
+    """Owners, permissions and attributes, symbolic links, and folders without a file."""
+    archive = tmp_path / "layer.tar"
+    with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as made:
+        for name, kind, more in (
+            ("data", tarfile.DIRTYPE, {"mode": 0o750, "uid": 7}),
+            ("data/empty", tarfile.DIRTYPE, {"mode": 0o700}),
+            ("data/own", tarfile.REGTYPE, {"mode": 0o4711, "uid": 1001, "gid": 1002}),
+            ("data/link", tarfile.SYMTYPE, {"linkname": "own"}),
+            ("data/away", tarfile.SYMTYPE, {"linkname": "/etc/passwd"}),
+        ):
+            member = tarfile.TarInfo(name)
+            member.type = kind
+            for field, value in more.items():
+                setattr(member, field, value)
+            if name == "data/own":
+                member.pax_headers = {"SCHILY.xattr.user.kept": "it", "SCHILY.xattr.trusted.overlay.origin": "no"}
+            made.addfile(member)
+    before = Path("/etc/passwd").stat()
+    disk.extract(lambda: members(archive, Budget()), None, tmp_path / "all", Budget(), archive.name)
+    own = (tmp_path / "all/data/own").stat()
+    assert (own.st_mode & 0o7777, own.st_uid, own.st_gid) == (0o4711, 1001, 1002)
+    assert os.listxattr(tmp_path / "all/data/own") == ["user.kept"]
+    assert os.getxattr(tmp_path / "all/data/own", "user.kept") == b"it"
+    assert (tmp_path / "all/data").stat().st_uid == 7
+    assert stat.S_IMODE((tmp_path / "all/data/empty").stat().st_mode) == 0o700
+    assert os.readlink(tmp_path / "all/data/link") == "own"
+    assert os.readlink(tmp_path / "all/data/away") == "/etc/passwd"
+    assert Path("/etc/passwd").stat() == before
+
+
+def test_a_link_of_a_name_that_comes_again_is_replaced(tmp_path: Path) -> None:
+    archive = tmp_path / "layer.tar"
+    with tarfile.open(archive, "w") as made:
+        for name, kind, target in (
+            ("x", tarfile.SYMTYPE, "one"),
+            ("x", tarfile.REGTYPE, ""),
+            ("y", tarfile.REGTYPE, ""),
+            ("y", tarfile.SYMTYPE, "two"),
+        ):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, target
+            made.addfile(member)
+    disk.extract(lambda: members(archive, Budget()), None, tmp_path / "all", Budget(), archive.name)
+    assert not (tmp_path / "all/x").is_symlink()
+    assert os.readlink(tmp_path / "all/y") == "two"
