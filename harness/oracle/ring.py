@@ -133,7 +133,7 @@ def parse_counter(pages: bytes, at: int = 0) -> MemoryCounter | None:
 
 
 def _check(records: Records) -> Ticks:
-    return _mix64(_mix64(_mix64(records["n"]) ^ records["wall_ns"]) ^ records["nonce"])
+    return mixed(mixed(mixed(records["n"]) ^ records["wall_ns"]) ^ records["nonce"])
 
 
 def mix64(x: int) -> int:
@@ -143,7 +143,7 @@ def mix64(x: int) -> int:
     return x ^ (x >> 31)
 
 
-def _mix64(x: Ticks) -> Ticks:
+def mixed(x: Ticks) -> Ticks:
     """Return splitmix64's finalizer of many numbers; it is bijective, so a change of one field always shows."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

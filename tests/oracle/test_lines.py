@@ -262,3 +262,39 @@ def test_lines_of_an_older_process_have_no_dots() -> None:
 def test_json_that_is_nested_too_deep_is_somebody_s_line() -> None:
     log = b'{"log":' + b"[" * 100_000 + b"\n" + printed(range(1, 4))
     assert read(log) == held(3)
+
+
+# ---- many lines at once
+
+
+FAULTS: dict[str, Callable[[list[bytes]], list[bytes]]] = {
+    "none": lambda found: found,
+    "one is missing": lambda found: found[:40] + found[41:],
+    "one comes twice": lambda found: found[:41] + found[40:],
+    "two are swapped": lambda found: [*found[:40], found[41], found[40], *found[42:]],
+    "one is torn": lambda found: [*found[:40], found[40].replace(b"0", b"1"), *found[41:]],
+    "one is short": lambda found: [*found[:40], found[40].replace(b".", b"", 1), *found[41:]],
+    "one is of another process": lambda found: [*found[:40], line_of(OTHER, 41), *found[40:]],
+    "one is of another program": lambda found: [*found[:40], b"hello\n", *found[40:]],
+    "they go on to the future": lambda found: [*found, line_of(NONCE, 1 << 63), line_of(NONCE, (1 << 64) - 1)],
+}
+
+
+@every_form
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize("every", [1, 3])
+def test_many_lines_at_once_are_read_as_one_by_one(
+    form: Form, fault: Callable[[list[bytes]], list[bytes]], every: int
+) -> None:
+    told = fault([line_of(NONCE, n * every) for n in range(1, 101)])
+    alone, together = LineReader(NONCE, every), LineReader(NONCE, every)
+    for line in told:
+        alone.feed(form(line))
+    log = form(b"".join(told))
+    for cut in (0, 5000, 5001, 20_000):
+        together = LineReader(NONCE, every)
+        together.feed(log[:cut])
+        together.feed(log[cut:])
+        for name in ("first", "newest", "lost", "again"):
+            assert getattr(together, name) == getattr(alone, name)
+        assert together.reading("log") == alone.reading("log")
