@@ -20,7 +20,7 @@ class FreezePolicy(StrEnum):
 
 
 class SurfaceKind(StrEnum):
-    """How the container gets the file that carries the counter; `stdout` is what the workload prints."""
+    """How the container gets the file that carries the counter; `stdout` is what it prints, `memory` its own memory."""
 
     ADDED = "added"
     IMAGE = "image"
@@ -31,6 +31,7 @@ class SurfaceKind(StrEnum):
     TMPFS = "tmpfs"
     SHM = "shm"
     STDOUT = "stdout"
+    MEMORY = "memory"
 
 
 class Scenario(StrEnum):

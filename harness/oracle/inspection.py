@@ -164,7 +164,7 @@ def _judged(
         where = Locations.of(images, process, named[process.pid], budget)
         places.append({surface.name: laid.place(surface, where) for surface in process.surfaces})
     wanted = disk_files(place for each in places for place in each.values())
-    captured = Captured(images, laid.take(wanted), budget, laid.opened.log)
+    captured = Captured(images, laid.take(wanted), budget, laid.opened.log, laid.opened.within)
     return tuple(
         _process(process, named[process.pid].name, where, captured)
         for process, where in zip(workloads, places, strict=True)

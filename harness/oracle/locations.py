@@ -49,14 +49,20 @@ class InLog:
 
 
 @dataclass(frozen=True)
+class InMemory:
+    """Pages of the process itself."""
+
+
+@dataclass(frozen=True)
 class Outside:
     """Not in the checkpoint."""
 
     why: str
 
 
-Location = OnDisk | InTmpfs | InLog | Outside
+Location = OnDisk | InTmpfs | InLog | InMemory | Outside
 NO_FILE = {
+    Form.PAGES: "",
     Form.STDOUT: "the checkpoint does not contain the engine's log",
     Form.APPLICATION: "the files are an application's, and only the application reads them",
 }
@@ -77,7 +83,7 @@ def location_of(
     is. `named`: disks that the user named; they have priority over the mounts, also for a folder below a mount.
     """
     if surface.form in NO_FILE:
-        return InLog() if surface.form is Form.STDOUT and log else Outside(NO_FILE[surface.form])
+        return _without_file(surface.form, log=log)
     opened = where.opened.get(surface.name)
     if opened and opened.nameless:
         return Outside(f"{opened.path} was deleted while open, so its content is only in CRIU's images")
@@ -99,6 +105,12 @@ def location_of(
         elif mount.file_system == TMPFS and all(base.device != mount.device for base in where.bases):
             return OnDisk(point, name) if point in named else InTmpfs(mount.device, inside[1:])
     return OnDisk(point, name) if point in disks else Outside(_why(point, absent))
+
+
+def _without_file(form: Form, *, log: bool) -> Location:
+    if form is Form.PAGES:
+        return InMemory()
+    return InLog() if form is Form.STDOUT and log else Outside(NO_FILE[form])
 
 
 def _is_below(path: str, folder: str) -> bool:

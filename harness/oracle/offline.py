@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.checkpoints import completeness
+from harness.checkpoints.criu.memory import PAGE, shared
 from harness.checkpoints.criu.tasks import tasks
 from harness.checkpoints.disk import CapturedFiles
 from harness.checkpoints.sources import Part
@@ -25,7 +26,10 @@ from harness.oracle.locations import (
     tmpfs_files,
 )
 from harness.oracle.processes import Form, OwnSurface, Process, processes
-from harness.oracle.ring import MemoryCounter, is_sentinel, read_appended, read_ring
+from harness.oracle.ring import RECORD, MemoryCounter, is_sentinel, read_appended, read_ring
+
+SHARED = ("shared", "memfd")
+"""Sorts of pages that CRIU keeps in images of their own."""
 
 
 def read(
@@ -46,6 +50,7 @@ def read(
     completeness.check(images, sizes, budget, followed=images.parent)
     named = {task.pid: task for task in tasks(images, budget)}
     found = []
+    captured = Captured(images, disks, budget, log, images.parent)
     for process in processes(images, budget, within=images.parent):
         where = Locations.of(images, process, named[process.pid], budget)
         places = {
@@ -54,7 +59,7 @@ def read(
         inside = {
             name: place for name, place in places.items() if name not in outside or not isinstance(place, Outside)
         }
-        found.append(reading_of(process, inside, Captured(images, disks, budget, log)))
+        found.append(reading_of(process, inside, captured))
     return tuple(sorted(found, key=lambda reading: reading.nonce != nonce))
 
 
@@ -68,6 +73,8 @@ class Captured:
     budget: Budget
     log: Part | None = None
     """The engine's log of standard output."""
+    within: Path | None = None
+    """Folder for earlier memory levels."""
 
 
 def reading_of(process: Process, places: Mapping[str, Location], captured: Captured) -> Reading:
@@ -84,6 +91,8 @@ def reading_of(process: Process, places: Mapping[str, Location], captured: Captu
             continue
         if surface.form is Form.STDOUT:
             surfaces.append(_printed(surface, counter, captured.log if isinstance(place, InLog) else None))
+        elif surface.form is Form.PAGES:
+            surfaces.append(_paged(surface, process, captured))
         elif surface.form is Form.DELETED:
             surfaces.append(_done(surface.name, counter, done=_is_gone(place, captured, held)))
         else:
@@ -103,6 +112,15 @@ def reading_of(process: Process, places: Mapping[str, Location], captured: Captu
         counter_wall_ns=counter.wall_ns,
         surfaces=tuple(surfaces),
     )
+
+
+def _paged(surface: OwnSurface, process: Process, captured: Captured) -> SurfaceReading:
+    sort, count, address = surface.pages
+    memory = process.memory
+    if sort in SHARED:
+        memory = shared(captured.images, memory, captured.budget, within=captured.within)
+    records = b"".join(memory.head(address + number * PAGE, RECORD.itemsize) for number in range(count))
+    return read_ring(records, surface=surface.name, nonce=process.counter.nonce, ring=count)
 
 
 def _printed(surface: OwnSurface, counter: MemoryCounter, log: Part | None) -> SurfaceReading:

@@ -27,6 +27,8 @@ TEXTS = 4
 """Number of texts that describe a surface."""
 MOST_SURFACES = 16
 """SURFACES_MAX of the ledger's surfaces.h."""
+PAGES = re.compile(r"([a-z]+):([1-9][0-9]{0,5}):([0-9a-f]{16})")
+"""Sort, number and address of pages, as the ledger's surfaces.c describes them."""
 RAREST = 1_000_000
 """PRINT_MAX of the ledger's options.c."""
 
@@ -42,6 +44,7 @@ class Form(StrEnum):
     APPENDED = "appended"
     SENTINEL = "sentinel"
     APPLICATION = "application"
+    PAGES = "pages"
 
 
 OPTIONS = {b"--surface": Form.RING, b"--deleted": Form.DELETED}
@@ -66,7 +69,7 @@ class OwnSurface:
     form: Form
     name: str
     path: str
-    """Path in the container; for standard output, the number of ticks per line."""
+    """Path in the container; for standard output, the number of ticks per line, and for pages what `PAGES` matches."""
     descriptor: int | None = None
     """Number of the open descriptor, if the process gives it."""
 
@@ -74,6 +77,12 @@ class OwnSurface:
     def every(self) -> int:
         """Ticks per line of standard output; 0 if `path` is not such a number."""
         return int(self.path) if re.fullmatch("[1-9][0-9]{0,6}", self.path) and int(self.path) <= RAREST else 0
+
+    @property
+    def pages(self) -> tuple[str, int, int]:
+        """Sort, number and address of pages; nothing if `path` does not give them."""
+        found = PAGES.fullmatch(self.path)
+        return (found[1], int(found[2]), int(found[3], 16)) if found else ("", 0, 0)
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,7 @@ class Process:
     surfaces: tuple[OwnSurface, ...]
     """In writing order."""
     told_by: Teller
+    memory: Memory
 
 
 def processes(images: Path, budget: Budget, *, within: Path | None = None) -> tuple[Process, ...]:
@@ -127,7 +137,7 @@ def _of_memory(images: Path, memory: Memory, budget: Budget) -> Iterator[Process
             teller, surfaces = Teller.ITSELF, tuple(_by_description(memory, address))
         if len({surface.name for surface in surfaces}) < len(surfaces):
             raise Unreadable(f"process {memory.pid} has two surfaces with the same name")
-        yield Process(memory.pid, counter, surfaces, teller)
+        yield Process(memory.pid, counter, surfaces, teller, memory)
 
 
 def _signed_pages(memory: Memory) -> Iterator[int]:
@@ -156,7 +166,7 @@ def _by_description(memory: Memory, address: int) -> Iterator[OwnSurface]:
             raise Unreadable(f"process {memory.pid} has a surface with an invalid descriptor: {descriptor[:40]!r}")
         number = int(descriptor) if descriptor else None
         found = OwnSurface(Form(form.decode()), name.decode(errors="replace"), os.fsdecode(path), number)
-        if found.form is Form.STDOUT and not found.every:
+        if (found.form is Form.STDOUT and not found.every) or (found.form is Form.PAGES and not all(found.pages)):
             raise Unreadable(f"process {memory.pid} has a damaged description of its surfaces")
         yield found
 

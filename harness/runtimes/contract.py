@@ -81,7 +81,7 @@ class Way:
     def carries(self, workload: Workload) -> bool:
         """Return whether a container can run the workload with all its surfaces."""
         return (
-            self.surfaces.issuperset(each.kind for each in workload.surfaces)
+            self.surfaces.issuperset({each.kind for each in workload.surfaces} - {SurfaceKind.MEMORY})
             and (self.terminal or not workload.tty)
             and (self.pods or not workload.pods)
             and not (self.pods and workload.application)

@@ -17,6 +17,7 @@ from harness.model.invalid import fault, read_toml, wrong
 from harness.model.values import Frozen
 
 RECORD_BYTES = 32
+DEFINITION = "workload.toml"
 _ROOT = Path(__file__).resolve().parents[2] / "workloads"
 _BROUGHT: dict[str, Path] = {}
 """Folders of the user's own workloads, by name."""
@@ -25,6 +26,7 @@ MOUNTED = frozenset(SurfaceKind) - {
     SurfaceKind.IMAGE,
     SurfaceKind.DELETED,
     SurfaceKind.STDOUT,
+    SurfaceKind.MEMORY,
 }
 """Kinds of surface on a mount instead of the container's root file system."""
 BARRIER = "/barrier"
@@ -33,10 +35,11 @@ PROGRAMS = ("drive", "verify")
 """The programs of an application."""
 APPLICATION = "/application"
 """Folder of the container with what is in the folder of an application's workload."""
+KINDS = "kinds"
 DATA = "/data"
 """Folder of the container for an application's files."""
 CriuOption = Annotated[str, Field(pattern=r"^[a-z-]+(=[A-Za-z0-9]+)?$")]
-OPTIONS = {SurfaceKind.DELETED: "--deleted", SurfaceKind.STDOUT: "--print"}
+OPTIONS = {SurfaceKind.DELETED: "--deleted", SurfaceKind.STDOUT: "--print", SurfaceKind.MEMORY: "--pages"}
 """The workload's options for kinds of surface that have only one form."""
 
 
@@ -62,13 +65,29 @@ class Form(StrEnum):
         return "--surface" if self is Form.RING else f"--{self}"
 
 
+class Memory(StrEnum):
+    """A sort of memory; workloads/ledger/pages.h tells what each one is."""
+
+    ANONYMOUS = "anonymous"
+    SHARED = "shared"
+    MEMFD = "memfd"
+    FILE = "file"
+    HEAP = "heap"
+    STACK = "stack"
+    HUGE = "huge"
+
+
 class Surface(Frozen):
-    """A file of the container that carries the counter, or its standard output."""
+    """A file of the container that carries the counter, its standard output, or pages of memory."""
 
     name: str = Field(pattern=r"^[a-z0-9-]{1,32}$")
     path: str = Field(default="", pattern=r"^(/.*)?$", description="of a file, in the container")
     every: int = Field(
         default=1, ge=1, le=1_000_000, description="of standard output: it prints a line at every Nth tick"
+    )
+    memory: Memory | None = Field(default=None, description="of kind `memory`: the sort of memory")
+    pages: int = Field(
+        default=16, ge=4, le=1 << 18, description="of kind `memory`: how many pages there are, with a record in each"
     )
     kind: SurfaceKind
     form: Form = Field(
@@ -83,7 +102,11 @@ class Surface(Frozen):
     def _placed(self) -> Self:
         if self.kind is SurfaceKind.STDOUT and self.path:
             raise fault("standard output has no path. Remove it", "path")
-        if self.kind is not SurfaceKind.STDOUT and not self.path:
+        if (self.kind is SurfaceKind.MEMORY) != (self.memory is not None):
+            raise fault("a surface of kind 'memory', and no other, has a sort of memory. Correct it", "memory")
+        if self.memory and self.path:
+            raise fault("memory has no path. Remove it", "path")
+        if self.kind is not SurfaceKind.STDOUT and not self.path and not self.memory:
             raise fault("a surface that is a file needs a path. Add it")
         if self.kind is not SurfaceKind.STDOUT and self.every != 1:
             raise fault("only standard output skips ticks. Remove it", "every")
@@ -94,7 +117,8 @@ class Surface(Frozen):
     @property
     def arguments(self) -> tuple[str, str]:
         """The workload's option for the surface, and its value."""
-        return OPTIONS.get(self.kind, self.form.option), f"{self.name}={self.path or self.every}"
+        value = f"{self.memory}:{self.pages}" if self.memory else self.path or self.every
+        return OPTIONS.get(self.kind, self.form.option), f"{self.name}={value}"
 
 
 OF_APPLICATION: tuple[dict[str, Any], ...] = (
@@ -131,6 +155,9 @@ class Application(RootSource):
         pattern=r"^([a-z0-9][a-z0-9-]*)?$",
         description="instead of an image, and of the two programs: folder in `workloads` whose C files are compiled to "
         "one program, which is both, by its name",
+    )
+    kinds: tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]+$")], ...] = Field(
+        default=(), description=f"a line for each is in the file {APPLICATION}/{KINDS}: what the program `state` keeps"
     )
     criu: tuple[CriuOption, ...] = Field(
         default=(), description="options that CRIU needs for it, as in CRIU's configuration files"
@@ -196,6 +223,11 @@ class Workload(Frozen):
         if self.tty and not printed:
             raise fault("has a terminal, but prints nothing. Remove it, or add a surface of kind 'stdout'", "tty")
         return self
+
+    @property
+    def moves(self) -> bool:
+        """Whether ticks change what a checkpoint takes apart from memory."""
+        return any(each.kind is not SurfaceKind.MEMORY and each.form is not Form.SENTINEL for each in self.surfaces)
 
     @property
     def files(self) -> tuple[Surface, ...]:
@@ -276,7 +308,7 @@ def available() -> dict[str, Path]:
 
 @functools.cache
 def _folders(root: Path) -> dict[str, Path]:
-    return {folder.name: folder for folder in sorted(root.iterdir()) if os.path.lexists(folder / "workload.toml")}
+    return {folder.name: folder for folder in sorted(root.iterdir()) if os.path.lexists(folder / DEFINITION)}
 
 
 def find(name: str) -> Workload:
@@ -301,7 +333,7 @@ def check_programs(workload: Workload) -> None:
 @functools.cache
 def load(folder: Path) -> Workload:
     """Read the definition in `folder`; `WrongFile` if it is wrong."""
-    path = folder / "workload.toml"
+    path = folder / DEFINITION
     workload = read_toml(Workload, path, {"folder": folder})
     if workload.name != folder.name:
         remedy = "Rename one of them."

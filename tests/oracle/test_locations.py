@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.checkpoints.criu import image
+from harness.checkpoints.criu.memory import Memory
 from harness.checkpoints.criu.mounts import Mounts, bases_of
 from harness.checkpoints.criu.tasks import tasks
 from harness.checkpoints.untrusted import Budget
@@ -158,7 +159,9 @@ def whereabouts(
         write(images, "remap-fpath.img", image.REMAPS, {"orig_id": 10 + nameless, "remap_id": 1, "remap_type": 1})
     (task,) = tasks(images, Budget())
     counter = MemoryCounter(n=1, wall_ns=1, nonce=1, ring=64)
-    return Locations.of(images, Process(1, counter, surfaces, Teller.ITSELF), task, Budget())
+    return Locations.of(
+        images, Process(1, counter, surfaces, Teller.ITSELF, Memory(1, (), (), Budget())), task, Budget()
+    )
 
 
 def test_a_surface_is_the_file_that_its_process_has_open_whatever_it_was_called(tmp_path: Path) -> None:

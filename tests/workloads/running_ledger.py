@@ -18,6 +18,7 @@ import numpy as np
 from harness.host.wait import until
 from harness.model.readings import SurfaceReading
 from harness.oracle.ring import MAGIC, RECORD, MemoryCounter, Records, parse_counter, read_ring
+from harness.workload.definitions import Memory
 from harness.workload.messages import Beat, Message, ReadingMessage, read_messages
 
 PATIENCE = 60.0
@@ -25,6 +26,7 @@ HOLD_NS = 100_000_000
 """Longer than any gap or scan that the ledger tolerates, with the periods and rings of these tests."""
 NAMES = ("added", "image", "tmpfs")
 ATTEMPTS = 50
+PAGES = 16
 
 M = TypeVar("M", bound=Message)
 
@@ -41,6 +43,7 @@ class Ledger:
         period_us: int = 0,
         deleted: bool = False,
         grows: bool = False,
+        pages: bool = False,
         application: Path | None = None,
         prints: int = 0,
         barrier: str = "",
@@ -48,8 +51,8 @@ class Ledger:
     ) -> None:
         """`deleted` adds a deleted surface with that name in second place; `prints` adds a line at every Nth tick.
 
-        `grows` adds a file that grows, between two that are written once, behind the others. `application`: folder of
-        one, in place of the rings.
+        `grows` adds a file that grows, between two that are written once, behind the others; `pages` adds 16 pages of
+        each sort of memory, with the sort's name. `application`: folder of one, in place of the rings.
         """
         self.ring = ring
         self.folder = folder
@@ -66,6 +69,8 @@ class Ledger:
         surfaces = list(itertools.chain.from_iterable((option, f"{name}={folder / name}") for option, name in options))
         if application:
             surfaces += ["--application", f"app={application}"]
+        if pages:
+            surfaces += itertools.chain.from_iterable(("--pages", f"{sort}={sort}:{PAGES}") for sort in Memory)
         if prints:
             surfaces += ["--print", f"out={prints}"]
         if barrier:

@@ -8,6 +8,7 @@
  *     memory      the counter in memory, a record, and the description that an offline reader finds
  *     messages    what the program tells whoever watches it
  *     application two programs of anybody's that keep the counter, too
+ *     pages       memory that the counter is in
  *     surfaces    files that the counter is in, standard output, and applications
  *     beats       messages that the counter moves
  *     readings    scans of all surfaces, after a pause or where one is wrong
@@ -121,6 +122,21 @@ static void end_applications(void)
     end_if_application_failed("ending");
 }
 
+static u64 stack_pages(void)
+{
+    u64 count = 0;
+
+    for (int i = 0; i < surface_count; i++)
+        if (surfaces[i].kind == PAGES)
+            count += pages_on_stack(surfaces[i].path, surfaces[i].pages.count);
+    return count;
+}
+
+static unsigned char *on_page(void *begin)
+{
+    return (unsigned char *)(((uintptr_t)begin + PAGE - 1) / PAGE * PAGE);
+}
+
 int main(int argc, char **argv)
 {
     const struct sigaction stop = {.sa_handler = on_signal};
@@ -136,6 +152,7 @@ int main(int argc, char **argv)
     sigaction(SIGUSR1, &stop, NULL);
     sigaction(SIGINT, &stop, NULL);
     begin_memory(clock_ns());
+    stack_end = on_page(__builtin_alloca((size_t)(stack_pages() + 1) * PAGE));
     for (int i = 0; i < surface_count; i++)
         open_surface(&surfaces[i]);
     sign_memory();

@@ -16,11 +16,11 @@
  *   112  u64 size        bytes of the description
  *   120  u64 check       of the description: starts at 0, check = mix64(check ^ byte) for each byte
  *   128  description     four texts for each surface, in writing order, each with a 0 byte at its end:
- *                        kind        `ring`, `deleted`, `stdout`, `appended` or `sentinel`
+ *                        kind        `ring`, `deleted`, `stdout`, `appended`, `sentinel`, `application` or `pages`
  *                        name
  *                        path        in the container, without symbolic links if there is a /proc; for `stdout` the N
- *                                    of every Nth tick
- *                        descriptor  number of the open descriptor; empty for `deleted` and `sentinel`
+ *                                    of every Nth tick; for `pages` SORT:COUNT:ADDRESS, the address in hexadecimal
+ *                        descriptor  number of the open descriptor of `ring`, `stdout` and `appended`, else empty
  * A process that is stopped between any two instructions therefore holds a valid pair of counter and record. It also
  * describes itself: the magic is written last.
  *

@@ -13,7 +13,7 @@ enum { NAME_LENGTH_MAX = 32, PERIOD_US_MAX = 10000000, PRINT_MAX = 1000000 };
 static const char usage[] =
     "usage: ledger [--period-us N] [--ring K] --report DIR --surface NAME=PATH [--surface NAME=PATH ...]\n"
     "              [--deleted NAME=PATH ...] [--append NAME=PATH ...] [--sentinel NAME=PATH ...]\n"
-    "              [--application NAME=DIR] [--print NAME=N] [--barrier I/N=PATH]\n"
+    "              [--application NAME=DIR] [--pages NAME=SORT:N ...] [--print NAME=N] [--barrier I/N=PATH]\n"
     "\n"
     "Keeps the same counter in memory and in a ring of records in each PATH, ticks it, and reports when memory\n"
     "and files are not of one instant, for example after a restore from an inconsistent checkpoint.\n"
@@ -30,6 +30,8 @@ static const char usage[] =
     "                        program DIR/drive, which keeps the counter in files of its own and answers lines: `tick N`\n"
     "                        by `ok N`, `read` by `disk N` or `damaged WHY`, each by `failed WHY` if it cannot; and\n"
     "                        DIR/verify, which answers as to `read`, of the files that drive has left\n"
+    "  --pages NAME=SORT:N   N pages of memory with a record each, 4 to 262144; SORT: anonymous, shared, memfd, file (of\n"
+    "                        the program), heap, stack (up to 1024 in all) or huge\n"
     "  --print NAME=N        print a line on standard output at every Nth tick; N is 1 to 1000000\n"
     "  --barrier I/N=PATH    tick together with the other ones of N ledgers, which share the file PATH; this is number\n"
     "                        I, from 0; N is 2 to 16\n"
@@ -84,6 +86,25 @@ static void add_surface(const char *option, char *value, enum kind kind)
     surface_count++;
 }
 
+static void add_pages(const char *option, char *value)
+{
+    static u64 on_stack;
+    static const char why[] = " takes NAME=SORT:N with N from 4 to 262144, not ";
+    struct surface *surface = &surfaces[surface_count];
+    char *colon = strrchr(value, ':');
+
+    if (!colon)
+        refuse(option, why, value);
+    *colon = 0;
+    add_surface(option, value, PAGES);
+    if (!is_sort(surface->path))
+        refuse(option, " does not know this sort of pages: ", surface->path);
+    surface->pages.count = number_in(option, colon + 1, RING_MIN, PAGES_MAX, why);
+    on_stack += pages_on_stack(surface->path, surface->pages.count);
+    if (on_stack > STACK_PAGES_MAX)
+        refuse(option, " takes at most 1024 pages on the stack, not ", colon + 1);
+}
+
 static void use_barrier(const char *option, char *value)
 {
     static const char why[] = " takes I/N=PATH with I below N and N from 2 to 16, not ";
@@ -129,6 +150,8 @@ void read_arguments(char **argument)
             add_surface(option, value, SENTINEL);
         else if (strcmp(option, "--application") == 0)
             add_surface(option, value, APPLICATION);
+        else if (strcmp(option, "--pages") == 0)
+            add_pages(option, value);
         else if (strcmp(option, "--print") == 0)
             add_surface(option, value, STDOUT);
         else if (strcmp(option, "--barrier") == 0)

@@ -27,7 +27,7 @@ static u64 block_start; /* first slot in block; RING_MAX: block is empty */
 
 static const struct record *slot_at(const struct surface *surface, u64 slot)
 {
-    const u64 start = slot - slot % SCAN_SLOTS, left = memory.ring - start;
+    const u64 start = slot - slot % SCAN_SLOTS, left = slots_of(surface) - start;
 
     if (start != block_start)
         read_slots(surface, start, left < SCAN_SLOTS ? left : SCAN_SLOTS, block);
@@ -41,17 +41,17 @@ static const struct record *slot_at(const struct surface *surface, u64 slot)
  */
 static struct record newest_of(const struct surface *surface, struct finding *finding)
 {
-    const u64 c = memory.n;
+    const u64 c = memory.n, slots = slots_of(surface);
     struct record below = {0}, at = {0}, above = {0};
 
-    for (u64 slot = 0; slot < memory.ring; slot++) {
+    for (u64 slot = 0; slot < slots; slot++) {
         const struct record *record = slot_at(surface, slot);
 
         if (is_empty(record))
             continue;
         if (record->check != check_of(record))
             finding->torn++;
-        else if (record->nonce != memory.nonce || record->n == 0 || record->n % memory.ring != slot)
+        else if (record->nonce != memory.nonce || record->n == 0 || record->n % slots != slot)
             finding->foreign++;
         else if (record->n == c)
             at = *record;
@@ -77,16 +77,17 @@ static struct finding look_for(struct surface *surface)
 
 static struct finding scan(const struct surface *surface)
 {
-    struct finding finding = {.scanned = memory.ring};
+    const u64 slots = slots_of(surface);
+    struct finding finding = {.scanned = slots};
     block_start = RING_MAX;
     const struct record newest = newest_of(surface, &finding);
-    const u64 expected = newest.n < memory.ring ? newest.n : memory.ring;
-    u64 slot = (newest.n + memory.ring - expected) % memory.ring, before_ns = 0;
+    const u64 expected = newest.n < slots ? newest.n : slots;
+    u64 slot = (newest.n + slots - expected) % slots, before_ns = 0;
 
     finding.newest = newest.n;
     finding.newest_wall_ns = newest.wall_ns;
     for (u64 left = expected; left-- > 0;) {
-        slot = slot + 1 < memory.ring ? slot + 1 : 0;
+        slot = slot + 1 < slots ? slot + 1 : 0;
         const struct record *record = slot_at(surface, slot);
 
         if (holds(record, newest.n - left)) {
@@ -156,7 +157,7 @@ static struct finding find(struct surface *surface)
 {
     if (surface->kind == APPLICATION)
         return ask_for(surface);
-    if (surface->kind == RING)
+    if (surface->kind == RING || surface->kind == PAGES)
         return scan(surface);
     if (surface->kind == APPENDED)
         return scan_appended(surface);

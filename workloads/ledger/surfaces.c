@@ -12,7 +12,7 @@
 
 enum { LOOK_TICKS = 1024 };
 
-static const char *const kind_names[] = {"ring", "deleted", "stdout", "appended", "sentinel", "application"};
+static const char *const kind_names[] = {"ring", "deleted", "stdout", "appended", "sentinel", "application", "pages"};
 
 struct surface surfaces[SURFACES_MAX];
 int surface_count;
@@ -33,13 +33,23 @@ static _Noreturn void fail(const char *call, const struct surface *surface, int 
 
 /* ---- reading and writing ---- */
 
+u64 slots_of(const struct surface *surface)
+{
+    return surface->kind == PAGES ? surface->pages.count : memory.ring;
+}
+
 /* Slots beyond the end of a shortened file read as empty. */
 void read_slots(const struct surface *surface, u64 slot, u64 count, struct record *records)
 {
     size_t size = count * sizeof *records;
     const int fd = surface->kind == APPENDED ? surface->reader : surface->fd;
-    ssize_t got = pread(fd, records, size, (off_t)(slot * sizeof *records));
+    ssize_t got;
 
+    if (surface->kind == PAGES) {
+        read_pages(&surface->pages, slot, count, records);
+        return;
+    }
+    got = pread(fd, records, size, (off_t)(slot * sizeof *records));
     if (got < 0)
         fail("pread", surface, errno);
     memset((char *)records + got, 0, size - (size_t)got);
@@ -129,6 +139,8 @@ void write_tick(struct surface *surface, u64 n)
         append_record(surface, &memory.slot[n & 1]);
     else if (surface->kind == APPLICATION)
         confirm_tick(&surface->application, n);
+    else if (surface->kind == PAGES)
+        write_page(&surface->pages, &memory.slot[n & 1]);
 }
 
 static int is_absent(const struct surface *surface)
@@ -166,7 +178,7 @@ int is_sound(const struct surface *surface)
  */
 int fits(const struct surface *surface, u64 n)
 {
-    const u64 ring = memory.ring, first = (n + ring - 2) % ring, whole = ring - first < 3 ? ring - first : 3;
+    const u64 ring = slots_of(surface), first = (n + ring - 2) % ring, whole = ring - first < 3 ? ring - first : 3;
     struct record near[3];
 
     if (surface->kind == STDOUT || surface->kind == APPLICATION)
@@ -255,6 +267,23 @@ static void open_application(struct surface *surface)
         fail("start the program drive of", surface, error);
 }
 
+/* Describes them as SORT:COUNT:ADDRESS, the address in 16 hexadecimal digits. */
+static void take_pages(struct surface *surface)
+{
+    const int error = open_pages(&surface->pages, surface->path);
+
+    if (error)
+        fail("take pages for", surface, error);
+    used = 0;
+    put(surface->path);
+    put(":");
+    put_number(surface->pages.count);
+    put(":");
+    put_hexadecimal((u64)(uintptr_t)surface->pages.start);
+    text[used] = 0;
+    describe(text);
+}
+
 void open_surface(struct surface *surface)
 {
     describe(kind_names[surface->kind]);
@@ -269,6 +298,8 @@ void open_surface(struct surface *surface)
         delete_file(surface);
     else if (surface->kind == APPLICATION)
         open_application(surface);
+    else if (surface->kind == PAGES)
+        take_pages(surface);
     else
         describe(surface->path);
     used = 0;

@@ -11,6 +11,8 @@
  *
  * An application keeps the counter in files of its own; its path is the folder of its programs.
  *
+ * Pages of memory are a ring of their own size, with a record in each page.
+ *
  * Standard output as a surface has no ring either: record n is a line, at every tick or at every Nth tick. The
  * program cannot read it again, so it says nothing about it; the keeper of the log can.
  *
@@ -25,21 +27,23 @@
 
 #include "application.h"
 #include "memory.h"
+#include "pages.h"
 
 #include <signal.h>
 
 enum { SURFACES_MAX = 16, LINE_BYTES = 256 };
 
-enum kind { RING, DELETED, STDOUT, APPENDED, SENTINEL, APPLICATION };
+enum kind { RING, DELETED, STDOUT, APPENDED, SENTINEL, APPLICATION, PAGES };
 
 struct surface {
-    const char *name, *path; /* the path of STDOUT is `every` in digits */
+    const char *name, *path; /* the path of STDOUT is `every` in digits, that of PAGES their sort */
     enum kind kind;
-    int fd;       /* unused for DELETED, SENTINEL and APPLICATION */
+    int fd;       /* of RING, STDOUT and APPENDED */
     int reader;   /* for APPENDED, while it is scanned: it has been opened for that; -1: the file is absent */
     int spoiled;  /* the deleted file is back, or the sentinel is not as it was written; that was reported */
     u64 every;    /* for STDOUT: a line at every tick that this number divides */
     struct application application;
+    struct pages pages;
 };
 
 extern struct surface surfaces[SURFACES_MAX];
@@ -49,6 +53,7 @@ extern volatile sig_atomic_t stopping; /* it is asked to end */
 void open_surface(struct surface *surface);
 void begin_reading(struct surface *surface);
 void end_reading(struct surface *surface);
+u64 slots_of(const struct surface *surface); /* records that it has room for */
 u64 size_of(const struct surface *surface); /* in bytes, of an appended surface that is read */
 void read_slots(const struct surface *surface, u64 slot, u64 count, struct record *records);
 void write_tick(struct surface *surface, u64 n); /* of an application, it may set application_failure */

@@ -27,6 +27,8 @@ PAGE = 4096
 PAGE_SIZES = (PAGE, 4 * PAGE, 16 * PAGE)
 IN_PARENT, LAZY, PRESENT = 1 << 0, 1 << 1, 1 << 2
 """Flags of an entry (criu/include/pagemap.h); pages with another flag cannot be read here."""
+OF_SHARED, OF_MEMFD = 1 << 8, 1 << 14
+"""Status of a mapping (criu/include/image.h)."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,18 @@ class Memory:
                     yield window.start + at - window.at, pread(descriptor, min(size + beyond, end - at), at), size
                     at += size
 
+    def head(self, address: int, size: int) -> bytes:
+        """Return how the page at an address begins: CRIU leaves out pages of zeros.
+
+        Raise `Unreadable` if it may be one of the pages that are missing.
+        """
+        at = bisect_right(self._windows, address, key=lambda window: window.start) - 1
+        if at >= 0 and address < self._windows[at].start + self._windows[at].size:
+            return self.read(address, size)
+        if self.missing:
+            raise Unreadable("; ".join(self.missing))
+        return bytes(size)
+
     def read(self, address: int, size: int) -> bytes:
         """Return the bytes at an address; raise `Unreadable` if the images lack one of them."""
         self._budget.read(size)
@@ -101,6 +115,38 @@ class Memory:
         return data
 
 
+def shared(images: Path, memory: Memory, budget: Budget, *, within: Path | None = None) -> Memory:
+    """Return the memory that a process shares by mappings without a file, or of a memfd.
+
+    `pagemap-shmem-N.img` has the pages of one object, from its begin. A mapping names its object, or the memfd that it
+    is a mapping of. https://github.com/checkpoint-restore/criu/blob/v4.2/criu/memfd.c and criu/shmem.c.
+    """
+    missing: list[str] = []
+    windows: list[_Window] = []
+    objects = {each.inode_id: each.shmid for each in _all(images / "memfd.img", image.MEMFDS, budget)}
+    memfds = {
+        each.id: objects.get(each.memfd.inode_id)
+        for each in _all(images / "files.img", image.FILES, budget)
+        if each.HasField("memfd")
+    }
+    for mappings in _all(images / f"mm-{memory.pid}.img", image.MAPPINGS, budget):
+        for each in mappings.vmas:
+            number = memfds.get(each.shmid) if each.status & OF_MEMFD else each.shmid
+            name = f"pagemap-shmem-{number}.img"
+            if each.status & (OF_MEMFD | OF_SHARED) and os.path.lexists(images / name):
+                wanted = [(each.pgoff, each.pgoff + each.end - each.start)]
+                levels = _Levels(images, within or images, budget, missing)
+                windows += (
+                    replace(window, start=window.start - each.pgoff + each.start)
+                    for window in _windows(levels, name, wanted)
+                )
+    return Memory(memory.pid, windows, missing, budget)
+
+
+def _all(path: Path, kind: image.Kind, budget: Budget) -> Iterator[Any]:
+    return image.read(path, kind, budget) if os.path.lexists(path) else iter(())
+
+
 def memories(images: Path, budget: Budget, *, within: Path | None = None) -> Iterator[Memory]:
     """Yield the memory of each process in CRIU's images, in the order of process ids.
 
@@ -109,7 +155,7 @@ def memories(images: Path, budget: Budget, *, within: Path | None = None) -> Ite
     """
     for pid in _pids(images, budget):
         missing: list[str] = []
-        windows = _merged(_windows(_Levels(images, within or images, budget, missing), pid))
+        windows = _merged(_windows(_Levels(images, within or images, budget, missing), f"pagemap-{pid}.img"))
         yield Memory(pid, list(windows), missing, budget)
 
 
@@ -152,8 +198,8 @@ class _Levels:
         return _Levels(parent, self.within, self.budget, self.missing, self.depth + 1)
 
 
-def _windows(levels: _Levels, pid: int, wanted: Sequence[tuple[int, int]] | None = None) -> Iterator[_Window]:
-    path = levels.images / f"pagemap-{pid}.img"
+def _windows(levels: _Levels, name: str, wanted: Sequence[tuple[int, int]] | None = None) -> Iterator[_Window]:
+    path = levels.images / name
     if wanted is not None and not os.path.lexists(path):
         levels.missing.append(f"{path.name} is missing in an earlier level of memory")
         return
@@ -168,7 +214,7 @@ def _windows(levels: _Levels, pid: int, wanted: Sequence[tuple[int, int]] | None
         elif stretch.flags & LAZY:
             levels.missing.append("pages are lazy, so they are still in the source")
     if elsewhere and (parent := levels.parent()):
-        yield from _windows(parent, pid, elsewhere)
+        yield from _windows(parent, name, elsewhere)
 
 
 def _common(

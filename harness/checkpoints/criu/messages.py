@@ -105,6 +105,17 @@ FIELDS: Fields = {
         "mm_env_end": (11, UINT64),
         "exe_file_id": (12, UINT32),
     },
+    "mm_mappings": {"vmas": (14, Many("vma_entry"))},
+    "vma_entry": {
+        "start": (1, UINT64),
+        "end": (2, UINT64),
+        "pgoff": (3, UINT64),
+        "shmid": (4, UINT64),
+        "status": (7, UINT32),
+    },
+    "pipe_data_entry": {"pipe_id": (1, UINT32), "bytes": (2, UINT32), "size": (3, UINT32)},
+    "memfd_file_entry": {"id": (1, UINT32), "inode_id": (5, UINT32)},
+    "memfd_inode_entry": {"shmid": (5, UINT32), "inode_id": (7, UINT64)},
     "fdinfo_entry": {
         "id": (1, UINT32),
         "flags": (2, UINT32),
@@ -117,6 +128,7 @@ FIELDS: Fields = {
         "id": (2, UINT32),
         "reg": (3, "reg_file_entry"),
         "tty": (19, "tty_file_entry"),
+        "memfd": (20, "memfd_file_entry"),
     },
     "reg_file_entry": {
         "id": (1, UINT32),
