@@ -19,6 +19,7 @@ from harness.model.errors import UsageError, unknown
 from harness.model.expectations import AT_ONCE, MOVING, ONE_AFTER_ANOTHER, OUTSIDE, STILL, Expectation
 from harness.model.invalid import wrong
 from harness.model.machine import Condition
+from harness.model.outcomes import Outcome
 from harness.runtimes import RUNTIMES, way_of
 from harness.runtimes.contract import Way
 from harness.stacks import definition
@@ -32,6 +33,17 @@ ALL = "all"
 """In place of a workload's name: every workload under every policy."""
 VARIED = (Scenario.ABANDONED, Scenario.CONCURRENT)
 """Scenarios whose trials differ: in moment and means, or in the second request."""
+BEFORE_COMPARING = frozenset(
+    {
+        Outcome.CHECKPOINT_FAILED,
+        Outcome.NOT_CAPTURED,
+        Outcome.REFUSED,
+        Outcome.RESTORE_FAILED,
+        Outcome.SOURCE_HARMED,
+        Outcome.UNSUPPORTED,
+    }
+)
+"""Outcomes of a trial that does not come to a comparison, or that follow from what is captured at all."""
 ACROSS_ENGINES = "deleted-file"
 """Workload that every engine carries, and whose deletion the engines' archives note in different ways."""
 SPELLED = re.compile(r"([a-z]+:)?[a-z0-9-]+\.[a-z]+\.")
@@ -300,16 +312,22 @@ def cell_of(
     return Cell(workload=name or way.plain, policy=policy, checkpoint=who, restore=who, way=way.name, scenario=scenario)
 
 
-def fewer(cells: Sequence[Cell], rounds: int) -> dict[str, int]:
+def fewer(cells: Sequence[Cell], rounds: int, today: dt.date) -> dict[str, int]:
     """Return the cells with fewer than `rounds` trials: those whose result does not depend on timing.
 
     They get at least 2 trials, if `rounds` permits: the second one shows what the first did to the source. Trials that
     differ from each other get at least 4.
     """
     plain = (DEFAULT_WORKLOAD, POD_WORKLOAD)
-    about_moment = {cell.id for cell in cells if cell.workload in plain and cell.scenario is Scenario.LIVE}
+    live = (cell for cell in cells if cell.workload in plain and cell.scenario is Scenario.LIVE)
+    about_moment = {cell.id for cell in live if not _settled(expected(cell, today))}
     least = {cell.id: 4 if cell.scenario in VARIED else 2 for cell in cells if cell.id not in about_moment}
     return {name: min(rounds, max(few, rounds // 5)) for name, few in least.items()}
+
+
+def _settled(known: Expectation) -> bool:
+    """Return whether every trial fails, or finds a surface outside, before memory and disk can be compared."""
+    return known.outcome in BEFORE_COMPARING and known.rate is None
 
 
 def expected(cell: Cell, today: dt.date, *, conditions: Collection[Condition] = ()) -> Expectation:
@@ -328,14 +346,15 @@ def expected(cell: Cell, today: dt.date, *, conditions: Collection[Condition] = 
 def _follows(cell: Cell) -> Expectation:
     """Return the expectation that follows from the freeze policy and the runtime's documentation."""
     way = way_of(cell.checkpoint.runtime, cell.way)
-    if way.leaves_disk and cell.policy in (FreezePolicy.NONE, FreezePolicy.ENGINE) and cell.scenario is Scenario.LIVE:
+    workload, unheld = definitions.find(cell.workload), cell.policy in (FreezePolicy.NONE, FreezePolicy.ENGINE)
+    if way.leaves_disk and unheld and cell.scenario is Scenario.LIVE and workload.moves:
         # an application of anybody's proves nothing about the instrument
-        return MOVING.model_copy(update={"control": not definitions.find(cell.workload).application})
-    if cell.scenario is Scenario.GROUP and cell.policy in (FreezePolicy.NONE, FreezePolicy.ENGINE):
+        return MOVING.model_copy(update={"control": not workload.application})
+    if cell.scenario is Scenario.GROUP and unheld:
         return ONE_AFTER_ANOTHER
     if cell.scenario is Scenario.GROUP_AT_ONCE:
         return AT_ONCE
-    kinds = {surface.kind for surface in definitions.find(cell.workload).surfaces}
+    kinds = {surface.kind for surface in workload.surfaces}
     return OUTSIDE if kinds & way.outside else STILL
 
 

@@ -112,7 +112,7 @@ class Options(Settings):
     @property
     def fewer(self) -> dict[str, int]:
         """Cells, by id, that have fewer trials; none where cells were chosen one by one."""
-        return {} if self.chosen else matrix.fewer(self.cells, self.trials)
+        return {} if self.chosen else matrix.fewer(self.cells, self.trials, self.today)
 
     @property
     def rule(self) -> str:
@@ -130,7 +130,7 @@ class Options(Settings):
             rule = f"1 trial per cell. If it is clean, {clean}"
         else:
             rule = f"{most} trials per cell. If all {most} are clean, {clean}"
-        fewer = {} if self.chosen else matrix.fewer(cells, most)
+        fewer = {} if self.chosen else matrix.fewer(cells, most, self.today)
         if fewer and max(fewer.values()) < most:
             each = " to ".join(dict.fromkeys(str(of(fewer.values())) for of in (min, max)))
             rule += f" Cells whose result does not depend on timing ({len(fewer)} of {len(cells)}) get {each} trials,"

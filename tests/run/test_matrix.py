@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,8 @@ from harness.run import matrix
 from harness.runtimes import RUNTIMES
 from harness.workload import definitions
 from tests.run.sample import ADAPTERS, ALONE_FIRST, ALONE_SECOND, ENGINE_FIRST, STACKS, TALKING, cell, ids, sample
+
+TODAY = dt.date(2026, 11, 30)
 
 pytestmark = pytest.mark.usefixtures("_neither_root_nor_processes")
 
@@ -216,21 +219,37 @@ def test_a_cell_has_a_name_for_command_lines_and_one_for_files(each: Cell, name:
 
 @sample
 def test_only_questions_about_the_moment_are_asked_in_every_round() -> None:
-    fewer = matrix.fewer(matrix.plan(["first"], ["alone"]), 10)
+    fewer = matrix.fewer(matrix.plan(["first"], ["alone"]), 10, TODAY)
     assert fewer == dict.fromkeys(ALONE_FIRST[2:], 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "seldom"),
+    [
+        ("ledger.engine.docker/runc@debian-trixie", True),
+        ("ledger.engine.docker/runc@debian-sid", True),
+        ("ledger.engine.runsc@debian-bookworm", True),
+        ("ledger.pause.runc@debian-sid", False),
+        ("ledger.none.runc@debian-sid", False),
+        ("ledger.engine.podman/crun@debian-sid", False),
+    ],
+)
+def test_what_never_comes_to_a_comparison_is_asked_seldom(name: str, seldom: bool) -> None:
+    (asked,) = matrix.plan(cells=[name])
+    assert bool(matrix.fewer([asked], 10, TODAY)) is seldom
 
 
 @pytest.mark.parametrize(("rounds", "left"), [(1, 1), (2, 2), (3, 2), (10, 2), (14, 2), (15, 3), (100, 20)])
 def test_every_question_is_asked_twice_at_least_where_there_are_two_rounds(rounds: int, left: int) -> None:
     asked = cell(workload="volumes")
-    assert matrix.fewer([asked], rounds) == {asked.id: left}
+    assert matrix.fewer([asked], rounds, TODAY) == {asked.id: left}
 
 
 @pytest.mark.parametrize(("rounds", "left"), [(1, 1), (3, 3), (4, 4), (10, 4), (100, 20)])
 @pytest.mark.parametrize("scenario", [Scenario.ABANDONED, Scenario.CONCURRENT])
 def test_trials_that_differ_from_each_other_are_four(scenario: Scenario, rounds: int, left: int) -> None:
     asked = cell().model_copy(update={"scenario": scenario})
-    assert matrix.fewer([asked], rounds) == {asked.id: left}
+    assert matrix.fewer([asked], rounds, TODAY) == {asked.id: left}
 
 
 # ---- two sides
