@@ -132,6 +132,51 @@ CONTROLS = {
         Proof("stopped-workload", "the workload stops ticking long before the checkpoint", Outcome.VACUOUS),
     )
 }
+OF_STATE = (
+    Proof(
+        "memory-page-older",
+        "one page among many comes from earlier, and the counter's does not",
+        Outcome.INCONSISTENT,
+        Anomaly.RECORD_LOST,
+        neutral="padding in the same page is changed",
+        workload="memory",
+    ),
+    Proof(
+        "file-renamed-back",
+        "a file that is replaced at each tick is an older one again",
+        Outcome.INCONSISTENT,
+        Anomaly.DAMAGED,
+        signature="recovered reading",
+        neutral="the file is replaced by a copy of itself, with another inode and time",
+        workload="state-files",
+    ),
+    Proof(
+        "pipe-message-lost",
+        "one of the messages on their way through a pipe is missing",
+        Outcome.INCONSISTENT,
+        Anomaly.DAMAGED,
+        signature="restored reading",
+        neutral="the image of the pipes is replaced by a copy of itself",
+        workload="state-channels",
+    ),
+)
+LOOPBACK_DOWN = Proof(
+    "loopback-down",
+    "the restored container's loopback interface is down",
+    Outcome.UNFIT,
+    signature="cannot go on: .*datagram",
+    neutral="it is down for a moment, and up again",
+    workload="loopback",
+)
+APART = Proof(
+    "held-apart",
+    "two containers that tick together are held still one after the other, and go on in between",
+    Outcome.INCONSISTENT,
+    Anomaly.CONTAINERS_DISAGREE,
+    neutral="the second container is checkpointed first, while both are held still",
+    workload=GROUP_WORKLOAD,
+    scenario=Scenario.GROUP,
+)
 APPLIED = tuple(
     replace(proof, workload="journal")
     for proof in (

@@ -10,7 +10,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.model.cells import Scenario
-from harness.model.controls import APPLIED, DEFAULT_WORKLOAD, GROUP_WORKLOAD, Ground, Proof
+from harness.model.controls import (
+    APART,
+    APPLIED,
+    DEFAULT_WORKLOAD,
+    LOOPBACK_DOWN,
+    OF_STATE,
+    Ground,
+    Proof,
+)
 from harness.model.outcomes import Anomaly, Outcome
 
 PRINTING = "chatty"
@@ -19,6 +27,7 @@ LOG_COPIED = "the archive is written again, and the log has another time"
 PADDED = "padding in the counter's own page is changed"
 
 TAMPERED = (
+    *OF_STATE,
     Proof(
         "memory-older",
         "the counter's page comes from an earlier checkpoint",
@@ -179,6 +188,7 @@ TAMPERED = (
 )
 
 LYING = (
+    LOOPBACK_DOWN,
     Proof(
         "pause-does-nothing",
         "pause and resume succeed and do nothing",
@@ -383,14 +393,5 @@ ARCHIVED = tuple(
             workload=PRINTING,
         ),
     )
-)
-APART = Proof(
-    "held-apart",
-    "two containers that tick together are held still one after the other, and go on in between",
-    Outcome.INCONSISTENT,
-    Anomaly.CONTAINERS_DISAGREE,
-    neutral="the second container is checkpointed first, while both are held still",
-    workload=GROUP_WORKLOAD,
-    scenario=Scenario.GROUP,
 )
 MUTANTS = (*TAMPERED, *LYING, APART, *APPLIED, *ARCHIVED)

@@ -13,7 +13,7 @@ from harness.model.errors import CommandFailed
 from harness.runtimes.contract import Checkpoint, Container, ContainerSpec, Contents
 from harness.stacks.node import Node
 
-VANISHED = re.compile(r"cp: cannot \w+ '.*'.*: No such file or directory")
+VANISHED = re.compile(r"cp: (cannot|preserving) \w+ (for |of )?'.*'.*: No such file or directory")
 
 
 class LayersOfOurs:

@@ -9,7 +9,17 @@ from pathlib import Path
 from harness.host.process import HOST
 from harness.model.cells import SurfaceKind
 from harness.model.errors import EnvironmentUnfit
-from harness.workload.definitions import APPLICATION, DATA, PROGRAMS, RECORD_BYTES, Workload, available, find
+from harness.workload.definitions import (
+    APPLICATION,
+    DATA,
+    DEFINITION,
+    KINDS,
+    PROGRAMS,
+    RECORD_BYTES,
+    Workload,
+    available,
+    find,
+)
 
 REPORT = "/report"
 """Folder of the container for the workload's messages."""
@@ -48,15 +58,17 @@ def _lay_out_application(image: Path, root: Path | None, binaries: Mapping[str, 
         HOST.run(["cp", "--archive", "--reflink=auto", str(root), str(image)], deadline=COPY_SECONDS)
     _make(image, *FOLDERS, DATA, APPLICATION)
     shutil.copy(binaries[workload.program], image / workload.program)
-    own = workload.application.program if workload.application else ""
-    for name in PROGRAMS if own else ():
-        shutil.copy(binaries[own], image / APPLICATION.lstrip("/") / name)
+    place, application = image / APPLICATION.lstrip("/"), workload.application
     for path in sorted(workload.folder.iterdir()):
-        to = image / APPLICATION.lstrip("/") / path.name
         if path.is_dir():
-            shutil.copytree(path, to)
-        elif path.name != "workload.toml" and not own:
-            shutil.copy(path, to)
+            shutil.copytree(path, place / path.name)
+        elif path.name != DEFINITION:
+            shutil.copy(path, place)
+    if application and application.program:
+        for name in PROGRAMS:
+            shutil.copy(binaries[application.program], place / name)
+    if application and application.kinds:
+        (place / KINDS).write_text("".join(f"{each}\n" for each in application.kinds), encoding="ascii")
 
 
 def _make(image: Path, *folders: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from harness.model.mutants import APART
+from harness.model.controls import APART
 from harness.runtimes.contract import Checkpoint
 from harness.trial.freeze import NoFreeze
 from harness.trial.source import Source

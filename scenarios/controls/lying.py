@@ -25,6 +25,8 @@ SCRIPT = """#!/bin/sh
 program={program}
 real() {{ "$program" --root "{root}" "$@"; }}
 lied() {{ : > {mark}; }}
+pid() {{ real state "$last" | sed -n 's/.*"pid": *\\([0-9]*\\).*/\\1/p'; }}
+loopback() {{ nsenter --net="/proc/$(pid)/ns/net" ip link set lo "$1"; }}
 # ticks: wait until the container's disk has changed
 ticks() {{ was=$(cksum < "$ring"); until [ "$(cksum < "$ring")" != "$was" ]; do sleep 0.005; done; }}
 for last; do :; done
@@ -98,6 +100,14 @@ class Lie:
 
 
 LIES = {
+    "loopback-down": Lie(
+        """
+case $verb in restore) "$program" "$@" || exit; loopback up; loopback down; lied; exit 0 ;; esac
+""",
+        """
+case $verb in restore) "$program" "$@" || exit; loopback down; loopback up; lied; exit 0 ;; esac
+""",
+    ),
     "pause-does-nothing": Lie(
         """
 case $verb in

@@ -10,8 +10,8 @@ import pytest
 from harness.checkpoints.disk import CapturedFiles
 from harness.checkpoints.untrusted import Unreadable
 from harness.model.cells import Cell, FreezePolicy, Participant
-from harness.model.controls import APPLIED, ControlKind
-from harness.model.mutants import APART, MUTANTS
+from harness.model.controls import APART, APPLIED, ControlKind
+from harness.model.mutants import MUTANTS
 from harness.model.outcomes import Anomaly, Outcome, Verdict
 from harness.oracle import offline
 from harness.oracle.judge import anomalies

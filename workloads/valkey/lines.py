@@ -1,1 +1,1 @@
-../loopback/lines.py
+../inotify/lines.py
