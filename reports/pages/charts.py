@@ -13,6 +13,7 @@ from rich.filesize import decimal
 from harness.model.outcomes import Outcome
 from harness.records.record import Record
 from reports.analysis.cells import CellSummary
+from reports.analysis.pauses import Pause
 from reports.pages.timeline import AXIS, LABELS, PLOT, VALUES, WIDTH
 from reports.text import clean, counted, shorten
 from reports.words.causes import DRAWN, counts, shape
@@ -88,6 +89,38 @@ def pauses(cells: Iterable[CellSummary]) -> Markup | None:
         f"{decimal(round(max(each[0] for each in points)))}"
     )
     return _drawn("pauses", height, told, elements)
+
+
+def curves(found: Sequence[Pause], what: str) -> Markup:
+    """Draw how long sources stood still by size, a line for each participant and policy, with its number at the end.
+
+    `what`: `memory` or `files`. The numbers are those of `numbered`.
+    """
+    drawn = [each for each in found if each.what == what]
+    height = 260
+    x, y = _Scale(0.0, float(max(each.mebibytes for each in drawn))), max(each.typical for each in drawn) or 1.0
+    elements: list[svg.Element] = []
+    for mark in _marks(0.0, x.last):
+        elements.append(svg.Line(class_=["grid"], x1=x(mark), x2=x(mark), y1=8, y2=height - 28))
+        elements.append(_text(f"{mark:,.0f} MiB", x(mark), height - 10, "axis middle"))
+    for mark in _marks(0.0, y):
+        at = round((height - 28) - (height - 40) * mark / y, 1)
+        elements.append(svg.Line(class_=["grid"], x1=LABELS, x2=WIDTH - VALUES, y1=at, y2=at))
+        elements.append(_text(duration(mark * 1000), LABELS - 8, at + 4, "axis end"))
+    for who, number in numbered(found).items():
+        own = [each for each in drawn if each.who == who]
+        points = [(x(each.mebibytes), round((height - 28) - (height - 40) * each.typical / y, 1)) for each in own]
+        if points:
+            elements.append(svg.Polyline(class_=["curve"], extra={"points": " ".join(f"{a},{b}" for a, b in points)}))
+            elements += [svg.Circle(class_=["dot"], cx=a, cy=b, r=3) for a, b in points]
+            elements.append(_text(f"{number}", points[-1][0] + 8 + 16 * (number % 4), points[-1][1] + 4, "value"))
+    told = "; ".join(f"{clean(each.who)} at {each.mebibytes} MiB: {duration(each.typical * 1000)}" for each in drawn)
+    return _drawn("curves", height, f"Time that the source stood still by size of {what}. {told}", elements)
+
+
+def numbered(found: Iterable[Pause]) -> dict[str, int]:
+    """Number participants with their policies, in the order of their first pause."""
+    return {who: number for number, who in enumerate(dict.fromkeys(each.who for each in found), 1)}
 
 
 def picture(cells: Sequence[CellSummary]) -> Markup:

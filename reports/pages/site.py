@@ -19,6 +19,7 @@ from reports.analysis import claims, newest
 from reports.analysis.cells import CellSummary
 from reports.analysis.compare import Comparison
 from reports.analysis.participants import Health, participants, parts
+from reports.analysis.pauses import pauses_of
 from reports.analysis.remedies import remedies
 from reports.analysis.tables import RunSummary
 from reports.analysis.turns import Turn, good, turn
@@ -78,6 +79,8 @@ def render(
         "states": Counter(sorted((each.health(run) for each in who), key=[*Health].index, reverse=True)),
         "picture": charts.picture,
         "key": charts.key,
+        "curves": charts.curves,
+        "numbered": charts.numbered,
         "issues": {each.expectation: number for number, each in enumerate(run.known_issues, 1)},
         "by_id": {each.cell.id: each for _, cells in lasts for each in cells},
         "comparison": comparison,
@@ -89,6 +92,7 @@ def render(
         more: dict[str, Any] = {}
         if page.path == "consistency.html":
             more["pauses"] = charts.pauses(run.cells)
+            more["sized"] = pauses_of(trial for cell in run.cells for trial in cell.trials)
         if page.path == "claims.html":
             more["claims"] = tuple(claims.held(run))
         if page.path == "known.html":

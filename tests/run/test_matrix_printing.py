@@ -13,7 +13,7 @@ from harness.model.expectations import OUTSIDE, STILL
 from harness.run import matrix
 from harness.runtimes import RUNTIMES
 from harness.workload import definitions
-from harness.workload.definitions import available
+from harness.workload.definitions import Suite, available
 from tests.run.sample import TALKING, TODAY, ids, sample
 
 pytestmark = pytest.mark.usefixtures("_neither_root_nor_processes")
@@ -39,7 +39,7 @@ def test_what_prints_is_asked_under_every_policy_where_a_log_is_kept(printing: N
 def test_what_prints_to_a_terminal_is_asked_where_there_is_one(printing: None, monkeypatch: pytest.MonkeyPatch) -> None:
     way = replace(TALKING, terminal=True)
     monkeypatch.setitem(RUNTIMES, "engine/alone", SimpleNamespace(name="engine/alone", ways=(way,)))
-    assert [name for name in ids() if "chatty-tty" in name] == ["chatty-tty.cgroup.engine/alone@first"]
+    assert [name for name in ids(suite=Suite.FULL) if "chatty-tty" in name] == ["chatty-tty.cgroup.engine/alone@first"]
 
 
 @sample

@@ -168,7 +168,7 @@ def test_an_application_has_an_image_of_its_own_which_is_loaded_once(
     furnished: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = furnished
-    bench.binaries = {name: Path(__file__) for name in ("ledger", "journal")}
+    bench.binaries = {name: Path(__file__) for name in ("ledger", "state")}
     journal = find("journal")
     bench.use(journal)
     assert bench.node.path(f"{bench.image_folder}/application/verify").exists()

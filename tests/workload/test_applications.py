@@ -142,7 +142,8 @@ def test_what_is_no_file_beside_the_definition_is_told(own: Path, tmp_path: Path
 def test_the_projects_applications_are_in_the_full_suite_and_their_links_lead_to_each_other() -> None:
     ours = [find(name) for name in available() if find(name).application]
     assert {each.name for each in ours} == {
-        *("inotify", "journal", "loopback", "postgresql", "sqlite-rollback", "sqlite-wal", "valkey")
+        *("inotify", "journal", "loopback", "postgresql", "sqlite-rollback", "sqlite-wal", "valkey"),
+        *(name for name in available() if name.startswith("state-")),
     }
     for each in ours:
         assert each.suite is Suite.FULL
