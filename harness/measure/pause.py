@@ -68,7 +68,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         if arguments.table:
-            console_for(sys.stdout).print(table(pauses_of(read_records(arguments.folder))))
+            found = pauses_of(read_records(arguments.folder))
+            if not found:
+                remedy = "Name the folder of a run of such workloads."
+                raise UsageError(f"{arguments.folder} has no trial of a workload that says its size", remedy=remedy)
+            console_for(sys.stdout).print(table(found))
         else:
             sys.stdout.writelines(f"{own}\n" for own in workloads(arguments.folder, arguments.memory, arguments.files))
     except FileExistsError as error:

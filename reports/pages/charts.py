@@ -22,8 +22,8 @@ from reports.words.outcomes import glyph, tone
 
 LANE = 22
 MARKS = 6
-BOX, STEP, LINE, LETTER = 24, 28, 15, 6.2
-"""Side of a box, distance of two boxes, height of a line, largest width of a character."""
+BOX, STEP, LINE, LETTER, LETTERS = 24, 28, 15, 6.2, 11
+"""Side of a box, distance of two boxes, height of a line, largest width and height of a character."""
 MOST_DOTS = 400
 SQUARE, SPACE, ROW = 12, 15, 15
 """Side of a cell in a picture, distance of two cells, and cells in a row."""
@@ -107,13 +107,19 @@ def curves(found: Sequence[Pause], what: str) -> Markup:
         at = round((height - 28) - (height - 40) * mark / y, 1)
         elements.append(svg.Line(class_=["grid"], x1=LABELS, x2=WIDTH - VALUES, y1=at, y2=at))
         elements.append(_text(duration(mark * 1000), LABELS - 8, at + 4, "axis end"))
+    ends: list[tuple[float, float, int]] = []
     for who, number in numbered(found).items():
         own = [each for each in drawn if each.who == who]
         points = [(x(each.mebibytes), round((height - 28) - (height - 40) * each.typical / y, 1)) for each in own]
         if points:
             elements.append(svg.Polyline(class_=["curve"], extra={"points": " ".join(f"{a},{b}" for a, b in points)}))
             elements += [svg.Circle(class_=["dot"], cx=a, cy=b, r=3) for a, b in points]
-            elements.append(_text(f"{number}", points[-1][0] + 8 + 16 * (number % 4), points[-1][1] + 4, "value"))
+            ends.append((points[-1][1], points[-1][0], number))
+    room = height - 28.0
+    for end, at, number in sorted(ends, reverse=True):  # from below, each number above the one before
+        room = min(end, room - LETTERS)
+        elements.append(svg.Line(class_=["grid"], x1=at + 4, x2=at + 18, y1=end, y2=room))
+        elements.append(_text(f"{number}", at + 21, room + 4, "value"))
     told = "; ".join(f"{clean(each.who)} at {each.mebibytes} MiB: {duration(each.typical * 1000)}" for each in drawn)
     return _drawn("curves", height, f"Time that the source stood still by size of {what}. {told}", elements)
 
