@@ -18,6 +18,7 @@ from harness.checkpoints.criu.image import (
     FOLDERS,
     IDS,
     INVENTORY,
+    MEMFDS,
     MEMORY,
     MOUNTS,
     PAGEMAP,
@@ -25,23 +26,25 @@ from harness.checkpoints.criu.image import (
     unknown_fields,
 )
 from harness.checkpoints.criu.memory import IN_PARENT, PAGE, PRESENT, entry_of
+from harness.checkpoints.criu.tasks import DEAD
 from harness.checkpoints.untrusted import Broken, Budget, Unreadable
 
 VERSIONS = (1, 2)
 """Known versions of images (CRTOOLS_IMAGES_V1 and V1_1 in criu/include/magic.h)."""
 NEWEST = "4.3"
 """The newest CRIU whose images we know."""
-DEAD = (2, 6)
-"""States of a task that has ended (compel/include/uapi/task-state.h); it has no memory and no valid thread ids."""
 TMPFS = 5
 """Number of tmpfs in images/mnt.proto, enum fstype."""
 FILES_BEFORE_3_4 = "reg-files.img"
 """Table of regular files; CRIU before 3.4 had one table for each kind of open file."""
-INVENTORY_IMAGE, PROCESSES_IMAGE = "inventory.img", "pstree.img"
+INVENTORY_IMAGE, PROCESSES_IMAGE, MEMFDS_IMAGE = "inventory.img", "pstree.img", "memfd.img"
 
 
 def check(images: Path, sizes: Mapping[str, int], budget: Budget, *, followed: Path | None = None) -> None:
     """Raise `Unreadable` for unknown images, `Broken` for images that lack a part.
+
+    Only images that the tree of processes leads to count: Podman dumps a source that runs on into the folder that has
+    images of earlier live checkpoints, and exports all of them.
 
     `sizes`: bytes of the checkpoint's files, including pages; the folder `images` may lack the pages. `followed`:
     folder that may hold earlier levels of memory, by default the folder of the images.
@@ -49,6 +52,8 @@ def check(images: Path, sizes: Mapping[str, int], budget: Budget, *, followed: P
     inventory = _first(images, INVENTORY_IMAGE, INVENTORY, sizes, budget)
     _is_known(inventory)
     _is_there(PROCESSES_IMAGE, sizes)
+    pagemaps: list[str] = []
+    spaces: set[str] = set()
     for process in list(image.read(images / PROCESSES_IMAGE, PROCESSES, budget)):
         pid = process.pid
         if _first(images, f"core-{pid}.img", CORE, sizes, budget).tc.task_state in DEAD:
@@ -60,11 +65,13 @@ def check(images: Path, sizes: Mapping[str, int], budget: Budget, *, followed: P
         _first(images, f"fs-{pid}.img", FOLDERS, sizes, budget)
         _is_there(f"fdinfo-{ids.files_id if inventory.fdinfo_per_id else pid}.img", sizes)
         _is_there(f"pagemap-{pid}.img", sizes)
+        pagemaps.append(f"pagemap-{pid}.img")
+        spaces.add(f"mountpoints-{ids.mnt_ns_id}.img")
         if FILES_BEFORE_3_4 not in sizes:
             _is_there("files.img", sizes)
-    for name in _named(sizes, r"pagemap-(?:shmem-)?[0-9]+\.img"):
+    for name in (*pagemaps, *_shared(images, sizes, budget)):
         _has_pages(name, image.read(images / name, PAGEMAP, budget), sizes, leans=os.path.lexists(images / PARENT))
-    _has_files(images, sizes, budget)
+    _has_files(images, sizes, spaces, budget)
     link = images / PARENT
     if link.is_symlink():
         leads_to = os.path.realpath(link)
@@ -76,13 +83,19 @@ def check(images: Path, sizes: Mapping[str, int], budget: Budget, *, followed: P
             )
 
 
-def _has_files(images: Path, sizes: Mapping[str, int], budget: Budget) -> None:
-    """Check that the archive of each tmpfs is there."""
-    mounts = [
-        mount
-        for name in _named(sizes, r"mountpoints-[0-9]+\.img")
-        for mount in image.read(images / name, MOUNTS, budget)
-    ]
+def _shared(images: Path, sizes: Mapping[str, int], budget: Budget) -> Iterator[str]:
+    """Give the pagemaps of shared memory that belong to this dump; before CRIU 3.14, which had no list of it, all."""
+    known = None
+    if MEMFDS_IMAGE in sizes:
+        known = {f"pagemap-shmem-{each.shmid}.img" for each in image.read(images / MEMFDS_IMAGE, MEMFDS, budget)}
+    for name in _named(sizes, r"pagemap-shmem-[0-9]+\.img"):
+        if known is None or name in known:
+            yield name
+
+
+def _has_files(images: Path, sizes: Mapping[str, int], spaces: set[str], budget: Budget) -> None:
+    """Check that the archive of each tmpfs in these tables of mounts is there."""
+    mounts = [mount for name in sorted(sizes.keys() & spaces) for mount in image.read(images / name, MOUNTS, budget)]
     others = {each.root_dev for each in mounts if each.ext_key or each.ext_mount or each.mountpoint in ("/", "./")}
     for mount in mounts:
         archive = f"tmpfs-dev-{mount.root_dev}.tar.gz.img"

@@ -19,6 +19,7 @@ from typing import Any
 
 from harness.checkpoints.archive import CHUNK, PARENT
 from harness.checkpoints.criu import image
+from harness.checkpoints.criu.tasks import alive
 from harness.checkpoints.untrusted import Absent, Broken, Budget, Unreadable, open_regular, pread
 
 MOST_LEVELS = 64
@@ -160,6 +161,8 @@ def memories(images: Path, budget: Budget, *, within: Path | None = None) -> Ite
 
 
 def _pids(images: Path, budget: Budget) -> list[int]:
+    """Return the processes with a pagemap: those of the tree of processes, since others are left from earlier dumps."""
+    listed = alive(images, budget)
     found = []
     try:
         with os.scandir(images) as entries:
@@ -169,7 +172,7 @@ def _pids(images: Path, budget: Budget) -> list[int]:
                     found.append(int(match[1]))
     except OSError as error:
         raise Unreadable(f"it is not a folder with images: {error.strerror}") from error
-    return sorted(found)
+    return sorted(pid for pid in found if pid in listed or not listed)
 
 
 class _Levels:

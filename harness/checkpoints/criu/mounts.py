@@ -8,18 +8,16 @@ criu/mount.c, criu/filesystems.c.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.checkpoints.criu import image
+from harness.checkpoints.criu.tasks import alive
 from harness.checkpoints.untrusted import LONGEST_NAME, Budget, Unreadable
 from harness.model.description import Task
 
-IMAGES = re.compile(r"mountpoints-[0-9]{1,10}\.img")
-"""Names of the images that are read."""
 MOST_MOUNTS = 100_000
 """Linux's own limit for a namespace (fs.mount-max)."""
 
@@ -139,10 +137,17 @@ def bases_of(images: Path, budget: Budget) -> tuple[Mount, ...]:
 
 
 def external_of(images: Path, budget: Budget) -> tuple[Mount, ...]:
-    """Return the external mounts of all namespaces."""
-    tables = sorted(path for path in images.glob("mountpoints-*.img") if IMAGES.fullmatch(path.name))
+    """Return the external mounts of all namespaces that a process is in."""
+    tables = [path for path in map(images.joinpath, _tables(images, budget)) if path.exists()]
     every = (_mount(entry) for path in tables for entry in image.read(path, image.MOUNTS, budget))
     return tuple(mount for mount in every if mount.external)
+
+
+def _tables(images: Path, budget: Budget) -> list[str]:
+    """Name the tables of mounts."""
+    ids = (images / f"ids-{pid}.img" for pid in alive(images, budget))
+    spaces = {each.mnt_ns_id for path in ids if path.exists() for each in image.read(path, image.IDS, budget)}
+    return [f"mountpoints-{number}.img" for number in sorted(spaces)]
 
 
 def _mount(entry: Any) -> Mount:

@@ -29,9 +29,21 @@ LONGEST_NAME = 15
 STATES = {1: TaskState.RUNNING, 2: TaskState.ZOMBIE, 3: TaskState.STOPPED, 6: TaskState.ZOMBIE}
 """States by CRIU's numbers (compel/include/uapi/task-state.h); it writes 2, "dead", for a zombie (dump_one_zombie)."""
 
+DEAD = tuple(number for number, state in STATES.items() if state is TaskState.ZOMBIE)
+"""CRIU's numbers of processes that have no memory, descriptors and namespaces any more."""
+
 REGULAR, TERMINAL, PIPES = 1, 11, (2, 3)
 UNIX, INET, NETLINK, PACKET = 5, 4, 13, 10
 """Kinds of descriptors (fd_types in images/fdinfo.proto)."""
+
+
+def alive(images: Path, budget: Budget) -> list[int]:
+    """Return the processes in the tree that have memory; images of others are left from earlier dumps."""
+    if not os.path.lexists(images / "pstree.img"):
+        return []
+    pids = [entry.pid for entry in image.read(images / "pstree.img", image.PROCESSES, budget)]
+    cores = ((pid, _one(images / f"core-{pid}.img", image.CORE, budget)) for pid in pids)
+    return [pid for pid, core in cores if core is None or core.tc.task_state not in DEAD]
 
 
 def tasks(images: Path, budget: Budget) -> tuple[Task, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.checkpoints.criu.image import MOUNTS
-from harness.checkpoints.criu.mounts import FILE_SYSTEMS, IMAGES, Mount, Mounts
+from harness.checkpoints.criu.mounts import FILE_SYSTEMS, Mount, Mounts
 from harness.checkpoints.criu.tasks import tasks
 from harness.checkpoints.untrusted import LONGEST_NAME, Absent, Budget, Unreadable
 from tests import real_images
@@ -167,8 +167,7 @@ def test_the_old_form_of_external_mounts_has_the_key_in_place_of_the_root(tmp_pa
 
 def test_the_namespace_is_that_of_the_process(tmp_path: Path) -> None:
     images = unpacked(real_images.PROCESSES[0], tmp_path)
-    first, zombie, *_ = tasks(images, Budget())
-    assert IMAGES.fullmatch(f"mountpoints-{first.mount_namespace}.img")
+    _, zombie, *_ = tasks(images, Budget())
     with pytest.raises(Unreadable, match="do not give the mount namespace of process"):
         Mounts.of_task(images, zombie, Budget())
     with pytest.raises(Absent, match=r"mountpoints-99\.img cannot be read"):
