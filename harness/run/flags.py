@@ -153,8 +153,8 @@ TRIALS: tuple[Flag, ...] = (
             "type": int,
             "default": None,
             "metavar": "N",
-            "help": f"trials per cell (default {DEFAULT_ROUNDS}); cells whose result does not depend on timing get "
-            "fewer",
+            "help": f"trials per cell (default {DEFAULT_ROUNDS}); cells that are expected to fail each time, and those "
+            "whose result does not depend on timing, get fewer",
         },
     ),
     (

@@ -33,17 +33,6 @@ ALL = "all"
 """In place of a workload's name: every workload under every policy."""
 VARIED = (Scenario.ABANDONED, Scenario.CONCURRENT)
 """Scenarios whose trials differ: in moment and means, or in the second request."""
-BEFORE_COMPARING = frozenset(
-    {
-        Outcome.CHECKPOINT_FAILED,
-        Outcome.NOT_CAPTURED,
-        Outcome.REFUSED,
-        Outcome.RESTORE_FAILED,
-        Outcome.SOURCE_HARMED,
-        Outcome.UNSUPPORTED,
-    }
-)
-"""Outcomes of a trial that does not come to a comparison, or that follow from what is captured at all."""
 ACROSS_ENGINES = "deleted-file"
 """Workload that every engine carries, and whose deletion the engines' archives note in different ways."""
 SPELLED = re.compile(r"([a-z]+:)?[a-z0-9-]+\.[a-z]+\.")
@@ -313,7 +302,7 @@ def cell_of(
 
 
 def fewer(cells: Sequence[Cell], rounds: int, today: dt.date) -> dict[str, int]:
-    """Return the cells with fewer than `rounds` trials: those whose result does not depend on timing.
+    """Return the cells with fewer than `rounds` trials: those whose result does not depend on the moment.
 
     They get at least 2 trials, if `rounds` permits: the second one shows what the first did to the source. Trials that
     differ from each other get at least 4.
@@ -326,8 +315,8 @@ def fewer(cells: Sequence[Cell], rounds: int, today: dt.date) -> dict[str, int]:
 
 
 def _settled(known: Expectation) -> bool:
-    """Return whether every trial fails, or finds a surface outside, before memory and disk can be compared."""
-    return known.outcome in BEFORE_COMPARING and known.rate is None
+    """Return whether every trial is expected to fail: one violation convicts, and more of them prove no more."""
+    return known.outcome is not Outcome.CONSISTENT and known.rate is None
 
 
 def expected(cell: Cell, today: dt.date, *, conditions: Collection[Condition] = ()) -> Expectation:

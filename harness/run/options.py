@@ -133,8 +133,8 @@ class Options(Settings):
         fewer = {} if self.chosen else matrix.fewer(cells, most, self.today)
         if fewer and max(fewer.values()) < most:
             each = " to ".join(dict.fromkeys(str(of(fewer.values())) for of in (min, max)))
-            rule += f" Cells whose result does not depend on timing ({len(fewer)} of {len(cells)}) get {each} trials,"
-            rule += " which prove less."
+            rule += " Cells that are expected to fail each time, and those whose result does not depend on timing "
+            rule += f"({len(fewer)} of {len(cells)}), get {each} trials, which prove less."
         return rule
 
     @property

@@ -215,8 +215,8 @@ def test_the_rule_is_told_in_words_and_numbers() -> None:
     assert "below 5 % (95 % confidence)" in sequential
     assert "A cell that never fails is never convicted." in sequential
     assert "passes in at most 5 % of the runs." in sequential
-    assert re.search(r"depend on timing \(\d+ of \d+\) get 12 trials, which prove less\.$", fixed)
-    assert re.search(r"depend on timing \(\d+ of \d+\) get 11 trials, which prove less\.$", sequential)
+    assert re.search(r"depend on timing \(\d+ of \d+\), get 12 trials, which prove less\.$", fixed)
+    assert re.search(r"depend on timing \(\d+ of \d+\), get 11 trials, which prove less\.$", sequential)
     assert "timing" not in parsed("--cell", "ledger.none.runc@debian-sid").rule
     assert parsed("--cell", "ledger.none.runc@debian-sid", "--rounds", "1").rule == (
         "1 trial per cell. If it is clean, the true failure rate is below 95.0 % (95 % confidence)."
