@@ -128,13 +128,13 @@ const struct kind timerfd = {"timerfd", start_timerfd, take_expirations, await_t
 
 /* ---- events: an eventfd that each tick adds one to, in the set of an epoll instance */
 
-enum { TAKEN_EVERY = 16 };
+enum { TAKEN_EVERY = 16, MARK = 0x57111f4a };
 
 static int event_file, set;
 
 static void open_events(void)
 {
-    struct epoll_event wanted = {.events = EPOLLIN, .data.u64 = 0x57111f4a3e};
+    struct epoll_event wanted = {.events = EPOLLIN, .data.u64 = MARK};
 
     event_file = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     set = epoll_create1(EPOLL_CLOEXEC);
@@ -173,7 +173,7 @@ static void look_at_events(u64 n)
     add_events(has);
     if (has != wanted)
         damaged("the eventfd has %llu events instead of %llu", (unsigned long long)has, (unsigned long long)wanted);
-    if (ready != (wanted > 0) || (ready && found.data.u64 != 0x57111f4a3e))
+    if (ready != (wanted > 0) || (ready && found.data.u64 != MARK))
         damaged("epoll does not tell that the eventfd has %llu events", (unsigned long long)has);
 }
 
