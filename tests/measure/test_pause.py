@@ -8,7 +8,7 @@ import pytest
 
 from harness.measure.pause import main
 from harness.workload import definitions
-from tests.reports.analysis.test_pauses import sized
+from tests.reports.pages.test_pauses import sized
 from tests.reports.synthetic import STILL, plan, store
 
 
