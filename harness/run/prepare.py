@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
+from harness.foreign.roots import RootSource
 from harness.host import audit, cgroups
 from harness.host.facts import host_facts
 from harness.host.names import redaction_here
@@ -204,7 +205,7 @@ def _images(names: Iterable[str], options: Options, progress: build.Progress) ->
 def image_of(name: str, options: Options, progress: build.Progress) -> Path | str:
     """Prepare the root file system of an application's image, or tell why there is none; `name`: of the workload."""
     application = definitions.find(name).application
-    given = application.model_dump(exclude={"criu", "program"}) if application else {}
+    given = application.model_dump(include=set(RootSource.model_fields)) if application else {}
     root = _built(definition.ImageDefinition(name="image", description="", **given), options, progress)
     return root if isinstance(root, Path) else f"the workload {name} has no image: {root}"
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.model.errors import EnvironmentUnfit, UsageError
+from harness.run import prepare
+from harness.stacks.definition import ImageDefinition
 from harness.workload import definitions, image
 from harness.workload.definitions import Form, Suite, available, find, given_as, load, name_of
 from tests.docs.pages import ROOT
@@ -148,3 +151,19 @@ def test_the_projects_applications_are_in_the_full_suite_and_their_links_lead_to
     for each in ours:
         assert each.suite is Suite.FULL
         assert all(path.resolve().is_relative_to(ROOT / "workloads") for path in each.folder.iterdir())
+
+
+def test_what_an_application_says_of_its_image_makes_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[ImageDefinition] = []
+
+    def built(what: ImageDefinition, *_: object) -> Path:
+        made.append(what)
+        return Path("/")
+
+    monkeypatch.setattr(prepare, "_built", built)
+    options: Any = None  # of building alone
+    needed = {name: own for name in available() if (own := find(name).application) and own.needed}
+    for name in needed:
+        assert prepare.image_of(name, options, lambda *_: None) == Path("/")
+    assert [(each.suite, each.packages) for each in made] == [(own.suite, own.packages) for own in needed.values()]
+    assert "valkey" in needed
