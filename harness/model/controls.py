@@ -164,9 +164,9 @@ LOOPBACK_DOWN = Proof(
     "loopback-down",
     "the restored container's loopback interface is down",
     Outcome.UNFIT,
-    signature="cannot go on: .*datagram",
+    signature="cannot go on: .*the loopback interface is down",
     neutral="it is down for a moment, and up again",
-    workload="loopback",
+    workload="state-interface",
 )
 APART = Proof(
     "held-apart",

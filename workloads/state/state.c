@@ -21,7 +21,7 @@ enum { KINDS_MAX = 16, ANSWER_MAX = 200, SLICE_MS = 5 };
 static const struct kind *const all[] = {
     &journal, &mapped, &renamed, &tree, &links, &sparse, &attributes, &opaque, &ghost, &large_ghost, &remapped,
     &locks, &pipes, &unix_sockets, &tcp, &datagram, &threads, &churn, &zombies, &clocks, &timers, &timerfd, &events,
-    &signals, &bulk,
+    &signals, &interface, &bulk,
 };
 static const struct kind *kinds[KINDS_MAX];
 static int kind_count;

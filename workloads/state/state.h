@@ -33,7 +33,7 @@ extern const struct kind ghost, large_ghost, remapped, locks;                   
 extern const struct kind pipes, unix_sockets, tcp, datagram;                                     /* channels.c */
 extern const struct kind threads, churn, zombies;                                                /* processes.c */
 extern const struct kind bulk;                                                             /* bulk.c */
-extern const struct kind clocks, timers, timerfd, events, signals;                               /* kernel.c */
+extern const struct kind clocks, timers, timerfd, events, signals, interface;                     /* kernel.c */
 
 __attribute__((format(printf, 1, 2))) void damaged(const char *format, ...);
 __attribute__((format(printf, 1, 2))) _Noreturn void failed(const char *format, ...); /* adds what errno says, if any */
