@@ -10,7 +10,8 @@ import contextlib
 import os
 import shutil
 import stat
-from collections.abc import Callable, Collection, Iterable, Iterator
+import tarfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,12 +111,12 @@ def extract(
     The last member of a name counts, of any kind. A hard link gets the content of its target. All files have their
     owners, permissions, attributes and symbolic links, too: who asks for all lets an application read them.
     """
-    links = _save(members(), None if wanted is None else _with_folders(wanted), to, budget, archive)
+    links, saved = _save(members(), None if wanted is None else _with_folders(wanted), to, budget, archive)
     for _ in range(MOST_LINKED):
         lacking = {target for target in links.values() if target not in links and not os.path.lexists(to / target)}
         if not lacking:
             break
-        further = _save(members(), _with_folders(lacking), to, budget, archive)
+        further, _ = _save(members(), _with_folders(lacking), to, budget, archive)
         links |= further
         if not further:
             break
@@ -127,13 +128,12 @@ def extract(
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             os.link(to / target, to / name)
     if wanted is None:
-        _dress(members(), to)
+        _dress(saved, to)
 
 
-def _dress(members: Iterable[Member], to: Path) -> None:
+def _dress(saved: Mapping[str, tarfile.TarInfo], to: Path) -> None:
     """Give files what they have besides content; make symbolic links last, so that nothing is changed through one."""
-    last = {member.name: member.info for member in members if member.name}
-    for name, info in last.items():
+    for name, info in saved.items():
         path = to / name
         if info.issym() or not os.path.lexists(path):
             continue
@@ -142,7 +142,7 @@ def _dress(members: Iterable[Member], to: Path) -> None:
         for key, value in info.pax_headers.items():
             if key.startswith(OF_USER):
                 os.setxattr(path, key.removeprefix(ATTRIBUTE), value.encode("utf-8", "surrogateescape"))
-    for name, info in last.items():
+    for name, info in saved.items():
         if info.issym():
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             (to / name).symlink_to(info.linkname)
@@ -150,17 +150,17 @@ def _dress(members: Iterable[Member], to: Path) -> None:
 
 def _save(
     members: Iterable[Member], wanted: Collection[str] | None, to: Path, budget: Budget, archive: str
-) -> dict[str, str]:
-    """Write the wanted members; return the targets of the hard links among them."""
+) -> tuple[dict[str, str], dict[str, tarfile.TarInfo]]:
+    """Write the wanted members; return the targets of the hard links among them, and all of them."""
     same: dict[str, str] = {}
     links: set[str] = set()
-    saved: set[str] = set()
+    saved: dict[str, tarfile.TarInfo] = {}
     for member in members:
         if member.info.issym():
             links.add(member.name)
         if member.name and (wanted is None or member.name in wanted):
             _replace(member, to, same)
-            saved.add(member.name)
+            saved[member.name] = member.info
             save(member, to, budget)
             if member.info.islnk():
                 same[member.name] = inside(member.info.linkname)
@@ -171,7 +171,7 @@ def _save(
     for name in saved:
         for link in links.intersection(_above(name)):
             raise Unreadable(f"{archive.rpartition('/')[2]} holds {name[:200]!r} below the link {link[:200]!r}")
-    return same
+    return same, saved
 
 
 def _replace(member: Member, to: Path, same: dict[str, str]) -> None:

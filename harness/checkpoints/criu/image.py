@@ -6,6 +6,7 @@ https://github.com/checkpoint-restore/criu/blob/v4.2/criu/include/magic.h, criu/
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -88,6 +89,11 @@ def read(path: Path, kind: Kind, budget: Budget) -> Iterator[Any]:
         yield found
         at += length
         number += 1
+
+
+def read_if_there(path: Path, kind: Kind, budget: Budget) -> Iterator[Any]:
+    """Yield the messages of an image, of which there is none if it does not exist: CRIU writes no empty image."""
+    return read(path, kind, budget) if os.path.lexists(path) else iter(())
 
 
 def encoded(kind: Kind, messages: Iterable[Message]) -> bytes:

@@ -124,13 +124,13 @@ def shared(images: Path, memory: Memory, budget: Budget, *, within: Path | None 
     """
     missing: list[str] = []
     windows: list[_Window] = []
-    objects = {each.inode_id: each.shmid for each in _all(images / "memfd.img", image.MEMFDS, budget)}
+    objects = {each.inode_id: each.shmid for each in image.read_if_there(images / "memfd.img", image.MEMFDS, budget)}
     memfds = {
         each.id: objects.get(each.memfd.inode_id)
-        for each in _all(images / "files.img", image.FILES, budget)
+        for each in image.read_if_there(images / "files.img", image.FILES, budget)
         if each.HasField("memfd")
     }
-    for mappings in _all(images / f"mm-{memory.pid}.img", image.MAPPINGS, budget):
+    for mappings in image.read_if_there(images / f"mm-{memory.pid}.img", image.MAPPINGS, budget):
         for each in mappings.vmas:
             number = memfds.get(each.shmid) if each.status & OF_MEMFD else each.shmid
             name = f"pagemap-shmem-{number}.img"
@@ -142,10 +142,6 @@ def shared(images: Path, memory: Memory, budget: Budget, *, within: Path | None 
                     for window in _windows(levels, name, wanted)
                 )
     return Memory(memory.pid, windows, missing, budget)
-
-
-def _all(path: Path, kind: image.Kind, budget: Budget) -> Iterator[Any]:
-    return image.read(path, kind, budget) if os.path.lexists(path) else iter(())
 
 
 def memories(images: Path, budget: Budget, *, within: Path | None = None) -> Iterator[Memory]:
@@ -162,7 +158,7 @@ def memories(images: Path, budget: Budget, *, within: Path | None = None) -> Ite
 
 def _pids(images: Path, budget: Budget) -> list[int]:
     """Return the processes with a pagemap: those of the tree of processes, since others are left from earlier dumps."""
-    listed = alive(images, budget)
+    listed = frozenset(alive(images, budget))
     found = []
     try:
         with os.scandir(images) as entries:

@@ -138,15 +138,15 @@ def bases_of(images: Path, budget: Budget) -> tuple[Mount, ...]:
 
 def external_of(images: Path, budget: Budget) -> tuple[Mount, ...]:
     """Return the external mounts of all namespaces that a process is in."""
-    tables = [path for path in map(images.joinpath, _tables(images, budget)) if path.exists()]
-    every = (_mount(entry) for path in tables for entry in image.read(path, image.MOUNTS, budget))
+    tables = map(images.joinpath, _tables(images, budget))
+    every = (_mount(entry) for path in tables for entry in image.read_if_there(path, image.MOUNTS, budget))
     return tuple(mount for mount in every if mount.external)
 
 
 def _tables(images: Path, budget: Budget) -> list[str]:
     """Name the tables of mounts."""
     ids = (images / f"ids-{pid}.img" for pid in alive(images, budget))
-    spaces = {each.mnt_ns_id for path in ids if path.exists() for each in image.read(path, image.IDS, budget)}
+    spaces = {each.mnt_ns_id for path in ids for each in image.read_if_there(path, image.IDS, budget)}
     return [f"mountpoints-{number}.img" for number in sorted(spaces)]
 
 

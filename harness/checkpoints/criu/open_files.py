@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,12 +57,12 @@ def files_of(images: Path, pid: int, budget: Budget) -> ProcessFiles | None:
     known = {
         entry.id: entry.reg for entry in image.read(images / "files.img", image.FILES, budget) if entry.type == REGULAR
     }
-    folders = next(_read(images / f"fs-{pid}.img", image.FOLDERS, budget), None)
-    ids = next(_read(images / f"ids-{pid}.img", image.IDS, budget), None)
-    inventory = next(_read(images / "inventory.img", image.INVENTORY, budget), None)
+    folders = next(image.read_if_there(images / f"fs-{pid}.img", image.FOLDERS, budget), None)
+    ids = next(image.read_if_there(images / f"ids-{pid}.img", image.IDS, budget), None)
+    inventory = next(image.read_if_there(images / "inventory.img", image.INVENTORY, budget), None)
     if folders is None or ids is None or inventory is None:
         return None
-    nameless = {each.orig_id for each in _read(images / "remap-fpath.img", image.REMAPS, budget)}
+    nameless = {each.orig_id for each in image.read_if_there(images / "remap-fpath.img", image.REMAPS, budget)}
     table = images / f"fdinfo-{ids.files_id if inventory.fdinfo_per_id else pid}.img"
     opened = (
         OpenFile(
@@ -71,7 +71,7 @@ def files_of(images: Path, pid: int, budget: Budget) -> ProcessFiles | None:
             bool(known[entry.id].flags & os.O_ACCMODE),
             entry.id in nameless,
         )
-        for entry in _read(table, image.DESCRIPTORS, budget)
+        for entry in image.read_if_there(table, image.DESCRIPTORS, budget)
         if entry.type == REGULAR and entry.id in known and stat.S_ISREG(known[entry.id].mode or stat.S_IFREG)
     )
     return ProcessFiles(
@@ -99,9 +99,9 @@ def files_outside(images: Path, budget: Budget) -> tuple[FileOutside, ...]:
     The mount points themselves are not part of it, nor what was deleted: its content is in the images.
     """
     mounts = {mount.number: mount.mountpoint for mount in external_of(images, budget)}
-    nameless = {each.orig_id for each in _read(images / "remap-fpath.img", image.REMAPS, budget)}
+    nameless = {each.orig_id for each in image.read_if_there(images / "remap-fpath.img", image.REMAPS, budget)}
     found: dict[str, FileOutside] = {}
-    for each in _read(images / "files.img", image.FILES, budget):
+    for each in image.read_if_there(images / "files.img", image.FILES, budget):
         if each.type == REGULAR and each.reg.mnt_id in mounts and each.id not in nameless:
             path, mount = "/" + os.fsdecode(each.reg.name).lstrip("/"), mounts[each.reg.mnt_id]
             kind = stat.S_IFMT(each.reg.mode) or stat.S_IFREG
@@ -113,8 +113,3 @@ def files_outside(images: Path, budget: Budget) -> tuple[FileOutside, ...]:
 def _path(known: Mapping[int, Any], number: int) -> str:
     """Return the path of a file; "/" if the file is not described."""
     return "/" + os.fsdecode(known[number].name).lstrip("/") if number in known else "/"
-
-
-def _read(path: Path, kind: image.Kind, budget: Budget) -> Iterator[Any]:
-    """Yield the messages of an image; CRIU does not write an image that would be empty."""
-    return image.read(path, kind, budget) if os.path.lexists(path) else iter(())
