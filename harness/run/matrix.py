@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import fnmatch
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from harness.model import expectations
@@ -87,20 +87,20 @@ def plan(
         if not planned:
             raise _nothing(stacks, runtimes, policies, workloads, interop=interop)
         return planned
-    every = every_cell()
     wider = [cell for who in participants for cell in cells_of(who, EVERYTHING)] if not interop else []
-    spelled = _of_policies(policies, dict.fromkeys((*planned, *wider)))
+    spelled, every = _by_id(_of_policies(policies, dict.fromkeys((*planned, *wider)))), _by_id(every_cell())
+    shown = _by_id(planned)
     chosen: set[Cell] = set()
     for pattern in cells:  # an id alone can name any cell, even one outside the default plan
-        found = _named(pattern, spelled if SPELLED.match(pattern) else planned)
+        found = _named(pattern, spelled if SPELLED.match(pattern) else shown)
         if not found and not (stacks or runtimes or policies):
             found = _named(pattern, every)
         if not found and (hidden := _named(pattern, every)):
             raise _excluded(pattern, hidden, stacks, runtimes, policies)
         if not found:
-            raise unknown("cell", pattern, [cell.id for cell in every], nearest=NEAREST)
+            raise unknown("cell", pattern, every, nearest=NEAREST)
         chosen.update(found)
-    return tuple(cell for cell in dict.fromkeys((*planned, *spelled, *every)) if cell in chosen)
+    return tuple(cell for cell in dict.fromkeys((*spelled.values(), *every.values())) if cell in chosen)
 
 
 def _of_policies(policies: Sequence[str], cells: Iterable[Cell]) -> tuple[Cell, ...]:
@@ -152,8 +152,12 @@ def _excluded(
     return UsageError(what, remedy="Leave it out." if alone else "Leave one of them out.")
 
 
-def _named(pattern: str, cells: Iterable[Cell]) -> list[Cell]:
-    return [cell for cell in cells if fnmatch.fnmatchcase(cell.id, pattern)]
+def _by_id(cells: Iterable[Cell]) -> dict[str, Cell]:
+    return {cell.id: cell for cell in cells}
+
+
+def _named(pattern: str, cells: Mapping[str, Cell]) -> list[Cell]:
+    return [cells[name] for name in cells if fnmatch.fnmatchcase(name, pattern)]
 
 
 def default_cells() -> tuple[Cell, ...]:
