@@ -33,6 +33,7 @@ RESOLVE_IN_ROOT = 0x10
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_SYS_BPF = {"x86_64": 321, "aarch64": 280}
 _SYS_OPENAT2 = 437
 """The same on every architecture."""
 
@@ -90,3 +91,14 @@ def loopback_up() -> None:
         request = struct.pack("16sh14x", b"lo", 0)
         (flags,) = struct.unpack_from("16xh", fcntl.ioctl(device, 0x8913, request))
         fcntl.ioctl(device, 0x8914, struct.pack("16sh14x", b"lo", flags | 1))
+
+
+def device_programs(group: str) -> int:
+    """Return how many BPF programs decide on devices in the cgroup2 at `group` (bpf(2), BPF_PROG_QUERY)."""
+    descriptor = os.open(group, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        asked = ctypes.create_string_buffer(struct.pack("=IIIIQI", descriptor, 6, 1, 0, 0, 0), 64)
+        _checked(_libc.syscall(_SYS_BPF[os.uname().machine], 16, asked, len(asked)), f"bpf({group})")
+        return int(struct.unpack_from("=I", asked, 24)[0])
+    finally:
+        os.close(descriptor)

@@ -132,6 +132,37 @@ CONTROLS = {
         Proof("stopped-workload", "the workload stops ticking long before the checkpoint", Outcome.VACUOUS),
     )
 }
+REWRITTEN = "the same image is written again as it is"
+OF_SAMENESS = (
+    Proof(
+        "capability-dropped",
+        "the restored process lacks a capability",
+        Outcome.ALTERED,
+        signature="effective capabilities of process 1",
+        neutral=REWRITTEN,
+    ),
+    Proof(
+        "limit-lowered",
+        "the restored process may open a file less",
+        Outcome.ALTERED,
+        signature="resource limit open files of process 1",
+        neutral=REWRITTEN,
+    ),
+    Proof(
+        "mount-writable",
+        "a read-only mount is restored writable",
+        Outcome.ALTERED,
+        signature="less confined: mount /proc/sys of process 1",
+        neutral=REWRITTEN,
+    ),
+    Proof(
+        "offset-moved",
+        "a descriptor is restored with another offset",
+        Outcome.ALTERED,
+        signature="offset of descriptor [0-9]+ of process 1",
+        neutral=REWRITTEN,
+    ),
+)
 OF_STATE = (
     Proof(
         "memory-page-older",
@@ -159,6 +190,14 @@ OF_STATE = (
         neutral="the image of the pipes is replaced by a copy of itself",
         workload="state-channels",
     ),
+    *OF_SAMENESS,
+)
+UNFILTERED = Proof(
+    "archive-unfiltered",
+    "the restored process has no filter of system calls",
+    Outcome.ALTERED,
+    signature="less confined: seccomp",
+    neutral="the archive is written again as it is",
 )
 LOOPBACK_DOWN = Proof(
     "loopback-down",

@@ -20,26 +20,23 @@ from itertools import product
 from pathlib import Path
 from typing import Protocol
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness.model.cells import FreezePolicy, Scenario
 from harness.model.invalid import fault, read_toml, regular_expression
-from harness.model.machine import Component, Condition
+from harness.model.known.crashes import Crash
+from harness.model.known.differences import KnownDifference
+from harness.model.known.signatures import LINK, NOT, SPELLED, covers, interval, matches, selective
+from harness.model.machine import Condition
 from harness.model.outcomes import Anomaly, Outcome
 from harness.model.values import Frozen
 
-ENTRY, CRASH = "[[expectation]]", "[[crash]]"
+ENTRY, CRASH, DIFFERENCE = "[[expectation]]", "[[crash]]", "[[difference]]"
 """First lines of declarations."""
 CONVICTING = frozenset(outcome for outcome in Outcome if outcome.violates)
 """Outcomes that convict a cell."""
 SILENT = frozenset({Outcome.HARNESS_ERROR, Outcome.MISSING})
 """Outcomes that say nothing about a cell."""
-MEANINGLESS = ("", "zq")
-"""Lines without meaning: a signature that matches one of them matches almost any line."""
-
-NOT = "!"
-"""How a pattern begins whose cells a declaration leaves out."""
-LINK = r"^https://[^/\s]+/\S+$"
 NAMING = re.compile(r"^[^\[]*(?:[^\[*?r]@|@[^\[*?s])[^\[]*$")
 """A pattern with a letter beside its @ that no `stranger@stranger` has: hundreds of ids need not be tried."""
 
@@ -50,25 +47,6 @@ class Named(Protocol):
     @property
     def id(self) -> str:
         """The name that the patterns of a declaration match."""
-
-
-def matches(signature: str, lines: Iterable[str]) -> bool:
-    """Return whether a signature matches one of the lines."""
-    return any(re.search(signature, line) for line in lines)
-
-
-def selective(signature: str) -> str:
-    """Return a signature if it does not match lines without meaning."""
-    if signature and matches(signature, MEANINGLESS):
-        raise fault(f"{signature!r} matches any line. Quote what only this failure says")
-    return signature
-
-
-def interval(rate: tuple[float, float] | None) -> tuple[float, float] | None:
-    """Return a rate if its ends are in order."""
-    if rate is not None and not 0 <= rate[0] < rate[1] <= 1:
-        raise fault(f"[{rate[0]:g}, {rate[1]:g}] is not an interval. Write [low, high] with 0 <= low < high <= 1")
-    return rate
 
 
 class Shown(Frozen):
@@ -124,7 +102,7 @@ class About(StrEnum):
 class Declaration(Shown):
     """A known issue, as declared in a file."""
 
-    model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"), populate_by_name=True)
+    model_config = SPELLED
 
     match: tuple[str, ...] = Field(
         min_length=1,
@@ -157,52 +135,12 @@ class Declaration(Shown):
 
     def covers(self, named: Named) -> bool:
         """Return whether the declaration matches a cell or an image."""
-        found = {pattern[:1] == NOT for pattern in self.match if fnmatch.fnmatchcase(named.id, pattern.lstrip(NOT))}
-        return found == {False}
+        return covers(self.match, named.id)
 
     def expectation(self, declared: str = "", *, overdue: bool = False) -> Expectation:
         """Return the expectation for a matching cell; `declared`: file and lines of the declaration."""
         said = self.model_dump(exclude={"match", "review_by", "evidence"})
         return Expectation.model_validate({**said, "review": self.review_by, "declared": declared, "overdue": overdue})
-
-
-class Crash(Frozen):
-    """A known crash of one component, which may strike any trial that the component has a part in."""
-
-    model_config = Declaration.model_config
-
-    component: str = Field(min_length=1, description="name of a component, as in the records: `runsc`")
-    versions: tuple[str, ...] = Field(min_length=1, description="versions that crash, as in the records")
-    signature: str = Field(min_length=1, description="regular expression that the reason or the log must match")
-    rate: tuple[float, float] = Field(
-        description="low and high, 0 <= low < high < 1: share of the component's trials that it strikes"
-    )
-    reason: str = Field(description="why it crashes, as a sentence")
-    link: str = Field(pattern=LINK, description="upstream discussion or documentation")
-    owner: str = Field(min_length=1, description="who has to act: a project, or the maintainer of this entry")
-    added: dt.date
-    review_by: dt.date = Field(description="day of the next review; later the declaration is overdue")
-    overdue: bool = Field(default=False, description="the day of review is past")
-    declared: str = Field(default="", description="file and lines of the declaration")
-
-    _pattern = field_validator("signature")(regular_expression)
-    _selective = field_validator("signature")(selective)
-
-    @field_validator("rate")
-    @classmethod
-    def _seldom(cls, rate: tuple[float, float]) -> tuple[float, float]:
-        interval(rate)
-        if rate[1] == 1:
-            raise fault("a crash that may strike every trial hides all others. Write the highest rate that was seen")
-        return rate
-
-    def concerns(self, components: Iterable[Component]) -> bool:
-        """Return whether one of `components` is of a version that crashes."""
-        return any(each.name == self.component and each.version in self.versions for each in components)
-
-    def signed(self, *lines: str) -> bool:
-        """Return whether the signature matches one of `lines`."""
-        return matches(self.signature, lines)
 
 
 class DeclarationFile(Frozen):
@@ -211,16 +149,22 @@ class DeclarationFile(Frozen):
     about: About = About.CELLS
     expectation: tuple[Declaration, ...] = ()
     crash: tuple[Crash, ...] = ()
+    difference: tuple[KnownDifference, ...] = ()
 
     @model_validator(mode="after")
     def _narrow(self) -> DeclarationFile:
         """Raise `ValueError` for a pattern that matches unknown participants."""
         strangers = _strange_images if self.about is About.IMAGES else _strange_cells
-        for number, each in enumerate(self.expectation):
-            for pattern in (one for one in each.match if one[:1] != NOT):
-                if any(fnmatch.fnmatchcase(stranger, pattern) for stranger in strangers(pattern)):
-                    what = f"{pattern!r} covers participants that do not exist yet. Name the participants"
-                    raise fault(what, "expectation", number, "match")
+        listed = {
+            "expectation": [each.match for each in self.expectation],
+            "difference": [each.match for each in self.difference],
+        }
+        for kind, matches_of in listed.items():
+            for number, match in enumerate(matches_of):
+                for pattern in (one for one in match if one[:1] != NOT):
+                    if any(fnmatch.fnmatchcase(stranger, pattern) for stranger in strangers(pattern)):
+                        what = f"{pattern!r} covers participants that do not exist yet. Name the participants"
+                        raise fault(what, kind, number, "match")
         return self
 
 
@@ -284,6 +228,15 @@ def crashes(today: dt.date) -> tuple[Crash, ...]:
     )
 
 
+def differences(today: dt.date) -> tuple[KnownDifference, ...]:
+    """Read the known differences, which are overdue after their day of review; `WrongFile` as for `crashes`."""
+    return tuple(
+        each.model_copy(update={"declared": where, "overdue": each.review_by < today})
+        for path, file in _files()
+        for each, where in zip(file.difference, _places(path, DIFFERENCE), strict=True)
+    )
+
+
 def _files() -> tuple[tuple[Path, DeclarationFile], ...]:
     return tuple((path, read_toml(DeclarationFile, path)) for path in sorted(folder().glob("*.toml")))
 
@@ -318,11 +271,13 @@ def covered(every: Iterable[Named], about: About = About.CELLS) -> dict[str, int
 def unmatched(every: Iterable[Named], about: About = About.CELLS) -> tuple[str, ...]:
     """Return the patterns that match none of `every`, each with its place: `FILE:3-17: PATTERN`."""
     ids = [named.id for named in every]
+    listed = [(each.where, each.declaration.match) for each in declared() if each.about is about]
+    if about is About.CELLS:
+        listed += [(each.declared, each.match) for each in differences(dt.date.min)]
     return tuple(
-        f"{each.where}: {pattern}"
-        for each in declared()
-        if each.about is about
-        for pattern in each.declaration.match
+        f"{where}: {pattern}"
+        for where, match in listed
+        for pattern in match
         if not fnmatch.filter(ids, pattern.lstrip(NOT))
     )
 
@@ -337,7 +292,7 @@ def place(declared: str) -> str:
 def _places(path: Path, entry: str) -> Iterator[str]:
     """Yield the place of each declaration that begins with `entry`: `FILE:3-17`, with lines counted from 1."""
     lines, name = path.read_text(encoding="utf-8").splitlines(), "/".join(path.parts[-3:])
-    begins = [number for number, line in enumerate(lines) if line.strip() in (ENTRY, CRASH)]
+    begins = [number for number, line in enumerate(lines) if line.strip() in (ENTRY, CRASH, DIFFERENCE)]
     for begin, end in zip(begins, [*begins[1:], len(lines)], strict=False):
         last = max(
             number for number in range(begin, end) if lines[number].strip(" #") and not lines[number].startswith("#")

@@ -16,6 +16,7 @@ from harness.model.controls import (
     DEFAULT_WORKLOAD,
     LOOPBACK_DOWN,
     OF_STATE,
+    UNFILTERED,
     Ground,
     Proof,
 )
@@ -353,6 +354,7 @@ ARCHIVED = tuple(
             signature="not a complete archive",
             neutral="zeros follow the archive's end",
         ),
+        UNFILTERED,
         Proof(
             "archive-newer",
             "the images have a version that no CRIU knows yet",

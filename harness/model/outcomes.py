@@ -17,6 +17,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     UNSUPPORTED = "unsupported"
     VACUOUS = "vacuous"
+    ALTERED = "altered"
     UNFIT = "unfit"
     INCONSISTENT = "inconsistent"
     COLD_START = "cold-start"
@@ -87,6 +88,12 @@ class Verdict(Frozen):
     def found(self) -> tuple[Outcome, ...]:
         """All findings, worst first."""
         return (self.outcome, *self.also)
+
+    def without(self, outcome: Outcome, why: str) -> Verdict:
+        """Return the verdict without a finding of this outcome; `why`: reason of what is then the outcome."""
+        others = tuple(each for each in self.found if each is not outcome) or (Outcome.CONSISTENT,)
+        changed = {} if others[0] is self.outcome else {"reason": why}
+        return self.model_copy(update={"outcome": others[0], "also": others[1:], **changed})
 
     @property
     def not_tried(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 from pydantic import Field
@@ -48,6 +49,65 @@ class Reading(Frozen):
     counter: Whole
     counter_wall_ns: Whole
     surfaces: tuple[SurfaceReading, ...]
+
+
+class Aspect(StrEnum):
+    """What a fact about a container is about; the worst one to lose is first."""
+
+    CONFINEMENT = "confinement"
+    LIMITS = "limits"
+    IDENTITY = "identity"
+    DESCRIPTORS = "descriptors"
+    SIGNALS = "signals"
+    NETWORK = "network"
+
+
+class Difference(Frozen):
+    """A fact that the kernel tells of the source's container and not of the restored one, or otherwise."""
+
+    aspect: Aspect
+    process: Whole | None = Field(description="process id inside the container; null: of the whole container")
+    fact: str = Field(description="as in the reference of facts, with what it is about: `mount /proc/kcore`")
+    before: str = Field(description="of the source; empty: there was none")
+    after: str = Field(description="of the restored container; empty: there is none")
+    weaker: bool = Field(description="the restored container is less confined, or has a looser limit")
+    workaround: str = Field(
+        default="", description="name of the workaround of this machine that causes it; empty: none does"
+    )
+
+    def __str__(self) -> str:
+        whose = "" if self.process is None else f" of process {self.process}"
+        told = f"{self.fact}{whose}: {self.before or 'none'} before, {self.after or 'none'} after"
+        return f"less confined: {told}" if self.less_confined else told
+
+    @property
+    def less_confined(self) -> bool:
+        """Whether the restored container is less confined."""
+        return self.weaker and self.aspect is Aspect.CONFINEMENT
+
+
+class Sameness(Frozen):
+    """The source's container and the restored one, compared."""
+
+    compared: Whole = Field(description="number of facts that were compared")
+    differences: tuple[Difference, ...] = ()
+    uncompared: tuple[str, ...] = Field(default=(), description="what could not be compared, and why")
+
+    @property
+    def altered(self) -> tuple[Difference, ...]:
+        """The differences that no workaround causes, the worst first."""
+        told = (each for each in self.differences if not each.workaround)
+        return tuple(sorted(told, key=lambda each: (not each.less_confined, list(Aspect).index(each.aspect))))
+
+
+MOST_DIFFERENCES = 3
+"""Differences that a sentence tells; it counts the others."""
+
+
+def altered(differences: Sequence[Difference]) -> str:
+    """Say how a restored container differs from the source."""
+    more = f"; and {len(differences) - MOST_DIFFERENCES} more" if len(differences) > MOST_DIFFERENCES else ""
+    return "the restored container is not the same: " + "; ".join(map(str, differences[:MOST_DIFFERENCES])) + more
 
 
 class Skew(Frozen):

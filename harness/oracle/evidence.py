@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from harness.model.outcomes import Refusal, Verdict
-from harness.model.readings import Reading, SourceHealth
+from harness.model.readings import Reading, Sameness, SourceHealth
 from harness.records.record import Continuation
 
 
@@ -45,6 +45,8 @@ class Evidence:
     started_afresh: bool = False
     """The restored container announced a start of its own."""
     source: SourceHealth = field(default_factory=SourceHealth)
+    sameness: Sameness | None = None
+    """The restored container, compared with the source; None: not compared."""
     refusal: Refusal | None = None
     """How the restore was declined, if it was."""
     leaks: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
 from harness.model.outcomes import Anomaly, Outcome, Refusal, Stage, Verdict
-from harness.model.readings import Reading, Skew, SourceHealth, SurfaceReading
+from harness.model.readings import Reading, Skew, SourceHealth, SurfaceReading, altered
 from harness.oracle.continuity import FINISHED_TICKS, breaks
 from harness.oracle.evidence import Evidence
 from harness.oracle.skews import apart, skews
@@ -60,6 +60,7 @@ class Check(StrEnum):
     AFTERWARDS = "so it finds the restored container's files, after it has run on and ended"
     GOES_ON = "the restored application can go on"
     CONTINUES = "the restored container's log goes on where memory does"
+    SAME_CONTAINER = "the restored container is as confined and limited as the source, and has open what it had"
 
 
 OF_LINES = {
@@ -248,9 +249,16 @@ def _of_restored(evidence: Evidence, without: frozenset[Check]) -> Iterator[tupl
         if evidence.afterwards is not None:
             yield from _of_reading(Check.AFTERWARDS, evidence.afterwards, evidence.outside, without)
         yield from _of_log(evidence, without)
+        yield from _of_sameness(evidence)
         yield from _of_outside(restored, evidence)
         if evidence.offline is not None:
             yield from _of_disagreement(evidence.offline, restored, evidence.outside, without)
+
+
+def _of_sameness(evidence: Evidence) -> Iterator[tuple[Check, Verdict]]:
+    differences = evidence.sameness.altered if evidence.sameness else ()
+    if differences:
+        yield Check.SAME_CONTAINER, Verdict(outcome=Outcome.ALTERED, stage=Stage.RESTORE, reason=altered(differences))
 
 
 def _of_source(source: SourceHealth) -> Iterator[tuple[Check, Verdict]]:

@@ -8,9 +8,12 @@ from pydantic import Field
 
 from harness.model.cells import Cell, Settings
 from harness.model.controls import Control
-from harness.model.expectations import STILL, Crash, Expectation
+from harness.model.expectations import STILL, Expectation
+from harness.model.known.crashes import Crash
+from harness.model.known.differences import KnownDifference
 from harness.model.machine import HostFacts
 from harness.model.outcomes import Outcome
+from harness.model.readings import Difference, altered
 from harness.model.values import Frozen, Whole, Word
 from harness.records.record import SCHEMA_VERSION, Record, by_cell
 from harness.records.shard import Shard
@@ -55,6 +58,9 @@ class Plan(Frozen):
         default=(), description="places and patterns of declarations that match no existing cell"
     )
     crashes: tuple[Crash, ...] = Field(default=(), description="known crashes, which may strike any cell")
+    differences: tuple[KnownDifference, ...] = Field(
+        default=(), description="known differences of restored containers, beside the cells' expectations"
+    )
     fewer: dict[str, int] = Field(default_factory=dict, description="cells, by id, with fewer trials than `rounds`")
     shard: Shard | None = Field(
         default=None, description="share of the plan that was executed here; null for the whole plan"
@@ -79,6 +85,24 @@ class Plan(Frozen):
             ),
             None,
         )
+
+    def settled(self, record: Record) -> Record:
+        """Return a trial's record without the finding `altered` if every difference of the restored container is known.
+
+        The others decide about the cell; if some differences are not known, the verdict names those alone.
+        """
+        if Outcome.ALTERED not in record.verdict.found or record.sameness is None:
+            return record
+        strange = tuple(each for each in record.sameness.altered if not self._explains(record, each))
+        verdict = record.verdict
+        if not strange:
+            verdict = verdict.without(Outcome.ALTERED, f"all of it is known: {verdict.reason}")
+        elif verdict.outcome is Outcome.ALTERED:
+            verdict = verdict.model_copy(update={"reason": altered(strange)})
+        return record if verdict == record.verdict else record.model_copy(update={"verdict": verdict})
+
+    def _explains(self, record: Record, difference: Difference) -> bool:
+        return any(each.explains(record.cell.id, difference) for each in self.differences)
 
     def rounds_of(self, cell: Cell) -> int:
         """Return the maximum number of trials of a cell."""

@@ -11,7 +11,7 @@ from harness.model.commands import Command, Schedule, Span
 from harness.model.description import Statistics
 from harness.model.machine import Accommodation, Component, HostFacts
 from harness.model.outcomes import Prediction, Refusal, Verdict
-from harness.model.readings import Abandoned, Concurrent, Reading, Skew, SourceHealth, SurfaceReading
+from harness.model.readings import Abandoned, Concurrent, Reading, Sameness, Skew, SourceHealth, SurfaceReading
 from harness.model.values import Frozen, Whole, Word
 from harness.records.inspection import Finding
 
@@ -93,6 +93,9 @@ class Record(Frozen):
     )
     refusal: Refusal | None = Field(
         default=None, description="how clearly the restore was declined; `source` and `leaks` tell the harm"
+    )
+    sameness: Sameness | None = Field(
+        default=None, description="the kernel's facts about the source and about what was restored; null: not compared"
     )
     leaks: tuple[str, ...] = ()
     log: tuple[str, ...] = Field(default=(), description="log lines that matter, the most telling line last")

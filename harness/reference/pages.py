@@ -29,6 +29,7 @@ from harness.records.schemas import schemas
 from harness.reference.shapes import bullets, code, command_sections, listed, parts_of, schema_fields, table
 from harness.run.flags import default_cache
 from harness.runtimes import RUNTIMES
+from harness.sameness.facts import FACTS
 from harness.stacks import definition
 from harness.stacks.definition import StackDefinition
 from harness.trial.corpus import Kept
@@ -127,6 +128,7 @@ def generated() -> dict[str, Callable[[], str]]:
         "exit-codes": lambda: table(("code", "meaning"), ((f"{code:d}", told) for code, told in EXIT_CODES.items())),
         "controls": lambda: bullets(map(_proof, (CANARY, *CONTROLS.values()))),
         "mutants": lambda: bullets(map(_proof, MUTANTS)),
+        "facts": lambda: table(("fact", "about", "where the kernel tells it", "can loosen"), _facts()),
         "checks": lambda: bullets((each.value, "") for each in Check),
         "formats": lambda: bullets(_formats()),
         "producers": lambda: bullets((code(each.name), each.what) for engine in ENGINES for each in engine.producers),
@@ -148,6 +150,11 @@ def generated() -> dict[str, Callable[[], str]]:
 
 def _meanings(heading: str, names: Iterable[str], told: object) -> str:
     return table((heading, "meaning"), ((code(each), told[each]) for each in names))  # type: ignore[index]
+
+
+def _facts() -> Iterator[tuple[str, str, str, str]]:
+    for name, fact in FACTS.items():
+        yield name, fact.aspect.value, fact.source, "yes" if fact.directed else ""
 
 
 def _workloads() -> Iterator[Workload]:

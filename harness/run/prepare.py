@@ -18,7 +18,7 @@ from harness.host.facts import host_facts
 from harness.host.names import redaction_here
 from harness.model.cells import Cell, base_of
 from harness.model.errors import EnvironmentUnfit, StillframeError
-from harness.model.expectations import STILL, covered, crashes, unmatched
+from harness.model.expectations import STILL, covered, crashes, differences, unmatched
 from harness.model.machine import Condition
 from harness.privacy.redaction import FORMS, Redaction
 from harness.records import run_files
@@ -101,6 +101,7 @@ class Run:
             covered=covered(matrix.default_cells()),
             unmatched=unmatched(matrix.every_cell()),
             crashes=crashes(today),
+            differences=differences(today),
             fewer=options.fewer,
             shard=options.shard,
         )

@@ -29,6 +29,7 @@ from harness.oracle.skews import apart, skews, skews_of_others
 from harness.records.plan import Plan
 from harness.records.record import Inspected, Record
 from harness.runtimes.contract import Checkpoint, Container
+from harness.sameness.comparison import Comparison
 from harness.trial import application, predict
 from harness.trial.bench import Bench
 from harness.trial.checkpoint import take
@@ -78,14 +79,14 @@ class Trial:
         self.free_ns = 0
         """When the source was let go on after its checkpoint."""
         self._heard = 0
+        self._looks = Comparison()
         made = bench.source.commands if bench.source else ()
-        self.inherited: tuple[Command, ...] = (*bench.setup, *bench.readied, *made)
-        if self.far is not bench:
-            self.inherited = (*self.far.setup, *self.far.readied, *self.inherited)
+        theirs = (*self.far.setup, *self.far.readied) if self.foreign else ()
+        self.inherited: tuple[Command, ...] = (*theirs, *bench.setup, *bench.readied, *made)
 
     @property
     def _benches(self) -> tuple[Bench, ...]:
-        return (self.bench,) if self.far is self.bench else (self.bench, self.far)
+        return (self.bench, self.far) if self.foreign else (self.bench,)
 
     @property
     def foreign(self) -> bool:
@@ -166,6 +167,7 @@ class Trial:
         acquired.callback(self._remove_checkpoint, checkpoint)
         checkpoint = self.begin_checkpoint(source, checkpoint)
         self._heard = len(source.channel.listen())
+        self._looks.before(self.bench.node, source.container)
         self.evidence.freeze_begin_ns = self.evidence.freeze_begin_ns or time.time_ns()
         try:
             take(
@@ -212,6 +214,7 @@ class Trial:
         """Check that the source goes on: thawed, same process, ticking since it was let go, nothing lost."""
         with self.stages.at(Stage.READ):
             frozen = self.bench.frozen(source.container)
+            self._looks.after(self.bench.node, source.container)
             try:
                 source.tick_after(self.free_ns)
                 ticking = True
@@ -234,7 +237,7 @@ class Trial:
     def restore(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> Container:
         """Restore a container from the checkpoint."""
         with self.stages.at(Stage.RESTORE):
-            if self.far is not self.bench:
+            if self.foreign:
                 checkpoint = self.far.bring(checkpoint, self.bench)
                 for left in (checkpoint.folder, checkpoint.container.spec.folder):
                     acquired.callback(self.far.node.remove, left)
@@ -278,6 +281,7 @@ class Trial:
                 if isinstance(said, Beat):
                     self.evidence.restored_moves = True
                     see_alive(group, late=late)
+                    self.evidence.sameness = self._looks.restored(self.far.node, clone)
                     self.read_log(clone, channel)
                 self.read_application(clone, channel, said)
 
@@ -389,6 +393,7 @@ class Trial:
             prediction=self.prediction,
             inspection=self.inspection,
             refusal=self.evidence.refusal,
+            sameness=self.evidence.sameness,
             leaks=self.evidence.leaks,
             log=self.log,
             played=self.played,

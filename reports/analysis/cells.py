@@ -239,11 +239,17 @@ def judge(verdict: Verdict, log: tuple[str, ...], expectation: Expectation) -> E
     same_anomaly = expectation.anomaly is None or expectation.anomaly in verdict.anomalies
     signed = expectation.signed(verdict.reason, *log)
     seen = expectation.outcome in verdict.found and same_anomaly and signed
-    if seen and verdict.outcome in (expectation.outcome, *expectation.besides):
+    allowed = (expectation.outcome, *expectation.besides)
+    if seen and verdict.outcome in allowed and not strange(verdict, expectation):
         return Exit.EXPECTED
     if verdict.outcome in NO_EVIDENCE:
         return Exit.INCOMPLETE
     return Exit.BLIND if expectation.control and not seen else Exit.UNEXPECTED
+
+
+def strange(verdict: Verdict, expectation: Expectation) -> bool:
+    """Return whether a restored container differs in a way that nothing declares, whatever else was found."""
+    return Outcome.ALTERED in verdict.found and Outcome.ALTERED not in (expectation.outcome, *expectation.besides)
 
 
 def judge_all(trials: Sequence[Record], expectation: Expectation, struck: Struck = unstruck) -> set[Exit]:
@@ -268,15 +274,19 @@ def judge_all(trials: Sequence[Record], expectation: Expectation, struck: Struck
     if not expectation.link or Exit.EXPECTED not in codes:
         return codes
     beside = CLEAN.union(expectation.besides)
-    unexpected = (trial for trial in trials if trial.verdict.outcome not in beside)
+    unexpected = (each for each in trials if each.verdict.outcome not in beside or strange(each.verdict, expectation))
     return {judge(trial.verdict, trial.log, expectation) for trial in unexpected} | {Exit.EXPECTED}
 
 
 def _judge_rate(trials: Sequence[Record], expectation: Expectation, low: float, high: float) -> set[Exit]:
     """Judge each trial with a failure outside the issue by itself; judge the other trials by their rate."""
-    judged = [(judge(trial.verdict, trial.log, expectation), trial.verdict.outcome) for trial in trials]
+    judged = [(judge(trial.verdict, trial.log, expectation), trial.verdict) for trial in trials]
     beside = {Outcome.CONSISTENT, *expectation.besides}
-    others = [code for code, outcome in judged if code is not Exit.EXPECTED and outcome not in beside]
+    others = [
+        code
+        for code, verdict in judged
+        if code is not Exit.EXPECTED and (verdict.outcome not in beside or strange(verdict, expectation))
+    ]
     shown, counted = sum(code is Exit.EXPECTED for code, _ in judged), len(judged) - len(others)
     codes: set[Exit] = set(others)
     if not counted:

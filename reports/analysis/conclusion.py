@@ -15,6 +15,7 @@ from harness.records.shard import Shard
 from reports.analysis.against import EXIT, Against, Effect
 from reports.analysis.cells import CellSummary, ControlSummary, prevailing
 from reports.analysis.crashes import KnownCrash, demanded
+from reports.analysis.sameness import KnownDifferenceSummary, demanded_of
 from reports.text import counted, shorten
 
 LONGEST_REASON = 200
@@ -63,6 +64,7 @@ def conclude(
     shard: Shard | None = None,
     *,
     crashes: Sequence[KnownCrash] = (),
+    differences: Sequence[KnownDifferenceSummary] = (),
     against: Against | None = None,
 ) -> Conclusion:
     """Sum up the run, or its one shard; the finding that prevails comes first.
@@ -70,6 +72,11 @@ def conclude(
     Where variants are compared with the unmodified stack, the comparison decides, and not what was expected.
     """
     findings = [*_amiss(() if against else cells, controls, closing, unmatched, () if against else crashes)]
+    findings += [
+        (Exit.UNEXPECTED, Finding(what=f"Known difference: {demanded_of(each)}"))
+        for each in (() if against else differences)
+        if each.unlike
+    ]
     findings += _compared(against) if against else ()
     if not (cells or shard):
         findings.append((Exit.INCOMPLETE, Finding(what="Nothing was planned, so there is no result")))

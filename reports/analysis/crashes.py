@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from pydantic import Field
 
-from harness.model.expectations import Crash, place
+from harness.model.expectations import place
+from harness.model.known.crashes import Crash
 from harness.model.values import Frozen
 from harness.records.plan import Plan
 from harness.records.record import Record

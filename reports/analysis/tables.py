@@ -31,6 +31,7 @@ from reports.analysis.freezing import FrozenPair, freezing
 from reports.analysis.known import KnownIssue, known_issues
 from reports.analysis.pairs import connected, paired_in
 from reports.analysis.predictions import Agreement, Predictions, agreement, predictions
+from reports.analysis.sameness import KnownDifferenceSummary, Same, known_differences, rows
 from reports.analysis.sweeps import Sweep, sweeps
 
 SUMMARY_VERSION = 1
@@ -109,6 +110,10 @@ class RunSummary(Frozen):
     predictions: Predictions = Field(description="predictions of cross-restores, made before the restores")
     known_issues: tuple[KnownIssue, ...]
     crashes: tuple[KnownCrash, ...] = Field(default=(), description="known crashes of components that took part")
+    same: tuple[Same, ...] = Field(default=(), description="sources and restored containers, compared, by row")
+    differences: tuple[KnownDifferenceSummary, ...] = Field(
+        default=(), description="known differences of restored containers that this run could show"
+    )
     accommodations: tuple[Workaround, ...] = Field(description="workarounds; the tables number them from 1")
     versions: dict[str, tuple[Component, ...]] = Field(description="every version seen, by participant")
     hosts: tuple[HostFacts, ...]
@@ -219,6 +224,7 @@ def summarise(
     `runs`: further names of this run in records. Records of another run cannot make a cell green.
     """
     names = {plan.run, *runs}
+    records = [plan.settled(record) for record in records]
     own = [record for record in records if record.control is None and record.run in names]
     trials = by_cell(own)
     foreign = by_cell(record for record in records if record.control is None and record.run not in names)
@@ -238,12 +244,22 @@ def summarise(
     )
     controls = tuple(summarise_controls(plan, records, names))
     compared = against(plan, cells)
+    differences = known_differences(plan, cells)
     crashes = tuple(known_crashes(plan, [record for record in records if record.run in names]))
     return RunSummary(
         plan=plan,
         closing=closing,
         unfinished=closing is None,
-        conclusion=conclude(cells, controls, closing, plan.unmatched, plan.shard, crashes=crashes, against=compared),
+        conclusion=conclude(
+            cells,
+            controls,
+            closing,
+            plan.unmatched,
+            plan.shard,
+            crashes=crashes,
+            differences=differences,
+            against=compared,
+        ),
         cells=cells,
         controls=controls,
         freezing=freezing(cells),
@@ -255,6 +271,8 @@ def summarise(
         predictions=predictions(cells),
         known_issues=known_issues(cells, covered=plan.covered),
         crashes=crashes,
+        same=rows(plan, cells),
+        differences=differences,
         accommodations=_accommodations(cells),
         versions=_versions(cells),
         hosts=tuple(dict.fromkeys((plan.host, *each_once(record.host for record in records if record.host)))),

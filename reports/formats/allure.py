@@ -57,6 +57,7 @@ CATEGORIES = (
     (BETTER, Word.FAILED, f".*; {BETTER}, should be .*"),
     ("known issue that is overdue", Word.FAILED, ".*; unexpected, should be .*: expired"),
     ("memory and disk from different instants", Word.FAILED, r"inconsistent\b.*"),
+    ("of one instant, but not the same container", Word.FAILED, r"altered\b.*"),
     ("of one instant, but the application cannot go on", Word.FAILED, r"unfit\b.*"),
     ("restored as a new process", Word.FAILED, r"cold-start\b.*"),
     ("failed checkpoint or restore", Word.FAILED, r"(checkpoint-failed|restore-failed|refused)\b.*"),

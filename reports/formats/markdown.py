@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.records.image_path import ImagePath
 from reports.analysis import crashes, images, known
+from reports.analysis.sameness import demanded_of
 from reports.analysis.tables import RunSummary
 from reports.pages.html import WORDS
 from reports.text import counted, in_markdown
@@ -26,7 +27,14 @@ def render(run: RunSummary) -> str:
     """Write the run as Markdown; the environment escapes every value that the template prints."""
     template = _environment().get_template("run.md.j2")
     text = template.render(
-        run=run, by_id=run.by_id, images=images, known=known, crashes=crashes, words=WORDS, proof=proof
+        run=run,
+        by_id=run.by_id,
+        images=images,
+        known=known,
+        crashes=crashes,
+        demanded_of=demanded_of,
+        words=WORDS,
+        proof=proof,
     )
     return fitting(text, MOST_BYTES)
 

@@ -21,6 +21,7 @@ from harness.records.record import Record
 from reports.analysis import crashes, images, known
 from reports.analysis.cells import CellSummary, telling_trials
 from reports.analysis.restores import restored
+from reports.analysis.sameness import demanded_of
 from reports.analysis.tables import RunSummary
 from reports.pages import timeline
 from reports.paths import TOOLS, badge_of, component_feed, document_of, feed_of, page_of, participant_page
@@ -72,6 +73,7 @@ def environment() -> Environment:
         images=images,
         known=known,
         crashes=crashes,
+        demanded_of=demanded_of,
         restored=restored,
         long_file=LONG_FILE,
         words=WORDS,

@@ -86,7 +86,7 @@ def read_played(run_folder: Path, cell_id: str, control: str) -> tuple[Plan, Cel
     if not found:
         names = sorted({f"{record.control} {record.cell.id}" for _, record in played})
         raise unknown("control and cell", f"{control} {cell_id}", names, nearest=5)
-    record = read_at(found[0][0])
+    record = stored.plan.settled(read_at(found[0][0]))
     cell = summarise_cell(record.cell, [record], stored.plan.expected(record.cell), planned=1, missing=0)
     return stored.plan, cell, record
 
@@ -94,7 +94,7 @@ def read_played(run_folder: Path, cell_id: str, control: str) -> tuple[Plan, Cel
 def _entries(stored: StoredRun) -> list[Entry]:
     """Return all records, in an order that depends on their content and not on their paths."""
     with _no_collector():
-        entries = list(_watched(stored))
+        entries = [(place, stored.plan.settled(record)) for place, record in _watched(stored)]
     cells = {id(record.cell): record.cell for _, record in entries}
     ids = {key: cell.id for key, cell in cells.items()}
 
@@ -118,7 +118,9 @@ def _summed(stored: StoredRun, plan: Plan, entries: Sequence[Entry], closely: Cl
 
     def close_up(cell: CellSummary) -> CellSummary:
         chosen = {id(trial) for trial in closely(cell)}
-        trials = tuple(read_at(places[id(trial)]) if id(trial) in chosen else trial for trial in cell.trials)
+        trials = tuple(
+            plan.settled(read_at(places[id(trial)])) if id(trial) in chosen else trial for trial in cell.trials
+        )
         return cell.model_copy(update={"trials": trials})
 
     seconds = PATIENCE_SECONDS + len(entries) / SLOWEST

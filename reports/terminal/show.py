@@ -58,6 +58,9 @@ def _overview(cell: CellSummary) -> Iterator[str]:
         told = " ".join(filter(None, (found(each.verdict), *each.verdict.anomalies, _skew(each))))
         warnings = f" (warnings: {len(each.warnings)})" if each.warnings else ""
         yield f"# trial {each.trial}: {told}: {one_line(each.verdict.reason)}{warnings}"
+        for difference in each.sameness.differences if each.sameness else ():
+            cause = f" (workaround {difference.workaround})" if difference.workaround else ""
+            yield f"#   differs: {one_line(str(difference))}{cause}"
 
 
 def _skew(record: Record) -> str:

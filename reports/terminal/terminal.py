@@ -23,6 +23,7 @@ from reports.analysis.against import Against
 from reports.analysis.cells import CellSummary, prevailing
 from reports.analysis.crashes import KnownCrash, demanded
 from reports.analysis.known import KnownIssue, advice
+from reports.analysis.sameness import KnownDifferenceSummary, demanded_of
 from reports.analysis.tables import RunSummary
 from reports.terminal import grid as tables
 from reports.terminal.folding import folded
@@ -42,8 +43,10 @@ from reports.words.findings import (
     effort_of,
     freezing_line,
     how_declined,
+    known_difference,
     missed,
     score_of,
+    score_of_sameness,
     would_restore,
 )
 from reports.words.suggestion import suggested
@@ -168,6 +171,11 @@ def _known(run: RunSummary, *, verbose: bool) -> Iterator[Text]:
     for crash in run.crashes:
         if verbose or crash.shown or crash.unlike:
             yield _crash(crash)
+    if told := score_of_sameness(run.same):
+        yield _plain(told, KNOWN)
+    for each in run.differences:
+        if verbose or each.unlike:
+            yield _difference(each)
 
 
 def _issue(issue: KnownIssue) -> Iterator[Text]:
@@ -182,6 +190,12 @@ def _crash(crash: KnownCrash) -> Text:
     told = f"{crash_of(crash)}: {shorten(crash.crash.reason)} {crash.crash.link}"
     style = STYLES[Exit.UNEXPECTED] if crash.unlike else KNOWN
     return _plain("; ".join(filter(None, (told, demanded(crash)))), style)
+
+
+def _difference(each: KnownDifferenceSummary) -> Text:
+    told = f"{known_difference(each)}: {shorten(each.known.reason)} {each.known.link}"
+    style = STYLES[Exit.UNEXPECTED] if each.unlike else KNOWN
+    return _plain("; ".join(filter(None, (told, demanded_of(each)))), style)
 
 
 def _proof(run: RunSummary) -> Iterator[Text]:

@@ -1,17 +1,19 @@
-"""Findings about many cells, in words: freezing, refusals, bridges, predictions."""
+"""Findings about many cells, in words: freezing, refusals, bridges, predictions, what a restore changes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from harness.model.outcomes import Answer
-from harness.model.readings import Abandoned
+from harness.model.readings import Abandoned, Aspect, Difference
 from harness.records.plan import Effort
 from reports.analysis.against import Against, Cause, Compared, Effect
 from reports.analysis.crashes import KnownCrash
 from reports.analysis.cross_restores import Bridge, Declined
 from reports.analysis.freezing import FrozenPair
 from reports.analysis.predictions import Agreement, Missed, Predictions
+from reports.analysis.sameness import KnownDifferenceSummary, Same, Seen
 from reports.analysis.sides import NO_RESULT
 from reports.analysis.statistics import LEVEL, fewest_pairs
 from reports.analysis.sweeps import Sweep
@@ -23,6 +25,20 @@ FREEZING = (
     "counts the pairs in which only one of the two trials violates. Each row has its own p value, from McNemar's exact "
     "test, two-sided."
 )
+
+SAMENESS = """\
+The kernel is asked about the source just before and just after its checkpoint, and about the restored container as \
+soon as it runs. What the source changes by itself is not compared. What a workaround of this machine changes is \
+listed, and is no fault of the runtime."""
+ASPECTS = {
+    Aspect.CONFINEMENT: "confinement",
+    Aspect.LIMITS: "limits",
+    Aspect.IDENTITY: "identity",
+    Aspect.DESCRIPTORS: "descriptors",
+    Aspect.SIGNALS: "signals and timers",
+    Aspect.NETWORK: "network",
+}
+KINDS = ("altered", "less confined as known", "different as known", "the same")
 
 GIVING_UP = (
     "The client of a live checkpoint gives up before the checkpoint is done: it reaches its deadline, or it is killed. "
@@ -176,3 +192,45 @@ def compared_remedy(against: Against) -> Iterator[str]:
     """Say what may help where nobody can tell because too few pairs differ."""
     if any(each.worse or each.better for each in against.of(Effect.CANNOT_TELL)):
         yield "To tell more, try these cells again with more pairs: --rounds 20."
+
+
+def differs(each: Difference) -> str:
+    """Say what differs, and how: `mount /proc/timer_list: ro nosuid, then rw nosuid`."""
+    whose = "" if each.process in (None, 1) else f" of process {each.process}"
+    return f"{each.fact}{whose}: {each.before or 'none'}, then {each.after or 'none'}"
+
+
+def standing_of(seen: Seen) -> str:
+    """Say how to take a difference: `less confined, known`, `workaround criu-cgroups`, `UNEXPECTED`."""
+    if seen.difference.workaround:
+        return f"workaround {seen.difference.workaround}"
+    told = "known" if seen.known else "UNEXPECTED"
+    return f"less confined, {told}" if seen.difference.less_confined else told
+
+
+def compared_of(same: Same) -> str:
+    """Say how much was compared: `131 facts in 6 trials`, or why nothing was."""
+    if same.trials:
+        return f"{counted(same.facts, 'fact')} in {counted(same.trials, 'trial')}"
+    return "not compared: " + "; ".join(same.uncompared)
+
+
+def score_of_sameness(rows: Sequence[Same]) -> str:
+    """Sum up the rows in one line."""
+    compared = [each for each in rows if each.trials]
+    counts = Counter(_kind(each) for each in compared)
+    told = ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind])
+    return f"the same container: {counted(len(compared), 'row')} compared: {told}" if compared else ""
+
+
+def _kind(same: Same) -> str:
+    ours = [each for each in same.seen if not each.difference.workaround]
+    if any(each.convicts for each in ours):
+        return KINDS[0]
+    return KINDS[1] if any(each.difference.less_confined for each in ours) else KINDS[2] if ours else KINDS[3]
+
+
+def known_difference(each: KnownDifferenceSummary) -> str:
+    """Say in how many cells a known difference shows: `known difference, in 12 of 12 cells`."""
+    every = len(each.shown) + len(each.absent)
+    return f"known difference, in {len(each.shown)} of {counted(every, 'cell')}"

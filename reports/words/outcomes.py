@@ -15,6 +15,7 @@ MEANINGS = {
     Outcome.REFUSED: "declined early, with a reason that names the differing fact; the source is unharmed",
     Outcome.UNSUPPORTED: "a probe proved that this cannot work here",
     Outcome.VACUOUS: "proves nothing: the workload did not tick right up to the checkpoint",
+    Outcome.ALTERED: "of one instant, but not the same container: less confined, or with other limits or descriptors",
     Outcome.UNFIT: "memory and disk are of one instant, and yet the restored application cannot go on",
     Outcome.INCONSISTENT: "memory and disk are from different instants",
     Outcome.COLD_START: "reported as restored, but it is a new process",

@@ -5,20 +5,20 @@ An archive is written again member by member, with the same headers.
 
 from __future__ import annotations
 
+import fnmatch
 import io
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from harness.checkpoints.criu import image
-from harness.checkpoints.untrusted import Budget
 from harness.oracle.ring import RECORD
-from scenarios.controls import changes
+from scenarios.controls import changes, sameness
 from scenarios.controls.changes import Files
 
-INVENTORY = "checkpoint/inventory.img"
 ROOT = "rootfs-diff.tar"
 NEWER = 4
 """Version of images that no CRIU writes."""
@@ -89,20 +89,33 @@ def padded(files: Files) -> None:
     changes.write(_archive(files), _archive(files).read_bytes() + bytes(20 * 512))
 
 
+def _in_image(files: Files, named: str, kind: image.Kind, change: Callable[[Any], object]) -> Edit:
+    """Change each message of the images that match the pattern."""
+
+    def edit(name: str, data: bytes) -> bytes:
+        if not fnmatch.fnmatchcase(name, named):
+            return data
+        aside = files.folder / "aside.img"
+        aside.write_bytes(data)
+        content = sameness.changed(aside, kind, change)
+        aside.unlink()
+        return content
+
+    return edit
+
+
 def newer_version(files: Files) -> None:
     """Give the images a version that does not exist yet."""
 
-    def edit(name: str, data: bytes) -> bytes:
-        if name != INVENTORY:
-            return data
-        aside = files.folder / "inventory.img"
-        aside.write_bytes(data)
-        (inventory,) = image.read(aside, image.INVENTORY, Budget())
-        aside.unlink()
+    def change(inventory: Any) -> None:
         inventory.img_version = NEWER
-        return image.encoded(image.INVENTORY, [inventory])
 
-    _rewrite(files, edit)
+    _rewrite(files, _in_image(files, "checkpoint/inventory.img", image.INVENTORY, change))
+
+
+def unfiltered(files: Files) -> None:
+    """Turn off the filters of system calls."""
+    _rewrite(files, _in_image(files, "checkpoint/core-*.img", image.CORE, sameness.unfilter))
 
 
 def other_rewound(files: Files) -> None:

@@ -24,7 +24,7 @@ from harness.trial.checkpoint import take
 from harness.trial.source import READY_SECONDS, Source
 from harness.trial.trial import Trial
 from harness.workload.messages import Beat
-from scenarios.controls import archives, changes, state
+from scenarios.controls import archives, changes, sameness, state
 from scenarios.controls.changes import Change, Files
 
 MANY = 64
@@ -146,6 +146,11 @@ TAMPERINGS = {
     "memory-page-older": Tampering(state.older_record, state.padded_record),
     "file-renamed-back": Tampering(state.renamed_back, changes.copy_of(state.RENAMED), moment=Moment.WHILE_READING),
     "pipe-message-lost": Tampering(state.pipe_message_lost, changes.copy_of(state.PIPES)),
+    "capability-dropped": Tampering(sameness.capability_dropped, sameness.core_rewritten),
+    "limit-lowered": Tampering(sameness.limit_lowered, sameness.core_rewritten),
+    "mount-writable": Tampering(sameness.mount_writable, sameness.mounts_rewritten),
+    "offset-moved": Tampering(sameness.offset_moved, sameness.files_rewritten),
+    "archive-unfiltered": Tampering(archives.unfiltered, archives.rewritten),
     "memory-older": Tampering(changes.older_page, changes.other_padding, wants="earlier"),
     "memory-zeroed": Tampering(changes.zero_page, changes.other_padding),
     "memory-foreign": Tampering(changes.other_nonce, changes.other_padding),

@@ -11,7 +11,7 @@ import pytest
 
 from harness.commands import cli
 from harness.model.cells import FreezePolicy
-from harness.model.expectations import DeclarationFile, crashes, declared
+from harness.model.expectations import DeclarationFile, crashes, declared, differences
 from harness.run import matrix
 from harness.runtimes import RUNTIMES
 from harness.stacks.definition import StackDefinition
@@ -153,8 +153,10 @@ def test_the_example_of_a_workload_is_one() -> None:
 
 
 def test_the_example_of_a_known_issue_is_one_of_ours() -> None:
-    found, crashing = map(DeclarationFile.model_validate, examples("known-issue"))
-    (example,), (crash,) = found.expectation, crashing.crash
+    found, crashing, differing = map(DeclarationFile.model_validate, examples("known-issue"))
+    (example,), (crash,), (difference,) = found.expectation, crashing.crash, differing.difference
+    (there,) = (each for each in differences(difference.added) if each.signature == difference.signature)
+    assert (there.match, there.link, there.owner) == (difference.match, difference.link, difference.owner)
     (own,) = (each for each in crashes(crash.added) if each.component == crash.component)
     assert (own.versions, own.signature, own.rate, own.link) == (
         crash.versions,

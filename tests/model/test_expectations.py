@@ -331,7 +331,7 @@ def test_a_wrong_file_is_an_error_that_names_it(folder: Path, text: str) -> None
             SOUND + 'rate = 0.5\nx = "y"\n',
             "12: expectation.rate: must be a list in brackets, not 0.5.",
         ),
-        (SOUND + "[other]\n", "12: other: is not a field here. Fields: about, expectation, crash."),
+        (SOUND + "[other]\n", "12: other: is not a field here. Fields: about, expectation, crash, difference."),
     ],
 )
 def test_what_is_wrong_is_told_with_its_lines_and_what_to_do(folder: Path, text: str, told: str) -> None:

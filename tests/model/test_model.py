@@ -33,7 +33,7 @@ def test_an_outcome_convicts_or_clears_or_proves_nothing() -> None:
         False: ["consistent", "not-captured"],
         None: ["refused", "unsupported", "vacuous", "harness-error", "missing"],
         True: [
-            *("unfit", "inconsistent", "cold-start", "checkpoint-failed", "restore-failed"),
+            *("altered", "unfit", "inconsistent", "cold-start", "checkpoint-failed", "restore-failed"),
             *("source-harmed", "checkpoint-broken", "leaked", "hung"),
         ],
     }

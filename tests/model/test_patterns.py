@@ -42,4 +42,5 @@ def test_what_begins_with_an_exclamation_mark_leaves_cells_out(match: tuple[str,
 def test_what_leaves_no_cell_out_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     said = Declared(about=About.CELLS, declaration=declaration("*/runc@*", "!*+same-pod", "!*+other"), where="a:1-9")
     monkeypatch.setattr(expectations, "declared", lambda: (said,))
+    monkeypatch.setattr(expectations, "differences", lambda _: ())
     assert unmatched((PLAIN, SAME_POD)) == ("a:1-9: !*+other",)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from harness.model.outcomes import Anomaly, Outcome, Stage, Verdict
-from harness.model.readings import Reading, SourceHealth, Witness
+from harness.model.readings import Aspect, Difference, Reading, Sameness, SourceHealth, Witness
 from harness.oracle.evidence import Evidence
 from harness.oracle.judge import OVERLAP_NS, Check, anomalies, judge, overlapped
 from harness.oracle.skews import apart, skews, skews_of_others
@@ -286,7 +286,7 @@ def test_milder_findings_are_told_too_worst_first() -> None:
 def test_outcomes_are_ordered_by_severity() -> None:
     ordered = sorted(Outcome, key=lambda outcome: outcome.severity)
     assert " ".join(ordered) == (
-        "consistent not-captured refused unsupported vacuous unfit inconsistent cold-start checkpoint-failed "
+        "consistent not-captured refused unsupported vacuous altered unfit inconsistent cold-start checkpoint-failed "
         "restore-failed source-harmed checkpoint-broken leaked hung harness-error missing"
     )
 
@@ -297,6 +297,28 @@ def test_skews_are_distances_from_memory_in_ticks_and_microseconds() -> None:
     assert (behind.surface, behind.ticks, behind.microseconds) == ("image", -3, -45.0)
     assert (nothing.surface, nothing.ticks, nothing.microseconds) == ("tmpfs", None, None)
     assert {skew.witness for skew in (ahead, behind, nothing)} == {Witness.OFFLINE}
+
+
+ROOT = Difference(aspect=Aspect.CONFINEMENT, process=1, fact="user ids", before="1", after="0", weaker=True)
+
+
+def test_a_container_that_is_not_the_same_is_altered_and_the_difference_told() -> None:
+    verdict = judge(trial(sameness=Sameness(compared=1, differences=(ROOT,))))
+    assert (verdict.outcome, verdict.stage) == (Outcome.ALTERED, Stage.RESTORE)
+    assert verdict.reason == (
+        "the restored container is not the same: less confined: user ids of process 1: 1 before, 0 after"
+    )
+    assert judge(trial(sameness=Sameness(compared=1))).outcome is Outcome.CONSISTENT
+
+
+def test_what_a_workaround_of_the_machine_changes_convicts_nobody() -> None:
+    ours = ROOT.model_copy(update={"workaround": "criu-cgroups"})
+    assert judge(trial(sameness=Sameness(compared=1, differences=(ours,)))).outcome is Outcome.CONSISTENT
+
+
+def test_of_many_differences_some_are_told_and_the_others_counted() -> None:
+    many = tuple(ROOT.model_copy(update={"process": number}) for number in range(5))
+    assert judge(trial(sameness=Sameness(compared=5, differences=many))).reason.endswith("; and 2 more")
 
 
 def test_a_single_surface_is_enough() -> None:
@@ -334,6 +356,7 @@ def test_the_anomalies_of_all_findings_are_told() -> None:
         (Check.CONTINUES, replace(of_printing(0), log=log_of(1, COUNTER + 60, holes=1, lost=(9, 9)))),
         (Check.RESTORED, trial(offline=None, restored=restored(7, 7, 7))),
         (Check.MOVES, trial(restored_moves=False)),
+        (Check.SAME_CONTAINER, trial(sameness=Sameness(compared=1, differences=(ROOT,)))),
         (Check.OVERLAP, trial(freeze_begin_ns=NOW + 10**12)),
     ],
 )

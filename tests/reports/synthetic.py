@@ -14,7 +14,8 @@ from harness.model.commands import Command, Schedule, Span
 from harness.model.controls import CONTROLS, ControlKind
 from harness.model.expectations import MOVING as SHOULD_MOVE
 from harness.model.expectations import STILL as SHOULD_BE_STILL
-from harness.model.expectations import Crash, Expectation
+from harness.model.expectations import Expectation
+from harness.model.known.crashes import Crash
 from harness.model.machine import Component, HostFacts
 from harness.model.outcomes import Anomaly, Outcome, Stage, Verdict
 from harness.model.readings import Reading, Skew, SourceHealth, SurfaceReading, Witness

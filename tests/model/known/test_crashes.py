@@ -9,7 +9,8 @@ import pytest
 
 from harness.model import expectations
 from harness.model.errors import UsageError
-from harness.model.expectations import Crash, crashes, declared
+from harness.model.expectations import crashes, declared
+from harness.model.known.crashes import Crash
 from harness.model.machine import Component
 
 REVIEW = dt.date(2026, 12, 24)

@@ -9,7 +9,8 @@ import pytest
 
 from harness.commands.plugin import KnownIssueShown, hold
 from harness.model.errors import Exit
-from harness.model.expectations import Crash, Expectation
+from harness.model.expectations import Expectation
+from harness.model.known.crashes import Crash
 from harness.model.machine import Condition
 from harness.model.outcomes import Anomaly, Outcome
 from harness.records.record import Record

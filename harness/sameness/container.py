@@ -1,0 +1,125 @@
+"""What the kernel tells of a container: its processes, its control groups, its host name and its network."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from harness.host import cgroups, syscalls
+from harness.sameness.facts import Facts, Key
+from harness.sameness.process import Around, Process, Value
+
+LIMIT_FILES = (
+    *("memory.max", "memory.high", "memory.low", "memory.min", "memory.swap.max", "memory.oom.group"),
+    *("pids.max", "cpu.max", "cpu.weight", "cpu.idle", "io.max", "io.weight", "cpuset.cpus", "cpuset.mems"),
+    *("cpu.shares", "cpu.cfs_quota_us", "cpu.cfs_period_us", "blkio.weight", "net_cls.classid"),
+)
+"""Limits in either version of control groups, of the kernel's Documentation/admin-guide."""
+
+
+SANDBOXED = "a kernel of its own runs the container (gVisor), and this one sees its sandbox"
+
+
+def look(node: int, group: str, names: Iterable[str] = (), *, without: str = "") -> Facts:
+    """Ask the kernel about the container whose processes are in or below the group at the path `group`.
+
+    `node`: process id of the node's init. `names`: what the engine calls this container. `without`: mount point
+    of the harness's own channel.
+    """
+    around = Around.of(node)
+    values: dict[Key, str] = {}
+    unread: dict[tuple[int | None, str], str] = {}
+    pids = [pid for below in cgroups.subgroups(group) for pid in cgroups.processes(below) if not cgroups.is_ending(pid)]
+    if any(map(_is_sandbox, pids)):
+        return Facts({}, unread={(None, "everything"): SANDBOXED})
+    for pid in pids:
+        try:
+            process = Process(pid)
+            told = dict(process.read(around))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if cgroups.is_ending(pid):
+            continue  # of what was read, some is missing
+        values |= told
+        unread |= {(process.inside, fact): why for fact, why in process.unread.items()}
+    readers: dict[Callable[[int], Iterable[Value]], Iterable[str]] = {
+        lambda pid: _inside(pid, _network): ("interface", "address"),
+        lambda pid: _inside(pid, _host_name): ("host name", "domain name"),
+        _limits: ("group limit", "device rules", "device programs"),
+    }
+    for reader, facts in readers.items():
+        try:
+            values.update(reader(pids[0]) if pids else ())
+        except OSError as error:
+            unread |= {(None, fact): str(error.strerror) for fact in facts}
+    values = {key: value for key, value in values.items() if not (without and key.of == without)}
+    called = tuple(sorted({name for name in names if name}, key=lambda name: (-len(name), name)))
+    return Facts(values, called, unread)
+
+
+def _is_sandbox(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/exe").readlink().name == "runsc"
+    except OSError:
+        return False
+
+
+def _inside(pid: int, read: Callable[[], list[Value]]) -> list[Value]:
+    """Call `read` in the namespaces of a process, on a new thread: a thread cannot leave them again."""
+
+    def enter_and_read() -> list[Value]:
+        for name, kind in (("net", syscalls.CLONE_NEWNET), ("uts", syscalls.CLONE_NEWUTS)):
+            descriptor = os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY)
+            try:
+                syscalls.setns(descriptor, kind)
+            finally:
+                os.close(descriptor)
+        return read()
+
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(enter_and_read).result()
+
+
+def _host_name() -> list[Value]:
+    domain = Path("/proc/sys/kernel/domainname").read_text(encoding="utf-8", errors="replace").strip()
+    return [(Key(None, "host name"), os.uname().nodename), (Key(None, "domain name"), domain)]
+
+
+def _network() -> list[Value]:
+    from pyroute2 import IPRoute  # noqa: PLC0415  # slow to load
+
+    with IPRoute() as link:
+        names: dict[int, str] = {}
+        found = []
+        for each in link.get_links():
+            names[each["index"]] = name = each.get_attr("IFLA_IFNAME")
+            kind = _kind(each.get_attr("IFLA_LINKINFO"))
+            state = "up" if each["flags"] & 1 else "down"
+            found.append((Key(None, "interface", name), f"{kind} {state} MTU {each.get_attr('IFLA_MTU')}"))
+        for each in link.get_addr():
+            name = names.get(each["index"], "?")
+            address = f"{each.get_attr('IFA_ADDRESS')}/{each['prefixlen']}"
+            found.append((Key(None, "address", f"of {name}: {address}"), "set"))
+        return found
+
+
+def _kind(info: Any) -> str:
+    return (info.get_attr("IFLA_INFO_KIND") if info else None) or "device"
+
+
+def _limits(pid: int) -> Iterator[Value]:
+    for hierarchy in cgroups.hierarchies(pid):
+        for name in LIMIT_FILES:
+            with contextlib.suppress(OSError):
+                text = (Path(hierarchy.own) / name).read_text(encoding="ascii").strip()
+                yield Key(None, "group limit", name), " ".join(text.split())
+        with contextlib.suppress(OSError):
+            rules = (Path(hierarchy.own) / "devices.list").read_text(encoding="ascii").splitlines()
+            yield Key(None, "device rules"), ", ".join(sorted(rules))
+        if hierarchy.name == "unified":
+            with contextlib.suppress(OSError):
+                yield Key(None, "device programs"), str(syscalls.device_programs(hierarchy.own))
