@@ -103,7 +103,7 @@ FIELDS: Fields = {
     },
     "task_rlimits_entry": {"rlimits": (1, Many("rlimit_entry"))},
     "rlimit_entry": {"cur": (1, UINT64), "max": (2, UINT64)},
-    "thread_core_entry": {"creds": (9, "creds_entry"), "seccomp_mode": (10, UINT32)},
+    "thread_core_entry": {"creds": (10, "creds_entry"), "seccomp_mode": (11, UINT32)},
     "creds_entry": {"cap_prm": (10, Many(UINT32)), "cap_eff": (11, Many(UINT32))},
     "thread_info_x86": {"fpregs": (3, "user_x86_fpregs_entry")},
     "user_x86_fpregs_entry": {"xsave": (13, "user_x86_xsave_entry")},
