@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.host import cgroups, syscalls
-from harness.sameness.facts import Facts, Key
+from harness.sameness.facts import OWN, Facts, Key
 from harness.sameness.process import Around, Process, Value
 
 LIMIT_FILES = (
@@ -46,11 +46,14 @@ def look(node: int, group: str, names: Iterable[str] = (), *, without: str = "")
             continue  # of what was read, some is missing
         values |= told
         unread |= {(process.inside, fact): why for fact, why in process.unread.items()}
+    own = {key.of for key, value in values.items() if key.fact == "namespace" and value == OWN}
     readers: dict[Callable[[int], Iterable[Value]], Iterable[str]] = {
-        lambda pid: _inside(pid, _network): ("interface", "address"),
-        lambda pid: _inside(pid, _host_name): ("host name", "domain name"),
-        _limits: ("group limit", "device rules", "device programs"),
+        _limits: ("group limit", "device rules", "device programs")
     }
+    if "net" in own:
+        readers[lambda pid: _inside(pid, "net", _network)] = ("interface", "address")
+    if "uts" in own:
+        readers[lambda pid: _inside(pid, "uts", _host_name)] = ("host name", "domain name")
     for reader, facts in readers.items():
         try:
             values.update(reader(pids[0]) if pids else ())
@@ -68,16 +71,15 @@ def _is_sandbox(pid: int) -> bool:
         return False
 
 
-def _inside(pid: int, read: Callable[[], list[Value]]) -> list[Value]:
-    """Call `read` in the namespaces of a process, on a new thread: a thread cannot leave them again."""
+def _inside(pid: int, namespace: str, read: Callable[[], list[Value]]) -> list[Value]:
+    """Call `read` in a namespace of a process, on a new thread: a thread cannot leave it again."""
 
     def enter_and_read() -> list[Value]:
-        for name, kind in (("net", syscalls.CLONE_NEWNET), ("uts", syscalls.CLONE_NEWUTS)):
-            descriptor = os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY)
-            try:
-                syscalls.setns(descriptor, kind)
-            finally:
-                os.close(descriptor)
+        descriptor = os.open(f"/proc/{pid}/ns/{namespace}", os.O_RDONLY)
+        try:
+            syscalls.setns(descriptor, 0)
+        finally:
+            os.close(descriptor)
         return read()
 
     with ThreadPoolExecutor(max_workers=1) as thread:

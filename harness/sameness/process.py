@@ -59,6 +59,8 @@ STATES = {"01": "established", "07": "closed", "0A": "listens"}
 NULL, OF_TIMES = "/null", frozenset({"relatime", "noatime", "strictatime", "nodiratime"})
 """The null device that masks a file, of whatever /dev; and options that say nothing of it."""
 
+OF_ENGINES = frozenset({"/etc/hostname", "/etc/hosts", "/etc/resolv.conf"})
+"""Where each engine mounts a file of its own making."""
 O_LARGEFILE = 0o100000
 """The kernel sets it on whatever a 64-bit process opens, and says nothing by it."""
 
@@ -192,7 +194,8 @@ class Process:
             system = f"{kind}({','.join(kept)})" if kept else kind
             again = f" (mount {seen[where]} there)" if seen[where] > 1 else ""
             yield self._key("mount", where + again), " ".join((*told, *spreads, system))
-            yield self._key("what is mounted", where + again), NODE_GROUP.sub("", root) or "/"
+            if where not in OF_ENGINES:
+                yield self._key("what is mounted", where + again), NODE_GROUP.sub("", root) or "/"
 
     def _groups(self) -> Iterator[Value]:
         for line in self._text("cgroup").splitlines():

@@ -51,6 +51,8 @@ def test_the_host_name_and_the_network_are_its_own(start: Start) -> None:
     assert found[Key(None, "host name")] == "inside" != os.uname().nodename
     assert found[Key(None, "interface", "lo")] == "device up MTU 65536"
     assert found[Key(None, "address", "of lo: 10.9.8.7/24")] == "set"
+    shared = told(start("sleep", "1000")).values
+    assert not [key for key in shared if key.fact in ("host name", "interface", "address")]
     down = told(start("unshare", "--net", "sleep", "1000")).values
     assert down[Key(None, "interface", "lo")] == "device down MTU 65536"
     assert os.uname().nodename != "inside"  # we came back from its namespaces
