@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ LIMIT_FILES = (
 """Limits in either version of control groups, of the kernel's Documentation/admin-guide."""
 
 
+OF_UTS = ("host name", "domain name")
 SANDBOXED = "a kernel of its own runs the container (gVisor), and this one sees its sandbox"
 
 
@@ -46,14 +48,14 @@ def look(node: int, group: str, names: Iterable[str] = (), *, without: str = "")
             continue  # of what was read, some is missing
         values |= told
         unread |= {(process.inside, fact): why for fact, why in process.unread.items()}
-    own = {key.of for key, value in values.items() if key.fact == "namespace" and value == OWN}
     readers: dict[Callable[[int], Iterable[Value]], Iterable[str]] = {
         _limits: ("group limit", "device rules", "device programs")
     }
-    if "net" in own:
-        readers[lambda pid: _inside(pid, "net", _network)] = ("interface", "address")
-    if "uts" in own:
-        readers[lambda pid: _inside(pid, "uts", _host_name)] = ("host name", "domain name")
+    for kind, read, about in (("net", _network, ("interface", "address")), ("uts", _host_name, OF_UTS)):
+        if any((key.fact, key.of, value) == ("namespace", kind, OWN) for key, value in values.items()):
+            readers[partial(_inside, namespace=kind, read=read)] = about
+        elif values:
+            unread |= {(None, fact): "the container has that of its node" for fact in about}
     for reader, facts in readers.items():
         try:
             values.update(reader(pids[0]) if pids else ())

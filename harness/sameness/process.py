@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -56,8 +56,10 @@ NET_FILES = ("tcp", "tcp6", "udp", "udp6", "raw", "unix")
 STATES = {"01": "established", "07": "closed", "0A": "listens"}
 """States of a socket, of the kernel's include/net/tcp_states.h."""
 
-NULL, OF_TIMES = "/null", frozenset({"relatime", "noatime", "strictatime", "nodiratime"})
-"""The null device that masks a file, of whatever /dev; and options that say nothing of it."""
+MASK, NULL, EMPTY = "mask", "/null", "/.empty-directory"
+"""What runtimes mount over what a container shall not see: the null device, a folder that is empty, or a tmpfs."""
+OF_TIMES = frozenset({"relatime", "noatime", "strictatime", "nodiratime"})
+"""Options of a mount that say nothing of a mask."""
 
 OF_ENGINES = frozenset({"/etc/hostname", "/etc/hosts", "/etc/resolv.conf"})
 """Where each engine mounts a file of its own making."""
@@ -189,12 +191,12 @@ class Process:
             told = options.split(",")
             spreads = sorted({PROPAGATION.sub(r"\1", each) for each in spread} - {"propagate_from"}) or ["private"]
             kept = sorted(each for each in of_system.split(",") if each == "ro" or KEPT_OPTIONS.fullmatch(each))
-            if root == NULL:
-                told, kept = [each for each in told if each not in OF_TIMES], []
             system = f"{kind}({','.join(kept)})" if kept else kind
+            if masked := _masks(where, root, kind, kept):
+                told, system = [each for each in told if each not in OF_TIMES], MASK
             again = f" (mount {seen[where]} there)" if seen[where] > 1 else ""
             yield self._key("mount", where + again), " ".join((*told, *spreads, system))
-            if where not in OF_ENGINES:
+            if not masked and where not in OF_ENGINES:
                 yield self._key("what is mounted", where + again), NODE_GROUP.sub("", root) or "/"
 
     def _groups(self) -> Iterator[Value]:
@@ -252,6 +254,12 @@ class Process:
                 )
                 told = {}
             told[name] = value.strip()
+
+
+def _masks(where: str, root: str, kind: str, options: Sequence[str]) -> bool:
+    """Return whether a mount is there to hide what is below it."""
+    empty = kind == "tmpfs" and root == "/" and "ro" in options and where.startswith(("/proc/", "/sys/"))
+    return root == NULL or root.endswith(EMPTY) or empty
 
 
 def _namespaces(folder: Path) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess  # noqa: TID251  # processes that differ in one thing
 import sys
@@ -38,8 +39,12 @@ def start() -> Iterator[Start]:
 
 
 def _children(pid: int) -> list[int]:
-    found = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return [each for each in found if Path(f"/proc/{each}/comm").read_text() == "sleep\n"]
+    """The children that have become `sleep`; others come and go."""
+    found = []
+    for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with contextlib.suppress(OSError):
+            found += [int(each)] if Path(f"/proc/{each}/comm").read_text() == "sleep\n" else []
+    return found
 
 
 def told(pid: int) -> dict[tuple[str, str], str]:
