@@ -12,6 +12,7 @@ from harness.model.outcomes import Outcome
 from reports.analysis.cells import CellSummary, prevailing
 from reports.analysis.crashes import KnownCrash
 from reports.analysis.reasons import culprit
+from reports.analysis.sameness import KnownDifferenceSummary
 from reports.analysis.tables import RunSummary
 from reports.paths import participant_page
 from reports.text import counted
@@ -96,13 +97,18 @@ class Participant(NamedTuple):
         own = run.versions.get(self.name, ())
         return tuple(each for each in run.crashes if each.crash.concerns(own))
 
+    def differences(self, run: RunSummary) -> tuple[KnownDifferenceSummary, ...]:
+        """Return the known differences of the containers that it restored."""
+        own = {each.cell.id for each in self.cells if str(each.cell.restore) == self.name}
+        return tuple(each for each in run.differences if own.intersection(each.shown))
+
     def health(self, run: RunSummary) -> Health:
         """Return its state; nothing is known if the instrument's own proof failed."""
         code = Exit.BLIND if run.conclusion.exit_code is Exit.BLIND else self.exit_code
         if code is not Exit.EXPECTED:
             return BY_CODE[code]
         troubles = self.troubles
-        if self.crashes(run) or any(each.breaks for each in troubles):
+        if self.crashes(run) or self.differences(run) or any(each.breaks for each in troubles):
             return Health.KNOWN
         return Health.LIMITED if troubles else Health.WELL
 

@@ -13,6 +13,7 @@ from harness.model.outcomes import Outcome
 from harness.model.readings import Aspect, Difference, Sameness
 from harness.records.record import Record
 from reports.analysis.cells import judge, judge_all
+from reports.analysis.participants import Health, participants
 from reports.analysis.sameness import demanded_of
 from reports.analysis.tables import RunSummary, summarise
 from reports.formats.markdown import render as markdown
@@ -62,6 +63,13 @@ def test_a_known_difference_leaves_the_run_as_expected_and_is_in_the_table() -> 
     assert words.score_of_sameness(found.same) == (
         "the same container: 2 rows compared: 1 less confined as known, 1 the same"
     )
+
+
+def test_a_participant_that_restores_with_a_known_difference_is_not_all_right() -> None:
+    found = run(same(STILL, MASK, GROUP), same(OTHER))
+    first, second = participants(found)
+    assert (first.health(found), second.health(found)) == (Health.KNOWN, Health.WELL)
+    assert "restored, but not the same: the mask is writable" in dict(render(found))["index.html"]
 
 
 def test_an_unknown_difference_is_unexpected_and_named() -> None:
