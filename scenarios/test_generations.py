@@ -9,12 +9,14 @@ import pytest
 
 from harness.model.cells import Cell, Scenario
 from harness.model.outcomes import Outcome
-from harness.oracle.judge import judge
+from harness.oracle.judge import Check, judge
 from harness.runtimes.contract import Container
 from harness.trial.source import Source
 from harness.trial.trial import Trial
 
 GENERATIONS = 3
+DIFFERS = frozenset({Check.SAME_CONTAINER})
+"""A generation that is not the same container is followed by the next one."""
 
 pytestmark = pytest.mark.scenario(Scenario.GENERATIONS)
 
@@ -26,7 +28,7 @@ class Generations(Trial):
         """Go on while each generation is good; the evidence is that of the last one."""
         for generation in range(1, GENERATIONS + 1):
             super().experiment(source, acquired)
-            verdict = judge(self.evidence)
+            verdict = judge(self.evidence, DIFFERS)
             self.log += (f"generation {generation} of {GENERATIONS}: {verdict.outcome}: {verdict.reason}",)
             if verdict.outcome not in (Outcome.CONSISTENT, Outcome.NOT_CAPTURED) or generation == GENERATIONS:
                 return

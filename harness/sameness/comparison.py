@@ -13,7 +13,10 @@ from harness.stacks.node import Node
 
 
 class Comparison:
-    """Takes the looks of one trial; a look that was not taken compares nothing."""
+    """Takes the looks of one trial; a look that was not taken compares nothing.
+
+    Of several checkpoints, each of what the one before has restored, the first one's source counts.
+    """
 
     def __init__(self) -> None:
         self._before: Facts | None = None
@@ -21,11 +24,11 @@ class Comparison:
 
     def before(self, node: Node, source: Container) -> None:
         """Look at the source just before its checkpoint."""
-        self._before = _look(node, source)
+        self._before = self._before or _look(node, source)
 
     def after(self, node: Node, source: Container) -> None:
         """Look at the source just after its checkpoint."""
-        self._after = _look(node, source)
+        self._after = self._after or _look(node, source)
 
     def restored(self, node: Node, clone: Container) -> Sameness | None:
         """Look at the restored container, and compare; None without both looks at the source."""
