@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness.host import cgroups, syscalls
-from harness.sameness.facts import OWN, Facts, Key
+from harness.model.readings import Aspect
+from harness.sameness.facts import FACTS, OF_THREAD, OWN, Facts, Key
 from harness.sameness.process import Around, Process, Value
 
 LIMIT_FILES = (
@@ -22,8 +23,12 @@ LIMIT_FILES = (
 """Limits in either version of control groups, of the kernel's Documentation/admin-guide."""
 
 
-OF_UTS = ("host name", "domain name")
-SANDBOXED = "a kernel of its own runs the container (gVisor), and this one sees its sandbox"
+SANDBOXED = "a kernel of its own runs the container (gVisor); its sandbox is compared"
+ROLES = {b"runsc-sandbox": 1, b"runsc-gofer": 2}
+"""Processes of a sandbox by the name that runsc gives them: the kernel, and the one that opens its files."""
+SANDBOXES, MOUNTS = {Aspect.CONFINEMENT, Aspect.LIMITS}, ("mount", "what is mounted")
+
+Unread = dict[tuple[int | None, str], str]
 
 
 def look(node: int, group: str, names: Iterable[str] = (), *, without: str = "") -> Facts:
@@ -32,26 +37,14 @@ def look(node: int, group: str, names: Iterable[str] = (), *, without: str = "")
     `node`: process id of the node's init. `names`: what the engine calls this container. `without`: mount point
     of the harness's own channel.
     """
-    around = Around.of(node)
-    values: dict[Key, str] = {}
-    unread: dict[tuple[int | None, str], str] = {}
     pids = [pid for below in cgroups.subgroups(group) for pid in cgroups.processes(below) if not cgroups.is_ending(pid)]
-    if any(map(_is_sandbox, pids)):
-        return Facts({}, unread={(None, "everything"): SANDBOXED})
-    for pid in pids:
-        try:
-            process = Process(pid)
-            told = dict(process.read(around))
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if cgroups.is_ending(pid):
-            continue  # of what was read, some is missing
-        values |= told
-        unread |= {(process.inside, fact): why for fact, why in process.unread.items()}
+    roles = {pid: role for pid, role in zip(pids, map(_role, pids), strict=True) if role}
+    unread: Unread = {(None, "what is inside"): SANDBOXED} if roles else {}
+    values = dict(_of_processes(roles or pids, Around.of(node), unread))
     readers: dict[Callable[[int], Iterable[Value]], Iterable[str]] = {
         _limits: ("group limit", "device rules", "device programs")
     }
-    for kind, read, about in (("net", _network, ("interface", "address")), ("uts", _host_name, OF_UTS)):
+    for kind, read, about in () if roles else OF_NAMESPACES:
         if any((key.fact, key.of, value) == ("namespace", kind, OWN) for key, value in values.items()):
             readers[partial(_inside, namespace=kind, read=read)] = about
         elif values:
@@ -66,11 +59,37 @@ def look(node: int, group: str, names: Iterable[str] = (), *, without: str = "")
     return Facts(values, called, unread)
 
 
-def _is_sandbox(pid: int) -> bool:
+def _of_processes(pids: Iterable[int], around: Around, unread: Unread) -> Iterator[Value]:
+    """Yield the facts of processes; add to `unread` what cannot be read. Of a sandbox `pids` gives the roles, too."""
+    for pid in pids:
+        try:
+            process = Process(pid)
+            told = dict(process.read(around))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if cgroups.is_ending(pid):
+            continue  # of what was read, some is missing
+        if isinstance(pids, Mapping):
+            yield from _of_sandbox(told, pids[pid])
+        else:
+            yield from told.items()
+            unread |= {(process.inside, fact): why for fact, why in process.unread.items()}
+
+
+def _role(pid: int) -> int:
+    """Return the number of a process of gVisor that has a part in a sandbox; 0 for any other process."""
     try:
-        return Path(f"/proc/{pid}/exe").readlink().name == "runsc"
+        called = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]
     except OSError:
-        return False
+        return 0
+    return ROLES.get(called.rpartition(b"/")[2], 0)
+
+
+def _of_sandbox(values: Mapping[Key, str], role: int) -> Iterator[Value]:
+    """Yield what confines a process of a sandbox; its threads, descriptors and mounts come and go."""
+    for key, value in values.items():
+        if FACTS[key.fact].aspect in SANDBOXES and key.fact not in MOUNTS and not key.of.startswith(OF_THREAD):
+            yield key._replace(process=role), value
 
 
 def _inside(pid: int, namespace: str, read: Callable[[], list[Value]]) -> list[Value]:
@@ -127,3 +146,10 @@ def _limits(pid: int) -> Iterator[Value]:
         if hierarchy.name == "unified":
             with contextlib.suppress(OSError):
                 yield Key(None, "device programs"), str(syscalls.device_programs(hierarchy.own))
+
+
+OF_NAMESPACES: tuple[tuple[str, Callable[[], list[Value]], tuple[str, ...]], ...] = (
+    ("net", _network, ("interface", "address")),
+    ("uts", _host_name, ("host name", "domain name")),
+)
+"""For each kind of namespace: what reads it from within, and the facts that it gives."""

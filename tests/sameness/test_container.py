@@ -13,9 +13,10 @@ import pytest
 
 from harness.host import cgroups, syscalls
 from harness.host.wait import until
+from harness.model.readings import Aspect
 from harness.sameness.compare import compared
 from harness.sameness.container import SANDBOXED, look
-from harness.sameness.facts import Facts, Key
+from harness.sameness.facts import FACTS, Facts, Key
 
 Start = Callable[..., Path]
 UP = "ip link set lo up;"
@@ -32,7 +33,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         running.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL))
         (group / "cgroup.procs").write_text(f"{running[-1].pid}\n", encoding="ascii")
         exe = Path(f"/proc/{running[-1].pid}/exe")
-        until(lambda: exe.readlink().name in ("sleep", "runsc"), seconds=20, what="sleep")
+        until(lambda: exe.readlink().name in ("sleep", "runsc-sandbox"), seconds=20, what="sleep")
         return group
 
     yield run
@@ -80,11 +81,13 @@ def test_limits_of_its_control_groups_are_told(start: Start) -> None:
     assert [key.of for key in found if key.fact == "group limit"]
 
 
-def test_a_sandbox_is_not_compared_and_said(start: Start, tmp_path: Path) -> None:
-    shutil.copy(str(shutil.which("sleep")), tmp_path / "runsc")
-    found = told(start(str(tmp_path / "runsc"), "1000"))
-    assert not found.values
-    assert compared(found, found, found).uncompared == (f"everything: {SANDBOXED}",)
+def test_of_a_sandbox_its_confinement_is_told_by_the_roles_of_its_processes(start: Start, tmp_path: Path) -> None:
+    shutil.copy(str(shutil.which("sleep")), tmp_path / "runsc-sandbox")
+    found = told(start(str(tmp_path / "runsc-sandbox"), "1000"))
+    assert {key.process for key in found.values} == {1, None}
+    assert {FACTS[key.fact].aspect for key in found.values} == {Aspect.CONFINEMENT, Aspect.LIMITS}
+    assert not [key for key in found.values if key.fact in ("mount", "interface")]
+    assert f"what is inside: {SANDBOXED}" in compared(found, found, found).uncompared
 
 
 def test_a_process_that_has_ended_and_an_empty_group_are_no_error(tmp_path: Path) -> None:
