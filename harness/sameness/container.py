@@ -32,12 +32,12 @@ Unread = dict[tuple[int | None, str], str]
 
 
 def look(node: int, group: str, names: Iterable[str] = (), *, without: str = "") -> Facts:
-    """Ask the kernel about the container whose processes are in or below the group at the path `group`.
+    """Ask the kernel about the container whose first process is in or below the group at the path `group`.
 
     `node`: process id of the node's init. `names`: what the engine calls this container. `without`: mount point
     of the harness's own channel.
     """
-    pids = [pid for below in cgroups.subgroups(group) for pid in cgroups.processes(below) if not cgroups.is_ending(pid)]
+    pids = [pid for pid in _members(group) if not cgroups.is_ending(pid)]
     roles = {pid: role for pid, role in zip(pids, map(_role, pids), strict=True) if role}
     unread: Unread = {(None, "what is inside"): SANDBOXED} if roles else {}
     values = dict(_of_processes(roles or pids, Around.of(node), unread))
@@ -57,6 +57,19 @@ def look(node: int, group: str, names: Iterable[str] = (), *, without: str = "")
     values = {key: value for key, value in values.items() if not (without and key.of == without)}
     called = tuple(sorted({name for name in names if name}, key=lambda name: (-len(name), name)))
     return Facts(values, called, unread)
+
+
+def _members(group: str) -> list[int]:
+    """Return the processes of a group and their descendants: a restored child may be in another group."""
+    found = dict.fromkeys(pid for below in cgroups.subgroups(group) for pid in cgroups.processes(below))
+    left = list(found)
+    while left:
+        for children in Path(f"/proc/{left.pop()}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                new = [int(pid) for pid in children.read_text(encoding="ascii").split() if int(pid) not in found]
+                found |= dict.fromkeys(new)
+                left += new
+    return list(found)
 
 
 def _of_processes(pids: Iterable[int], around: Around, unread: Unread) -> Iterator[Value]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess  # noqa: TID251  # the processes of a container
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,7 +31,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     def run(*argv: str) -> Path:
         group = tmp_path / f"group-{len(running)}"
         group.mkdir()
-        running.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL))
+        running.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True))
         (group / "cgroup.procs").write_text(f"{running[-1].pid}\n", encoding="ascii")
         exe = Path(f"/proc/{running[-1].pid}/exe")
         until(lambda: exe.readlink().name in ("sleep", "runsc-sandbox"), seconds=20, what="sleep")
@@ -38,7 +39,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     yield run
     for each in running:
-        each.kill()
+        os.killpg(each.pid, signal.SIGKILL)
         each.wait()
 
 
@@ -57,6 +58,11 @@ def test_the_host_name_and_the_network_are_its_own(start: Start) -> None:
     down = told(start("unshare", "--net", "sleep", "1000")).values
     assert down[Key(None, "interface", "lo")] == "device down MTU 65536"
     assert os.uname().nodename != "inside"  # we came back from its namespaces
+
+
+def test_a_child_in_another_group_belongs_to_the_container(start: Start) -> None:
+    group = start("sh", "-c", "sleep 1000 & exec sleep 1000")
+    assert len({key.process for key in told(group).values} - {None}) == len(("the shell", "its child"))
 
 
 def test_the_names_of_the_container_are_kept_longest_first(start: Start) -> None:
