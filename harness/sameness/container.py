@@ -15,10 +15,28 @@ from harness.model.readings import Aspect
 from harness.sameness.facts import FACTS, OF_THREAD, OWN, Facts, Key
 from harness.sameness.process import Around, Process, Value
 
-LIMIT_FILES = (
-    *("memory.max", "memory.high", "memory.low", "memory.min", "memory.swap.max", "memory.oom.group"),
-    *("pids.max", "cpu.max", "cpu.weight", "cpu.idle", "io.max", "io.weight", "cpuset.cpus", "cpuset.mems"),
-    *("cpu.shares", "cpu.cfs_quota_us", "cpu.cfs_period_us", "blkio.weight", "net_cls.classid"),
+LIMIT_FILES = frozenset(
+    (
+        "memory.max",
+        "memory.high",
+        "memory.low",
+        "memory.min",
+        "memory.swap.max",
+        "memory.oom.group",
+        "pids.max",
+        "cpu.max",
+        "cpu.weight",
+        "cpu.idle",
+        "io.max",
+        "io.weight",
+        "cpuset.cpus",
+        "cpuset.mems",
+        "cpu.shares",
+        "cpu.cfs_quota_us",
+        "cpu.cfs_period_us",
+        "blkio.weight",
+        "net_cls.classid",
+    )
 )
 """Limits in either version of control groups, of the kernel's Documentation/admin-guide."""
 
@@ -149,10 +167,9 @@ def _kind(info: Any) -> str:
 
 def _limits(pid: int) -> Iterator[Value]:
     for hierarchy in cgroups.hierarchies(pid):
-        for name in LIMIT_FILES:
+        for file in (each for each in Path(hierarchy.own).iterdir() if each.name in LIMIT_FILES):
             with contextlib.suppress(OSError):
-                text = (Path(hierarchy.own) / name).read_text(encoding="ascii").strip()
-                yield Key(None, "group limit", name), " ".join(text.split())
+                yield Key(None, "group limit", file.name), " ".join(file.read_text(encoding="ascii").split())
         with contextlib.suppress(OSError):
             rules = (Path(hierarchy.own) / "devices.list").read_text(encoding="ascii").splitlines()
             yield Key(None, "device rules"), ", ".join(sorted(rules))

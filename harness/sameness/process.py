@@ -213,7 +213,7 @@ class Process:
                 yield self._key("environment", each.partition(b"=")[0].decode(errors="replace")), "set"
 
     def _descriptors(self) -> Iterator[Value]:
-        sockets = self._sockets()
+        sockets: dict[str, str] | None = None
         for number in sorted((each.name for each in (self._folder / "fd").iterdir()), key=int):
             with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
                 target = str((self._folder / "fd" / number).readlink())
@@ -225,8 +225,9 @@ class Process:
                 locks = sorted(" ".join(each.split()[2:5]) for each in lines if each.startswith("lock:"))
                 if locks:
                     yield self._key("lock", f"of descriptor {number}"), ", ".join(locks)
-                if target in sockets:
-                    yield self._key("socket", f"of descriptor {number}"), sockets[target]
+                if target.startswith("socket:"):
+                    sockets = self._sockets() if sockets is None else sockets
+                    yield self._key("socket", f"of descriptor {number}"), sockets.get(target, "")
 
     def _sockets(self) -> dict[str, str]:
         """Return what each socket of the network namespace is, by the link that a descriptor has."""
