@@ -94,7 +94,7 @@ def read_played(run_folder: Path, cell_id: str, control: str) -> tuple[Plan, Cel
 def _entries(stored: StoredRun) -> list[Entry]:
     """Return all records, in an order that depends on their content and not on their paths."""
     with _no_collector():
-        entries = [(place, stored.plan.settled(record)) for place, record in _watched(stored)]
+        entries = list(_watched(stored))
     cells = {id(record.cell): record.cell for _, record in entries}
     ids = {key: cell.id for key, cell in cells.items()}
 
@@ -114,20 +114,22 @@ def _watched(stored: StoredRun) -> Iterator[Entry]:
 
 
 def _summed(stored: StoredRun, plan: Plan, entries: Sequence[Entry], closely: Closely) -> RunSummary:
-    places = {id(record): place for place, record in entries}
+    seconds = PATIENCE_SECONDS + len(entries) / SLOWEST
+    what = f"the judgement of {stored.folder} takes more than {seconds:.0f} s"
+    with within(seconds, RecordError(what, remedy="Look at the patterns of its known issues.")):
+        settled = [plan.settled(record) for _, record in entries]
+        run = summarise(plan, settled, stored.closing, runs=stored.runs)
+        run = with_images(run, stored.images)
+    places = {id(record): place for (place, _), record in zip(entries, settled, strict=True)}
 
     def close_up(cell: CellSummary) -> CellSummary:
         chosen = {id(trial) for trial in closely(cell)}
         trials = tuple(
-            plan.settled(read_at(places[id(trial)])) if id(trial) in chosen else trial for trial in cell.trials
+            read_at(places[id(trial)]).model_copy(update={"verdict": trial.verdict}) if id(trial) in chosen else trial
+            for trial in cell.trials
         )
         return cell.model_copy(update={"trials": trials})
 
-    seconds = PATIENCE_SECONDS + len(entries) / SLOWEST
-    what = f"the judgement of {stored.folder} takes more than {seconds:.0f} s"
-    with within(seconds, RecordError(what, remedy="Look at the patterns of its known issues.")):
-        run = summarise(plan, [record for _, record in entries], stored.closing, runs=stored.runs)
-        run = with_images(run, stored.images)
     folder = stored.parts[0].folder
     tombstone = read_tombstone(folder)
     check_same_run(folder, plan, "tombstone", tombstone)

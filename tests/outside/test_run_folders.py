@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -297,6 +298,20 @@ def test_a_pattern_that_takes_for_ever_is_given_up(
     changed(run / "plan.json", expectations={STILL.id: known})
     replaced(run / "records" / f"{STILL.slug}.jsonl", b"a trial", b"a" * 99 + b"!")
     replaced(run / "records" / f"{STILL.slug}.jsonl", b'"consistent"', b'"hung"')
+    monkeypatch.setattr("reports.runs.read.PATIENCE_SECONDS", 0.5)
+    refused(["compare", str(run), str(run)], "the judgement of .*run takes more than 1 s. Look at the patterns", capsys)
+
+
+def test_a_pattern_of_a_difference_that_takes_for_ever_is_given_up(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = {"match": ["*"], "signature": "(a+)+$", "reason": "x", "link": "https://example.org/1", "owner": "x"}
+    changed(run / "plan.json", differences=[{**known, "added": "2026-11-30", "review_by": "2027-06-01"}])
+    strange = {"aspect": "limits", "process": 1, "fact": "a" * 99 + "!", "before": "", "after": "", "weaker": False}
+    differs = json.dumps({"compared": 1, "differences": [strange]}).encode()
+    path = run / "records" / f"{STILL.slug}.jsonl"
+    replaced(path, b'"outcome":"consistent"', b'"outcome":"altered"')
+    replaced(path, b'"sameness":null', b'"sameness":' + differs)
     monkeypatch.setattr("reports.runs.read.PATIENCE_SECONDS", 0.5)
     refused(["compare", str(run), str(run)], "the judgement of .*run takes more than 1 s. Look at the patterns", capsys)
 
