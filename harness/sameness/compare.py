@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from harness.model.readings import Difference, Sameness
 from harness.sameness.facts import FACTS, OF_THREAD, Facts, Key, workaround
 
 
-def compared(before: Facts, after: Facts, restored: Facts, workarounds: Iterable[str] = ()) -> Sameness:
-    """Compare the source with the restored container.
+def compared(source: Sequence[Facts], restored: Sequence[Facts], workarounds: Iterable[str] = ()) -> Sameness:
+    """Compare the looks at a source with the looks at the restored container; at least one of each.
 
-    `before`, `after`: the source before and after its checkpoint. What changed between them moves by itself, so
-    nothing follows from its value in the restored container. `workarounds`: names of those that are in force.
+    What is not the same in all looks at one of them moves by itself, so nothing follows from its value in the other.
+    `workarounds`: names of those that are in force.
     """
-    still = {key: value for key, value in before.values.items() if after.values.get(key) == value}
-    moving = (before.values.keys() | after.values.keys()) - still.keys()
-    own = _processes(still)
-    ended = own - _processes(restored.values)
-    unread = {**before.unread, **after.unread, **restored.unread}
-    new = {key for key in restored.values.keys() - moving if key.process in own}
-    asked = {key for key in still.keys() | new if key.process not in ended and (key.process, key.fact) not in unread}
+    old, moving_there = _still(source)
+    now, moving_here = _still(restored)
+    own = _processes(old)
+    ended = own - _processes(now.keys() | moving_here)
+    unread = {about: why for look in (*source, *restored) for about, why in look.unread.items()}
+    asked = {
+        key
+        for key in (old.keys() | now.keys()) - moving_there - moving_here
+        if key.process in own - ended and (key.process, key.fact) not in unread
+    }
     told = [
-        _difference(key, before.unnamed(old), restored.unnamed(now), tuple(workarounds))
+        _difference(key, source[0].unnamed(before), restored[0].unnamed(after), tuple(workarounds))
         for key in sorted(asked, key=_place)
-        for old, now in [(still.get(key, ""), restored.values.get(key, ""))]
-        if old != now and not (key.of.startswith(OF_THREAD) and "" in (old, now))  # `threads` counts them
+        for before, after in [(old.get(key, ""), now.get(key, ""))]
+        if before != after and not (key.of.startswith(OF_THREAD) and "" in (before, after))  # `threads` counts them
     ]
     return Sameness(
         compared=len(asked),
@@ -34,8 +37,17 @@ def compared(before: Facts, after: Facts, restored: Facts, workarounds: Iterable
     )
 
 
-def _processes(values: Mapping[Key, str]) -> set[int | None]:
-    return {key.process for key in values} | ({None} if values else set())
+def _still(looks: Sequence[Facts]) -> tuple[dict[Key, str], set[Key]]:
+    """Return the facts that are the same in all looks, and the keys of the others."""
+    every = set[Key]().union(*(look.values for look in looks))
+    first = looks[0].values
+    moving = {key for key in every if any(look.values.get(key) != first.get(key) for look in looks)}
+    return {key: value for key, value in first.items() if key not in moving}, moving
+
+
+def _processes(keys: Iterable[Key]) -> set[int | None]:
+    found: set[int | None] = {key.process for key in keys}
+    return found | {None} if found else found
 
 
 def _unread(unread: Mapping[tuple[int | None, str], str]) -> Iterator[str]:

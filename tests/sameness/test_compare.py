@@ -20,7 +20,7 @@ def differences(key: Key, before: str, after: str, *workarounds: str) -> tuple[D
     other = {Key(1, "umask"): "0022"}
     source = facts({key: before, **other} if before else other)
     clone = facts({key: after, **other} if after else other)
-    return compared(source, source, clone, workarounds).differences
+    return compared([source, source], [clone], workarounds).differences
 
 
 @pytest.mark.parametrize(
@@ -81,26 +81,36 @@ def test_every_fact_is_compared_and_may_come_and_go(fact: str) -> None:
 
 def test_what_the_source_changes_by_itself_is_not_compared() -> None:
     key = Key(1, "offset", "of descriptor 3")
-    found = compared(facts({key: "1"}), facts({key: "2"}), facts({key: "9"}))
+    found = compared([facts({key: "1"}), facts({key: "2"})], [facts({key: "9"})])
     assert (found.compared, found.differences) == (0, ())
     came, new = Key(1, "descriptor", "4"), Key(1, "descriptor", "5")
-    found = compared(facts({key: "1"}), facts({key: "1", came: "pipe"}), facts({key: "1", came: "x", new: "socket"}))
+    restored = facts({key: "1", came: "x", new: "socket"})
+    found = compared([facts({key: "1"}), facts({key: "1", came: "pipe"})], [restored])
     assert [each.fact for each in found.differences] == ["descriptor 5"]
+
+
+def test_what_the_restored_container_changes_by_itself_is_not_compared() -> None:
+    key, other = Key(1, "descriptor", "4"), Key(1, "descriptor", "3")
+    source = facts({other: "file"})
+    opened, closed = facts({other: "file", key: "file"}), facts({other: "file"})
+    assert [each.fact for each in compared([source, source], [opened]).differences] == ["descriptor 4"]
+    assert compared([source, source], [opened, closed]).differences == ()
+    assert compared([opened, opened], [closed, opened]).differences == ()
 
 
 def test_the_containers_own_names_may_differ_and_a_name_that_was_kept_is_the_same() -> None:
     group, host = Key(1, "control group", "unified"), Key(None, "host name")
     source = facts({group: "/engine/c0ffee", host: "c0ffee"}, "c0ffee")
-    assert compared(source, source, facts({group: "/engine/beef", host: "c0ffee"}, "beef")).differences == ()
-    assert compared(source, source, facts({group: "/engine/beef", host: "beef"}, "beef")).differences == ()
-    (found,) = compared(source, source, facts({group: "/beef", host: "beef"}, "beef")).differences
+    assert compared([source, source], [facts({group: "/engine/beef", host: "c0ffee"}, "beef")]).differences == ()
+    assert compared([source, source], [facts({group: "/engine/beef", host: "beef"}, "beef")]).differences == ()
+    (found,) = compared([source, source], [facts({group: "/beef", host: "beef"}, "beef")]).differences
     assert str(found) == "control group unified of process 1: /engine/NAME before, /NAME after"
 
 
 def test_a_process_that_the_restored_container_lacks_is_said_and_its_facts_are_not_differences() -> None:
     first, second = Key(1, "umask"), Key(2, "umask")
     source = facts({first: "0022", second: "0022"})
-    found = compared(source, source, facts({first: "0022", Key(3, "umask"): "0077"}))
+    found = compared([source, source], [facts({first: "0022", Key(3, "umask"): "0077"})])
     assert (found.compared, found.differences) == (1, ())
     assert found.uncompared == ("process 2 of the source: the restored container has none of this number",)
 
@@ -108,22 +118,22 @@ def test_a_process_that_the_restored_container_lacks_is_said_and_its_facts_are_n
 def test_a_thread_that_has_ended_is_counted_and_one_that_differs_is_told() -> None:
     ended, number = Key(1, "seccomp mode", "of thread 7"), Key(1, "threads")
     source = facts({ended: "2", number: "2"})
-    assert [each.fact for each in compared(source, source, facts({number: "1"})).differences] == ["threads"]
-    (found,) = compared(source, source, facts({ended: "0", number: "2"})).differences
+    assert [each.fact for each in compared([source, source], [facts({number: "1"})]).differences] == ["threads"]
+    (found,) = compared([source, source], [facts({ended: "0", number: "2"})]).differences
     assert str(found).startswith("less confined: seccomp mode of thread 7 of process 1")
 
 
 def test_what_could_not_be_read_is_said_once() -> None:
     source = Facts({}, unread={(None, "interface"): "not permitted"})
-    assert compared(source, source, source).uncompared == ("interface: not permitted",)
+    assert compared([source, source], [source]).uncompared == ("interface: not permitted",)
 
 
 def test_a_fact_that_one_look_could_not_read_is_no_difference() -> None:
     limit, umask = Key(1, "resource limit", "open files"), Key(1, "umask")
     source = facts({limit: "1 1", umask: "0022"})
     blind = Facts({umask: "0022"}, unread={(1, "resource limit"): "limits: No such file or directory"})
-    for looks in ((source, source, blind), (blind, source, source), (source, blind, source)):
-        found = compared(*looks)
+    for before, after, restored in ((source, source, blind), (blind, source, source), (source, blind, source)):
+        found = compared([before, after], [restored])
         assert (found.compared, found.differences) == (1, ())
         assert found.uncompared == ("resource limit of process 1: limits: No such file or directory",)
 

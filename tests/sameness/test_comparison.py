@@ -9,7 +9,7 @@ import pytest
 
 from harness.runtimes.contract import Container
 from harness.sameness import comparison
-from harness.sameness.comparison import Comparison
+from harness.sameness.comparison import MOST_LOOKS, Comparison
 from harness.sameness.facts import Facts, Key
 from harness.stacks.node import Node
 
@@ -36,7 +36,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[Facts]:
 
 def test_of_several_generations_the_last_is_compared_with_the_first_source(looks: list[Facts]) -> None:
     first, heir = Facts({UMASK: "0022", NICE: "0"}), Facts({UMASK: "0077", NICE: "0"})
-    looks += [first, first, heir, heir]
+    looks += [first, first, *[heir] * 2 * MOST_LOOKS]
     trial = Comparison()
     trial.before(NODE, CONTAINER)
     trial.after(NODE, CONTAINER)
@@ -61,3 +61,23 @@ def test_the_workarounds_of_the_restoring_node_are_named(looks: list[Facts]) -> 
     trial.before(NODE, CONTAINER)
     trial.after(NODE, CONTAINER)
     assert [each.workaround for each in trial.restored(NODE, CONTAINER).differences] == ["criu-cgroups"]  # type: ignore[union-attr]
+
+
+def test_a_difference_that_a_running_process_makes_for_a_moment_is_none(looks: list[Facts]) -> None:
+    opened = Key(1, "descriptor", "4")
+    plain, busy = Facts({UMASK: "0022"}), Facts({UMASK: "0022", opened: "/file"})
+    looks += [plain, plain, busy, busy, plain]
+    trial = Comparison()
+    trial.before(NODE, CONTAINER)
+    trial.after(NODE, CONTAINER)
+    assert trial.restored(NODE, CONTAINER).differences == ()  # type: ignore[union-attr]
+    assert looks == []
+
+
+def test_a_difference_in_confinement_needs_one_look(looks: list[Facts]) -> None:
+    key = Key(1, "seccomp mode")
+    looks += [Facts({key: "2"}), Facts({key: "2"}), Facts({key: "0"})]
+    trial = Comparison()
+    trial.before(NODE, CONTAINER)
+    trial.after(NODE, CONTAINER)
+    assert [each.fact for each in trial.restored(NODE, CONTAINER).differences] == ["seccomp mode"]  # type: ignore[union-attr]

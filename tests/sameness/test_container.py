@@ -93,7 +93,7 @@ def test_of_a_sandbox_its_confinement_is_told_by_the_roles_of_its_processes(star
     assert {key.process for key in found.values} == {1, None}
     assert {FACTS[key.fact].aspect for key in found.values} == {Aspect.CONFINEMENT, Aspect.LIMITS}
     assert not [key for key in found.values if key.fact in ("mount", "interface")]
-    assert f"what is inside: {SANDBOXED}" in compared(found, found, found).uncompared
+    assert f"what is inside: {SANDBOXED}" in compared([found], [found]).uncompared
 
 
 def test_a_process_that_has_ended_and_an_empty_group_are_no_error(tmp_path: Path) -> None:
