@@ -82,9 +82,10 @@ def _members(group: str) -> list[int]:
     found = dict.fromkeys(pid for below in cgroups.subgroups(group) for pid in cgroups.processes(below))
     left = list(found)
     while left:
-        for children in Path(f"/proc/{left.pop()}/task").glob("*/children"):
-            with contextlib.suppress(OSError):
-                new = [int(pid) for pid in children.read_text(encoding="ascii").split() if int(pid) not in found]
+        with contextlib.suppress(OSError):  # it has ended
+            for thread in Path(f"/proc/{left.pop()}/task").iterdir():
+                children = (thread / "children").read_text(encoding="ascii").split()
+                new = [int(pid) for pid in children if int(pid) not in found]
                 found |= dict.fromkeys(new)
                 left += new
     return list(found)

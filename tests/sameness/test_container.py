@@ -96,6 +96,11 @@ def test_of_a_sandbox_its_confinement_is_told_by_the_roles_of_its_processes(star
     assert f"what is inside: {SANDBOXED}" in compared([found], [found]).uncompared
 
 
+def test_a_process_that_ends_before_its_children_are_listed_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.procs").write_text(f"4194303\n{os.getpid()}\n", encoding="ascii")
+    assert {key.process for key in told(tmp_path).values} > {None}
+
+
 def test_a_process_that_has_ended_and_an_empty_group_are_no_error(tmp_path: Path) -> None:
     (tmp_path / "cgroup.procs").write_text("4194303\n", encoding="ascii")
     assert not {key for key in told(tmp_path).values if key.process}
