@@ -74,7 +74,6 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
             last = played or number == rounds - 1
             record = self.run.redaction.of(self._one(cell, kind, number, last=last))
             run_files.append(self.run.folder, record)
-            record = plan.settled(record)
             if not self._pointed:
                 self.run.point()
                 self._pointed = True

@@ -222,9 +222,9 @@ class Process:
                 flags = int(told.get("flags", "0"), 8) & ~O_LARGEFILE
                 yield self._key("descriptor", number), f"{UNNUMBERED.sub('', target)} flags {flags:#o}"
                 yield self._key("offset", f"of descriptor {number}"), told.get("pos", "").strip()
-                locks = sorted(" ".join(each.split()[2:5]) for each in lines if each.startswith("lock:"))
-                if locks:
-                    yield self._key("lock", f"of descriptor {number}"), ", ".join(locks)
+                for words in (each.split() for each in lines if each.startswith("lock:")):
+                    where = f"of descriptor {number}, bytes {words[7]} to {words[8]}"
+                    yield self._key("lock", where), " ".join(words[2:5])
                 if target.startswith("socket:"):
                     sockets = self._sockets() if sockets is None else sockets
                     yield self._key("socket", f"of descriptor {number}"), sockets.get(target, "")

@@ -128,7 +128,7 @@ class Trial:
             for bench, known in ((self.bench, before), (self.far, self.far.idle))[: len(self._benches)]:
                 if bench.warm:
                     self.evidence.leaks += bench.quiet_leaks(known, seconds=SETTLE_SECONDS)
-        return self._record(judge(self.evidence), start)
+        return self.plan.settled(self._record(judge(self.evidence), start))
 
     def begin(self) -> Source:
         """Return a running source."""

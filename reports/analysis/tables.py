@@ -224,7 +224,6 @@ def summarise(
     `runs`: further names of this run in records. Records of another run cannot make a cell green.
     """
     names = {plan.run, *runs}
-    records = [plan.settled(record) for record in records]
     own = [record for record in records if record.control is None and record.run in names]
     trials = by_cell(own)
     foreign = by_cell(record for record in records if record.control is None and record.run not in names)

@@ -86,7 +86,7 @@ def read_played(run_folder: Path, cell_id: str, control: str) -> tuple[Plan, Cel
     if not found:
         names = sorted({f"{record.control} {record.cell.id}" for _, record in played})
         raise unknown("control and cell", f"{control} {cell_id}", names, nearest=5)
-    record = stored.plan.settled(read_at(found[0][0]))
+    record = read_at(found[0][0])
     cell = summarise_cell(record.cell, [record], stored.plan.expected(record.cell), planned=1, missing=0)
     return stored.plan, cell, record
 
@@ -114,22 +114,18 @@ def _watched(stored: StoredRun) -> Iterator[Entry]:
 
 
 def _summed(stored: StoredRun, plan: Plan, entries: Sequence[Entry], closely: Closely) -> RunSummary:
-    seconds = PATIENCE_SECONDS + len(entries) / SLOWEST
-    what = f"the judgement of {stored.folder} takes more than {seconds:.0f} s"
-    with within(seconds, RecordError(what, remedy="Look at the patterns of its known issues.")):
-        settled = [plan.settled(record) for _, record in entries]
-        run = summarise(plan, settled, stored.closing, runs=stored.runs)
-        run = with_images(run, stored.images)
-    places = {id(record): place for (place, _), record in zip(entries, settled, strict=True)}
+    places = {id(record): place for place, record in entries}
 
     def close_up(cell: CellSummary) -> CellSummary:
         chosen = {id(trial) for trial in closely(cell)}
-        trials = tuple(
-            read_at(places[id(trial)]).model_copy(update={"verdict": trial.verdict}) if id(trial) in chosen else trial
-            for trial in cell.trials
-        )
+        trials = tuple(read_at(places[id(trial)]) if id(trial) in chosen else trial for trial in cell.trials)
         return cell.model_copy(update={"trials": trials})
 
+    seconds = PATIENCE_SECONDS + len(entries) / SLOWEST
+    what = f"the judgement of {stored.folder} takes more than {seconds:.0f} s"
+    with within(seconds, RecordError(what, remedy="Look at the patterns of its known issues.")):
+        run = summarise(plan, [record for _, record in entries], stored.closing, runs=stored.runs)
+        run = with_images(run, stored.images)
     folder = stored.parts[0].folder
     tombstone = read_tombstone(folder)
     check_same_run(folder, plan, "tombstone", tombstone)

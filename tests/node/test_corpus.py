@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 from pathlib import Path
 
 import pytest
 
 from harness.model.cells import Cell, Settings
+from harness.model.expectations import differences
 from harness.model.machine import HostFacts
 from harness.model.outcomes import Outcome
 from harness.records.plan import Plan
@@ -23,10 +25,13 @@ from tests.node.conftest import STACK
 
 SETTINGS = Settings(ring=corpus.SMALL)
 HOST = HostFacts(kernel="6.18", architecture="x86_64", cgroups="v2", cpus=4, memory_gib=15.6, os="Debian")
+KNOWN = differences(dt.date.today())  # noqa: DTZ011
 
 
 def play(kind: type[Trial], cell: Cell, root: Path, folder: Path) -> Record:
-    plan = Plan(run="r1", stillframe="0.1.0", created_ns=1, seed=7, rounds=1, cells=(cell,), host=HOST)
+    plan = Plan(
+        run="r1", stillframe="0.1.0", created_ns=1, seed=7, rounds=1, cells=(cell,), host=HOST, differences=KNOWN
+    )
     binaries = compile_all(default_cache())
     with contextlib.closing(Bench.open(Bench.key_of(cell), root, binaries, SETTINGS, folder)) as bench:
         return kind(bench, cell, plan, number=0, last=True).run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import subprocess  # noqa: TID251  # plays the user at the command line
 import sys
@@ -14,6 +15,7 @@ import pytest
 from harness.host import audit
 from harness.host.wait import until
 from harness.model.cells import Cell, FreezePolicy, Participant, Settings
+from harness.model.expectations import differences
 from harness.model.machine import HostFacts
 from harness.model.outcomes import Outcome
 from harness.oracle.inspection import inspect
@@ -28,6 +30,7 @@ from reports.words.script import script
 from tests.node.conftest import STACK
 
 HOST = HostFacts(kernel="6.18", architecture="x86_64", cgroups="v2", cpus=4, memory_gib=15.6, os="Debian")
+KNOWN = differences(dt.date.today())  # noqa: DTZ011
 ROOT = Path(__file__).resolve().parents[2]
 LATE = 120.0
 
@@ -46,7 +49,7 @@ def recorded(stack_root: Path, runtime: str, policy: FreezePolicy) -> Record:
     """A trial as a run records it."""
     who = Participant(runtime=runtime, stack=STACK)
     cell = Cell(workload="ledger", policy=policy, checkpoint=who, restore=who)
-    plan = Plan(run="r", stillframe="0", created_ns=1, seed=7, rounds=1, cells=(cell,), host=HOST)
+    plan = Plan(run="r", stillframe="0", created_ns=1, seed=7, rounds=1, cells=(cell,), host=HOST, differences=KNOWN)
     bench = Bench.open((who, ""), stack_root, compile_all(default_cache()), Settings())
     try:
         return Trial(bench, cell, plan, number=0, last=True).run()

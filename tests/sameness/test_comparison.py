@@ -74,6 +74,18 @@ def test_a_difference_that_a_running_process_makes_for_a_moment_is_none(looks: l
     assert looks == []
 
 
+def test_of_a_source_with_locks_only_those_count_that_it_holds_all_the_time(looks: list[Facts]) -> None:
+    kept, brief = Key(1, "lock", "of descriptor 3, bytes 1 to 1"), Key(1, "lock", "of descriptor 3, bytes 2 to 2")
+    busy, idle = Facts({kept: "READ", brief: "WRITE"}), Facts({kept: "READ"})
+    looks += [busy, busy, busy, idle, busy, busy, *[Facts({UMASK: "0022", NICE: "0"})] * MOST_LOOKS]
+    trial = Comparison()
+    trial.before(NODE, CONTAINER)
+    trial.after(NODE, CONTAINER)
+    found = trial.restored(NODE, CONTAINER)
+    assert found is not None
+    assert [each.fact for each in found.differences if each.fact.startswith("lock")] == [str(kept)]
+
+
 def test_a_difference_in_confinement_needs_one_look(looks: list[Facts]) -> None:
     key = Key(1, "seccomp mode")
     looks += [Facts({key: "2"}), Facts({key: "2"}), Facts({key: "0"})]

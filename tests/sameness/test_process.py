@@ -122,7 +122,7 @@ def test_an_offset_a_lock_and_a_deleted_file_are_told(start: Start, tmp_path: Pa
     script = f"exec 8<{file}; flock -s 8; head -c 4 <&8 >/dev/null; rm {file};"
     found = told(start("sh", "-c", script))
     assert found["descriptor", "8"].startswith(f"{file} (deleted) flags ")
-    assert found["lock", "of descriptor 8"] == "FLOCK ADVISORY READ"
+    assert found["lock", "of descriptor 8, bytes 0 to EOF"] == "FLOCK ADVISORY READ"
     assert found["offset", "of descriptor 8"] == "4"
 
 

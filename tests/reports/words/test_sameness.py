@@ -49,7 +49,7 @@ def same(of: Cell, *differences: Difference, trial: int = 0, outcome: Outcome | 
 def run(*records: Record, known: tuple[KnownDifference, ...] = (KNOWN,)) -> RunSummary:
     cells = tuple(dict.fromkeys(each.cell for each in records))
     planned = plan(cells, rounds=1).model_copy(update={"differences": known})
-    return summarise(planned, records, closing())
+    return summarise(planned, [planned.settled(each) for each in records], closing())
 
 
 def test_a_known_difference_leaves_the_run_as_expected_and_is_in_the_table() -> None:
