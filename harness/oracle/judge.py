@@ -185,6 +185,7 @@ def _findings(evidence: Evidence, without: frozenset[Check]) -> Iterator[tuple[C
         return
     of_restored = list(_of_restored(evidence, without))
     yield from of_restored
+    yield from _of_sameness(evidence)
     if of_restored:
         yield from _of_lacking(evidence)
     elif evidence.unreadable or evidence.lacking:
@@ -249,7 +250,6 @@ def _of_restored(evidence: Evidence, without: frozenset[Check]) -> Iterator[tupl
         if evidence.afterwards is not None:
             yield from _of_reading(Check.AFTERWARDS, evidence.afterwards, evidence.outside, without)
         yield from _of_log(evidence, without)
-        yield from _of_sameness(evidence)
         yield from _of_outside(restored, evidence)
         if evidence.offline is not None:
             yield from _of_disagreement(evidence.offline, restored, evidence.outside, without)

@@ -311,6 +311,12 @@ def test_a_container_that_is_not_the_same_is_altered_and_the_difference_told() -
     assert judge(trial(sameness=Sameness(compared=1))).outcome is Outcome.CONSISTENT
 
 
+def test_what_restores_well_but_for_a_difference_and_cannot_be_read_is_our_own_fault() -> None:
+    differs = Sameness(compared=1, differences=(ROOT,))
+    verdict = judge(trial(offline=None, lacking="pages-1.img is missing", sameness=differs))
+    assert verdict.found == (Outcome.HARNESS_ERROR, Outcome.ALTERED)
+
+
 def test_what_a_workaround_of_the_machine_changes_convicts_nobody() -> None:
     ours = ROOT.model_copy(update={"workaround": "criu-cgroups"})
     assert judge(trial(sameness=Sameness(compared=1, differences=(ours,)))).outcome is Outcome.CONSISTENT
