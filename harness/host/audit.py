@@ -10,16 +10,19 @@ import contextlib
 import os
 import socket
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from harness.foreign.files import in_root
 from harness.host import cgroups, syscalls
 
 NODE_FOLDERS = ("/run", "/tmp", "/dev/shm", "/etc/criu", "/var/tmp", "/srv/stillframe")  # noqa: S108
 HOST_FOLDERS = ("/run", "/tmp", "/dev/shm", "/var/tmp", "/var/run", "/etc/criu")  # noqa: S108
+T = TypeVar("T")
+
 MARK = "stillframe"
 DEPTH = 3
 ALL_FAMILIES = 0
@@ -50,7 +53,7 @@ def of_node(pid: int, alive: str = "") -> Snapshot:
     items |= {f"mount {where}" for where in _mounts(f"/proc/{pid}/mountinfo")}
     for group in groups_of(pid):
         items |= {f"cgroup {below}" for below in cgroups.subgroups(group)}
-    items |= set(_network_of(pid))
+    items |= set(inside(pid, "net", _network))
     for folder in NODE_FOLDERS:
         items |= {f"file {path}" for path in _files(in_root(Path(root), folder), folder, DEPTH)}
     return Snapshot(frozenset(items))
@@ -145,16 +148,19 @@ def _nft_name(item: object) -> str:
     )
 
 
-def _network_of(pid: int) -> list[str]:
-    """Call `_network` in the node, on a new thread: a thread cannot leave the namespace again."""
+def inside(pid: int, namespace: str, read: Callable[[], list[T]]) -> list[T]:
+    """Call `read` in a namespace of a process, by its name in /proc/PID/ns; `OSError` if it cannot be entered.
 
-    def enter_and_list() -> list[str]:
-        namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+    It is called on a new thread: a thread cannot leave the namespace again.
+    """
+
+    def enter_and_read() -> list[T]:
+        descriptor = os.open(f"/proc/{pid}/ns/{namespace}", os.O_RDONLY)
         try:
-            syscalls.setns(namespace, syscalls.CLONE_NEWNET)
+            syscalls.setns(descriptor, 0)
         finally:
-            os.close(namespace)
-        return _network()
+            os.close(descriptor)
+        return read()
 
     with ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(enter_and_list).result()
+        return thread.submit(enter_and_read).result()

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.host import cgroups, syscalls
+from harness.host import audit, cgroups, syscalls
 from harness.model.readings import Aspect
 from harness.sameness.facts import FACTS, OF_THREAD, OWN, Facts, Key
 from harness.sameness.process import Around, Process, Value
@@ -64,7 +63,7 @@ def look(node: int, group: str, names: Iterable[str] = (), *, without: str = "")
     }
     for kind, read, about in () if roles else OF_NAMESPACES:
         if any((key.fact, key.of, value) == ("namespace", kind, OWN) for key, value in values.items()):
-            readers[partial(_inside, namespace=kind, read=read)] = about
+            readers[partial(audit.inside, namespace=kind, read=read)] = about
         elif values:
             unread |= {(None, fact): "the container has that of its node" for fact in about}
     for reader, facts in readers.items():
@@ -122,21 +121,6 @@ def _of_sandbox(values: Mapping[Key, str], role: int) -> Iterator[Value]:
     for key, value in values.items():
         if FACTS[key.fact].aspect in SANDBOXES and key.fact not in MOUNTS and not key.of.startswith(OF_THREAD):
             yield key._replace(process=role), value
-
-
-def _inside(pid: int, namespace: str, read: Callable[[], list[Value]]) -> list[Value]:
-    """Call `read` in a namespace of a process, on a new thread: a thread cannot leave it again."""
-
-    def enter_and_read() -> list[Value]:
-        descriptor = os.open(f"/proc/{pid}/ns/{namespace}", os.O_RDONLY)
-        try:
-            syscalls.setns(descriptor, 0)
-        finally:
-            os.close(descriptor)
-        return read()
-
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(enter_and_read).result()
 
 
 def _host_name() -> list[Value]:

@@ -9,7 +9,7 @@ from pydantic import Field
 from harness.model.expectations import place
 from harness.model.known.differences import KnownDifference
 from harness.model.known.signatures import covers
-from harness.model.readings import Aspect, Difference, Sameness
+from harness.model.readings import Difference, Sameness
 from harness.model.values import Frozen
 from harness.records.plan import Plan
 from harness.records.record import Record
@@ -38,10 +38,6 @@ class Same(Frozen):
     facts: int = Field(description="most facts that one of them compared")
     seen: tuple[Seen, ...]
     uncompared: tuple[str, ...] = Field(description="what no trial could compare, and why")
-
-    def about(self, aspect: Aspect) -> tuple[Seen, ...]:
-        """Return the differences of one aspect."""
-        return tuple(each for each in self.seen if each.difference.aspect is aspect)
 
 
 class KnownDifferenceSummary(Frozen):
