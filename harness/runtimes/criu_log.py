@@ -17,6 +17,8 @@ NOISE = (
 )
 QUOTED = re.compile(r"\([0-9]+\.[0-9]+\)\s.*?(?=\"?$)", re.MULTILINE)
 """A line of CRIU's log in a message of a runtime that quotes it, with a prefix of its own."""
+HEADING = re.compile(r'(^|msg="?)---')
+"""A line that a runtime writes before or after a quotation."""
 KEPT = 12
 CLOCK_STEP_SECONDS = 0.02
 """Seconds that a file's time may be behind the clock: the kernel takes it from its last timer tick."""
@@ -46,5 +48,6 @@ def explained(node: Node, *logs: str, otherwise: Callable[[], str] | None = None
         text = otherwise() if otherwise else error.stderr
         quoted = "\n".join(QUOTED.findall(text))
         error.late = bool(new or quoted)
-        error.log = told or telling_lines(quoted) or tuple(text.strip().splitlines()[-KEPT:])
+        lines = [line for line in text.strip().splitlines() if not (HEADING.search(line) or QUOTED.search(line))]
+        error.log = told or telling_lines(quoted) or tuple((lines or text.strip().splitlines())[-KEPT:])
         raise
