@@ -10,16 +10,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from harness.checkpoints.untrusted import Unreadable
 from harness.host import wait
 from harness.model.cells import Cell, FreezePolicy, Scenario
 from harness.model.errors import CommandFailed, DeadlineExceeded, StageFailed
 from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Concurrent, Leftover, Rival
-from harness.runtimes.contract import Checkpoint, State
-from harness.trial.checkpoint import left_of
+from harness.runtimes.contract import State
 from harness.trial.source import Source
 from harness.trial.trial import Trial
+from scenarios.aftermath import archive_of
 
 APART_SECONDS = 0.1
 """The second request comes at most so long after the first one."""
@@ -71,7 +70,9 @@ class TwoAtOnce(Trial):
             asked.append(pool.submit(requests[self.rival]))
             said = [_declined(each) for each in asked]
         with self.stages.at(Stage.READ):
-            archives = [None if why else self._archive(each) for why, each in zip(said, (first, second), strict=True)]
+            archives = [
+                None if why else archive_of(self.bench, each) for why, each in zip(said, (first, second), strict=True)
+            ]
         if self.rival is not Rival.CHECKPOINT:
             archives[1] = None
         whats = (Rival.CHECKPOINT, self.rival)
@@ -80,15 +81,6 @@ class TwoAtOnce(Trial):
             for what, why, archive in zip(whats, said, archives, strict=True)
         )
         self._see_what_became_of(source)
-
-    def _archive(self, checkpoint: Checkpoint) -> Leftover:
-        """Read a checkpoint that was reported as done; some are in the engine's own store."""
-        left = left_of(self.bench.node, checkpoint)
-        if left is Leftover.GONE:
-            with contextlib.suppress(Unreadable, CommandFailed):
-                self.bench.runtime.contents(checkpoint)
-                return Leftover.WHOLE
-        return left
 
     def _see_what_became_of(self, source: Source) -> None:
         """Raise `StageFailed` unless every request has a well-defined result; let a source go that was to end."""

@@ -66,7 +66,8 @@ def open_bench(root: Path, held: set[str], monkeypatch: pytest.MonkeyPatch) -> B
     """Make a bench in the folder `root`; its node has the content `held`."""
     monkeypatch.setattr(audit, "of_node", lambda *_, **__: Snapshot(frozenset(held)))
     monkeypatch.setattr(audit, "groups_of", lambda _: [])
-    monkeypatch.setattr(audit, "processes_of", lambda _, **__: ["9 criu state D cgroup 0::/one"])
+    monkeypatch.setattr(audit, "processes_of", lambda _: ["9 criu"])
+    monkeypatch.setattr(audit, "tree", lambda _: ["9 criu state D cgroup 0::/one"])
     monkeypatch.setattr(trial, "SETTLE_SECONDS", 0.0)
     monkeypatch.setattr(source, "SOON_SECONDS", 0.0)
     node = FolderNode(root)

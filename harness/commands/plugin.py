@@ -184,12 +184,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     run = metafunc.config.stash.get(RUN, None)
     marker = metafunc.definition.get_closest_marker("scenario")
-    scenario = marker.args[0] if marker else Scenario.LIVE
+    scenarios = marker.args if marker else (Scenario.LIVE,)
     for name in {"cell", "control", "mutants"}.intersection(metafunc.fixturenames):
         items = [
             pytest.param(item.value, id=item.said, marks=_marks(item, run))
             for item in items_of(metafunc.config.stash[OPTIONS])
-            if item.fixture == name and (name != "cell" or item.cell.scenario is scenario)
+            if item.fixture == name and (name != "cell" or item.cell.scenario in scenarios)
             if run is None or not run.loses(item.cell)
         ]
         metafunc.parametrize(name, items)

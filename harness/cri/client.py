@@ -17,7 +17,8 @@ from harness.host.wait import until
 from harness.model.commands import Command
 from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit, GivenUp
 from harness.model.readings import GivesUp
-from harness.stacks.node import Daemon, Node
+from harness.stacks.daemon import Daemon
+from harness.stacks.node import Node
 
 SECONDS = 60.0
 READY_SECONDS = 30.0
@@ -135,7 +136,7 @@ class Call:
             self._client.node.patience = None
             raise GivenUp(f"{line} was given up on after {took:.3f} s")
         if took >= NEARLY * self._seconds:
-            raise DeadlineExceeded(f"{line} was not answered within {took:.1f} s")
+            raise DeadlineExceeded(f"{line} was not answered within {took:.1f} s", log=self._client.node.look())
         if code is grpc.StatusCode.UNAVAILABLE:
             self._client.see_whether_it_ended()
         raise CommandFailed(f"{line} failed: {code.name}: {said}", stderr=said, exit_code=code.value[0], runtime=True)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
 from harness.stacks import registry
-from harness.stacks.node import Daemon, Node
+from harness.stacks.daemon import Daemon
+from harness.stacks.node import Node
 
 LOGS = "/var/log/pods"
 """Folder of the pods' logs, as the kubelet has it."""

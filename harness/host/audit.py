@@ -10,11 +10,11 @@ import contextlib
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from harness.foreign.files import in_root
 from harness.host import cgroups, syscalls
@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 MARK = "stillframe"
 DEPTH = 3
+FRAMES = 3
+INIT = 1
 ALL_FAMILIES = 0
 """NFPROTO_UNSPEC: by default pyroute2 lists the tables of IPv4 alone."""
 
@@ -40,6 +42,15 @@ class Snapshot:
         return tuple(sorted(self.items - before.items))
 
 
+class Running(NamedTuple):
+    """A process, as /proc/PID/stat and /proc/PID/cgroup tell of it."""
+
+    name: str
+    state: str
+    parent: int
+    group: str
+
+
 NOTHING = Snapshot(frozenset())
 
 
@@ -49,7 +60,7 @@ def of_node(pid: int, alive: str = "") -> Snapshot:
     `alive` is a path below the node's own group. Its processes may get other numbers.
     """
     root = f"/proc/{pid}/root"
-    items = {f"process {command}" for command in _node_processes(root, alive=alive)}
+    items = {f"process {number} {each.name}" for number, each in _running(f"{root}/proc", without=alive).items()}
     items |= {f"mount {where}" for where in _mounts(f"/proc/{pid}/mountinfo")}
     for group in groups_of(pid):
         items |= {f"cgroup {below}" for below in cgroups.subgroups(group)}
@@ -64,7 +75,7 @@ def of_host() -> Snapshot:
     items = {f"mount {where}" for where in _mounts("/proc/self/mountinfo") if MARK in where}
     groups = [group for group in cgroups.of_nodes() if not cgroups.of_another_run(group)]
     items |= {f"cgroup {group}" for group in groups}
-    items |= {f"process {line}" for group in groups for line in _processes_below(group)}
+    items |= {f"process {pid} {name}" for group in groups for pid, name in programs_below(group).items()}
     items |= set(_network())
     for folder in HOST_FOLDERS:
         items |= {f"file {path}" for path in _files(Path(folder), folder, 1) if MARK in path}
@@ -80,33 +91,75 @@ def groups_of(pid: int) -> list[str]:
     return found
 
 
-def processes_of(pid: int, *, detailed: bool = True) -> list[str]:
-    """Return a line per process of the node, by default with state and group: evidence for a trial that hangs."""
-    return sorted(_node_processes(f"/proc/{pid}/root", detailed=detailed))
+def processes_of(pid: int) -> list[str]:
+    """Return number and name of each process of the node whose init is `pid`."""
+    return sorted(f"{number} {each.name}" for number, each in _running(f"/proc/{pid}/root/proc").items())
 
 
-def _node_processes(root: str, *, alive: str = "", detailed: bool = False) -> Iterator[str]:
-    for entry in os.listdir(f"{root}/proc"):
-        if not entry.isdecimal():
-            continue
+def family(pid: int, names: Collection[str]) -> list[str]:
+    """Return number and name of the programs of these names that the node itself has started, and of their children."""
+    running = _running(f"/proc/{pid}/root/proc")
+    first = {number for number, each in running.items() if each.name in names and each.parent == INIT}
+    return [f"{number} {each.name}" for number, each in running.items() if {number, each.parent} & first]
+
+
+def tree(pid: int) -> list[str]:
+    """Return the node's processes as a tree, with state, group and freezer, and where in the kernel each one waits."""
+    return tree_below(f"/proc/{pid}/root/proc")
+
+
+def tree_below(proc: str) -> list[str]:
+    """Return the processes that a folder like /proc shows, as `tree` does."""
+    running, unified = dict(sorted(_running(proc).items(), reverse=True)), cgroups.unified().mountpoint
+    lines, todo = [], [(number, 0) for number, each in running.items() if each.parent not in running]
+    while todo:
+        number, depth = todo.pop()
+        one = running[number]
+        held = ", frozen" if cgroups.frozen(unified + one.group.rpartition(":")[2]) else ""
+        told = f"{number} {one.name} state {one.state} cgroup {one.group}{held}{_waits(proc, number)}"
+        lines.append("  " * depth + told)
+        todo += [(child, depth + 1) for child, each in running.items() if each.parent == number]
+    return lines
+
+
+def _running(proc: str, *, without: str = "") -> dict[int, Running]:
+    """Return the processes that there are, by their numbers in `proc`, but not those of a group."""
+    found = {}
+    for entry in filter(str.isdecimal, os.listdir(proc)):
         with contextlib.suppress(OSError, IndexError):
-            status = Path(f"{root}/proc/{entry}/stat").read_text(encoding="utf-8", errors="replace")
+            status = Path(f"{proc}/{entry}/stat").read_text(encoding="utf-8", errors="replace")
             name, _, rest = status.partition("(")[2].rpartition(")")
-            state = rest.split()[0]
-            group = Path(f"{root}/proc/{entry}/cgroup").read_text(encoding="utf-8").splitlines()[-1]
-            if alive and alive in group:
-                continue
-            if detailed:
-                yield f"{entry} {name} state {state} cgroup {group}"
-            else:
-                yield f"{entry} {name}"
+            state, parent = rest.split()[:2]
+            group = Path(f"{proc}/{entry}/cgroup").read_text(encoding="utf-8").splitlines()[-1]
+            if not (without and without in group):
+                found[int(entry)] = Running(name, state, int(parent), group)
+    return found
 
 
-def _processes_below(group: str) -> Iterator[str]:
+def _waits(proc: str, number: int) -> str:
+    """Return the innermost functions of the kernel that a process is in; empty if it runs, or has ended."""
+    with contextlib.suppress(OSError):
+        stack = Path(f"{proc}/{number}/stack").read_text(encoding="ascii", errors="replace").splitlines()
+        calls = [line.partition("] ")[2].partition("+")[0] for line in stack[:FRAMES]]
+        return " in " + " < ".join(calls) if calls else ""
+    return ""
+
+
+def programs_below(group: str) -> dict[int, str]:
+    """Return the names of the programs in a group and below it, by their process ids on the host."""
+    found = {}
     for below in cgroups.subgroups(group):
         for pid in cgroups.processes(below):
             with contextlib.suppress(OSError):
-                yield f"{pid} {Path(f'/proc/{pid}/comm').read_text(encoding='utf-8').strip()}"
+                found[pid] = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+    return found
+
+
+def is_traced(pid: int) -> bool:
+    """Return whether another process has seized the process, as CRIU does; False if it has ended."""
+    with contextlib.suppress(OSError):
+        return "\nTracerPid:\t0\n" not in Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+    return False
 
 
 def _mounts(mountinfo: str) -> Iterator[str]:

@@ -92,6 +92,8 @@ class Executor:
         """Seconds in commands of runtimes, over all journals."""
         self.patience: Patience | None = None
         """Of the caller of runtimes; it loses it once."""
+        self.look: Callable[[], tuple[str, ...]] = tuple
+        """Looks around when a command is late, before it is ended: what is in the record then."""
 
     def note(self, command: Command) -> None:
         """Add a command that has ended to the journal."""
@@ -128,6 +130,7 @@ class Executor:
         environment = {**BASE_ENVIRONMENT, **(env or {})}
         start, begun = time.time_ns(), time.monotonic()
         code: int | None = None
+        seen: tuple[str, ...] = ()
         with contextlib.ExitStack() as files:
             streams = (None, None) if detached else (_memory_file(files, "stdout"), _memory_file(files, "stderr"))
             process: Process | None = None
@@ -137,6 +140,7 @@ class Executor:
                 code = _await(process, begun + allowed, on_tick, streams[1])
             finally:
                 if code is None and process is not None:
+                    seen = self.look() if runtime and not patience else ()
                     _stop(process, grace=0 if patience and patience.how is GivesUp.KILLED else GRACE_SECONDS)
                 command = Command(
                     argv=tuple(argv),
@@ -157,7 +161,7 @@ class Executor:
             raise GivenUp(f"{replay(command)} was given up on after {command.seconds:.3f} s on {self.where}")
         if code is None:
             late = f"{replay(command)} did not end within {deadline:g} s on {self.where}"
-            raise DeadlineExceeded(late, ours=not runtime)
+            raise DeadlineExceeded(late, ours=not runtime, log=seen)
         if code not in accept:
             raise CommandFailed(
                 f"{replay(command)} {_ending(code)} on {self.where}{_last_line(command)}",

@@ -37,8 +37,8 @@ from harness.runtimes.contract import Checkpoint, Container, Runtime
 from harness.stacks import build, definition
 from harness.trial.bench import Bench
 from harness.trial.checkpoint import take
-from harness.trial.stages import Stages
-from harness.trial.trial import SPOILED, Trial
+from harness.trial.stages import SPOILED, Stages
+from harness.trial.trial import Trial
 from harness.workload.definitions import Surface, Workload, find, workloads_root
 from harness.workload.programs import compile_all, compile_workload
 from reports.terminal.power import Figure, Figures, table

@@ -46,6 +46,12 @@ class Scenario(StrEnum):
     POD_FROZEN = "pod-frozen"
     ABANDONED = "abandoned"
     CONCURRENT = "concurrent"
+    KILLED_CRIU = "killed-criu"
+    KILLED_RUNTIME = "killed-runtime"
+    KILLED_SHIM = "killed-shim"
+    KILLED_DAEMON = "killed-daemon"
+    DISK_FULL = "disk-full"
+    READ_ONLY = "read-only"
     INCREMENTAL = "incremental"
     MAPPED = "mapped"
     TRANSLATED = "translated"
@@ -59,9 +65,19 @@ class Scenario(StrEnum):
 
     @property
     def overlaps(self) -> bool:
-        """Whether requests are made at the same time or given up on, which a list of commands cannot show."""
-        return self in (Scenario.GROUP_AT_ONCE, Scenario.ABANDONED, Scenario.CONCURRENT)
+        """Whether something happens in the middle of a request, which a list of commands cannot show."""
+        return self in (Scenario.GROUP_AT_ONCE, Scenario.ABANDONED, Scenario.CONCURRENT, *KILLS)
 
+    @property
+    def is_fault(self) -> bool:
+        """Whether something fails, on purpose, in the middle of a live checkpoint."""
+        return self in FAULTS
+
+
+KILLS = (Scenario.KILLED_CRIU, Scenario.KILLED_RUNTIME, Scenario.KILLED_SHIM, Scenario.KILLED_DAEMON)
+"""Scenarios in which a program that takes part in a live checkpoint is killed."""
+FAULTS = (*KILLS, Scenario.DISK_FULL, Scenario.READ_ONLY)
+"""Scenarios in which something fails in the middle of a live checkpoint."""
 
 VARIANT = "+"
 """Between the name of a stack and that of a variant, in which builds of the user's own replace its programs."""

@@ -164,10 +164,11 @@ class CommandFailed(StillframeError):
 class DeadlineExceeded(StillframeError):
     """Something did not happen in time; the sentence says what, and how long we waited."""
 
-    def __init__(self, what: str, *, ours: bool = False) -> None:
-        """`ours`: the command is one of the harness, not of the runtime under test."""
+    def __init__(self, what: str, *, ours: bool = False, log: tuple[str, ...] = ()) -> None:
+        """`ours`: the command is one of the harness, not of the runtime under test; `log`: what was seen then."""
         super().__init__(what)
         self.ours = ours
+        self.log = log
 
 
 class Lost(DeadlineExceeded):

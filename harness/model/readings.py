@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from harness.model.outcomes import Stage
 from harness.model.values import Frozen, Whole
 
 
@@ -134,17 +135,32 @@ class Leftover(StrEnum):
     GONE = "gone"
 
 
-class Abandoned(Frozen):
-    """A live checkpoint whose client gave up before it was done, and how the source went on; null: not observed."""
+class Aftermath(Frozen):
+    """How the source went on after a live checkpoint that was broken off; null: not observed."""
+
+    frozen: bool | None = Field(default=None, description="read from the kernel's freezer, not from the runtime")
+    ticking: bool | None = None
+    state: str = Field(default="", description="the container's state, according to its runtime")
+    archive: Leftover | None = Field(
+        default=None, description="null where a client writes the archive itself, and gave up"
+    )
+    repair: str = Field(default="", description="the command that made the source go on")
+
+
+class Abandoned(Aftermath):
+    """A live checkpoint whose client gave up before it was done, and how the source went on."""
 
     how: GivesUp = Field(description="`deadline`: it ends the call; `killed`: it ends without a word")
     after_us: Whole = Field(description="microseconds from the begin of the call until the client gave up")
     whole_us: Whole = Field(description="microseconds that a whole call took")
-    frozen: bool | None = Field(default=None, description="read from the kernel's freezer, not from the runtime")
-    ticking: bool | None = None
-    state: str = Field(default="", description="the container's state, according to its runtime")
-    archive: Leftover | None = Field(default=None, description="null where the client itself writes the archive")
-    repair: str = Field(default="", description="the command that made the source go on")
+
+
+class Fault(Aftermath):
+    """A live checkpoint in the middle of which something failed, and how the source went on."""
+
+    what: str = Field(description="what failed: the program that was killed, or the folder that was full or read-only")
+    stage: Stage | None = Field(description="how far the checkpoint was; null: from its begin")
+    said: str = Field(description="the error that the call ended with; empty: it was reported as done")
 
 
 class Rival(StrEnum):

@@ -11,7 +11,7 @@ from harness.model.commands import Command, Schedule, Span
 from harness.model.description import Statistics
 from harness.model.machine import Accommodation, Component, HostFacts
 from harness.model.outcomes import Prediction, Refusal, Verdict
-from harness.model.readings import Abandoned, Concurrent, Reading, Sameness, Skew, SourceHealth, SurfaceReading
+from harness.model.readings import Abandoned, Concurrent, Fault, Reading, Sameness, Skew, SourceHealth, SurfaceReading
 from harness.model.values import Frozen, Whole, Word
 from harness.records.inspection import Finding
 
@@ -63,6 +63,9 @@ class Record(Frozen):
     source: SourceHealth = SourceHealth()
     abandoned: Abandoned | None = Field(
         default=None, description="the live checkpoint before this one, whose client gave up on it"
+    )
+    fault: Fault | None = Field(
+        default=None, description="the live checkpoint before this one, in the middle of which something failed"
     )
     concurrent: tuple[Concurrent, ...] = Field(
         default=(), description="two requests for the source at the same time, before its live checkpoint"

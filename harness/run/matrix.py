@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from harness.model import expectations
-from harness.model.cells import Cell, FreezePolicy, Participant, Scenario
+from harness.model.cells import FAULTS, Cell, FreezePolicy, Participant, Scenario
 from harness.model.controls import (
     DEFAULT_WORKLOAD,
     GROUP_WORKLOAD,
@@ -31,11 +31,11 @@ PAUSED_BY_USER = (FreezePolicy.PAUSE, FreezePolicy.ENGINE)
 """Policies for a container that its user has paused, best first: nothing else has to hold it still."""
 ALL = "all"
 """In place of a workload's name: every workload under every policy."""
-VARIED = (Scenario.ABANDONED, Scenario.CONCURRENT)
+VARIED = (Scenario.ABANDONED, Scenario.CONCURRENT, *FAULTS)
 """Scenarios whose trials differ: in moment and means, or in the second request."""
 ACROSS_ENGINES = "deleted-file"
 """Workload that every engine carries, and whose deletion the engines' archives note in different ways."""
-SPELLED = re.compile(r"([a-z]+:)?[a-z0-9-]+\.[a-z]+\.")
+SPELLED = re.compile(r"([a-z-]+:)?[a-z0-9-]+\.[a-z]+\.")
 """A cell pattern that spells out workload and policy."""
 NEAREST = 5
 """Number of suggestions for an unknown cell."""
@@ -144,6 +144,9 @@ def _excluded(
         "--runtime": [cell.checkpoint.runtime in runtimes or not runtimes for cell in hidden],
         "--policy": [cell.policy in policies or not policies for cell in hidden],
     }
+    if any(all(fit) for fit in zip(*fits.values(), strict=True)):
+        told = f"--cell {pattern} names cells of --suite full alone"
+        raise UsageError(told, remedy="Add --suite full, or spell out workload and policy.")
     against = [flag for flag, found in fits.items() if not any(found)] or [
         flag for flag, given in (("--stack", stacks), ("--runtime", runtimes), ("--policy", policies)) if given
     ]
@@ -265,7 +268,7 @@ def cells_of(who: Participant, extent: Extent = DEFAULT) -> Iterator[Cell]:
             for policy in way.policies if scenario is Scenario.GROUP else way.policies[:1]:
                 if policy is not FreezePolicy.HOOK:
                     yield cell_of(who, way, policy, name=GROUP_WORKLOAD, scenario=scenario)
-        for scenario in way.scenarios:
+        for scenario in (*way.scenarios, *(way.faults if extent.suite is Suite.FULL else ())):
             by_user = next((each for each in PAUSED_BY_USER if each in way.policies), way.still)
             policy = by_user if scenario is Scenario.PAUSED else way.still
             yield cell_of(who, way, policy, scenario=scenario)

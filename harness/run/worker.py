@@ -18,7 +18,8 @@ from harness.run.hindrances import not_tried
 from harness.run.prepare import Run
 from harness.stacks.node import Node
 from harness.trial.bench import Bench
-from harness.trial.trial import SPOILED, Trial
+from harness.trial.stages import SPOILED
+from harness.trial.trial import Trial
 from harness.workload.definitions import find
 
 MOST_TRIES = 3

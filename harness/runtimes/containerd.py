@@ -26,6 +26,7 @@ from harness.model.errors import CommandFailed, StillframeError
 from harness.model.machine import Component
 from harness.runtimes import criu_configuration, criu_log, image_archive, shim, versions
 from harness.runtimes.contract import (
+    OF_PROGRAMS,
     SCENARIOS,
     Capability,
     Checkpoint,
@@ -36,7 +37,7 @@ from harness.runtimes.contract import (
     State,
     Way,
 )
-from harness.runtimes.ending import end
+from harness.runtimes.ending import end, let_go
 from harness.stacks.node import Node
 
 START_SECONDS = 30.0
@@ -114,6 +115,7 @@ class Containerd:
             still=FreezePolicy.ENGINE,
             surfaces=frozenset(SurfaceKind) - {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME},
             scenarios=SCENARIOS,
+            faults=(*OF_PROGRAMS, Scenario.KILLED_DAEMON),
             controls=("fresh-start", "stopped-workload"),
         ),
         Way(
@@ -310,13 +312,16 @@ class Containerd:
 
     def kill(self, container: Container) -> None:
         """End the container's processes and wait until the kernel shows none."""
-        if self.state(container) is State.PAUSED:
-            self.resume(container)  # version 1 of the freezer holds even a killed process
+        let_go(self, container)
         end(container.name, str(self.node.path(container.cgroup)), lambda: self.signal(container, "KILL"))
 
     def delete(self, container: Container) -> None:
         """Remove the task with its shim, and the container with its snapshot."""
-        self._ctr("tasks", "delete", "--force", container.name)
+        try:
+            self._ctr("tasks", "delete", "--force", container.name)
+        except CommandFailed as error:  # a task goes with its shim
+            if "no running task found" not in error.stderr:
+                raise
         self._ctr("containers", "delete", container.name)
 
     @contextlib.contextmanager

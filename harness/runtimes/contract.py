@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 SCENARIOS = (Scenario.PAUSED, Scenario.ABANDONED, Scenario.CONCURRENT, Scenario.GENERATIONS)
 """Scenarios of a runtime in the way that is used most."""
+OF_TARGET = (Scenario.DISK_FULL, Scenario.READ_ONLY)
+"""Faults of the folder that the caller names for a checkpoint."""
+OF_PROGRAMS = (Scenario.KILLED_CRIU, Scenario.KILLED_RUNTIME, Scenario.KILLED_SHIM)
+"""Faults of the programs that an engine starts for a container and its checkpoint."""
+OF_DAEMONS = (Scenario.KILLED_SHIM, Scenario.KILLED_DAEMON)
+"""Faults of an engine that is a daemon, of which nothing else is a program of its own."""
 
 
 class State(StrEnum):
@@ -65,6 +71,8 @@ class Way:
     """A restore needs the source's pod, which goes with its last container."""
     scenarios: tuple[Scenario, ...] = ()
     """Further scenarios that have cells in this way."""
+    faults: tuple[Scenario, ...] = ()
+    """Scenarios in which something fails in the middle of a live checkpoint."""
     groups: tuple[Scenario, ...] = ()
     """Scenarios about containers that tick together."""
     controls: tuple[str, ...] = tuple(CONTROLS)

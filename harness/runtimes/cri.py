@@ -17,7 +17,7 @@ from harness.cri.codes import NOT_FOUND, RUNNING, UNIMPLEMENTED
 from harness.cri.engines import ENGINES, SANDBOX, SANDBOX_ENTRY, WORKLOAD, Engine
 from harness.host import cgroups
 from harness.host.wait import until
-from harness.model.cells import FreezePolicy, Scenario, SurfaceKind
+from harness.model.cells import FAULTS, FreezePolicy, Scenario, SurfaceKind
 from harness.model.errors import CommandFailed, DeadlineExceeded, StageFailed, StillframeError
 from harness.model.machine import Component
 from harness.model.outcomes import Outcome, Stage
@@ -33,7 +33,8 @@ from harness.runtimes.contract import (
     Way,
 )
 from harness.runtimes.ending import end
-from harness.stacks.node import Daemon, Node
+from harness.stacks.daemon import Daemon
+from harness.stacks.node import Node
 
 if TYPE_CHECKING:
     from harness.checkpoints.translation.translate import Order
@@ -59,6 +60,7 @@ def _ways(engine: str, form: str, *policies: FreezePolicy) -> tuple[Way, ...]:
         surfaces=SURFACES,
         outside=frozenset({SurfaceKind.BIND, SurfaceKind.SHM}),
         scenarios=(Scenario.ABANDONED, Scenario.CONCURRENT, Scenario.GENERATIONS, Scenario.POD_FROZEN),
+        faults=FAULTS,
         groups=(Scenario.GROUP, Scenario.GROUP_AT_ONCE, Scenario.POD),
         controls=("fresh-start", "stopped-workload"),
         kind=f"archive of {engine} for CRI",
@@ -67,7 +69,7 @@ def _ways(engine: str, form: str, *policies: FreezePolicy) -> tuple[Way, ...]:
     what = "the same, restored in the pod of the source"
     alone = (FreezePolicy.ENGINE,)
     same = replace(common, name="same-pod", what=what, policies=alone, in_pod=True, kind="", form="")
-    return common, replace(same, scenarios=(), groups=(), controls=())
+    return common, replace(same, scenarios=(), faults=(), groups=(), controls=())
 
 
 class Cri:

@@ -16,8 +16,18 @@ from harness.model.cells import FreezePolicy, Scenario, SurfaceKind
 from harness.model.errors import CommandFailed, StillframeError
 from harness.model.machine import Component
 from harness.runtimes import criu_configuration, criu_log, versions
-from harness.runtimes.contract import SCENARIOS, Capability, Checkpoint, Container, ContainerSpec, Mount, State, Way
-from harness.runtimes.ending import end
+from harness.runtimes.contract import (
+    OF_TARGET,
+    SCENARIOS,
+    Capability,
+    Checkpoint,
+    Container,
+    ContainerSpec,
+    Mount,
+    State,
+    Way,
+)
+from harness.runtimes.ending import end, let_go
 from harness.runtimes.layers import LayersOfOurs
 from harness.stacks.node import Node
 
@@ -60,6 +70,7 @@ class Criu(LayersOfOurs):
             - {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME, SurfaceKind.STDOUT},
             leaves_disk=True,
             scenarios=SCENARIOS,
+            faults=OF_TARGET,
             kind="CRIU images of a process tree",
             bridges=(Scenario.TRANSLATED,),
         ),
@@ -160,8 +171,7 @@ class Criu(LayersOfOurs):
 
     def kill(self, container: Container) -> None:
         """End all processes in the group and wait; an aborted restore may leave no first process."""
-        if self.state(container) is State.PAUSED:
-            self.resume(container)  # version 1 of the freezer holds even a killed process
+        let_go(self, container)
         every = f"kill -KILL $(cat {container.cgroup}/cgroup.procs)"
         end(container.name, str(self.node.path(container.cgroup)), lambda: self.node.run(["sh", "-c", every]))
 

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from harness.checkpoints.disk import CapturedFiles
 from harness.host import cgroups
 from harness.host.wait import until
-from harness.model.cells import FreezePolicy, Scenario, SurfaceKind
+from harness.model.cells import KILLS, FreezePolicy, Scenario, SurfaceKind
 from harness.model.errors import CommandFailed, DeadlineExceeded, StillframeError
 from harness.model.machine import Component
 from harness.runtimes import criu_configuration, criu_log, image_archive, shim, versions
 from harness.runtimes.contract import (
+    OF_DAEMONS,
     SCENARIOS,
     Capability,
     Checkpoint,
@@ -32,8 +33,10 @@ from harness.runtimes.contract import (
     State,
     Way,
 )
+from harness.runtimes.ending import let_go
 from harness.runtimes.gvisor import panic_log
-from harness.stacks.node import Daemon, Node
+from harness.stacks.daemon import Daemon
+from harness.stacks.node import Node
 
 if TYPE_CHECKING:
     from harness.runtimes.docker_client import JournalledClient
@@ -58,7 +61,7 @@ RUNTIME = "tested"
 ROOT = frozenset({SurfaceKind.ADDED, SurfaceKind.IMAGE, SurfaceKind.DELETED})
 OUTSIDE = frozenset({SurfaceKind.BIND, SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME, SurfaceKind.STDOUT})
 EVERY = frozenset(SurfaceKind) - {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME}
-
+MOST: dict[str, Any] = {"surfaces": EVERY, "terminal": True, "scenarios": SCENARIOS}
 MOUNTED = {SurfaceKind.TMPFS: "tmpfs", SurfaceKind.BIND: "bind"}
 """What the engine calls the kinds of mounts."""
 UNREAD = ("fresh-start", "garbage-image", "stopped-workload")
@@ -105,9 +108,7 @@ class Docker:
         IN_PLACE,
         _on_host(IN_PLACE),
         COMMITTED,
-        _on_host(
-            COMMITTED, surfaces=EVERY, terminal=True, scenarios=SCENARIOS, groups=(Scenario.GROUP,), policies=ANYBODY
-        ),
+        _on_host(COMMITTED, **MOST, faults=KILLS, groups=(Scenario.GROUP,), policies=ANYBODY),
     )
     by_criu: ClassVar[bool] = True
 
@@ -288,8 +289,7 @@ class Docker:
 
     def kill(self, container: Container) -> None:
         """End the container and wait until the engine reports its end."""
-        if self.state(container) is State.PAUSED:
-            self.resume(container)  # version 1 of the freezer holds even a killed process
+        let_go(self, container)
         try:
             self._client.kill(container.name)
         except CommandFailed as error:
@@ -382,7 +382,7 @@ class DockerRunsc(Docker):
 
     name = "docker/runsc"
     program = "runsc"
-    ways: ClassVar[tuple[Way, ...]] = (SANDBOX, _on_host(SANDBOX, surfaces=EVERY, terminal=True, scenarios=SCENARIOS))
+    ways: ClassVar[tuple[Way, ...]] = (SANDBOX, _on_host(SANDBOX, **MOST, faults=OF_DAEMONS))
     by_criu = False
 
     def _runtime(self, path: str) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from docker.types import LogConfig, Mount
 from harness.host.wait import until
 from harness.model.commands import Command
 from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit, GivenUp
-from harness.stacks.node import Daemon, Node
+from harness.stacks.daemon import Daemon
+from harness.stacks.node import Node
 
 VERSION = "1.44"
 """Version of the API: the oldest one in Docker 29; every release since 25 has it."""
@@ -87,7 +88,8 @@ class JournalledClient(docker.APIClient):  # type: ignore[misc]  # it has no typ
             if patience:
                 self._node.patience = None
                 raise GivenUp(f"{line} was given up on after {time.monotonic() - begun:.3f} s") from error
-            raise DeadlineExceeded(f"{line} was not answered within {options['timeout']:g} s") from error
+            late = f"{line} was not answered within {options['timeout']:g} s"
+            raise DeadlineExceeded(late, log=self._node.look()) from error
         except requests.ConnectionError as error:
             code = CURL_NO_CONNECTION
             if not waits:

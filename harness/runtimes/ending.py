@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from harness.host import cgroups
 from harness.host.wait import until
 from harness.model.errors import CommandFailed, DeadlineExceeded
+from harness.runtimes.contract import Container, Runtime, State
 
 KILL_SECONDS = 20.0
+
+
+def let_go(runtime: Runtime, container: Container) -> None:
+    """Resume a paused container, so that it can be ended: version 1 of the freezer holds even a killed process.
+
+    A container that is only remembered as paused may decline it.
+    """
+    if runtime.state(container) is State.PAUSED:
+        with contextlib.suppress(CommandFailed):
+            runtime.resume(container)
 
 
 def end(name: str, group: str, kill: Callable[[], object]) -> None:

@@ -14,6 +14,7 @@ from harness.model.errors import CommandFailed, StillframeError
 from harness.model.machine import Component
 from harness.runtimes import criu_configuration, criu_log
 from harness.runtimes.contract import (
+    OF_TARGET,
     SCENARIOS,
     Capability,
     Checkpoint,
@@ -71,6 +72,7 @@ class OciRuntime(LayersOfOurs):
             surfaces=frozenset(SurfaceKind) - OF_ENGINES,
             leaves_disk=True,
             scenarios=(*SCENARIOS, Scenario.INCREMENTAL),
+            faults=(Scenario.KILLED_CRIU, *OF_TARGET),
             groups=(Scenario.GROUP,),
             kind=KIND,
             bridges=(Scenario.MAPPED, Scenario.TRANSLATED),

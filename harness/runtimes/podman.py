@@ -22,6 +22,8 @@ from harness.model.errors import CommandFailed, StillframeError
 from harness.model.machine import Component
 from harness.runtimes import criu_configuration, criu_log, image_archive, versions
 from harness.runtimes.contract import (
+    OF_PROGRAMS,
+    OF_TARGET,
     SCENARIOS,
     Capability,
     Checkpoint,
@@ -73,6 +75,7 @@ class Podman:
             outside=frozenset({SurfaceKind.BIND}),
             terminal=True,
             scenarios=SCENARIOS,
+            faults=(*OF_PROGRAMS, *OF_TARGET),
             groups=(Scenario.GROUP,),
             controls=("fresh-start", "garbage-image", "stopped-workload"),
             kind="exported archive of Podman",

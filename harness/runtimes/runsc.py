@@ -16,7 +16,17 @@ from harness.host import cgroups
 from harness.model.cells import FreezePolicy, SurfaceKind
 from harness.model.errors import CommandFailed
 from harness.model.machine import Component
-from harness.runtimes.contract import SCENARIOS, Capability, Checkpoint, Container, ContainerSpec, Contents, State, Way
+from harness.runtimes.contract import (
+    OF_TARGET,
+    SCENARIOS,
+    Capability,
+    Checkpoint,
+    Container,
+    ContainerSpec,
+    Contents,
+    State,
+    Way,
+)
 from harness.runtimes.gvisor import panic_log
 from harness.runtimes.oci import CHECKPOINT_SECONDS, START_SECONDS, OciRuntime
 
@@ -58,6 +68,7 @@ class Runsc(OciRuntime):
             still=FreezePolicy.ENGINE,
             surfaces=WITHIN,
             scenarios=SCENARIOS,
+            faults=OF_TARGET,
             controls=UNREAD,
         ),
         Way(

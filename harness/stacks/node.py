@@ -16,13 +16,13 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.foreign.files import in_root
-from harness.host import cgroups, init, supervisor, terminal
-from harness.host.process import HOST, Journal, NodeExecutor, NodeProcess, Patience
+from harness.host import audit, cgroups, init, supervisor, terminal
+from harness.host.process import HOST, Journal, NodeExecutor, Patience
 from harness.host.wait import until
 from harness.model.cells import CgroupVersion
 from harness.model.commands import Command
@@ -30,70 +30,15 @@ from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnf
 from harness.model.machine import Accommodation
 from harness.stacks import builds
 from harness.stacks.calls import PROGRAM, Answer, Calls
+from harness.stacks.daemon import Daemon
 
 START_SECONDS = 20.0
 END_SECONDS = 30.0
 FREEZE_SECONDS = 10.0
 REMOVE_SECONDS = 2.0
-TAIL_BYTES, LONGEST_LINE = 1 << 16, 2000
-"""What is read at the end of a daemon's log, in bytes, and of a line there, in characters."""
+HANG_LINES = 10
+LINKED = re.compile("^/var/run/")
 CRASH = re.compile("panic: |fatal error: ")
-
-
-class Daemon:
-    """A program that runs in the background of a node; it ends with the node at the latest."""
-
-    def __init__(self, name: str, process: NodeProcess, log: Path) -> None:
-        self.name = name
-        self._process = process
-        self._log = log
-        self._told = 0
-        self.start_seconds = 0.0
-        """Seconds until its first answer."""
-        self._code: int | None = None
-        self._let_go = False
-
-    @property
-    def ended(self) -> bool:
-        """Whether the daemon has ended, or is ending since it was let go."""
-        if self._code is None and not self._let_go:
-            self._code = self._process.wait(0)
-        return self._let_go or self._code is not None
-
-    def await_answer(self, answers: Callable[[], bool], *, seconds: float) -> None:
-        """Wait until `answers` returns true; `EnvironmentUnfit` if the daemon ends first."""
-
-        def probe() -> bool:
-            self.check()
-            return answers()
-
-        begun = time.monotonic()
-        until(probe, seconds=seconds, what=f"an answer of {self.name}")
-        self.start_seconds = time.monotonic() - begun
-
-    def check(self) -> None:
-        """Raise `EnvironmentUnfit`, with the last lines of the log, if the daemon has ended."""
-        if self.ended:
-            said = " / ".join(self.tail(3))
-            how = "was ended" if self._let_go else f"has ended with code {self._code}"
-            raise EnvironmentUnfit(f"{self.name} {how}: {said or 'it said nothing'}")
-
-    def let_go(self) -> None:
-        """Close the connection, which ends the daemon; nothing happens if it has ended, or was let go before."""
-        if not self.ended:
-            self._let_go = True
-            self._process.hang_up()
-
-    def tail(self, lines: int) -> tuple[str, ...]:
-        """Return the last lines of the daemon's log since `mark`, each cut where it is very long."""
-        with self._log.open("rb") as log:
-            log.seek(max(self._told, self._log.stat().st_size - TAIL_BYTES))
-            text = log.read(TAIL_BYTES).decode(errors="replace")
-        return tuple(line[:LONGEST_LINE] for line in text.splitlines() if line.strip())[-lines:]
-
-    def mark(self) -> None:
-        """Leave out of `tail` what the log has now."""
-        self._told = self._log.stat().st_size
 
 
 ANSWERS: dict[tuple[str, CgroupVersion], dict[tuple[str, ...], Command]] = {}
@@ -159,6 +104,7 @@ class Node(contextlib.AbstractContextManager["Node"]):
             os.close(reader)
         self._executor = NodeExecutor(stack, self.path(init.ADDRESS))
         self.run, self.note = self._executor.run, self._executor.note
+        self._executor.look = self.look
         if any(each.path.is_dir() for each in over):
             self.run(["ldconfig"])
 
@@ -310,14 +256,34 @@ class Node(contextlib.AbstractContextManager["Node"]):
 
     def launch(self, argv: list[str]) -> Daemon:
         """Start a daemon with the log `/var/log/NAME.log` in the node; the caller waits until it answers."""
-        name = Path(argv[0]).name
-        log = self.path(f"/var/log/{name}.log")
-        self.daemons.append(Daemon(name, self._executor.launch(argv, log=log), log))
+        log = self.path(f"/var/log/{Path(argv[0]).name}.log")
+        self.daemons.append(Daemon(argv, self._executor.launch(argv, log=log), log))
         return self.daemons[-1]
+
+    def revive(self) -> bool:
+        """Start the daemons again that have ended, and wait until they answer; return whether any had ended."""
+        ended = [daemon for daemon in self.daemons if daemon.ended]
+        for daemon in ended:
+            daemon.revive(self._executor)
+        return bool(ended)
+
+    def without_revived(self, found: Iterable[str]) -> tuple[str, ...]:
+        """Leave out what daemons have that were started again: their processes, and sockets that are in use."""
+        names = {daemon.name for daemon in self.daemons if daemon.revived}
+        if not names:
+            return tuple(found)
+        theirs = {f"process {each}" for each in audit.family(self.pid, names)}
+        unix = Path(f"/proc/{self.pid}/net/unix").read_text(encoding="utf-8").splitlines()
+        theirs |= {f"file {LINKED.sub('/run/', line.split()[-1])}" for line in unix}
+        return tuple(line for line in found if line not in theirs)
 
     def daemon_logs(self, lines: int) -> tuple[str, ...]:
         """Return the last lines of each daemon's log since `mark`."""
         return tuple(f"{daemon.name}: {line}" for daemon in self.daemons for line in daemon.tail(lines))
+
+    def look(self) -> tuple[str, ...]:
+        """Return the node's processes as a tree, and the end of each daemon's log: what a hang leaves to see."""
+        return (*audit.tree(self.pid), *self.daemon_logs(HANG_LINES))
 
     def crashes(self) -> tuple[str, ...]:
         """Return the first line of each crash since `mark`."""

@@ -387,7 +387,7 @@ class Bench:
 
     def _leaks(self, before: audit.Snapshot) -> tuple[str, ...]:
         now = self.snapshot()
-        found = now.leaks(before)
+        found = self.node.without_revived(now.leaks(before))
         self._quiet = None if found or self.source is None else now
         if self.source is None:
             return found

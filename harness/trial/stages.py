@@ -6,10 +6,12 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 
+from harness.host import audit
 from harness.host.process import Journal
 from harness.model.commands import Command, Span
 from harness.model.errors import CommandFailed, DeadlineExceeded, Lost, StageFailed
-from harness.model.outcomes import Outcome, Stage
+from harness.model.outcomes import Outcome, Stage, Verdict
+from harness.stacks.node import Node
 
 BLAME = {
     Stage.START: Outcome.CHECKPOINT_FAILED,
@@ -22,6 +24,9 @@ BLAME = {
     Stage.CLEAN_UP: Outcome.LEAKED,
 }
 """Outcome of a failed runtime command by stage; other stages and the harness's own commands mean harness-error."""
+DAEMON_LINES = 20
+SPOILED = frozenset({Outcome.SOURCE_HARMED, Outcome.LEAKED, Outcome.HUNG, Outcome.HARNESS_ERROR})
+"""Outcomes after which the bench is unfit for another trial."""
 
 
 class Stages:
@@ -48,7 +53,7 @@ class Stages:
         except DeadlineExceeded as error:
             late = BLAME.get(stage) and (BLAME[stage] if isinstance(error, Lost) else Outcome.HUNG)
             outcome = late if late and not error.ours else Outcome.HARNESS_ERROR
-            raise StageFailed(stage, outcome, str(error)) from error
+            raise StageFailed(stage, outcome, str(error), log=error.log) from error
         except Exception:
             self.failed_at = self.failed_at or stage
             raise
@@ -58,6 +63,18 @@ class Stages:
     def span(self, name: str, start_ns: int, end_ns: int) -> None:
         """Add a span to the timeline."""
         self.timeline.append(Span(name=name, start_ns=start_ns, end_ns=end_ns))
+
+
+def told(node: Node, verdict: Verdict, *, failed: bool) -> Iterator[str]:
+    """Give what a node tells of a trial that ends with `verdict`, and mark it as told; `failed`: a stage failed."""
+    if failed or verdict.outcome in SPOILED:
+        yield from node.daemon_logs(DAEMON_LINES)
+    if verdict.outcome in SPOILED:
+        with contextlib.suppress(OSError):
+            yield from audit.tree(node.pid)
+    if verdict.outcome.violates is not False:
+        yield from node.crashes()[-DAEMON_LINES:]
+    node.mark()
 
 
 def warnings(commands: Sequence[Command]) -> Iterator[str]:

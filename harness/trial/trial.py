@@ -13,14 +13,14 @@ from collections.abc import Collection, Iterator
 
 from harness.checkpoints.description import statistics
 from harness.checkpoints.untrusted import Broken, Unreadable
-from harness.host import audit, wait
+from harness.host import wait
 from harness.model.cells import Cell
 from harness.model.commands import Command, Schedule
 from harness.model.description import Statistics
 from harness.model.errors import CommandFailed, DeadlineExceeded, Lost, StageFailed
 from harness.model.machine import Component
 from harness.model.outcomes import Outcome, Prediction, Stage, Verdict
-from harness.model.readings import Abandoned, Concurrent, Witness
+from harness.model.readings import Abandoned, Concurrent, Fault, Witness
 from harness.oracle.evidence import Evidence
 from harness.oracle.judge import judge, overlapped
 from harness.oracle.lines import lag
@@ -35,14 +35,11 @@ from harness.trial.bench import Bench
 from harness.trial.checkpoint import take
 from harness.trial.restored import begun, follow, go_on, hear, see_alive, size_of
 from harness.trial.source import Channel, Source, health_of, late_in
-from harness.trial.stages import Stages, behind, warnings
+from harness.trial.stages import Stages, behind, told, warnings
 from harness.workload.messages import BEAT_NS, Beat, Failed, Message, ReadingMessage, Start
 
 LATEST_MOMENT_US = 20_000
 SETTLE_SECONDS = 2.0
-DAEMON_LINES = 20
-SPOILED = frozenset({Outcome.SOURCE_HARMED, Outcome.LEAKED, Outcome.HUNG, Outcome.HARNESS_ERROR})
-"""Outcomes after which the bench is unfit for another trial."""
 
 
 class Trial:
@@ -73,6 +70,7 @@ class Trial:
         self.inspection: Inspected | None = None
         self.statistics: Statistics | None = None
         self.abandoned: Abandoned | None = None
+        self.fault: Fault | None = None
         self.concurrent: tuple[Concurrent, ...] = ()
         self.mapped: Collection[str] = ()
         """Keys of external mounts that CRIU's configuration maps at the restore."""
@@ -346,15 +344,8 @@ class Trial:
             self.bench.node.remove(checkpoint.folder)
 
     def _record(self, verdict: Verdict, start_ns: int) -> Record:
-        if self.evidence.failures or verdict.outcome in SPOILED:
-            self.log += tuple(line for bench in self._benches for line in bench.node.daemon_logs(DAEMON_LINES))
-        if verdict.outcome in SPOILED:
-            with contextlib.suppress(OSError):
-                self.log += tuple(line for bench in self._benches for line in audit.processes_of(bench.node.pid))
-        if verdict.outcome.violates is not False:
-            self.log += tuple(line for bench in self._benches for line in bench.node.crashes()[-DAEMON_LINES:])
-        for bench in self._benches:
-            bench.node.mark()
+        failed = bool(self.evidence.failures)
+        self.log += tuple(line for bench in self._benches for line in told(bench.node, verdict, failed=failed))
         readings = self.evidence.readings
         return Record(
             run=self.plan.run,
@@ -374,6 +365,7 @@ class Trial:
             continuation=self.evidence.log,
             source=self.evidence.source,
             abandoned=self.abandoned,
+            fault=self.fault,
             concurrent=self.concurrent,
             timeline=tuple(self.stages.timeline),
             components={"checkpoint": self.maker, "restore": self.far.components},

@@ -1,13 +1,15 @@
-"""What becomes of a container if the client of its live checkpoint gives up, over all moments of the call. Pure."""
+"""What becomes of a container whose live checkpoint is broken off: its client gives up, or something fails. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pydantic import Field
 
-from harness.model.readings import Abandoned
+from harness.model.cells import Scenario
+from harness.model.readings import Abandoned, Fault
 from harness.model.values import Frozen
+from harness.records.record import Record
 from reports.analysis.cells import CellSummary
 
 RUNNING = "running"
@@ -27,13 +29,47 @@ class Sweep(Frozen):
         return sum(each.ticking is False or each.state not in ("", RUNNING) for each in self.calls)
 
 
+class Faulted(Frozen):
+    """The live checkpoints of a cell in the middle of which something failed."""
+
+    cell: str = Field(description="id")
+    label: str = Field(description="the participant and the way")
+    scenario: Scenario = Field(description="what failed")
+    calls: tuple[Fault, ...] = Field(description="in the order of their trials")
+    violations: int = Field(description="trials that show a violation, then or at the checkpoint that followed")
+
+
 def sweeps(cells: Sequence[CellSummary]) -> tuple[Sweep, ...]:
     """Collect the abandoned calls of each cell that has any."""
-    found = []
-    for each in cells:
-        calls = [trial.abandoned for trial in each.trials if trial.abandoned is not None]
-        if calls:
-            calls.sort(key=lambda call: (call.how, call.after_us / max(1, call.whole_us)))
-            label = f"{each.cell.checkpoint} {each.cell.way}".rstrip()
-            found.append(Sweep(cell=each.cell.id, label=label, calls=tuple(calls)))
-    return tuple(found)
+    return tuple(
+        Sweep(
+            cell=each.cell.id,
+            label=_label(each),
+            calls=tuple(sorted(calls, key=lambda call: (call.how, call.after_us / max(1, call.whole_us)))),
+        )
+        for each in cells
+        if (calls := [trial.abandoned for trial in each.trials if trial.abandoned is not None])
+    )
+
+
+def faulted(cells: Sequence[CellSummary]) -> tuple[Faulted, ...]:
+    """Collect the faults of each cell that has any; what could not be played is not among them."""
+    return tuple(
+        Faulted(
+            cell=each.cell.id,
+            label=_label(each),
+            scenario=each.cell.scenario,
+            calls=tuple(trial.fault for trial in trials if trial.fault is not None),
+            violations=sum(trial.verdict.outcome.violates is True for trial in trials),
+        )
+        for each in cells
+        if (trials := list(_played(each)))
+    )
+
+
+def _played(cell: CellSummary) -> Iterator[Record]:
+    return (trial for trial in cell.trials if trial.fault is not None)
+
+
+def _label(cell: CellSummary) -> str:
+    return f"{cell.cell.checkpoint} {cell.cell.way}".rstrip()

@@ -41,6 +41,7 @@ from reports.words.findings import (
     compared_score,
     crash_of,
     effort_of,
+    faults_line,
     freezing_line,
     how_declined,
     known_difference,
@@ -246,6 +247,8 @@ def _cross_restores(run: RunSummary) -> Iterator[Text]:
 
 def _rounds(run: RunSummary) -> Iterator[Text]:
     if told := abandoned_line(run.sweeps):
+        yield _plain(told)
+    if told := faults_line(run.faulted):
         yield _plain(told)
     if told := freezing_line(run.freezing):
         yield _plain(told)

@@ -95,6 +95,8 @@ def source_notes(trial: Record) -> tuple[str, ...]:
     }
     told = tuple(note for note, true in notes.items() if true)
     earlier = (f"the client of an earlier checkpoint {gave_up(trial.abandoned)}",) if trial.abandoned else ()
+    if trial.fault is not None:
+        earlier = (f"during an earlier checkpoint, {trial.fault.what}",)
     return (*(f"asked for at once: {came_of(each)}" for each in trial.concurrent), *earlier, *told)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from harness.model.outcomes import Answer
-from harness.model.readings import Abandoned, Aspect, Difference
+from harness.model.cells import Scenario
+from harness.model.outcomes import Answer, Stage
+from harness.model.readings import Aftermath, Aspect, Difference, Fault
 from harness.records.plan import Effort
 from reports.analysis.against import Against, Cause, Compared, Effect
 from reports.analysis.crashes import KnownCrash
@@ -16,9 +17,10 @@ from reports.analysis.predictions import Agreement, Missed, Predictions
 from reports.analysis.sameness import KnownDifferenceSummary, Same, Seen
 from reports.analysis.sides import NO_RESULT
 from reports.analysis.statistics import LEVEL, fewest_pairs
-from reports.analysis.sweeps import Sweep
-from reports.text import counted
+from reports.analysis.sweeps import Faulted, Sweep
+from reports.text import counted, shorten
 from reports.words.numbers import interval, percent
+from reports.words.outcomes import SIGNS
 
 FREEZING = (
     "Trials with the same number have the same schedule under every freeze policy, so they form pairs. The table "
@@ -44,6 +46,26 @@ GIVING_UP = (
     "The client of a live checkpoint gives up before the checkpoint is done: it reaches its deadline, or it is killed. "
     "The source should go on, and an engine should leave the whole archive or none. A dash stands for nothing to tell."
 )
+FAULTS = (
+    "In the middle of a live checkpoint one thing fails: a program that takes part is killed, or the target cannot "
+    "take the checkpoint. The source should go on, unfrozen; the call should end, and say so if it failed; an engine "
+    "should leave the whole archive or none; and the next checkpoint, which follows at once, should be consistent."
+)
+FAILS = {
+    Scenario.KILLED_CRIU: "CRIU is killed",
+    Scenario.KILLED_RUNTIME: "the OCI runtime is killed",
+    Scenario.KILLED_SHIM: "the monitor or shim is killed",
+    Scenario.KILLED_DAEMON: "the daemon is killed",
+    Scenario.DISK_FULL: "the target is full",
+    Scenario.READ_ONLY: "the target is read-only",
+}
+HOW_FAR = {
+    None: "at its begin",
+    Stage.FREEZE: "not yet frozen",
+    Stage.CHECKPOINT: "frozen, CRIU at work",
+    Stage.CAPTURE: "frozen, CRIU done",
+    Stage.THAW: "let go again",
+}
 
 
 def freeze_effect(pair: FrozenPair) -> str:
@@ -77,8 +99,41 @@ def freezing_proved(pairs: tuple[FrozenPair, ...]) -> str:
     return f"with p < {LEVEL}, a freeze lowers the failure rate in {fewer} and raises it in {more}"
 
 
-def went_on(call: Abandoned) -> str:
-    """Say how the source went on after its client had given up."""
+def columns(found: Sequence[Faulted]) -> tuple[Scenario, ...]:
+    """Return what has failed in a run, in the order of the table."""
+    return tuple(each for each in FAILS if any(each is one.scenario for one in found))
+
+
+def faults_of(found: Sequence[Faulted]) -> dict[str, dict[Scenario, Faulted]]:
+    """Order the faults in rows of participants."""
+    rows: dict[str, dict[Scenario, Faulted]] = {}
+    for each in found:
+        rows.setdefault(each.label, {})[each.scenario] = each
+    return rows
+
+
+def score_of_faults(each: Faulted) -> str:
+    """Say how often a fault has done harm: `✗ 2 of 4 violate`, or `✓ 4 survived`."""
+    if each.violations:
+        return f"{SIGNS['bad']} {each.violations} of {len(each.calls)} violate"
+    return f"{SIGNS['good']} {len(each.calls)} survived"
+
+
+def faults_line(found: Sequence[Faulted]) -> str:
+    """Sum up all faults in one line; empty if there are none."""
+    if not found:
+        return ""
+    calls, harmed = sum(len(each.calls) for each in found), sum(each.violations for each in found)
+    return f"failures in the middle of a live checkpoint: {counted(calls, 'trial')}; {harmed} with a violation"
+
+
+def ended_with(call: Fault) -> str:
+    """Say what a call in the middle of which something failed has said of itself."""
+    return shorten(call.said) if call.said else "reported as done"
+
+
+def went_on(call: Aftermath) -> str:
+    """Say how the source went on after its checkpoint was broken off."""
     if call.ticking is False:
         return "stays frozen" if call.frozen else "no longer ticks"
     return "goes on" if call.ticking else "was not seen"

@@ -42,6 +42,12 @@ SCENARIOS = {
     "checkpoint is done; then another one is taken and restored",
     Scenario.CONCURRENT: "two requests for a container at the same time: a live checkpoint, and a second one, a pause, "
     "a stop or a deletion; then the live checkpoint is taken and restored",
+    Scenario.KILLED_CRIU: "CRIU is killed in the middle of a live checkpoint; then another one is taken and restored",
+    Scenario.KILLED_RUNTIME: "the OCI runtime is killed in the middle of an engine's live checkpoint",
+    Scenario.KILLED_SHIM: "the engine's monitor of a container (conmon, shim) is killed during its live checkpoint",
+    Scenario.KILLED_DAEMON: "the engine's daemon is killed in the middle of a live checkpoint, and started again",
+    Scenario.DISK_FULL: "the folder for a live checkpoint has too little room for it",
+    Scenario.READ_ONLY: "the folder for a live checkpoint cannot be written",
     Scenario.GROUP: "two containers tick together and are checkpointed one after the other, as a kubelet does; their "
     "memories must be of one instant",
     Scenario.GROUP_AT_ONCE: "two containers tick together and are checkpointed at the same time",

@@ -41,19 +41,44 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_processes_are_named_and_those_that_just_ended_are_passed_over(root: Path) -> None:
-    assert set(audit._node_processes(str(root))) == {"1 init", "42 a) b (c"}
+    assert {number: each.name for number, each in audit._running(str(root / "proc")).items()} == EVERYBODY
 
 
-EVERYBODY = {"1 init", "42 a) b (c"}
+EVERYBODY = {1: "init", 42: "a) b (c"}
 
 
-@pytest.mark.parametrize(("alive", "left"), [("/clone", set()), ("/source", EVERYBODY), ("", EVERYBODY)])
-def test_processes_of_a_group_that_is_alive_are_passed_over(root: Path, alive: str, left: set[str]) -> None:
-    assert set(audit._node_processes(str(root), alive=alive)) == left
+@pytest.mark.parametrize(("alive", "left"), [("/clone", set()), ("/source", {1, 42}), ("", {1, 42})])
+def test_processes_of_a_group_that_is_alive_are_passed_over(root: Path, alive: str, left: set[int]) -> None:
+    assert set(audit._running(str(root / "proc"), without=alive)) == left
 
 
-def test_what_hangs_is_described_with_state_and_group(root: Path) -> None:
-    assert "42 a) b (c state T cgroup 0::/clone" in set(audit._node_processes(str(root), detailed=True))
+def test_the_family_of_a_daemon_is_what_the_node_has_started_and_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = {
+        1: audit.Running("init", "S", 0, "0::/"),
+        7: audit.Running("dockerd", "S", 1, "0::/"),
+        8: audit.Running("containerd", "S", 7, "0::/"),
+        9: audit.Running("runc", "S", 8, "0::/"),
+        10: audit.Running("dockerd", "S", 9, "0::/"),
+        11: audit.Running("ledger", "S", 1, "0::/"),
+    }
+    monkeypatch.setattr(audit, "_running", lambda _: running)
+    assert audit.family(1, {"dockerd"}) == ["7 dockerd", "8 containerd"]
+
+
+def test_what_hangs_is_described_as_a_tree_with_state_group_freezer_and_where_it_waits(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "proc/42/stack").write_text("[<0>] ptrace_stop+0x1/0x2\n[<0>] do_signal+0x3/0x4\n", encoding="ascii")
+    (root / "clone").mkdir()
+    (root / "clone/cgroup.events").write_text("populated 1\nfrozen 1\n", encoding="ascii")
+    unified = cgroups.Hierarchy(mountpoint=str(root), version=2, controllers=frozenset(), own="/")
+    monkeypatch.setattr(cgroups, "unified", lambda: unified)
+    assert audit.tree_below(str(root / "proc")) == [
+        "1 init state S cgroup 0::/clone, frozen",
+        "  42 a) b (c state T cgroup 0::/clone, frozen in ptrace_stop < do_signal",
+    ]
 
 
 def test_files_are_listed_down_to_a_depth_and_links_are_not_followed(root: Path) -> None:

@@ -14,7 +14,8 @@ from harness.host.process import BASE_ENVIRONMENT
 from harness.host.wait import until
 from harness.model.errors import CommandFailed, EnvironmentUnfit
 from harness.model.outcomes import Stage
-from harness.stacks.node import Daemon, Node
+from harness.stacks.daemon import Daemon
+from harness.stacks.node import Node
 
 
 def ended(daemon: Daemon) -> bool:

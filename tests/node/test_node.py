@@ -110,6 +110,17 @@ def test_a_command_that_is_late_goes_with_all_it_started(node: Node) -> None:
     until(lambda: len(audit.processes_of(node.pid)) == 1, seconds=10, what="the end of the late command")
 
 
+def test_a_late_command_of_a_runtime_tells_what_was_there_before_it_was_ended(node: Node) -> None:
+    with pytest.raises(DeadlineExceeded, match="sleep 600") as raised:
+        node.run(["sh", "-c", "sleep 600 & sleep 600"], deadline=0.3, runtime=True)
+    init, shell, *sleeping = raised.value.log
+    assert " state S cgroup 0::/" in init
+    assert shell.startswith("  ")
+    assert "sh state S" in shell
+    assert [line.split()[1] for line in sleeping] == ["sleep", "sleep"]
+    assert all(line.startswith("    ") and "nanosleep" in line for line in sleeping)
+
+
 def test_a_command_inherits_nothing(node: Node) -> None:
     assert node.run(["sh", "-c", "ls /proc/self/fd | wc -l"]).stdout.strip() == "4"
     assert "HOME=/root" in node.run(["env"], env={"X": "1"}).stdout

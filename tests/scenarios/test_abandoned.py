@@ -14,12 +14,13 @@ from harness.model.errors import CommandFailed, GivenUp, StageFailed
 from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Abandoned, GivesUp, Leftover
 from harness.runtimes.contract import Checkpoint, Container, State
-from harness.stacks.node import Daemon, Node
+from harness.stacks.daemon import Daemon
+from harness.stacks.node import Node
 from harness.trial import trial
 from harness.trial.bench import Bench
 from harness.trial.source import Source
 from harness.trial.trial import Trial
-from scenarios import test_abandoned
+from scenarios import aftermath, test_abandoned
 from scenarios.test_abandoned import AbandonedCheckpoint
 from tests.folder_bench import CELL, CONTAINER, PLAN, node_of, open_bench, tell
 
@@ -30,7 +31,7 @@ Then = Callable[[Checkpoint], None]
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(test_abandoned, "WORKING_SECONDS", 0.0)
-    monkeypatch.setattr(test_abandoned, "TICK_SECONDS", 0.0)
+    monkeypatch.setattr(aftermath, "TICK_SECONDS", 0.0)
     monkeypatch.setattr(trial, "LATEST_MOMENT_US", 1)
     opened = open_bench(tmp_path, set(), monkeypatch)
 
@@ -149,7 +150,7 @@ def test_what_an_engine_leaves_of_the_archive_is_read(
 ) -> None:
     tell(bench, "beat", n_wall_ns=LATER)
     bench.node.daemons.append(object.__new__(Daemon))
-    monkeypatch.setattr("scenarios.test_abandoned.left_of", lambda *_: left)
+    monkeypatch.setattr(aftermath, "left_of", lambda *_: left)
     if left is Leftover.PARTIAL:
         with pytest.raises(StageFailed) as raised:
             abandon(bench, monkeypatch)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
+from harness.host import audit
 from harness.host.process import NodeProcess
 from harness.model.errors import EnvironmentUnfit
-from harness.stacks.node import Daemon
+from harness.stacks.daemon import Daemon
 from tests.folder_node import FolderNode
 
 
@@ -37,7 +39,7 @@ def log(tmp_path: Path) -> Path:
 
 
 def test_a_daemon_that_runs_is_fine(log: Path) -> None:
-    daemon = Daemon("dockerd", Running(), log)
+    daemon = Daemon(("dockerd",), Running(), log)
     for _ in range(2):
         daemon.check()
     assert not daemon.ended
@@ -46,7 +48,7 @@ def test_a_daemon_that_runs_is_fine(log: Path) -> None:
 def test_a_daemon_that_has_ended_is_an_error_with_its_last_words(log: Path) -> None:
     process = Running()
     process.code = 1
-    daemon = Daemon("dockerd", process, log)
+    daemon = Daemon(("dockerd",), process, log)
     for _ in range(2):  # its code can be had only once
         with pytest.raises(EnvironmentUnfit) as raised:
             daemon.check()
@@ -58,20 +60,20 @@ def test_a_daemon_that_ended_without_a_word_is_an_error_too(log: Path) -> None:
     process = Running()
     process.code = 0
     with pytest.raises(EnvironmentUnfit, match="dockerd has ended with code 0: it said nothing"):
-        Daemon("dockerd", process, log).check()
+        Daemon(("dockerd",), process, log).check()
 
 
 @pytest.mark.parametrize(("code", "times"), [(None, 1), (0, 0)])
 def test_a_daemon_is_let_go_unless_it_has_ended(log: Path, code: int | None, times: int) -> None:
     process = Running()
     process.code = code
-    Daemon("dockerd", process, log).let_go()
+    Daemon(("dockerd",), process, log).let_go()
     assert process.hung_up == times
 
 
 def test_a_daemon_that_was_let_go_can_be_asked_and_let_go_again(log: Path) -> None:
     process = Running()
-    daemon = Daemon("dockerd", process, log)
+    daemon = Daemon(("dockerd",), process, log)
     for _ in range(2):
         daemon.let_go()
     assert process.hung_up == 1
@@ -81,13 +83,13 @@ def test_a_daemon_that_was_let_go_can_be_asked_and_let_go_again(log: Path) -> No
 
 @pytest.mark.parametrize(("lines", "told"), [(1, ("last",)), (9, ("first", "second", "  third \ufffd", "last"))])
 def test_of_a_log_the_end_is_told(log: Path, lines: int, told: tuple[str, ...]) -> None:
-    assert Daemon("dockerd", Running(), log).tail(lines) == told
+    assert Daemon(("dockerd",), Running(), log).tail(lines) == told
 
 
 def test_the_logs_of_a_node_say_whose_they_are(log: Path, tmp_path: Path) -> None:
     node = FolderNode(tmp_path)
     assert node.daemon_logs(2) == ()
-    node.daemons += [Daemon("containerd", Running(), log), Daemon("dockerd", Running(), log)]
+    node.daemons += [Daemon(("containerd",), Running(), log), Daemon(("dockerd",), Running(), log)]
     assert node.daemon_logs(1) == ("containerd: last", "dockerd: last")
 
 
@@ -105,9 +107,45 @@ def test_of_what_crashed_the_first_words_are_told(tmp_path: Path) -> None:
 
 def test_what_a_log_said_before_a_mark_is_not_told_again(log: Path, tmp_path: Path) -> None:
     node = FolderNode(tmp_path)
-    node.daemons.append(Daemon("dockerd", Running(), log))
+    node.daemons.append(Daemon(("dockerd",), Running(), log))
     node.mark()
     assert node.daemon_logs(9) == ()
     with log.open("a", encoding="utf-8") as more:
         more.write("and this\n")
     assert node.daemon_logs(9) == ("dockerd: and this",)
+
+
+def test_a_daemon_is_started_again_as_it_was_started_and_answers_before_anybody_goes_on(log: Path) -> None:
+    ended, begun = Running(), Running()
+    launched: list[tuple[list[str], Path]] = []
+
+    class Executor:
+        def launch(self, argv: list[str], *, log: Path) -> Running:
+            launched.append((argv, log))
+            return begun
+
+    answers = iter([True, True])
+    daemon = Daemon(["dockerd", "--debug"], ended, log)
+    daemon.await_answer(lambda: next(answers), seconds=5)
+    ended.code = -9
+    assert daemon.ended
+    daemon.revive(Executor())  # type: ignore[arg-type]
+    assert launched == [(["dockerd", "--debug"], log)]
+    assert (list(answers), daemon.ended) == ([], False)
+
+
+def test_what_a_daemon_has_that_was_started_again_is_not_left_behind(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = FolderNode(tmp_path)
+    node.daemons += [Daemon(("containerd",), Running(), log), Daemon(("dockerd",), Running(), log)]
+    node.daemons[0].revived = True
+    found = ("file /tmp/containerd", "process 7 containerd", "process 8 containerd", "process 9 dockerd")
+    monkeypatch.setattr(audit, "family", lambda _, names: ["7 containerd"] if names == {"containerd"} else [])
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(tmp_path / "api"))
+        told = node.without_revived((*found, f"file {tmp_path}/api", f"file {tmp_path}/api.old"))
+    left = ("file /tmp/containerd", "process 8 containerd", "process 9 dockerd", f"file {tmp_path}/api.old")
+    assert told == left
+    node.daemons[0].revived = False
+    assert node.without_revived(found) == found

@@ -102,7 +102,7 @@ def hanging(stack_root: Path, tmp_path: Path) -> Iterator[Node]:
 def left(node: Node) -> list[str]:
     groups = node.run(["find", "/sys/fs/cgroup", "-name", "repro-*"]).stdout.split()
     files = node.run(["find", "/tmp", "-mindepth", "1"]).stdout.split()
-    return [*groups, *files, *(each for each in audit.processes_of(node.pid, detailed=False) if "sleep" in each)]
+    return [*groups, *files, *(each for each in audit.processes_of(node.pid) if "sleep" in each)]
 
 
 def test_a_round_that_does_not_end_is_given_up(hanging: Node) -> None:

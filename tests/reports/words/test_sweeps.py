@@ -73,7 +73,7 @@ def test_a_trial_names_the_client_that_gave_up() -> None:
 
 def test_the_table_is_in_every_report() -> None:
     found = run(EARLY, FROZEN, ENDED)
-    page = dict(site.render(found))["consistency.html"]
+    page = dict(site.render(found))["faults.html"]
     assert "<td>was killed, after 50 ms of 100 ms</td><td>stays frozen</td><td>running</td><td>-</td>" in page
     assert "<td><code>runc resume &lt;one&gt;</code></td>" in page
     assert "<td>no longer ticks</td><td>stopped</td><td>-</td><td>nothing</td>" in page
