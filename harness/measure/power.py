@@ -207,7 +207,7 @@ class SingleFile:
 class _Bare(Workload):
     """A program without arguments."""
 
-    def argv(self, binary: str, report: str, *, period_us: int, ring: int, number: int = 0) -> tuple[str, ...]:  # noqa: ARG002
+    def argv(self, binary: str, *_: object, **__: object) -> tuple[str, ...]:
         return (binary,)
 
 

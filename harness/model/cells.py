@@ -52,6 +52,7 @@ class Scenario(StrEnum):
     KILLED_DAEMON = "killed-daemon"
     DISK_FULL = "disk-full"
     READ_ONLY = "read-only"
+    SECRETS = "secrets"
     INCREMENTAL = "incremental"
     MAPPED = "mapped"
     TRANSLATED = "translated"

@@ -159,8 +159,28 @@ class Fault(Aftermath):
     """A live checkpoint in the middle of which something failed, and how the source went on."""
 
     what: str = Field(description="what failed: the program that was killed, or the folder that was full or read-only")
-    stage: Stage | None = Field(description="how far the checkpoint was; null: from its begin")
+    stage: Stage | None = Field(description="how far the checkpoint was; `restore`: the restore; null: from its begin")
     said: str = Field(description="the error that the call ended with; empty: it was reported as done")
+
+
+class Canary(StrEnum):
+    """Where in a container a word is that nobody else should see."""
+
+    MEMORY = "memory"
+    FILE = "file"
+    ENVIRONMENT = "environment"
+    ARGUMENT = "argument"
+
+
+class Secret(Frozen):
+    """A file of the node in which a checkpoint has put canaries of its container."""
+
+    place: str = Field(description="path in the node, with `*` for what is another name each time")
+    holds: tuple[Canary, ...]
+    mode: str = Field(description="permission bits, octal")
+    owner: str = Field(description="user id:group id")
+    exposed: bool = Field(description="others can read it: the file, and the folders above it permit it")
+    stays: bool = Field(description="it is still there after the checkpoint and the restored container were removed")
 
 
 class Rival(StrEnum):

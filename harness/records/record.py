@@ -11,7 +11,17 @@ from harness.model.commands import Command, Schedule, Span
 from harness.model.description import Statistics
 from harness.model.machine import Accommodation, Component, HostFacts
 from harness.model.outcomes import Prediction, Refusal, Verdict
-from harness.model.readings import Abandoned, Concurrent, Fault, Reading, Sameness, Skew, SourceHealth, SurfaceReading
+from harness.model.readings import (
+    Abandoned,
+    Concurrent,
+    Fault,
+    Reading,
+    Sameness,
+    Secret,
+    Skew,
+    SourceHealth,
+    SurfaceReading,
+)
 from harness.model.values import Frozen, Whole, Word
 from harness.records.inspection import Finding
 
@@ -66,6 +76,9 @@ class Record(Frozen):
     )
     fault: Fault | None = Field(
         default=None, description="the live checkpoint before this one, in the middle of which something failed"
+    )
+    secrets: tuple[Secret, ...] = Field(
+        default=(), description="files in which the checkpoint has put canaries, in a trial that looks for them"
     )
     concurrent: tuple[Concurrent, ...] = Field(
         default=(), description="two requests for the source at the same time, before its live checkpoint"

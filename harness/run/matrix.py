@@ -268,7 +268,7 @@ def cells_of(who: Participant, extent: Extent = DEFAULT) -> Iterator[Cell]:
             for policy in way.policies if scenario is Scenario.GROUP else way.policies[:1]:
                 if policy is not FreezePolicy.HOOK:
                     yield cell_of(who, way, policy, name=GROUP_WORKLOAD, scenario=scenario)
-        for scenario in (*way.scenarios, *(way.faults if extent.suite is Suite.FULL else ())):
+        for scenario in (*way.scenarios, *(way.thorough if extent.suite is Suite.FULL else ())):
             by_user = next((each for each in PAUSED_BY_USER if each in way.policies), way.still)
             policy = by_user if scenario is Scenario.PAUSED else way.still
             yield cell_of(who, way, policy, scenario=scenario)

@@ -115,7 +115,7 @@ class Containerd:
             still=FreezePolicy.ENGINE,
             surfaces=frozenset(SurfaceKind) - {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME},
             scenarios=SCENARIOS,
-            faults=(*OF_PROGRAMS, Scenario.KILLED_DAEMON),
+            thorough=(*OF_PROGRAMS, Scenario.KILLED_DAEMON, Scenario.SECRETS),
             controls=("fresh-start", "stopped-workload"),
         ),
         Way(
@@ -194,6 +194,7 @@ class Containerd:
         container = self._container(spec)
         with self._undone_on_failure(container):
             options += ["--log-uri", f"file://{spec.folder}/log"] if spec.prints else ["--null-io"]
+            options += [f"--env={each}" for each in spec.env]
             options += ["--detach", "--snapshotter", SNAPSHOTTER, "--cgroup", ""]
             self._ctr("run", *options, spec.image, spec.name, *spec.argv)
         return container

@@ -71,8 +71,8 @@ class Way:
     """A restore needs the source's pod, which goes with its last container."""
     scenarios: tuple[Scenario, ...] = ()
     """Further scenarios that have cells in this way."""
-    faults: tuple[Scenario, ...] = ()
-    """Scenarios in which something fails in the middle of a live checkpoint."""
+    thorough: tuple[Scenario, ...] = ()
+    """Scenarios of the full suite alone."""
     groups: tuple[Scenario, ...] = ()
     """Scenarios about containers that tick together."""
     controls: tuple[str, ...] = tuple(CONTROLS)
@@ -134,6 +134,8 @@ class ContainerSpec:
     """Standard output is a surface: the engine has to keep a log of it."""
     tty: bool = False
     """Standard output is a terminal."""
+    env: tuple[str, ...] = ()
+    """Variables of the environment, each as `NAME=VALUE`, besides those of the runtime."""
     application: Application | None = None
     """It needs the capabilities that engines give by default, and runtimes alone do not."""
 

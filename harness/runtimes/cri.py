@@ -60,7 +60,7 @@ def _ways(engine: str, form: str, *policies: FreezePolicy) -> tuple[Way, ...]:
         surfaces=SURFACES,
         outside=frozenset({SurfaceKind.BIND, SurfaceKind.SHM}),
         scenarios=(Scenario.ABANDONED, Scenario.CONCURRENT, Scenario.GENERATIONS, Scenario.POD_FROZEN),
-        faults=FAULTS,
+        thorough=(*FAULTS, Scenario.SECRETS),
         groups=(Scenario.GROUP, Scenario.GROUP_AT_ONCE, Scenario.POD),
         controls=("fresh-start", "stopped-workload"),
         kind=f"archive of {engine} for CRI",
@@ -69,7 +69,7 @@ def _ways(engine: str, form: str, *policies: FreezePolicy) -> tuple[Way, ...]:
     what = "the same, restored in the pod of the source"
     alone = (FreezePolicy.ENGINE,)
     same = replace(common, name="same-pod", what=what, policies=alone, in_pod=True, kind="", form="")
-    return common, replace(same, scenarios=(), faults=(), groups=(), controls=())
+    return common, replace(same, scenarios=(), thorough=(), groups=(), controls=())
 
 
 class Cri:

@@ -45,6 +45,7 @@ def container(spec: ContainerSpec, image: str, paths: Mapping[str, list[str]]) -
         "metadata": {"name": spec.name},
         "image": {"image": image, "user_specified_image": image},
         "command": list(spec.argv),
+        "envs": [dict(zip(("key", "value"), each.split("=", 1), strict=True)) for each in spec.env],
         "mounts": [{"container_path": target, "host_path": source} for target, source in mounts],
         "log_path": f"{spec.name}.log",
         "linux": {"security_context": {**NAMESPACES, **paths}},

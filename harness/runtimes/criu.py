@@ -53,7 +53,7 @@ mount -t tmpfs -o mode=1777 shm dev/shm
 mount --move . /  # like switch_root(8): CRIU begins at the topmost mount
 echo "$pid" > {folder}/pid.new
 mv {folder}/pid.new {folder}/pid
-exec setsid chroot . {command} < dev/null > dev/null 2>&1
+exec {env}setsid chroot . {command} < dev/null > dev/null 2>&1
 """
 
 
@@ -70,7 +70,7 @@ class Criu(LayersOfOurs):
             - {SurfaceKind.NAMED_VOLUME, SurfaceKind.ANONYMOUS_VOLUME, SurfaceKind.STDOUT},
             leaves_disk=True,
             scenarios=SCENARIOS,
-            faults=OF_TARGET,
+            thorough=(*OF_TARGET, Scenario.SECRETS),
             kind="CRIU images of a process tree",
             bridges=(Scenario.TRANSLATED,),
         ),
@@ -228,5 +228,6 @@ def _first_process(spec: ContainerSpec, cgroup: str) -> str:
         folder=spec.folder,
         cgroup=cgroup,
         mounts="\n".join(map(shlex.join, lines)),
+        env=f"env {shlex.join(spec.env)} " if spec.env else "",
         command=shlex.join(spec.argv),
     )

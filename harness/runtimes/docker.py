@@ -108,7 +108,7 @@ class Docker:
         IN_PLACE,
         _on_host(IN_PLACE),
         COMMITTED,
-        _on_host(COMMITTED, **MOST, faults=KILLS, groups=(Scenario.GROUP,), policies=ANYBODY),
+        _on_host(COMMITTED, **MOST, thorough=(*KILLS, Scenario.SECRETS), groups=(Scenario.GROUP,), policies=ANYBODY),
     )
     by_criu: ClassVar[bool] = True
 
@@ -323,7 +323,7 @@ class Docker:
             network_mode="host" if self.way.name.endswith("host") else "none",
         )
         said = self._client.create_container(
-            image, list(spec.argv), name=spec.name, host_config=host, detach=True, tty=spec.tty
+            image, list(spec.argv), name=spec.name, host_config=host, detach=True, tty=spec.tty, environment=spec.env
         )
         return self._container(spec, said["Id"])
 
@@ -382,7 +382,7 @@ class DockerRunsc(Docker):
 
     name = "docker/runsc"
     program = "runsc"
-    ways: ClassVar[tuple[Way, ...]] = (SANDBOX, _on_host(SANDBOX, **MOST, faults=OF_DAEMONS))
+    ways: ClassVar[tuple[Way, ...]] = (SANDBOX, _on_host(SANDBOX, **MOST, thorough=OF_DAEMONS))
     by_criu = False
 
     def _runtime(self, path: str) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class OciRuntime(LayersOfOurs):
             surfaces=frozenset(SurfaceKind) - OF_ENGINES,
             leaves_disk=True,
             scenarios=(*SCENARIOS, Scenario.INCREMENTAL),
-            faults=(Scenario.KILLED_CRIU, *OF_TARGET),
+            thorough=(Scenario.KILLED_CRIU, *OF_TARGET, Scenario.SECRETS),
             groups=(Scenario.GROUP,),
             kind=KIND,
             bridges=(Scenario.MAPPED, Scenario.TRANSLATED),
@@ -258,6 +258,8 @@ class OciRuntime(LayersOfOurs):
         """Return the runtime's own default specification, with as few changes as possible."""
         config = self._default_config()
         config["process"] |= {"terminal": False, "args": list(spec.argv)}
+        if spec.env:
+            config["process"]["env"] = [*config["process"].get("env", ()), *spec.env]
         if spec.application:
             config["process"]["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), OF_DOCKER)
         config["root"] |= {"path": "rootfs", "readonly": False}

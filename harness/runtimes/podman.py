@@ -75,7 +75,7 @@ class Podman:
             outside=frozenset({SurfaceKind.BIND}),
             terminal=True,
             scenarios=SCENARIOS,
-            faults=(*OF_PROGRAMS, *OF_TARGET),
+            thorough=(*OF_PROGRAMS, *OF_TARGET, Scenario.SECRETS),
             groups=(Scenario.GROUP,),
             controls=("fresh-start", "garbage-image", "stopped-workload"),
             kind="exported archive of Podman",
@@ -151,6 +151,7 @@ class Podman:
                 *("run", "--detach", "--pull", "never", "--name", spec.name, "--network", network),
                 *(("--log-driver", "k8s-file") if spec.prints else ()),
                 *(("--tty",) if spec.tty else ()),
+                *(f"--env={each}" for each in spec.env),
                 *(*options, spec.image, *spec.argv),
             )
         return self._container(spec, said.stdout.split()[-1])

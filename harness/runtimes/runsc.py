@@ -68,7 +68,7 @@ class Runsc(OciRuntime):
             still=FreezePolicy.ENGINE,
             surfaces=WITHIN,
             scenarios=SCENARIOS,
-            faults=OF_TARGET,
+            thorough=OF_TARGET,
             controls=UNREAD,
         ),
         Way(

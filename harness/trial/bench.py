@@ -67,6 +67,8 @@ class Bench:
     roots: Mapping[str, Path | str] = field(default_factory=dict)
     images: dict[str, tuple[str, tuple[Command, ...]]] = field(default_factory=dict)
     """Images of applications that are loaded, by workload, with the commands that loaded them."""
+    canaries: tuple[str, str] | None = None
+    """A variable of the environment, as `NAME=VALUE`, and an argument of each container that is started."""
     readied: tuple[Command, ...] = ()
     """The commands that made it ready for the workload, besides `setup`."""
     _names: int = 0
@@ -201,7 +203,9 @@ class Bench:
                 period_us=self.settings.period_us,
                 ring=self.settings.ring,
                 number=number,
+                canary=self.canaries[1] if self.canaries else "",
             ),
+            env=self.canaries[:1] if self.canaries else (),
             folder=folder,
             report=f"{folder}/report",
             report_mount=REPORT,

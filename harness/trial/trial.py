@@ -20,7 +20,7 @@ from harness.model.description import Statistics
 from harness.model.errors import CommandFailed, DeadlineExceeded, Lost, StageFailed
 from harness.model.machine import Component
 from harness.model.outcomes import Outcome, Prediction, Stage, Verdict
-from harness.model.readings import Abandoned, Concurrent, Fault, Witness
+from harness.model.readings import Abandoned, Concurrent, Fault, Secret, Witness
 from harness.oracle.evidence import Evidence
 from harness.oracle.judge import judge, overlapped
 from harness.oracle.lines import lag
@@ -71,6 +71,7 @@ class Trial:
         self.statistics: Statistics | None = None
         self.abandoned: Abandoned | None = None
         self.fault: Fault | None = None
+        self.secrets: tuple[Secret, ...] = ()
         self.concurrent: tuple[Concurrent, ...] = ()
         self.mapped: Collection[str] = ()
         """Keys of external mounts that CRIU's configuration maps at the restore."""
@@ -366,6 +367,7 @@ class Trial:
             source=self.evidence.source,
             abandoned=self.abandoned,
             fault=self.fault,
+            secrets=self.secrets,
             concurrent=self.concurrent,
             timeline=tuple(self.stages.timeline),
             components={"checkpoint": self.maker, "restore": self.far.components},

@@ -266,11 +266,15 @@ class Workload(Frozen):
         found = [(each.kind, str(PurePosixPath(each.path).parent)) for each in self.surfaces if each.kind in MOUNTED]
         return tuple(dict.fromkeys([*found, *([(SurfaceKind.BIND, BARRIER)] if self.containers > 1 else [])]))
 
-    def argv(self, binary: str, report: str, *, period_us: int, ring: int, number: int = 0) -> tuple[str, ...]:
+    def argv(
+        self, binary: str, report: str, *, period_us: int, ring: int, number: int = 0, canary: str = ""
+    ) -> tuple[str, ...]:
         """Return the command line inside the container; `report`: folder for messages, `number`: of its containers."""
         surfaces = (word for each in self.surfaces for word in each.arguments)
         barrier = ("--barrier", f"{number}/{self.containers}={BARRIER}/file") if self.containers > 1 else ()
-        return (binary, "--period-us", str(period_us), "--ring", str(ring), "--report", report, *surfaces, *barrier)
+        looked_for = ("--canary", canary) if canary else ()
+        settings = ("--period-us", str(period_us), "--ring", str(ring), "--report", report)
+        return (binary, *settings, *surfaces, *barrier, *looked_for)
 
 
 def workloads_root() -> Path:

@@ -32,6 +32,7 @@ from reports.analysis.known import KnownIssue, known_issues
 from reports.analysis.pairs import connected, paired_in
 from reports.analysis.predictions import Agreement, Predictions, agreement, predictions
 from reports.analysis.sameness import KnownDifferenceSummary, Same, known_differences, rows
+from reports.analysis.secrets import Spread, spreads
 from reports.analysis.sweeps import Faulted, Sweep, faulted, sweeps
 
 SUMMARY_VERSION = 1
@@ -105,6 +106,7 @@ class RunSummary(Frozen):
     )
     sweeps: tuple[Sweep, ...] = Field(default=(), description="live checkpoints whose client gave up, by cell")
     faulted: tuple[Faulted, ...] = Field(default=(), description="live checkpoints in which something failed, by cell")
+    spreads: tuple[Spread, ...] = Field(default=(), description="files in which checkpoints have put canaries, by cell")
     declined: tuple[Declined, ...] = Field(description="declined cross-restores")
     bridges: tuple[Bridge, ...] = Field(description="bridges that may make declined cross-restores work")
     agreement: Agreement = Field(description="agreement of `stillframe inspect` and the oracle on checkpoints")
@@ -266,6 +268,7 @@ def summarise(
         against=compared,
         sweeps=sweeps(cells),
         faulted=faulted(cells),
+        spreads=spreads(cells),
         declined=declined(cells),
         bridges=bridges(cells),
         agreement=agreement(cells),

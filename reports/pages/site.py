@@ -45,6 +45,7 @@ PAGES = (
     Page("interoperability.html", "Interoperability", "interoperability.html.j2"),
     Page("sameness.html", "The same container", "sameness.html.j2"),
     Page("faults.html", "When something fails", "faults.html.j2"),
+    Page("secrets.html", "Secrets", "secrets.html.j2"),
     Page("claims.html", "Claimed and observed", "claims.html.j2"),
     Page("known.html", "Known issues", "known.html.j2"),
     Page("proof.html", "Proof", "proof.html.j2"),

@@ -48,6 +48,7 @@ from reports.words.findings import (
     missed,
     score_of,
     score_of_sameness,
+    secrets_line,
     would_restore,
 )
 from reports.words.suggestion import suggested
@@ -248,7 +249,7 @@ def _cross_restores(run: RunSummary) -> Iterator[Text]:
 def _rounds(run: RunSummary) -> Iterator[Text]:
     if told := abandoned_line(run.sweeps):
         yield _plain(told)
-    if told := faults_line(run.faulted):
+    for told in filter(None, (faults_line(run.faulted), secrets_line(run.spreads))):
         yield _plain(told)
     if told := freezing_line(run.freezing):
         yield _plain(told)

@@ -15,6 +15,7 @@ from reports.analysis.cross_restores import Bridge, Declined
 from reports.analysis.freezing import FrozenPair
 from reports.analysis.predictions import Agreement, Missed, Predictions
 from reports.analysis.sameness import KnownDifferenceSummary, Same, Seen
+from reports.analysis.secrets import Spread
 from reports.analysis.sides import NO_RESULT
 from reports.analysis.statistics import LEVEL, fewest_pairs
 from reports.analysis.sweeps import Faulted, Sweep
@@ -51,6 +52,11 @@ FAULTS = (
     "take the checkpoint. The source should go on, unfrozen; the call should end, and say so if it failed; an engine "
     "should leave the whole archive or none; and the next checkpoint, which follows at once, should be consistent."
 )
+SECRETS = (
+    "A container has canaries in its memory, in a file, in its environment and in its arguments. After its live "
+    "checkpoint all files of the node are searched for them, also compressed ones, but for those that had them before. "
+    "They are searched once more after the checkpoint and the restored container were removed."
+)
 FAILS = {
     Scenario.KILLED_CRIU: "CRIU is killed",
     Scenario.KILLED_RUNTIME: "the OCI runtime is killed",
@@ -65,6 +71,7 @@ HOW_FAR = {
     Stage.CHECKPOINT: "frozen, CRIU at work",
     Stage.CAPTURE: "frozen, CRIU done",
     Stage.THAW: "let go again",
+    Stage.RESTORE: "during its restore",
 }
 
 
@@ -125,6 +132,16 @@ def faults_line(found: Sequence[Faulted]) -> str:
         return ""
     calls, harmed = sum(len(each.calls) for each in found), sum(each.violations for each in found)
     return f"failures in the middle of a live checkpoint: {counted(calls, 'trial')}; {harmed} with a violation"
+
+
+def secrets_line(found: Sequence[Spread]) -> str:
+    """Sum up in one line where the canaries were; empty if nobody looked."""
+    if not found:
+        return ""
+    files = [secret for each in found for secret, _ in each.files]
+    exposed, stay = sum(each.exposed for each in files), sum(each.stays for each in files)
+    told = f"canaries: in {counted(len(files), 'file')} of {counted(len(found), 'participant')}"
+    return f"{told}; others can read {exposed}; {stay} still there after everything was removed"
 
 
 def ended_with(call: Fault) -> str:

@@ -14,7 +14,7 @@ from harness.commands.plugin import OPTIONS, RUN, SUMMARY, _marks, pytest_termin
 from harness.commands.watching import ending
 from harness.commands.watching.reporter import said
 from harness.host.process import HOST
-from harness.model.cells import Cell, Scenario
+from harness.model.cells import FAULTS, Cell, Scenario
 from harness.model.expectations import Expectation
 from harness.model.machine import Condition
 from harness.model.outcomes import Outcome
@@ -30,8 +30,10 @@ ROOT = Path(__file__).resolve().parents[2]
 TESTS = {
     Scenario.LIVE: "scenarios/test_live_consistency.py::test_live_consistency",
     Scenario.PAUSED: "scenarios/test_paused_source.py::test_paused_source",
-    Scenario.ABANDONED: "scenarios/test_abandoned.py::test_abandoned_checkpoint",
-    Scenario.CONCURRENT: "scenarios/test_concurrent.py::test_two_at_once",
+    Scenario.ABANDONED: "scenarios/interrupted/test_abandoned.py::test_abandoned_checkpoint",
+    Scenario.CONCURRENT: "scenarios/interrupted/test_concurrent.py::test_two_at_once",
+    **dict.fromkeys(FAULTS, "scenarios/interrupted/test_faults.py::test_faults"),
+    Scenario.SECRETS: "scenarios/test_secrets.py::test_secrets",
     Scenario.GROUP: "scenarios/test_group.py::test_group",
     Scenario.GROUP_AT_ONCE: "scenarios/test_group.py::test_group_at_once",
     Scenario.POD: "scenarios/test_pod.py::test_pod",

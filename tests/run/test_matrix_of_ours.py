@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from harness.model.cells import FreezePolicy, Scenario
+from harness.model.cells import FAULTS, FreezePolicy, Scenario
 from harness.model.controls import CONTROLS
 from harness.model.errors import UsageError
 from harness.model.expectations import MOVING, ONE_AFTER_ANOTHER
@@ -88,7 +88,10 @@ def test_each_suite_has_what_is_in_those_before_it() -> None:
     quick, default, full = (set(matrix.plan(suite=suite)) for suite in Suite)
     assert quick < default < full
     assert default == set(matrix.plan())
-    assert {cell.workload for cell in full - default} == APPLICATIONS | {"chatty-tty", "memory"}
+    live = {cell.workload for cell in full - default if cell.scenario is Scenario.LIVE}
+    assert live == APPLICATIONS | {"chatty-tty", "memory"}
+    thorough = {cell.scenario for cell in full - default} - {Scenario.LIVE}
+    assert thorough == {*FAULTS, Scenario.SECRETS}
 
 
 def test_the_quick_suite_asks_each_participant_with_and_without_a_freeze() -> None:

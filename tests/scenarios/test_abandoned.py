@@ -20,8 +20,8 @@ from harness.trial import trial
 from harness.trial.bench import Bench
 from harness.trial.source import Source
 from harness.trial.trial import Trial
-from scenarios import aftermath, test_abandoned
-from scenarios.test_abandoned import AbandonedCheckpoint
+from scenarios.interrupted import aftermath, test_abandoned
+from scenarios.interrupted.test_abandoned import AbandonedCheckpoint
 from tests.folder_bench import CELL, CONTAINER, PLAN, node_of, open_bench, tell
 
 LATER = 1 << 62

@@ -22,8 +22,8 @@ from harness.trial import trial
 from harness.trial.bench import Bench
 from harness.trial.source import Source
 from harness.trial.trial import Trial
-from scenarios import test_concurrent
-from scenarios.test_concurrent import TwoAtOnce
+from scenarios.interrupted import test_concurrent
+from scenarios.interrupted.test_concurrent import TwoAtOnce
 from tests.folder_bench import CELL, PLAN, open_bench, tell, use
 
 LATER = 1 << 62
@@ -38,7 +38,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     opened = open_bench(tmp_path, set(), monkeypatch)
     monkeypatch.setattr(opened.runtime, "state", lambda _: State.RUNNING)
     monkeypatch.setattr(opened.runtime, "live_checkpoint", lambda _: None)
-    monkeypatch.setattr("scenarios.aftermath.left_of", lambda *_: Leftover.WHOLE)
+    monkeypatch.setattr("scenarios.interrupted.aftermath.left_of", lambda *_: Leftover.WHOLE)
     return opened
 
 
@@ -86,7 +86,7 @@ def test_what_was_reported_as_done_must_be_whole(
         raise Broken("the store has no such image")
 
     tell(bench, "beat", n_wall_ns=LATER)
-    monkeypatch.setattr("scenarios.aftermath.left_of", lambda *_: left)
+    monkeypatch.setattr("scenarios.interrupted.aftermath.left_of", lambda *_: left)
     monkeypatch.setattr(bench.runtime, "contents", contents)
     with pytest.raises(StageFailed, match=f"reported as done, and its archive is {left}") as raised:
         race(bench, Rival.CHECKPOINT)
@@ -98,7 +98,7 @@ def test_an_image_in_the_store_of_an_engine_is_an_archive_too(
     bench: Bench, sources_after: list[Source], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tell(bench, "beat", n_wall_ns=LATER)
-    monkeypatch.setattr("scenarios.aftermath.left_of", lambda *_: Leftover.GONE)
+    monkeypatch.setattr("scenarios.interrupted.aftermath.left_of", lambda *_: Leftover.GONE)
     monkeypatch.setattr(bench.runtime, "contents", lambda _: None)
     race(bench, Rival.CHECKPOINT)
     assert len(sources_after) == 1
@@ -109,7 +109,7 @@ def test_what_is_declined_has_no_archive_to_read(
 ) -> None:
     tell(bench, "beat", n_wall_ns=LATER)
     monkeypatch.setattr(bench.runtime, "live_checkpoint", declines)
-    monkeypatch.setattr("scenarios.aftermath.left_of", lambda *_: Leftover.PARTIAL)
+    monkeypatch.setattr("scenarios.interrupted.aftermath.left_of", lambda *_: Leftover.PARTIAL)
     played = race(bench, Rival.CHECKPOINT)
     assert [each.declined for each in played.concurrent] == ["runc checkpoint ended with code 1"] * 2
     assert len(sources_after) == 1

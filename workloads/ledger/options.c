@@ -14,6 +14,7 @@ static const char usage[] =
     "usage: ledger [--period-us N] [--ring K] --report DIR --surface NAME=PATH [--surface NAME=PATH ...]\n"
     "              [--deleted NAME=PATH ...] [--append NAME=PATH ...] [--sentinel NAME=PATH ...]\n"
     "              [--application NAME=DIR] [--pages NAME=SORT:N ...] [--print NAME=N] [--barrier I/N=PATH]\n"
+    "              [--canary WORD]\n"
     "\n"
     "Keeps the same counter in memory and in a ring of records in each PATH, ticks it, and reports when memory\n"
     "and files are not of one instant, for example after a restore from an inconsistent checkpoint.\n"
@@ -35,6 +36,7 @@ static const char usage[] =
     "  --print NAME=N        print a line on standard output at every Nth tick; N is 1 to 1000000\n"
     "  --barrier I/N=PATH    tick together with the other ones of N ledgers, which share the file PATH; this is number\n"
     "                        I, from 0; N is 2 to 16\n"
+    "  --canary WORD         nothing: a word that somebody looks for later, in checkpoints of the program\n"
     "\n"
     "Ends on SIGTERM or SIGINT; on SIGUSR1 it ends the applications first, and reads their files.\n"
     "Exit code 0: stopped; 1: a file, the folder or an application failed; 2: a wrong argument.\n"
@@ -156,6 +158,8 @@ void read_arguments(char **argument)
             add_surface(option, value, STDOUT);
         else if (strcmp(option, "--barrier") == 0)
             use_barrier(option, value);
+        else if (strcmp(option, "--canary") == 0)
+            (void)value; /* it is in the memory of this process now */
         else
             refuse("unknown option ", option, "");
         if (!argument[1])

@@ -18,7 +18,7 @@ from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Abandoned, GivesUp, Leftover
 from harness.runtimes.contract import Checkpoint
 from harness.trial.source import Source
-from scenarios.aftermath import BrokenOff, harm
+from scenarios.interrupted.aftermath import BrokenOff, harm
 
 ATTEMPTS = 8
 SOONER = 0.9

@@ -8,8 +8,9 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -19,10 +20,10 @@ from harness.model.cells import FAULTS, KILLS, Cell, Scenario
 from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentUnfit, StageFailed
 from harness.model.outcomes import Outcome, Stage
 from harness.model.readings import Fault, Leftover
-from harness.runtimes.contract import Checkpoint
+from harness.runtimes.contract import Checkpoint, Container
 from harness.stacks.node import Node
 from harness.trial.source import Source
-from scenarios.aftermath import BrokenOff, archive_of, harm
+from scenarios.interrupted.aftermath import BrokenOff, archive_of, harm
 
 ATTEMPTS = 8
 SOONER = 0.8
@@ -42,6 +43,10 @@ KILLED = {
     Scenario.KILLED_DAEMON: ("dockerd", "containerd", "crio"),
 }
 """Programs, as /proc/PID/comm names them, which the kernel cuts off at 15 characters; the first that runs is killed."""
+AT_RESTORES = (Scenario.KILLED_CRIU, Scenario.KILLED_RUNTIME)
+"""What also takes part in a restore, and not in the running of a container."""
+PARTS = 4
+"""One of so many trials is about the restore."""
 
 pytestmark = pytest.mark.scenario(*FAULTS)
 
@@ -117,18 +122,35 @@ class Faulty(BrokenOff):
 
     def experiment(self, source: Source, acquired: contextlib.ExitStack) -> None:
         """Go on while the source does."""
-        if self.cell.scenario in KILLS:
-            self._killed(source)
-        else:
+        if self.cell.scenario not in KILLS:
             self._hindered(source)
+        elif not self._at_restore:
+            self._killed(source)
         super().experiment(source, acquired)
+
+    def restore(self, checkpoint: Checkpoint, acquired: contextlib.ExitStack) -> Container:
+        """Restore the same checkpoint once more, if something failed in the middle of its restore."""
+        if self._at_restore and self.bench.source is not None:
+            self._killed(self.bench.source, checkpoint)
+        return super().restore(checkpoint, acquired)
+
+    @property
+    def _at_restore(self) -> bool:
+        """Whether this trial is about the restore: one of four is, where only the restore is at work meanwhile."""
+        return self.cell.scenario in AT_RESTORES and self.number % PARTS == PARTS - 1
 
     @property
     def _share(self) -> float:
         """Part of the time, or of the room, after which it fails: together, the trials of a cell cover all of it."""
-        moments = max(1, self.plan.rounds_of(self.cell))
+        rounds, restores, turn = self.plan.rounds_of(self.cell), 0, self.number
+        if self.cell.scenario in AT_RESTORES:
+            restores, turn = (
+                rounds // PARTS,
+                self.number // PARTS if self._at_restore else self.number - self.number // PARTS,
+            )
+        moments = max(1, restores if self._at_restore else rounds - restores)
         within = random.Random(self.schedule.seed).random()  # noqa: S311
-        return (self.number % moments + within) / moments
+        return (turn % moments + within) / moments
 
     @contextlib.contextmanager
     def _checkpoint(self, source: Source) -> Iterator[Checkpoint]:
@@ -139,11 +161,11 @@ class Faulty(BrokenOff):
         finally:
             self._remove_checkpoint(checkpoint)
 
-    def _call(self, checkpoint: Checkpoint) -> str:
-        """Ask for a live checkpoint; return the error, or nothing."""
+    def _call(self, stage: Stage, call: Callable[[], object]) -> str:
+        """Ask for a live checkpoint or a restore; return the error, or nothing."""
         try:
-            with self.stages.journal.at(Stage.CHECKPOINT):
-                self.bench.runtime.live_checkpoint(checkpoint)
+            with self.stages.journal.at(stage):
+                call()
         except CommandFailed as error:
             if not error.runtime:
                 raise
@@ -152,24 +174,38 @@ class Faulty(BrokenOff):
             return str(error)
         return ""
 
-    def _killed(self, source: Source) -> None:
-        """Kill a program that takes part, at a moment of its own life."""
+    def _killed(self, source: Source, kept: Checkpoint | None = None) -> None:
+        """Kill a program that takes part in a checkpoint, or in the restore of a kept one, at a moment of its life."""
         node, programs = self.bench.node, KILLED[self.cell.scenario]
         group, after = str(node.path(source.container.cgroup)), 0.0
+        stage = Stage.RESTORE if kept else Stage.CHECKPOINT
         for attempt in range(1 + ATTEMPTS):
             killer = Killer(node, group, programs, after) if attempt else Killer(node, group, programs)
-            with self._checkpoint(source) as checkpoint, self.stages.at(Stage.CHECKPOINT):
+            with contextlib.ExitStack() as acquired, self.stages.at(stage):
+                clones: list[Container] = []
+                checkpoint = kept or acquired.enter_context(self._checkpoint(source))
                 with killer.during():
-                    said = self._call(checkpoint)
+                    said = self._call(stage, partial(self._ask, checkpoint, clones if kept else None))
+                for clone in clones:
+                    acquired.callback(self._remove, clone)
                 if killer.killed:
                     self._let_end()
                     if self.cell.scenario is Scenario.KILLED_DAEMON:
                         until(node.revive, seconds=REST_SECONDS, what=f"the end of {killer.killed}")
-                    self._see(source, checkpoint, f"{killer.killed} was killed", killer.stage, said)
+                    if kept:
+                        self._see_restore(source, f"{killer.killed} was killed", said, clones)
+                    else:
+                        self._see(source, checkpoint, f"{killer.killed} was killed", killer.stage, said)
                     return
                 after = SOONER * after if attempt > 0 else killer.life * self._share
         reason = f"in {1 + ATTEMPTS} calls, no {' or '.join(programs)} was there to be killed"
-        raise StageFailed(Stage.CHECKPOINT, Outcome.VACUOUS, reason)
+        raise StageFailed(stage, Outcome.VACUOUS, reason)
+
+    def _ask(self, checkpoint: Checkpoint, clones: list[Container] | None) -> None:
+        if clones is None:
+            self.bench.runtime.live_checkpoint(checkpoint)
+        else:
+            clones.append(self.bench.restore(checkpoint))
 
     def _let_end(self) -> None:
         """Wait for what goes on without the program that was killed."""
@@ -197,7 +233,7 @@ class Faulty(BrokenOff):
                 ["mount", "--no-mtab", "-t", "tmpfs", "-o", f"size={max(room, 1)}" if full else "ro", "tmpfs", target]
             )
             try:
-                said = self._call(checkpoint)
+                said = self._call(Stage.CHECKPOINT, partial(self.bench.runtime.live_checkpoint, checkpoint))
                 self._let_end()
                 what = f"the folder had room for {room >> 10} KiB" if full else "the folder was read-only"
                 self._see(source, checkpoint, what, None, said)
@@ -219,6 +255,19 @@ class Faulty(BrokenOff):
             raise StageFailed(Stage.CHECKPOINT, Outcome.CHECKPOINT_BROKEN, reason)
         if not said and self.cell.scenario not in KILLS:
             raise StageFailed(Stage.CHECKPOINT, Outcome.VACUOUS, f"{what}, and the checkpoint was whole all the same")
+
+    def _see_restore(self, source: Source, what: str, said: str, clones: Sequence[Container]) -> None:
+        """Fill in `fault`; raise `StageFailed` if a source that should run does not, or the call was not honest."""
+        self.fault = Fault(what=what, stage=Stage.RESTORE, said=said)
+        if not source.ended:
+            found = self.aftermath(source)
+            self.fault = self.fault.model_copy(update=found.model_dump())
+            if wrong := harm(found):
+                raise StageFailed(Stage.RESTORE, Outcome.SOURCE_HARMED, f"{what}, and {wrong}")
+        for clone in clones:
+            if not cgroups.processes(str(self.bench.node.path(clone.cgroup))):
+                reason = f"{what}, the restore was reported as done, and nothing runs"
+                raise StageFailed(Stage.RESTORE, Outcome.RESTORE_FAILED, reason)
 
 
 def test_faults(cell: Cell, check: Callable[..., None]) -> None:

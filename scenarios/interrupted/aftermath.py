@@ -28,13 +28,13 @@ TICK_SECONDS = 4.0
 class BrokenOff(Trial):
     """A trial in which a live checkpoint is broken off before the one that is compared."""
 
-    def aftermath(self, source: Source, checkpoint: Checkpoint) -> Aftermath:
-        """See whether the source goes on, and what there is of the checkpoint; repair the source if it does not."""
+    def aftermath(self, source: Source, checkpoint: Checkpoint | None = None) -> Aftermath:
+        """See whether the source goes on, and what there is of a checkpoint; repair the source if it does not."""
         source = replace(source, late=min(source.late, LATE_SECONDS))
         with self.stages.at(Stage.READ):
             ticking, frozen = self._ticks(source), self.bench.frozen(source.container)
             state = self.bench.runtime.state(source.container)
-            left = left_of(self.bench.node, checkpoint)
+            left = left_of(self.bench.node, checkpoint) if checkpoint else None
             repair = "" if ticking and state is State.RUNNING else self._repair(source)
         return Aftermath(ticking=ticking, frozen=frozen, state=state.value, archive=left, repair=repair)
 

@@ -18,7 +18,7 @@ from harness.model.readings import Concurrent, Leftover, Rival
 from harness.runtimes.contract import State
 from harness.trial.source import Source
 from harness.trial.trial import Trial
-from scenarios.aftermath import archive_of
+from scenarios.interrupted.aftermath import archive_of
 
 APART_SECONDS = 0.1
 """The second request comes at most so long after the first one."""
