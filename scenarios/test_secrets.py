@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.checkpoints.archive import plain
+from harness.checkpoints.archive import members, plain
 from harness.checkpoints.untrusted import Budget, Unreadable
 from harness.model.cells import Cell, Scenario
 from harness.model.outcomes import Stage
@@ -25,7 +25,8 @@ from harness.trial.source import Source
 from harness.trial.trial import Trial
 
 VARIABLE = "STILLFRAME_CANARY"
-CHUNK = 1 << 20
+COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+"""First bytes of what gzip and zstd write (RFC 1952, RFC 8878)."""
 LARGEST = 256 << 20
 """Bytes of a file that is searched at most."""
 IN_MEMORY = 8
@@ -117,10 +118,29 @@ def _files(node: Node, since_ns: int) -> Iterator[str]:
                     yield below + name
 
 
-def _held(path: Path, words: Mapping[Canary, bytes]) -> Iterator[Canary]:
-    """Give the canaries that a file holds, also where it is compressed."""
+def _held(path: Path, words: Mapping[Canary, bytes]) -> list[Canary]:
+    """Return the canaries that a file holds, also where it is compressed, or a compressed file in an archive is."""
+    found = {kind for data in _contents(path) for kind in _held_by(data, words)}
+    return [kind for kind in Canary if kind in found]
+
+
+def _contents(path: Path) -> Iterator[bytes]:
+    """Give what a file unpacks to; of an archive also what each compressed member unpacks to."""
     with tempfile.TemporaryDirectory() as aside:
-        data = plain(path, Path(aside, "plain"), Budget()).read_bytes()
+        unpacked = plain(path, Path(aside, "plain"), Budget())
+        data = unpacked.read_bytes()
+        yield data
+        with contextlib.suppress(Unreadable):
+            for member in members(unpacked, Budget()):
+                content = b"".join(member.chunks())
+                if content.startswith(COMPRESSED):
+                    packed = Path(aside, "member")
+                    packed.write_bytes(content)
+                    yield plain(packed, Path(aside, "member.plain"), Budget()).read_bytes()
+                    Path(aside, "member.plain").unlink()
+
+
+def _held_by(data: bytes, words: Mapping[Canary, bytes]) -> Iterator[Canary]:
     for kind, word in words.items():
         if kind is not Canary.MEMORY:
             if word in data:

@@ -323,7 +323,7 @@ class Docker:
             network_mode="host" if self.way.name.endswith("host") else "none",
         )
         said = self._client.create_container(
-            image, list(spec.argv), name=spec.name, host_config=host, detach=True, tty=spec.tty, environment=spec.env
+            image, list(spec.argv), name=spec.name, host_config=host, detach=True, tty=spec.tty, environment=[*spec.env]
         )
         return self._container(spec, said["Id"])
 
