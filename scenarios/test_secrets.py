@@ -132,7 +132,7 @@ def _contents(path: Path) -> Iterator[bytes]:
         yield data
         with contextlib.suppress(Unreadable):
             for member in members(unpacked, Budget()):
-                content = b"".join(member.chunks())
+                content = b"".join(member.chunks()) if member.info.isreg() else b""
                 if content.startswith(COMPRESSED):
                     packed = Path(aside, "member")
                     packed.write_bytes(content)

@@ -55,7 +55,8 @@ def test_a_canary_is_found_in_a_compressed_archive(tmp_path: Path) -> None:
     page = tmp_path / "page.gz"
     page.write_bytes(gzip.compress(PAGE))
     with tarfile.open(tmp_path / "outer.tar", "w") as archive:
-        for inner in ("archive.tgz", "page.gz"):
+        (tmp_path / "link").symlink_to("/proc/self/fd/2")
+        for inner in ("link", "archive.tgz", "page.gz"):
             archive.add(tmp_path / inner, inner)
     assert _held(tmp_path / "outer.tar", WORDS) == [Canary.MEMORY, Canary.FILE]
 
