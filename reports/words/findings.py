@@ -141,7 +141,7 @@ def secrets_line(found: Sequence[Spread]) -> str:
     files = [secret for each in found for secret, _ in each.files]
     exposed, stay = sum(each.exposed for each in files), sum(each.stays for each in files)
     told = f"canaries: in {counted(len(files), 'file')} of {counted(len(found), 'participant')}"
-    return f"{told}; others can read {exposed}; {stay} still there after everything was removed"
+    return f"{told}; others can read {exposed}; {stay} still there after the removal"
 
 
 def ended_with(call: Fault) -> str:

@@ -49,7 +49,7 @@ SCENARIOS = {
     Scenario.DISK_FULL: "the folder for a live checkpoint has too little room for it",
     Scenario.READ_ONLY: "the folder for a live checkpoint cannot be written",
     Scenario.SECRETS: "canaries in the container's memory, files, environment and arguments are looked for in all "
-    "files of the node, after a live checkpoint and after everything was removed again",
+    "files of the node, after a live checkpoint and after its removal",
     Scenario.GROUP: "two containers tick together and are checkpointed one after the other, as a kubelet does; their "
     "memories must be of one instant",
     Scenario.GROUP_AT_ONCE: "two containers tick together and are checkpointed at the same time",

@@ -34,7 +34,7 @@ def test_the_table_is_in_every_report() -> None:
     found = summary(plan([LOOKED, STILL], 2), [*records, record(STILL, 0), record(STILL, 1)])
     (spread,) = found.spreads
     assert (spread.cell, spread.trials, spread.files) == (LOOKED.id, 2, ((ARCHIVE, 2), (COPY, 1)))
-    line = "canaries: in 2 files of 1 participant; others can read 1; 1 still there after everything was removed"
+    line = "canaries: in 2 files of 1 participant; others can read 1; 1 still there after the removal"
     assert secrets_line(found.spreads) == line
     page = dict(site.render(found))["secrets.html"]
     assert "<code>/srv/*/checkpoint.tar</code></td><td>memory, file</td><td>0600</td><td>0:0</td><td>no</td>" in page
