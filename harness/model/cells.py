@@ -69,11 +69,6 @@ class Scenario(StrEnum):
         """Whether something happens in the middle of a request, which a list of commands cannot show."""
         return self in (Scenario.GROUP_AT_ONCE, Scenario.ABANDONED, Scenario.CONCURRENT, *KILLS)
 
-    @property
-    def is_fault(self) -> bool:
-        """Whether something fails, on purpose, in the middle of a live checkpoint."""
-        return self in FAULTS
-
 
 KILLS = (Scenario.KILLED_CRIU, Scenario.KILLED_RUNTIME, Scenario.KILLED_SHIM, Scenario.KILLED_DAEMON)
 """Scenarios in which a program that takes part in a live checkpoint is killed."""

@@ -29,6 +29,5 @@ def spreads(cells: Sequence[CellSummary]) -> tuple[Spread, ...]:
         if told:
             counts = Counter(secret for secrets in told for secret in secrets)
             files = tuple(sorted(counts.items(), key=lambda item: item[0].place))
-            label = f"{each.cell.checkpoint} {each.cell.way}".rstrip()
-            found.append(Spread(cell=each.cell.id, label=label, trials=len(told), files=files))
+            found.append(Spread(cell=each.cell.id, label=each.label, trials=len(told), files=files))
     return tuple(found)

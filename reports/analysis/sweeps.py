@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from pydantic import Field
 
 from harness.model.cells import Scenario
 from harness.model.readings import Abandoned, Fault
 from harness.model.values import Frozen
-from harness.records.record import Record
 from reports.analysis.cells import CellSummary
 
 RUNNING = "running"
@@ -44,7 +43,7 @@ def sweeps(cells: Sequence[CellSummary]) -> tuple[Sweep, ...]:
     return tuple(
         Sweep(
             cell=each.cell.id,
-            label=_label(each),
+            label=each.label,
             calls=tuple(sorted(calls, key=lambda call: (call.how, call.after_us / max(1, call.whole_us)))),
         )
         for each in cells
@@ -57,19 +56,11 @@ def faulted(cells: Sequence[CellSummary]) -> tuple[Faulted, ...]:
     return tuple(
         Faulted(
             cell=each.cell.id,
-            label=_label(each),
+            label=each.label,
             scenario=each.cell.scenario,
             calls=tuple(trial.fault for trial in trials if trial.fault is not None),
             violations=sum(trial.verdict.outcome.violates is True for trial in trials),
         )
         for each in cells
-        if (trials := list(_played(each)))
+        if (trials := [trial for trial in each.trials if trial.fault is not None])
     )
-
-
-def _played(cell: CellSummary) -> Iterator[Record]:
-    return (trial for trial in cell.trials if trial.fault is not None)
-
-
-def _label(cell: CellSummary) -> str:
-    return f"{cell.cell.checkpoint} {cell.cell.way}".rstrip()

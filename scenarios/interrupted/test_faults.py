@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import random
 import signal
@@ -54,7 +55,7 @@ pytestmark = pytest.mark.scenario(*FAULTS)
 class Killer:
     """Watches a program of a node during a call, and kills it a while after it is first seen."""
 
-    def __init__(self, node: Node, group: str, programs: tuple[str, ...], after: float = float("inf")) -> None:
+    def __init__(self, node: Node, group: str, programs: tuple[str, ...], after: float = math.inf) -> None:
         """`group`: the container's control group, as a path of the host; `after`: seconds."""
         self.killed = ""
         """Name of the program that was killed."""
@@ -94,8 +95,9 @@ class Killer:
             self._over.wait(LOOK_SECONDS)
 
     def _follow(self, dumping: bool) -> None:  # noqa: FBT001
-        held = any(cgroups.frozen(each) for each in cgroups.subgroups(self._group)) or any(
-            audit.is_traced(pid) for each in cgroups.subgroups(self._group) for pid in cgroups.processes(each)
+        held = any(
+            cgroups.frozen(each) or any(map(audit.is_traced, cgroups.processes(each)))
+            for each in cgroups.subgroups(self._group)
         )
         if dumping:
             self.stage = Stage.CHECKPOINT if held else self.stage
@@ -142,13 +144,11 @@ class Faulty(BrokenOff):
     @property
     def _share(self) -> float:
         """Part of the time, or of the room, after which it fails: together, the trials of a cell cover all of it."""
-        rounds, restores, turn = self.plan.rounds_of(self.cell), 0, self.number
+        rounds, earlier, restores = self.plan.rounds_of(self.cell), 0, 0
         if self.cell.scenario in AT_RESTORES:
-            restores, turn = (
-                rounds // PARTS,
-                self.number // PARTS if self._at_restore else self.number - self.number // PARTS,
-            )
-        moments = max(1, restores if self._at_restore else rounds - restores)
+            earlier, restores = self.number // PARTS, rounds // PARTS
+        turn, moments = (earlier, restores) if self._at_restore else (self.number - earlier, rounds - restores)
+        moments = max(1, moments)
         within = random.Random(self.schedule.seed).random()  # noqa: S311
         return (turn % moments + within) / moments
 
@@ -177,10 +177,10 @@ class Faulty(BrokenOff):
     def _killed(self, source: Source, kept: Checkpoint | None = None) -> None:
         """Kill a program that takes part in a checkpoint, or in the restore of a kept one, at a moment of its life."""
         node, programs = self.bench.node, KILLED[self.cell.scenario]
-        group, after = str(node.path(source.container.cgroup)), 0.0
+        group, after = str(node.path(source.container.cgroup)), math.inf
         stage = Stage.RESTORE if kept else Stage.CHECKPOINT
         for attempt in range(1 + ATTEMPTS):
-            killer = Killer(node, group, programs, after) if attempt else Killer(node, group, programs)
+            killer = Killer(node, group, programs, after)
             with contextlib.ExitStack() as acquired, self.stages.at(stage):
                 clones: list[Container] = []
                 checkpoint = kept or acquired.enter_context(self._checkpoint(source))
@@ -197,7 +197,7 @@ class Faulty(BrokenOff):
                     else:
                         self._see(source, checkpoint, f"{killer.killed} was killed", killer.stage, said)
                     return
-                after = SOONER * after if attempt > 0 else killer.life * self._share
+                after = SOONER * after if attempt else killer.life * self._share
         reason = f"in {1 + ATTEMPTS} calls, no {' or '.join(programs)} was there to be killed"
         raise StageFailed(stage, Outcome.VACUOUS, reason)
 

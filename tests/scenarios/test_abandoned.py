@@ -19,7 +19,6 @@ from harness.stacks.node import Node
 from harness.trial import trial
 from harness.trial.bench import Bench
 from harness.trial.source import Source
-from harness.trial.trial import Trial
 from scenarios.interrupted import aftermath, test_abandoned
 from scenarios.interrupted.test_abandoned import AbandonedCheckpoint
 from tests.folder_bench import CELL, CONTAINER, PLAN, node_of, open_bench, tell
@@ -42,14 +41,6 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(opened.runtime, "state", state)
     node_of(opened).put(f"{CONTAINER.cgroup}/cgroup.events", "populated 1\nfrozen 0\n")
     return opened
-
-
-@pytest.fixture
-def experiments(monkeypatch: pytest.MonkeyPatch) -> list[Source]:
-    """The ordinary experiments that follow."""
-    done: list[Source] = []
-    monkeypatch.setattr(Trial, "experiment", lambda _, source, __: done.append(source))
-    return done
 
 
 def abandon(

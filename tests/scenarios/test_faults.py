@@ -44,14 +44,6 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     return opened
 
 
-@pytest.fixture
-def experiments(monkeypatch: pytest.MonkeyPatch) -> list[Source]:
-    """The ordinary experiments that follow."""
-    done: list[Source] = []
-    monkeypatch.setattr(Trial, "experiment", lambda _, source, __: done.append(source))
-    return done
-
-
 def play(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, call: Callable[[Checkpoint], None], scenario: Scenario
 ) -> Faulty:
